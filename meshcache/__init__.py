@@ -1,0 +1,1 @@
+"""meshcache: TLS sessions that resume on every server behind a VIP."""

@@ -1,0 +1,1 @@
+"""The `meshcache` command."""

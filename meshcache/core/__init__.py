@@ -1,0 +1,1 @@
+"""Decides; does no I/O. Bytes, peers and `now` in; messages, events and the next deadline out."""

@@ -1,0 +1,117 @@
+"""Computes what a session is bound to: the session id context, and the digest of settings that nodes compare.
+
+OpenSSL compares session id contexts on resumption and nothing else that matters here: not the server name, not the
+client CAs, not the ciphers (SSL_CTX_set_session_id_context(3)). So everything that must agree goes into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+_TAG_GROUP = b"meshcache/1 group"
+_TAG_SCOPE = b"meshcache/1 scope"
+
+CONTEXT_BYTES = 32
+"""SSL_MAX_SID_CTX_LENGTH of OpenSSL: exactly one SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuth:
+    """How a context asks for client certificates, as read from the context itself and not from what was configured.
+
+    ``mode`` is OpenSSL's verify mode (0: not asked), ``depth`` its verify depth (-1: OpenSSL's own), ``authorities``
+    the sorted SHA-256 of every trusted CA and of every CA name sent to clients, ``revocation`` a SHA-256 over the CRLs
+    and the verification flags, or empty.
+    """
+
+    mode: int = 0
+    depth: int = -1
+    authorities: tuple[bytes, ...] = ()
+    revocation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Settings of a VIP that must be equal wherever its share group's sessions resume.
+
+    ``tls_floor`` is the lowest protocol version (0x0303 for TLS 1.2), ``epoch`` the share group's policy epoch,
+    ``chain`` the DER of the certificate chain with ``bind = "certificate"`` and empty otherwise.
+    Cipher lists are left out on purpose: OpenSSL 3 and 4 differ in their defaults, and every session's cipher is
+    checked where it resumes.
+    """
+
+    group: str
+    client_auth: ClientAuth
+    tls_floor: int
+    epoch: int = 0
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a VIP: what its certificate covers, and the list that counts as one class."""
+
+    certificate: tuple[str, ...]
+    listed: tuple[str, ...] = ()
+
+
+def group_digest(security: Security) -> bytes:
+    """The 32 bytes that nodes compare before they exchange a share group's sessions."""
+    auth = security.client_auth
+    return _hash(
+        _TAG_GROUP,
+        security.group.encode(),
+        b"%d,%d" % (auth.mode, auth.depth),
+        _hash(*auth.authorities),
+        auth.revocation,
+        b"%d,%d" % (security.tls_floor, security.epoch),
+        _hash(*security.chain),
+    )
+
+
+def session_id_context(digest: bytes, name_class: str) -> bytes:
+    """The 32 bytes to set on a connection of this name class, in the share group with this `group_digest`."""
+    return _hash(_TAG_SCOPE, digest, name_class.encode())
+
+
+def name_class(names: Names, server_name: str | None) -> str | None:
+    """The class within which a session resumes, or None when a connection with this SNI shares nothing.
+
+    A listed name is in the class of all listed names; another name that the certificate covers is a class of its own;
+    without SNI the class is the certificate's set of names. The forms can't collide: a host name has no colon.
+    """
+    if server_name is None:
+        return "certificate:" + ",".join(sorted({normal_name(name) for name in names.certificate}))
+    name = normal_name(server_name)
+    if name in map(normal_name, names.listed):
+        return "listed:" + ",".join(sorted({normal_name(listed) for listed in names.listed}))
+    return "name:" + name if covers(names.certificate, name) else None
+
+
+def covers(certificate_names: Iterable[str], name: str) -> bool:
+    """Whether a certificate with these subject names is good for `name` (RFC 9525 section 6.3).
+
+    A wildcard stands for exactly one left-most label and is never part of one.
+    """
+    name = normal_name(name)
+    _, dot, parent = name.partition(".")
+    for pattern in map(normal_name, certificate_names):
+        if pattern == name or (dot and parent and pattern == "*." + parent):
+            return True
+    return False
+
+
+def normal_name(name: str) -> str:
+    """A host name as it is compared: lower case, without the dot that may end it."""
+    return name.lower().removesuffix(".")
+
+
+def _hash(*parts: bytes) -> bytes:
+    """SHA-256 over parts that can't run into each other: each is preceded by its length."""
+    digest = sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.digest()

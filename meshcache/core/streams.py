@@ -1,0 +1,85 @@
+"""Remembers, for each stream, who made it, under which terms, what has been seen of it and which entries are here.
+
+A stream is what one incarnation of one node publishes for one VIP, numbered from 1. What was *seen* and what is *here*
+are kept apart: an entry that was evicted, filtered or refused has been seen and is never fetched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from meshcache.core.journal import Journal
+from meshcache.core.policy import Terms
+from meshcache.core.ranges import Ranges
+from meshcache.core.session import StreamKey
+
+STREAMS_MAX = 16_384
+"""Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream on this node.
+
+    ``index`` is its place in the table, which is how a cached entry names its stream in four bytes.
+    ``vip`` is the local VIP whose quota its entries use. ``seen`` says which numbers need never be asked for again,
+    ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
+    """
+
+    key: StreamKey
+    terms: Terms
+    vip: str
+    index: int
+    seen: Ranges = field(default_factory=Ranges)
+    newest: int = 0
+    last_active_at: float = 0.0
+    entries: Journal = field(default_factory=Journal)
+    cached: int = 0
+
+
+class StreamTable:
+    """All streams of this node by key and by index; bounded, indexes are reused only when nothing refers to them."""
+
+    def __init__(self, streams_max: int = STREAMS_MAX) -> None:
+        self._streams_max = streams_max
+        self._by_key: dict[StreamKey, Stream] = {}
+        self._by_index: dict[int, Stream] = {}
+        self._next_index = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._by_key.values())
+
+    def get(self, key: StreamKey) -> Stream | None:
+        return self._by_key.get(key)
+
+    def at(self, index: int) -> Stream:
+        """The stream of a cached entry; entries never outlive their stream, so it is there."""
+        return self._by_index[index]
+
+    def open(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream | None:
+        """The stream with this key, made if need be; None when the table is full of streams that hold entries."""
+        stream = self._by_key.get(key)
+        if stream is None:
+            if len(self._by_key) >= self._streams_max and not self._drop_longest_silent():
+                return None
+            stream = Stream(key, terms, vip, self._next_index)
+            self._next_index += 1
+            self._by_key[key] = self._by_index[stream.index] = stream
+        stream.last_active_at = now
+        return stream
+
+    def drop(self, stream: Stream) -> None:
+        """Forget a stream that has no entries left; what was seen of it is forgotten too."""
+        assert not stream.cached, "the cache refers to its streams by index"
+        del self._by_key[stream.key], self._by_index[stream.index]
+
+    def _drop_longest_silent(self) -> bool:
+        idle = min((s for s in self if not s.cached), key=lambda s: s.last_active_at, default=None)
+        if idle is None:
+            return False
+        self.drop(idle)
+        return True

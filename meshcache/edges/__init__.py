@@ -1,0 +1,1 @@
+"""The edges that touch the world, one foreign library each."""

@@ -1,0 +1,1 @@
+"""The OpenSSL edge: finds the library, sets the callbacks, attaches contexts to VIPs."""

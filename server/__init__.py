@@ -1,0 +1,1 @@
+"""The TLS-terminating server that comes with meshcache; knows only its public names."""
