@@ -10,7 +10,7 @@ bytes with its id; an object for each would add 200.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import islice
 from math import floor
@@ -23,8 +23,8 @@ _HEADER = Struct("<IQii")
 """Stream index, sequence number, expiry and lineage birth in whole seconds since this cache was made."""
 
 ENTRY_OVERHEAD_BYTES = 192
-"""What an entry takes beside its id and its DER: two object headers, the header above, a dict slot at a typical load and
-a journal slot. Measured by ``benchmarks/memory.py``; it makes ``max_bytes`` a bound on memory, not on payload."""
+"""What an entry takes beside its id and its DER: two object headers, the header above, a dict slot at a typical load
+and a journal slot. Measured by ``benchmarks/memory.py``; it makes ``max_bytes`` a bound on memory, not on payload."""
 
 _VICTIMS = 1024
 """Entries looked up at a time as next to be evicted, so that skipping the dict's deleted slots is paid for once."""
@@ -75,6 +75,10 @@ class Share:
             self._victims.pop(session_id, None)
         return packed
 
+    def fits(self, entry_bytes: int) -> bool:
+        """Whether an entry of this cost can be here at all, with every other one gone."""
+        return entry_bytes <= self.bytes_max and self.sessions_max > 0
+
     def over(self) -> bool:
         return self.bytes > self.bytes_max or len(self.entries) > self.sessions_max
 
@@ -83,6 +87,32 @@ class Share:
         if not self._victims:
             self._victims.update(dict.fromkeys(islice(self.entries, _VICTIMS)))
         return next(iter(self._victims))
+
+
+class _Sweep:
+    """Walks through all entries, one share after the other, a few at a time.
+
+    What is filed meanwhile is met in the next round. A share's turn begins with a copy of its ids, which takes about a
+    millisecond for 200,000 of them; a copy of all shares' entries with their shares would take forty.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Share] = []
+        self._share: Share | None = None
+        self._ids: list[bytes] = []
+
+    def take(self, shares: Iterable[Share], budget: int) -> Iterator[tuple[Share, bytes]]:
+        """Up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
+        if not self._ids:
+            self._waiting = self._waiting or [share for share in shares if share.entries]
+            self._share = self._waiting.pop() if self._waiting else None
+            self._ids = list(self._share.entries) if self._share else []
+        at = max(len(self._ids) - budget, 0)
+        session_ids = self._ids[at:]
+        del self._ids[at:]
+        for session_id in session_ids:
+            assert self._share is not None, "ids come from a share"
+            yield self._share, session_id
 
 
 class SessionCache:
@@ -96,13 +126,13 @@ class SessionCache:
         self._epoch = now
         self._on_drop = on_drop
         self._shares: dict[str, Share] = {}
-        self._sweep: list[tuple[Share, bytes]] = []
+        self._sweep = _Sweep()
 
     def __len__(self) -> int:
         return sum(len(share.entries) for share in self._shares.values())
 
     @property
-    def bytes(self) -> int:
+    def bytes_used(self) -> int:
         """Memory in use by entries, by the same estimate that quotas are held to."""
         return sum(share.bytes for share in self._shares.values())
 
@@ -127,14 +157,12 @@ class SessionCache:
         del self._shares[vip]
         return len(ids)
 
-    def put(
-        self, stream: Stream, seq: int, session_id: bytes, der: bytes, expires_at: float, born_at: float
-    ) -> Put:
+    def put(self, stream: Stream, seq: int, session_id: bytes, der: bytes, expires_at: float, born_at: float) -> Put:
         """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room."""
         share = self._shares.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
             return Put.TOO_LARGE
-        if share is None or len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES > share.bytes_max:
+        if share is None or not share.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
             return Put.NO_QUOTA
         known = share.entries.get(session_id)
         if known is not None:
@@ -168,21 +196,18 @@ class SessionCache:
         return True
 
     def expire(self, now: float, budget: int) -> int:
-        """Look at up to `budget` entries, in turn over calls, and forget the expired; says how many.
+        """Look at up to `budget` entries of one VIP, in turn over calls, and forget the expired; says how many.
 
         Bounds how long the secrets of a session outlive it when nobody asks for it and nothing needs its room.
         """
-        if not self._sweep:
-            self._sweep = [(share, key) for share in self._shares.values() for key in share.entries]
-        due = int(now - self._epoch)
+        due = floor(now - self._epoch)
         gone = 0
-        for share, session_id in self._sweep[-budget:]:
+        for share, session_id in self._sweep.take(self._shares.values(), budget):
             packed = share.entries.get(session_id)
             if packed is not None and _HEADER.unpack_from(packed)[2] <= due:
                 share.pop(session_id)
                 self._forget(packed)
                 gone += 1
-        del self._sweep[-budget:]
         return gone
 
     def sessions(self, vip: str) -> Iterator[Session]:
@@ -197,9 +222,9 @@ class SessionCache:
             packed = share.pop(session_id)
             assert packed is not None, "victims are always entries"
             share.evicted += 1
+            self._forget(packed)
             if self._on_drop is not None:
                 self._on_drop(self._unpack(session_id, packed))
-            self._forget(packed)
 
     def _forget(self, packed: bytes) -> None:
         index, seq, _, _ = _HEADER.unpack_from(packed)
@@ -208,16 +233,16 @@ class SessionCache:
         stream.cached -= 1
 
     def _pack(self, stream: Stream, seq: int, expires_at: float, born_at: float) -> bytes:
-        expiry = min(floor(expires_at - self._epoch), _T_MAX)
-        birth = max(floor(born_at - self._epoch), -_T_MAX)
-        return _HEADER.pack(stream.index, seq, expiry, birth)
+        return _HEADER.pack(stream.index, seq, self._seconds(expires_at), self._seconds(born_at))
+
+    def _seconds(self, at: float) -> int:
+        """Whole seconds since the epoch, clamped to the header's 32 bits; rounding down never prolongs a session."""
+        return floor(max(min(at - self._epoch, _T_MAX), -_T_MAX))
 
     def _unpack(self, session_id: bytes, packed: bytes) -> Session:
         index, seq, expiry, birth = _HEADER.unpack_from(packed)
         stream = self._streams.at(index)
-        return Session(
-            session_id, packed[_HEADER.size :], stream.key, seq, self._epoch + expiry, self._epoch + birth
-        )
+        return Session(session_id, packed[_HEADER.size :], stream.key, seq, self._epoch + expiry, self._epoch + birth)
 
 
 def cost(session_id: bytes, packed: bytes) -> int:

@@ -8,33 +8,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 SPAN_MAX = 1 << 18
-"""Distance between the lowest and the highest number kept. A jump further ahead starts anew: what falls out stays in the
-cache and resumes, but this node can't repair it for others any more. Bounds memory whatever a peer claims."""
+"""Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What falls
+out stays in the cache and resumes, but this node can't repair it for others any more."""
 
-_TRIM_AT = 1024
+SPARSE_MAX = 64
+"""Slots for each entry that is here, beyond the first thousand: 512 bytes. So one busy old session, or numbers that a peer
+scatters on purpose, never hold a span of megabytes."""
+
+_SPAN_MIN = 1024
+
+_GROWTH = 1024
+"""Slots made at a time below the lowest number: a snapshot that comes newest first moves the list once in a thousand."""
 
 
 class Journal:
     """Sequence number -> session id, as a list that slides upwards."""
 
-    __slots__ = ("_base", "_empty_head", "_ids", "count")
+    __slots__ = ("_base", "_empty_head", "_ids", "_room", "count")
 
     def __init__(self) -> None:
         self._base = 1
         self._ids: list[bytes | None] = []
-        self._empty_head = 0
+        self._empty_head = 0  # so many slots at the head are known to be empty
+        self._room = _SPAN_MIN  # slots that may be filled one after the other before the span is looked at again
         self.count = 0
 
     def __repr__(self) -> str:
         return f"<Journal of {self.count} from #{self._base}>"
 
     def add(self, seq: int, session_id: bytes) -> None:
-        """Note that entry `seq` is in the cache under `session_id`; a number below the span is not noted."""
+        """Note that entry `seq` is in the cache under `session_id`; a number too far below the span is not noted."""
         at = seq - self._base
-        if at == len(self._ids) and at < SPAN_MAX:  # the common case: the stream goes on
+        if at == len(self._ids) and at < self._room:  # the common case by far: the stream goes on
             self._ids.append(session_id)
             self.count += 1
-        elif at >= 0:
+        else:
             self._add_apart(at, seq, session_id)
 
     def remove(self, seq: int) -> None:
@@ -63,23 +71,43 @@ class Journal:
                 yield self._base + at, session_id
 
     def _add_apart(self, at: int, seq: int, session_id: bytes) -> None:
-        overflow = at + 1 - SPAN_MAX
-        if overflow > 0:
-            self.count -= sum(1 for known in self._ids[:overflow] if known is not None)
-            del self._ids[:overflow]
-            self._base = seq - SPAN_MAX + 1 if self._ids else seq
-            self._empty_head = 0
-            at = seq - self._base
+        self._room = min(SPAN_MAX, max(_SPAN_MIN, SPARSE_MAX * (self.count + 1)))
+        if at >= self._room:
+            self._cut(at + 1 - self._room + self._room // 16)  # more than needed: one move for many additions
+        elif at < 0:
+            self._make_room_below(seq)
+        if not self._ids:
+            self._base = seq
+        self._note(seq - self._base, session_id)
+
+    def _note(self, at: int, session_id: bytes) -> None:
+        if at < 0:
+            return
         self._ids.extend([None] * (at + 1 - len(self._ids)))
-        if self._ids[at] is None:
-            self.count += 1
+        self.count += self._ids[at] is None
         self._ids[at] = session_id
         self._empty_head = min(self._empty_head, at)
+
+    def _cut(self, slots: int) -> None:
+        self.count -= sum(session_id is not None for session_id in self._ids[:slots])
+        del self._ids[:slots]
+        self._base += slots
+        self._empty_head = max(self._empty_head - slots, 0)
+        self._trim()
+
+    def _make_room_below(self, seq: int) -> None:
+        free = min(self._room - len(self._ids), self._base - 1)
+        needed = self._base - seq
+        if needed <= free:
+            slots = max(needed, min(_GROWTH, free))
+            self._ids[:0] = [None] * slots
+            self._base -= slots
+            self._empty_head += slots
 
     def _trim(self) -> None:
         while self._empty_head < len(self._ids) and self._ids[self._empty_head] is None:
             self._empty_head += 1
-        if self._empty_head == len(self._ids) or self._empty_head >= max(_TRIM_AT, len(self._ids) // 2):
+        if self._empty_head == len(self._ids) or self._empty_head >= max(_GROWTH, len(self._ids) // 2):
             del self._ids[: self._empty_head]
             self._base += self._empty_head
             self._empty_head = 0

@@ -113,13 +113,15 @@ class Verdict(Enum):
 
 
 def may_cross(source: Terms, target: Terms) -> Verdict:
-    """Whether a session made under `source` may be used under `target`: the rule behind all three gates."""
+    """Whether a session made under `source` may cross to another node and be used under `target` there.
+
+    The rule behind all three gates. Nodes that bear one name are held to it too: two hosts with the same name, or a
+    node and what it was before a restart, are no closer than their reach says.
+    """
     if source.group != target.group:
         return Verdict.OTHER_GROUP
     if source.digest != target.digest:
         return Verdict.SETTINGS_DIFFER
-    if source.node == target.node:
-        return Verdict.ALLOWED
     if not source.reach.allows(source.colo, target.colo):
         return Verdict.SENDER_REACH
     if not target.reach.allows(target.colo, source.colo):
@@ -146,9 +148,13 @@ def may_accept(source: Terms, own_terms: Iterable[Terms]) -> Verdict:
 def may_resume(source: Terms, vip: Terms) -> Verdict:
     """Whether a session made under `source` may resume on a connection to this node's `vip`, by today's policy.
 
-    Asked at every lookup, so that a policy that was tightened holds for sessions that are already here.
+    Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. What this node
+    made itself crosses nothing and needs no reach; from another node's it differs by name, since `may_accept` let no
+    other node's in that the reach forbids.
     """
-    return may_cross(source, vip)
+    verdict = may_cross(source, vip)
+    own = source.node == vip.node and verdict in (Verdict.SENDER_REACH, Verdict.RECEIVER_REACH)
+    return Verdict.ALLOWED if own else verdict
 
 
 _MOST_TELLING = (

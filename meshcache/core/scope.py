@@ -104,8 +104,11 @@ def covers(certificate_names: Iterable[str], name: str) -> bool:
 
 
 def normal_name(name: str) -> str:
-    """A host name as it is compared: lower case, without the dot that may end it."""
-    return name.lower().removesuffix(".")
+    """A host name as it is compared: lower case, without the dot that may end it.
+
+    Only ASCII letters have cases here (RFC 4343): a Kelvin sign is no K, whatever Unicode's tables say.
+    """
+    return (name.lower() if name.isascii() else name).removesuffix(".")
 
 
 def _hash(*parts: bytes) -> bytes:

@@ -17,6 +17,9 @@ from meshcache.core.session import StreamKey
 STREAMS_MAX = 16_384
 """Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first."""
 
+_INDEXES = 1 << 32
+"""As many as the cache's entry header has room for."""
+
 
 @dataclass(slots=True)
 class Stream:
@@ -39,7 +42,7 @@ class Stream:
 
 
 class StreamTable:
-    """All streams of this node by key and by index; bounded, indexes are reused only when nothing refers to them."""
+    """All streams of this node by key and by index; bounded. An index comes again after 2^32 others at the earliest."""
 
     def __init__(self, streams_max: int = STREAMS_MAX) -> None:
         self._streams_max = streams_max
@@ -66,8 +69,7 @@ class StreamTable:
         if stream is None:
             if len(self._by_key) >= self._streams_max and not self._drop_longest_silent():
                 return None
-            stream = Stream(key, terms, vip, self._next_index)
-            self._next_index += 1
+            stream = Stream(key, terms, vip, self._free_index())
             self._by_key[key] = self._by_index[stream.index] = stream
         stream.last_active_at = now
         return stream
@@ -76,6 +78,13 @@ class StreamTable:
         """Forget a stream that has no entries left; what was seen of it is forgotten too."""
         assert not stream.cached, "the cache refers to its streams by index"
         del self._by_key[stream.key], self._by_index[stream.index]
+
+    def _free_index(self) -> int:
+        while self._next_index in self._by_index:
+            self._next_index = (self._next_index + 1) % _INDEXES
+        index = self._next_index
+        self._next_index = (index + 1) % _INDEXES
+        return index
 
     def _drop_longest_silent(self) -> bool:
         idle = min((s for s in self if not s.cached), key=lambda s: s.last_active_at, default=None)
