@@ -1,0 +1,35 @@
+"""Turns `meshcache.toml` into frozen, checked `Settings`; touches no file but that one.
+
+    settings = load("meshcache.toml", overrides=["node.name=edge-2"])
+
+What the settings point at (certificates, keys, ports) is looked at by `meshcache.checks`.
+"""
+
+from meshcache.config.load import load, read_settings
+from meshcache.config.settings import (
+    AdminSettings,
+    CacheSettings,
+    ClientAuthSettings,
+    MeshSettings,
+    NodeSettings,
+    ServerSettings,
+    Settings,
+    SharingSettings,
+    VipSettings,
+)
+from meshcache.config.values import split_address
+
+__all__ = [
+    "load",
+    "read_settings",
+    "Settings",
+    "NodeSettings",
+    "MeshSettings",
+    "CacheSettings",
+    "AdminSettings",
+    "ServerSettings",
+    "VipSettings",
+    "ClientAuthSettings",
+    "SharingSettings",
+    "split_address",
+]

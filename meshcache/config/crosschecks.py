@@ -1,0 +1,120 @@
+"""Finds values that are right by themselves and wrong together; looks at nothing outside the configuration.
+
+Every check takes the VIPs that could be read, with their places in the file, so that one broken VIP doesn't hide what
+is wrong between the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from meshcache.config.values import split_address
+
+if TYPE_CHECKING:
+    from meshcache.config.settings import AdminSettings, MeshSettings, VipSettings
+
+    PlacedVip = tuple[int, VipSettings]
+
+
+def cross_faults(vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: AdminSettings | None) -> list[str]:
+    """Every fault between these parts, each as ``place: what is wrong and what would be right``."""
+    return [
+        *_duplicate_names(vips),
+        *_shared_addresses(vips, mesh, admin),
+        *_half_a_listener(vips),
+        *_quotas_over_all(vips),
+        *_groups_that_disagree(vips),
+    ]
+
+
+def _duplicate_names(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for index, vip in vips:
+        if vip.name in first:
+            yield (
+                f'vip[{index}].name: vip[{first[vip.name]}] is named "{vip.name}" too; give each VIP a name of its own '
+                "(sharing between VIPs is what sharing.group is for)"
+            )
+        first.setdefault(vip.name, index)
+
+
+def _shared_addresses(
+    vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: AdminSettings | None
+) -> Iterator[str]:
+    """Two sockets on one address; a wildcard address has every address of its family."""
+    places = [(f"vip[{index}].listen[{at}]", address) for index, vip in vips for at, address in enumerate(vip.listen)]
+    if mesh is not None:
+        places.append(("mesh.listen", mesh.listen))
+    if admin is not None and admin.http is not None:
+        places.append(("admin.http", admin.http))
+    by_port: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for place, address in places:
+        port = split_address(address)[1]
+        for earlier, other in by_port[port]:
+            if port and _collide(address, other):
+                yield f"{place}: {address} is taken by {earlier} ({other}); give it an address or port of its own"
+                break
+        by_port[port].append((place, address))
+
+
+def _collide(one: str, other: str) -> bool:
+    hosts = [ip_address(split_address(address)[0]) for address in (one, other)]
+    same_family = hosts[0].version == hosts[1].version
+    return hosts[0] == hosts[1] or (same_family and any(host.is_unspecified for host in hosts))
+
+
+def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """A VIP that listens needs a certificate and its key; a certificate needs its key, and a key its certificate."""
+    for index, vip in vips:
+        needs_both = bool(vip.listen or vip.certificate or vip.private_key)
+        because = "listens" if vip.listen else "has one of certificate and private_key and needs both"
+        for key, value in (("certificate", vip.certificate), ("private_key", vip.private_key)):
+            if needs_both and value is None:
+                yield f'vip[{index}].{key}: is missing, and VIP "{vip.name}" {because}; name a PEM file'
+
+
+def _quotas_over_all(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    given = [(index, vip.sharing.quota) for index, vip in vips if vip.sharing.quota is not None]
+    total = round(sum(quota for _, quota in given), 6)
+    if total > 1:
+        parts = " + ".join(f"{quota:.4g}" for quota in (quota * 100 for _, quota in given))
+        yield f"vip[{given[-1][0]}].sharing.quota: all quotas together are over 100% of the cache ({parts}); lower one"
+    elif total == 1 and len(given) < len(vips):
+        index, vip = next((index, vip) for index, vip in vips if vip.sharing.quota is None)
+        yield (
+            f'vip[{index}].sharing.quota: the other quotas leave nothing of the cache for VIP "{vip.name}"; '
+            "lower one of them"
+        )
+
+
+def _groups_that_disagree(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """VIPs of one share group must have equal security settings, or they'd share nothing (`core.scope.Security`)."""
+    first: dict[str, PlacedVip] = {}
+    for index, vip in vips:
+        at, other = first.setdefault(vip.group, (index, vip))
+        for key, own, theirs in _security_differences(vip, other):
+            yield (
+                f'vip[{index}].{key}: is {own}, but {theirs} in vip[{at}] ("{other.name}") of the same share group '
+                f'"{vip.group}", so neither would take the other\'s sessions; make them equal or use two groups'
+            )
+
+
+def _security_differences(one: VipSettings, other: VipSettings) -> Iterator[tuple[str, str, str]]:
+    pairs = (
+        ("min_tls", f'"{one.min_tls}"', f'"{other.min_tls}"'),
+        ("sharing.bind", f'"{one.sharing.bind}"', f'"{other.sharing.bind}"'),
+        ("client_auth", _client_auth(one), _client_auth(other)),
+    )
+    yield from (pair for pair in pairs if pair[1] != pair[2])
+
+
+def _client_auth(vip: VipSettings) -> str:
+    """The settings that must agree, in words; whether two files hold the same authorities only the files can tell."""
+    auth = vip.client_auth
+    if auth is None:
+        return "not asked for"
+    depth = "" if auth.depth is None else f", depth {auth.depth}"
+    return f'"{auth.mode}"{depth}, {"with" if auth.crl_file else "without"} crl_file'

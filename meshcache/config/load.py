@@ -1,0 +1,102 @@
+"""Reads one TOML file, applies ``--set`` overrides and returns `Settings`, or names every fault at once.
+
+Opens no other file: whether a certificate exists and fits is `meshcache.checks`' question.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from meshcache.config.crosschecks import cross_faults
+from meshcache.config.faults import plain_faults
+from meshcache.config.overrides import apply_overrides
+from meshcache.config.settings import AdminSettings, MeshSettings, Settings, VipSettings
+from meshcache.errors import ConfigError
+
+FILE_BYTES_MAX = 4 * 2**20
+"""A thousand VIPs take about 500 kB; anything longer is another file given by mistake."""
+
+Table = TypeVar("Table", VipSettings, MeshSettings, AdminSettings)
+
+_SYNTAX_PLACE = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+    """The settings in the file at `path`, with overrides such as ``node.name=edge-2`` applied to it.
+
+    Raises ConfigError, which names every fault with its key's path.
+    """
+    path = Path(path)
+    return read_settings(_read_toml(path), path.absolute().parent, overrides)
+
+
+def read_settings(plain: dict[str, Any], base: Path, overrides: Sequence[str] = ()) -> Settings:
+    """The settings in `plain`, as TOML or JSON would give them; relative paths count from `base`.
+
+    Raises ConfigError, which names every fault with its key's path.
+    """
+    plain, faults = apply_overrides(plain, overrides)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(plain, context={"base": base})
+    except ConfigError as error:
+        faults += error.faults
+    except ValidationError as error:
+        faults += plain_faults(error)
+        faults += _faults_between_what_is_right(plain, base)
+    if settings is None or faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def _faults_between_what_is_right(plain: dict[str, Any], base: Path) -> list[str]:
+    """Cross checks over the parts that can be read, so that one mistake doesn't hide the next."""
+    tables = plain.get("vip", [])
+    vips = [(index, _read(VipSettings, table, base)) for index, table in enumerate(tables if _is_list(tables) else [])]
+    mesh = _read(MeshSettings, plain.get("mesh", {}), base)
+    admin = _read(AdminSettings, plain.get("admin", {}), base)
+    return cross_faults([(index, vip) for index, vip in vips if vip is not None], mesh, admin)
+
+
+def _read(kind: type[Table], plain: Any, base: Path) -> Table | None:
+    try:
+        return kind.model_validate(plain, context={"base": base})
+    except ValidationError:
+        return None
+
+
+def _is_list(plain: object) -> bool:
+    return isinstance(plain, list)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file; `meshcache init` writes one to start from"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: can't be read: {(error.strerror or str(error)).lower()}"]) from None
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigError([f"{path}: over {FILE_BYTES_MAX // 2**20} MiB, which no configuration is"])
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: byte {error.start} is not UTF-8, which TOML must be"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_fault(path, str(error))]) from None
+
+
+def _syntax_fault(path: Path, message: str) -> str:
+    """tomllib ends its messages with the place; ``file:line:column`` is what editors jump to."""
+    match = _SYNTAX_PLACE.fullmatch(message)
+    if match is None:
+        return f"{path}: not TOML: {message}"
+    place = f"{path}:{match[2]}:{match[3]}" if match[2] else f"{path}: at its end"
+    return f"{place}: not TOML: {match[1][:1].lower()}{match[1][1:]}"

@@ -1,0 +1,207 @@
+"""The kinds of value that the configuration has beside numbers and truth: names, addresses, sizes, shares, paths.
+
+Each parser takes what TOML gave and returns the value, or raises ValueError with a sentence that says what would be
+right. None of them looks at the machine.
+"""
+
+# A parser raises ValueError for a wrong type too: that is what pydantic collects.
+# ruff: noqa: TRY004
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainValidator, Strict, ValidationInfo
+
+from meshcache.core.policy import Reach
+from meshcache.core.scope import normal_name
+
+NAME_CHARS_MAX = 64
+"""Names of nodes, colos, VIPs and groups travel in every hello; `core.policy` holds colos to the same length."""
+
+HOST_CHARS_MAX = 253
+"""RFC 1035 section 2.3.4 allows 255 octets on the wire, which is 253 characters in writing."""
+
+SOCKET_PATH_BYTES_MAX = 107
+"""`sun_path` of Linux has 108 bytes and ends with a zero (unix(7))."""
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_name(plain: object) -> str:
+    """A name of a node, colo, mesh, VIP or group: letters, digits, dot, dash and underscore."""
+    if isinstance(plain, str) and len(plain) <= NAME_CHARS_MAX and _NAME.fullmatch(plain):
+        return plain
+    raise ValueError(
+        f"a name is 1 to {NAME_CHARS_MAX} letters, digits, dots, dashes or underscores, "
+        f"with a letter, digit or underscore at both ends, not {shown(plain)}"
+    )
+
+
+def parse_host_name(plain: object) -> str:
+    """A server name as clients send it in the SNI, in lower case (RFC 6066 section 3)."""
+    if not isinstance(plain, str):
+        raise ValueError(f'a server name is a string such as "shop.example", not {shown(plain)}')
+    if "*" in plain:
+        raise ValueError(
+            f"{shown(plain)} has a wildcard; list the names that clients ask for (a certificate may have wildcards)"
+        )
+    if not plain.isascii():
+        raise ValueError(f"{shown(plain)} must be in its ASCII form, which begins with xn--")
+    if not _is_host(plain.removesuffix(".")):
+        raise ValueError(f'{shown(plain)} is no host name; it looks like "shop.example"')
+    return normal_name(plain)
+
+
+def parse_bind(plain: object) -> str:
+    """An address to listen on: an IP address of this machine and a port, 0 for any free one."""
+    host, port = _parse_address(plain, 'an address to listen on looks like "0.0.0.0:8443" or "[::1]:8443"')
+    if not _is_ip(host):
+        raise ValueError(f"{shown(plain)} must begin with an IP address of this machine, or 0.0.0.0 or [::] for all")
+    return join_address(host, port)
+
+
+def parse_target(plain: object) -> str:
+    """An address to connect to: a host name or an IP address, and a port."""
+    host, port = _parse_address(plain, 'an address looks like "127.0.0.1:8080" or "app.internal:8080"')
+    if port == 0:
+        raise ValueError(f"{shown(plain)} has port 0, which nobody can connect to; ports are 1 to 65535")
+    if _is_ip(host) and ip_address(host).is_unspecified:
+        raise ValueError(f"{shown(plain)} is an address to listen on, nobody can connect to it; name one machine")
+    return join_address(host, port)
+
+
+def parse_seed(plain: object) -> str:
+    """An address of a node to begin with, or ``dns:HOST:PORT`` for every address behind one DNS name."""
+    text = plain if isinstance(plain, str) else ""
+    if text.startswith("dns:"):
+        return "dns:" + parse_target(text.removeprefix("dns:"))
+    return parse_target(plain)
+
+
+def parse_ip(plain: object) -> str:
+    """An IP address of one of this machine's interfaces."""
+    if isinstance(plain, str) and _is_ip(plain):
+        return str(ip_address(plain))
+    raise ValueError(f'an interface is named by its IP address, such as "10.0.0.4", not {shown(plain)}')
+
+
+def parse_size(plain: object) -> int:
+    """Bytes, from a whole number or from text such as ``"64MiB"``."""
+    if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 0:
+        return plain
+    match = _SIZE.fullmatch(plain.strip()) if isinstance(plain, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError(f'a size is text such as "64MiB", or a number of bytes, not {shown(plain)}')
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def parse_share(plain: object) -> float:
+    """A part of the whole, above 0 and at most 1, from text such as ``"25%"`` or from a fraction."""
+    share: float | None = None
+    if isinstance(plain, str) and (match := _SHARE.fullmatch(plain.strip())):
+        share = float(match[1]) / 100
+    elif isinstance(plain, (int, float)) and not isinstance(plain, bool):
+        share = float(plain)
+    if share is None or not 0 < share <= 1:
+        raise ValueError(f'a share is text such as "25%", above 0% and at most 100%, not {shown(plain)}')
+    return share
+
+
+def parse_reach(plain: object) -> Reach:
+    """A `Reach`, in any of the forms of ``vip.sharing.reach``; every colo must be a name."""
+    if isinstance(plain, Reach):
+        return plain
+    reach = Reach.parse(plain)
+    for colo in reach.colos:
+        parse_name(colo)
+    return reach
+
+
+def listed(plain: object) -> object:
+    """A single string counts as a list of one, so ``--set vip.shop.listen=127.0.0.1:8444`` says enough."""
+    return [plain] if isinstance(plain, str) else plain
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of a checked address; an IPv6 host comes without its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The written form of an address; `split_address` is its inverse."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def shown(plain: object) -> str:
+    """A value as it is repeated in a fault: as TOML would have it, and never long."""
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    text = f'"{plain}"' if isinstance(plain, str) else str(plain)
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return printable if len(printable) <= 60 else printable[:57] + "..."
+
+
+def _parse_address(plain: object, right: str) -> tuple[str, int]:
+    if not isinstance(plain, str):
+        raise ValueError(f"{right}, not {shown(plain)}")
+    host, colon, port = plain.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host != bare
+    if not (colon and _is_port(port) and (_is_ip(bare) or _is_host(bare)) and bracketed == (":" in bare)):
+        raise ValueError(f"{right}, not {shown(plain)}")
+    return (str(ip_address(bare)) if _is_ip(bare) else bare.lower()), int(port)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host(text: str) -> bool:
+    labels = text.split(".")
+    return len(text) <= HOST_CHARS_MAX and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def _parse_path(plain: object, info: ValidationInfo) -> Path:
+    """A path; a relative one counts from the folder of the file that names it."""
+    if not isinstance(plain, (str, Path)) or not str(plain) or "\0" in str(plain):
+        raise ValueError(f'a path is text such as "state/admin.sock", not {shown(plain)}')
+    base: Path = (info.context or {}).get("base", Path())
+    return (base / plain).absolute()
+
+
+def _false_is_none(plain: object) -> object:
+    return None if plain is False else plain
+
+
+Name = Annotated[str, BeforeValidator(parse_name)]
+HostName = Annotated[str, BeforeValidator(parse_host_name)]
+Bind = Annotated[str, BeforeValidator(parse_bind)]
+Target = Annotated[str, BeforeValidator(parse_target)]
+Seed = Annotated[str, BeforeValidator(parse_seed)]
+InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Share = Annotated[float, BeforeValidator(parse_share)]
+ReachValue = Annotated[Reach, PlainValidator(parse_reach)]
+FilePath = Annotated[Path, BeforeValidator(_parse_path)]
+FilePathOrOff = Annotated[FilePath | None, BeforeValidator(_false_is_none)]
+Listed = BeforeValidator(listed)
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Truth = Annotated[bool, Strict()]
