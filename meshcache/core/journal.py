@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 SPAN_MAX = 1 << 18
-"""Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What falls
-out stays in the cache and resumes, but this node can't repair it for others any more."""
+"""Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
+falls out stays in the cache and resumes, but this node can't repair it for others any more."""
 
 SPARSE_MAX = 64
-"""Slots for each entry that is here, beyond the first thousand: 512 bytes. So one busy old session, or numbers that a peer
-scatters on purpose, never hold a span of megabytes."""
+"""Slots for each entry that is here, beyond the first thousand: 512 bytes. So one busy old session, or numbers that a
+peer scatters on purpose, never hold a span of megabytes."""
 
 _SPAN_MIN = 1024
 
 _GROWTH = 1024
-"""Slots made at a time below the lowest number: a snapshot that comes newest first moves the list once in a thousand."""
+"""Slots made at a time below the lowest number: a snapshot that comes newest first moves the list once in 1,024."""
 
 
 class Journal:
