@@ -1,0 +1,107 @@
+"""Reads and writes key files so that nobody else can: mode, owner and kind are checked, writing is atomic.
+
+Decides nothing about keys; `keyring` does.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from meshcache.edges.keyring import Keyring
+from meshcache.errors import KeyringError
+
+FILE_BYTES_MAX = 16 * 1024
+"""Four keys with comments take under 1 KiB; what is larger is not a key file and is not read."""
+
+_MODE = 0o600
+
+
+def load_keyring(path: Path) -> Keyring:
+    """Read a key file. Raises KeyringError, which names the file and never shows what is in it."""
+    try:
+        return Keyring.from_toml(_read(path))
+    except KeyringError as error:
+        raise KeyringError(f"key file {path}: {error}") from None
+
+
+def create_keyring(path: Path, keyring: Keyring) -> None:
+    """Write a key file that wasn't there. Raises KeyringError when it is there, or can't be written."""
+    _write(path, keyring, replace=False)
+
+
+def save_keyring(path: Path, keyring: Keyring) -> None:
+    """Put a keyring in the place of the one at `path`; a reader sees the old file or the new one, never half of one.
+
+    Raises KeyringError when it can't be written; the old file is as it was.
+    """
+    _write(path, keyring, replace=True)
+
+
+def _read(path: Path) -> str:
+    try:
+        # O_NONBLOCK: opening a FIFO that somebody put here must not hang the start.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyringError("there is no such file; `meshcache key new FILE` makes one") from None
+    except OSError as error:
+        raise KeyringError(f"it can't be opened: {error.strerror}") from None
+    try:
+        _check(os.fstat(descriptor))
+        content = os.read(descriptor, FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > FILE_BYTES_MAX:
+        raise KeyringError(f"it is larger than {FILE_BYTES_MAX} bytes and no key file")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise KeyringError("it is not UTF-8 text; `meshcache key new` makes a key file") from None
+
+
+def _check(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyringError("it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise KeyringError(f"it belongs to user {status.st_uid}; it must belong to the user that runs, {os.geteuid()}")
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise KeyringError(f"its mode is {mode:04o}, so others can reach it; it must be 0600: chmod 600")
+
+
+def _write(path: Path, keyring: Keyring, *, replace: bool) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_all(temporary, keyring.to_toml().encode())
+        try:
+            _put_in_place(temporary, path, replace=replace)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    except FileExistsError:
+        raise KeyringError(f"key file {path} is there already; it was left as it is") from None
+    except OSError as error:
+        raise KeyringError(f"key file {path} can't be written: {error.strerror}") from None
+
+
+def _write_all(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _put_in_place(temporary: Path, path: Path, *, replace: bool) -> None:
+    if replace:
+        temporary.replace(path)
+    else:
+        path.hardlink_to(temporary)  # unlike rename, this fails when the name is taken
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # else a crash could bring the old name back, and with it a retired key
+    finally:
+        os.close(directory)
