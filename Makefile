@@ -1,0 +1,80 @@
+# `make demo` and `make test` need python3.11, make and, to install what is missing, root on Debian. Everything else they
+# fetch themselves: Python packages into .venv (versions pinned in constraints.txt), client programs from Debian.
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+export PYTHON
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types bench clean need-demo need-test
+
+help:
+	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
+	@echo "make test    every test, after installing what they need        (ARGS='tests/core -k ranges')"
+	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
+	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
+	@echo "make setup   .venv with everything for development"
+	@echo "make format  put the sources into shape;  make clean  remove what make made"
+
+demo: need-demo $(VENV)/.run
+	@$(BIN)/meshcache demo $(ARGS)
+
+test: need-test $(VENV)/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: need-test lint types
+	@$(BIN)/python -m pytest tests/test_layering.py -q
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@echo "format and lint: fine"
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: need-demo $(VENV)/.dev
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+setup: need-test $(VENV)/.dev
+	@echo "ready: $(BIN)/meshcache --help"
+
+need-demo:
+	@tools/need ensurepip:python3-venv openssl:openssl
+
+need-test: need-demo
+	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin
+
+# The stamps make a second run quick. Build tools are pinned like everything else, hence no build isolation.
+$(VENV)/.made: | need-demo
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	    echo "meshcache needs Python 3.11 or later: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install -c constraints.txt setuptools
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing meshcache into $(VENV)"
+	@$(PIP) install --no-build-isolation -c constraints.txt -e .
+	@touch $@
+
+# mypy does not follow the editable install's import hook, so it finds meshcache_server through a link.
+$(VENV)/.dev: $(VENV)/.run
+	@echo "installing the tools for tests and checks"
+	@$(PIP) install --no-build-isolation -c constraints.txt -e '.[dev]'
+	@mkdir -p $(VENV)/names && ln -sfn ../../server $(VENV)/names/meshcache_server
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
