@@ -1,0 +1,81 @@
+"""Server processes: started, waited for, their CPU read, ended by the one who started them.
+
+CPU is user plus system time of all threads of a process, in nanoseconds, from its CPU clock (clock_getcpuclockid(3));
+/proc/PID/stat has the same sum in steps of 10 ms.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks.material import ServerPlan
+
+ROOT = Path(__file__).parent.parent
+
+READY_S_MAX = 30.0
+"""A server that isn't ready by then has failed; its log is part of the error."""
+
+_END_S_MAX = 15.0
+
+_CPUCLOCK_SCHED = 2
+"""Linux: a process's CPU clock is ``~pid << 3 | CPUCLOCK_SCHED`` (include/linux/posix-timers.h)."""
+
+
+class Server:
+    """One server process of `benchmarks.server`, in the way that `mode` says, ended with the ``with`` block."""
+
+    def __init__(self, plan: ServerPlan, mode: str) -> None:
+        self.plan = plan
+        self.log = plan.file.with_suffix(".log")
+        self._log_file = self.log.open("wb")
+        command = [sys.executable, "-m", "benchmarks.server", mode, str(plan.file)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log_file, text=True
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_END_S_MAX)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log_file.close()
+
+    def ask(self, question: str) -> str:
+        """Send one line to the server process and wait for the one that answers it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().rstrip("\n")
+        if not answer:
+            raise RuntimeError(f"{self.plan.name} ended: {self.log.read_text()[-2000:]}")
+        return answer
+
+    def cpu_ns(self) -> int:
+        """CPU that the process has used, all threads."""
+        return time.clock_gettime_ns((~self.pid << 3) | _CPUCLOCK_SCHED)
+
+
+def wait_until_ready(servers: Sequence[Server], peers: int) -> None:
+    """Until every server accepts clients and has `peers` peers that it may send sessions to."""
+    deadline = time.monotonic() + READY_S_MAX
+    for server in servers:
+        while int(server.ask("peers")) < peers:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{server.plan.name} has too few peers: {server.log.read_text()[-2000:]}")
+            time.sleep(0.05)
