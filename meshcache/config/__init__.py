@@ -9,15 +9,13 @@ from meshcache.config.load import load, read_settings
 from meshcache.config.settings import (
     AdminSettings,
     CacheSettings,
-    ClientAuthSettings,
     MeshSettings,
     NodeSettings,
     ServerSettings,
     Settings,
-    SharingSettings,
-    VipSettings,
 )
 from meshcache.config.values import split_address
+from meshcache.config.vip import ClientAuthSettings, SharingSettings, VipSettings
 
 __all__ = [
     "load",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from meshcache.config.values import split_address
 
 if TYPE_CHECKING:
-    from meshcache.config.settings import AdminSettings, MeshSettings, VipSettings
+    from meshcache.config.settings import AdminSettings, MeshSettings
+    from meshcache.config.vip import VipSettings
 
     PlacedVip = tuple[int, VipSettings]
 

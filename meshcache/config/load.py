@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from meshcache.config.crosschecks import cross_faults
 from meshcache.config.faults import plain_faults
 from meshcache.config.overrides import apply_overrides
-from meshcache.config.settings import AdminSettings, MeshSettings, Settings, VipSettings
+from meshcache.config.settings import AdminSettings, MeshSettings, Settings
+from meshcache.config.vip import VipSettings
 from meshcache.errors import ConfigError
 
 FILE_BYTES_MAX = 4 * 2**20

@@ -1,4 +1,4 @@
-"""What can be configured, with every default and its reason: frozen records of checked values.
+"""What can be configured for a node, with every default and its reason: frozen records of checked values.
 
 Reads no file. A default that depends on another value (the state folder on the node's name) is filled in here, so
 whoever reads a setting reads what holds.
@@ -9,49 +9,36 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from meshcache.config.crosschecks import cross_faults
+from meshcache.config.table import Table
 from meshcache.config.values import (
     NAME_CHARS_MAX,
     SOCKET_PATH_BYTES_MAX,
     Bind,
     FilePath,
     FilePathOrOff,
-    HostName,
     InterfaceAddress,
-    Listed,
     Name,
     Number,
-    ReachValue,
     Seed,
-    Share,
     Size,
     Target,
     Truth,
     Whole,
     split_address,
 )
-from meshcache.core.policy import REACH_COLO
-from meshcache.core.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+from meshcache.config.vip import VipSettings
 from meshcache.errors import ConfigError
 
 VIPS_MAX = 1000
 """Every VIP's terms travel in every hello, which has to stay one message."""
 
-LISTEN_MAX = 64
-"""Addresses of one VIP: each is a socket of its own."""
-
-NAMES_MAX = 1000
-"""Names that one certificate covers; public authorities stop at 100."""
-
 SEEDS_MAX = 256
 """A seed only has to be enough to find one member; the members tell of the rest."""
-
-LINEAGE_S_MAX = 30 * 24 * 3600
-"""How long renewals may put off the next full handshake; RFC 8446 section 4.6.1 asks for some limit, and names none."""
 
 MAX_BYTES_MIN = 64 * 1024
 """Room for a few of the largest sessions; less would evict each as it comes."""
@@ -63,13 +50,7 @@ def default_node_name() -> str:
     return cleaned[:NAME_CHARS_MAX].rstrip("-.") or "node"
 
 
-class _Table(BaseModel):
-    """One table of the file: unknown keys are faults, and nothing changes after it was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class NodeSettings(_Table):
+class NodeSettings(Table):
     """Who this node is."""
 
     name: Name = Field(default_factory=default_node_name, examples=["edge-1"])
@@ -85,7 +66,7 @@ class NodeSettings(_Table):
     file stay out of each other's way."""
 
 
-class MeshSettings(_Table):
+class MeshSettings(Table):
     """Which mesh this node is in, and how it finds the others."""
 
     name: Name = Field(default="meshcache", examples=["prod"])
@@ -125,7 +106,7 @@ class MeshSettings(_Table):
         return mdns
 
 
-class CacheSettings(_Table):
+class CacheSettings(Table):
     """How much this node remembers, over all its VIPs; whichever limit is met first evicts the oldest."""
 
     max_sessions: Whole = Field(default=100_000, ge=1, le=100_000_000, examples=[100_000])
@@ -135,7 +116,7 @@ class CacheSettings(_Table):
     """A session takes about 450 bytes; 64 MiB hold more than the default number of sessions needs."""
 
 
-class AdminSettings(_Table):
+class AdminSettings(Table):
     """Where operators and programs ask this node."""
 
     socket: FilePathOrOff = Field(default=None, examples=["state/admin.sock"])
@@ -145,7 +126,7 @@ class AdminSettings(_Table):
     """Read-only HTTP for metrics and dashboard. Default: off; it has no password, so keep it on a private address."""
 
 
-class ServerSettings(_Table):
+class ServerSettings(Table):
     """Limits of the bundled server; an embedded node has none of it. Each keeps a slow or dead client from costing
     more than its own connection."""
 
@@ -163,117 +144,6 @@ class ServerSettings(_Table):
 
     max_connections: Whole = Field(default=10_000, ge=1, le=1_000_000, examples=[10_000])
     """Over all VIPs. A connection takes about 100 kB and one file descriptor, or two with a backend."""
-
-
-class ClientAuthSettings(_Table):
-    """Client certificates, which a VIP without this table never asks for."""
-
-    mode: Literal["optional", "required"] = Field(examples=["required"])
-    ca_file: FilePath = Field(examples=["clients-ca.pem"])
-    """The authorities whose client certificates are good, in PEM; their names are sent to clients."""
-
-    crl_file: FilePath | None = Field(default=None, examples=["clients-crl.pem"])
-    """Revoked client certificates, in PEM: one list for each authority."""
-
-    depth: Whole | None = Field(default=None, ge=0, le=100, examples=[2])
-    """Intermediate authorities between a client's certificate and the root. Default: OpenSSL's own limit."""
-
-
-class SharingSettings(_Table):
-    """Where a VIP's sessions may be used; the stricter end of every crossing wins."""
-
-    bind: Literal["name", "certificate"] = Field(default="name", examples=["name"])
-    """What a session is bound to besides the server's name: with "certificate" the chain as well, so that a renewal of
-    the certificate ends every session."""
-
-    group: Name | None = Field(default=None, examples=["storefront"])
-    """VIPs of one group take each other's sessions. Default: the VIP's own name, shared with no other VIP."""
-
-    reach: ReachValue = Field(default=REACH_COLO, examples=["colo"])
-    """How far sessions travel: "server", "colo", a list of colos, or "everywhere"."""
-
-    client_certificates: Literal["never", "revalidate"] = Field(default="never", examples=["never"])
-    """Whether a session that a client certificate was shown for may leave its server; "revalidate" checks the
-    certificate again wherever it resumes."""
-
-    lifetime_s: Number = Field(default=3600.0, ge=1, le=LIFETIME_S_MAX_TLS13, examples=[3600])
-    """How long a session can be resumed. Longer saves more full handshakes, and leaves more behind for a thief."""
-
-    lineage_s: Number = Field(default=86_400.0, ge=1, le=LINEAGE_S_MAX, examples=[86_400])
-    """How long renewals in TLS 1.3 may go on after one full handshake."""
-
-    quota: Share | None = Field(default=None, examples=["25%"])
-    """The VIP's part of the cache, so that no VIP evicts another's. Default: an equal part of what others leave."""
-
-
-class VipSettings(_Table):
-    """One service address that clients see, and how its sessions are shared."""
-
-    name: Name = Field(examples=["shop"])
-    """The same on every server of the VIP: nodes share by this name."""
-
-    listen: Annotated[tuple[Bind, ...], Listed] = Field(default=(), max_length=LISTEN_MAX, examples=[["0.0.0.0:8443"]])
-    """Addresses of the bundled server. None: the VIP is served by a context that a program attaches."""
-
-    certificate: FilePath | None = Field(default=None, examples=["shop.pem"])
-    """PEM: the server's certificate first, then the intermediate ones."""
-
-    private_key: FilePath | None = Field(default=None, examples=["shop.key"])
-    """PEM without a passphrase, readable by its owner only."""
-
-    names: Annotated[tuple[HostName, ...], Listed] = Field(
-        default=(), max_length=NAMES_MAX, examples=[["shop.example"]]
-    )
-    """Server names under which sessions are good for one another. Default: each name that the certificate covers is
-    alone."""
-
-    backend: Target | None = Field(default=None, examples=["127.0.0.1:8080"])
-    """Where decrypted bytes go. None: the built-in responder answers."""
-
-    proxy_protocol: Truth = Field(default=False, examples=[False])
-    """Tell the backend the client's address in a PROXY protocol version 2 header; the backend must expect it."""
-
-    alpn: Annotated[tuple[str, ...], Listed] = Field(default=(), max_length=16, examples=[["http/1.1"]])
-    """Application protocols by preference. Default: none, the backend speaks what it speaks."""
-
-    min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
-    """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
-
-    ciphers: str | None = Field(default=None, min_length=1, max_length=4096, examples=["ECDHE+AESGCM"])
-    """TLS 1.2 ciphers, in OpenSSL's notation (openssl-ciphers(1)). Default: OpenSSL's own list."""
-
-    client_auth: ClientAuthSettings | None = None
-    sharing: SharingSettings = SharingSettings()
-
-    @property
-    def group(self) -> str:
-        """The share group that holds: the one given, or the VIP alone under its own name."""
-        return self.sharing.group or self.name
-
-    @field_validator("min_tls", mode="before")
-    @classmethod
-    def _number_is_fine(cls, plain: object) -> object:
-        return str(plain) if isinstance(plain, float) else plain
-
-    @field_validator("alpn", mode="after")
-    @classmethod
-    def _alpn_fits(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
-        for protocol in protocols:
-            if not (protocol.isascii() and 0 < len(protocol) <= 255):
-                raise ValueError('a protocol is 1 to 255 ASCII characters, such as "http/1.1" (RFC 7301 section 3.1)')
-        return protocols
-
-    @field_validator("sharing", mode="after")
-    @classmethod
-    def _lifetimes_fit(cls, sharing: SharingSettings, info: ValidationInfo) -> SharingSettings:
-        if sharing.lifetime_s > LIFETIME_S_MAX_TLS12 and info.data.get("min_tls") == "1.2":
-            raise ValueError(
-                f"lifetime_s is at most {LIFETIME_S_MAX_TLS12} (24 hours) while the VIP speaks TLS 1.2; "
-                'with min_tls = "1.3" it may be up to 7 days'
-            )
-        if sharing.lineage_s < sharing.lifetime_s:
-            raise ValueError("lineage_s must be at least lifetime_s, or sessions would end before their lifetime")
-        return sharing
 
 
 class Settings(BaseModel):

@@ -1,0 +1,144 @@
+"""What can be configured for one VIP: its addresses, its certificate, and where its sessions may go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from meshcache.config.table import Table
+from meshcache.config.values import (
+    Bind,
+    FilePath,
+    HostName,
+    Listed,
+    Name,
+    Number,
+    ReachValue,
+    Share,
+    Target,
+    Truth,
+    Whole,
+)
+from meshcache.core.policy import REACH_COLO
+from meshcache.core.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+
+LISTEN_MAX = 64
+"""Addresses of one VIP: each is a socket of its own."""
+
+NAMES_MAX = 1000
+"""Names that one certificate covers; public authorities stop at 100."""
+
+LINEAGE_S_MAX = 30 * 24 * 3600
+"""How long renewals may put off the next full handshake; RFC 8446 section 4.6.1 asks for some limit, and names none."""
+
+
+class ClientAuthSettings(Table):
+    """Client certificates, which a VIP without this table never asks for."""
+
+    mode: Literal["optional", "required"] = Field(examples=["required"])
+    ca_file: FilePath = Field(examples=["clients-ca.pem"])
+    """The authorities whose client certificates are good, in PEM; their names are sent to clients."""
+
+    crl_file: FilePath | None = Field(default=None, examples=["clients-crl.pem"])
+    """Revoked client certificates, in PEM: one list for each authority."""
+
+    depth: Whole | None = Field(default=None, ge=0, le=100, examples=[2])
+    """Intermediate authorities between a client's certificate and the root. Default: OpenSSL's own limit."""
+
+
+class SharingSettings(Table):
+    """Where a VIP's sessions may be used; the stricter end of every crossing wins."""
+
+    bind: Literal["name", "certificate"] = Field(default="name", examples=["name"])
+    """What a session is bound to besides the server's name: with "certificate" the chain as well, so that a renewal of
+    the certificate ends every session."""
+
+    group: Name | None = Field(default=None, examples=["storefront"])
+    """VIPs of one group take each other's sessions. Default: the VIP's own name, shared with no other VIP."""
+
+    reach: ReachValue = Field(default=REACH_COLO, examples=["colo"])
+    """How far sessions travel: "server", "colo", a list of colos, or "everywhere"."""
+
+    client_certificates: Literal["never", "revalidate"] = Field(default="never", examples=["never"])
+    """Whether a session that a client certificate was shown for may leave its server; "revalidate" checks the
+    certificate again wherever it resumes."""
+
+    lifetime_s: Number = Field(default=3600.0, ge=1, le=LIFETIME_S_MAX_TLS13, examples=[3600])
+    """How long a session can be resumed. Longer saves more full handshakes, and leaves more behind for a thief."""
+
+    lineage_s: Number = Field(default=86_400.0, ge=1, le=LINEAGE_S_MAX, examples=[86_400])
+    """How long renewals in TLS 1.3 may go on after one full handshake."""
+
+    quota: Share | None = Field(default=None, examples=["25%"])
+    """The VIP's part of the cache, so that no VIP evicts another's. Default: an equal part of what others leave."""
+
+
+class VipSettings(Table):
+    """One service address that clients see, and how its sessions are shared."""
+
+    name: Name = Field(examples=["shop"])
+    """The same on every server of the VIP: nodes share by this name."""
+
+    listen: Annotated[tuple[Bind, ...], Listed] = Field(default=(), max_length=LISTEN_MAX, examples=[["0.0.0.0:8443"]])
+    """Addresses of the bundled server. None: the VIP is served by a context that a program attaches."""
+
+    certificate: FilePath | None = Field(default=None, examples=["shop.pem"])
+    """PEM: the server's certificate first, then the intermediate ones."""
+
+    private_key: FilePath | None = Field(default=None, examples=["shop.key"])
+    """PEM without a passphrase, readable by its owner only."""
+
+    names: Annotated[tuple[HostName, ...], Listed] = Field(
+        default=(), max_length=NAMES_MAX, examples=[["shop.example"]]
+    )
+    """Server names under which sessions are good for one another. Default: each name that the certificate covers is
+    alone."""
+
+    backend: Target | None = Field(default=None, examples=["127.0.0.1:8080"])
+    """Where decrypted bytes go. None: the built-in responder answers."""
+
+    proxy_protocol: Truth = Field(default=False, examples=[False])
+    """Tell the backend the client's address in a PROXY protocol version 2 header; the backend must expect it."""
+
+    alpn: Annotated[tuple[str, ...], Listed] = Field(default=(), max_length=16, examples=[["http/1.1"]])
+    """Application protocols by preference. Default: none, the backend speaks what it speaks."""
+
+    min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
+    """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
+
+    ciphers: str | None = Field(default=None, min_length=1, max_length=4096, examples=["ECDHE+AESGCM"])
+    """TLS 1.2 ciphers, in OpenSSL's notation (openssl-ciphers(1)). Default: OpenSSL's own list."""
+
+    client_auth: ClientAuthSettings | None = None
+    sharing: SharingSettings = SharingSettings()
+
+    @property
+    def group(self) -> str:
+        """The share group that holds: the one given, or the VIP alone under its own name."""
+        return self.sharing.group or self.name
+
+    @field_validator("min_tls", mode="before")
+    @classmethod
+    def _number_is_fine(cls, plain: object) -> object:
+        return str(plain) if isinstance(plain, float) else plain
+
+    @field_validator("alpn", mode="after")
+    @classmethod
+    def _alpn_fits(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        for protocol in protocols:
+            if not (protocol.isascii() and 0 < len(protocol) <= 255):
+                raise ValueError('a protocol is 1 to 255 ASCII characters, such as "http/1.1" (RFC 7301 section 3.1)')
+        return protocols
+
+    @field_validator("sharing", mode="after")
+    @classmethod
+    def _lifetimes_fit(cls, sharing: SharingSettings, info: ValidationInfo) -> SharingSettings:
+        if sharing.lifetime_s > LIFETIME_S_MAX_TLS12 and info.data.get("min_tls") == "1.2":
+            raise ValueError(
+                f"lifetime_s is at most {LIFETIME_S_MAX_TLS12} (24 hours) while the VIP speaks TLS 1.2; "
+                'with min_tls = "1.3" it may be up to 7 days'
+            )
+        if sharing.lineage_s < sharing.lifetime_s:
+            raise ValueError("lineage_s must be at least lifetime_s, or sessions would end before their lifetime")
+        return sharing
