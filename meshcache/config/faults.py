@@ -64,6 +64,8 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"must be {_quoted(context['expected'])}, not {found}"
     if kind == "bool_type":
         return f"must be true or false, not {found}"
+    if kind == "tuple_type" and location == ("vip",):
+        return f"must be a list of tables, each written as [[vip]], not {found}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}{_example(location)}, not {found}"
     return _out_of_bounds(kind, context, found) or f"{detail['msg'].lower()}{_example(location)}, not {found}"

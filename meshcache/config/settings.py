@@ -158,9 +158,15 @@ class Settings(BaseModel):
     node: NodeSettings = Field(default_factory=NodeSettings)
     mesh: MeshSettings = Field(default_factory=MeshSettings)
     cache: CacheSettings = CacheSettings()
-    admin: AdminSettings = Field(default=AdminSettings(), validate_default=True)
+    admin: AdminSettings = AdminSettings()
     server: ServerSettings = ServerSettings()
     vips: tuple[VipSettings, ...] = Field(alias="vip", default=(), max_length=VIPS_MAX)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_tables_are_empty(cls, plain: object) -> object:
+        """So that their defaults are filled in as for a table that is there, relative to the same folder."""
+        return {"node": {}, "mesh": {}, "admin": {}} | plain if isinstance(plain, dict) else plain
 
     @field_validator("admin", mode="after")
     @classmethod

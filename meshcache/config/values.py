@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainValidator, Strict, ValidationInfo
+from pydantic import AllowInfNan, BeforeValidator, PlainValidator, Strict, ValidationInfo
 
 from meshcache.core.policy import Reach
 from meshcache.core.scope import normal_name
@@ -145,6 +145,8 @@ def shown(plain: object) -> str:
     """A value as it is repeated in a fault: as TOML would have it, and never long."""
     if isinstance(plain, bool):
         return str(plain).lower()
+    if isinstance(plain, dict):
+        return "a table"
     text = f'"{plain}"' if isinstance(plain, str) else str(plain)
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return printable if len(printable) <= 60 else printable[:57] + "..."
@@ -203,5 +205,5 @@ FilePath = Annotated[Path, BeforeValidator(_parse_path)]
 FilePathOrOff = Annotated[FilePath | None, BeforeValidator(_false_is_none)]
 Listed = BeforeValidator(listed)
 Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict()]
+Number = Annotated[float, Strict(), AllowInfNan(False)]
 Truth = Annotated[bool, Strict()]

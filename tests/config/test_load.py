@@ -1,0 +1,212 @@
+"""`load` returns what holds, or names every fault at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshcache.config import AdminSettings, CacheSettings, NodeSettings, Settings, SharingSettings, VipSettings, load
+from meshcache.config.load import FILE_BYTES_MAX
+from meshcache.core.policy import Reach, ReachKind
+from meshcache.errors import ConfigError
+
+DESIGN_EXAMPLE = """
+[node]
+name = "edge-1"
+colo = "ams1"
+state_dir = "state"
+
+[mesh]
+name = "prod"
+key_file = "mesh.key"
+listen = "0.0.0.0:7946"
+mdns = true
+interfaces = ["10.0.0.4"]
+seeds = ["10.0.0.7:7946", "dns:mesh.prod.svc:7946"]
+
+[cache]
+max_sessions = 100_000
+max_bytes = "64MiB"
+
+[admin]
+socket = "state/admin.sock"
+http = "127.0.0.1:9946"
+
+[[vip]]
+name = "shop"
+listen = ["0.0.0.0:443"]
+certificate = "shop.pem"
+private_key = "shop.key"
+names = ["shop.example"]
+backend = "127.0.0.1:8080"
+proxy_protocol = false
+
+[vip.sharing]
+bind = "name"
+group = "storefront"
+reach = "colo"
+client_certificates = "never"
+lifetime_s = 3600
+lineage_s = 86400
+quota = "25%"
+"""
+
+
+def faults_of(path: Path, text: str, *overrides: str) -> list[str]:
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, overrides)
+    return caught.value.faults
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "meshcache.toml"
+
+
+def test_the_example_of_the_manual_is_read_as_written(file: Path) -> None:
+    file.write_text(DESIGN_EXAMPLE)
+    settings = load(file)
+    shop = settings.vips[0]
+    assert settings.node.colo == "ams1"
+    assert settings.mesh.seeds == ("10.0.0.7:7946", "dns:mesh.prod.svc:7946")
+    assert settings.cache.max_bytes == 64 * 2**20
+    assert shop.group == "storefront"
+    assert shop.sharing.reach == Reach(ReachKind.COLO)
+    assert shop.sharing.quota == 0.25
+
+
+def test_relative_paths_count_from_the_file_and_not_from_where_the_command_runs(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(DESIGN_EXAMPLE)
+    monkeypatch.chdir("/")
+    settings = load(file)
+    assert settings.mesh.key_file == file.parent / "mesh.key"
+    assert settings.admin.socket == file.parent / "state/admin.sock"
+    assert settings.vips[0].certificate == file.parent / "shop.pem"
+
+
+def test_an_empty_file_is_a_node_with_defaults(file: Path) -> None:
+    file.write_text("")
+    settings = load(file)
+    assert settings.vips == ()
+    assert settings.mesh.key_file == file.parent / "mesh.key"
+    assert not settings.mesh.mdns
+
+
+def test_two_nodes_of_one_file_have_state_and_socket_of_their_own(file: Path) -> None:
+    file.write_text("")
+    one, two = load(file, ["node.name=edge-1"]), load(file, ["node.name=edge-2"])
+    assert one.node.state_dir == file.parent / "state/edge-1"
+    assert one.admin.socket == file.parent / "state/edge-1/admin.sock"
+    assert one.admin.socket != two.admin.socket
+
+
+def test_the_socket_moves_with_the_state_folder_even_beside_other_admin_settings(file: Path) -> None:
+    file.write_text('[node]\nstate_dir = "var"\n[admin]\nhttp = "127.0.0.1:9946"\n')
+    assert load(file).admin.socket == file.parent / "var/admin.sock"
+
+
+def test_the_socket_can_be_turned_off(file: Path) -> None:
+    file.write_text("[admin]\nsocket = false\n")
+    assert load(file).admin.socket is None
+
+
+def test_mdns_speaks_where_the_mesh_listens_unless_that_is_everywhere(file: Path) -> None:
+    file.write_text('[mesh]\nlisten = "127.0.0.1:0"\n')
+    mesh = load(file).mesh
+    assert (mesh.mdns, mesh.interfaces) == (True, ("127.0.0.1",))
+    file.write_text('[mesh]\nlisten = "0.0.0.0:7946"\nmdns = true\n')
+    assert "mesh.interfaces" in faults_of(file, file.read_text())[0]
+
+
+def test_every_fault_is_named_at_once(file: Path) -> None:
+    faults = faults_of(
+        file,
+        """
+        [node]
+        name = "edge 1"
+        colour = "ams1"
+        [mesh]
+        listen = "localhost"
+        mdns = "yes"
+        [cache]
+        max_bytes = "64MoB"
+        max_sessions = 0
+        [[vip]]
+        name = "shop"
+        reach = "colo"
+        [vip.sharing]
+        reach = "wide"
+        quota = "150%"
+        [[vip]]
+        min_tls = "1.1"
+        backend = "127.0.0.1"
+        """,
+    )
+    places = [fault.partition(": ")[0] for fault in faults]
+    assert places == [
+        "node.name",
+        "node.colour",
+        "mesh.listen",
+        "mesh.mdns",
+        "cache.max_sessions",
+        "cache.max_bytes",
+        "vip[0].sharing.reach",
+        "vip[0].sharing.quota",
+        "vip[0].reach",
+        "vip[1].name",
+        "vip[1].backend",
+        "vip[1].min_tls",
+    ]
+
+
+def test_a_broken_vip_does_not_hide_what_is_wrong_between_the_others(file: Path) -> None:
+    faults = faults_of(file, '[[vip]]\nname = "a"\n[[vip]]\nname = "a"\n[[vip]]\nname = "b"\nmin_tls = 2\n')
+    assert [fault.partition(": ")[0] for fault in faults] == ["vip[2].min_tls", "vip[1].name"]
+
+
+def test_a_syntax_fault_names_file_line_and_column(file: Path) -> None:
+    assert faults_of(file, '[node]\nname = "edge-1\n')[0].startswith(f"{file}:2:15: not TOML: ")
+
+
+def test_a_file_that_ends_too_soon_is_told_so(file: Path) -> None:
+    assert faults_of(file, "[node]\nname =")[0].startswith(f"{file}: at its end: not TOML: ")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"# " + b"x" * FILE_BYTES_MAX])
+def test_what_is_no_configuration_is_refused_whole(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"UTF-8|MiB"):
+        load(file)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="meshcache init"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="can't be read: is a directory"):
+        load(tmp_path)
+
+
+def test_a_program_can_build_settings_and_is_held_to_the_same_checks() -> None:
+    settings = Settings(
+        node=NodeSettings(name="a"),
+        cache=CacheSettings(max_sessions=10),
+        admin=AdminSettings(socket=None),
+        vip=(VipSettings(name="shop"), VipSettings(name="pay", sharing=SharingSettings(quota=0.25))),
+    )
+    assert settings.admin.socket is None
+    assert settings.share_of_cache("pay") == 0.25
+    assert settings.share_of_cache("shop") == 0.75
+    with pytest.raises(ConfigError, match="a name of its own"):
+        Settings(vip=(VipSettings(name="shop"), VipSettings(name="shop")))
+
+
+def test_a_socket_path_that_unix_could_not_bind_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "meshcache.toml"
+    (fault,) = faults_of(file, f'[node]\nname = "n"\nstate_dir = "/{"x" * 97}"\n')
+    assert fault.startswith("admin: socket is 109 bytes long")
+    file.write_text(f'[node]\nname = "n"\nstate_dir = "/{"x" * 95}"\n')
+    assert load(file).admin.socket is not None

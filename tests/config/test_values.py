@@ -1,0 +1,101 @@
+"""Each kind of value, on both sides of its borders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from meshcache.config import values
+from meshcache.core.policy import Reach, ReachKind
+
+
+@pytest.mark.parametrize(
+    "parse,plain,value",
+    [
+        (values.parse_name, "edge-1.ams_1", "edge-1.ams_1"),
+        (values.parse_name, "a" * 64, "a" * 64),
+        (values.parse_host_name, "Shop.Example.", "shop.example"),
+        (values.parse_bind, "0.0.0.0:443", "0.0.0.0:443"),
+        (values.parse_bind, "[::]:0", "[::]:0"),
+        (values.parse_bind, "[0:0::1]:65535", "[::1]:65535"),
+        (values.parse_target, "App.internal:8080", "app.internal:8080"),
+        (values.parse_target, "[::1]:80", "[::1]:80"),
+        (values.parse_seed, "dns:mesh.prod.svc:7946", "dns:mesh.prod.svc:7946"),
+        (values.parse_seed, "10.0.0.7:7946", "10.0.0.7:7946"),
+        (values.parse_ip, "10.0.0.4", "10.0.0.4"),
+        (values.parse_size, "64MiB", 64 * 2**20),
+        (values.parse_size, "1.5 GiB", 3 * 2**29),
+        (values.parse_size, "2kB", 2000),
+        (values.parse_size, 4096, 4096),
+        (values.parse_share, "25%", 0.25),
+        (values.parse_share, "100 %", 1.0),
+        (values.parse_share, 0.5, 0.5),
+        (values.parse_reach, "server", Reach(ReachKind.SERVER)),
+        (values.parse_reach, ["ams1", "fra1"], Reach(ReachKind.COLOS, frozenset({"ams1", "fra1"}))),
+        (values.parse_reach, Reach(ReachKind.COLO), Reach(ReachKind.COLO)),
+    ],
+)
+def test_what_is_right_is_read(parse: Callable[[object], object], plain: object, value: object) -> None:
+    assert parse(plain) == value
+
+
+@pytest.mark.parametrize(
+    "parse,plain",
+    [
+        (values.parse_name, ""),
+        (values.parse_name, "a" * 65),
+        (values.parse_name, "edge 1"),
+        (values.parse_name, "-edge"),
+        (values.parse_name, "edge\n"),
+        (values.parse_name, 1),
+        (values.parse_host_name, "*.example"),
+        (values.parse_host_name, "bücher.example"),
+        (values.parse_host_name, "shop..example"),
+        (values.parse_host_name, "-shop.example"),
+        (values.parse_host_name, "x" * 64),
+        (values.parse_host_name, 3),
+        (values.parse_bind, "localhost:443"),
+        (values.parse_bind, "10.0.0.1"),
+        (values.parse_bind, "10.0.0.1:65536"),
+        (values.parse_bind, "10.0.0.1:-1"),
+        (values.parse_bind, "10.0.0.1:٣"),
+        (values.parse_bind, "::1:443"),
+        (values.parse_bind, "[10.0.0.1]:443"),
+        (values.parse_bind, "300.0.0.1:443"),
+        (values.parse_bind, 443),
+        (values.parse_target, "app:0"),
+        (values.parse_target, "0.0.0.0:80"),
+        (values.parse_target, "app"),
+        (values.parse_seed, "dns:mesh"),
+        (values.parse_seed, 7),
+        (values.parse_ip, "eth0"),
+        (values.parse_size, "64MoB"),
+        (values.parse_size, -1),
+        (values.parse_size, True),
+        (values.parse_share, "0%"),
+        (values.parse_share, "101%"),
+        (values.parse_share, 25),
+        (values.parse_share, True),
+        (values.parse_share, float("nan")),
+        (values.parse_reach, []),
+        (values.parse_reach, ["ams 1"]),
+        (values.parse_reach, "wide"),
+        (values.parse_reach, None),
+    ],
+)
+def test_what_is_wrong_is_refused_with_a_sentence(parse: Callable[[object], object], plain: object) -> None:
+    with pytest.raises(ValueError, match=r"\w+ \w+"):
+        parse(plain)
+
+
+def test_an_address_is_split_and_joined_without_loss() -> None:
+    for address in ("10.0.0.1:443", "[::1]:443", "app.internal:80"):
+        assert values.join_address(*values.split_address(address)) == address
+    assert values.split_address("[::1]:443") == ("::1", 443)
+
+
+def test_a_value_is_shown_short_and_without_control_characters() -> None:
+    assert values.shown("a\x1b[31mb") == '"a?[31mb"'
+    assert len(values.shown("x" * 1000)) == 60
+    assert values.shown(True) == "true"
