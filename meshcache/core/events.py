@@ -1,0 +1,162 @@
+"""What happened, for an operator's eyes: frozen facts in the past tense, kept in a bounded list until they are read."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+EVENTS_MAX = 1024
+"""Kept until somebody reads them; the oldest go first. The node reads after each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A peer's hello was accepted: it is new here, came back, or has a new incarnation."""
+
+    at: float
+    node: str
+    colo: str
+    address: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSuspect:
+    """Nothing was heard of a peer for the suspicion time."""
+
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecovered:
+    """A suspect peer was heard again."""
+
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """A peer was silent for so long that this node goes on without it; an opinion that is never passed on."""
+
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """A peer said that it is going."""
+
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerForgotten:
+    """A peer was lost for so long that its place in the tables was given back."""
+
+    at: float
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """A node was turned away: another mesh, another major version, or a name that is already taken.
+
+    Reported once for each node and reason.
+    """
+
+    at: float
+    node: str
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IslandFound:
+    """A peer serves the same share group with settings that differ, so the two exchange none of its sessions."""
+
+    at: float
+    node: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class IslandGone:
+    """A peer that was an island for a share group is none any more."""
+
+    at: float
+    node: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStalled:
+    """This node's own timers came late; it gives all peers that much more time before it suspects them."""
+
+    at: float
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFinished:
+    """This node has caught up with a peer's cache after it joined, or stopped trying."""
+
+    at: float
+    source: str
+    sessions: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsRecalled:
+    """Copies were removed because today's terms no longer allow them here."""
+
+    at: float
+    vip: str
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsWithdrawn:
+    """A withdraw took effect here."""
+
+    at: float
+    issuer: str
+    scope: str
+    sessions: int
+
+
+Event: TypeAlias = (
+    PeerJoined
+    | PeerSuspect
+    | PeerRecovered
+    | PeerLost
+    | PeerLeft
+    | PeerForgotten
+    | PeerRefused
+    | IslandFound
+    | IslandGone
+    | LoopStalled
+    | SnapshotFinished
+    | SessionsRecalled
+    | SessionsWithdrawn
+)
+
+
+class EventLog:
+    """Events that nobody has read yet."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+
+    def drain(self) -> list[Event]:
+        """All events since the last call, oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events

@@ -1,0 +1,125 @@
+"""Every time, rate and maximum of the gossip in one place, each with its reason.
+
+Sizes that both ends of the wire must agree on are not tunable and stand in `messages`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Tunables of one core; the defaults suit colos of up to 64 nodes. Times are in seconds.
+
+    Raises ValueError when the times of membership don't follow on one another.
+    """
+
+    # --- membership
+    heartbeat_s: float = 1.0
+    """A tail loss is noticed after one of these. Shorter costs n-1 tiny messages more a second."""
+    probe_after_s: float = 1.5
+    """Silence after which a peer is asked directly: one lost heartbeat is then no reason for suspicion."""
+    probe_s: float = 0.25
+    """Between such questions; a peer whose heartbeats get lost is asked `lossy_factor` times as often."""
+    lossy_factor: float = 2.5
+    suspect_s: float = 3.0
+    """Silence after which a peer is suspect; stretched up to `loss_stretch` times for a link that is seen to lose."""
+    lost_s: float = 8.0
+    """Silence after which this node goes on without the peer; stretched in the same way."""
+    loss_stretch: float = 3.0
+    loss_tolerated: float = 0.1
+    """Share of a peer's heartbeats that may get lost before the times above stretch."""
+    forget_s: float = 600.0
+    """A lost peer is remembered this long, so that a healed partition finds it; then its place is given back."""
+    redial_s: float = 5.0
+    """Between hellos to a lost peer or an unanswered candidate at the most; bounds how soon a healed split is noticed."""
+    hello_s: float = 0.1
+    """Between the first hellos to an address: a link takes milliseconds to come up. It doubles up to `redial_s`."""
+    stall_s: float = 0.5
+    """Lateness of this node's own timer after which it doubts itself and not its peers (Lifeguard, arXiv 1707.00788)."""
+    ping_s: float = 10.0
+    """Between round-trip measurements of a peer that is well."""
+    peers_max: int = 1024
+    """Nodes that this one talks to directly: a colo, two relays in each other colo, and those that chose this node."""
+    roster_max: int = 4096
+    """Nodes known by hearsay, in all colos together; about 600 bytes each."""
+    candidates_max: int = 256
+    """Addresses that were hinted at and not yet matched to a node. mDNS is open to anyone on the LAN."""
+    connections_max: int = 4096
+    """Connections whose sender is remembered; the longest silent is forgotten and may name itself anew."""
+
+    # --- push
+    flush_s_per_peer: float = 0.0002
+    """Under load a VIP's sessions are collected for this long, times the number of receivers, plus the next."""
+    flush_s_per_peer_squared: float = 0.000_008
+    """Both sending to n peers and receiving from n cost; 1 peer: 0.2 ms, 5: 1.2 ms, 63: 44 ms, and 23 flushes a second."""
+    flush_s_max: float = 0.05
+    outbox_sessions: int = 8192
+    """Sessions of one VIP that wait to be pushed; the oldest are dropped, counted, and repaired by the receivers."""
+    queue_messages: int = 1024
+    """Messages to one peer between two drains; ZeroMQ's own queue behind it is as long by default."""
+    queue_bytes: int = 4 * 1024 * 1024
+    blocked_s: float = 0.25
+    """After the transport refused a message to a peer, no batches are offered to it for this long."""
+    origin_sessions_per_s: float = 50_000.0
+    """What one origin may push here: ten times a 64-node colo's total at 100/s each. The excess is dropped, counted and
+    stays a gap, which this node fetches at its own pace."""
+    origin_sessions_burst: float = 100_000.0
+    messages_per_s: float = 20_000.0
+    """What one connection may send of any kind; beyond it messages are dropped unread."""
+    messages_burst: float = 40_000.0
+
+    # --- repair
+    gap_grace_s: float = 0.25
+    """A gap this young may only be a message that was overtaken."""
+    hearsay_grace_s: float = 0.6
+    """The same for what a peer says it has of a third node's: that may still be on its way through a relay."""
+    fetch_timeout_s: float = 1.5
+    fetch_retry_s_max: float = 30.0
+    fetch_attempts: int = 8
+    """Peers asked for one gap, with doubling pauses; then it rests until somebody claims to have it."""
+    fetches_max: int = 64
+    """Fetches under way at a time, one for each peer at the most four."""
+    fetches_per_peer: int = 4
+    fill_sessions_per_s: float = 40_000.0
+    """What this node serves to others in answers, all together: under a third of what a core can encode."""
+    fill_sessions_burst: float = 8192.0
+    entropy_s: float = 5.0
+    """Between comparisons with a random peer, give or take a fifth."""
+    entropy_hurry_s: float = 0.5
+    """The same right after something was learnt that its origin can no longer tell: it spreads like a rumour."""
+
+    # --- snapshot
+    snapshot_wait_s: float = 2.0
+    """How long a joiner looks for a peer that is ready to be asked; then it is ready itself."""
+    snapshot_lease_s: float = 5.0
+    """A source keeps its one place for a joiner that asked for something within this time."""
+    snapshot_s_max: float = 120.0
+    """A joiner gives up after this time and leaves the rest to repair."""
+    snapshot_sessions_per_s: float = 30_000.0
+    """100,000 sessions, about 25 MB, take some 3 s, at a quarter of a core of the source."""
+
+    # --- withdraws, quarantine
+    withdraws_max: int = 256
+    """Withdraws remembered until what they withdraw has expired; new ones are refused when it is full."""
+    withdraws_per_s: float = 2.0
+    """From one issuer; an operator's drill needs a handful."""
+    withdraws_burst: float = 20.0
+    quarantine_max: int = 1024
+    quarantine_s: float = 3600.0
+    """An entry that the TLS side found unusable is not taken again for this long."""
+
+    # --- housekeeping
+    sweep_s: float = 1.0
+    sweep_entries: int = 4096
+    """Entries looked at for expiry each time: 100,000 take 25 s."""
+
+    def __post_init__(self) -> None:
+        times = (self.heartbeat_s, self.probe_after_s, self.suspect_s, self.lost_s, self.forget_s)
+        if not all(earlier < later for earlier, later in zip(times, times[1:], strict=False)) or self.heartbeat_s <= 0:
+            raise ValueError("heartbeat_s < probe_after_s < suspect_s < lost_s < forget_s must hold")
+
+    def flush_s(self, receivers: int) -> float:
+        """How long to collect sessions under load when a flush goes to this many receivers."""
+        return min(receivers * (self.flush_s_per_peer + receivers * self.flush_s_per_peer_squared), self.flush_s_max)
