@@ -1,0 +1,59 @@
+"""What the TLS edge needs of the node for one VIP; the node implements it, the edge only calls it.
+
+Every method runs on the thread that does the handshake, while OpenSSL waits: memory only, no blocking, microseconds.
+An exception that leaves one is caught at the edge and is a counted miss.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from meshcache.core.policy import Verdict
+
+
+class SessionPort(Protocol):
+    """One VIP's door to the node.
+
+    ``token`` is a 64-bit number that the node makes at `find`, never 0. OpenSSL carries it in the session object, also
+    into a TLS 1.3 renewal, so `created` gets it back and a lineage is inherited without a table of connections.
+    """
+
+    @property
+    def name(self) -> str:
+        """The VIP's name, for messages."""
+
+    @property
+    def allows_client_certificates(self) -> bool:
+        """Whether sessions made elsewhere under a client certificate may resume here (``client_certificates = "revalidate"``)."""
+
+    def made_here(self, token: int) -> bool:
+        """Whether the session that `find` gave this token to was made by this node.
+
+        A session with a client certificate may resume where it was made, whatever `allows_client_certificates` says;
+        its certificate is checked again in both cases.
+        """
+
+    def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int) -> None:
+        """A session was made; token is 0 after a full handshake, else that of the session it renews."""
+
+    def find(self, session_id: bytes) -> tuple[bytes, int] | None:
+        """The DER and the token of a session that this VIP may resume now, or None: a miss."""
+
+    def unusable(self, session_id: bytes, reason: Verdict) -> None:
+        """What `find` gave is not fit for OpenSSL. Never called for what a stranger's ClientHello alone can cause."""
+
+    def removed(self, session_id: bytes) -> None:
+        """OpenSSL dropped the session (unclean close or fatal alert); only with ``on_unclean_close="drop"``.
+
+        Can be called from a garbage collection that interrupts any other method of this port on the same thread, since
+        freeing a connection is enough: append to a queue, take no lock that isn't re-entrant.
+        """
+
+    def full(self) -> None:
+        """A full handshake ended."""
+
+    def hit_not_resumed(self) -> None:
+        """`find` gave a session and yet the handshake was a full one."""
+
+    def fault(self, where: str) -> None:
+        """Something raised at the edge: `where` is "client_hello", "get", "new" or "remove". Never raises."""
