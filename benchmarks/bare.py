@@ -94,7 +94,7 @@ class _Client:
 
 
 def _finish(connection: SSL.Connection, finish: bytes) -> bytes:
-    """What the client's last flight causes; the connection counts as cleanly closed, or its session would be dropped."""
+    """What the client's last flight causes; the connection counts as cleanly closed, or its session would go."""
     connection.bio_write(finish)
     connection.do_handshake()
     connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)

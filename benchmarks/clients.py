@@ -1,6 +1,6 @@
 """Client processes: each does its part of a job as fast as it can, or at a steady rate, and says what it saw.
 
-They are processes and not threads, so that clients load the machine like real ones and never wait for one another's GIL.
+Processes and not threads, so that clients load the machine like real ones and never wait for one another's GIL.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Clients:
     """A set of client processes, ended with the ``with`` block."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes: list[SpawnProcess] = []
@@ -154,11 +155,10 @@ def _serve(pipe: Connection) -> None:
 def _answer(pipe: Connection, within_s: float) -> Tally:
     if not pipe.poll(within_s):
         raise TimeoutError(f"a client process said nothing for {within_s:.0f} s")
-    answer = pipe.recv()
-    if isinstance(answer, str):
-        raise RuntimeError(f"a client failed: {answer}")
-    assert isinstance(answer, Tally)
-    return answer
+    answer: Tally | str = pipe.recv()
+    if isinstance(answer, Tally):
+        return answer
+    raise RuntimeError(f"a client failed: {answer}")
 
 
 def _shares(count: int, clients: int) -> list[int]:

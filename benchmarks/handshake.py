@@ -61,9 +61,7 @@ def handshake(
     return done
 
 
-def _shake_hands(
-    tls: ssl.SSLObject, link: socket.socket, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
-) -> None:
+def _shake_hands(tls: ssl.SSLObject, link: socket.socket, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
     while True:
         try:
             tls.do_handshake()

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from meshcache.edges.keyfile import create_keyring
+from meshcache.edges.keyring import Keyring
+
 NAME = "shop.example"
 VIP = "shop"
 
@@ -71,7 +74,7 @@ def plan_servers(folder: Path, count: int) -> list[ServerPlan]:
 
 
 def write_certificate(folder: Path) -> None:
-    """A self-signed RSA-2048 certificate for `NAME`: what most servers still have, and what the peers were measured with."""
+    """A self-signed RSA-2048 certificate for `NAME`: what the peers were measured with."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
@@ -87,21 +90,17 @@ def write_certificate(folder: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     (folder / f"{VIP}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write_secret(folder / f"{VIP}.key", pem)
 
 
 def write_mesh_key(path: Path) -> None:
     """A new mesh key."""
-    from meshcache.edges.keyring import Keyring
-
-    _write_secret(path, Keyring.new())
+    create_keyring(path, Keyring.new())
 
 
 def free_port(host: str) -> int:
-    """A port that was free a moment ago. Both nodes name the other as a seed, so one of them has to be told a number."""
+    """A port that was free a moment ago: a node that is another's seed has to be told its number."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]

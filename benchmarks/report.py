@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from cryptography.hazmat.backends.openssl.backend import backend
@@ -48,7 +49,10 @@ class Figure:
         return {True: "met", False: "missed", None: "-"}[self.met]
 
     def to_plain(self) -> dict[str, object]:
-        return asdict(self) | {"ratio": self.ratio, "verdict": self.verdict}
+        plain = asdict(self) | {"ratio": self.ratio, "verdict": self.verdict}
+        return {
+            key: None if isinstance(value, float) and not isfinite(value) else value for key, value in plain.items()
+        }
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:

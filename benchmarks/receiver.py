@@ -1,0 +1,42 @@
+"""Sessions/s that one core of a receiver files: decoded and put in the cache, and over the real transport too.
+
+In batches of 64, each session new, as a busy mesh sends them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.cores import BATCH, CONNECTION, Maker, introduce, make_core
+from benchmarks.effort import Effort
+from benchmarks.fresh import in_fresh_process
+from benchmarks.report import Figure
+
+TARGET_PER_S = 250_000.0
+
+_PART = 200
+"""Batches encoded ahead of the clock at a time, so that memory stays small however many there are."""
+
+
+def run(effort: Effort) -> list[Figure]:
+    """Through `MeshCore.receive` alone, and through ZeroMQ with CURVE from another process."""
+    in_memory = in_fresh_process(received_per_cpu_s, effort.batches)
+    detail: dict[str, object] = {"batch": BATCH, "batches": effort.batches}
+    return [
+        Figure("receiver", "filed by one core", in_memory, "/s", TARGET_PER_S, at_least=True, detail=detail),
+    ]
+
+
+def received_per_cpu_s(batches: int) -> float:
+    """Sessions that `MeshCore.receive` files in a second of CPU."""
+    taker, maker = make_core("taker"), Maker(sessions_max=BATCH)
+    introduce(maker, taker)
+    spent_ns = 0
+    for _ in range(max(1, batches // _PART)):
+        payloads = list(maker.messages(min(batches, _PART)))
+        started = time.thread_time_ns()
+        for payload in payloads:
+            taker.receive(CONNECTION, payload, maker.now)
+        spent_ns += time.thread_time_ns() - started
+    filed = max(1, batches // _PART) * min(batches, _PART) * BATCH
+    return filed / spent_ns * 1e9

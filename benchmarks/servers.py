@@ -1,0 +1,35 @@
+"""Sets of server processes that a benchmark needs together, and the folder they live in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.material import plan_servers
+from benchmarks.processes import Server, wait_until_ready
+
+
+@contextmanager
+def mesh(modes: tuple[str, ...] = ("mesh", "mesh")) -> Iterator[list[Server]]:
+    """Servers that are one mesh, one for each mode, ready and introduced."""
+    with folder() as place, ExitStack() as stack:
+        plans = plan_servers(place, len(modes))
+        servers = [stack.enter_context(Server(plan, mode)) for plan, mode in zip(plans, modes, strict=True)]
+        wait_until_ready(servers, peers=len(modes) - 1)
+        yield servers
+
+
+@contextmanager
+def alone(mode: str) -> Iterator[Server]:
+    """One server without peers."""
+    with mesh((mode,)) as servers:
+        yield servers[0]
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that goes with the benchmark."""
+    with tempfile.TemporaryDirectory(prefix="meshcache-bench-") as name:
+        yield Path(name)
