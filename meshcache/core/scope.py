@@ -96,9 +96,9 @@ def covers(certificate_names: Iterable[str], name: str) -> bool:
     A wildcard stands for exactly one left-most label and is never part of one.
     """
     name = normal_name(name)
-    _, dot, parent = name.partition(".")
+    label, _, parent = name.partition(".")
     for pattern in map(normal_name, certificate_names):
-        if pattern == name or (dot and parent and pattern == "*." + parent):
+        if pattern == name or (label and parent and pattern == "*." + parent):
             return True
     return False
 

@@ -1,0 +1,1 @@
+"""What tests of several rooms need: waiting, processes, certificates, files for a mesh, real TLS clients."""
