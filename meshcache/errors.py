@@ -6,6 +6,7 @@
     ├── HookError        this OpenSSL can't be hooked; the context is as it was
     ├── AttachError      this context can't join this VIP; the context is as it was
     ├── TransportError   the mesh's own socket can't be had (port in use, no CURVE)
+    ├── AdminError       a running node can't be asked: none is there, or it could not answer
     └── PolicyError      a policy change was refused; nothing changed anywhere
 """
 
@@ -41,6 +42,10 @@ class AttachError(MeshcacheError):
 
 class TransportError(MeshcacheError):
     """The mesh's own socket can't be had; nothing was sent."""
+
+
+class AdminError(MeshcacheError):
+    """A node's admin interface could not be asked; says where it was looked for. Nothing changed."""
 
 
 class PolicyError(MeshcacheError):

@@ -1,1 +1,5 @@
-"""The local HTTP+JSON interface of a node."""
+"""The admin interface of a node: HTTP and JSON on a Unix socket, and read-only on a port.
+
+`server.AdminServer` answers for a node, `client.AdminClient` asks one. Nothing is imported here, so that asking doesn't
+load what answering needs.
+"""

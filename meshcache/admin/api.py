@@ -1,0 +1,137 @@
+"""What the admin interface answers: JSON under ``/v1/``, on the Unix socket and, read-only, over HTTP.
+
+Every answer is an object. An error is ``{"error": TEXT}`` with a status that says whose fault it is. Reads the node and
+never keeps anything of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+REQUEST_BYTES_MAX: Final = 64 * 1024
+"""A policy change takes a few hundred bytes."""
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_log = logging.getLogger("meshcache.admin")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class AdminNode(Protocol):
+    """What the admin interface needs of a node. Each is quick, may be called on any thread, and returns plain values
+    that JSON can hold."""
+
+    def stats(self) -> dict[str, Any]: ...
+    def peers(self) -> list[dict[str, Any]]: ...
+    def policy(self) -> list[dict[str, Any]]: ...
+    def events(self, since: int) -> list[dict[str, Any]]: ...
+
+
+def unix_app(node: AdminNode) -> web.Application:
+    """The application on the Unix socket, whose file mode has decided who may ask."""
+    app = web.Application(middlewares=[_plain_errors], client_max_size=REQUEST_BYTES_MAX)
+    app.add_routes(read_routes(node))
+    return app
+
+
+def http_app(node: AdminNode) -> web.Application:
+    """The application on the HTTP port: the same reads, no writes, and no way in for a web page from elsewhere."""
+    app = web.Application(middlewares=[_plain_errors, _no_foreign_host, _reads_only], client_max_size=REQUEST_BYTES_MAX)
+    app.add_routes(read_routes(node))
+    return app
+
+
+def read_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
+    """``GET /v1/stats``, ``/v1/peers``, ``/v1/policy`` and ``/v1/events?since=SEQ``."""
+
+    async def stats(_request: web.Request) -> web.Response:
+        return answer(node.stats())
+
+    async def peers(_request: web.Request) -> web.Response:
+        return answer({"peers": node.peers()})
+
+    async def policy(_request: web.Request) -> web.Response:
+        return answer({"policy": node.policy()})
+
+    async def events(request: web.Request) -> web.Response:
+        return answer({"events": node.events(_since(request))})
+
+    return [
+        web.get("/v1/stats", stats),
+        web.get("/v1/peers", peers),
+        web.get("/v1/policy", policy),
+        web.get("/v1/events", events),
+    ]
+
+
+def answer(content: dict[str, Any], status: int = 200) -> web.Response:
+    """A JSON answer that no cache keeps and no other site may read."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return web.Response(text=text, status=status, content_type="application/json", headers=HEADERS)
+
+
+def _since(request: web.Request) -> int:
+    text = request.query.get("since", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise web.HTTPBadRequest(text="since is the seq of the last event you have, a whole number")
+    return int(text)
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors as JSON; a fault of ours is logged, and tells a stranger nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return answer({"error": f"there is nothing at {request.path[:100]}"}, 404)
+    except web.HTTPMethodNotAllowed as error:
+        refusal = answer({"error": f"{request.path[:100]} takes {', '.join(sorted(error.allowed_methods))} only"}, 405)
+        refusal.headers["Allow"] = error.headers["Allow"]
+        return refusal
+    except web.HTTPError as error:
+        return answer({"error": error.text or error.reason}, error.status)
+    except web.HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - the last line before a stranger: nothing of the fault may get out
+        _log.exception("%s %s failed", request.method, request.path)
+        return answer({"error": "the node could not answer; its log says why"}, 500)
+
+
+@web.middleware
+async def _no_foreign_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A page elsewhere whose name was made to point here (DNS rebinding) still sends that name as its host."""
+    if not is_own_host(request.headers.get("Host", "")):
+        return answer({"error": "ask by IP address, as localhost, or by this machine's host name"}, 403)
+    return await handler(request)
+
+
+@web.middleware
+async def _reads_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method not in ("GET", "HEAD"):
+        raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
+    return await handler(request)
+
+
+def is_own_host(header: str) -> bool:
+    """Whether a Host header names this machine in a way that no stranger's DNS can forge."""
+    host = header if header.endswith("]") else header.rpartition(":")[0] or header
+    host = host.removeprefix("[").removesuffix("]").lower()
+    if host in ("localhost", socket.gethostname().lower()):
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

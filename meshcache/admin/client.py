@@ -1,0 +1,101 @@
+"""Asks a running node over its Unix socket, for the command line and for any program; keeps no connection open.
+
+Imports little, so that a command answers at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from meshcache.errors import AdminError
+
+TIMEOUT_S: Final = 5.0
+"""A node answers from memory; one that takes longer is stuck."""
+
+ANSWER_BYTES_MAX: Final = 64 * 2**20
+"""A thousand VIPs with every counter take about 2 MB."""
+
+
+class AdminClient:
+    """The admin interface of the node at `path`.
+
+    Every method raises AdminError, which says where it looked and what it found.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stats(self) -> dict[str, Any]:
+        """The object of ``stats --json``."""
+        return self.get("/v1/stats")
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Every peer that this node knows."""
+        return _list(self.get("/v1/peers"), "peers")
+
+    def policy(self) -> list[dict[str, Any]]:
+        """The policy of every VIP of this node."""
+        return _list(self.get("/v1/policy"), "policy")
+
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """What happened after event number `since`, oldest first."""
+        return _list(self.get("/v1/events", since=since), "events")
+
+    def get(self, endpoint: str, **query: str | int) -> dict[str, Any]:
+        """The JSON object at `endpoint`."""
+        return self._ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
+
+    def _ask(self, method: str, target: str) -> dict[str, Any]:
+        connection = _UnixConnection(str(self.path))
+        try:
+            connection.request(method, target)
+            response = connection.getresponse()
+            return self._read(response.status, response.read(ANSWER_BYTES_MAX + 1))
+        except FileNotFoundError:
+            raise AdminError(f"no node at {self.path}: there is no such socket") from None
+        except ConnectionRefusedError:
+            raise AdminError(f"no node at {self.path}: the socket is left from one that is gone") from None
+        except PermissionError:
+            raise AdminError(f"{self.path}: only the user that runs the node may ask it") from None
+        except TimeoutError:
+            raise AdminError(f"the node at {self.path} did not answer within {TIMEOUT_S:.0f} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise AdminError(f"the node at {self.path} could not be asked: {_reason(error)}") from None
+        finally:
+            connection.close()
+
+    def _read(self, status: int, body: bytes) -> dict[str, Any]:
+        try:
+            content = json.loads(body) if len(body) <= ANSWER_BYTES_MAX else None
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise AdminError(f"what answers at {self.path} is no meshcache node")
+        if status != 200:
+            raise AdminError(f"the node at {self.path} answered {status}: {str(content.get('error', ''))[:500]}")
+        return content
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _list(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = content.get(key)
+    return found if isinstance(found, list) else []

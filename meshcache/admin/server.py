@@ -1,0 +1,147 @@
+"""Runs the admin interface of one node on a thread of its own, so that it never waits for the program around the node.
+
+Opens what `[admin]` names and answers with `api`; decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final, Self, cast
+
+from aiohttp import web
+
+from meshcache.admin.api import AdminNode, http_app, unix_app
+from meshcache.admin.sockets import open_http, open_unix, remove_unix
+from meshcache.config import AdminSettings
+from meshcache.config.values import join_address
+
+CONNECTIONS_MAX: Final = 64
+"""On each listener. Scrapers, dashboards and operators stay below; a flood ends here, before it takes the file
+descriptors that TLS connections need."""
+
+IDLE_S: Final = 15.0
+"""How long a connection may be open without a whole request; a drip of bytes doesn't extend it."""
+
+STOP_S: Final = 2.0
+"""How long a request that is being answered may keep the node from stopping."""
+
+_log = logging.getLogger("meshcache.admin")
+
+
+class AdminServer:
+    """The Unix socket and the HTTP port of one node. `start` once, then `close`; also a context manager."""
+
+    def __init__(self, node: AdminNode, settings: AdminSettings) -> None:
+        self._node = node
+        self._settings = settings
+        self._unix: socket.socket | None = None
+        self._http: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+        self._serving = threading.Event()
+        self._failure: BaseException | None = None
+
+    def start(self) -> Self:
+        """Open the sockets and answer from now on.
+
+        Raises ConfigError when one of them can't be had; none is open then.
+        """
+        try:
+            self._unix = open_unix(self._settings.socket) if self._settings.socket else None
+            self._http = open_http(self._settings.http) if self._settings.http else None
+        except BaseException:
+            self._close_sockets()
+            raise
+        if self._unix or self._http:
+            self._thread = threading.Thread(target=self._run, name="meshcache-admin", daemon=True)
+            self._thread.start()
+            self._serving.wait()
+            if self._failure is not None:
+                self.close()
+                raise self._failure
+        return self
+
+    @property
+    def http_address(self) -> str | None:
+        """Where the HTTP port really is, ``host:port``; None without one."""
+        return join_address(*self._http.getsockname()[:2]) if self._http else None
+
+    def close(self) -> None:
+        """Stop answering and remove the socket file; may be called again."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None and self._stopping is not None:
+            if thread.is_alive():
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            thread.join(2 * STOP_S)
+        self._close_sockets()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _close_sockets(self) -> None:
+        if self._unix is not None:
+            remove_unix(cast(Path, self._settings.socket), self._unix)
+        if self._http is not None:
+            self._http.close()
+        self._unix = self._http = None
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                self._loop = runner.get_loop()
+                runner.run(self._serve())
+        except Exception as error:  # noqa: BLE001 - `start` raises it, on the thread that can do something about it
+            _log.exception("the admin interface stopped")
+            self._failure = error
+        finally:
+            self._serving.set()
+
+    async def _serve(self) -> None:
+        self._stopping = asyncio.Event()
+        pairs = ((self._unix, unix_app), (self._http, http_app))
+        async with contextlib.AsyncExitStack() as open_listeners:
+            for listener, app in pairs:
+                if listener is not None:
+                    await open_listeners.enter_async_context(_answering(listener, app(self._node)))
+            self._serving.set()
+            await self._stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def _answering(listener: socket.socket, app: web.Application) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+    # A copy of the descriptor: asyncio closes its own at the end, and `close` still has to look at ours.
+    server = await start(_bounded(runner.server), sock=listener.dup())
+    try:
+        yield
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Connections over the limit are closed at once."""
+
+    def protocol() -> asyncio.Protocol:
+        return server() if len(server.connections) < CONNECTIONS_MAX else _Refusal()
+
+    return protocol
+
+
+class _Refusal(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()

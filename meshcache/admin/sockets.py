@@ -1,0 +1,123 @@
+"""Opens the sockets of the admin interface so that the wrong people can't reach them; speaks nothing on them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from meshcache.config.values import split_address
+from meshcache.errors import ConfigError
+
+BACKLOG = 64
+"""Connections that wait to be accepted; operators and scrapers come by the handful."""
+
+PROBE_S = 1.0
+"""How long a socket file's owner may take to accept before it counts as alive but busy."""
+
+
+def open_unix(path: Path) -> socket.socket:
+    """A listening Unix socket at `path` that only its owner may connect to.
+
+    Creates the folder, for its owner only. A socket file whose process is gone is replaced.
+    Raises ConfigError when the path is in use, is something else than a socket, or can't be had.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _folder_locked(path.parent):
+            _remove_dead(path)
+            return _listen_unix(path)
+    except OSError as error:
+        raise ConfigError([f"admin.socket: {path} can't be had: {_reason(error)}"]) from None
+
+
+def open_http(address: str) -> socket.socket:
+    """A listening TCP socket at `address`, ``host:port``; port 0 picks one. Raises ConfigError when it can't be had."""
+    host, port = split_address(address)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError([f"admin.http: {address} can't be had: {_reason(error)}"]) from None
+    return listener
+
+
+def remove_unix(path: Path, listener: socket.socket) -> None:
+    """Close `listener` and remove its socket file, unless another process has put its own there since."""
+    try:
+        with _folder_locked(path.parent):
+            if not _answers(path):
+                listener.close()
+                return
+            listener.close()
+            if not _answers(path):
+                path.unlink(missing_ok=True)
+    except OSError:
+        listener.close()  # the folder is gone, and the file with it
+
+
+@contextmanager
+def _folder_locked(folder: Path) -> Iterator[None]:
+    """Two nodes that start at once must not both find the same file dead and remove each other's (flock(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_dead(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError([f"admin.socket: {path} is there already and is no socket; name another path"])
+    if _answers(path):
+        fault = (
+            f"admin.socket: a node answers at {path} already; is this one running? A second node needs a name of its "
+            "own (node.name) or another admin.socket"
+        )
+        raise ConfigError([fault])
+    path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # no right to connect, or a full backlog: somebody is there
+    return True
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        # Nobody can connect before listen() (unix(7)), and umask() would be the whole process's, other threads' too.
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
