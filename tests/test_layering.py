@@ -1,0 +1,234 @@
+"""What a machine can check of the layout: who may import what, a test for each module, one duty for each file.
+
+The rules are tables; a room that needs another import changes its row and says why in the commit.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LINES_MAX = 350
+"""Files have 100 to 300 lines; past that a file has two duties."""
+
+SOURCES = sorted(path for top in ("meshcache", "server") for path in (ROOT / top).rglob("*.py"))
+
+PURE = {
+    *("__future__", "abc", "array", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools"),
+    *("hashlib", "heapq", "hmac", "ipaddress", "itertools", "math", "operator", "re", "string", "struct", "types"),
+    *("typing", "typing_extensions", "cbor2"),
+}
+"""All that the core may import besides itself: no clock, socket, thread, randomness, file or log. `cbor2` turns bytes
+into values and has no state."""
+
+ROOMS = {
+    "meshcache.core": {"meshcache.core", "meshcache.errors"},
+    "meshcache.tls": {"meshcache.tls", "meshcache.core", "meshcache.errors"},
+    "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
+    "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
+}
+"""The parts of meshcache that a room may know."""
+
+OWNERS = {
+    "zmq": {"meshcache.edges"},
+    "zeroconf": {"meshcache.edges"},
+    "dns": {"meshcache.edges"},
+    "cffi": {"meshcache.tls"},
+    "elftools": {"meshcache.tls"},
+    "aiohttp": {"meshcache.admin", "meshcache.cli"},
+    "prometheus_client": {"meshcache.admin"},
+    "click": {"meshcache.cli"},
+    "rich": {"meshcache.cli", "meshcache.demo"},
+    "uvloop": {"meshcache_server"},
+}
+"""One foreign library, one owner."""
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "server":
+        parts[0] = "meshcache_server"
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each imported module, relative ones spelled out, with the names taken from it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield _spelled_out(path, node), tuple(alias.name for alias in node.names)
+
+
+def _spelled_out(path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
+    base = package[: len(package) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def within(module: str, parents: set[str]) -> bool:
+    return any(module == parent or module.startswith(parent + ".") for parent in parents)
+
+
+def sources_of(*rooms: str) -> list[Path]:
+    return [path for path in SOURCES if within(module_name(path), set(rooms))]
+
+
+def test_the_core_imports_nothing_that_can_touch_the_world() -> None:
+    found = {
+        f"{module_name(path)} imports {module}"
+        for path in sources_of("meshcache.core")
+        for module, _ in imports(path)
+        if module.split(".")[0] not in PURE and not within(module, ROOMS["meshcache.core"])
+    }
+    assert not found
+
+
+def test_the_core_calls_nothing_built_in_that_touches_the_world() -> None:
+    touching = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+    found = {
+        f"{module_name(path)}:{node.lineno} calls {node.func.id}"
+        for path in sources_of("meshcache.core")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in touching
+    }
+    assert not found
+
+
+def test_importing_the_core_loads_no_clock_of_ours_no_socket_and_no_openssl() -> None:
+    program = (
+        "import sys, pkgutil, importlib, cbor2\n"
+        "before = set(sys.modules)\n"
+        "import meshcache.core\n"
+        "names = [m.name for m in pkgutil.iter_modules(meshcache.core.__path__, 'meshcache.core.')]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    ).stdout.split()
+    assert "meshcache.core.cache" in loaded
+    banned = {"socket", "_ssl", "ssl", "asyncio", "zmq", "zeroconf", "OpenSSL", "cryptography", "logging", "random"}
+    assert not banned & set(loaded)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_knows_only_the_rooms_below_it(room: str) -> None:
+    found = {
+        f"{module_name(path)} imports {module}"
+        for path in sources_of(room)
+        for module, _ in imports(path)
+        if module.split(".")[0] in ("meshcache", "meshcache_server") and not within(module, ROOMS[room])
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_foreign_library_has_one_owner(library: str) -> None:
+    found = {
+        module_name(path)
+        for path in SOURCES
+        for module, _ in imports(path)
+        if within(module, {library}) and not within(module_name(path), OWNERS[library])
+    }
+    assert not found
+
+
+def test_the_server_uses_only_public_names_of_meshcache() -> None:
+    import meshcache
+
+    public = set(meshcache.__all__)
+    found = {
+        f"{module_name(path)} takes {module}: {', '.join(names) or 'the module'}"
+        for path in sources_of("meshcache_server")
+        for module, names in imports(path)
+        if within(module, {"meshcache"}) and not (module == "meshcache" and set(names) <= public)
+    }
+    assert not found
+
+
+def test_inside_the_server_imports_are_relative() -> None:
+    found = {
+        module_name(path)
+        for path in sources_of("meshcache_server")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and not node.level and within(node.module or "", {"meshcache_server"})
+    }
+    assert not found
+
+
+def test_only_the_command_line_knows_the_server() -> None:
+    found = {
+        module_name(path)
+        for path in sources_of("meshcache")
+        for module, _ in imports(path)
+        if within(module, {"meshcache_server"}) and not within(module_name(path), {"meshcache.cli"})
+    }
+    assert not found
+
+
+def test_every_module_has_a_test_module() -> None:
+    missing = {str(expected) for path in SOURCES if _has_code(path) and not (expected := _test_of(path)).exists()}
+    assert not missing
+
+
+def _has_code(path: Path) -> bool:
+    """Whether there is anything to test: a file of imports, names and constants is tested by those who use it."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds[:2])]
+    return bool(functions)
+
+
+def _test_of(path: Path) -> Path:
+    relative = path.relative_to(ROOT)
+    folder = Path(*relative.parts[1:-1]) if relative.parts[0] == "meshcache" else Path(*relative.parts[:-1])
+    stem = relative.stem if relative.stem != "__init__" else relative.parent.name
+    return ROOT / "tests" / folder / f"test_{stem.strip('_')}.py"
+
+
+def test_every_module_opens_with_its_duty() -> None:
+    assert not [module_name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+def test_every_file_is_short_enough_to_have_one_duty() -> None:
+    lengths = {module_name(path): len(path.read_text().splitlines()) for path in SOURCES}
+    assert not {name: lines for name, lines in lengths.items() if lines > LINES_MAX}
+
+
+def test_every_package_is_installed_by_name() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == sorted(module_name(path) for path in SOURCES if path.name == "__init__.py")
+
+
+def test_nothing_is_vendored() -> None:
+    names = {"vendor", "_vendor", "vendored", "third_party", "thirdparty", "extern", "external", "contrib"}
+    assert not [path for path in SOURCES if names & {part.lower() for part in path.relative_to(ROOT).parts}]
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    pinned = {
+        line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    }
+    names = {wish.split(">")[0].split("[")[0].strip().lower().replace("_", "-") for wish in wanted} - {"meshcache"}
+    assert names <= {name.replace("_", "-") for name in pinned}
+
+
+def test_the_code_refers_to_no_todo() -> None:
+    words = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
+    assert not [module_name(path) for path in SOURCES if any(word in path.read_text() for word in words)]
