@@ -3,33 +3,20 @@
 Decides nothing about sharing and checks no expiry at a lookup: `mesh` asks the policy and the clock.
 Not locked here: `node` owns the one lock that handshakes and the pump share.
 
-An entry is one bytes object, a 20-byte header before the DER. At 200,000 sessions that is what keeps an entry near 330
+An entry is one bytes object, a 21-byte head before the DER. At 200,000 sessions that is what keeps an entry near 330
 bytes with its id; an object for each would add 200.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
-from itertools import islice
 from math import floor
-from struct import Struct
 
+from meshcache.core.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head, pack_many
 from meshcache.core.session import DER_BYTES_MAX, SESSION_ID_BYTES_MAX, Session
+from meshcache.core.share import Share, Sweep
 from meshcache.core.streams import Stream, StreamTable
-
-_HEADER = Struct("<IQii")
-"""Stream index, sequence number, expiry and lineage birth in whole seconds since this cache was made."""
-
-ENTRY_OVERHEAD_BYTES = 192
-"""What an entry takes beside its id and its DER: two object headers, the header above, a dict slot at a typical load
-and a journal slot. Measured by ``benchmarks/memory.py``; it makes ``max_bytes`` a bound on memory, not on payload."""
-
-_VICTIMS = 1024
-"""Entries looked up at a time as next to be evicted, so that skipping the dict's deleted slots is paid for once."""
-
-_T_MAX = 2**31 - 1
 
 
 class Put(Enum):
@@ -44,77 +31,6 @@ class Put(Enum):
     """The VIP has no share of this cache, or a share smaller than this one entry."""
 
 
-class Share:
-    """One VIP's part of the cache: its entries in order of use, and its limits."""
-
-    __slots__ = ("_victims", "bytes", "bytes_max", "entries", "evicted", "sessions_max")
-
-    def __init__(self, bytes_max: int, sessions_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.sessions_max = sessions_max
-        self.bytes = 0
-        self.evicted = 0
-        self.entries: dict[bytes, bytes] = {}
-        self._victims: OrderedDict[bytes, None] = OrderedDict()
-
-    def put(self, session_id: bytes, packed: bytes) -> None:
-        self.entries[session_id] = packed
-        self.bytes += cost(session_id, packed)
-
-    def get(self, session_id: bytes) -> bytes | None:
-        packed = self.entries.pop(session_id, None)
-        if packed is not None:
-            self.entries[session_id] = packed  # a dict keeps the order of insertion: this makes it the youngest
-            self._victims.pop(session_id, None)
-        return packed
-
-    def pop(self, session_id: bytes) -> bytes | None:
-        packed = self.entries.pop(session_id, None)
-        if packed is not None:
-            self.bytes -= cost(session_id, packed)
-            self._victims.pop(session_id, None)
-        return packed
-
-    def fits(self, entry_bytes: int) -> bool:
-        """Whether an entry of this cost can be here at all, with every other one gone."""
-        return entry_bytes <= self.bytes_max and self.sessions_max > 0
-
-    def over(self) -> bool:
-        return self.bytes > self.bytes_max or len(self.entries) > self.sessions_max
-
-    def oldest(self) -> bytes:
-        """The id that was used longest ago."""
-        if not self._victims:
-            self._victims.update(dict.fromkeys(islice(self.entries, _VICTIMS)))
-        return next(iter(self._victims))
-
-
-class _Sweep:
-    """Walks through all entries, one share after the other, a few at a time.
-
-    What is filed meanwhile is met in the next round. A share's turn begins with a copy of its ids, which takes about a
-    millisecond for 200,000 of them; a copy of all shares' entries with their shares would take forty.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[Share] = []
-        self._share: Share | None = None
-        self._ids: list[bytes] = []
-
-    def take(self, shares: Iterable[Share], budget: int) -> Iterator[tuple[Share, bytes]]:
-        """Up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
-        if not self._ids:
-            self._waiting = self._waiting or [share for share in shares if share.entries]
-            self._share = self._waiting.pop() if self._waiting else None
-            self._ids = list(self._share.entries) if self._share else []
-        at = max(len(self._ids) - budget, 0)
-        session_ids = self._ids[at:]
-        del self._ids[at:]
-        for session_id in session_ids:
-            assert self._share is not None, "ids come from a share"
-            yield self._share, session_id
-
-
 class SessionCache:
     """Sessions by VIP and id.
 
@@ -126,7 +42,7 @@ class SessionCache:
         self._epoch = now
         self._on_drop = on_drop
         self._shares: dict[str, Share] = {}
-        self._sweep = _Sweep()
+        self._sweep = Sweep()
 
     def __len__(self) -> int:
         return sum(len(share.entries) for share in self._shares.values())
@@ -157,8 +73,20 @@ class SessionCache:
         del self._shares[vip]
         return len(ids)
 
-    def put(self, stream: Stream, seq: int, session_id: bytes, der: bytes, expires_at: float, born_at: float) -> Put:
-        """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room."""
+    def put(
+        self,
+        stream: Stream,
+        seq: int,
+        session_id: bytes,
+        der: bytes,
+        expires_at: float,
+        born_at: float,
+        client_certificate: bool = False,
+    ) -> Put:
+        """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
+
+        With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node.
+        """
         share = self._shares.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
             return Put.TOO_LARGE
@@ -166,13 +94,35 @@ class SessionCache:
             return Put.NO_QUOTA
         known = share.entries.get(session_id)
         if known is not None:
-            return Put.DUPLICATE if known[_HEADER.size :] == der else Put.CONFLICT
-        share.put(session_id, self._pack(stream, seq, expires_at, born_at) + der)
-        stream.entries.add(seq, session_id)
+            return Put.DUPLICATE if known[HEAD_BYTES:] == der else Put.CONFLICT
+        times = (expires_at - self._epoch, born_at - self._epoch)
+        share.put(session_id, pack_head(stream.index, seq, *times, client_certificate) + der)
+        if seq:
+            stream.entries.add(seq, session_id)
         stream.cached += 1
         if share.over():
             self._make_room(share)
         return Put.STORED
+
+    def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
+        """File a peer's batch under its stream's VIP; says how many met which end. Lengths are the decoder's to check.
+
+        Where the share is full, a stream that holds more than half of it loses its own oldest: a peer that floods
+        can't push out everyone else's.
+        """
+        share = self._shares.get(stream.vip)
+        ids = entries.ids
+        largest = max(map(len, entries.ders), default=0) + SESSION_ID_BYTES_MAX + ENTRY_OVERHEAD_BYTES
+        if share is None or not share.fits(largest):
+            return {Put.NO_QUOTA: len(ids)}
+        if len(set(ids)) < len(ids) or not share.entries.keys().isdisjoint(ids):
+            return self._put_each(stream, entries, now)
+        share.entries.update(zip(ids, pack_many(stream.index, entries, floor(now - self._epoch)), strict=True))
+        share.bytes += sum(map(len, ids)) + sum(map(len, entries.ders)) + len(ids) * ENTRY_OVERHEAD_BYTES
+        self._note(stream, entries)
+        if share.over():
+            self._make_room(share, stream)
+        return {Put.STORED: len(ids)}
 
     def get(self, vip: str, session_id: bytes) -> Session | None:
         """The entry of this VIP, which becomes the youngest; expired ones too, for the caller to judge and remove."""
@@ -204,7 +154,7 @@ class SessionCache:
         gone = 0
         for share, session_id in self._sweep.take(self._shares.values(), budget):
             packed = share.entries.get(session_id)
-            if packed is not None and _HEADER.unpack_from(packed)[2] <= due:
+            if packed is not None and HEAD.unpack_from(packed)[2] <= due:
                 share.pop(session_id)
                 self._forget(packed)
                 gone += 1
@@ -216,35 +166,58 @@ class SessionCache:
         for session_id, packed in share.entries.items() if share else ():
             yield self._unpack(session_id, packed)
 
-    def _make_room(self, share: Share) -> None:
+    def shorten(self, vip: str, expires_at: float) -> None:
+        """Let no entry of this VIP live beyond `expires_at`: its lifetime was cut."""
+        share = self._shares.get(vip)
+        if share is None:
+            return
+        for session_id, packed in share.entries.items():
+            index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
+            if self._epoch + expiry > expires_at:
+                head = pack_head(index, seq, expires_at - self._epoch, birth, certified)
+                share.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
+
+    def drop_stream(self, stream: Stream) -> int:
+        """Forget all entries of a stream; says how many there were. Looks at every entry of its VIP."""
+        share = self._shares.get(stream.vip)
+        entries = share.entries.items() if share else ()
+        ids = [session_id for session_id, packed in entries if HEAD.unpack_from(packed)[0] == stream.index]
+        return sum(self.remove(stream.vip, session_id) for session_id in ids)
+
+    def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
+        ends: dict[Put, int] = {}
+        second = self._epoch + floor(now - self._epoch)
+        for seq, session_id, der, remaining, elapsed, certified in entries.rows():
+            end = self.put(stream, seq, session_id, der, second + remaining, second - elapsed, bool(certified))
+            ends[end] = ends.get(end, 0) + 1
+        return ends
+
+    def _note(self, stream: Stream, entries: Entries) -> None:
+        stream.cached += len(entries.ids)
+        if entries.seqs[-1] - entries.seqs[0] == len(entries.seqs) - 1:
+            stream.entries.extend(entries.seqs[0], entries.ids)
+            return
+        for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
+            stream.entries.add(seq, session_id)
+
+    def _make_room(self, share: Share, stream: Stream | None = None) -> None:
         while share.over():
-            session_id = share.oldest()
+            own = stream.entries.oldest() if stream and stream.cached * 2 > len(share.entries) else None
+            session_id = share.oldest() if own is None else own
             packed = share.pop(session_id)
-            assert packed is not None, "victims are always entries"
+            assert packed is not None, "victims and journals name entries only"
             share.evicted += 1
             self._forget(packed)
             if self._on_drop is not None:
                 self._on_drop(self._unpack(session_id, packed))
 
     def _forget(self, packed: bytes) -> None:
-        index, seq, _, _ = _HEADER.unpack_from(packed)
+        index, seq, _, _, _ = HEAD.unpack_from(packed)
         stream = self._streams.at(index)
         stream.entries.remove(seq)
         stream.cached -= 1
 
-    def _pack(self, stream: Stream, seq: int, expires_at: float, born_at: float) -> bytes:
-        return _HEADER.pack(stream.index, seq, self._seconds(expires_at), self._seconds(born_at))
-
-    def _seconds(self, at: float) -> int:
-        """Whole seconds since the epoch, clamped to the header's 32 bits; rounding down never prolongs a session."""
-        return floor(max(min(at - self._epoch, _T_MAX), -_T_MAX))
-
     def _unpack(self, session_id: bytes, packed: bytes) -> Session:
-        index, seq, expiry, birth = _HEADER.unpack_from(packed)
-        stream = self._streams.at(index)
-        return Session(session_id, packed[_HEADER.size :], stream.key, seq, self._epoch + expiry, self._epoch + birth)
-
-
-def cost(session_id: bytes, packed: bytes) -> int:
-    """Bytes of memory that one entry is charged with."""
-    return len(session_id) + len(packed) - _HEADER.size + ENTRY_OVERHEAD_BYTES
+        index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
+        key, epoch = self._streams.at(index).key, self._epoch
+        return Session(session_id, packed[HEAD_BYTES:], key, seq, epoch + expiry, epoch + birth, bool(certified))

@@ -5,7 +5,7 @@ Holds the ids of entries that are in the cache and of no others: the cache tells
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 SPAN_MAX = 1 << 18
 """Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
@@ -44,6 +44,23 @@ class Journal:
             self.count += 1
         else:
             self._add_apart(at, seq, session_id)
+
+    def extend(self, first: int, session_ids: Sequence[bytes]) -> None:
+        """Note a run of entries, numbered from `first` upwards without a gap."""
+        if first - self._base == len(self._ids) and len(self._ids) + len(session_ids) <= self._room:
+            self._ids.extend(session_ids)
+            self.count += len(session_ids)
+            return
+        for seq, session_id in enumerate(session_ids, first):
+            self.add(seq, session_id)
+
+    def oldest(self) -> bytes | None:
+        """The id of the lowest numbered entry that is here."""
+        if not self.count:
+            return None
+        while self._ids[self._empty_head] is None:
+            self._empty_head += 1
+        return self._ids[self._empty_head]
 
     def remove(self, seq: int) -> None:
         """Note that entry `seq` has left the cache."""

@@ -1,7 +1,7 @@
 """The core's facade: one node's cache and its place in the mesh, as a calculator.
 
 Bytes, sessions and `now` in; messages, events and the next deadline out. It has no clock, socket, thread or log, and it
-is not locked: `node` owns the one lock that handshakes and the pump share. Delegates everything; decides nothing itself.
+is not locked: `node` owns the one lock that handshakes and the pump share. Delegates all of it, decides none of it.
 """
 
 from __future__ import annotations

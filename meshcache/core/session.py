@@ -37,6 +37,7 @@ class Session:
 
     ``id`` and ``der`` are secrets: whoever holds them can resume. ``repr`` shows only a hash.
     ``born_at`` is when the full handshake that began the lineage ended; renewals in TLS 1.3 inherit it.
+    ``seq`` is 0 for a session that never leaves this node. ``client_certificate`` says that one was asked and given.
     """
 
     id: bytes
@@ -45,6 +46,7 @@ class Session:
     seq: int
     expires_at: float
     born_at: float
+    client_certificate: bool = False
 
     def __repr__(self) -> str:
         return f"<Session {session_hash(self.id)} {self.stream.vip} from {self.stream.origin} #{self.seq}>"

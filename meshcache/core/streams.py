@@ -28,6 +28,7 @@ class Stream:
     ``index`` is its place in the table, which is how a cached entry names its stream in four bytes.
     ``vip`` is the local VIP whose quota its entries use. ``seen`` says which numbers need never be asked for again,
     ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
+    ``age`` is the (incarnation, revision) of the origin that ``terms`` come from.
     """
 
     key: StreamKey
@@ -39,6 +40,7 @@ class Stream:
     last_active_at: float = 0.0
     entries: Journal = field(default_factory=Journal)
     cached: int = 0
+    age: tuple[int, int] = (0, 0)
 
 
 class StreamTable:
