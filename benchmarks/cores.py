@@ -30,7 +30,7 @@ _COLO = "here"
 _DIGEST = b"\x07" * 32
 _QUOTA_BYTES = 1 << 30
 _QUOTA_SESSIONS = 1_000_000
-_STEP_S = 0.01
+STEP_S = 0.01
 """Virtual time between batches: 6,400 sessions/s, within what one origin is allowed."""
 
 _ROUNDS_MAX = 100
@@ -39,9 +39,9 @@ _ROUNDS_MAX = 100
 class Maker:
     """A core that mints sessions and publishes them; its clock is its own."""
 
-    def __init__(self, *, sessions_max: int = _QUOTA_SESSIONS) -> None:
+    def __init__(self, *, sessions_max: int = _QUOTA_SESSIONS, at: str | None = None) -> None:
         self.now = START
-        self.core = make_core("maker", sessions_max=sessions_max)
+        self.core = make_core("maker", sessions_max=sessions_max, at=at)
         self._random = random.Random(1)
 
     def make(self, count: int) -> None:
@@ -53,16 +53,16 @@ class Maker:
     def messages(self, count: int, batch: int = BATCH) -> Iterator[bytes]:
         """`count` messages of `batch` new sessions each, encoded as they would go to the other core."""
         for _ in range(count):
-            self.now += _STEP_S
+            self.now += STEP_S
             self.make(batch)
             sent = [message for message in self.core.messages_to_send(self.now) if message.sessions]
             assert [message.sessions for message in sent] == [batch], "a batch is one message"
             yield sent[0].payload
 
 
-def make_core(name: str, *, sessions_max: int = _QUOTA_SESSIONS) -> MeshCore:
+def make_core(name: str, *, sessions_max: int = _QUOTA_SESSIONS, at: str | None = None) -> MeshCore:
     """A core with one VIP that shares with everyone, as a node would make it."""
-    identity = Identity("benchmarks", name, incarnation=1, colo=_COLO, address=address(name), version="benchmarks")
+    identity = Identity("benchmarks", name, 1, _COLO, at or address(name), version="benchmarks")
     core = MeshCore(identity, rng=random.Random(len(name)), now=START)
     terms = Terms(name, _COLO, VIP, group=VIP, digest=_DIGEST, reach=REACH_EVERYWHERE)
     core.set_vip(LocalVip(terms, 3600.0, 86400.0, _QUOTA_BYTES, sessions_max), START)
@@ -78,11 +78,11 @@ def introduce(maker: Maker, taker: MeshCore) -> None:
     """Let two cores meet: one has the other's address, and messages go both ways until sessions can."""
     maker.core.candidate(address("taker"), "seed", maker.now)
     for _ in range(_ROUNDS_MAX):
-        maker.now += _STEP_S
+        maker.now += STEP_S
         maker.core.handle_timer(maker.now)
         taker.handle_timer(maker.now)
         moved = _carry(maker.core, taker, maker.now) + _carry(taker, maker.core, maker.now)
-        if not moved and _alive(maker.core, maker.now) and _alive(taker, maker.now):
+        if not moved and is_alive(maker.core, maker.now) and is_alive(taker, maker.now):
             return
     raise RuntimeError("two cores in one process did not become peers")
 
@@ -94,5 +94,6 @@ def _carry(source: MeshCore, target: MeshCore, now: float) -> int:
     return len(sent)
 
 
-def _alive(core: MeshCore, now: float) -> bool:
+def is_alive(core: MeshCore, now: float) -> bool:
+    """Whether the core has its one peer."""
     return [peer["state"] for peer in core.peers(now)] == ["alive"]

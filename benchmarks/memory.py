@@ -21,7 +21,7 @@ _MAKER_SESSIONS = 4 * BATCH
 """What the sending side keeps itself, so that only the receiver grows."""
 
 _CURVE_BYTES = 33 + 9
-"""Around each message: CurveZMQ's MESSAGE command (RFC 26: 8 name, 8 nonce, 16 MAC, 1 flags), ZMTP's long frame header."""
+"""Around each message: CurveZMQ's MESSAGE (RFC 26: 8 name, 8 nonce, 16 MAC, 1 flags) and ZMTP's long frame header."""
 
 
 def run(effort: Effort) -> list[Figure]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 
+from benchmarks import wire
 from benchmarks.cores import BATCH, CONNECTION, Maker, introduce, make_core
 from benchmarks.effort import Effort
 from benchmarks.fresh import in_fresh_process
 from benchmarks.report import Figure
 
 TARGET_PER_S = 250_000.0
+
+_WIRE_PART = 3
+"""Fewer batches over the wire: the sender keeps all of them encoded."""
 
 _PART = 200
 """Batches encoded ahead of the clock at a time, so that memory stays small however many there are."""
@@ -21,9 +25,11 @@ _PART = 200
 def run(effort: Effort) -> list[Figure]:
     """Through `MeshCore.receive` alone, and through ZeroMQ with CURVE from another process."""
     in_memory = in_fresh_process(received_per_cpu_s, effort.batches)
+    over_wire, cpu_us = in_fresh_process(wire.received_per_s, effort.batches // _WIRE_PART)
     detail: dict[str, object] = {"batch": BATCH, "batches": effort.batches}
     return [
         Figure("receiver", "filed by one core", in_memory, "/s", TARGET_PER_S, at_least=True, detail=detail),
+        Figure("receiver", "filed, over ZeroMQ and CURVE", over_wire, "/s", detail={"cpu_us_each": cpu_us}),
     ]
 
 
