@@ -1,0 +1,11 @@
+"""Looks at what the settings point at: key files, certificates, addresses. Changes nothing, and keeps nothing open.
+
+    faults = file_faults(settings) + address_faults(settings)
+
+`meshcache check` and `meshcache serve` name every one with its place in the file.
+"""
+
+from meshcache.checks.addresses import address_faults
+from meshcache.checks.files import file_faults, file_notes
+
+__all__ = ["file_faults", "address_faults", "file_notes"]

@@ -1,0 +1,65 @@
+"""Tries every address that the settings listen on, and lets go of each at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+
+from meshcache.config import Settings, split_address
+
+
+def address_faults(settings: Settings) -> list[str]:
+    """Every address that can't be had, each as ``place: why and what would be right``.
+
+    Ask while the node isn't running, or its own addresses are in use.
+    """
+    faults = [fault for place, address in _listeners(settings) if (fault := _fault(place, address)) is not None]
+    for at, interface in enumerate(settings.mesh.interfaces):
+        if settings.mesh.mdns and not _is_ours(interface):
+            faults.append(f"mesh.interfaces[{at}]: {interface} is no address of this machine")
+    return faults
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "mesh.listen", settings.mesh.listen
+    if settings.admin.http is not None:
+        yield "admin.http", settings.admin.http
+    for index, vip in enumerate(settings.vips):
+        for at, address in enumerate(vip.listen):
+            yield f"vip[{index}].listen[{at}]", address
+
+
+def _fault(place: str, address: str) -> str | None:
+    error = _bind(address, socket.SOCK_STREAM)
+    if error is None:
+        return None
+    if error.errno == errno.EADDRINUSE:
+        return f"{place}: {address} is in use by another process; stop it or choose another address or port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place}: {address} is no address of this machine; 0.0.0.0 or [::] is all of them"
+    if error.errno == errno.EACCES:
+        return (
+            f"{place}: user {os.geteuid()} may not use port {split_address(address)[1]}; ports below 1024 need root or "
+            "the capability CAP_NET_BIND_SERVICE"
+        )
+    return f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}"
+
+
+def _is_ours(host: str) -> bool:
+    return _bind(f"{host}:0", socket.SOCK_DGRAM) is None
+
+
+def _bind(address: str, kind: socket.SocketKind) -> OSError | None:
+    host, port = split_address(address)
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+            # As the server does: connections that linger from the last run are no reason to refuse.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return None

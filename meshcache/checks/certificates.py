@@ -1,0 +1,102 @@
+"""Judges a VIP's certificate: does its key fit, is it of today, does it cover every name that the VIP lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from meshcache.checks.pem import attempt, read_certificates, read_private_key
+from meshcache.config import VipSettings
+from meshcache.core.scope import covers
+
+ENDS_SOON = timedelta(days=14)
+"""Public authorities renew after two thirds of a certificate's life, so one with two weeks left was forgotten."""
+
+SHOWN_NAMES_MAX = 5
+
+
+def certificate_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
+    """Every fault of the certificate and key of the VIP at `place`."""
+    faults: list[str] = []
+    chain = vip.certificate and attempt(faults, f"{place}.certificate", read_certificates, vip.certificate)
+    key = vip.private_key and attempt(faults, f"{place}.private_key", read_private_key, vip.private_key)
+    if vip.certificate and chain:
+        faults += (f"{place}.certificate: {fault}" for fault in _chain_faults(vip.certificate, chain, now))
+        faults += (f"{place}.names[{at}]: {fault}" for at, fault in _uncovered(vip.names, chain[0]))
+    if chain and key and not _fit(chain[0], key):
+        faults.append(
+            f"{place}.private_key: {vip.private_key} is not the key of the first certificate in {vip.certificate}"
+        )
+    return faults
+
+
+def certificate_notes(place: str, vip: VipSettings, now: datetime) -> list[str]:
+    """What is no fault of the certificate and yet worth knowing."""
+    chain = vip.certificate and attempt([], place, read_certificates, vip.certificate)
+    if not chain:
+        return []
+    notes = []
+    left = chain[0].not_valid_after_utc - now
+    if timedelta(0) < left < ENDS_SOON:
+        notes.append(f"{place}.certificate: {vip.certificate} ends in {left.days} days; renew it and send SIGHUP")
+    if not subject_names(chain[0]):
+        notes.append(
+            f"{place}.certificate: {vip.certificate} has no subject alternative name, so clients that send a server "
+            "name share no sessions"
+        )
+    return notes
+
+
+def subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The host names a certificate is for; the common name is none of them (RFC 9525 section 2)."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(extension.value.get_values_for_type(x509.DNSName))
+
+
+def _chain_faults(path: Path, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[str]:
+    for number, certificate in enumerate(chain, 1):
+        which = f"{path}" if number == 1 else f"{path}, certificate {number},"
+        if certificate.not_valid_after_utc < now:
+            yield f"{which} expired on {_moment(certificate.not_valid_after_utc)}; renew it"
+        elif certificate.not_valid_before_utc > now:
+            yield f"{which} is not valid before {_moment(certificate.not_valid_before_utc)}; is the clock right?"
+    if not _for_servers(chain[0]):
+        yield f"{path} is not for TLS servers (its extended key usage lacks serverAuth)"
+    for number, (one, issuer) in enumerate(pairwise(chain), 2):
+        if one.issuer != issuer.subject:
+            yield f"{path}, certificate {number}, is not the issuer of the one before; the server's comes first"
+
+
+def _for_servers(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return True
+    return ExtendedKeyUsageOID.SERVER_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+
+
+def _uncovered(names: Sequence[str], certificate: x509.Certificate) -> Iterator[tuple[int, str]]:
+    covered = subject_names(certificate)
+    shown = ", ".join(covered[:SHOWN_NAMES_MAX]) + (", …" if len(covered) > SHOWN_NAMES_MAX else "")
+    for at, name in enumerate(names):
+        if not covers(covered, name):
+            yield at, f"the certificate does not cover {name}; it is for {shown or 'no name at all'}"
+
+
+def _fit(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,34 @@
+"""Lets OpenSSL itself try a VIP's certificate, key and ciphers, which finds what no reading of files would."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+
+from meshcache.config import VipSettings
+
+
+def cipher_faults(place: str, vip: VipSettings) -> list[str]:
+    """Whether OpenSSL knows any cipher of the VIP's list."""
+    if vip.ciphers is None:
+        return []
+    try:
+        SSL.Context(SSL.TLS_SERVER_METHOD).set_cipher_list(vip.ciphers.encode())
+    except (SSL.Error, UnicodeEncodeError) as error:
+        return [f"{place}.ciphers: OpenSSL knows no cipher by this list ({_reason(error)}); see openssl-ciphers(1)"]
+    return []
+
+
+def chain_faults(place: str, vip: VipSettings) -> list[str]:
+    """What OpenSSL has against a certificate that reads well, such as a key below its security level."""
+    if vip.certificate is None:
+        return []
+    try:
+        SSL.Context(SSL.TLS_SERVER_METHOD).use_certificate_chain_file(str(vip.certificate))
+    except SSL.Error as error:
+        return [f"{place}.certificate: OpenSSL does not take {vip.certificate}: {_reason(error)}"]
+    return []
+
+
+def _reason(error: Exception) -> str:
+    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return str(entries[-1][-1]) if entries else type(error).__name__

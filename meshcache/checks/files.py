@@ -1,0 +1,67 @@
+"""Finds every fault in the files that the settings name, VIP by VIP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from meshcache.checks.certificates import certificate_faults, certificate_notes
+from meshcache.checks.clients import client_auth_faults, disagreeing_authorities
+from meshcache.checks.contexts import chain_faults, cipher_faults
+from meshcache.config import Settings, VipSettings
+from meshcache.core.policy import ReachKind
+from meshcache.edges.keyfile import load_keyring
+from meshcache.errors import KeyringError
+
+
+def file_faults(settings: Settings) -> list[str]:
+    """Every fault, each as ``place: what is wrong and what would be right``; an empty list when all is well."""
+    faults = [*_key_file_faults(settings.mesh.key_file), *_state_dir_faults(settings.node.state_dir)]
+    now = datetime.now(UTC)
+    for index, vip in enumerate(settings.vips):
+        faults += _vip_faults(f"vip[{index}]", vip, now)
+    return [*faults, *disagreeing_authorities(settings.vips)]
+
+
+def file_notes(settings: Settings) -> list[str]:
+    """What is no fault and yet worth knowing: a certificate that ends soon, a reach that nobody answers."""
+    now = datetime.now(UTC)
+    notes: list[str] = []
+    for index, vip in enumerate(settings.vips):
+        notes += certificate_notes(f"vip[{index}]", vip, now)
+    return [*notes, *_one_sided_reaches(settings)]
+
+
+def _vip_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
+    faults = certificate_faults(place, vip, now)
+    if not faults:  # else OpenSSL would say the same once more, in other words
+        faults = chain_faults(place, vip)
+    return [*faults, *cipher_faults(place, vip), *client_auth_faults(place, vip, now)]
+
+
+def _key_file_faults(path: Path) -> Iterator[str]:
+    try:
+        load_keyring(path)
+    except KeyringError as error:
+        yield f"mesh.key_file: {error}"
+
+
+def _state_dir_faults(path: Path) -> Iterator[str]:
+    """Whether the folder is there, or can be made; it isn't made, since nothing is changed here."""
+    folder = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not folder.is_dir():
+        yield f"node.state_dir: {folder} is not a folder"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield f"node.state_dir: {folder} can't be written to by this user (uid {os.geteuid()})"
+
+
+def _one_sided_reaches(settings: Settings) -> Iterator[str]:
+    for index, vip in enumerate(settings.vips):
+        reach = vip.sharing.reach
+        if reach.kind is ReachKind.COLOS and settings.node.colo not in reach.colos:
+            yield (
+                f'vip[{index}].sharing.reach: lists {reach} and not this node\'s own colo "{settings.node.colo}"; if '
+                "nodes there have the same list they take nothing from here"
+            )
