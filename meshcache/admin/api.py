@@ -15,6 +15,9 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from meshcache.admin import dashboard, metrics
+from meshcache.admin.stream import Stream
+
 REQUEST_BYTES_MAX: Final = 64 * 1024
 """A policy change takes a few hundred bytes."""
 
@@ -47,9 +50,12 @@ def unix_app(node: AdminNode) -> web.Application:
 
 
 def http_app(node: AdminNode) -> web.Application:
-    """The application on the HTTP port: the same reads, no writes, and no way in for a web page from elsewhere."""
+    """The application on the HTTP port: the same reads, metrics and the dashboard, no writes, and no way in for a web
+    page from elsewhere."""
     app = web.Application(middlewares=[_plain_errors, _no_foreign_host, _reads_only], client_max_size=REQUEST_BYTES_MAX)
-    app.add_routes(read_routes(node))
+    stream = Stream(node)
+    app.cleanup_ctx.append(stream.lifespan)
+    app.add_routes([*read_routes(node), *metrics.routes(node.stats), *stream.routes(), *dashboard.routes()])
     return app
 
 

@@ -1,0 +1,206 @@
+"""Shows a node's `stats` to Prometheus; counts nothing itself, so `/metrics` and `stats --json` can't disagree.
+
+Names carry their units. Labels are names of VIPs, colos, peers and reasons, all bounded where the numbers come from;
+never a session id. Peers' names are a stranger's words: two peers that claim one name share a line, because a repeated
+series would make Prometheus refuse the whole page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+Stats = Mapping[str, Any]
+Row = tuple[tuple[str, ...], float]
+
+HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
+LOOKUP_RESULTS = ("local", "remote", "pulled", "miss", "expired")
+SCOPES = {"intra": "colo", "inter": "intercolo"}
+
+
+class NodeCollector(Collector):
+    """Reads `stats` once for each scrape."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats()
+        yield from _node(stats["node"])
+        yield from _handshakes(stats["vips"])
+        yield from _lookups(stats["vips"])
+        yield from _sessions(stats["vips"])
+        yield from _cache(stats)
+        yield from _gossip(stats["gossip"])
+        yield from _members(stats)
+        yield from _peers(stats["peers"])
+        yield _decisions(stats.get("policy", {}).get("crossings", ()))
+
+
+def registry_of(stats: Callable[[], Stats]) -> CollectorRegistry:
+    """A registry with the node's metrics and those of its process (CPU, memory, file descriptors)."""
+    registry = CollectorRegistry()
+    registry.register(NodeCollector(stats))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def routes(stats: Callable[[], Stats]) -> list[web.AbstractRouteDef]:
+    """`GET /metrics`, in the text format that the scraper asks for."""
+    registry = registry_of(stats)
+
+    async def scrape(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    return [web.get("/metrics", scrape)]
+
+
+def _node(node: Stats) -> Iterator[Metric]:
+    yield _gauge("build_info", "The version that runs.", ("version",), [((node["version"],), 1)])
+    labels = (node["name"], node["colo"], node.get("mesh", ""))
+    yield _gauge("node_info", "What this node calls itself.", ("node", "colo", "mesh"), [(labels, 1)])
+    yield _gauge("node_uptime_seconds", "Time since the node started.", (), [((), node["uptime_s"])])
+
+
+def _handshakes(vips: Stats) -> Iterator[Metric]:
+    rows = [((vip, result), of["handshakes"][result]) for vip, of in vips.items() for result in HANDSHAKE_RESULTS]
+    help_ = "Handshakes that ended: full, or resumed with a session made here (local) or on a peer (remote, pulled)."
+    yield _counter("handshakes", help_, ("vip", "result"), rows)
+
+
+def _lookups(vips: Stats) -> Iterator[Metric]:
+    rows = [((vip, result), of["lookups"][result]) for vip, of in vips.items() for result in LOOKUP_RESULTS]
+    rows += [((vip, "refused"), sum(of["lookups"]["refused"].values())) for vip, of in vips.items()]
+    yield _counter("session_lookups", "Sessions asked for by returning clients.", ("vip", "result"), rows)
+    yield _counter(
+        "session_lookups_refused",
+        "Sessions found that must not resume on this connection.",
+        ("vip", "reason"),
+        _by_reason(vips, "lookups"),
+    )
+    yield _counter(
+        "session_hit_not_resumed",
+        "Sessions handed to OpenSSL that it then did not resume: settings differ somewhere.",
+        ("vip",),
+        [((vip,), of["lookups"]["hit_not_resumed"]) for vip, of in vips.items()],
+    )
+
+
+def _sessions(vips: Stats) -> Iterator[Metric]:
+    for what, help_ in (
+        ("made", "Sessions made by handshakes on this node."),
+        ("pushed", "Sessions of this node that were sent to at least one peer."),
+        ("received", "Sessions accepted from peers."),
+    ):
+        yield _counter(
+            f"sessions_{what}", help_, ("vip",), [((vip,), of["sessions"][what]) for vip, of in vips.items()]
+        )
+    help_ = "Sessions that a gate kept from being sent or accepted."
+    yield _counter("sessions_refused", help_, ("vip", "reason"), _by_reason(vips, "sessions"))
+    evicted = [((vip, "evicted"), of["sessions"]["evicted"]) for vip, of in vips.items()]
+    yield _counter("session_removals", "Sessions that left before their time.", ("vip", "reason"), evicted)
+
+
+def _cache(stats: Stats) -> Iterator[Metric]:
+    for name, key, help_ in (
+        ("cache_entries", "entries", "Sessions in the cache."),
+        ("cache_bytes", "bytes", "Memory that they take."),
+        ("cache_quota_bytes", "quota_bytes", "Memory that the VIP may take."),
+    ):
+        yield _gauge(name, help_, ("vip",), [((vip,), of[key]) for vip, of in stats["vips"].items()])
+    yield _gauge("cache_max_bytes", "Memory that all VIPs may take.", (), [((), stats["cache"]["max_bytes"])])
+    yield _gauge("cache_max_sessions", "Sessions that all VIPs may hold.", (), [((), stats["cache"]["max_sessions"])])
+
+
+def _gossip(gossip: Stats) -> Iterator[Metric]:
+    ways = {way: gossip[way] for way in ("sent", "received")}
+    messages = [((way, kind), n) for way, of in ways.items() for kind, n in of["messages"].items()]
+    yield _counter("gossip_messages", "Messages by kind.", ("direction", "type"), messages)
+    for what, help_ in (("sessions", "Sessions in messages."), ("bytes", "Bytes of messages, before encryption.")):
+        rows = [((way,), of[what]) for way, of in ways.items()]
+        yield _counter(f"gossip_{what}", help_, ("direction",), rows)
+    yield _counter("gossip_repaired_sessions", "Sessions fetched to fill a gap.", (), [((), gossip["repaired"])])
+    yield _counter("gossip_duplicate_sessions", "Sessions that came twice.", (), [((), gossip["duplicate"])])
+    dropped = [((reason,), n) for reason, n in gossip["dropped"].items()]
+    yield _counter("gossip_dropped", "Messages dropped, by reason.", ("reason",), dropped)
+    yield _lag(gossip["lag_ms"])
+
+
+def _lag(lag_ms: Stats) -> Metric:
+    help_ = "From the end of the handshake on the origin to when the session can resume here."
+    family = HistogramMetricFamily("meshcache_gossip_propagation_seconds", help_, labels=["scope"])
+    for key, scope in SCOPES.items():
+        lag = lag_ms.get(key)
+        if lag is not None:
+            buckets = [(repr(le / 1000), float(count)) for le, count in lag["buckets"]]
+            family.add_metric([scope], [*buckets, ("+Inf", float(lag["count"]))], lag["sum"] / 1000)
+    return family
+
+
+def _members(stats: Stats) -> Iterator[Metric]:
+    """This node counts itself as alive: a mesh of six shows six on each of them."""
+    states = [("alive", stats["node"]["colo"]), *((peer["state"], peer["colo"]) for peer in stats["peers"])]
+    yield _gauge("members", "Members as this node sees them.", ("state", "colo"), [(state, 1) for state in states], sum)
+
+
+def _peers(peers: Sequence[Stats]) -> Iterator[Metric]:
+    def rows(key: str, scale: float = 1) -> list[Row]:
+        return [((peer["name"],), peer[key] * scale) for peer in peers if peer.get(key) is not None]
+
+    yield _gauge("peer_rtt_seconds", "Round trip of a heartbeat.", ("peer",), rows("rtt_ms", 0.001))
+    yield _gauge("peer_last_seen_seconds", "Time since the peer was heard.", ("peer",), rows("last_seen_s"))
+    yield _gauge("gossip_queue_depth", "Messages that wait for the peer.", ("peer",), rows("queue"), sum)
+    yield _counter("member_flaps", "Times that the peer was lost and came back.", ("peer",), rows("flaps"))
+    islands = [((peer["name"],), len(peer.get("islands", ()))) for peer in peers]
+    yield _gauge("peer_islands", "Share groups whose settings differ from the peer's.", ("peer",), islands, sum)
+
+
+def _decisions(crossings: Iterable[Stats]) -> Metric:
+    labels = ("from_vip", "from_colo", "to_vip", "to_colo", "verdict")
+    rows = [(tuple(crossing[label] for label in labels), crossing["sessions"]) for crossing in crossings]
+    return _counter(
+        "policy_decisions", "Sessions that the gates let pass (allowed) or kept back, by way.", labels, rows
+    )
+
+
+def _by_reason(vips: Stats, where: str) -> list[Row]:
+    return [((vip, reason), n) for vip, of in vips.items() for reason, n in of[where]["refused"].items()]
+
+
+def _counter(name: str, help_: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    family = CounterMetricFamily(f"meshcache_{name}", help_, labels=labels)
+    for values, number in _merged(rows, sum):
+        family.add_metric(values, number)
+    return family
+
+
+def _gauge(
+    name: str,
+    help_: str,
+    labels: Sequence[str],
+    rows: Iterable[Row],
+    merge: Callable[[Iterable[float]], float] = max,
+) -> Metric:
+    family = GaugeMetricFamily(f"meshcache_{name}", help_, labels=labels)
+    for values, number in _merged(rows, merge):
+        family.add_metric(values, number)
+    return family
+
+
+def _merged(rows: Iterable[Row], merge: Callable[[Iterable[float]], float]) -> Iterator[Row]:
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for values, number in rows:
+        groups.setdefault(tuple(map(_clean, values)), []).append(number)
+    return ((values, merge(numbers)) for values, numbers in groups.items())
+
+
+def _clean(value: str) -> str:
+    """A lone surrogate can't be encoded and would end the scrape."""
+    return value.encode(errors="replace").decode()

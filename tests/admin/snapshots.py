@@ -1,0 +1,164 @@
+"""Plausible snapshots of a busy mesh, for what only shows numbers: the same seed gives the same minutes."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+COLOS = {"ams1": ("edge-1", "edge-2", "edge-3"), "fra1": ("edge-4", "edge-5", "edge-6")}
+VIPS = {
+    "shop": ("storefront", "everywhere", 40),
+    "checkout": ("storefront", "everywhere", 14),
+    "pay": ("pay", "colo", 5),
+}
+LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
+
+
+class GeneratedNode:
+    """Looks like a node to the admin interface; `advance` lets time pass and traffic flow."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.rng = Random(seed)
+        self.uptime_s = 0.0
+        self.peers_plain = [_peer(name, colo) for colo, names in COLOS.items() for name in names if name != "edge-1"]
+        self.vips = {name: _vip(group, reach) for name, (group, reach, _) in VIPS.items()}
+        self.gossip = _gossip()
+        self.lags: dict[str, list[float]] = {"intra": [], "inter": []}
+        self.crossings = _crossings()
+        self.log: list[dict[str, Any]] = []
+
+    def advance(self, seconds: float) -> None:
+        self.uptime_s = round(self.uptime_s + seconds, 3)
+        for name, (_, _, rate) in VIPS.items():
+            self._serve(name, rate * seconds * self.rng.uniform(0.8, 1.2))
+        for peer in self.peers_plain:
+            if peer["state"] == "alive":
+                peer["last_seen_s"] = round(self.rng.uniform(0, 1), 1)
+                peer["rtt_ms"] = round((0.4 if peer["colo"] == "ams1" else 9.1) * self.rng.uniform(0.9, 1.3), 2)
+        for way in ("sent", "received"):
+            self.gossip[way]["messages"]["push"] += int(40 * seconds)
+            self.gossip[way]["messages"]["heartbeat"] += int(5 * seconds)
+            self.gossip[way]["bytes"] += int(self.rng.uniform(30_000, 38_000) * seconds)
+
+    def happen(self, kind: str, level: str, node: str, colo: str, text: str) -> None:
+        event = {"seq": len(self.log) + 1, "kind": kind, "level": level, "node": node, "colo": colo, "text": text}
+        self.log.append({**event, "at_s": self.uptime_s})
+
+    def lose(self, name: str) -> None:
+        peer = next(peer for peer in self.peers_plain if peer["name"] == name)
+        peer.update(state="lost", rtt_ms=None, last_seen_s=31.0)
+        self.happen("PeerLost", "warning", name, peer["colo"], f"{name} ({peer['colo']}) lost")
+
+    def stats(self) -> dict[str, Any]:
+        cache = {key: sum(vip[key] for vip in self.vips.values()) for key in ("entries", "bytes")}
+        return {
+            "node": {"name": "edge-1", "colo": "ams1", "mesh": "prod", "version": "0.1.0", "uptime_s": self.uptime_s},
+            "vips": self.vips,
+            "cache": {**cache, "max_sessions": 100_000, "max_bytes": 64 * 2**20},
+            "gossip": {**self.gossip, "lag_ms": self._lag()},
+            "peers": self.peers_plain,
+            "policy": {"crossings": self.crossings},
+        }
+
+    def events(self, since: int) -> list[dict[str, Any]]:
+        return [event for event in self.log if event["seq"] > since]
+
+    def _serve(self, name: str, handshakes: float) -> None:
+        vip, wide = self.vips[name], VIPS[name][1] == "everywhere"
+        full, local = round(handshakes * 0.16), round(handshakes * (0.17 if wide else 0.3))
+        remote = round(handshakes * (0.67 if wide else 0.54))
+        for results in (vip["handshakes"], vip["lookups"]):
+            results["local"] += local
+            results["remote"] += remote
+        vip["handshakes"]["full"] += full
+        vip["lookups"]["miss"] += round(full * 0.3)
+        made = full + local + remote
+        vip["sessions"]["made"] += made
+        vip["sessions"]["pushed"] += made
+        vip["sessions"]["received"] += made * (5 if wide else 2)
+        vip["entries"] = min(vip["sessions"]["made"] + vip["sessions"]["received"], vip["quota_bytes"] // 340)
+        vip["bytes"] = vip["entries"] * 330
+        self._gossip_of(name, made)
+
+    def _gossip_of(self, name: str, made: int) -> None:
+        self.gossip["sent"]["sessions"] += made * 3
+        self.gossip["received"]["sessions"] += made * 5
+        for crossing in self.crossings:
+            if crossing["from_vip"] == name:
+                crossing["sessions"] += made
+        self.lags["intra"] += [self.rng.lognormvariate(-0.5, 0.6) for _ in range(made)]
+        self.lags["inter"] += [self.rng.lognormvariate(2.4, 0.3) for _ in range(made)]
+
+    def _lag(self) -> dict[str, Any]:
+        both = self.lags["intra"] + self.lags["inter"]
+        return {**_quantiles(both), **{key: _histogram(lags) for key, lags in self.lags.items()}}
+
+
+def _quantiles(lags: list[float]) -> dict[str, float | None]:
+    ordered = sorted(lags)
+    at = {name: ordered[int(len(ordered) * q)] if ordered else None for name, q in (("p50", 0.5), ("p99", 0.99))}
+    return {name: None if value is None else round(value, 2) for name, value in at.items()}
+
+
+def _histogram(lags: list[float]) -> dict[str, Any]:
+    buckets = [[le, sum(lag <= le for lag in lags)] for le in LAG_MS]
+    return {**_quantiles(lags), "count": len(lags), "sum": round(sum(lags), 3), "buckets": buckets}
+
+
+def _vip(group: str, reach: str) -> dict[str, Any]:
+    return {
+        "group": group,
+        "reach": reach,
+        "handshakes": dict.fromkeys(("full", "local", "remote", "pulled", "failed"), 0),
+        "lookups": {
+            **dict.fromkeys(("local", "remote", "pulled", "miss", "expired", "hit_not_resumed"), 0),
+            "refused": {},
+        },
+        "sessions": {**dict.fromkeys(("made", "pushed", "received", "evicted"), 0), "refused": {}},
+        "entries": 0,
+        "bytes": 0,
+        "quota_bytes": 64 * 2**20 // len(VIPS),
+    }
+
+
+def _gossip() -> dict[str, Any]:
+    return {"sent": _way(), "received": _way(), "repaired": 4, "duplicate": 12, "dropped": {}}
+
+
+def _way() -> dict[str, Any]:
+    return {"messages": {"push": 0, "heartbeat": 0}, "sessions": 0, "bytes": 0}
+
+
+def _peer(name: str, colo: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "colo": colo,
+        "address": f"10.0.0.{name[-1]}:7946",
+        "state": "alive",
+        "rtt_ms": 0.4 if colo == "ams1" else 9.1,
+        "queue": 0,
+        "last_seen_s": 0.5,
+        "flaps": 0,
+        "islands": [],
+    }
+
+
+def _crossings() -> list[dict[str, Any]]:
+    ways = [(source, target, colo) for source in VIPS for target in VIPS for colo in COLOS]
+    return [
+        {
+            "from_vip": source,
+            "from_colo": "ams1",
+            "to_vip": target,
+            "to_colo": colo,
+            "verdict": _verdict(source, target, colo),
+            "sessions": 0,
+        }
+        for source, target, colo in ways
+    ]
+
+
+def _verdict(source: str, target: str, colo: str) -> str:
+    if VIPS[source][0] != VIPS[target][0]:
+        return "other_group"
+    return "allowed" if colo == "ams1" or VIPS[source][1] == "everywhere" else "sender_reach"
