@@ -24,25 +24,25 @@ class SessionPort(Protocol):
 
     @property
     def allows_client_certificates(self) -> bool:
-        """Whether sessions made elsewhere under a client certificate may resume here (``client_certificates = "revalidate"``)."""
+        """Whether sessions made elsewhere under a client certificate may resume here (the VIP says ``revalidate``)."""
 
-    def made_here(self, token: int) -> bool:
+    def made_here(self, token: int, /) -> bool:
         """Whether the session that `find` gave this token to was made by this node.
 
         A session with a client certificate may resume where it was made, whatever `allows_client_certificates` says;
         its certificate is checked again in both cases.
         """
 
-    def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int) -> None:
+    def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int, /) -> None:
         """A session was made; token is 0 after a full handshake, else that of the session it renews."""
 
-    def find(self, session_id: bytes) -> tuple[bytes, int] | None:
+    def find(self, session_id: bytes, /) -> tuple[bytes, int] | None:
         """The DER and the token of a session that this VIP may resume now, or None: a miss."""
 
-    def unusable(self, session_id: bytes, reason: Verdict) -> None:
+    def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
         """What `find` gave is not fit for OpenSSL. Never called for what a stranger's ClientHello alone can cause."""
 
-    def removed(self, session_id: bytes) -> None:
+    def removed(self, session_id: bytes, /) -> None:
         """OpenSSL dropped the session (unclean close or fatal alert); only with ``on_unclean_close="drop"``.
 
         Can be called from a garbage collection that interrupts any other method of this port on the same thread, since
@@ -55,5 +55,5 @@ class SessionPort(Protocol):
     def hit_not_resumed(self) -> None:
         """`find` gave a session and yet the handshake was a full one."""
 
-    def fault(self, where: str) -> None:
+    def fault(self, where: str, /) -> None:
         """Something raised at the edge: `where` is "client_hello", "get", "new" or "remove". Never raises."""

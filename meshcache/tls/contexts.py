@@ -1,0 +1,133 @@
+"""Joins a pyOpenSSL Context or an ssl.SSLContext to a VIP, and tells for a connection which session it resumed.
+
+Decides nothing about sharing: names and digest come as `Scopes`, sessions come and go through a `SessionPort`.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Literal
+
+from meshcache.errors import AttachError, HookError
+from meshcache.tls import libssl
+from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.install import install, uninstall
+from meshcache.tls.libssl import Library
+from meshcache.tls.port import SessionPort
+from meshcache.tls.scopes import Scopes
+from meshcache.tls.trial import prove
+
+OnUncleanClose = Literal["keep", "drop"]
+
+
+class Attachment:
+    """A context's place in a VIP. Lives as long as the context; keeps neither the context nor anything else alive."""
+
+    __slots__ = ("_callbacks", "_finalizer", "_serial", "pointer", "port", "revalidates", "scopes", "verify_mode")
+
+    def __init__(self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes) -> None:
+        functions = callbacks.functions
+        self.port = port
+        self.scopes = scopes
+        """May be replaced at any time, by a policy that changed: it holds for the handshakes that begin after."""
+        self.pointer = pointer
+        self.verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
+        self.revalidates = not functions.SSL_CTX_get_verify_callback(pointer)
+        self._callbacks = callbacks
+        self._serial = callbacks.add(self)
+        self._finalizer: weakref.finalize[[int], object] | None = None
+
+    @property
+    def attached(self) -> bool:
+        """False once detached, or when the context is gone."""
+        return self._serial in self._callbacks.attachments
+
+    def resumption(self, connection: object) -> int:
+        """`resumption`, for those who have the attachment at hand."""
+        return resumption(connection)
+
+    def detach(self) -> None:
+        """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
+        if self._finalizer is not None and self._finalizer.detach() is not None:
+            uninstall(self._callbacks, self.pointer)
+        self._callbacks.drop(self._serial)
+
+    def _bind(self, context: object, *, remove: bool, lifetime_s: int | None) -> None:
+        try:
+            install(self._callbacks, self.pointer, self._serial, remove=remove, lifetime_s=lifetime_s)
+        except AttachError:
+            self._callbacks.drop(self._serial)
+            raise
+        self._finalizer = weakref.finalize(context, self._callbacks.drop, self._serial)
+        self._finalizer.atexit = False
+
+
+def attach_context(
+    context: object,
+    port: SessionPort,
+    scopes: Scopes,
+    *,
+    on_unclean_close: OnUncleanClose = "keep",
+    lifetime_s: int | None = None,
+) -> Attachment:
+    """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
+
+    Everything about the context that sharing depends on must be set before: certificate, client authentication, TLS
+    versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: session tickets,
+    OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced.
+    ``lifetime_s`` is told to TLS 1.3 clients and ends a session in OpenSSL too (None: the context's own, 2 hours).
+    ``"drop"`` forgets a session whose connection ended uncleanly, which half of Python's servers do always.
+
+    Raises HookError when its OpenSSL can't be hooked, AttachError when the context can't be used or is in another VIP.
+    """
+    if on_unclean_close not in ("keep", "drop"):
+        raise AttachError(f'on_unclean_close is "keep" or "drop", not {on_unclean_close!r}')
+    found = libssl.find(context)
+    callbacks = _callbacks_for(found.library)
+    with _lock:
+        _leave_former(callbacks, found.pointer, port)
+        attachment = Attachment(callbacks, found.pointer, port, scopes)
+        attachment._bind(context, remove=on_unclean_close == "drop", lifetime_s=lifetime_s)  # noqa: SLF001
+    return attachment
+
+
+def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> None:
+    former = callbacks.by_pointer.get(pointer)
+    if isinstance(former, Attachment):
+        if former.port.name != port.name:
+            raise AttachError(f"the context is attached to VIP {former.port.name!r} already: detach it first")
+        former.detach()
+
+
+def resumption(connection: object) -> int:
+    """The token of the session that a connection resumed (an OpenSSL.SSL.Connection, ssl.SSLSocket or ssl.SSLObject).
+
+    0: its handshake was a full one or isn't over, it is closed, or it belongs to no attached context.
+    """
+    found = libssl.find_connection(connection)
+    callbacks = None if found is None else _callbacks.get(found.library)
+    return 0 if found is None or callbacks is None else callbacks.token_of(found.pointer)
+
+
+_lock = threading.RLock()
+"""Attaching is rare; re-entrant, since a collection inside it may end another context's attachment."""
+_callbacks: dict[Library, Callbacks] = {}
+_unfit: dict[Library, str] = {}
+
+
+def _callbacks_for(library: Library) -> Callbacks:
+    """The callbacks of an OpenSSL, made and proved when it is first met. A library that failed once stays refused."""
+    with _lock:
+        if library in _unfit:
+            raise HookError(_unfit[library])
+        callbacks = _callbacks.get(library)
+        if callbacks is None:
+            callbacks = Callbacks(library.functions)
+            try:
+                prove(callbacks)
+            except HookError as error:
+                _unfit[library] = str(error)
+                raise
+            _callbacks[library] = callbacks
+        return callbacks

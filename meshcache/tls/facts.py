@@ -1,0 +1,190 @@
+"""Reads from an SSL_CTX what it really is: its certificates, what it asks of clients, its lowest TLS version.
+
+What was configured is not asked: a digest of intentions would let two servers look alike that aren't. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+
+from cryptography import x509
+
+from meshcache.core.scope import ClientAuth, normal_name
+from meshcache.errors import AttachError
+from meshcache.tls import libssl
+from meshcache.tls.functions import Functions, der_of
+
+_GET_CHAIN_CERTS, _GET_EXTRA_CHAIN_CERTS = 115, 82
+_SELECT_CURRENT_CERT, _SET_CURRENT_CERT = 116, 117
+_GET_MIN_PROTO, _GET_MAX_PROTO = 130, 131
+_FIRST, _NEXT = 1, 2
+"""SSL_CTRL_… and SSL_CERT_SET_… of <openssl/ssl.h>: the manual's names for them are macros over SSL_CTX_ctrl."""
+
+_DISABLED_BY = {0x0301: 1 << 26, 0x0302: 1 << 28, 0x0303: 1 << 27, 0x0304: 1 << 29}
+"""SSL_OP_NO_TLSv1 to SSL_OP_NO_TLSv1_3, by protocol version."""
+
+_LU_X509, _LU_CRL = 1, 2
+"""X509_LU_X509 and X509_LU_CRL of <openssl/x509_vfy.h>."""
+
+CERTIFICATES_MAX = 9
+"""Key types that one context can have certificates for (RSA, ECDSA, EdDSA, …): OpenSSL has as many slots."""
+
+_NAMES_REMEMBERED = 256
+"""Certificates whose names are kept parsed, for servers that make a context for each connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFacts:
+    """What a session made on this context depends on.
+
+    ``names`` are the DNS names that each of its certificates covers (RFC 9525: no common names). ``chain`` is the DER
+    of the certificates, each followed by its chain. ``own_callback`` says that the application verifies client
+    certificates with a callback of its own, which can't be asked again at resumption.
+    """
+
+    names: tuple[str, ...]
+    chain: tuple[bytes, ...] = field(repr=False)
+    client_auth: ClientAuth
+    tls_floor: int
+    own_callback: bool
+
+
+def read_facts(context: object) -> ContextFacts:
+    """Read a pyOpenSSL Context or an ssl.SSLContext.
+
+    Raises HookError (see `libssl.find`), and AttachError when there is no certificate, or when clients are asked for
+    certificates that no visible authority could have issued: those of a ``capath`` directory are read as they are
+    needed, so two servers that trust different ones could not be told apart.
+    """
+    found = libssl.find(context)
+    return facts_of(found.library.functions, found.pointer)
+
+
+def facts_of(functions: Functions, pointer: int) -> ContextFacts:
+    """`read_facts` for a context that is already found."""
+    certificates = _certificates(functions, pointer)
+    if not certificates:
+        raise AttachError("the context has no certificate yet: load it before the context joins a VIP")
+    return ContextFacts(
+        names=_common_names([leaf for leaf, _ in certificates]),
+        chain=tuple(der for leaf, chain in certificates for der in (leaf, *chain)),
+        client_auth=_client_auth(functions, pointer),
+        tls_floor=_tls_floor(functions, pointer),
+        own_callback=bool(functions.SSL_CTX_get_verify_callback(pointer)),
+    )
+
+
+# Certificates
+
+
+def _certificates(functions: Functions, pointer: int) -> list[tuple[bytes, list[bytes]]]:
+    """Every certificate with its chain. OpenSSL shows one at a time, the current one, which is restored after."""
+    current = functions.SSL_CTX_get0_certificate(pointer)
+    found: list[tuple[bytes, list[bytes]]] = []
+    step = _FIRST
+    while len(found) < CERTIFICATES_MAX and functions.SSL_CTX_ctrl(pointer, _SET_CURRENT_CERT, step, None) == 1:
+        leaf = functions.SSL_CTX_get0_certificate(pointer)
+        found.append((der_of(functions.i2d_X509, leaf), _chain(functions, pointer)))
+        step = _NEXT
+    if current:
+        functions.SSL_CTX_ctrl(pointer, _SELECT_CURRENT_CERT, 0, current)
+    functions.ERR_clear_error()
+    return found
+
+
+def _chain(functions: Functions, pointer: int) -> list[bytes]:
+    """The current certificate's own chain, or the context's extra certificates where it has none."""
+    stack = ctypes.c_void_p()
+    for which, argument in ((_GET_CHAIN_CERTS, 0), (_GET_EXTRA_CHAIN_CERTS, 1)):
+        functions.SSL_CTX_ctrl(pointer, which, argument, ctypes.addressof(stack))
+        if stack.value:
+            break
+    return [der_of(functions.i2d_X509, certificate) for certificate in _items(functions, stack.value)]
+
+
+def _common_names(leaves: list[bytes]) -> tuple[str, ...]:
+    """Names that every certificate covers: which of them a client gets depends on the client."""
+    first, *others = (certificate_names(leaf) for leaf in leaves)
+    return tuple(sorted(first.intersection(*others)))
+
+
+@lru_cache(maxsize=_NAMES_REMEMBERED)
+def certificate_names(der: bytes) -> frozenset[str]:
+    """The DNS names of a certificate's subjectAltName, in the form in which names are compared."""
+    try:
+        extension = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    return frozenset(normal_name(name) for name in extension.value.get_values_for_type(x509.DNSName))
+
+
+# Client authentication
+
+
+def _client_auth(functions: Functions, pointer: int) -> ClientAuth:
+    mode = functions.SSL_CTX_get_verify_mode(pointer)
+    if mode == 0:
+        return ClientAuth()  # what isn't asked for can't differ, whatever authorities a system's bundle holds
+    authorities, lists = _trusted(functions, pointer)
+    if not authorities:
+        raise AttachError(
+            "the context asks for client certificates, but no authority that could issue one is loaded: "
+            "load them from a file (a directory is read only as needed and can't be compared between servers)"
+        )
+    names = functions.SSL_CTX_get_client_CA_list(pointer)
+    sent = {sha256(b"name" + der_of(functions.i2d_X509_NAME, name)).digest() for name in _items(functions, names)}
+    return ClientAuth(
+        mode=mode,
+        depth=functions.SSL_CTX_get_verify_depth(pointer),
+        authorities=tuple(sorted(authorities | sent)),
+        revocation=_revocation(functions, pointer, lists),
+    )
+
+
+def _trusted(functions: Functions, pointer: int) -> tuple[set[bytes], set[bytes]]:
+    """SHA-256 of every trusted certificate and of every revocation list in the context's store."""
+    store = functions.SSL_CTX_get_cert_store(pointer)
+    authorities: set[bytes] = set()
+    lists: set[bytes] = set()
+    for item in _items(functions, functions.X509_STORE_get0_objects(store) if store else None):
+        kind = functions.X509_OBJECT_get_type(item)
+        if kind == _LU_X509:
+            der = der_of(functions.i2d_X509, functions.X509_OBJECT_get0_X509(item))
+            authorities.add(sha256(b"certificate" + der).digest())
+        elif kind == _LU_CRL:
+            lists.add(sha256(der_of(functions.i2d_X509_CRL, functions.X509_OBJECT_get0_X509_CRL(item))).digest())
+    return authorities, lists
+
+
+def _revocation(functions: Functions, pointer: int, lists: set[bytes]) -> bytes:
+    """One hash over the revocation lists and the verification parameters of both the store and the context."""
+    store = functions.SSL_CTX_get_cert_store(pointer)
+    parameters = (functions.X509_STORE_get0_param(store), functions.SSL_CTX_get0_param(pointer))
+    flags = [functions.X509_VERIFY_PARAM_get_flags(each) for each in parameters]
+    depths = [functions.X509_VERIFY_PARAM_get_depth(each) for each in parameters]
+    return sha256(repr((flags, depths)).encode() + b"".join(sorted(lists))).digest()
+
+
+# Versions
+
+
+def _tls_floor(functions: Functions, pointer: int) -> int:
+    """The lowest version that bounds and options leave; a bound of 0 is OpenSSL's own."""
+    lowest = functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, None)
+    highest = functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, None) or max(_DISABLED_BY)
+    options = functions.SSL_CTX_get_options(pointer)
+    allowed = (version for version, disabled in _DISABLED_BY.items() if not options & disabled)
+    floor = next((version for version in allowed if lowest <= version <= highest), None)
+    if floor is None:
+        raise AttachError("the context allows no version of TLS")
+    return floor
+
+
+def _items(functions: Functions, stack: int | None) -> Iterator[int]:
+    """The elements of one of OpenSSL's stacks; none for NULL."""
+    for index in range(functions.OPENSSL_sk_num(stack) if stack else 0):
+        yield functions.OPENSSL_sk_value(stack, index)

@@ -1,0 +1,57 @@
+"""Sets on an SSL_CTX everything that external caching needs, and nothing about who may share what.
+
+Every setting here is needed for resumption to work at all, or for it to be safe; the reasons stand at each.
+"""
+
+from __future__ import annotations
+
+import os
+
+from meshcache.core.scope import CONTEXT_BYTES
+from meshcache.errors import AttachError
+from meshcache.tls.callbacks import Callbacks
+
+SSL_OP_NO_TICKET = 1 << 14
+_SSL_CTRL_SET_SESS_CACHE_MODE = 44
+_SSL_SESS_CACHE_SERVER = 0x0002
+_SSL_SESS_CACHE_NO_INTERNAL = 0x0300
+
+TICKETS = 1
+"""New sessions for a full TLS 1.3 handshake. OpenSSL's default of 2 would double the mesh's traffic and memory for
+clients that open several connections before the first one's tickets arrive."""
+
+
+def install(callbacks: Callbacks, pointer: int, serial: int, *, remove: bool, lifetime_s: int | None) -> None:
+    """Give a context the callbacks, for the attachment with this number. Raises AttachError if OpenSSL refuses."""
+    functions = callbacks.functions
+    # Tickets: TLS 1.2 would never call new, TLS 1.3 would call it for sessions that nobody can look up.
+    functions.SSL_CTX_set_options(pointer, SSL_OP_NO_TICKET)
+    # Internal cache: freeing a context would remove every session, and it can grow without end (CVE-2024-2511).
+    mode = _SSL_SESS_CACHE_SERVER | _SSL_SESS_CACHE_NO_INTERNAL
+    functions.SSL_CTX_ctrl(pointer, _SSL_CTRL_SET_SESS_CACHE_MODE, mode, None)
+    if lifetime_s is not None:
+        functions.SSL_CTX_set_timeout(pointer, lifetime_s)
+    done = (
+        functions.SSL_CTX_set_num_tickets(pointer, TICKETS)
+        # Early data: its replay protection needs the internal cache, and without that nothing would resume.
+        and functions.SSL_CTX_set_max_early_data(pointer, 0)
+        # What the ClientHello callback doesn't decide about shares nothing with anyone.
+        and functions.SSL_CTX_set_session_id_context(pointer, os.urandom(CONTEXT_BYTES), CONTEXT_BYTES)
+    )
+    if not done:
+        functions.ERR_clear_error()
+        raise AttachError("OpenSSL refuses the settings that external caching needs")
+    addresses = callbacks.addresses
+    functions.SSL_CTX_sess_set_get_cb(pointer, addresses["get"])
+    functions.SSL_CTX_sess_set_new_cb(pointer, addresses["new"])
+    functions.SSL_CTX_sess_set_remove_cb(pointer, addresses["remove"] if remove else None)
+    functions.SSL_CTX_set_client_hello_cb(pointer, addresses["hello"], serial)
+
+
+def uninstall(callbacks: Callbacks, pointer: int) -> None:
+    """Take the callbacks away. Tickets and the internal cache stay off: nothing resumes on the context any more."""
+    functions = callbacks.functions
+    functions.SSL_CTX_set_client_hello_cb(pointer, None, None)
+    functions.SSL_CTX_sess_set_get_cb(pointer, None)
+    functions.SSL_CTX_sess_set_new_cb(pointer, None)
+    functions.SSL_CTX_sess_set_remove_cb(pointer, None)
