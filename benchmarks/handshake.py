@@ -89,7 +89,6 @@ def _close(tls: ssl.SSLObject, link: socket.socket, outgoing: ssl.MemoryBIO, *, 
     except ssl.SSLWantReadError:
         link.sendall(outgoing.read())
     if wait:
-        link.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
             while link.recv(_READ_BYTES):
                 pass
