@@ -60,6 +60,12 @@ class GeneratedNode:
             "policy": {"crossings": self.crossings},
         }
 
+    def peers(self) -> list[dict[str, Any]]:
+        return self.peers_plain
+
+    def policy(self) -> list[dict[str, Any]]:
+        return [{"vip": name, "group": vip["group"], "reach": vip["reach"]} for name, vip in self.vips.items()]
+
     def events(self, since: int) -> list[dict[str, Any]]:
         return [event for event in self.log if event["seq"] > since]
 
