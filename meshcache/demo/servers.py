@@ -1,0 +1,118 @@
+"""The demo's servers: real `meshcache serve` processes, started together, asked over their admin sockets, always ended.
+
+Ends only the processes that it started, each by its own handle.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from meshcache.admin.client import AdminClient
+from meshcache.demo.stage import SERVERS, Server, Stage
+from meshcache.errors import AdminError
+
+READY_S_MAX = 25.0
+"""Six Pythons start on two cores in about five seconds; a loaded machine gets five times that."""
+
+_END_S_MAX = 5.0
+"""A server that was asked to end and has no client drains at once."""
+
+_LOG_LINES = 12
+
+
+class DemoError(Exception):
+    """The demo could not go on; says at which step, with the end of the log that may tell why."""
+
+
+class Fleet:
+    """The six servers of one stage; leaving the ``with`` block ends them all."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._processes: dict[Server, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            for server in SERVERS:
+                self._start(server)
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
+
+    @property
+    def alive(self) -> list[Server]:
+        """The servers that have not been killed."""
+        return list(self._processes)
+
+    def wait_until_all_know_each_other(self) -> None:
+        """Return when every server answers and sees every other alive; raises DemoError when that takes too long."""
+        deadline = time.monotonic() + READY_S_MAX
+        for server in SERVERS:
+            while not self._sees_all(server):
+                self._check_running(server)
+                if time.monotonic() > deadline:
+                    raise DemoError(
+                        f"{server.name} did not find its peers within {READY_S_MAX:.0f} s{self._tail(server)}"
+                    )
+                time.sleep(0.05)
+
+    def stats(self, server: Server) -> dict[str, Any]:
+        """What ``meshcache stats --json`` says on this server."""
+        try:
+            return AdminClient(self.stage.admin_socket(server)).stats()
+        except AdminError as error:
+            raise DemoError(f"{server.name}: {error}{self._tail(server)}") from None
+
+    def kill(self, server: Server) -> None:
+        """SIGKILL: no goodbye, nothing flushed, as when the power goes."""
+        process = self._processes.pop(server)
+        process.kill()
+        process.wait()
+
+    def end(self) -> None:
+        """Ask all that run to end, and kill what does not."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + _END_S_MAX
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    def _start(self, server: Server) -> None:
+        with self.stage.log(server).open("wb") as log:
+            self._processes[server] = subprocess.Popen(  # noqa: S603  # our own interpreter, our own file
+                [sys.executable, "-m", "meshcache", "serve", str(self.stage.file(server))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.stage.folder,
+                start_new_session=True,  # Ctrl-C is for us: the servers end in our order
+            )
+
+    def _sees_all(self, server: Server) -> bool:
+        try:
+            peers = AdminClient(self.stage.admin_socket(server)).stats()["peers"]
+        except AdminError:
+            return False
+        return {peer["name"] for peer in peers if peer["state"] == "alive"} >= {s.name for s in SERVERS} - {server.name}
+
+    def _check_running(self, server: Server) -> None:
+        code = self._processes[server].poll()
+        if code is not None:
+            raise DemoError(f"{server.name} ended with exit code {code} while starting{self._tail(server)}")
+
+    def _tail(self, server: Server) -> str:
+        lines = self.stage.log(server).read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return "".join(f"\n    {line}" for line in lines)

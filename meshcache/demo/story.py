@@ -1,0 +1,155 @@
+"""The order of the demo: raise a mesh, cross it, meet its borders, kill a server, count, judge, leave nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from rich.console import Console
+
+from meshcache.demo.clients import clients
+from meshcache.demo.servers import DemoError, Fleet
+from meshcache.demo.show import Stagehand
+from meshcache.demo.stage import SERVERS, Stage, build, has_multicast
+from meshcache.demo.trials import BORDERS, Tester, Trial, door, everywhere, survivors
+
+DEMO_S_MAX = 55.0
+"""It ends by itself in under a minute, whatever happens."""
+
+KILLED = "edge-2"
+
+
+def run(*, keep: bool = False, console: Console | None = None) -> int:
+    """Play the demo; with `keep` the servers stay up until Ctrl-C. Returns the exit code: 0 only if everything held."""
+    hand = Stagehand(console or Console(highlight=False))
+    try:
+        with _ended_by_sigterm(), TemporaryDirectory(prefix="meshcache-demo-") as folder:
+            return _play(hand, Path(folder), keep=keep)
+    except DemoError as error:
+        hand.line(False, str(error))
+        return 1
+    except KeyboardInterrupt:
+        hand.remark("stopped; nothing is left running")
+        return 130
+
+
+def _play(hand: Stagehand, folder: Path, *, keep: bool) -> int:
+    started = time.monotonic()
+    hand.title()
+    stage = build(folder, mdns=has_multicast())
+    with Fleet(stage) as fleet:
+        _raise_mesh(hand, fleet, started)
+        tester = Tester(fleet, clients(stage), started + DEMO_S_MAX)
+        trials = [*_cross(hand, tester), *_meet_borders(hand, tester), *_kill(hand, fleet, tester)]
+        agreed = _count(hand, fleet, tester)
+        hand.verdict(trials, time.monotonic() - started)
+        if keep:
+            _stay(hand, stage)
+    return 0 if agreed and all(trial.held for trial in trials) else 1
+
+
+def _raise_mesh(hand: Stagehand, fleet: Fleet, started: float) -> None:
+    hand.act(1, "Six servers find each other")
+    with hand.console.status("starting six servers"):
+        fleet.wait_until_all_know_each_other()
+    way = "by mDNS on the loopback interface" if fleet.stage.mdns else "through two seeds"
+    if not fleet.stage.mdns:
+        hand.remark("This machine has no multicast on its loopback interface, so two seeds stand in for mDNS.")
+    hand.line(True, f"all six are up, and each has found the other five {way}, in {time.monotonic() - started:.1f} s")
+
+
+def _cross(hand: Stagehand, tester: Tester) -> list[Trial]:
+    explanation = "VIP shop, reach everywhere. In each field: openssl s_client and Python's ssl, TLS 1.2 and 1.3."
+    hand.act(2, "A session made on one server resumes on every other", explanation)
+    with hand.console.status("clients come and come back"):
+        trials = tester.test(everywhere("shop"))
+    hand.matrix(trials)
+    return trials
+
+
+def _meet_borders(hand: Stagehand, tester: Tester) -> list[Trial]:
+    explanation = (
+        "shop and checkout share a group, intranet is alone. Sessions of checkout and intranet stay in their colo.\n"
+        "full = a new handshake: the session was refused or never sent."
+    )
+    hand.act(3, "But only where the policies allow it", explanation)
+    with hand.console.status("clients try the borders"):
+        trials = tester.test(BORDERS)
+    hand.borders(trials)
+    return trials
+
+
+def _kill(hand: Stagehand, fleet: Fleet, tester: Tester) -> list[Trial]:
+    hand.act(4, f"{KILLED} is killed (SIGKILL), and its sessions live on")
+    fleet.kill(door("shop", KILLED).server)
+    with hand.console.status("its clients come back to the others"):
+        trials = tester.test(survivors("shop", KILLED))
+    hand.matrix(trials)
+    return trials
+
+
+def _count(hand: Stagehand, fleet: Fleet, tester: Tester) -> bool:
+    """Show the stats; whether the servers counted what the clients were told."""
+    hand.act(5, "What the servers counted")
+    stats = {server.name: fleet.stats(server) if server in fleet.alive else None for server in SERVERS}
+    hand.stats(stats)
+    counted = {
+        (name, kind): sum(vip["handshakes"][kind] for vip in each["vips"].values())
+        for name, each in stats.items()
+        if each
+        for kind in ("full", "local", "remote", "pulled")
+    }
+    agreed = all(tester.told[key] == count for key, count in counted.items())
+    hand.line(agreed, "the servers counted every handshake as their clients saw it")
+    return agreed
+
+
+def _stay(hand: Stagehand, stage: Stage) -> None:
+    """Say what to try, and wait for Ctrl-C."""
+    first, other = door("shop", "edge-1"), door("shop", "edge-5")
+    program = Path(sys.executable).with_name("meshcache")
+    socket = f"--socket {stage.admin_socket(first.server)}"
+    request = f"printf 'GET / HTTP/1.1\\r\\nHost: {first.vip.host}\\r\\nConnection: close\\r\\n\\r\\n'"
+    openssl = f"openssl s_client -quiet -servername {first.vip.host} -CAfile {stage.authority(first.vip)}"
+    session = stage.folder / "mine.pem"
+    hand.act(6, "The servers stay up until Ctrl-C. In another terminal:")
+    for comment, command in (
+        ("watch the gossip", f"{program} stats --watch {socket}"),
+        ("who knows whom", f"{program} peers {socket}"),
+        ("what may go where", f"{program} policy show {socket}"),
+        (f"meet {first.server.name}", f"{request} | {openssl} -connect {_at(stage, 'edge-1')} -sess_out {session}"),
+        (
+            f"come back to {other.server.name}",
+            f"{request} | {openssl} -connect {_at(stage, 'edge-5')} -sess_in {session}",
+        ),
+        ("a server's file", f"cat {stage.file(first.server)}"),
+    ):
+        hand.console.print(f"\n  # {comment}\n  {command}", soft_wrap=True, markup=False)
+    hand.console.print()
+    while True:
+        signal.pause()
+
+
+def _at(stage: Stage, server: str) -> str:
+    host, port = stage.address(door("shop", server))
+    return f"{host}:{port}"
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo like Ctrl-C does, with all its servers."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
