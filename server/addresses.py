@@ -1,0 +1,14 @@
+"""The written form of an address, ``host:port`` or ``[ipv6]:port``, as the configuration has checked it."""
+
+from __future__ import annotations
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port; an IPv6 host comes without its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The inverse of `split_address`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,214 @@
+"""The server as a whole: starts listeners and node, obeys signals, drains. Decides nothing about single connections.
+
+SIGTERM and SIGINT drain, a second one ends at once. SIGHUP rereads the configuration: everything new is made and
+checked first, and only then takes the place of the old; a bad file changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from OpenSSL import SSL
+
+from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
+
+from . import process, systemd
+from .connection import Service
+from .faults import Faults
+from .listener import Listener
+from .services import make_contexts, make_service
+from .table import Table
+
+Beside = Callable[[MeshNode], AbstractContextManager[object]]
+"""What runs beside the server while its node does, such as the admin interface."""
+
+log = logging.getLogger("meshcache.server")
+
+
+class ServerApp:
+    """One server: a node that isn't started yet, the settings, and how to read them again."""
+
+    def __init__(self, settings: Settings, node: MeshNode, reread: Callable[[], Settings]) -> None:
+        self.settings = settings
+        self.node = node
+        self.faults = Faults()
+        self.table = Table(settings.server.max_connections, _shortest_timeout(settings), self.faults)
+        self.listeners: dict[str, Listener] = {}
+        self._reread = reread
+        self._contexts: dict[str, SSL.Context] = {}
+        self._stop = asyncio.Event()
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, beside: Beside = nullcontext) -> None:
+        """Serve until a signal says to stop, and drain. The node is started here, and closed by whoever made it.
+
+        `beside` is entered while the node runs.
+
+        Raises ConfigError and the node's own errors before anything is served.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._fault_in_loop)
+        contexts = make_contexts(self.settings)
+        listeners = self._bind(self.settings, {})
+        try:
+            self.node.start()
+            self.table.start()
+            services = self._attach(self.settings, contexts)
+            await self._install(self.settings, contexts, services, listeners)
+        except BaseException:
+            _close(listeners.values())
+            raise
+        self._obey_signals(loop)
+        with beside(self.node):
+            gc.freeze()  # what is there now stays; collections needn't look at it again
+            log.info("ready: %s", self._about())
+            systemd.ready()
+            await self._stop.wait()
+            await self._drain()
+
+    def stop(self) -> None:
+        """Drain and end; the second call ends at once."""
+        if self._stop.is_set():
+            for number in (signal.SIGTERM, signal.SIGINT):  # a third signal is the kernel's business
+                asyncio.get_running_loop().remove_signal_handler(number)
+            if self._draining is not None:
+                self._draining.cancel()
+            self.table.abort()
+        self._stop.set()
+
+    async def reload(self) -> bool:
+        """Take the file's new contents; whatever is wrong with them is logged, and everything stays as it was.
+
+        Open connections keep what they began with, and the node keeps its cache.
+        """
+        systemd.reloading()
+        try:
+            await self._replace(self._reread())
+        except MeshcacheError as error:
+            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
+                log.error("not reloaded: %s", fault)  # noqa: TRY400  # the fault says it all
+            return False
+        else:
+            log.info("reloaded: %s", self._about())
+            return True
+        finally:
+            systemd.ready()
+
+    async def _replace(self, settings: Settings) -> None:
+        contexts = make_contexts(settings)
+        listeners = self._bind(settings, self.listeners)
+        fresh = [listener for place, listener in listeners.items() if place not in self.listeners]
+        try:
+            self.node.reload(settings)
+            services = self._attach(settings, contexts)
+        except MeshcacheError:
+            _close(fresh)
+            self.node.reload(self.settings)
+            self._attach(self.settings, self._contexts)
+            raise
+        _close(listener for place, listener in self.listeners.items() if place not in listeners)
+        await self._install(settings, contexts, services, listeners)
+
+    def _bind(self, settings: Settings, present: dict[str, Listener]) -> dict[str, Listener]:
+        """The listeners for these settings: those that are present, and new ones that hold their addresses already."""
+        listeners: dict[str, Listener] = {}
+        faults = []
+        for place, key, address in _addresses(settings):
+            listener = listeners[key] = present.get(key) or Listener(address, self.table)
+            if key not in present:
+                try:
+                    listener.bind()
+                except OSError as error:
+                    del listeners[key]
+                    faults.append(f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}")
+        if faults:
+            _close(listener for key, listener in listeners.items() if key not in present)
+            raise ConfigError(faults)
+        return listeners
+
+    def _attach(self, settings: Settings, contexts: dict[str, SSL.Context]) -> dict[str, Service]:
+        """Join each context to its VIP. Raises AttachError and HookError."""
+        services = {}
+        for vip in settings.vips:
+            if vip.name in contexts:
+                self.node.attach(contexts[vip.name], vip=vip.name)
+                services[vip.name] = make_service(vip, contexts[vip.name], settings, self.node)
+        return services
+
+    async def _install(
+        self,
+        settings: Settings,
+        contexts: dict[str, SSL.Context],
+        services: dict[str, Service],
+        listeners: dict[str, Listener],
+    ) -> None:
+        self.settings, self._contexts, self.listeners = settings, contexts, listeners
+        limits = settings.server
+        process.allow_files(limits.max_connections, 2 if any(vip.backend for vip in settings.vips) else 1)
+        self.table.tune(limits.max_connections, _shortest_timeout(settings))
+        for vip, key in _keys(settings):
+            await listeners[key].serve(services[vip.name])
+
+    async def _drain(self) -> None:
+        systemd.stopping()
+        log.info("stopping: %d connections have %g s to end", len(self.table), self.settings.server.drain_s)
+        _close(self.listeners.values())
+        self._draining = asyncio.create_task(self.table.drain(self.settings.server.drain_s))
+        await asyncio.wait([self._draining])
+        self.table.stop()
+        self.faults.report(float("inf"))
+
+    def _obey_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        if not self._stop.is_set():
+            self._reloading = asyncio.create_task(self.reload())
+
+    def _about(self) -> str:
+        """One line that says who serves what where: ``edge-1@ams1 mesh=10.0.0.4:7946 shop=0.0.0.0:443``."""
+        places: dict[str, list[str]] = {}
+        for vip, key in _keys(self.settings):
+            places.setdefault(vip.name, []).append(self.listeners[key].bound_address)
+        served = [f"{name}={','.join(addresses)}" for name, addresses in places.items()]
+        return " ".join([f"{self.node.name}@{self.node.colo}", f"mesh={self.node.address}", *served])
+
+    def _fault_in_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self.faults.bug(str(context.get("message", "in the loop")), error)
+        else:
+            loop.default_exception_handler(context)
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Each address to listen on: its place in the file, the key of its listener, itself.
+
+    A port of 0 is another port each time, so there the VIP is part of the key; another address may change its VIP.
+    """
+    for index, vip in enumerate(settings.vips):
+        for at, address in enumerate(vip.listen):
+            key = f"{vip.name}[{at}]" if address.endswith(":0") else address
+            yield f"vip[{index}].listen[{at}]", key, address
+
+
+def _keys(settings: Settings) -> Iterator[tuple[VipSettings, str]]:
+    vips = [vip for vip in settings.vips for _ in vip.listen]
+    return zip(vips, (key for _, key, _ in _addresses(settings)), strict=True)
+
+
+def _shortest_timeout(settings: Settings) -> float:
+    return min(settings.server.handshake_timeout_s, settings.server.idle_timeout_s)
+
+
+def _close(listeners: Iterable[Listener]) -> None:
+    for listener in listeners:
+        listener.close()

@@ -1,0 +1,321 @@
+"""One client connection: handshake, then an application, then an orderly close. Knows sockets; TLS is `stream`'s.
+
+Order matters in one place: the mesh's callbacks run inside `TlsStream.handshake`, so a new session is published before
+the bytes that end the client's handshake are written, and a client can't be back anywhere before its session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from OpenSSL import SSL
+
+from .application import Application
+from .stream import StreamError, TlsStream
+from .table import Table
+
+LINGER_S = 2.0
+"""After close_notify, for the client to close too: closing a socket with unread bytes in it resets the connection, and
+the client may lose what it had not read yet (RFC 9112 section 9.6). nginx waits up to 5 s."""
+
+UNSENT_BYTES_MAX = 4 * 1024 * 1024
+"""Applications pause when a client stalls, with one read from their side in flight (a few hundred KiB). More than this
+is TLS's own answers to a client that asks (key updates) and does not read."""
+
+
+class Mesh(Protocol):
+    """What a connection tells the node."""
+
+    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
+        """Count a handshake that ended well."""
+
+    def handshake_failed(self, vip: str) -> None:
+        """Count one that didn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What listeners give a new connection; SIGHUP makes another, and connections keep the one they began with."""
+
+    vip: str
+    context: SSL.Context
+    mesh: Mesh
+    make_application: Callable[[ClientConnection], Application]
+    handshake_timeout_s: float
+    idle_timeout_s: float
+
+
+class Stage(Enum):
+    """Where a connection is; it never goes back."""
+
+    HANDSHAKE = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    LOST = auto()
+
+
+class ClientConnection(asyncio.Protocol):
+    """The protocol of one accepted socket, and the `Client` of its application. Nothing in it raises into the loop."""
+
+    __slots__ = (
+        "_application",
+        "_end_told",
+        "_service",
+        "_spoke",
+        "_stage",
+        "_stream",
+        "_table",
+        "_transport",
+        "_unsent",
+        "deadline",
+    )
+
+    def __init__(self, service: Service, table: Table) -> None:
+        self._service = service
+        self._table = table
+        self._stage = Stage.HANDSHAKE
+        self._spoke = False
+        self._end_told = False
+        self._unsent = 0
+        self._application: Application | None = None
+        self.deadline = table.after(service.handshake_timeout_s)
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._stream = TlsStream(self._service.context)
+        if not self._table.admit(self):
+            self._stage = Stage.LOST
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on with the handshake, or hand the application what came."""
+        try:
+            if self._stage is Stage.OPEN:
+                self._deliver(self._stream.receive(data))
+            elif self._stage is Stage.HANDSHAKE:
+                self._handshake(data)
+        except StreamError as error:
+            self._refuse(f"tls: {error}")
+        except Exception as error:  # noqa: BLE001  # whatever it is, it may cost this connection and no other
+            self._table.faults.bug("receiving", error)
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        """The client has sent its FIN: after close_notify it may still wait for bytes, without it was cut short."""
+        if self._stage is Stage.OPEN and self._stream.ended:
+            return True
+        if self._stage is Stage.OPEN:
+            self._table.faults.count("no close_notify")
+            self._finish()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Free everything. The session outlives the connection, however it ended."""
+        if error is not None:
+            self._table.faults.count("connection reset")
+        if self._stage is Stage.HANDSHAKE and self._spoke:
+            self._service.mesh.handshake_failed(self._service.vip)
+        self._stage = Stage.LOST
+        self._table.remove(self)
+        self._release()
+        self._stream.free()
+
+    def pause_writing(self) -> None:
+        """The client isn't reading."""
+        if self._application is not None:
+            self._application.stalled()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._application is not None:
+            self.touch()
+            self._application.flowing()
+
+    # What the table calls.
+
+    def expired(self) -> None:
+        """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent and self._stage is not Stage.HANDSHAKE:
+            self._unsent = unsent
+            self.touch()
+        elif self._stage is Stage.OPEN:
+            self._table.faults.count("idle timeout")
+            self.close()
+        elif self._stage is Stage.HANDSHAKE:
+            self._table.faults.count("handshake timeout")
+            self._transport.abort()
+        elif unsent:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """End as soon as nothing is in flight; a handshake that has begun is."""
+        if self._application is not None:
+            self._application.drain()
+        elif self._stage is Stage.HANDSHAKE and not self._spoke:
+            self._transport.close()
+
+    def close_now(self) -> None:
+        """Say close_notify and close."""
+        if self._stage is Stage.OPEN:
+            self._table.faults.count("cut off by drain_s")
+            self._finish()
+        else:
+            self._transport.close()
+
+    def abort_now(self) -> None:
+        """Reset."""
+        self._transport.abort()
+
+    # What the application calls (see `application.Client`).
+
+    @property
+    def tls(self) -> SSL.Connection:
+        """The TLS connection, to ask about."""
+        return self._stream.connection
+
+    def endpoint(self, which: str) -> tuple[str, int] | None:
+        """Address and port of ``peername`` or ``sockname``; None if the client is gone already."""
+        name = self._transport.get_extra_info(which)
+        return (name[0], name[1]) if name else None
+
+    def send(self, plain: bytes) -> None:
+        """Encrypt and send."""
+        if self._stage is Stage.OPEN and not self._stream.closed:
+            try:
+                self._transport.write(self._stream.send(plain))
+            except StreamError as error:
+                self._refuse(f"tls: {error}")
+
+    def send_end(self) -> None:
+        """Send close_notify and FIN."""
+        if self._stage is Stage.OPEN and not self._stream.closed:
+            self._say_last()
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
+        if self._stage is not Stage.OPEN:
+            return
+        if self._stream.ended:
+            self._finish()
+            return
+        self.send_end()
+        self._linger()
+
+    def abort(self, kind: str) -> None:
+        """Reset the connection."""
+        if self._stage is not Stage.LOST:
+            self._table.faults.count(kind)
+            self._transport.abort()
+
+    def fault(self, kind: str) -> None:
+        """Count a fault."""
+        self._table.faults.count(kind)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._stage is Stage.OPEN:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._stage is Stage.OPEN:
+            self._transport.resume_reading()
+
+    def touch(self) -> None:
+        """Put the idle timeout off."""
+        self.deadline = self._table.after(self._service.idle_timeout_s)
+
+    # Steps.
+
+    def _handshake(self, data: bytes) -> None:
+        self._spoke = True
+        stream = self._stream
+        over = stream.handshake(data)
+        answer = stream.outgoing()
+        if answer:
+            self._transport.write(answer)
+        if over:
+            self._open()
+
+    def _open(self) -> None:
+        service = self._service
+        self._stage = Stage.OPEN
+        self.touch()
+        service.mesh.handshake_done(service.vip, self._stream.connection)
+        self._application = application = service.make_application(self)
+        application.start()
+        if self._table.draining:
+            application.drain()
+        self._deliver(self._stream.receive(b""))
+
+    def _deliver(self, plain: bytes) -> None:
+        """Hand over what was read, and send what TLS itself has to say to it (key updates)."""
+        application = self._application
+        if application is None:
+            return
+        if plain:
+            application.receive(plain)
+        if self._stream.ended and not self._end_told:
+            self._end_told = True
+            application.end()
+        if self._stage is Stage.OPEN and not self._stream.closed:
+            self._reply()
+
+    def _reply(self) -> None:
+        replies = self._stream.outgoing()
+        if replies:
+            self._transport.write(replies)
+            if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+                self.abort("client asks and does not read")
+
+    def _refuse(self, kind: str) -> None:
+        """OpenSSL has given up on this client: send its alert and close."""
+        self._table.faults.count(kind)
+        if self._stage is Stage.HANDSHAKE:
+            self._service.mesh.handshake_failed(self._service.vip)
+        if not self._stream.closed:
+            self._say_last()
+            self._transport.write_eof()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Discard what still comes, until the client closes or `LINGER_S` is over."""
+        self._stage = Stage.CLOSING
+        self._release()
+        self._transport.resume_reading()
+        self._unsent = 0
+        self.deadline = self._table.after(LINGER_S)
+
+    def _finish(self) -> None:
+        """Close at once, in order: the client has closed its side, or there is no time left."""
+        if not self._stream.closed:
+            self._say_last()
+        self._stage = Stage.CLOSING
+        self._release()
+        self._unsent = 0
+        self.deadline = self._table.after(LINGER_S)
+        self._transport.close()
+
+    def _say_last(self) -> None:
+        """Send what OpenSSL has left to say: close_notify, or the alert of what went wrong."""
+        self._stream.close()
+        last = self._stream.outgoing()
+        if last:
+            self._transport.write(last)
+
+    def _release(self) -> None:
+        """Part from the application, so that neither keeps the other alive."""
+        application, self._application = self._application, None
+        if application is not None:
+            application.lost()

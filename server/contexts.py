@@ -1,0 +1,159 @@
+"""Makes the TLS context of a VIP from its settings; leaves session sharing to `MeshNode.attach`.
+
+Everything a context can be refused for is found here, before any client meets it.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from meshcache import ConfigError, VipSettings
+
+from .names import CertificateNames, names_in
+from .stream import StreamError, reason_of
+
+CIPHERS_TLS12 = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Without ``ciphers``: forward secrecy and AEAD only (RFC 9325 section 4.2). TLS 1.3 has nothing else anyway."""
+
+_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_MODES = {"optional": SSL.VERIFY_PEER, "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT}
+
+_OPTIONS = (
+    SSL.OP_NO_TICKET  # a ticket is good only where its key is; the mesh shares sessions instead
+    | SSL.OP_NO_COMPRESSION  # CRIME (RFC 7525 section 3.3)
+    | SSL.OP_NO_RENEGOTIATION  # TLS 1.2: a client could ask for a full handshake's work again and again
+    | SSL.OP_CIPHER_SERVER_PREFERENCE
+)
+
+
+def make_context(place: str, vip: VipSettings) -> SSL.Context:
+    """A context for `vip`, which the configuration has at `place` (such as ``vip[0]``). Not attached to a node yet.
+
+    Raises ConfigError, which names every fault with its place.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_options(_OPTIONS)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 34 kB less for each idle connection (SSL_CTX_set_mode(3))
+    context.set_min_proto_version(_VERSIONS[vip.min_tls])
+    context.set_passwd_cb(_no_passphrase)  # without one, OpenSSL would ask on the terminal
+    faults: list[str] = []
+    for key, step in (
+        ("certificate", _use_certificate),
+        ("private_key", _use_private_key),
+        ("ciphers", _use_ciphers),
+        ("client_auth", _use_client_auth),
+        ("alpn", _use_alpn),
+    ):
+        _attempt(faults, f"{place}.{key}", step, context, vip)
+    if faults:
+        raise ConfigError(faults)
+    return context
+
+
+def answered_names(vip: VipSettings) -> CertificateNames:
+    """Every host name that `vip` answers to."""
+    if vip.certificate is None:
+        return CertificateNames(vip.names)
+    leaf = x509.load_pem_x509_certificate(vip.certificate.read_bytes())
+    return CertificateNames([*vip.names, *names_in(leaf)])
+
+
+def _attempt(
+    faults: list[str],
+    place: str,
+    step: Callable[[SSL.Context, VipSettings], None],
+    context: SSL.Context,
+    vip: VipSettings,
+) -> None:
+    try:
+        step(context, vip)
+    except (SSL.Error, crypto.Error) as error:
+        faults.append(f"{place}: OpenSSL refuses it: {reason_of(error)}")
+    except OSError as error:
+        faults.append(f"{place}: {error.filename} can't be read: {(error.strerror or str(error)).lower()}")
+    except (ValueError, TypeError) as error:
+        faults.append(f"{place}: {error}")
+
+
+def _use_certificate(context: SSL.Context, vip: VipSettings) -> None:
+    path = _readable(vip.certificate, "a certificate in PEM")
+    context.use_certificate_chain_file(str(path))
+
+
+def _use_private_key(context: SSL.Context, vip: VipSettings) -> None:
+    path = _readable(vip.private_key, "a private key in PEM, without a passphrase")
+    if stat.S_IMODE(path.stat().st_mode) & 0o007:
+        raise ValueError(f"everyone can reach {path}; it must be 0600: chmod 600 {path}")
+    context.use_privatekey_file(str(path))
+    context.check_privatekey()
+
+
+def _use_ciphers(context: SSL.Context, vip: VipSettings) -> None:
+    """One list for both protocol versions, which OpenSSL keeps apart: names of TLS 1.3 begin with ``TLS_``."""
+    names = (vip.ciphers or CIPHERS_TLS12).split(":")
+    tls13 = [name for name in names if name.startswith("TLS_")]
+    tls12 = [name for name in names if not name.startswith("TLS_")]
+    if tls12:
+        context.set_cipher_list(":".join(tls12).encode())
+    if tls13:
+        context.set_tls13_ciphersuites(":".join(tls13).encode())
+
+
+def _use_client_auth(context: SSL.Context, vip: VipSettings) -> None:
+    auth = vip.client_auth
+    if auth is None:
+        return
+    authorities = x509.load_pem_x509_certificates(_readable(auth.ca_file, "authorities in PEM").read_bytes())
+    context.load_verify_locations(str(auth.ca_file))
+    for authority in authorities:
+        context.add_client_ca(authority)
+    if auth.crl_file is not None:
+        _use_revocations(context, auth.crl_file)
+    if auth.depth is not None:
+        context.set_verify_depth(auth.depth)
+    context.set_verify(_MODES[auth.mode])
+
+
+def _use_revocations(context: SSL.Context, path: Path) -> None:
+    """Check the whole chain, as nginx does: a list for the leaf alone would let a revoked authority go on."""
+    store = context.get_cert_store()
+    begin, pem = b"-----BEGIN X509 CRL-----", path.read_bytes()
+    blocks = [begin + rest for rest in pem.split(begin)[1:]]
+    if store is None or not blocks:
+        raise ValueError(f"crl_file {path} holds no revocation list in PEM")
+    for block in blocks:
+        store.add_crl(x509.load_pem_x509_crl(block))
+    store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
+
+
+def _use_alpn(context: SSL.Context, vip: VipSettings) -> None:
+    if not vip.alpn:
+        return
+    ours = [protocol.encode() for protocol in vip.alpn]
+
+    def select(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
+        """The first of ours that the client has; without one, RFC 7301 section 3.2 wants the handshake to fail."""
+        for protocol in ours:
+            if protocol in offered:
+                return protocol
+        raise StreamError("no application protocol in common")
+
+    context.set_alpn_select_callback(select)
+
+
+def _readable(path: Path | None, what: str) -> Path:
+    """OpenSSL's own word for a missing file is no help, so look first."""
+    if path is None:
+        raise ValueError(f"is missing; name a file with {what}")
+    path.open("rb").close()
+    return path
+
+
+def _no_passphrase(_size: int, _verify: bool, _data: object) -> NoReturn:
+    raise ValueError("the key has a passphrase, which a server can't type; store it without one")

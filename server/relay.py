@@ -1,0 +1,210 @@
+"""Relays one client's plain bytes to a TCP backend and back; looks into none of them.
+
+Either side that falls behind pauses the other, so that memory stays bounded; either side may end its half first. What
+was cut short on one side is cut short on the other, never passed on as a proper end (truncation, RFC 8446 section 6.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from .application import Client
+from .proxy_protocol import TlsFacts, header
+
+FLUSH_S = 5.0
+"""For the backend to take the last bytes of a client that ended properly and is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a VIP's plain bytes go. With ``proxy_protocol`` they follow a header that names the client."""
+
+    host: str
+    port: int
+    connect_timeout_s: float
+    proxy_protocol: bool = False
+
+
+class Relay(asyncio.Protocol):
+    """The application of one client, and at the same time the protocol of its connection to the backend."""
+
+    __slots__ = (
+        "_backend",
+        "_client",
+        "_client_ended",
+        "_client_lost",
+        "_connecting",
+        "_ended",
+        "_is_full",
+        "_transport",
+        "_waiting",
+    )
+
+    def __init__(self, client: Client, backend: Backend, is_full: Callable[[], bool]) -> None:
+        """`is_full` says whether the handshake was a full one, which the PROXY header tells of client certificates."""
+        self._client = client
+        self._backend = backend
+        self._is_full = is_full
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._waiting: list[bytes] = []
+        self._ended = False
+        self._client_ended = False
+        self._client_lost = False
+
+    # The client's side (see `application.Application`).
+
+    def start(self) -> None:
+        """Connect to the backend; the client has to wait, so that little is read before it is known where to."""
+        self._client.pause()
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def receive(self, plain: bytes) -> None:
+        """Bytes from the client."""
+        self._client.touch()
+        if self._transport is None:
+            self._waiting.append(plain)
+        else:
+            self._transport.write(plain)
+
+    def end(self) -> None:
+        """The client sends nothing more."""
+        self._client_ended = True
+        if self._transport is not None:
+            self._end_backend()
+
+    def lost(self) -> None:
+        """The client is gone: the backend may finish reading what ended properly, and is reset otherwise."""
+        self._client_lost = True
+        transport, self._transport = self._transport, None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if transport is None:
+            return
+        if self._client_ended or self._ended:
+            transport.close()
+            asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
+        else:
+            transport.abort()
+
+    def stalled(self) -> None:
+        """The client isn't reading."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def flowing(self) -> None:
+        """The client reads again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def drain(self) -> None:
+        """What is in flight only the two ends know; the connection has until ``drain_s``."""
+
+    # The backend's side.
+
+    async def _connect(self) -> None:
+        backend = self._backend
+        try:
+            async with asyncio.timeout(backend.connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(lambda: self, backend.host, backend.port)
+        except TimeoutError:
+            self._unreachable("backend connect timeout")
+        except OSError:
+            self._unreachable("backend unreachable")
+        self._connecting = None
+
+    def _unreachable(self, kind: str) -> None:
+        self._client.fault(kind)
+        self._client.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the header, what the client has sent meanwhile, and let it go on."""
+        backend = cast(asyncio.Transport, transport)
+        if self._client_lost:
+            backend.abort()
+            return
+        self._transport = backend
+        self._client.resume()  # first: writing may pause it again
+        if self._backend.proxy_protocol and not self._send_header(backend):
+            return
+        if self._waiting:
+            backend.write(b"".join(self._waiting))
+        self._waiting = []
+        if self._client_ended:
+            self._end_backend()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the backend."""
+        self._client.touch()
+        self._client.send(data)
+
+    def eof_received(self) -> bool:
+        """The backend sends nothing more; it may still read what the client sends."""
+        self._ended = True
+        if self._client_ended:
+            self._client.close()
+            return False
+        self._client.send_end()
+        return True
+
+    def pause_writing(self) -> None:
+        """The backend isn't reading."""
+        self._client.pause()
+
+    def resume_writing(self) -> None:
+        """The backend reads again."""
+        self._client.touch()
+        self._client.resume()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The backend is gone. Without its FIN before, the client mustn't take what it has for everything."""
+        self._transport = None
+        if self._client_lost:
+            return
+        if self._ended or error is None:
+            self._client.close()
+        else:
+            self._client.abort("backend reset")
+
+    def _end_backend(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._ended:
+            transport.close()
+            self._client.close()
+        else:
+            transport.write_eof()
+
+    def _send_header(self, backend: asyncio.Transport) -> bool:
+        client, server = self._client.endpoint("peername"), self._client.endpoint("sockname")
+        if client is None or server is None:
+            self._client.abort("connection reset")
+            return False
+        backend.write(header(client, server, self._tls_facts()))
+        return True
+
+    def _tls_facts(self) -> TlsFacts:
+        tls = self._client.tls
+        certificate = tls.get_peer_certificate(as_cryptography=True)
+        return TlsFacts(
+            version=tls.get_protocol_version_name(),
+            cipher=tls.get_cipher_name() or "",
+            alpn=tls.get_alpn_proto_negotiated(),
+            server_name=tls.get_servername() or b"",
+            common_name=None if certificate is None else _common_name(certificate),
+            certificate_shown=certificate is not None and self._is_full(),
+        )
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    """The subject's first common name, or nothing; any text that a trusted authority signed."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""

@@ -1,0 +1,32 @@
+"""Tells systemd how the server fares (sd_notify(3)); does nothing where nobody asked."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import suppress
+
+
+def ready() -> None:
+    """Serving, or serving again after a reload."""
+    _notify("READY=1")
+
+
+def reloading() -> None:
+    """Rereading the configuration; `ready` ends it."""
+    _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping() -> None:
+    """Draining."""
+    _notify("STOPPING=1")
+
+
+def _notify(state: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@"):
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
+        notifier.setblocking(False)  # whoever doesn't listen must not stop us
+        notifier.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)

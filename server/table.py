@@ -1,0 +1,126 @@
+"""Every open client connection of this server: how many there may be, and which have waited too long.
+
+Has one timer for all of them, so a packet costs no timer: the clock that connections read is as coarse as the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from .faults import Faults
+
+SWEEP_S_MAX = 1.0
+"""How late a deadline may be noticed; looking at 10,000 connections takes about a millisecond."""
+
+SWEEP_S_MIN = 0.02
+"""Deadlines shorter than this times ten are for tests."""
+
+CLOSE_S = 0.5
+"""For last bytes and close_notify to leave before a process that has to stop does."""
+
+
+class Entry(Protocol):
+    """One connection, as the table sees it. ``deadline`` is in seconds of the table's clock."""
+
+    deadline: float
+
+    def expired(self) -> None:
+        """The deadline has passed: set another or end."""
+
+    def drain(self) -> None:
+        """End as soon as nothing is in flight."""
+
+    def close_now(self) -> None:
+        """End at once, in order."""
+
+    def abort_now(self) -> None:
+        """End at once, without waiting for anything."""
+
+
+class Table:
+    """The connections that are open; run by the loop that `start` is called on."""
+
+    def __init__(self, connections_max: int, shortest_timeout_s: float, faults: Faults) -> None:
+        self.connections_max = connections_max
+        self.faults = faults
+        self.draining = False
+        self.now = 0.0
+        self.tune(connections_max, shortest_timeout_s)
+        self._entries: set[Entry] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._clock: Callable[[], float] = lambda: 0.0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def tune(self, connections_max: int, shortest_timeout_s: float) -> None:
+        """Take new limits; connections that are open stay."""
+        self.connections_max = connections_max
+        self.interval_s = min(SWEEP_S_MAX, max(SWEEP_S_MIN, shortest_timeout_s / 10))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def start(self) -> None:
+        """Start the clock and the sweep. To be called on the running loop, once."""
+        self._clock = asyncio.get_running_loop().time
+        self._sweep()
+
+    def stop(self) -> None:
+        """Stop the sweep."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def after(self, timeout_s: float) -> float:
+        """A deadline that is never early by the clock's coarseness."""
+        return self.now + self.interval_s + timeout_s
+
+    def admit(self, entry: Entry) -> bool:
+        """Take a connection in; False, and counted, when there are as many as there may be."""
+        if len(self._entries) >= self.connections_max:
+            self.faults.count("over max_connections")
+            return False
+        self._entries.add(entry)
+        self._empty.clear()
+        return True
+
+    def remove(self, entry: Entry) -> None:
+        """The connection is gone."""
+        self._entries.discard(entry)
+        if not self._entries:
+            self._empty.set()
+
+    async def drain(self, within_s: float) -> None:
+        """Let connections end: in their own time first, then in order, and at last whatever they have in flight.
+
+        Takes `within_s`, and `CLOSE_S` more where clients don't take their last bytes.
+        """
+        self.draining = True
+        for entry in tuple(self._entries):
+            entry.drain()
+        if not await self._emptied(within_s):
+            for entry in tuple(self._entries):
+                entry.close_now()
+            await self._emptied(CLOSE_S)
+        self.abort()
+
+    def abort(self) -> None:
+        """End every connection at once."""
+        for entry in tuple(self._entries):
+            entry.abort_now()
+
+    async def _emptied(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _sweep(self) -> None:
+        self.now = now = self._clock()
+        for entry in [entry for entry in self._entries if entry.deadline <= now]:
+            entry.expired()
+        self.faults.report(now)
+        self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._sweep)
