@@ -1,0 +1,102 @@
+"""Processes of a test: started with a log of their own, waited for, always ended, and only by their own handle."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+END_S_MAX = 10.0
+
+
+class Process:
+    """One running program and what it wrote so far (standard output and error together)."""
+
+    def __init__(self, command: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str] | None) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self.popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    def wait(self, within_s: float = END_S_MAX) -> int:
+        """Its exit code; fails the test, with its log, when it goes on beyond `within_s`."""
+        try:
+            return self.popen.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {within_s} s:\n{self.output[-3000:]}") from None
+
+    def kill(self) -> None:
+        """SIGKILL; no goodbye."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def end(self) -> None:
+        """SIGTERM, and SIGKILL for one that doesn't heed it or is stopped."""
+        if self.running:
+            self.popen.send_signal(signal.SIGCONT)
+            self.popen.terminate()
+        try:
+            self.popen.wait(END_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Processes:
+    """Starts programs for one test and ends them all when it is over."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self._started:
+            if process.running:
+                process.popen.terminate()
+        for process in self._started:
+            process.end()
+
+    def start(
+        self, command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> Process:
+        log = self._folder / f"process-{len(self._started) + 1}.log"
+        process = Process(command, log, cwd or self._folder, env)
+        self._started.append(process)
+        return process
+
+    def meshcache(self, *arguments: str | Path, cwd: Path | None = None) -> Process:
+        """``meshcache ARGUMENTS…`` in the background."""
+        return self.start([sys.executable, "-m", "meshcache", *map(str, arguments)], cwd=cwd)
+
+
+def meshcache(
+    *arguments: str | Path, cwd: Path | None = None, within_s: float = 30.0
+) -> subprocess.CompletedProcess[str]:
+    """Run ``meshcache ARGUMENTS…`` to its end; the exit code is the test's to judge."""
+    return subprocess.run(
+        [sys.executable, "-m", "meshcache", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+    )
