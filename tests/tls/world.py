@@ -1,0 +1,302 @@
+"""Real TLS in memory for the tests of this room: certificates, servers of both kinds, clients, and a port over dicts."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from meshcache.core.policy import Verdict
+from meshcache.core.scope import Names, Security, group_digest
+from meshcache.tls.contexts import Attachment, attach_context
+from meshcache.tls.facts import read_facts
+from meshcache.tls.libssl import find_connection
+from meshcache.tls.scopes import scopes_for
+
+KINDS = ("pyopenssl", "stdlib")
+VERSIONS = ("1.2", "1.3")
+
+_STDLIB = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_PYOPENSSL = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+
+LOCAL, REMOTE = 1, 2
+"""Outcomes in the tokens of `DictPort`."""
+
+
+@dataclass
+class DictPort:
+    """A `SessionPort` over a dict that several servers may share, as if the mesh were perfect."""
+
+    store: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = "shop"
+    allows_client_certificates: bool = False
+    own: set[bytes] = field(default_factory=set)
+    log: list[tuple[Any, ...]] = field(default_factory=list)
+    made: list[tuple[bytes, int, bool, int]] = field(default_factory=list)
+
+    def made_here(self, token: int, /) -> bool:
+        return token & 3 == LOCAL
+
+    def created(
+        self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int, /
+    ) -> None:
+        self.store[session_id] = der
+        self.own.add(session_id)
+        self.made.append((session_id, token, client_certificate, tls_version))
+        self.log.append(("created",))
+
+    def find(self, session_id: bytes, /) -> tuple[bytes, int] | None:
+        der = self.store.get(session_id)
+        self.log.append(("miss" if der is None else "hit",))
+        return None if der is None else (der, 0xC0FFEE0000000000 | (LOCAL if session_id in self.own else REMOTE))
+
+    def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
+        self.store.pop(session_id, None)
+        self.log.append(("unusable", reason))
+
+    def removed(self, session_id: bytes, /) -> None:
+        self.store.pop(session_id, None)
+        self.log.append(("removed",))
+
+    def full(self) -> None:
+        self.log.append(("full",))
+
+    def hit_not_resumed(self) -> None:
+        self.log.append(("hit_not_resumed",))
+
+    def fault(self, where: str, /) -> None:
+        self.log.append(("fault", where))
+
+    def count(self, *event: Any) -> int:
+        return self.log.count(event)
+
+    def unusable_reasons(self) -> list[Verdict]:
+        return [event[1] for event in self.log if event[0] == "unusable"]
+
+
+# Certificates
+
+
+@cache
+def authority(name: str = "main") -> trustme.CA:
+    return trustme.CA(organization_name=name)
+
+
+@cache
+def server_certificate(*names: str) -> trustme.LeafCert:
+    return authority().issue_cert(*names)
+
+
+@cache
+def client_certificate(name: str = "client", ca: str = "main") -> trustme.LeafCert:
+    return authority(ca).issue_cert(f"{name}@example.test")
+
+
+# Contexts
+
+
+def server_context(kind: str, version: str | None = None, names: tuple[str, ...] = ("a.test", "b.test")) -> Any:
+    """A server's context of either kind that speaks one version, or both, with a certificate for `names`."""
+    context = bare_context(kind, version)
+    server_certificate(*names).configure_cert(context)
+    return context
+
+
+def bare_context(kind: str, version: str | None = None) -> Any:
+    low, high = version or "1.2", version or "1.3"
+    if kind == "stdlib":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version, context.maximum_version = _STDLIB[low], _STDLIB[high]
+        return context
+    other = SSL.Context(SSL.TLS_SERVER_METHOD)
+    other.set_min_proto_version(_PYOPENSSL[low])
+    other.set_max_proto_version(_PYOPENSSL[high])
+    return other
+
+
+def ask_clients(context: Any, *, required: bool = True, ca: str = "main") -> None:
+    """Make a server's context ask for client certificates of one authority."""
+    authority(ca).configure_trust(context)
+    if isinstance(context, ssl.SSLContext):
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    else:
+        context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0))
+
+
+def client_context(version: str | None = None, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
+    """A client that trusts the main authority; its sessions are good for itself only, as Python demands."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.minimum_version, context.maximum_version = _STDLIB[version or "1.2"], _STDLIB[version or "1.3"]
+    authority().configure_trust(context)
+    if certificate is not None:
+        certificate.configure_cert(context)
+    return context
+
+
+def attach(context: Any, port: DictPort, *, group: str = "shop", listed: tuple[str, ...] = (), **more: Any) -> Attachment:
+    """Attach as a node does: facts of the context, digest of what must agree, scopes of its names."""
+    facts = read_facts(context)
+    digest = group_digest(Security(group, facts.client_auth, facts.tls_floor))
+    return attach_context(context, port, scopes_for(Names(facts.names, listed), digest), **more)
+
+
+# Connections
+
+
+class StdlibEnd:
+    """One end of a connection over memory, by the standard library."""
+
+    def __init__(self, context: ssl.SSLContext, *, server: bool, name: str | None = None, session: Any = None) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._in, self._out, server_side=server, server_hostname=name, session=session)
+
+    def shake(self) -> bool:
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def take(self) -> bytes:
+        return self._out.read()
+
+    def feed(self, data: bytes) -> None:
+        self._in.write(data)
+
+    def write(self, data: bytes) -> None:
+        self.tls.write(data)
+
+    def read(self) -> bytes:
+        try:
+            return self.tls.read(4096)
+        except ssl.SSLWantReadError:
+            return b""
+
+    def close(self) -> None:
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            return
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self.tls.session_reused)
+
+    @property
+    def peer(self) -> bytes | None:
+        return self.tls.getpeercert(binary_form=True) or None
+
+
+class PyOpenSSLEnd:
+    """One end of a connection over memory, by pyOpenSSL."""
+
+    def __init__(self, context: SSL.Context, *, server: bool) -> None:
+        self.tls = SSL.Connection(context, None)
+        self.tls.set_accept_state() if server else self.tls.set_connect_state()
+
+    def shake(self) -> bool:
+        try:
+            self.tls.do_handshake()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def take(self) -> bytes:
+        data = b""
+        while True:
+            try:
+                data += self.tls.bio_read(65536)
+            except SSL.WantReadError:
+                return data
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self.tls.bio_write(data)
+
+    def write(self, data: bytes) -> None:
+        self.tls.send(data)
+
+    def read(self) -> bytes:
+        try:
+            return self.tls.recv(4096)
+        except SSL.WantReadError:
+            return b""
+
+    def close(self) -> None:
+        self.tls.shutdown()
+
+    @property
+    def resumed(self) -> bool:
+        found = find_connection(self.tls)
+        assert found is not None
+        return bool(found.library.functions.SSL_session_reused(found.pointer))
+
+    @property
+    def peer(self) -> bytes | None:
+        certificate = self.tls.get_peer_certificate()
+        return None if certificate is None else certificate.to_cryptography().public_bytes(Encoding.DER)
+
+
+End = StdlibEnd | PyOpenSSLEnd
+TLS_ERRORS = (ssl.SSLError, SSL.Error)
+
+
+def server_end(context: Any) -> End:
+    return (
+        StdlibEnd(context, server=True) if isinstance(context, ssl.SSLContext) else PyOpenSSLEnd(context, server=True)
+    )
+
+
+def shake_hands(client: End, server: End) -> None:
+    """Both ends to the end of the handshake, the client up to having its tickets. Raises what either end raises."""
+    done = [False, False]
+    for _ in range(10):
+        done[0] = client.shake()
+        server.feed(client.take())
+        done[1] = server.shake()
+        client.feed(server.take())
+        if all(done):
+            break
+    assert all(done), "a handshake takes fewer flights"
+    server.write(b"hello")
+    client.feed(server.take())
+    assert client.read() == b"hello"
+    client.write(b"there")
+    server.feed(client.take())
+    assert server.read() == b"there"
+
+
+@dataclass
+class Visit:
+    """A client's connection to a server, after it has ended well."""
+
+    resumed: bool
+    session: Any
+    server: End
+
+
+def visit(
+    context: Any, client: ssl.SSLContext, *, name: str | None = "a.test", session: Any = None, close: bool = True
+) -> Visit:
+    """Connect to the server with this context, offering `session`, say hello, and part with close_notify."""
+    server = server_end(context)
+    end = StdlibEnd(client, server=False, name=name, session=session)
+    shake_hands(end, server)
+    assert end.resumed == server.resumed
+    if close:
+        server.close()
+    return Visit(server.resumed, end.tls.session, server)
+
+
+def write_pem(folder: Path, name: str, pem: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(pem)
+    return path
+
