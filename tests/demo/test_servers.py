@@ -1,0 +1,27 @@
+"""The demo's fleet when something is wrong: it says which server, shows its log, and leaves no process behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from meshcache.demo.servers import DemoError, Fleet
+from meshcache.demo.stage import SERVERS, build
+
+
+def test_a_server_that_can_not_start_is_named_with_its_log_and_all_are_ended(folder: Path) -> None:
+    stage = build(folder, mdns=False)
+    stage.file(SERVERS[0]).write_text("[nonsense]\n")
+    before = set(psutil.Process().children())
+    with pytest.raises(DemoError, match=r"(?s)edge-1 ended with exit code 2.*nonsense"), Fleet(stage) as fleet:
+        fleet.wait_until_all_know_each_other()
+    assert set(psutil.Process().children()) <= before
+
+
+def test_asking_a_server_that_is_not_there_stops_the_demo(folder: Path) -> None:
+    stage = build(folder, mdns=False)
+    stage.log(SERVERS[0]).write_text("the last word\n")
+    with pytest.raises(DemoError, match=r"(?s)edge-1: no node at .*the last word"):
+        Fleet(stage).stats(SERVERS[0])

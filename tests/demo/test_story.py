@@ -1,0 +1,60 @@
+"""The demo as a stranger runs it: exit code, what it prints, how long it takes, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from meshcache.demo.story import DEMO_S_MAX
+from tests.support.processes import Process, Processes
+from tests.support.waiting import wait_until
+
+
+def start(processes: Processes, folder: Path, *arguments: str) -> Process:
+    """`meshcache demo`, with the folder for its files inside `folder`, to see what it leaves."""
+    (folder / "t").mkdir()
+    command = [sys.executable, "-m", "meshcache", "demo", *arguments]
+    return processes.start(command, env={**os.environ, "TMPDIR": str(folder / "t")})
+
+
+@pytest.mark.timeout(110)
+def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(processes: Processes, folder: Path) -> None:
+    started = time.monotonic()
+    demo = start(processes, folder)
+    me = psutil.Process(demo.popen.pid)
+    servers = wait_until(lambda: len(found := me.children()) >= 6 and found, within_s=20)
+
+    code = demo.wait(within_s=90)
+
+    assert code == 0, demo.output
+    assert time.monotonic() - started < DEMO_S_MAX + 5
+    assert "visits went as the policies say" in demo.output
+    assert "edge-2 is killed" in demo.output
+    assert "FAILED" not in demo.output
+    assert not [server for server in servers if server.is_running()]
+    assert list((folder / "t").iterdir()) == []
+
+
+@pytest.mark.timeout(110)
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(
+    processes: Processes, folder: Path, ending: signal.Signals
+) -> None:
+    demo = start(processes, folder, "--keep")
+    wait_until(lambda: "stay up until Ctrl-C" in demo.output or not demo.running, within_s=90)
+    servers = psutil.Process(demo.popen.pid).children()
+    assert len(servers) == 5
+    for hint in ("stats --watch --socket", "peers --socket", "policy show --socket", "-sess_out", "-sess_in"):
+        assert hint in demo.output
+
+    demo.send(ending)
+
+    assert demo.wait(within_s=20) == 130
+    assert not [server for server in servers if server.is_running()]
+    assert list((folder / "t").iterdir()) == []
