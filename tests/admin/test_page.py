@@ -1,0 +1,292 @@
+"""The dashboard page in a real browser, against the real admin server: its numbers, its manners, its looks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from meshcache.admin.server import AdminServer
+from meshcache.config import AdminSettings
+from tests.admin.chromium import Page, chromium
+from tests.admin.snapshots import GeneratedNode
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIVE = "document.body?.dataset.link === 'live' && document.body.dataset.uptime"
+NUMBERS = """[...document.querySelectorAll('[data-key][data-value]')].map((node) => ({
+  vip: node.closest('[data-vip]')?.dataset.vip, member: node.closest('[data-member]')?.dataset.member,
+  way: node.dataset.to && [node.dataset.from, node.dataset.to], key: node.dataset.key, value: node.dataset.value}))"""
+HOSTILE = "<img src=x onerror=\"globalThis.broken='in'\">\u202e</bdi><script>globalThis.broken='in'</script>"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Page]:
+    async with chromium() as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Page) -> Page:
+    await browser.goto("about:blank")
+    await browser.look()
+    browser.requests.clear()
+    browser.console.clear()
+    return browser
+
+
+@pytest.fixture
+def node() -> GeneratedNode:
+    """Some busy minutes, then silence: what the page shows must be what the node says."""
+    node = GeneratedNode()
+    for _ in range(30):
+        node.advance(1)
+    node.happen("PeerJoined", "info", "edge-6", "fra1", "edge-6 (fra1) joined")
+    return node
+
+
+@contextmanager
+def serving(node: GeneratedNode, http: str = "127.0.0.1:0") -> Iterator[str]:
+    with AdminServer(node, AdminSettings(socket=None, http=http)) as server:
+        assert server.http_address is not None
+        yield server.http_address
+
+
+async def opened(page: Page, address: str) -> None:
+    await page.goto(f"http://{address}/")
+    await page.until(LIVE)
+
+
+async def fetched(address: str, path: str = "/v1/stats") -> Any:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
+        return await answer.json()
+
+
+def at_path(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def expected(stats: dict[str, Any], shown: dict[str, Any]) -> Any:
+    """What `/v1/stats` says of a number on the page."""
+    vips, key = stats["vips"], shown["key"]
+    resumed = {vip: sum(of["handshakes"][how] for how in ("local", "remote", "pulled")) for vip, of in vips.items()}
+    if shown.get("way"):
+        (from_, to) = shown["way"]
+        ways = {
+            (f"{way['from_vip']}@{way['from_colo']}", f"{way['to_vip']} in {way['to_colo']}"): way["sessions"]
+            for way in stats["policy"]["crossings"]
+        }
+        return ways[from_, to]
+    if shown.get("member"):
+        return next(peer for peer in stats["peers"] if peer["name"] == shown["member"])[key]
+    if shown.get("vip"):
+        return resumed[shown["vip"]] if key == "handshakes.resumed" else at_path(vips[shown["vip"]], key)
+    if key.startswith("lookups."):
+        return sum(lookup_total(of["lookups"][key.removeprefix("lookups.")]) for of in vips.values())
+    made_up: dict[str, Callable[[], int]] = {
+        "resumed": lambda: sum(resumed.values()),
+        "from_peers": lambda: sum(of["handshakes"]["remote"] + of["handshakes"]["pulled"] for of in vips.values()),
+        "members": lambda: 1 + sum(peer["state"] == "alive" for peer in stats["peers"]),
+    }
+    return made_up[key]() if key in made_up else at_path(stats, key)
+
+
+def same(shown: str, wanted: float | str) -> bool:
+    return shown == wanted if isinstance(wanted, str) else float(shown) == wanted
+
+
+def lookup_total(result: int | dict[str, int]) -> int:
+    return sum(result.values()) if isinstance(result, dict) else result
+
+
+async def test_every_number_on_the_page_is_the_one_that_stats_gives(page: Page, node: GeneratedNode) -> None:
+    node.vips["pay"]["lookups"]["refused"] = {"der": 2}
+    node.vips["pay"]["lookups"]["hit_not_resumed"] = 5
+    node.gossip["dropped"] = {"malformed": 3}
+    node.lose("edge-4")
+    with serving(node) as address:
+        await opened(page, address)
+        stats = await fetched(address)
+        numbers = await page.evaluate(NUMBERS)
+        shown = {(of.get("vip"), of.get("member"), str(of.get("way")), of["key"]) for of in numbers}
+        assert len(shown) == len(numbers), "two places of one number need two names"
+        for of in numbers:
+            assert same(of["value"], expected(stats, of)), of
+        keys = {of["key"] for of in numbers}
+        assert keys >= {"resumed", "from_peers", "members", "gossip.lag_ms.p99", "cache.bytes", "node.name"}
+        assert keys >= {"handshakes.full", "handshakes.resumed", "lookups.hit_not_resumed", "lookups.refused", "rtt_ms"}
+        assert keys >= {"queue", "last_seen_s", "entries", "bytes", "sessions", "gossip.dropped.malformed"}
+        assert {of["member"] for of in numbers if of["key"] == "queue"} == {peer["name"] for peer in stats["peers"]}
+        assert {of["vip"] for of in numbers if of["key"] == "entries"} == set(stats["vips"])
+        assert len([of for of in numbers if of.get("way")]) == len(stats["policy"]["crossings"])
+
+
+async def test_tiles_say_the_same_in_words(page: Page, node: GeneratedNode) -> None:
+    node.lose("edge-4")
+    with serving(node) as address:
+        await opened(page, address)
+        tile = "document.getElementById('tile-{}').innerText.replaceAll('\\n', ' ')"
+        assert re.search(r"Members +5 ?of 6", await page.evaluate(tile.format("members")))
+        assert re.search(r"Resumed +8\d\.\d ?%", await page.evaluate(tile.format("resumed")))
+        assert "edge-4 in fra1 is lost" in await page.evaluate("document.getElementById('verdict').innerText")
+        assert await page.evaluate("document.getElementById('verdict').dataset.level") == "bad"
+
+
+async def test_the_page_follows_the_node_and_works_out_rates(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        before = float(await page.evaluate("document.body.dataset.uptime"))
+        cell = "[...document.querySelectorAll('#policy td')].find((td) => td.dataset.verdict === 'allowed').innerText"
+        moving = asyncio.create_task(traffic(node))
+        try:
+            await page.until(f"Number(document.body.dataset.uptime) > {before}")
+            await page.until(f"/[1-9][\\d.]*\\/s/.test({cell})")
+            await page.until("/resumed [1-9]/.test(document.querySelector('#vips .chart').getAttribute('aria-label'))")
+        finally:
+            moving.cancel()
+        refused = "[...document.querySelectorAll('#policy td[data-verdict=other_group]')]"
+        assert "other group" in await page.evaluate(f"{refused}[0].innerText")
+
+
+async def traffic(node: GeneratedNode) -> None:
+    while True:
+        node.advance(0.2)
+        await asyncio.sleep(0.2)
+
+
+async def test_it_says_that_the_node_is_away_and_comes_back_by_itself(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        assert not page.console
+    await page.until("document.body.dataset.link === 'away'")
+    await page.until("/No answer/.test(document.getElementById('link').innerText)")
+    again = GeneratedNode()
+    again.advance(2)
+    with serving(again, address):
+        await page.until("document.body.dataset.link === 'live' && Number(document.body.dataset.uptime) === 2")
+        stats = await fetched(address)
+        for of in await page.evaluate(NUMBERS):
+            assert same(of["value"], expected(stats, of)), of
+        assert await page.evaluate("document.getElementById('link').innerText") == "Live"
+    assert not [line for line in page.console if not line.startswith("network:")], "only the browser's own words"
+
+
+async def test_it_asks_nobody_else_and_complains_of_nothing(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        await page.look(width=390, height=844, dark=True)
+        await page.until("document.documentElement.clientWidth === 390")
+        hosts = {urlsplit(request).netloc for request in page.requests}
+        assert hosts == {address}
+        assert page.console == []
+
+
+async def test_hostile_names_are_only_text(page: Page, node: GeneratedNode) -> None:
+    peer = node.peers_plain[0]
+    peer.update(name=HOSTILE, colo=HOSTILE, islands=[{"group": HOSTILE, "differs": HOSTILE}])
+    node.peers_plain.append({**node.peers_plain[1], "name": "__proto__", "colo": "constructor"})
+    for key in ("from_vip", "from_colo", "to_vip", "to_colo", "verdict"):
+        node.crossings[0][key] = HOSTILE
+    node.vips[HOSTILE], node.vips["__proto__"] = node.vips["pay"], node.vips["pay"]
+    node.gossip["dropped"] = {HOSTILE: 1}
+    node.happen(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    with serving(node) as address:
+        await opened(page, address)
+        assert await page.evaluate("globalThis.broken") is None
+        assert await page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+        for place in ("members", "policy", "events", "cache", "gossip", "verdict", "vips"):
+            assert "<img src=x" in await page.evaluate(f"document.getElementById('{place}').innerText"), place
+        names = await page.evaluate(
+            "[...document.querySelectorAll('#members tr[data-member]')].map((row) => row.dataset.member)"
+        )
+        assert {HOSTILE, "__proto__"} <= set(names)
+        assert page.console == []
+
+
+async def test_the_browser_itself_would_stop_an_inline_script(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        await page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {text: 'broken = 1'}))"
+        )
+        assert await page.evaluate("globalThis.broken") is None
+        assert any("Content Security Policy" in line for line in page.console)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
+async def test_nothing_sticks_out_at_any_width(page: Page, node: GeneratedNode, width: int) -> None:
+    node.peers_plain[0]["name"] = "n" * 64
+    with serving(node) as address:
+        await page.look(width=width, height=844)
+        await opened(page, address)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        charts = await page.evaluate("[...document.querySelectorAll('.chart canvas')].map((of) => of.clientWidth)")
+        assert len(charts) == len(node.vips) + 3
+        assert all(100 < chart < width for chart in charts)
+
+
+CONTRASTS = """(() => {
+  const rgb = (css) => css.match(/[\\d.]+/g).map(Number);
+  const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const behind = (node) => {
+    const back = rgb(getComputedStyle(node).backgroundColor);
+    return back.length < 4 || back[3] > 0 ? back : behind(node.parentElement);
+  };
+  const written = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+  const all = [...document.querySelectorAll('body *')];
+  const shown = all.filter((node) => written(node) && node.getClientRects().length);
+  const contrast = (node) => {
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), node.textContent.slice(0, 30)];
+  };
+  return shown.map(contrast).sort((x, y) => x[0] - y[0]);
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+async def test_text_can_be_read_in_both_schemes(page: Page, node: GeneratedNode, dark: bool) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of 4.5 to 1 at least."""
+    node.lose("edge-4")
+    node.peers_plain[0].update(state="suspect", islands=[{"group": "pay", "differs": "client_auth"}])
+    node.gossip["dropped"] = {"malformed": 3}
+    with serving(node) as address:
+        await page.look(dark=dark)
+        await opened(page, address)
+        contrasts = await page.evaluate(CONTRASTS)
+        assert len(contrasts) > 60
+        assert contrasts[0][0] >= 4.5, contrasts[:5]
+        luminance = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", luminance)[:3])) < 200) is dark
+
+
+async def test_it_can_be_read_without_eyes(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        unnamed = ":is(.chart, section):not([aria-label], [aria-labelledby])"
+        assert await page.evaluate(f"document.querySelectorAll('{unnamed}').length") == 0
+        assert await page.evaluate("[...document.querySelectorAll('th')].filter((th) => !th.scope).length") == 0
+        assert await page.evaluate("document.querySelectorAll('h1').length") == 1
+        assert await page.evaluate("document.documentElement.lang") == "en"
+        tree = (await page.send("Accessibility.getFullAXTree"))["nodes"]
+        roles = {node_["role"]["value"] for node_ in tree if "role" in node_}
+        assert {"main", "banner", "heading", "table", "rowheader", "columnheader", "status"} <= roles
+
+
+async def test_a_node_alone_with_no_traffic_is_shown_without_a_fault(page: Page) -> None:
+    node = GeneratedNode()
+    node.vips, node.peers_plain, node.crossings = {}, [], []
+    with serving(node) as address:
+        await opened(page, address)
+        assert "No other member yet" in await page.evaluate("document.getElementById('verdict').innerText")
+        assert "\u2013" in await page.evaluate("document.getElementById('tile-resumed').innerText")
+        assert page.console == []
