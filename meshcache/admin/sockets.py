@@ -56,14 +56,27 @@ def remove_unix(path: Path, listener: socket.socket) -> None:
     """Close `listener` and remove its socket file, unless another process has put its own there since."""
     try:
         with _folder_locked(path.parent):
-            if not _answers(path):
+            if not answers(path):
                 listener.close()
                 return
             listener.close()
-            if not _answers(path):
+            if not answers(path):
                 path.unlink(missing_ok=True)
     except OSError:
         listener.close()  # the folder is gone, and the file with it
+
+
+def answers(path: Path) -> bool:
+    """Whether some process accepts connections at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # no right to connect, or a full backlog: somebody is there
+    return True
 
 
 @contextmanager
@@ -84,25 +97,13 @@ def _remove_dead(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigError([f"admin.socket: {path} is there already and is no socket; name another path"])
-    if _answers(path):
+    if answers(path):
         fault = (
             f"admin.socket: a node answers at {path} already; is this one running? A second node needs a name of its "
             "own (node.name) or another admin.socket"
         )
         raise ConfigError([fault])
     path.unlink()
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True  # no right to connect, or a full backlog: somebody is there
-    return True
 
 
 def _listen_unix(path: Path) -> socket.socket:

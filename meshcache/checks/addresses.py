@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 
+from meshcache.admin.sockets import answers
 from meshcache.config import Settings, split_address
 
 
@@ -16,6 +17,11 @@ def address_faults(settings: Settings) -> list[str]:
     Ask while the node isn't running, or its own addresses are in use.
     """
     faults = [fault for place, address in _listeners(settings) if (fault := _fault(place, address)) is not None]
+    if settings.admin.socket is not None and answers(settings.admin.socket):
+        faults.append(
+            f"admin.socket: another process answers at {settings.admin.socket}; give this node a name of its own "
+            "(node.name) or another admin.socket"
+        )
     for at, interface in enumerate(settings.mesh.interfaces):
         if settings.mesh.mdns and not _is_ours(interface):
             faults.append(f"mesh.interfaces[{at}]: {interface} is no address of this machine")

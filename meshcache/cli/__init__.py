@@ -1,1 +1,1 @@
-"""The `meshcache` command."""
+"""The `meshcache` command. Each subcommand is a module of its own, imported when it is used."""

@@ -32,10 +32,8 @@ from meshcache.config.values import (
     split_address,
 )
 from meshcache.config.vip import VipSettings
+from meshcache.core.topology import VIPS_MAX
 from meshcache.errors import ConfigError
-
-VIPS_MAX = 1000
-"""Every VIP's terms travel in every hello, which has to stay one message."""
 
 SEEDS_MAX = 256
 """A seed only has to be enough to find one member; the members tell of the rest."""

@@ -1,0 +1,48 @@
+"""What `check` and `serve` have in common: find every fault of a configuration, and tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from meshcache.config import Settings
+
+MISUSED = 2
+
+
+def all_faults(settings: Settings) -> list[str]:
+    """Everything wrong with what `settings` point at, as found on this machine now.
+
+    The addresses of a node that is running are in use by itself, so they are left out then; `check` before a reload
+    would find nothing else.
+    """
+    from meshcache.checks import address_faults, file_faults
+
+    faults = file_faults(settings)
+    return faults if is_running(settings) else faults + address_faults(settings)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether the node of these settings answers at its admin socket."""
+    from meshcache.admin.client import AdminClient
+    from meshcache.errors import AdminError
+
+    if settings.admin.socket is None:
+        return False
+    try:
+        return bool(AdminClient(settings.admin.socket).stats()["node"]["name"] == settings.node.name)
+    except (AdminError, LookupError, TypeError):
+        return False
+
+
+def fail(file: Path, faults: Sequence[str]) -> NoReturn:
+    """Tell the faults of `file` on standard error and exit with 2."""
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        click.echo(f"{file}: {count}:", err=True)
+    for fault in faults:
+        click.echo(f"  {fault}", err=True)
+    raise click.exceptions.Exit(MISUSED)

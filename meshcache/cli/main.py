@@ -1,0 +1,130 @@
+"""The `meshcache` command itself: its list of subcommands, and what every failure looks like and exits with.
+
+Exit codes: 0 fine, 1 failed or unreachable, 2 usage or configuration, 3 degraded. Does no work of its own and imports
+no subcommand before it is used, so that `meshcache --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
+
+import click
+
+from meshcache.errors import AdminError, ConfigError, KeyringError, MeshcacheError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+"""What a shell reports for a process that ended by SIGINT: 128 + 2."""
+
+
+class Entry(NamedTuple):
+    """Where a subcommand is found, and its line in the list, which must not need the import."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final = {
+    "demo": Entry("demo", "demo", "A whole mesh on this machine, real clients, a verdict."),
+    "init": Entry("init", "init", "Write a configuration, a mesh key, a test certificate."),
+    "serve": Entry("serve", "serve", "Run the server that a file describes."),
+    "check": Entry("check", "check", "Say what is wrong with a file, and everything it points at."),
+    "stats": Entry("stats", "stats", "How a node's clients resume, now or as it goes."),
+    "peers": Entry("peers", "peers", "The other nodes, as one node sees them."),
+    "policy": Entry("policy", "policy", "Where each VIP's sessions may go."),
+    "key": Entry("key", "key", "The key that makes a node a member of the mesh."),
+}
+
+
+class _Commands(click.Group):
+    """Finds subcommands by name, in the order of the list above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature, here and below
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(f"meshcache.cli.{entry.module}"), entry.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(_unknown(args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    return f'there is no command "{name}"' + (f'; did you mean "{close[0]}"?' if close else "")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="meshcache", message="%(prog)s %(version)s")
+def cli() -> None:
+    """TLS sessions that resume on every server behind a VIP.
+
+    Start with `meshcache demo`, or with `meshcache init` for servers of your own.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. A failure is told on standard error, in words."""
+    try:
+        return int(cli.main(arguments, prog_name="meshcache", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except ConfigError as error:
+        _tell_faults(error.faults)
+        return MISUSED
+    except KeyringError as error:
+        _tell(str(error))
+        return MISUSED
+    except BrokenPipeError:
+        return _reader_is_gone()
+    except AdminError as error:
+        _tell(str(error))
+        return FAILED
+    except MeshcacheError as error:
+        _tell(str(error))
+        return FAILED
+
+
+def _tell_faults(faults: Sequence[str]) -> None:
+    for fault in faults:
+        click.echo(f"  {fault}", err=True)
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    _tell(f"{count} in the configuration; nothing was started")
+
+
+def _tell(text: str) -> None:
+    click.echo(f"meshcache: {text}", err=True)
+
+
+def _reader_is_gone() -> int:
+    """`meshcache stats | head` is no failure of ours; keep Python from complaining when it flushes at exit."""
+    sys.stdout = open("/dev/null", "w")  # noqa: SIM115, PTH123 - lives until the process ends
+    return FAILED

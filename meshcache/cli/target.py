@@ -1,0 +1,74 @@
+"""Finds the node that a command asks: by --socket, $MESHCACHE_SOCKET, or meshcache.toml in the current folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from meshcache.admin.client import AdminClient
+from meshcache.errors import AdminError
+
+FILE: Final = "meshcache.toml"
+VARIABLE: Final = "MESHCACHE_SOCKET"
+SIBLINGS_MAX: Final = 5
+"""Other nodes' sockets that are named when one isn't there."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def asks_a_node(command: Command) -> Command:
+    """Give a command the options of everything that reads a node."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+    return click.option(
+        "--socket",
+        type=click.Path(path_type=Path),
+        help=f"The node's admin socket. Default: ${VARIABLE}, else the one of {FILE} in this folder.",
+    )(command)
+
+
+class Target:
+    """The node to ask. `ask` raises AdminError that says where it looked, and ConfigError for a broken file."""
+
+    def __init__(self, socket: Path | None) -> None:
+        self._socket, self._source = _find(socket)
+        self.client = AdminClient(self._socket)
+
+    def ask(self, question: Callable[[AdminClient], Any]) -> Any:
+        """The answer to one question."""
+        try:
+            return question(self.client)
+        except AdminError as error:
+            hint = "" if self._socket.exists() else _siblings(self._socket)
+            raise AdminError(f"{error} (from {self._source}){hint}") from None
+
+
+def _find(given: Path | None) -> tuple[Path, str]:
+    if given is not None:
+        return given, "--socket"
+    variable = os.environ.get(VARIABLE)
+    if variable:
+        return Path(variable), f"${VARIABLE}"
+    file = Path(FILE)
+    if not file.exists():
+        raise AdminError(
+            f"which node? There is no {FILE} in {Path.cwd()}, and ${VARIABLE} is not set; name the node's admin socket "
+            "with --socket"
+        )
+    from meshcache.config import load
+
+    socket = load(file).admin.socket
+    if socket is None:
+        raise AdminError(
+            f"{file.absolute()} turns the admin socket off (admin.socket = false), so the node can't be asked"
+        )
+    return socket, f"admin.socket in {file.absolute()}"
+
+
+def _siblings(socket: Path) -> str:
+    """Several nodes of one file have their sockets in folders beside one another."""
+    others = sorted(socket.parent.parent.glob(f"*/{socket.name}"))[:SIBLINGS_MAX]
+    return "".join(f"\n  there is another: --socket {other}" for other in others)
