@@ -1,0 +1,45 @@
+"""A mesh of real `meshcache serve` processes, asked over their admin sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meshcache.admin.client import AdminClient
+from tests.support.material import Node
+from tests.support.processes import Process, Processes
+from tests.support.waiting import wait_until
+
+MEET_S_MAX = 30.0
+"""Two Pythons start within three seconds, when they have the machine to themselves."""
+
+
+class Mesh:
+    """Nodes that run, each with its process; more can be started and any can be ended."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self.nodes: list[Node] = []
+        self.of: dict[str, Process] = {}
+
+    def start(self, node: Node) -> Process:
+        self.of[node.name] = self._processes.meshcache("serve", node.file)
+        if node not in self.nodes:
+            self.nodes.append(node)
+        return self.of[node.name]
+
+    def stats(self, node: Node) -> dict[str, Any]:
+        return AdminClient(node.admin_socket).stats()
+
+    def shop(self, node: Node) -> dict[str, Any]:
+        return self.stats(node)["vips"]["shop"]
+
+    def alive(self, node: Node) -> set[str]:
+        """The names of the peers that this node sees alive."""
+        return {peer["name"] for peer in self.stats(node)["peers"] if peer["state"] == "alive"}
+
+    def wait_until_met(self, nodes: Sequence[Node]) -> None:
+        names = {node.name for node in nodes}
+        for node in nodes:
+            what = f"{node.name} meets {names}: {self.of[node.name].output[-2000:]}"
+            wait_until(lambda n=node: self.alive(n) >= names - {n.name}, MEET_S_MAX, what)
