@@ -32,14 +32,19 @@ export class Chart {
   update(columns, window, totals = []) {
     [this.#columns, this.#window, this.#totals] = [columns, window, totals];
     if (!this.#plot) this.rebuild();
-    this.#plot.setData(columns);
+    this.#plot.setData(this.#drawn());
     this.#tell(this.#plot.cursor.idx);
   }
 
   rebuild() {
     if (!this.#columns) return;
     this.#plot?.destroy();
-    this.#plot = new uPlot(this.#config(), this.#columns, this.#box);
+    this.#plot = new uPlot(this.#config(), this.#drawn(), this.#box);
+  }
+
+  /** A line of trouble is drawn only where there was some. */
+  #drawn() {
+    return this.#columns.map((column, i) => (this.#series[i - 1]?.trouble ? column.map((n) => n || null) : column));
   }
 
   #size() {
