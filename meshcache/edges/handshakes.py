@@ -1,0 +1,144 @@
+"""Reads libzmq's socket events and says what a CURVE handshake came to; counts what was turned away.
+
+Touches no socket of the mesh; `gate` brings the events.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+
+import zmq
+
+OPEN_MAX = 8192
+"""Connections whose handshake is followed at a time; above it a refusal is counted without its address."""
+
+_CRYPTOGRAPHIC = 0x11000001  # ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: the first box did not open with our key
+_MECHANISM = 0x11000002  # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+
+LISTENER_EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_MONITOR_STOPPED
+)
+"""Without a failed authentication: `zap` decides that one, and knows the peer's address."""
+
+DIALLER_EVENTS = (LISTENER_EVENTS & ~zmq.EVENT_ACCEPTED) | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+
+class Refusal(Enum):
+    """Why a connection to or from somebody was not made. Counted by its value, so the values are words."""
+
+    OTHER_KEY = "another mesh key"
+    NOT_CURVE = "no CURVE"
+    NOT_A_NODE = "not a mesh node"
+    CLOSED = "closed during the handshake"
+    """What a dialler sees of a listener with another key, but also of one that was stopped at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Somebody was turned away, or turned us away.
+
+    `peer` is an address, without a port if they came to us; `attempt` says which attempt of ours to connect it was.
+    """
+
+    peer: str
+    inbound: bool
+    refusal: Refusal
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The connection we made to this address can be used."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The connection we had to this address is gone; libzmq tries again by itself."""
+
+    address: str
+
+
+LinkEvent = Refused | LinkUp | LinkDown
+
+
+@dataclass(slots=True)
+class DiallerWatch:
+    """Follows one DEALER, which has one connection."""
+
+    address: str
+    attempt: int
+    _up: bool = False
+
+    def see(self, event: int, value: int) -> LinkEvent | None:
+        """What this event means, if anything."""
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._up = True
+            return LinkUp(self.address)
+        if event == zmq.EVENT_DISCONNECTED:
+            was_up, self._up = self._up, False
+            return LinkDown(self.address) if was_up else None
+        refusal = _refusal(event, value)
+        return Refused(self.address, inbound=False, refusal=refusal, attempt=self.attempt) if refusal else None
+
+
+@dataclass(slots=True)
+class ListenerWatch:
+    """Follows the connections of the ROUTER.
+
+    A failed handshake comes with the listener's address and not the peer's. libzmq reports from one thread, and right
+    after a failure reports the end of that connection with its descriptor, so the refusal is kept until then.
+    """
+
+    peer_of: Callable[[int], str]
+    accepted: int = 0
+    succeeded: int = 0
+    _open: dict[int, str] = field(default_factory=dict)
+    _failed: Refusal | None = None
+
+    def see(self, event: int, value: int) -> LinkEvent | None:
+        """What this event means, if anything."""
+        if event == zmq.EVENT_ACCEPTED:
+            self.accepted += 1
+            if len(self._open) < OPEN_MAX:
+                self._open[value] = self.peer_of(value)
+        elif event == zmq.EVENT_DISCONNECTED:
+            peer = self._open.pop(value, "unknown")
+            failed, self._failed = self._failed, None
+            return Refused(peer, inbound=True, refusal=failed) if failed else None
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.succeeded += 1
+        else:
+            self._failed = _refusal(event, value) or self._failed
+        return None
+
+
+def _refusal(event: int, value: int) -> Refusal | None:
+    if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        return Refusal.OTHER_KEY
+    if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        return Refusal.CLOSED
+    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        return {_CRYPTOGRAPHIC: Refusal.OTHER_KEY, _MECHANISM: Refusal.NOT_CURVE}.get(value, Refusal.NOT_A_NODE)
+    return None
+
+
+def peer_host(descriptor: int) -> str:
+    """The address at the other end of a connection that libzmq holds, for the log; "unknown" once it is closed.
+
+    A copy of the descriptor is asked, so nothing of libzmq's is touched.
+    """
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+        return str(connection.getpeername()[0])
+    return "unknown"

@@ -1,0 +1,69 @@
+import os
+import socket
+
+import zmq
+
+from meshcache.edges.handshakes import (
+    DiallerWatch,
+    LinkDown,
+    LinkUp,
+    ListenerWatch,
+    Refusal,
+    Refused,
+    peer_host,
+)
+
+CRYPTOGRAPHIC, MECHANISM, OTHER = 0x11000001, 0x11000002, 0x10000000
+
+
+def test_a_dialled_link_is_up_after_its_handshake_and_down_once_after_it_ends() -> None:
+    watch = DiallerWatch("10.0.0.4:7946", attempt=3)
+    assert watch.see(zmq.EVENT_DISCONNECTED, 5) is None
+    assert watch.see(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0) == LinkUp("10.0.0.4:7946")
+    assert watch.see(zmq.EVENT_DISCONNECTED, 5) == LinkDown("10.0.0.4:7946")
+    assert watch.see(zmq.EVENT_DISCONNECTED, 5) is None
+
+
+def test_a_dialler_says_how_it_was_turned_away() -> None:
+    watch = DiallerWatch("10.0.0.4:7946", attempt=3)
+    for event, value, refusal in (
+        (zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400, Refusal.OTHER_KEY),
+        (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32, Refusal.CLOSED),
+        (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, MECHANISM, Refusal.NOT_CURVE),
+        (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, OTHER, Refusal.NOT_A_NODE),
+    ):
+        assert watch.see(event, value) == Refused("10.0.0.4:7946", inbound=False, refusal=refusal, attempt=3)
+
+
+def test_a_listener_names_the_peer_of_the_connection_that_ends_after_the_failure() -> None:
+    watch = ListenerWatch({4: "10.0.0.4", 5: "10.0.0.5"}.__getitem__)
+    for descriptor in (4, 5):
+        assert watch.see(zmq.EVENT_ACCEPTED, descriptor) is None
+    assert watch.see(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0) is None
+    assert watch.see(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, CRYPTOGRAPHIC) is None
+    assert watch.see(zmq.EVENT_DISCONNECTED, 5) == Refused("10.0.0.5", inbound=True, refusal=Refusal.OTHER_KEY)
+    assert watch.see(zmq.EVENT_DISCONNECTED, 4) is None
+    assert (watch.accepted, watch.succeeded) == (2, 1)
+
+
+def test_a_connection_that_was_not_seen_to_begin_is_refused_without_a_name() -> None:
+    watch = ListenerWatch(str)
+    watch.see(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, MECHANISM)
+    assert watch.see(zmq.EVENT_DISCONNECTED, 9) == Refused("unknown", inbound=True, refusal=Refusal.NOT_CURVE)
+
+
+def test_the_peer_of_a_connection_is_its_address_and_the_connection_stays_as_it_was() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        accepted, _ = server.accept()
+        with accepted:
+            assert peer_host(accepted.fileno()) == "127.0.0.1"
+            accepted.send(b"still open")
+            assert client.recv(16) == b"still open"
+
+
+def test_the_peer_of_a_closed_connection_is_unknown() -> None:
+    read, write = os.pipe()
+    os.close(write)
+    assert peer_host(read) == "unknown"
+    os.close(read)
+    assert peer_host(read) == "unknown"

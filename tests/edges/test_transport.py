@@ -1,0 +1,408 @@
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+from zmq.utils import z85
+
+from meshcache.edges import transport as transport_module
+from meshcache.edges import zap
+from meshcache.edges.handshakes import LinkDown, LinkEvent, LinkUp, Refusal, Refused
+from meshcache.edges.keyring import Keyring
+from meshcache.edges.transport import SEND_QUEUE_MAX, Transport
+from meshcache.errors import TransportError
+
+KEYRING = Keyring.new()
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this didn't come about in time"
+        time.sleep(0.002)
+
+
+class Node:
+    """A transport that tends itself, as the pump does."""
+
+    def __init__(self, keyring: Keyring = KEYRING, listen: str = "127.0.0.1:0") -> None:
+        self.seen: list[LinkEvent] = []
+        self.received: list[bytes] = []
+        self.transport = Transport(keyring, listen, self.seen.append)
+
+    def send(self, other: "Node", payload: bytes) -> None:
+        def sent() -> bool:
+            self.transport.tend()
+            return self.transport.send(other.transport.address, payload)
+
+        assert self.transport.dial(other.transport.address)
+        until(sent)
+
+    def receives(self, payload: bytes) -> None:
+        def arrived() -> bool:
+            self.received += [message for _, message in self.transport.receive(1000)]
+            return payload in self.received
+
+        until(arrived)
+
+    def gets_through_to(self, other: "Node", payload: bytes) -> None:
+        """Sends until it arrives: a message may be lost with a connection that ends, which the core repairs."""
+
+        def arrived() -> bool:
+            self.send(other, payload)
+            return payload in [message for _, message in other.transport.receive(1000)]
+
+        until(arrived)
+
+    def refused(self) -> set[Refusal]:
+        return {event.refusal for event in self.seen if isinstance(event, Refused)}
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Node]]:
+    nodes: list[Node] = []
+
+    def made(*arguments: object, **more: object) -> Node:
+        node = Node(*arguments, **more)  # type: ignore[arg-type]
+        node.transport.bind()
+        nodes.append(node)
+        return node
+
+    yield made
+    for node in nodes:
+        node.transport.close()
+
+
+Make = Callable[..., Node]
+
+
+def test_a_message_arrives_as_it_was_sent_and_names_its_connection(make: Make) -> None:
+    one, other = make(), make()
+    one.send(other, b"first")
+    other.receives(b"first")
+    one.send(other, b"second")
+    connections: set[bytes] = set()
+
+    def arrived() -> bool:
+        connections.update(connection for connection, _ in other.transport.receive(10))
+        return bool(connections)
+
+    until(arrived)
+    assert len(connections) == 1
+    assert LinkUp(other.transport.address) in one.seen
+
+
+def test_both_ways_are_connections_of_their_own(make: Make) -> None:
+    one, other = make(), make()
+    one.send(other, b"there")
+    other.send(one, b"back")
+    other.receives(b"there")
+    one.receives(b"back")
+
+
+def test_nothing_is_sent_where_nobody_was_dialled(make: Make) -> None:
+    assert make().transport.send("127.0.0.1:1", b"hello") is False
+
+
+def test_nothing_is_queued_for_an_address_that_does_not_answer(make: Make) -> None:
+    node = make()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert node.transport.dial(address)
+        assert node.transport.send(address, b"hello") is False
+
+
+@pytest.mark.parametrize("address", ["host.example:1", "ipc:///tmp/x", "127.0.0.1:0", "127.0.0.1:1;127.0.0.1:2"])
+def test_only_ip_addresses_are_dialled(make: Make, address: str) -> None:
+    node = make()
+    assert node.transport.dial(address) is False
+    assert node.transport.links == frozenset()
+
+
+def test_no_more_links_than_the_maximum(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "LINKS_MAX", 2)
+    node = make()
+    assert [node.transport.dial(f"127.0.0.1:{port}") for port in (1, 2, 3, 2)] == [True, True, False, True]
+    node.transport.hangup("127.0.0.1:1")
+    assert node.transport.dial("127.0.0.1:3")
+
+
+def test_a_full_queue_is_said_at_once_and_costs_the_others_nothing(make: Make) -> None:
+    one, slow, other = make(), make(), make()
+    one.send(slow, b"x")
+    one.send(other, b"x")
+    sent = 0
+    began = time.monotonic()
+    while one.transport.send(slow.transport.address, bytes(64 * 1024)):
+        sent += 1
+        assert sent < 20_000, "a peer that never reads must be noticed"
+    assert time.monotonic() - began < 10
+    assert sent >= SEND_QUEUE_MAX // 2
+    one.send(other, b"prompt")
+    other.receives(b"prompt")
+
+
+def test_another_mesh_key_is_refused_counted_and_logged_once_on_both_sides(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = make(), make(Keyring.new())
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        theirs.transport.dial(ours.transport.address)
+        until(lambda: sum(isinstance(event, Refused) for event in ours.seen) >= 3)
+        until(theirs.refused)
+    assert ours.refused() == {Refusal.OTHER_KEY}
+    assert ours.transport.stats()["refused"]["another mesh key"] >= 3  # type: ignore[index]
+    assert theirs.refused() == {Refusal.CLOSED}
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
+    assert sum(f"the connection to {ours.transport.address}" in line for line in lines) == 1
+    assert theirs.transport.send(ours.transport.address, b"hello") is False
+
+
+def raw_client(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
+    client = context.socket(zmq.DEALER)
+    client.setsockopt(zmq.LINGER, 0)
+    client.setsockopt(zmq.IMMEDIATE, 1)
+    return client
+
+
+def test_knowing_the_listeners_key_is_not_enough(make: Make) -> None:
+    """The public key of the listener is no secret on the wire; the client's own key is what lets it in."""
+    node = make()
+    with zmq.Context() as context:
+        public, secret = zmq.curve_keypair()
+        client = raw_client(context, node.transport.address)
+        client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
+        client.setsockopt(zmq.CURVE_PUBLICKEY, public)
+        client.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        client.connect(f"tcp://{node.transport.address}")
+        until(lambda: node.refused() == {Refusal.OTHER_KEY})
+        with pytest.raises(zmq.Again):
+            client.send(b"hello", zmq.NOBLOCK)
+        client.close()
+
+
+@pytest.mark.parametrize("mechanism", ["NULL", "PLAIN"])
+def test_clients_without_curve_are_refused(make: Make, mechanism: str) -> None:
+    node = make()
+    with zmq.Context() as context:
+        client = raw_client(context, node.transport.address)
+        if mechanism == "PLAIN":
+            client.setsockopt(zmq.PLAIN_USERNAME, b"admin")
+            client.setsockopt(zmq.PLAIN_PASSWORD, b"admin")
+        client.connect(f"tcp://{node.transport.address}")
+        until(node.refused)
+        assert node.refused() <= {Refusal.NOT_CURVE, Refusal.CLOSED}  # whichever end notices first hangs up
+        with pytest.raises(zmq.Again):
+            client.send(b"hello", zmq.NOBLOCK)
+        client.close()
+    assert node.transport.receive(10) == []
+
+
+def test_nobody_gets_in_while_nobody_answers_for_the_gate(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZAP_ENFORCE_DOMAIN: without a handler even a member's key opens nothing."""
+    member = make()
+    monkeypatch.setattr(zap, "ENDPOINT", "inproc://where-libzmq-does-not-look")
+    node = make()
+    member.transport.dial(node.transport.address)
+    until(member.refused)
+    assert member.transport.send(node.transport.address, b"hello") is False
+    assert node.transport.stats()["succeeded"] == 0
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" + b"\0" * 8 + b"\x7f\x03", b"\0" * 4096, b"\x16"]
+)
+def test_raw_bytes_disturb_nobody(make: Make, garbage: bytes) -> None:
+    node, member = make(), make()
+    host, _, port = node.transport.address.rpartition(":")
+    strangers = [socket.create_connection((host, int(port))) for _ in range(20)]
+    for stranger in strangers:
+        stranger.sendall(garbage)
+    member.send(node, b"through")
+    node.receives(b"through")
+    for stranger in strangers:
+        stranger.close()
+    assert node.received == [b"through"]
+
+
+def member_client(context: "zmq.Context[zmq.Socket[bytes]]", node: Node) -> "zmq.Socket[bytes]":
+    client = raw_client(context, node.transport.address)
+    client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
+    client.setsockopt(zmq.CURVE_PUBLICKEY, KEYRING.current.dialler.public)
+    client.setsockopt(zmq.CURVE_SECRETKEY, KEYRING.current.dialler.secret)
+    client.connect(f"tcp://{node.transport.address}")
+    return client
+
+
+def test_a_member_that_sends_too_much_in_one_frame_is_cut_off(make: Make) -> None:
+    node = make()
+    with zmq.Context() as context:
+        client = member_client(context, node)
+        assert client.poll(5000, zmq.POLLOUT)
+        client.send(bytes(transport_module.MESSAGE_BYTES_MAX + 1))
+        client.send(b"after")
+        member = make()
+        member.send(node, b"other")
+        node.receives(b"other")
+        assert bytes(transport_module.MESSAGE_BYTES_MAX + 1) not in node.received
+        client.close()
+
+
+def test_a_message_of_several_frames_is_no_message(make: Make) -> None:
+    node = make()
+    with zmq.Context() as context:
+        client = member_client(context, node)
+        assert client.poll(5000, zmq.POLLOUT)
+        client.send_multipart([b"one", b"two"])
+        node.receives(b"")
+        client.close()
+    assert node.received == [b""]
+
+
+def test_the_key_that_is_shown_is_the_derived_one_and_never_the_mesh_key() -> None:
+    assert z85.decode(KEYRING.current.dialler.secret) != KEYRING.current.secret
+
+
+def test_a_port_in_use_is_an_error_that_names_the_address(make: Make) -> None:
+    taken = make().transport.address
+    before = threading.active_count()
+    with pytest.raises(TransportError, match=f"mesh.listen: {taken} can't be had: Address"):
+        Node(listen=taken).transport.bind()
+    until(lambda: threading.active_count() == before)
+
+
+@pytest.mark.parametrize(
+    "name, value, message", [("has", lambda _: False, "no CURVE"), ("zmq_version_info", lambda: (4, 3, 2), "CVE-2020")]
+)
+def test_a_libzmq_that_can_not_be_trusted_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, message: str
+) -> None:
+    monkeypatch.setattr(zmq, name, value)
+    with pytest.raises(TransportError, match=message):
+        Node()
+
+
+def test_a_peer_that_comes_back_at_the_same_address_is_connected_again(make: Make) -> None:
+    one = make()
+    first = Node()
+    first.transport.bind()
+    address = first.transport.address
+    one.send(first, b"before")
+    first.receives(b"before")
+    first.transport.close()
+    until(lambda: LinkDown(address) in one.seen)
+    second = make(listen=address)
+    one.send(second, b"after")
+    second.receives(b"after")
+
+
+def test_closing_lets_the_last_message_leave_and_leaves_no_thread(make: Make) -> None:
+    before = threading.active_count()
+    other = make()
+    one = Node()
+    one.transport.bind()
+    one.send(other, b"first")
+    other.receives(b"first")
+    assert one.transport.send(other.transport.address, b"leaving")
+    one.transport.close()
+    other.receives(b"leaving")
+    one.transport.close()
+    assert one.transport.receive(1) == []
+    assert not one.transport.send(other.transport.address, b"too late")
+    assert not one.transport.dial("127.0.0.1:1")
+    assert threading.active_count() == before + 1
+
+
+def test_closing_is_bounded_when_a_peer_never_reads(make: Make) -> None:
+    slow = make()
+    one = Node()
+    one.transport.bind()
+    one.send(slow, b"x")
+    while one.transport.send(slow.transport.address, bytes(64 * 1024)):
+        pass
+    began = time.monotonic()
+    one.transport.close()
+    assert time.monotonic() - began < 5
+
+
+def test_the_descriptor_wakes_a_poller_for_every_message_it_has_to_see(make: Make) -> None:
+    import select
+
+    one, other = make(), make()
+    one.send(other, b"first")
+    other.receives(b"first")
+    poller = select.poll()
+    poller.register(other.transport.fileno(), select.POLLIN)
+    for number in range(20):
+        assert other.transport.receive(10) == []
+        one.send(other, b"%d" % number)
+        assert poller.poll(5000)
+        other.receives(b"%d" % number)
+
+
+def test_who_can_not_wait_gets_nothing_while_another_thread_uses_the_sockets(make: Make) -> None:
+    one, other = make(), make()
+    one.send(other, b"first")
+    with other.transport._lock:
+        assert other.transport.try_receive(1) == []
+    got: list[bytes] = []
+
+    def arrived() -> bool:
+        got.extend(payload for _, payload in other.transport.try_receive(1))
+        return bool(got)
+
+    until(arrived)
+    assert got == [b"first"]
+
+
+class TestRotation:
+    """Nodes at neighbouring steps of a key rotation talk in both directions."""
+
+    def test_at_every_pair_of_neighbouring_steps(self, make: Make) -> None:
+        old = Keyring.new()
+        added = old.add()
+        promoted = added.promote()
+        retired = promoted.retire()
+        for number, (earlier, later) in enumerate([(old, added), (added, promoted), (promoted, retired)]):
+            one, other = make(earlier), make(later)
+            one.send(other, b"there %d" % number)
+            other.send(one, b"back %d" % number)
+            other.receives(b"there %d" % number)
+            one.receives(b"back %d" % number)
+
+    def test_live_step_by_step_with_the_connections_there_are(self, make: Make) -> None:
+        old = Keyring.new()
+        added = old.add()
+        promoted = added.promote()
+        one, other = make(old), make(old)
+        address = one.transport.address
+        for number, keyring in enumerate((added, promoted, promoted.retire())):
+            for node in (one, other):
+                node.transport.use(keyring)
+                one.gets_through_to(other, b"there %d" % number)
+                other.gets_through_to(one, b"back %d" % number)
+        assert one.transport.address == address
+
+    def test_who_holds_only_the_retired_key_is_out_and_stays_out(self, make: Make) -> None:
+        old = Keyring.new()
+        node, behind = make(old), make(old)
+        behind.send(node, b"before")
+        node.receives(b"before")
+        node.transport.use(old.add().promote().retire())
+        until(lambda: LinkDown(node.transport.address) in behind.seen and behind.refused())
+        assert behind.transport.send(node.transport.address, b"after") is False
+        assert Refusal.OTHER_KEY in node.refused()
+
+    def test_accepting_one_more_key_disturbs_no_connection(self, make: Make) -> None:
+        old = Keyring.new()
+        node, peer = make(old), make(old)
+        peer.send(node, b"before")
+        node.receives(b"before")
+        node.transport.use(old.add())
+        assert peer.transport.send(node.transport.address, b"after")
+        node.receives(b"after")
+        assert not [event for event in peer.seen if isinstance(event, LinkDown)]
