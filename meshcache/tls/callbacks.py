@@ -41,6 +41,8 @@ _HIT = 2
 """A lookup found a session for it."""
 _COUNTED = 4
 """Its full handshake was counted; further tickets on it are not further handshakes."""
+_ISOLATED = 0
+"""A connection without state neither finds nor keeps sessions, whatever its session id context is."""
 _TAG_SHIFT = 3
 _TAG_MASK = (1 << TAG_BITS) - 1 << _TAG_SHIFT
 _SERIAL_SHIFT = _TAG_SHIFT + TAG_BITS
@@ -173,18 +175,12 @@ class Callbacks:
                 state = serial << _SERIAL_SHIFT
             else:
                 state = serial << _SERIAL_SHIFT | scope.tag << _TAG_SHIFT | _SHARED
-            if self._set_context(ssl, scope.context, CONTEXT_BYTES) == 1:
-                self._set_ex(ssl, self._ssl_index, state)
-            else:
-                self._isolate(ssl)
+            done = self._set_context(ssl, scope.context, CONTEXT_BYTES) == 1
+            self._set_ex(ssl, self._ssl_index, state if done else _ISOLATED)
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
-            self._isolate(ssl)
+            self._set_ex(ssl, self._ssl_index, _ISOLATED)
             attached.port.fault("client_hello")
         return _CLIENT_HELLO_SUCCESS
-
-    def _isolate(self, ssl: int) -> None:
-        """A connection without state neither finds nor keeps sessions, whatever its context is."""
-        self._set_ex(ssl, self._ssl_index, 0)
 
     def _server_name(self, ssl: int) -> bytes | None:
         """The body of the server_name extension, cut where it is too long to be well formed; None: not sent."""

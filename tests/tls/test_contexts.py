@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import gc
+import mmap
+import socket
 import ssl
 import threading
+from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from OpenSSL import SSL
 
@@ -16,14 +18,242 @@ from meshcache.tls.contexts import attach_context, resumption
 from meshcache.tls.scopes import scopes_for
 from tests.tls.world import (
     KINDS,
-    REMOTE,
     VERSIONS,
     DictPort,
+    StdlibEnd,
     attach,
     client_context,
+    server_certificate,
     server_context,
     server_end,
+    shake_hands,
     visit,
 )
 
-pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+SCOPES = scopes_for(Names(("a.test",)), bytes(32))
+
+by_kind = pytest.mark.parametrize("kind", KINDS)
+by_version = pytest.mark.parametrize("version", VERSIONS)
+
+
+def resident_bytes() -> int:
+    """The second field of /proc/self/statm (proc(5)), in pages."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+def attachments() -> int:
+    return sum(len(callbacks.attachments) + len(callbacks.by_pointer) for callbacks in contexts._callbacks.values())
+
+
+@by_kind
+@by_version
+def test_one_ticket_is_made_for_a_full_handshake_and_one_for_each_renewal(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    assert len(port.made) == 1
+    second = visit(context, client, session=first.session)
+    assert len(port.made) == (1 if version == "1.2" else 2)
+    assert port.made[0][1:] == (0, False, 0x0303 if version == "1.2" else 0x0304)
+    if version == "1.3":
+        assert port.made[1][1] == resumption(second.server.tls) != 0, "the renewal's lineage is the session's"
+
+
+@by_kind
+def test_a_chain_of_renewals_carries_its_token_all_along(kind: str) -> None:
+    port, client = DictPort(), client_context("1.3")
+    context = server_context(kind, "1.3")
+    attach(context, port)
+    session = visit(context, client).session
+    for _ in range(25):
+        turn = visit(context, client, session=session)
+        assert turn.resumed
+        session = turn.session
+    tokens = [token for _, token, _, _ in port.made]
+    assert len(tokens) == 26
+    assert tokens[0] == 0
+    assert 0 not in tokens[1:]
+
+
+@by_kind
+def test_a_context_for_each_connection_leaves_nothing_behind(kind: str) -> None:
+    """As gunicorn does it. 2,000 handshakes with a new context each, one in two resumed."""
+    port, client = DictPort(), client_context("1.2")
+    gc.collect()
+    before, resident = attachments(), 0
+    session = None
+    for number in range(2_000):
+        context = server_context(kind, "1.2")
+        attach(context, port)
+        turn = visit(context, client, session=session if number % 2 else None)
+        assert turn.resumed == bool(number % 2)
+        if session is None:
+            session, kept = turn.session, dict(port.store)
+        port.store = dict(kept)
+        for grown in (port.own, port.log, port.made):
+            grown.clear()
+        if number == 500:
+            gc.collect()
+            resident = resident_bytes()
+    del context, turn
+    gc.collect()
+    assert attachments() == before
+    assert resident_bytes() - resident < 1024 * 1024
+
+
+@by_kind
+@by_version
+def test_threads_share_a_context_and_every_return_resumes(kind: str, version: str) -> None:
+    port = DictPort()
+    context = server_context(kind, version)
+    attach(context, port)
+    resumed: list[bool] = []
+
+    def visitor() -> None:
+        client = client_context(version)
+        session = visit(context, client).session
+        for _ in range(20):
+            turn = visit(context, client, session=session)
+            session = turn.session
+            resumed.append(turn.resumed)
+
+    threads = [threading.Thread(target=visitor) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert resumed == [True] * 160
+    assert not [event for event in port.log if event[0] in ("fault", "unusable", "hit_not_resumed")]
+
+
+@by_kind
+@by_version
+def test_after_detach_nothing_is_found_or_kept(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attachment = attach(context, port)
+    first = visit(context, client)
+    assert attachment.attached
+    attachment.detach()
+    attachment.detach()
+    assert not attachment.attached
+    port.log.clear()
+    assert not visit(context, client, session=first.session).resumed
+    assert port.log == []
+
+
+@by_kind
+def test_a_handshake_under_way_at_detach_ends_in_a_full_one(kind: str) -> None:
+    port, client = DictPort(), client_context("1.2")
+    context = server_context(kind, "1.2")
+    attachment = attach(context, port)
+    server, end = server_end(context), StdlibEnd(client, server=False, name="a.test")
+    end.shake()
+    server.feed(end.take())
+    server.shake()
+    attachment.detach()
+    end.feed(server.take())
+    shake_hands(end, server)
+    assert port.store == {}
+
+
+@by_kind
+def test_a_context_can_be_attached_again_to_its_vip_and_to_no_other(kind: str) -> None:
+    context = server_context(kind)
+    first = attach(context, DictPort(name="shop"))
+    with pytest.raises(AttachError, match="attached to VIP 'shop' already"):
+        attach(context, DictPort(name="bank"))
+    second = attach(context, DictPort(name="shop"))
+    assert (first.attached, second.attached) == (False, True)
+    second.detach()
+    assert attach(context, DictPort(name="bank")).attached
+
+
+@by_kind
+@by_version
+def test_new_scopes_hold_for_the_next_handshake(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attachment = attach(context, port)
+    first = visit(context, client)
+    attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
+    assert not visit(context, client, session=first.session).resumed
+
+
+@by_kind
+def test_the_lifetime_is_told_to_openssl(kind: str) -> None:
+    port = DictPort()
+    context = server_context(kind, "1.3")
+    attach(context, port, lifetime_s=1234)
+    client = client_context("1.3")
+    assert visit(context, client).session.ticket_lifetime_hint == 1234
+
+
+@by_kind
+def test_a_connection_of_a_context_that_is_gone_finds_nothing(kind: str) -> None:
+    """In pyOpenSSL a connection can be moved to another context, and its first one freed, while OpenSSL uses it."""
+    port, client = DictPort(), client_context("1.2")
+    context, other = server_context(kind, "1.2"), server_context(kind, "1.2")
+    attach(context, port)
+    server = server_end(context)
+    if isinstance(server.tls, SSL.Connection):
+        server.tls.set_context(other)
+    else:
+        server.tls.context = other
+    before = attachments()
+    del context
+    gc.collect()
+    assert attachments() < before
+    shake_hands(StdlibEnd(client, server=False, name="a.test"), server)
+    assert port.log == []
+
+
+def test_resumption_is_told_for_a_socket_and_is_0_for_everything_else() -> None:
+    port, client = DictPort(), client_context("1.2")
+    context = server_context("stdlib", "1.2")
+    attach(context, port)
+    session = visit(context, client).session
+    near, far = socket.socketpair()
+    answers: list[int] = []
+
+    def serve() -> None:
+        with context.wrap_socket(far, server_side=True) as tls:
+            answers.append(resumption(tls))
+            tls.sendall(b"x")
+        answers.append(resumption(tls))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with client.wrap_socket(near, server_hostname="a.test", session=session) as tls:
+        assert tls.recv(1) == b"x"
+    thread.join(10)
+    assert answers[0] != 0
+    assert answers[1] == 0, "closed"
+    unattached = server_end(server_context("pyopenssl"))
+    for thing in (unattached.tls, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), object(), None):
+        assert resumption(thing) == 0
+
+
+def test_what_is_no_context_is_refused() -> None:
+    for thing in (object(), None, SSL.Connection, "context"):
+        with pytest.raises(AttachError, match=r"an OpenSSL.SSL.Context or an ssl.SSLContext"):
+            attach_context(thing, DictPort(), SCOPES)
+
+
+def test_an_unknown_word_for_unclean_closes_is_refused() -> None:
+    word: Any = "sometimes"
+    with pytest.raises(AttachError, match='"keep" or "drop"'):
+        attach_context(server_context("stdlib"), DictPort(), SCOPES, on_unclean_close=word)
+
+
+def test_a_subclass_of_sslcontext_is_attached_too() -> None:
+    class Context(ssl.SSLContext):
+        pass
+
+    port, client = DictPort(), client_context()
+    context = Context(ssl.PROTOCOL_TLS_SERVER)
+    server_certificate("a.test").configure_cert(context)
+    attach(context, port)
+    first = visit(context, client)
+    assert visit(context, client, session=first.session).resumed
