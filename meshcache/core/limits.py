@@ -21,9 +21,8 @@ class Limits:
     """A tail loss is noticed after one of these. Shorter costs n-1 tiny messages more a second."""
     probe_after_s: float = 1.5
     """Silence after which a peer is asked directly: one lost heartbeat is then no reason for suspicion."""
-    probe_s: float = 0.25
-    """Between such questions; a peer whose heartbeats get lost is asked `lossy_factor` times as often."""
-    lossy_factor: float = 2.5
+    probe_s: float = 0.1
+    """Between such questions: 65 before a peer is lost, of which a healthy one hears some whatever the loss."""
     suspect_s: float = 3.0
     """Silence after which a peer is suspect; stretched up to `loss_stretch` times for a link that is seen to lose."""
     lost_s: float = 8.0
@@ -39,6 +38,8 @@ class Limits:
     """Between the first hellos to an address: a link takes milliseconds to come up. It doubles up to `redial_s`."""
     stall_s: float = 0.5
     """Lateness of our own timer after which we doubt ourselves and not the peers (Lifeguard, arXiv 1707.00788)."""
+    linger_s: float = 10.0
+    """How long a link to a node that nobody needs is kept after its hello, so that both can exchange what they know."""
     ping_s: float = 10.0
     """Between round-trip measurements of a peer that is well."""
     peers_max: int = 1024
@@ -47,6 +48,8 @@ class Limits:
     """Nodes known by hearsay, in all colos together; about 600 bytes each."""
     candidates_max: int = 256
     """Addresses that were hinted at and not yet matched to a node. mDNS is open to anyone on the LAN."""
+    candidate_tries: int = 12
+    """Hellos to an address that doesn't answer, over some 40 s; seeds are tried for ever."""
     connections_max: int = 4096
     """Connections whose sender is remembered; the longest silent is forgotten and may name itself anew."""
 

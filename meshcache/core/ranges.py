@@ -77,3 +77,8 @@ class Ranges:
             expected = last + 1
         if expected <= upto:
             yield expected, upto
+
+    def covers(self, first: int, last: int) -> bool:
+        """Whether every number from `first` to `last` is in the set."""
+        at = bisect_right(self._firsts, first) - 1
+        return at >= 0 and last <= self._lasts[at]

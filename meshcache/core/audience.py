@@ -1,0 +1,68 @@
+"""Says who gets what this node publishes and what it relays: inside the colo everyone permitted, elsewhere one relay.
+
+Remembers its answers until a table changes; asks the policy for each of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meshcache.core.board import Board
+from meshcache.core.links import Links
+from meshcache.core.members import Peer
+from meshcache.core.policy import Terms
+
+_MEMO_MAX = 1024
+"""Audiences kept by the terms they are for; forgotten all at once."""
+
+
+class Audience(NamedTuple):
+    """Peers in the own colo, and the relays in the others."""
+
+    inside: list[Peer]
+    relays: list[Peer]
+
+    def __len__(self) -> int:
+        return len(self.inside) + len(self.relays)
+
+
+class Audiences:
+    """Audiences by terms."""
+
+    def __init__(self, board: Board, links: Links) -> None:
+        self._board = board
+        self._links = links
+        self._known: dict[Terms, Audience] = {}
+        self._known_for = (-1, -1)
+
+    def of_own(self, source: Terms) -> Audience:
+        """Who gets what this node makes under these terms."""
+        known = self._fresh().get(source)
+        if known is None:
+            inside = self._inside(source)
+            known = self._known[source] = Audience(inside, self._relays(source))
+        return known
+
+    def of_relayed(self, source: Terms) -> list[Peer]:
+        """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
+        known = self._fresh().get(source)
+        if known is None:
+            known = self._known[source] = Audience(self._inside(source), [])
+        return known.inside
+
+    def _inside(self, source: Terms) -> list[Peer]:
+        peers = self._board.members.usable(self._board.identity.colo)
+        return [peer for peer in peers if self._board.vips.send(source, peer.record)]
+
+    def _relays(self, source: Terms) -> list[Peer]:
+        peers = self._board.members.usable()
+        colos = sorted({peer.colo for peer in peers} - {self._board.identity.colo})
+        relays = (self._links.relay(source, colo, peers) for colo in colos)
+        return [relay for relay in relays if relay is not None]
+
+    def _fresh(self) -> dict[Terms, Audience]:
+        stamp = self._board.members.generation, self._board.vips.record.revision
+        if stamp != self._known_for or len(self._known) >= _MEMO_MAX:
+            self._known.clear()
+            self._known_for = stamp
+        return self._known

@@ -1,0 +1,36 @@
+"""Remembers entries that the TLS side found unusable, so that a poisoned one costs one handshake and not one a copy."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+
+class Quarantine:
+    """Ids that aren't taken again for a while; the oldest is let go when there are too many."""
+
+    def __init__(self, ids_max: int, lasts_s: float) -> None:
+        self._ids_max = ids_max
+        self._lasts_s = lasts_s
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, session_id: bytes, now: float) -> None:
+        """Take nothing more under this id."""
+        self._until[session_id] = now + self._lasts_s
+        self._until.move_to_end(session_id)
+        if len(self._until) > self._ids_max:
+            self._until.popitem(last=False)
+
+    def places(self, ids: Sequence[bytes], now: float) -> set[int]:
+        """Which of these ids are held, by their place."""
+        if not self._until:
+            return set()
+        return {at for at, session_id in enumerate(ids) if self._until.get(session_id, now) > now}
+
+    def expire(self, now: float) -> None:
+        """Let go of those whose time is over."""
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)

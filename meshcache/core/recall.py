@@ -1,0 +1,81 @@
+"""Takes back what today's terms no longer allow: at the origin when it changes them, at peers when they learn of it.
+
+Removes local copies and counts them; the sessions themselves are told nothing.
+"""
+
+from __future__ import annotations
+
+from meshcache.core.board import Board
+from meshcache.core.events import SessionsRecalled
+from meshcache.core.policy import Terms
+from meshcache.core.streams import Stream
+from meshcache.core.topology import NodeRecord
+
+
+class Recall:
+    """Holds streams to the newest terms that are known of their origin."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def learnt(self, record: NodeRecord, now: float) -> None:
+        """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
+        for stream in list(self._board.streams):
+            if stream.key.origin == record.node and stream.age < record.age:
+                terms = record.terms_of(stream.key.vip)
+                if terms is not None and stream.key.incarnation <= record.incarnation:
+                    self.adopt(stream, terms, record.age, now)
+
+    def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
+        """Hold a stream to newer terms; if they don't allow it here, it is forgotten with all its entries.
+
+        Entries made under other settings or in another group don't resume at their origin any more: they go too.
+        """
+        old, stream.terms, stream.age = stream.terms, terms, age
+        same = (old.group, old.digest) == (terms.group, terms.digest)
+        if not same or self._board.vips.accept(terms)[1] != stream.vip:
+            self._forget(stream, now)
+
+    def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
+        """This node's own VIP has new terms: every stream is looked at again."""
+        for stream in list(self._board.streams):
+            own = self._is_own(stream)
+            if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
+                self._empty(stream, now)
+            elif not own and self._board.vips.accept(stream.terms)[1] != stream.vip:
+                self._forget(stream, now)
+
+    def certified(self, vip: str, now: float) -> None:
+        """Other nodes' sessions with client certificates aren't welcome at this VIP any more."""
+        own = self._board.identity
+        ids = [
+            session.id
+            for session in self._board.cache.sessions(vip)
+            if session.client_certificate and session.stream[:2] != (own.node, own.incarnation)
+        ]
+        for session_id in ids:
+            self._board.cache.remove(vip, session_id)
+        self._report(vip, len(ids), now)
+
+    def without_vip(self, vip: str) -> None:
+        """A VIP is served no longer; its entries are gone already, now its streams go."""
+        for stream in list(self._board.streams):
+            if stream.vip == vip:
+                self._board.streams.drop(stream)
+
+    def _is_own(self, stream: Stream) -> bool:
+        own = self._board.identity
+        return stream.key[:2] == (own.node, own.incarnation)
+
+    def _empty(self, stream: Stream, now: float) -> None:
+        self._report(stream.vip, self._board.cache.drop_stream(stream), now)
+
+    def _forget(self, stream: Stream, now: float) -> None:
+        self._empty(stream, now)
+        self._board.streams.drop(stream)
+
+    def _report(self, vip: str, sessions: int, now: float) -> None:
+        if not sessions:
+            return
+        self._board.counters.vip(vip).recalled += sessions
+        self._board.events.add(SessionsRecalled(now, vip, sessions))

@@ -1,0 +1,139 @@
+"""What is known of nodes in other colos by hearsay: each colo's records as a whole, with how fresh they are.
+
+A set of records is replaced by one that was vouched for more recently; its own colo's nodes vouch for it all the time.
+Hearsay decides whom to dial and nothing else: what may be sent to a node is judged by its own hello.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from meshcache.core.messages import COLOS_KNOWN_MAX, ColoDigest
+from meshcache.core.topology import NodeRecord
+
+RECALLED_MAX = 4
+"""Sets of one colo that are remembered by hash: peers who disagree for a while don't cost a transfer each time."""
+
+
+@dataclass(slots=True)
+class _Colo:
+    digest: bytes
+    vouched_at: float
+    sets: OrderedDict[bytes, tuple[NodeRecord, ...]] = field(default_factory=OrderedDict)
+
+    @property
+    def records(self) -> tuple[NodeRecord, ...]:
+        return self.sets[self.digest]
+
+
+class RosterTable:
+    """Records by colo. ``generation`` grows with every change of a set."""
+
+    def __init__(self, own_colo: str, records_max: int) -> None:
+        self._own_colo = own_colo
+        self._records_max = records_max
+        self._colos: dict[str, _Colo] = {}
+        self.generation = 0
+
+    def __len__(self) -> int:
+        return sum(len(colo.records) for colo in self._colos.values())
+
+    def __iter__(self) -> Iterator[NodeRecord]:
+        return (record for colo in self._colos.values() for record in colo.records)
+
+    def colos(self) -> list[str]:
+        """The other colos that are known, in order."""
+        return list(self._colos)
+
+    def records(self, colo: str) -> tuple[NodeRecord, ...]:
+        """What is known of one colo, in the order of names."""
+        known = self._colos.get(colo)
+        return known.records if known else ()
+
+    def vouched_s(self, colo: str, now: float) -> int:
+        """Seconds since somebody of that colo stood for its records."""
+        return int(now - self._colos[colo].vouched_at)
+
+    def find(self, node: str, colo: str) -> NodeRecord | None:
+        """One node's record."""
+        return next((record for record in self.records(colo) if record.node == node), None)
+
+    def digests(self, now: float) -> list[ColoDigest]:
+        """What a digest says of the other colos."""
+        return [ColoDigest(colo, known.digest, self.vouched_s(colo, now)) for colo, known in self._colos.items()]
+
+    def compare(self, told: ColoDigest, now: float) -> bool:
+        """Take note of what a peer knows; True when its set is fresher, differs, and has to be asked for."""
+        known = self._colos.get(told.colo)
+        if known is None:
+            return len(self._colos) < COLOS_KNOWN_MAX
+        vouched_at = now - told.age_s
+        if told.digest == known.digest:
+            known.vouched_at = max(known.vouched_at, vouched_at)
+            return False
+        if vouched_at <= known.vouched_at:
+            return False
+        if told.digest in known.sets:
+            self._adopt(known, told.digest, vouched_at)
+            return False
+        return True
+
+    def learn(self, colo: str, records: Iterable[NodeRecord], age_s: int, now: float) -> bool:
+        """Take over a colo's set that a peer gave; False when it is older than ours or doesn't fit."""
+        known = self._colos.get(colo)
+        vouched_at = now - age_s
+        unique = {record.node: record for record in records if record.colo == colo}
+        fresh = tuple(unique[node] for node in sorted(unique))
+        others = len(self) - (len(known.records) if known else 0)
+        full = known is None and len(self._colos) >= COLOS_KNOWN_MAX
+        if colo == self._own_colo or full or others + len(fresh) > self._records_max:
+            return False
+        if known is None:
+            self._colos[colo] = known = _Colo(b"", vouched_at - 1)
+            self._colos = dict(sorted(self._colos.items()))
+        if vouched_at <= known.vouched_at:
+            return False
+        digest = digest_of(fresh)
+        known.sets[digest] = fresh
+        self._adopt(known, digest, vouched_at)
+        return True
+
+    def note(self, record: NodeRecord, now: float) -> None:
+        """A node of another colo spoke for itself: its record replaces the older one in its colo's set."""
+        known = self._colos.get(record.colo)
+        if known is None:
+            self.learn(record.colo, (record,), 0, now)
+            return
+        old = self.find(record.node, record.colo)
+        if old is not None and old.age >= record.age:
+            return
+        others = [other for other in known.records if other.node != record.node]
+        records = tuple(sorted([*others, record], key=lambda other: other.node))
+        if len(self) < self._records_max:
+            digest = digest_of(records)
+            known.sets[digest] = records
+            self._adopt(known, digest, known.vouched_at)
+
+    def expire(self, now: float, forget_s: float) -> None:
+        """Forget colos that nobody has vouched for in so long."""
+        for colo in [colo for colo, known in self._colos.items() if now - known.vouched_at > forget_s]:
+            del self._colos[colo]
+            self.generation += 1
+
+    def _adopt(self, known: _Colo, digest: bytes, vouched_at: float) -> None:
+        known.digest, known.vouched_at = digest, vouched_at
+        known.sets.move_to_end(digest)
+        while len(known.sets) > RECALLED_MAX:
+            known.sets.popitem(last=False)
+        self.generation += 1
+
+
+def digest_of(records: Iterable[NodeRecord]) -> bytes:
+    """Eight bytes that are equal when two nodes know the same of a colo; records in the order of names."""
+    digest = blake2b(digest_size=8)
+    for record in records:
+        digest.update(f"{len(record.node)}:{record.node}{record.incarnation},{record.revision};".encode())
+    return digest.digest()
