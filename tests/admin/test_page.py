@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings
-from tests.admin.chromium import Page, chromium
+from tests.admin.chromium import Page
 from tests.admin.snapshots import GeneratedNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,21 +24,6 @@ NUMBERS = """[...document.querySelectorAll('[data-key][data-value]')].map((node)
   vip: node.closest('[data-vip]')?.dataset.vip, member: node.closest('[data-member]')?.dataset.member,
   way: node.dataset.to && [node.dataset.from, node.dataset.to], key: node.dataset.key, value: node.dataset.value}))"""
 HOSTILE = "<img src=x onerror=\"globalThis.broken='in'\">\u202e</bdi><script>globalThis.broken='in'</script>"
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def browser() -> AsyncIterator[Page]:
-    async with chromium() as page:
-        yield page
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Page) -> Page:
-    await browser.goto("about:blank")
-    await browser.look()
-    browser.requests.clear()
-    browser.console.clear()
-    return browser
 
 
 @pytest.fixture
@@ -178,6 +162,21 @@ async def test_it_says_that_the_node_is_away_and_comes_back_by_itself(page: Page
             assert same(of["value"], expected(stats, of)), of
         assert await page.evaluate("document.getElementById('link').innerText") == "Live"
     assert not [line for line in page.console if not line.startswith("network:")], "only the browser's own words"
+
+
+async def test_a_hidden_tab_gives_its_place_back_and_catches_up(page: Page, node: GeneratedNode) -> None:
+    """Six tabs of one host are all that a browser connects, and a node has places for sixteen."""
+    hide = "Object.defineProperty(document, 'hidden', {{value: {}, configurable: true}})"
+    change = "document.dispatchEvent(new Event('visibilitychange'))"
+    with serving(node) as address:
+        await opened(page, address)
+        asked = len(page.requests)
+        await page.evaluate(f"{hide.format('true')}; {change}")
+        await page.until("document.body.dataset.link === 'away'")
+        node.advance(30)
+        await page.evaluate(f"{hide.format('false')}; {change}")
+        await page.until(f"{LIVE} === '{node.uptime_s:g}'")
+        assert [urlsplit(request).path for request in page.requests[asked:]] == ["/v1/stream"]
 
 
 async def test_it_asks_nobody_else_and_complains_of_nothing(page: Page, node: GeneratedNode) -> None:

@@ -11,7 +11,7 @@ scheme.addEventListener("change", () => charts.forEach((chart) => chart.rebuild(
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /**
- * One chart. `series` are {label, colour, area, dash, trouble}; `show` formats a value for axis and legend.
+ * One chart. `series` are {label, colour, area, dash, quiet, trouble}; `show` formats a value for axis and legend.
  * `update` takes columns as uPlot does, the window in seconds, and `totals`: [words, key, number] for each series.
  */
 export class Chart {
@@ -42,9 +42,9 @@ export class Chart {
     this.#plot = new uPlot(this.#config(), this.#drawn(), this.#box);
   }
 
-  /** A line of trouble is drawn only where there was some. */
+  /** A line of what should not happen is drawn only where it did: six lines at zero hide the axis. */
   #drawn() {
-    return this.#columns.map((column, i) => (this.#series[i - 1]?.trouble ? column.map((n) => n || null) : column));
+    return this.#columns.map((column, i) => (this.#series[i - 1]?.quiet ? column.map((n) => n || null) : column));
   }
 
   #size() {

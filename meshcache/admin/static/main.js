@@ -19,16 +19,16 @@ let version = null;
 const LOOKUPS = [
   ["remote", "from another server", "blue"],
   ["local", "from this server", "teal"],
-  ["pulled", "pulled", "violet"],
+  ["pulled", "pulled", "violet", true],
   ["miss", "not found", "grey"],
-  ["expired", "expired", "grey", "dash"],
-  ["refused", "refused by policy", "amber"],
-  ["hit_not_resumed", "found, not resumed", "red"],
+  ["expired", "expired", "violet", true],
+  ["refused", "refused", "amber", true],
+  ["hit_not_resumed", "found, not resumed", "red", true],
 ];
 
 const lookups = new Chart(
   $("chart-lookups"), $("legend-lookups"),
-  LOOKUPS.map(([key, label, colour, dash]) => ({ label, colour, dash, area: key === "remote", trouble: key === "hit_not_resumed" })),
+  LOOKUPS.map(([key, label, colour, quiet]) => ({ label, colour, quiet, area: key === "remote", trouble: key === "hit_not_resumed" })),
   rate, { name: "Lookups a second:", heads: ["a second", "since the start"] },
 );
 const lag = new Chart(
