@@ -28,6 +28,9 @@ PURE = {
 """All that the core may import besides itself: no clock, socket, thread, randomness, file or log. `cbor2` turns bytes
 into values and has no state."""
 
+PURE_NAMES = {"io": ("BytesIO",)}
+"""Single names out of modules that can do more: a buffer in memory, which is what cbor2 reads from."""
+
 ROOMS = {
     "meshcache.core": {"meshcache.core", "meshcache.errors"},
     "meshcache.tls": {"meshcache.tls", "meshcache.core", "meshcache.errors"},
@@ -89,8 +92,10 @@ def test_the_core_imports_nothing_that_can_touch_the_world() -> None:
     found = {
         f"{module_name(path)} imports {module}"
         for path in sources_of("meshcache.core")
-        for module, _ in imports(path)
-        if module.split(".")[0] not in PURE and not within(module, ROOMS["meshcache.core"])
+        for module, names in imports(path)
+        if module.split(".")[0] not in PURE
+        and not within(module, ROOMS["meshcache.core"])
+        and names != PURE_NAMES.get(module)
     }
     assert not found
 
