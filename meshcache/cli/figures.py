@@ -25,9 +25,9 @@ def rate(value: float | None) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def percent(part: float, whole: float) -> str:
+def percent(part: float, whole: float, digits: int = 1) -> str:
     """A part of a whole, or nothing where there is no whole."""
-    return f"{100 * part / whole:.1f}%" if whole else NONE
+    return f"{100 * part / whole:.{digits}f}%" if whole else NONE
 
 
 def size(value: float | None) -> str:

@@ -63,7 +63,8 @@ def colours() -> bool:
 
 def warn(text: str) -> None:
     """A line that stands out from the rest, with ``!`` for those who see no colours."""
-    click.secho(f"! {clean(text)}", fg="yellow" if colours() else None, bold=colours())
+    line = f"! {clean(text)}"
+    click.echo(click.style(line, fg="yellow", bold=True) if colours() else line)
 
 
 def _print_rich(columns: Sequence[Column], rows: Sequence[Row]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def _checked(file: Path, overrides: Sequence[str]) -> Any:
     settings = load(file, overrides)
     if is_running(settings):
         raise ConfigError(
-            [f'node.name: node "{settings.node.name}" runs already; a second one needs --set node.name=…']
+            [f'node.name: node "{settings.node.name}" is running already; a second one needs --set node.name=NAME']
         )
     if not any(vip.listen for vip in settings.vips):
         raise ConfigError(
@@ -54,13 +55,10 @@ def _checked(file: Path, overrides: Sequence[str]) -> Any:
 
 
 def _server() -> Callable[..., None]:
-    try:
-        run: Callable[..., None] = import_module("meshcache_server.main").run
-    except ModuleNotFoundError as error:
-        if error.name != "meshcache_server":
-            raise
+    if find_spec("meshcache_server") is None:
         raise click.ClickException(
             "the server is not installed here (package meshcache_server); install meshcache whole with "
             "`pip install meshcache`, or attach contexts of your own in Python: docs/configuration.md"
-        ) from None
+        )
+    run: Callable[..., None] = import_module("meshcache_server.main").run
     return run

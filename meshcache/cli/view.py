@@ -15,7 +15,7 @@ from meshcache.cli.output import Column
 
 Stats = Mapping[str, Any]
 
-NAME_CHARS: Final = 14
+NAME_CHARS: Final = 12
 """Of a VIP's name in a table, so that the figures beside it keep their 80 columns."""
 
 BORDERS: Final = frozenset({"other_group", "sender_reach", "receiver_reach", "client_certificate"})
@@ -29,7 +29,7 @@ TOTALS: Final = (
     Column("pushed", number=True),
     Column("received", number=True),
     Column("entries", number=True),
-    Column("of quota", number=True),
+    Column("quota", number=True),
 )
 RATES: Final = (
     Column("VIP"),
@@ -37,7 +37,7 @@ RATES: Final = (
     Column("resumed", number=True),
     Column("from peers", number=True),
     Column("entries", number=True),
-    Column("bytes/quota", number=True),
+    Column("quota", number=True),
     Column("shared/s", number=True),
     Column("refused/s", number=True),
 )
@@ -86,10 +86,10 @@ def rate_rows(before: Stats, after: Stats) -> list[list[str]]:
 
 
 def gossip_totals(stats: Stats) -> str:
-    """What the mesh has carried so far."""
+    """How many sessions the mesh has carried so far, in how many bytes."""
     gossip = stats.get("gossip", {})
     ways = "  ".join(
-        f"{label} {count(_number(gossip, way, 'sessions'))} sessions, {size(_number(gossip, way, 'bytes'))}"
+        f"{label} {count(_number(gossip, way, 'sessions'))} ({size(_number(gossip, way, 'bytes'))})"
         for label, way in (("in", "received"), ("out", "sent"))
     )
     return f"gossip  {ways}  lag {_lag(gossip)}"
@@ -103,9 +103,8 @@ def gossip_rates(before: Stats, after: Stats) -> str:
         f"{label} {size((_number(new, way, 'bytes') - _number(old, way, 'bytes')) / seconds)}/s"
         for label, way in (("in", "received"), ("out", "sent"))
     )
-    dropped = _sum(new.get("dropped")) - _sum(old.get("dropped"))
     repaired = _number(new, "repaired") - _number(old, "repaired")
-    return f"gossip  {ways}  lag {_lag(new)}  dropped {count(dropped)}  repaired {count(repaired)}"
+    return f"gossip  {ways}  lag {_lag(new)}  repaired {count(repaired)}"
 
 
 def refusals(stats: Stats) -> list[str]:
@@ -156,7 +155,7 @@ def _total_row(name: str, vip: Stats) -> list[str]:
         count(sessions.get("pushed")),
         count(sessions.get("received")),
         count(vip.get("entries")),
-        percent(vip.get("bytes", 0), vip.get("quota_bytes", 0)),
+        percent(vip.get("bytes", 0), vip.get("quota_bytes", 0), digits=0),
     ]
 
 
@@ -168,7 +167,7 @@ def _rate_row(name: str, vip: Stats, before: Stats, after: Stats, seconds: float
         handshakes.resumed,
         handshakes.from_peers,
         count(vip.get("entries")),
-        f"{_bare(vip.get('bytes', 0))}/{size(vip.get('quota_bytes'))}",
+        percent(vip.get("bytes", 0), vip.get("quota_bytes", 0), digits=0),
         rate(_gained(before, after, name, "sessions", "pushed") / seconds),
         rate((_refused(vip) - _refused(before["vips"].get(name, {}))) / seconds),
     ]
@@ -227,12 +226,7 @@ def _lag(gossip: Stats) -> str:
     lag = gossip.get("lag_ms") or {}
     if lag.get("p50") is None:
         return NONE
-    return f"{milliseconds(lag['p50'])} (p99 {milliseconds(lag.get('p99'))})"
-
-
-def _bare(value: float) -> str:
-    number, unit = size(value).split(" ")
-    return number if unit == "MiB" else f"{number}{unit[0]}"
+    return f"p50 {milliseconds(lag['p50'])} p99 {milliseconds(lag.get('p99'))}"
 
 
 def _number(content: Stats, *keys: str) -> float:

@@ -14,7 +14,7 @@ import time
 import tty
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import click
@@ -80,10 +80,11 @@ def on_terminal(first: dict[str, Any], read: Read) -> None:
 def as_lines(first: dict[str, Any], read: Read) -> None:
     """Print one JSON object a line, once a second, until the reader or Ctrl-C ends it."""
     stats = first
-    while True:
-        click.echo(json.dumps(stats, ensure_ascii=False))
-        time.sleep(PERIOD_S)
-        stats = read()
+    with suppress(KeyboardInterrupt):
+        while True:
+            click.echo(json.dumps(stats, ensure_ascii=False))
+            time.sleep(PERIOD_S)
+            stats = read()
 
 
 def frame(readings: Readings, height: int) -> Group:

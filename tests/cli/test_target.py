@@ -1,0 +1,56 @@
+"""The node is found by option, variable or file, in this order; a message says where it was looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Meshcache
+
+
+def test_the_option_wins_over_the_variable_and_the_variable_over_the_file(
+    meshcache: Meshcache, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("meshcache.toml").write_text('[admin]\nsocket = "admin.sock"\n')
+    assert meshcache("peers", "--json").code == 0
+    monkeypatch.setenv("MESHCACHE_SOCKET", "nowhere.sock")
+    ended = meshcache("peers", "--json")
+    assert (ended.code, ended.err) == (
+        1,
+        "meshcache: no node at nowhere.sock: there is no such socket (from $MESHCACHE_SOCKET)\n",
+    )
+    assert meshcache("peers", "--json", "--socket", socket).code == 0
+
+
+def test_without_any_of_them_it_says_what_it_looked_for(meshcache: Meshcache, tmp_path: Path) -> None:
+    ended = meshcache("stats")
+    assert ended.code == 1
+    for looked in (f"There is no meshcache.toml in {tmp_path}", "$MESHCACHE_SOCKET is not set", "--socket"):
+        assert looked.lower() in ended.err.lower()
+
+
+def test_the_other_node_of_the_same_file_is_named(meshcache: Meshcache, tmp_path: Path) -> None:
+    Path("meshcache.toml").write_text('[node]\nname = "edge-1"\n')
+    other = tmp_path / "state/edge-2/admin.sock"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    ended = meshcache("stats")
+    assert ended.code == 1
+    assert f"no node at {tmp_path}/state/edge-1/admin.sock" in ended.err
+    assert f"(from admin.socket in {tmp_path}/meshcache.toml)" in ended.err
+    assert f"--socket {other}" in ended.err
+
+
+def test_a_broken_file_is_a_fault_of_configuration(meshcache: Meshcache) -> None:
+    Path("meshcache.toml").write_text("[node\n")
+    ended = meshcache("stats")
+    assert ended.code == 2
+    assert "meshcache.toml:1:6: not TOML: expected ']'" in ended.err
+
+
+def test_a_node_without_a_socket_cannot_be_asked(meshcache: Meshcache) -> None:
+    Path("meshcache.toml").write_text("[admin]\nsocket = false\n")
+    ended = meshcache("stats")
+    assert ended.code == 1
+    assert "turns the admin socket off" in ended.err
