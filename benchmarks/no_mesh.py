@@ -1,0 +1,52 @@
+"""Stands where the bundled server has its node, with OpenSSL's own cache and no mesh, by duck typing.
+
+So everything else about the server is the same on both sides of the comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+
+from benchmarks.own_cache import use_own_cache
+from meshcache import Outcome, Resumption
+
+
+class NoMesh:
+    """A node that isn't one: nothing is published, nothing is looked up, nothing is counted."""
+
+    address = "nowhere"
+
+    def __init__(self, name: str, colo: str) -> None:
+        self.name = name
+        self.colo = colo
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def attach(self, context: SSL.Context, *, vip: str) -> SSL.Context:  # noqa: ARG002 - the node's signature
+        """Give the context its own cache."""
+        use_own_cache(context)
+        return context
+
+    def resumption(self, connection: SSL.Connection) -> Resumption:
+        """What the built-in responder asks."""
+        return Resumption(Outcome.LOCAL if connection.session_reused() else Outcome.FULL, self.name)
+
+    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
+        """Not counted."""
+
+    def handshake_failed(self, vip: str) -> None:
+        """Not counted."""
+
+    def peers(self) -> list[dict[str, Any]]:
+        """None."""
+        return []
+
+    def stats(self) -> dict[str, Any]:
+        """None."""
+        return {}

@@ -1,0 +1,72 @@
+"""A server process for benchmarks: the bundled server, as it is or with one thing changed by composition.
+
+    mesh    as it is
+    own     its contexts use OpenSSL's own cache; there is no node
+    probe   as it is, and notes when each session of a peer could be looked up
+
+Started as ``python -m benchmarks.server MODE FILE``. Answers questions on its standard input, one line each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO, cast
+
+from meshcache_server.app import ServerApp
+from meshcache_server.main import _loop_factory
+
+from benchmarks.no_mesh import NoMesh
+from benchmarks.probe import Probe
+from meshcache import MeshNode, Settings, load
+
+
+def main(mode: str, file: Path) -> None:
+    """Serve until SIGTERM."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    settings = load(file)
+    probe = Probe() if mode == "probe" else None
+    node = _node(mode, settings)
+    app = ServerApp(settings, node, reread=lambda: settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            runner.run(app.serve(lambda node: _answering(node, probe)))
+        finally:
+            node.close()
+
+
+def _node(mode: str, settings: Settings) -> MeshNode:
+    if mode == "own":
+        return cast(MeshNode, NoMesh(settings.node.name, settings.node.colo))
+    return MeshNode(settings)
+
+
+@contextmanager
+def _answering(node: MeshNode, probe: Probe | None) -> Iterator[None]:
+    """Questions are answered while the server is ready, on a thread that sleeps otherwise."""
+    answers: dict[str, Callable[[str], object]] = {
+        "peers": lambda _: sum(peer["state"] == "alive" for peer in node.peers()),
+        "stats": lambda _: json.dumps(node.stats()),
+        "collect": lambda _: gc.collect(),
+    }
+    if probe is not None:
+        answers["arrivals"] = probe.write
+    threading.Thread(target=_answer, args=(sys.stdin, sys.stdout, answers), daemon=True).start()
+    yield
+
+
+def _answer(questions: TextIO, out: TextIO, answers: dict[str, Callable[[str], object]]) -> None:
+    for line in questions:
+        question, _, rest = line.strip().partition(" ")
+        print(answers[question](rest), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
