@@ -23,10 +23,10 @@ help:
 demo: need-demo $(VENV)/.run
 	@$(BIN)/meshcache demo $(ARGS)
 
-test: need-test $(VENV)/.dev
+test: need-test $(VENV)/.dev $(BIN)/promtool
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: need-test lint types
+check: need-test lint types $(BIN)/promtool
 	@$(BIN)/python -m pytest tests/test_layering.py -q
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -52,7 +52,7 @@ need-demo:
 	@tools/need ensurepip:python3-venv openssl:openssl
 
 need-test: need-demo
-	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin
+	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin chromium:chromium
 
 # The stamps make a second run quick. Build tools are pinned like everything else, hence no build isolation.
 $(VENV)/.made: | need-demo
@@ -67,6 +67,9 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing meshcache into $(VENV)"
 	@$(PIP) install --no-build-isolation -c constraints.txt -e .
 	@touch $@
+
+$(BIN)/promtool: | $(VENV)/.made
+	@tools/promtool $(BIN)
 
 # mypy does not follow the editable install's import hook, so it finds meshcache_server through a link.
 $(VENV)/.dev: $(VENV)/.run

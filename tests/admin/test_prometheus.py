@@ -122,8 +122,8 @@ def test_the_check_itself_finds_a_name_that_does_not_exist(registry: CollectorRe
 
 
 def promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
-    assert program is not None, "alert rules are checked with promtool, of Debian's package prometheus"
+    program = shutil.which("promtool", path=str(Path(sys.executable).parent)) or shutil.which("promtool")
+    assert program is not None, "alert rules are checked with promtool, of Debian's package prometheus: make test"
     return subprocess.run([program, *arguments], input=given, capture_output=True, text=True, timeout=60, check=False)
 
 
