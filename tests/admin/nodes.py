@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 from typing import Any
+
+from meshcache.admin.server import AdminServer
 
 
 class PlainNode:
@@ -24,3 +27,13 @@ class PlainNode:
 
     def events(self, since: int) -> list[dict[str, Any]]:
         return [event for event in self.log if event["seq"] > since]
+
+
+def ask(server: AdminServer, method: str, target: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    assert server.http_address is not None
+    connection = http.client.HTTPConnection(server.http_address, timeout=10)
+    connection.request(method, target, headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, dict(response.getheaders()), body

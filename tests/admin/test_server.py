@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import logging
 import os
 import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,52 +16,8 @@ from meshcache.admin.client import AdminClient
 from meshcache.admin.server import CONNECTIONS_MAX, AdminServer
 from meshcache.config import AdminSettings
 from meshcache.errors import AdminError, ConfigError
-from tests.admin.nodes import PlainNode
+from tests.admin.nodes import PlainNode, ask
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node() -> PlainNode:
-    return PlainNode()
-
-
-@pytest.fixture
-def server(node: PlainNode, tmp_path: Path) -> Iterator[AdminServer]:
-    settings = AdminSettings(socket=tmp_path / "state/admin.sock", http="127.0.0.1:0")
-    with AdminServer(node, settings) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: AdminServer, tmp_path: Path) -> AdminClient:
-    return AdminClient(tmp_path / "state/admin.sock")
-
-
-def ask(server: AdminServer, method: str, target: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    assert server.http_address is not None
-    connection = http.client.HTTPConnection(server.http_address, timeout=10)
-    connection.request(method, target, headers=headers)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response.status, dict(response.getheaders()), body
-
-
-def test_the_node_is_read_over_the_unix_socket(client: AdminClient) -> None:
-    assert client.stats() == {"node": {"name": "edge-1"}}
-    assert client.peers() == [{"name": "edge-2", "colo": "ams1"}]
-    assert client.policy() == [{"vip": "shop", "reach": "colo"}]
-    assert [event["seq"] for event in client.events()] == [1, 2]
-    assert [event["seq"] for event in client.events(since=1)] == [2]
-
-
-def test_the_http_port_answers_the_same(server: AdminServer, client: AdminClient) -> None:
-    for target in ("/v1/stats", "/v1/peers", "/v1/policy", "/v1/events"):
-        status, headers, body = ask(server, "GET", target)
-        assert status == 200
-        assert json.loads(body) == client.get(target)
-        assert headers["Cache-Control"] == "no-store"
-        assert "Access-Control-Allow-Origin" not in headers
 
 
 def test_only_the_owner_may_reach_the_socket(client: AdminClient) -> None:
@@ -81,48 +33,6 @@ def test_the_umask_of_the_program_is_left_alone(node: PlainNode, tmp_path: Path)
             assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-@pytest.mark.parametrize("target", ["/v1/stats", "/v1/policy/shop"])
-def test_a_write_over_http_is_refused(server: AdminServer, method: str, target: str) -> None:
-    status, headers, body = ask(server, method, target)
-    assert status == 405
-    assert headers["Allow"] == "GET,HEAD"
-    assert "GET, HEAD only" in json.loads(body)["error"]
-
-
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "localhost.evil.example"])
-def test_a_page_that_points_its_own_name_here_is_refused(server: AdminServer, host: str) -> None:
-    assert ask(server, "GET", "/v1/stats", Host=host)[0] == 403
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost:9946", "[::1]:80", "[::1]", socket.gethostname(), "10.0.0.4:1"]
-)
-def test_the_machines_own_names_are_accepted(server: AdminServer, host: str) -> None:
-    assert ask(server, "GET", "/v1/stats", Host=host)[0] == 200
-
-
-def test_what_is_not_there_is_told_in_json(client: AdminClient) -> None:
-    with pytest.raises(AdminError, match="answered 404: there is nothing at /v1/nothing"):
-        client.get("/v1/nothing")
-    with pytest.raises(AdminError, match="answered 400: since is"):
-        client.get("/v1/events", since="-1")
-    with pytest.raises(AdminError, match="answered 405: /v1/stats takes GET, HEAD only"):
-        client._ask("POST", "/v1/stats")
-
-
-def test_a_fault_of_the_node_tells_a_stranger_nothing_and_the_log_everything(
-    node: PlainNode, client: AdminClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    node.fault = RuntimeError("key 1234")
-    with caplog.at_level(logging.ERROR), pytest.raises(AdminError, match="answered 500") as caught:
-        client.stats()
-    assert "1234" not in str(caught.value)
-    assert "key 1234" in caplog.text
-    node.fault = None
-    assert client.stats()
 
 
 def test_garbage_costs_that_connection_only(server: AdminServer, client: AdminClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -16,6 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from meshcache.checks import file_faults
+from meshcache.config import Settings, read_settings
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 NOW = datetime.now(UTC)
@@ -86,3 +90,15 @@ def _name(text: str) -> x509.Name:
 
 
 CLIENTS_ONLY = ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+def settings(pki: Pki, *vips: dict[str, Any], **tables: Any) -> Settings:
+    shop = {"certificate": "shop.pem", "private_key": "shop.key"}
+    return read_settings(
+        {"vip": [{"name": f"vip{at}", **shop, **vip} for at, vip in enumerate(vips or ({},))], **tables}, pki.folder
+    )
+
+
+def faults(pki: Pki, *vips: dict[str, Any], **tables: Any) -> list[str]:
+    """The faults, with the folder cut out of their paths so that they read as a table here."""
+    return [fault.replace(f"{pki.folder}/", "") for fault in file_faults(settings(pki, *vips, **tables))]

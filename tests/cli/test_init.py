@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
 import stat
-import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,32 +57,6 @@ def test_what_it_says_to_type_is_what_the_second_node_needs(meshcache: Meshcache
     assert load(tmp_path / "a b/meshcache.toml", SECOND_NODE).admin.socket == tmp_path / "a b/state/edge-2/admin.sock"
 
 
-def test_openssl_verifies_the_certificate_for_localhost(meshcache: Meshcache, tmp_path: Path) -> None:
-    meshcache("init")
-    context = ssl.create_default_context(cafile=str(tmp_path / "test.pem"))
-    context.load_cert_chain(tmp_path / "test.pem", tmp_path / "test.key")
-    openssl = shutil.which("openssl")
-    assert openssl is not None
-    done = subprocess.run(
-        [
-            openssl,
-            "verify",
-            "-CAfile",
-            "test.pem",
-            "-verify_hostname",
-            "localhost",
-            "-purpose",
-            "sslserver",
-            "test.pem",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "test.pem: OK")
-
-
 @pytest.mark.parametrize("present", FILES)
 def test_nothing_is_overwritten_and_nothing_else_is_written_then(
     meshcache: Meshcache, tmp_path: Path, present: str
@@ -110,14 +80,3 @@ def test_a_folder_that_cannot_be_made_is_told(meshcache: Meshcache, tmp_path: Pa
     ended = meshcache("init", tmp_path / "file/folder")
     assert ended.code == 1
     assert "not a directory" in ended.err
-
-
-def test_every_key_in_a_comment_is_a_key_that_exists(meshcache: Meshcache, tmp_path: Path) -> None:
-    """Whoever takes a comment sign away must not meet a fault."""
-    meshcache("init")
-    lines = (tmp_path / "meshcache.toml").read_text().splitlines()
-    uncommented = [line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in lines]
-    text = "\n".join(uncommented)
-    assert tomllib.loads(text)["admin"]["http"] == "127.0.0.1:9946"
-    (tmp_path / "meshcache.toml").write_text(text)
-    assert load(tmp_path / "meshcache.toml").vips[0].group == "storefront"

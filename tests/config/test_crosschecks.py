@@ -109,15 +109,3 @@ def test_client_authentication_differs_by_mode_depth_and_revocation() -> None:
     assert faults_of(base, vip("b", client_auth=auth, sharing=group)) == []
     for other in ({"mode": "optional"}, {"depth": 2}, {"crl_file": "crl.pem"}):
         assert len(faults_of(base, vip("b", client_auth=auth | other, sharing=group))) == 1
-
-
-def test_a_session_of_tls_1_2_lives_a_day_at_most() -> None:
-    day = 24 * 3600
-    assert faults_of(vip("a", sharing={"lifetime_s": day, "lineage_s": day})) == []
-    assert "24 hours" in faults_of(vip("a", sharing={"lifetime_s": day + 1, "lineage_s": 7 * day}))[0]
-    assert faults_of(vip("a", min_tls="1.3", sharing={"lifetime_s": 7 * day, "lineage_s": 7 * day})) == []
-    assert "at most 604800" in faults_of(vip("a", min_tls="1.3", sharing={"lifetime_s": 7 * day + 1}))[0]
-
-
-def test_a_lineage_outlives_its_sessions() -> None:
-    assert "lineage_s must be at least lifetime_s" in faults_of(vip("a", sharing={"lineage_s": 60}))[0]

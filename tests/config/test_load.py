@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.config import AdminSettings, CacheSettings, NodeSettings, Settings, SharingSettings, VipSettings, load
+from meshcache.config import load
 from meshcache.config.load import FILE_BYTES_MAX
 from meshcache.core.policy import Reach, ReachKind
 from meshcache.errors import ConfigError
@@ -96,32 +96,6 @@ def test_an_empty_file_is_a_node_with_defaults(file: Path) -> None:
     assert not settings.mesh.mdns
 
 
-def test_two_nodes_of_one_file_have_state_and_socket_of_their_own(file: Path) -> None:
-    file.write_text("")
-    one, two = load(file, ["node.name=edge-1"]), load(file, ["node.name=edge-2"])
-    assert one.node.state_dir == file.parent / "state/edge-1"
-    assert one.admin.socket == file.parent / "state/edge-1/admin.sock"
-    assert one.admin.socket != two.admin.socket
-
-
-def test_the_socket_moves_with_the_state_folder_even_beside_other_admin_settings(file: Path) -> None:
-    file.write_text('[node]\nstate_dir = "var"\n[admin]\nhttp = "127.0.0.1:9946"\n')
-    assert load(file).admin.socket == file.parent / "var/admin.sock"
-
-
-def test_the_socket_can_be_turned_off(file: Path) -> None:
-    file.write_text("[admin]\nsocket = false\n")
-    assert load(file).admin.socket is None
-
-
-def test_mdns_speaks_where_the_mesh_listens_unless_that_is_everywhere(file: Path) -> None:
-    file.write_text('[mesh]\nlisten = "127.0.0.1:0"\n')
-    mesh = load(file).mesh
-    assert (mesh.mdns, mesh.interfaces) == (True, ("127.0.0.1",))
-    file.write_text('[mesh]\nlisten = "0.0.0.0:7946"\nmdns = true\n')
-    assert "mesh.interfaces" in faults_of(file, file.read_text())[0]
-
-
 def test_every_fault_is_named_at_once(file: Path) -> None:
     faults = faults_of(
         file,
@@ -188,25 +162,3 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="can't be read: is a directory"):
         load(tmp_path)
-
-
-def test_a_program_can_build_settings_and_is_held_to_the_same_checks() -> None:
-    settings = Settings(
-        node=NodeSettings(name="a"),
-        cache=CacheSettings(max_sessions=10),
-        admin=AdminSettings(socket=None),
-        vip=(VipSettings(name="shop"), VipSettings(name="pay", sharing=SharingSettings(quota=0.25))),
-    )
-    assert settings.admin.socket is None
-    assert settings.share_of_cache("pay") == 0.25
-    assert settings.share_of_cache("shop") == 0.75
-    with pytest.raises(ConfigError, match="a name of its own"):
-        Settings(vip=(VipSettings(name="shop"), VipSettings(name="shop")))
-
-
-def test_a_socket_path_that_unix_could_not_bind_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "meshcache.toml"
-    (fault,) = faults_of(file, f'[node]\nname = "n"\nstate_dir = "/{"x" * 97}"\n')
-    assert fault.startswith("admin: socket is 109 bytes long")
-    file.write_text(f'[node]\nname = "n"\nstate_dir = "/{"x" * 95}"\n')
-    assert load(file).admin.socket is not None
