@@ -1,0 +1,167 @@
+"""Finds peers on the LAN by mDNS and DNS-SD (RFC 6762, RFC 6763), and lets them find this node.
+
+mDNS is open to whoever is on the link, so what it says is only a hint about where a member might listen: names of VIPs
+are never in it, an address is worth a connection only if it shows the fingerprint of a key of ours, and a goodbye ends
+nothing. All of zeroconf runs on threads of its own; where multicast can't be had, one line in the log says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Any
+
+import zeroconf
+from zeroconf.asyncio import AsyncServiceInfo
+
+from meshcache.config.values import join_address, split_address
+from meshcache.core.topology import PROTOCOL_MAJOR
+from meshcache.edges.address import dialable
+
+SERVICE_TYPE = "_meshcache._tcp.local."
+
+RESOLVING_MAX = 64
+"""Instances that are looked into at a time; a LAN on which somebody makes up names costs no more than this."""
+
+RESOLVE_MS = 3000
+ADDRESSES_MAX = 4
+"""Of one instance: a node advertises one; what has more is not ours."""
+
+STOP_S = 3.0
+"""How long closing waits: zeroconf says goodbye three times, an eighth of a second apart."""
+
+log = logging.getLogger("meshcache.edges")
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What this node says of itself on the LAN, and by which it knows members of its own mesh."""
+
+    address: str
+    mesh: str
+    fingerprints: Sequence[str]
+
+    def to_txt(self) -> dict[str, str]:
+        """The TXT record: protocol versions, fingerprint of the current key, hash of the mesh's name; nothing else."""
+        return {"protocol": _PROTOCOL, "key": self.fingerprints[0], "mesh": mesh_hash(self.mesh)}
+
+    def matches(self, txt: Mapping[bytes, bytes | None]) -> bool:
+        """Whether a TXT record is of a node that this one could talk to."""
+        key = (txt.get(b"key") or b"").decode("ascii", "replace")
+        return (
+            key in self.fingerprints
+            and txt.get(b"mesh") == mesh_hash(self.mesh).encode()
+            and _majors_meet(txt.get(b"protocol") or b"")
+        )
+
+
+_PROTOCOL = f"{PROTOCOL_MAJOR}-{PROTOCOL_MAJOR}"
+
+
+def mesh_hash(name: str) -> str:
+    """16 hex digits by which nodes of one mesh know one another without naming it to the LAN."""
+    return sha256(b"meshcache mesh\0" + name.encode()).hexdigest()[:16]
+
+
+class Discovery:
+    """Speaks mDNS on the given interfaces and calls `on_candidate` with ``host:port``, on a thread of zeroconf's."""
+
+    def __init__(
+        self, announcement: Announcement, interfaces: Sequence[str], on_candidate: Callable[[str], None]
+    ) -> None:
+        self._announcement = announcement
+        self._interfaces = list(interfaces)
+        self._on_candidate = on_candidate
+        self._instance = f"{secrets.token_hex(8)}.{SERVICE_TYPE}"
+        self._resolving: set[str] = set()
+        self._zeroconf: zeroconf.Zeroconf | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="meshcache-mdns", daemon=True)
+
+    def start(self) -> None:
+        """Begin to speak and listen; returns at once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Say goodbye and stop; may be called again."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        try:
+            self._zeroconf = zeroconf.Zeroconf(interfaces=self._interfaces, ip_version=_ip_version(self._interfaces))
+        except (OSError, zeroconf.Error) as error:
+            self._give_up(error)
+            return
+        browser = zeroconf.ServiceBrowser(self._zeroconf, SERVICE_TYPE, handlers=[self._noticed])
+        try:
+            # The instance's name is random, so nobody can have it: probing for it would only delay the first meeting.
+            self._zeroconf.register_service(self._service(), cooperating_responders=True)
+            self._closing.wait()
+        except (OSError, zeroconf.Error) as error:
+            self._give_up(error)
+        finally:
+            browser.cancel()
+            self._zeroconf.close()
+
+    def _give_up(self, error: Exception) -> None:
+        where = ", ".join(self._interfaces)
+        log.warning("no mDNS on %s, so peers are found by seeds alone: %s", where, str(error) or type(error).__name__)
+
+    def _service(self) -> zeroconf.ServiceInfo:
+        host, port = split_address(self._announcement.address)
+        return zeroconf.ServiceInfo(
+            SERVICE_TYPE,
+            self._instance,
+            port=port,
+            parsed_addresses=[host],
+            properties=self._announcement.to_txt(),
+            server=self._instance.replace("._meshcache._tcp", ""),
+        )
+
+    def _noticed(self, zeroconf: zeroconf.Zeroconf, name: str, state_change: Any, **_rest: object) -> None:
+        """Called on the browser's thread. Goodbyes are left alone: anyone on the link can send one."""
+        if state_change.name == "Removed" or name == self._instance or name in self._resolving:
+            return
+        loop = zeroconf.loop
+        if len(self._resolving) < RESOLVING_MAX and loop is not None and not self._closing.is_set():
+            self._resolving.add(name)
+            asyncio.run_coroutine_threadsafe(self._resolve(zeroconf, name), loop)
+
+    async def _resolve(self, zc: zeroconf.Zeroconf, name: str) -> None:
+        try:
+            info = AsyncServiceInfo(SERVICE_TYPE, name)
+            if await info.async_request(zc, RESOLVE_MS) and self._announcement.matches(info.properties):
+                self._offer(info)
+        except zeroconf.Error as error:
+            log.debug("an mDNS record was left alone: %s", type(error).__name__)
+        finally:
+            self._resolving.discard(name)
+
+    def _offer(self, info: zeroconf.ServiceInfo) -> None:
+        for host in info.parsed_scoped_addresses()[:ADDRESSES_MAX]:
+            address = dialable(join_address(host, info.port or 0))
+            if address is not None and not self._closing.is_set():
+                self._on_candidate(address)
+
+
+def _ip_version(interfaces: Sequence[str]) -> zeroconf.IPVersion:
+    versions = {ip_address(interface).version for interface in interfaces}
+    if versions == {4}:
+        return zeroconf.IPVersion.V4Only
+    return zeroconf.IPVersion.V6Only if versions == {6} else zeroconf.IPVersion.All
+
+
+def _majors_meet(offered: bytes) -> bool:
+    """Whether a range such as ``1-2`` has the major version that this node speaks."""
+    low, dash, high = offered.partition(b"-")
+    if not (dash and low.isdigit() and high.isdigit() and len(offered) <= 16):
+        return False
+    return int(low) <= PROTOCOL_MAJOR <= int(high)
