@@ -31,8 +31,11 @@ PERIOD_S: Final = 1.0
 WINDOW_S: Final = 5.0
 """Rates are over this long: steady enough to read, short enough to see a change."""
 
-READINGS_MAX: Final = 16
-"""More than fit into the window, even when a reading comes early."""
+TOLD_S: Final = 60.0
+"""Trouble stays on the screen this long, so that whoever looked away for a moment still sees it."""
+
+READINGS_MAX: Final = 64
+"""One a second for as long as trouble is told; when keys make readings come faster they reach back less far."""
 
 QUIT_KEYS: Final = frozenset(b"qQ\x03\x04")
 """q, and what Ctrl-C and Ctrl-D send where the terminal doesn't take them."""
@@ -41,7 +44,7 @@ Read = Callable[[], dict[str, Any]]
 
 
 class Readings:
-    """The last seconds of one node."""
+    """The last minute of one node."""
 
     def __init__(self, first: dict[str, Any]) -> None:
         self._kept: deque[dict[str, Any]] = deque([first], maxlen=READINGS_MAX)
@@ -49,20 +52,19 @@ class Readings:
 
     def add(self, stats: dict[str, Any]) -> None:
         """Take a reading; a node that began anew begins anew here, or its rates would be negative."""
-        if stats["node"]["uptime_s"] < self._kept[-1]["node"]["uptime_s"]:
+        if stats["node"]["uptime_s"] < self.newest["node"]["uptime_s"]:
             self._kept.clear()
         self._kept.append(stats)
-        while len(self._kept) > 2 and elapsed_s(self._kept[1], stats) >= WINDOW_S:
-            self._kept.popleft()
         self.trouble = None
-
-    @property
-    def oldest(self) -> dict[str, Any]:
-        return self._kept[0]
 
     @property
     def newest(self) -> dict[str, Any]:
         return self._kept[-1]
+
+    def before(self, seconds: float) -> dict[str, Any]:
+        """The reading from this long before the newest, or the first there is."""
+        earlier = (stats for stats in reversed(self._kept) if elapsed_s(stats, self.newest) >= seconds)
+        return next(earlier, self._kept[0])
 
 
 def on_terminal(first: dict[str, Any], read: Read) -> None:
@@ -89,9 +91,9 @@ def as_lines(first: dict[str, Any], read: Read) -> None:
 
 def frame(readings: Readings, height: int) -> Group:
     """One screen: who, VIP by VIP, the mesh, warnings; as many VIPs as fit above the rest."""
-    before, after = readings.oldest, readings.newest
+    before, after = readings.before(WINDOW_S), readings.newest
     title, *rows = plain_table(RATES, [[clean(cell) for cell in row] for row in rate_rows(before, after)]).split("\n")
-    told = [_warning(line) for line in warnings(after, before)]
+    told = [_warning(line) for line in warnings(after, readings.before(TOLD_S))]
     if readings.trouble is not None:
         told.insert(0, _warning(readings.trouble))
     told = told[: max(height // 3, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from meshcache.config.overrides import apply_overrides, parse_value
 from meshcache.core.policy import REACH_EVERYWHERE
 from meshcache.errors import ConfigError
 
-FILE = {"vip": [{"name": "shop"}, {"name": "www.shop.example", "sharing": {"reach": "colo"}}]}
+FILE: dict[str, Any] = {"vip": [{"name": "shop"}, {"name": "www.shop.example", "sharing": {"reach": "colo"}}]}
 
 
 def test_a_value_is_toml_and_else_a_string() -> None:

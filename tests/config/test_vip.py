@@ -42,4 +42,4 @@ def test_a_protocol_fits_into_its_byte_of_length(protocol: str) -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        VipSettings(name="shop").name = "pay"  # type: ignore[misc]
+        VipSettings(name="shop").name = "pay"
