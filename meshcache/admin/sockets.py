@@ -6,8 +6,9 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshcache.config.values import split_address
@@ -16,8 +17,14 @@ from meshcache.errors import ConfigError
 BACKLOG = 64
 """Connections that wait to be accepted; operators and scrapers come by the handful."""
 
+LOCK_S = 2.0
+"""How long another node may take to open or remove its socket in the same folder; it takes milliseconds. In a folder
+such as /tmp anybody can hold the lock, and must not hold us up with it."""
+
 PROBE_S = 1.0
 """How long a socket file's owner may take to accept before it counts as alive but busy."""
+
+_MODE = 0o600
 
 
 def open_unix(path: Path) -> socket.socket:
@@ -84,10 +91,22 @@ def _folder_locked(folder: Path) -> Iterator[None]:
     """Two nodes that start at once must not both find the same file dead and remove each other's (flock(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, time.monotonic() + LOCK_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _remove_dead(path: Path) -> None:
@@ -109,9 +128,12 @@ def _remove_dead(path: Path) -> None:
 def _listen_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        with suppress(OSError):
+            # Linux makes the file with the socket's own mode. umask() would be the whole process's, other threads' too.
+            os.fchmod(listener.fileno(), _MODE)
         listener.bind(str(path))
-        # Nobody can connect before listen() (unix(7)), and umask() would be the whole process's, other threads' too.
-        path.chmod(0o600)
+        if stat.S_IMODE(path.lstat().st_mode) != _MODE:
+            path.chmod(_MODE)  # elsewhere; nobody can connect before listen() (unix(7))
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError:

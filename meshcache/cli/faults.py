@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from meshcache.cli.output import clean
 from meshcache.config import Settings
 
 MISUSED = 2
@@ -44,5 +45,5 @@ def fail(file: Path, faults: Sequence[str]) -> NoReturn:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         click.echo(f"{file}: {count}:", err=True)
     for fault in faults:
-        click.echo(f"  {fault}", err=True)
+        click.echo(f"  {clean(fault)}", err=True)
     raise click.exceptions.Exit(MISUSED)

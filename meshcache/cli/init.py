@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -37,15 +38,22 @@ def init(folder: Path) -> None:
 
 
 def _write_all(folder: Path) -> None:
+    """All four files, or none."""
     from meshcache.edges.keyfile import create_keyring
     from meshcache.edges.keyring import Keyring
 
-    folder.mkdir(parents=True, exist_ok=True)
     certificate, private_key = certificate_and_key()
-    create_keyring(folder / KEY_FILE, Keyring.new())
-    _write(folder / CERTIFICATE, certificate, 0o644)
-    _write(folder / PRIVATE_KEY, private_key, 0o600)
-    _write(folder / FILE, CONFIGURATION.encode(), 0o644)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        for name, content, mode in (
+            (CERTIFICATE, certificate, 0o644),
+            (PRIVATE_KEY, private_key, 0o600),
+            (FILE, CONFIGURATION.encode(), 0o644),
+        ):
+            _write(folder / name, content, mode)
+            undo.callback((folder / name).unlink)
+        create_keyring(folder / KEY_FILE, Keyring.new())
+        undo.pop_all()
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

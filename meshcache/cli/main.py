@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from meshcache.cli.output import clean
 from meshcache.errors import AdminError, ConfigError, KeyringError, MeshcacheError
 
 FAILED: Final = 1
@@ -115,13 +116,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _tell_faults(faults: Sequence[str]) -> None:
     for fault in faults:
-        click.echo(f"  {fault}", err=True)
+        click.echo(f"  {clean(fault)}", err=True)
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     _tell(f"{count} in the configuration; nothing was started")
 
 
 def _tell(text: str) -> None:
-    click.echo(f"meshcache: {text}", err=True)
+    click.echo("\n".join(map(clean, f"meshcache: {text}".split("\n"))), err=True)
 
 
 def _reader_is_gone() -> int:

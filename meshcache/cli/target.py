@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -42,8 +43,7 @@ class Target:
         try:
             return question(self.client)
         except AdminError as error:
-            hint = "" if self._socket.exists() else _siblings(self._socket)
-            raise AdminError(f"{error} (from {self._source}){hint}") from None
+            raise AdminError(f"{error} (from {self._source}){_siblings(self._socket)}") from None
 
 
 def _find(given: Path | None) -> tuple[Path, str]:
@@ -69,6 +69,8 @@ def _find(given: Path | None) -> tuple[Path, str]:
 
 
 def _siblings(socket: Path) -> str:
-    """Several nodes of one file have their sockets in folders beside one another."""
-    others = sorted(socket.parent.parent.glob(f"*/{socket.name}"))[:SIBLINGS_MAX]
-    return "".join(f"\n  there is another: --socket {other}" for other in others)
+    """Other nodes of the same file, whose sockets are in folders beside the one where nobody answers."""
+    others: list[Path] = []
+    with suppress(OSError):  # a folder we may not look into has no hints for us
+        others = sorted(set(socket.parent.parent.glob(f"*/{socket.name}")) - {socket})
+    return "".join(f"\n  there is another: --socket {other}" for other in others[:SIBLINGS_MAX])

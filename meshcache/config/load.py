@@ -92,6 +92,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: byte {error.start} is not UTF-8, which TOML must be"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_fault(path, str(error))]) from None
+    except (RecursionError, ValueError):  # tables within tables without end; a number of thousands of digits
+        raise ConfigError([f"{path}: holds a value that no configuration has: nested too deep, or too large"]) from None
 
 
 def _syntax_fault(path: Path, message: str) -> str:

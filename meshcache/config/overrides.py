@@ -69,6 +69,6 @@ def parse_value(text: str) -> Any:
     """The TOML value that `text` is, or `text` itself: quotes are for shells that have eaten them already."""
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return parsed["value"] if set(parsed) == {"value"} else text

@@ -147,6 +147,8 @@ def shown(plain: object) -> str:
         return str(plain).lower()
     if isinstance(plain, dict):
         return "a table"
+    if isinstance(plain, int) and plain.bit_length() > 256:
+        return "a number of that many digits"  # Python refuses to write out the longest (CVE-2020-10735)
     text = f'"{plain}"' if isinstance(plain, str) else str(plain)
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return printable if len(printable) <= 60 else printable[:57] + "..."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
+from meshcache.admin import sockets
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
 from meshcache.errors import ConfigError
 
@@ -56,6 +59,35 @@ def test_the_socket_that_another_process_put_in_place_is_not_removed(tmp_path: P
     assert path.exists()
     remove_unix(path, theirs)
     assert not path.exists()
+
+
+def test_a_stranger_who_holds_the_folders_lock_does_not_hang_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "LOCK_S", 0.05)
+    path = tmp_path / "admin.sock"
+    listener = open_unix(path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="can't be had"):
+            open_unix(tmp_path / "other.sock")
+        remove_unix(path, listener)
+        assert listener.fileno() == -1
+    finally:
+        os.close(folder)
+
+
+def test_where_the_socket_has_no_mode_of_its_own_the_file_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _mode: int) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    path = tmp_path / "admin.sock"
+    with open_unix(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_closing_after_the_folder_is_gone_does_no_harm(tmp_path: Path) -> None:

@@ -69,10 +69,12 @@ def test_nothing_is_overwritten_and_nothing_else_is_written_then(
     assert (tmp_path / present).read_text() == "precious"
 
 
-def test_a_link_that_leads_nowhere_is_not_written_through(meshcache: Meshcache, tmp_path: Path) -> None:
+def test_a_link_that_leads_nowhere_is_not_written_through_and_nothing_is_left(
+    meshcache: Meshcache, tmp_path: Path
+) -> None:
     (tmp_path / "test.key").symlink_to(tmp_path / "elsewhere")
     assert meshcache("init").code == 1
-    assert not (tmp_path / "elsewhere").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["test.key"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(meshcache: Meshcache, tmp_path: Path) -> None:

@@ -150,11 +150,19 @@ def test_a_file_that_ends_too_soon_is_told_so(file: Path) -> None:
     assert faults_of(file, "[node]\nname =")[0].startswith(f"{file}: at its end: not TOML: ")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"# " + b"x" * FILE_BYTES_MAX])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"# " + b"x" * FILE_BYTES_MAX, b"x = " + b"[" * 100_000, b"x = " + b"9" * 5000]
+)
 def test_what_is_no_configuration_is_refused_whole(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"UTF-8|MiB"):
+    with pytest.raises(ConfigError, match=r"UTF-8|MiB|too deep, or too large"):
         load(file)
+
+
+def test_a_number_without_end_is_a_fault_and_not_a_crash(file: Path) -> None:
+    (fault,) = faults_of(file, f"[cache]\nmax_sessions = 0x{'f' * 9000}\n")
+    assert fault.startswith("cache.max_sessions: ")
+    assert fault.endswith("a number of that many digits")
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:

@@ -99,3 +99,5 @@ def test_a_value_is_shown_short_and_without_control_characters() -> None:
     assert values.shown("a\x1b[31mb") == '"a?[31mb"'
     assert len(values.shown("x" * 1000)) == 60
     assert values.shown(True) == "true"
+    assert values.shown(1 << 100_000) == "a number of that many digits"
+    assert values.shown(["a"] * 100)[-3:] == "..."
