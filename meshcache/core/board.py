@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshcache.core.cache import SessionCache
 from meshcache.core.counters import Counters
@@ -32,6 +32,8 @@ class Board:
     members: Members
     roster: RosterTable
     post: Post
+    last_seqs: dict[str, int] = field(default_factory=dict)
+    """The newest number given for each VIP that isn't served any more: should it come back, its stream goes on."""
 
     def send(self, peer: Peer, message: Message) -> None:
         """Queue a message to a peer."""

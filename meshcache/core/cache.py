@@ -14,7 +14,7 @@ from enum import Enum
 from math import floor
 
 from meshcache.core.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head, pack_many
-from meshcache.core.session import DER_BYTES_MAX, SESSION_ID_BYTES_MAX, Session
+from meshcache.core.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session
 from meshcache.core.share import Share, Sweep
 from meshcache.core.streams import Stream, StreamTable
 
@@ -178,11 +178,19 @@ class SessionCache:
                 share.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
 
     def drop_stream(self, stream: Stream) -> int:
-        """Forget all entries of a stream; says how many there were. Looks at every entry of its VIP."""
+        """Forget all entries of a stream; says how many there were.
+
+        The journal names nearly all of them; only for those that it can't is every entry of the VIP looked at.
+        """
         share = self._shares.get(stream.vip)
-        entries = share.entries.items() if share else ()
-        ids = [session_id for session_id, packed in entries if HEAD.unpack_from(packed)[0] == stream.index]
-        return sum(self.remove(stream.vip, session_id) for session_id in ids)
+        held = stream.cached
+        for _, session_id in list(stream.entries.downwards(SEQ_MAX + 1)):
+            self.remove(stream.vip, session_id)
+        if share is not None and stream.cached:
+            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in share.entries.items())
+            for session_id in [session_id for session_id, head in heads if head[0] == stream.index]:
+                self.remove(stream.vip, session_id)
+        return held
 
     def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
         ends: dict[Put, int] = {}

@@ -14,9 +14,6 @@ from meshcache.core.entry import Entries
 from meshcache.core.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX
 from meshcache.core.session import DER_BYTES_MAX, SESSION_ID_BYTES_MAX
 
-SPAN_MAX = 1 << 32
-"""Numbers that one batch may cover: what an offset column can say."""
-
 _SECONDS_MAX = (1 << 32) - 1
 
 
@@ -30,7 +27,7 @@ def write_columns(first: int, last: int, entries: Entries) -> dict[str, Any]:
     if not entries.ids:
         return body
     if len(entries.ids) != last - first + 1:
-        body["o"] = _numbers(4, [seq - first for seq in entries.seqs])
+        body["o"] = _numbers(4 if last - first < 1 << 32 else 8, [seq - first for seq in entries.seqs])
     if any(len(session_id) != SESSION_ID_BYTES_MAX for session_id in entries.ids):
         body["w"] = bytes(map(len, entries.ids))
     body["k"] = b"".join(entries.ids)
@@ -90,7 +87,8 @@ def _seqs(first: int, last: int, offsets: Any, count: int) -> Sequence[int]:
         if count != last - first + 1:
             raise ColumnError("count does not fill the range")
         return range(first, last + 1)
-    places = unpack(f">{count}I", _column(offsets, 4, count))
+    wide = last - first >= 1 << 32
+    places = unpack(f">{count}{'Q' if wide else 'I'}", _column(offsets, 8 if wide else 4, count))
     if places[-1] > last - first or any(earlier >= later for earlier, later in pairwise(places)):
         raise ColumnError("offsets")
     return [first + place for place in places]

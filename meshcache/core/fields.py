@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from meshcache.core.messages import VECTOR_RANGES_MAX, Seen
 from meshcache.core.policy import Reach, Terms
 from meshcache.core.scope import CONTEXT_BYTES
-from meshcache.core.session import StreamKey
+from meshcache.core.session import SEQ_MAX, StreamKey
 from meshcache.core.topology import (
     ADDRESS_BYTES_MAX,
     INCARNATION_MAX,
@@ -20,9 +20,6 @@ from meshcache.core.topology import (
     VIPS_MAX,
     NodeRecord,
 )
-
-SEQ_MAX = 1 << 53
-"""Of a sequence number: at a million sessions a second it lasts 285 years."""
 
 T = TypeVar("T")
 

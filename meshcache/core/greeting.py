@@ -71,10 +71,9 @@ class Greeter:
             return
         peer = self._board.members.get(hello.record.node)
         if peer is None or peer.record.incarnation < hello.record.incarnation:
-            peer = self._let_in(hello, peer, now)
-            if peer is None:
-                return
-        elif hello.record.age > peer.record.age:
+            self._let_in(hello, peer, now)
+            return
+        if hello.record.age > peer.record.age:
             self._board.members.renew(peer, hello.record)
             self._learn(peer, now)
         self._take_note(peer, hello, now)
@@ -116,18 +115,18 @@ class Greeter:
         self._refused[node, reason] = None
         self._board.events.add(PeerRefused(now, node, address, reason))
 
-    def _let_in(self, hello: Hello, old: Peer | None, now: float) -> Peer | None:
+    def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:
         members = self._board.members
         if old is None and members.full():
             self._board.drop("peers_full")
-            return None
+            return
         record = hello.record
         proven = hello.answers if hello.answers in self.candidates else record.address
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
         self._learn(peer, now)
+        self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
         self._on_peer(peer, now)
-        return peer
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:

@@ -54,7 +54,7 @@ class Intake:
         if stream is None:
             return
         self._count_lag(peer, push)
-        if stream.newest and next(stream.seen.missing(stream.newest), None):
+        if not stream.seen.covers(1, stream.newest):
             self._on_gap(stream, now)
         if push.relay and batch.terms.node == peer.name and peer.colo != self._board.identity.colo:
             self.spread(batch, peer, push.age_us)
@@ -95,7 +95,17 @@ class Intake:
         origin = self._board.members.get(terms.node)
         if origin is not None and origin.record.incarnation > batch.incarnation:
             return "old_incarnation"
-        return "forged_origin" if origin is not None and origin.colo != terms.colo else ""
+        return self.hearsay_objection(batch)
+
+    def hearsay_objection(self, batch: Batch) -> str:
+        """What speaks against a batch that another than its origin gives: a linked origin's own word counts more."""
+        origin = self._board.members.get(batch.terms.node)
+        if origin is None:
+            return ""
+        own_word = origin.record.terms_of(batch.terms.vip)
+        if batch.age > origin.record.age or (batch.age == origin.record.age and batch.terms != own_word):
+            return "forged_terms"
+        return "" if batch.terms.colo == origin.colo else "forged_origin"
 
     def _place(self, batch: Batch) -> Served | None:
         """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
@@ -103,6 +113,8 @@ class Intake:
         known = self._board.streams.get(batch.key)
         if verdict and known is not None and known.age > batch.age:
             verdict, vip = self._board.vips.accept(known.terms)
+            if (known.terms.group, known.terms.digest) != (batch.terms.group, batch.terms.digest):
+                verdict = Verdict.SETTINGS_DIFFER
         if not verdict:
             self._refuse(batch, verdict)
             return None

@@ -34,7 +34,7 @@ class Limits:
     """A lost peer is remembered this long, so that a healed partition finds it; then its place is given back."""
     redial_s: float = 5.0
     """Between hellos to a lost peer or a silent candidate at the most; bounds how soon a healed split is noticed."""
-    hello_s: float = 0.1
+    hello_s: float = 0.05
     """Between the first hellos to an address: a link takes milliseconds to come up. It doubles up to `redial_s`."""
     stall_s: float = 0.5
     """Lateness of our own timer after which we doubt ourselves and not the peers (Lifeguard, arXiv 1707.00788)."""
@@ -81,10 +81,12 @@ class Limits:
     """The same for what a peer says it has of a third node's: that may still be on its way through a relay."""
     fetch_timeout_s: float = 1.5
     fetch_retry_s_max: float = 30.0
+    gaps_max: int = 4096
+    """Streams with a gap that are kept in mind; others are noticed again by the next heartbeat."""
     fetch_attempts: int = 8
     """Peers asked for one gap, with doubling pauses; then it rests until somebody claims to have it."""
     fetches_max: int = 64
-    """Fetches under way at a time, one for each peer at the most four."""
+    """Fetches under way at a time."""
     fetches_per_peer: int = 4
     fill_sessions_per_s: float = 40_000.0
     """What this node serves to others in answers, all together: under a third of what a core can encode."""
@@ -96,7 +98,11 @@ class Limits:
 
     # --- snapshot
     snapshot_wait_s: float = 2.0
-    """How long a joiner looks for a peer that is ready to be asked; then it is ready itself."""
+    """How long a joiner waits for a first peer that is ready to be asked; then it is ready itself."""
+    snapshot_busy_s: float = 15.0
+    """How long it goes on asking peers that are all taken; then repair has to do."""
+    snapshot_ask_s: float = 0.5
+    """Between two asks, and how long an answer is waited for."""
     snapshot_lease_s: float = 5.0
     """A source keeps its one place for a joiner that asked for something within this time."""
     snapshot_s_max: float = 120.0

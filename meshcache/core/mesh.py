@@ -6,39 +6,32 @@ is not locked: `node` owns the one lock that handshakes and the pump share. Dele
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from meshcache.core import fields, stats
 from meshcache.core.events import Event
 from meshcache.core.limits import Limits
 from meshcache.core.policy import Verdict
-from meshcache.core.session import Outcome, Session
+from meshcache.core.post import Outgoing
+from meshcache.core.session import LIFETIME_S_MAX_TLS13
+from meshcache.core.shelf import Birth, HandshakeResult, Lookup
 from meshcache.core.topology import Identity, LocalVip, Rng
+from meshcache.core.workings import Workings
 
-HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
-
-
-class Lookup(NamedTuple):
-    """What a lookup found. Without a session, ``verdict`` says why: ALLOWED for a plain miss, else the refusal."""
-
-    session: Session | None
-    outcome: Outcome | None
-    verdict: Verdict
-
-
-class Outgoing(NamedTuple):
-    """A message for the transport: to whom, what, and how many sessions it carries."""
-
-    address: str
-    payload: bytes
-    sessions: int = 0
+__all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 
 
 class MeshCore:
     """One node: see the contract of each method. `now` never runs backwards."""
 
-    def __init__(self, identity: Identity, *, rng: Rng, now: float, limits: Limits = Limits()) -> None:  # noqa: B008
-        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly."""
-        raise NotImplementedError
+    def __init__(self, identity: Identity, *, rng: Rng, now: float, limits: Limits | None = None) -> None:
+        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly.
+
+        Raises ValueError when a name or the address of the identity is not one that can be told to peers.
+        """
+        _check(identity)
+        self._inside = Workings(identity, rng, now, limits or Limits())
+        self._board = self._inside.board
 
     # --- the TLS side: on handshake threads, memory only ---
 
@@ -49,11 +42,11 @@ class MeshCore:
         (`SessionsRecalled`); peers do the same when they learn of them. Raises ValueError when the terms name another
         node or colo than this one, or when there are too many VIPs.
         """
-        raise NotImplementedError
+        self._inside.settings.set_vip(vip, now)
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer; its entries go. Unknown names are ignored."""
-        raise NotImplementedError
+        self._inside.settings.remove_vip(name, now)
 
     def session_created(
         self,
@@ -69,82 +62,117 @@ class MeshCore:
         """File a session of this node's own and publish it to whom it may concern.
 
         ``born_at`` is when the full handshake of its lineage ended (default: now), ``lifetime_s`` what OpenSSL gives it
-        if that is less than the VIP's. Send when `next_deadline()` is not after `now`.
+        if that is less than the VIP's. Send when `next_deadline()` is not after `now`. Unknown VIPs are ignored.
         """
-        raise NotImplementedError
+        served = self._board.vips.get(vip)
+        if served is not None:
+            born = now if born_at is None else born_at
+            birth = Birth(born, LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s, client_certificate)
+            self._inside.shelf.created(served, session_id, der, birth, now)
 
     def lookup(self, vip: str, session_id: bytes, now: float) -> Lookup:
         """Find a session that may resume on this VIP now; counts how it ended."""
-        raise NotImplementedError
+        served = self._board.vips.get(vip)
+        if served is None:
+            return Lookup(None, None, Verdict.NO_TERMS)
+        return self._inside.shelf.lookup(served, session_id, now)
 
     def session_unusable(self, vip: str, session_id: bytes, reason: Verdict, now: float) -> None:
-        """The TLS edge would not give an entry to OpenSSL: it goes, isn't taken again for a while, and is counted."""
-        raise NotImplementedError
+        """The TLS edge would not give a found entry to OpenSSL: it goes, isn't taken again for a while, is counted."""
+        served = self._board.vips.get(vip)
+        if served is not None:
+            self._inside.shelf.unusable(served, session_id, reason, now)
 
     def session_removed(self, vip: str, session_id: bytes) -> None:
         """Forget a session here and only here."""
-        raise NotImplementedError
+        served = self._board.vips.get(vip)
+        if served is not None:
+            self._inside.shelf.removed(served, session_id)
 
     def handshake(self, vip: str, result: HandshakeResult) -> None:
         """Count how a handshake ended."""
-        raise NotImplementedError
+        served = self._board.vips.get(vip)
+        if served is not None:
+            served.counters.handshakes[result] += 1
 
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""
-        raise NotImplementedError
+        served = self._board.vips.get(vip)
+        if served is not None:
+            served.counters.hit_not_resumed += 1
 
     # --- the mesh side: on the pump's thread ---
 
     def candidate(self, address: str, source: str, now: float) -> None:
-        """A hint from mDNS, a seed or an operator: an address where a member may listen. Malformed ones are counted."""
-        raise NotImplementedError
+        """A hint where a member may listen: ``"seed"`` for what an operator wrote, which is never given up; else mDNS.
+
+        Malformed addresses are counted, and our own is ignored.
+        """
+        self._inside.candidate(address, source, now)
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
-        raise NotImplementedError
+        self._inside.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
         """The transport couldn't take this message (queue full, no link): counted, and repaired later."""
-        raise NotImplementedError
+        self._board.drop("not_sent")
+        peer = self._board.members.at(message.address)
+        if peer is not None and message.sessions:
+            peer.blocked_until = now + self._board.limits.blocked_s
 
     def handle_timer(self, now: float) -> None:
         """Do what is due. Call it when `next_deadline()` has come, and at least then."""
-        raise NotImplementedError
+        self._inside.tick(now)
 
     def next_deadline(self) -> float:
-        """When `handle_timer` and `messages_to_send` want to be called next."""
-        raise NotImplementedError
+        """When `handle_timer` and `messages_to_send` want to be called next; in the past when messages wait."""
+        return self._inside.next_due()
 
     def links(self) -> frozenset[str]:
         """The addresses that the transport must keep a link to; ask after every step of the pump."""
-        raise NotImplementedError
+        peers = (peer.address for peer in self._board.members)
+        return frozenset((*peers, *self._inside.greeter.candidates.dialling()))
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
         """Flush what is due and take everything that waits to be sent, in order for each address."""
-        raise NotImplementedError
+        self._inside.publisher.flush(now)
+        return self._board.post.drain()
 
     def events(self) -> list[Event]:
         """What happened since the last call."""
-        raise NotImplementedError
+        return self._board.events.drain()
 
     def leave(self, now: float) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop."""
-        raise NotImplementedError
+        self._inside.publisher.flush_all(now)
+        self._inside.liveness.leave()
 
-    def withdraw(
-        self, now: float, *, vip: str | None = None, group: str | None = None, origin: str | None = None
-    ) -> int:
+    def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all the given names fit; says how many were here."""
-        raise NotImplementedError
+        lifetimes = [served.vip.lifetime_s for served in self._board.vips if vip == served.vip.terms.vip]
+        lasts_s = max(lifetimes, default=LIFETIME_S_MAX_TLS13)
+        return self._inside.withdraws.issue(now, vip, group, origin, (), lasts_s)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
-        """Forget one session mesh-wide; says whether it was here."""
-        raise NotImplementedError
+        """Forget one session mesh-wide; says whether it was here. One that isn't here is nobody's to withdraw."""
+        session = self._board.cache.peek(vip, session_id)
+        if session is None or session.expires_at <= now:
+            return False
+        return bool(self._inside.withdraws.issue(now, "", "", "", (session_id,), session.expires_at - now))
 
     def stats(self, now: float) -> dict[str, Any]:
         """The object of ``meshcache stats --json``, without ``node.uptime_s``."""
-        raise NotImplementedError
+        return stats.stats(self._board, now)
 
     def peers(self, now: float) -> list[dict[str, Any]]:
         """Every peer with its state, VIPs and islands."""
-        raise NotImplementedError
+        return stats.peers(self._board, now)
+
+
+def _check(identity: Identity) -> None:
+    for name in (identity.mesh, identity.node, identity.colo):
+        fields.name(name)
+    fields.incarnation(identity.incarnation)
+    fields.address(identity.address)
+    fields.text(0, 32)(identity.version)

@@ -194,11 +194,15 @@ class ColoDigest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Compares two nodes' knowledge at 4 bytes a bucket of streams: what differs is exchanged."""
+    """Compares two nodes' knowledge at 4 bytes a bucket of streams: what differs is exchanged.
+
+    Where colos or withdraws differ, the receiver sends its own back, as an ``answer`` that gets none.
+    """
 
     buckets: bytes
     colos: tuple[ColoDigest, ...] = ()
     withdraws: bytes = b""
+    answer: bool = False
 
 
 class Seen(NamedTuple):
@@ -219,7 +223,9 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotAsk:
-    """A joiner asks a peer to be its source."""
+    """A joiner asks a peer to be its source, or tells it that it is ``done``."""
+
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,11 @@ class Publisher:
             if outbox.due_at <= now:
                 self._flush(name, outbox, now)
 
+    def flush_all(self, now: float) -> None:
+        """Send everything that waits: this node is going."""
+        for name, outbox in list(self._outboxes.items()):
+            self._flush(name, outbox, now)
+
     def drop_vip(self, name: str) -> None:
         """What waits for this VIP goes nowhere any more."""
         self._outboxes.pop(name, None)

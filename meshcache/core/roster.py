@@ -101,11 +101,14 @@ class RosterTable:
         self._adopt(known, digest, vouched_at)
         return True
 
-    def note(self, record: NodeRecord, now: float) -> None:
-        """A node of another colo spoke for itself: its record replaces the older one in its colo's set."""
+    def note(self, record: NodeRecord, age_s: int, now: float) -> None:
+        """A node of another colo spoke for itself: its record replaces the older one in its colo's set.
+
+        The first of its colo makes a set that counts as `age_s` old, so that anybody's whole set replaces it.
+        """
         known = self._colos.get(record.colo)
         if known is None:
-            self.learn(record.colo, (record,), 0, now)
+            self.learn(record.colo, (record,), age_s, now)
             return
         old = self.find(record.node, record.colo)
         if old is not None and old.age >= record.age:

@@ -22,6 +22,9 @@ LIFETIME_S_MAX_TLS12 = 24 * 3600
 LIFETIME_S_MAX_TLS13 = 7 * 24 * 3600
 """RFC 8446 section 4.6.1: servers MUST NOT use any value greater than 604800 seconds (7 days)."""
 
+SEQ_MAX = 1 << 53
+"""Of a sequence number: at a million sessions a second it lasts 285 years."""
+
 
 class StreamKey(NamedTuple):
     """Names what one incarnation of one node publishes for one VIP; sequence numbers count within it."""

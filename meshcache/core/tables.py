@@ -191,6 +191,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("b", "buckets", fields.octets(_DIGEST_BYTES, _DIGEST_BYTES)),
             Field("c", "colos", fields.items(_colo_digest, messages.COLOS_KNOWN_MAX), (), write=_rows),
             Field("w", "withdraws", fields.octets(0, 8), b""),
+            Field("y", "answer", fields.flag, default=False),
         ),
     ),
     messages.Vector: (
@@ -202,7 +203,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("w", "wants_reply", fields.flag, default=False),
         ),
     ),
-    messages.SnapshotAsk: (12, Spec(messages.SnapshotAsk)),
+    messages.SnapshotAsk: (12, Spec(messages.SnapshotAsk, Field("y", "done", fields.flag, default=False))),
     messages.SnapshotOffer: (
         13,
         Spec(

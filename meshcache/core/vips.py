@@ -99,6 +99,7 @@ class LocalVips:
         self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms)
         for served in self._served.values():
             served.shelves = self._shelves(served.vip.terms)
+            served.stream.age = self.record.age
 
     def _shelves(self, terms: Terms) -> tuple[str, ...]:
         others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)

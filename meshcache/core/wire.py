@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 import cbor2
 
 from meshcache.core import fields, messages
-from meshcache.core.columns import SPAN_MAX, ColumnError, read_columns
+from meshcache.core.columns import ColumnError, read_columns
 from meshcache.core.fields import FieldError
 from meshcache.core.messages import Batch, Envelope, Fill, FillEnd, Hello, Message, Push
 from meshcache.core.policy import Terms
+from meshcache.core.session import SEQ_MAX
 from meshcache.core.tables import KINDS, Spec
 
 DEPTH_MAX = 8
@@ -68,7 +69,7 @@ class Decoder:
         if spec.make is Push:
             return Push(self._batch(body, messages.PUSH_SPAN_MAX), **spec.read(body))
         if spec.make is Fill:
-            batch = self._batch(body, SPAN_MAX) if "t" in body else None
+            batch = self._batch(body, SEQ_MAX) if "t" in body else None
             return _fill(batch, **spec.read(body))
         return spec.make(**spec.read(body))
 

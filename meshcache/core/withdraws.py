@@ -18,6 +18,9 @@ from meshcache.core.messages import Withdraw
 from meshcache.core.policy import Terms
 from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
 
+_ROUNDING_S = 1.0
+"""What a lineage's birth may be off by: so long after a withdraw, new sessions are still taken for old ones."""
+
 _ISSUERS_MAX = 1024
 """Issuers whose rate is watched; forgotten all at once."""
 
@@ -33,11 +36,11 @@ class _Known:
         return self.withdraw.issuer, self.withdraw.incarnation, self.withdraw.number
 
     def fits(self, terms: Terms, session_id: bytes, born_at: float) -> bool:
-        """Whether it is about this session; a lineage born within its second is, since times are whole seconds."""
+        """Whether it is about this session. In doubt it is: births travel in whole seconds."""
         told = self.withdraw
         if told.ids:
             return session_id in told.ids
-        return born_at <= self.issued_at and self.fits_all(terms)
+        return born_at <= self.issued_at + _ROUNDING_S and self.fits_all(terms)
 
     def fits_all(self, terms: Terms) -> bool:
         told = self.withdraw
@@ -138,6 +141,11 @@ class Withdraws:
             limits = self._board.limits
             rate = self._rates[issuer] = Bucket(limits.withdraws_per_s, limits.withdraws_burst, now)
         return rate.take(1, now)
+
+
+def _scope(withdraw: Withdraw) -> str:
+    named = [f"{what} {name}" for what in ("vip", "group", "origin") if (name := getattr(withdraw, what))]
+    return ", ".join(named) or (f"{len(withdraw.ids)} sessions" if withdraw.ids else "all")
 
 
 def _aged(known: _Known, now: float) -> Withdraw:

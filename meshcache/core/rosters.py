@@ -1,0 +1,132 @@
+"""Exchanges rosters: what each node knows of every colo's nodes, a hash first and the records only when they differ.
+
+The own colo's roster only hints at addresses to dial; another colo's says where relays may be found.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from meshcache.core.board import Board
+from meshcache.core.candidates import Candidates
+from meshcache.core.members import Peer
+from meshcache.core.messages import (
+    ROSTER_BYTES_MAX,
+    ROSTER_PAGES_MAX,
+    ROSTER_RECORDS_MAX,
+    ColoDigest,
+    Roster,
+    RosterAsk,
+)
+from meshcache.core.recall import Recall
+from meshcache.core.roster import digest_of
+from meshcache.core.topology import NodeRecord
+
+_MERGED_MAX = 16
+"""Sets of our own colo that we have looked through already, by hash."""
+
+_PENDING_MAX = 64
+"""Rosters of which some pages have come; the oldest is given up."""
+
+_TERMS_BYTES = 128
+"""Of one VIP on the wire, for cutting pages; a long list of colos adds to it."""
+
+
+class Rosters:
+    """What is told and learnt of nodes by hearsay."""
+
+    def __init__(self, board: Board, candidates: Candidates, recall: Recall) -> None:
+        self._board = board
+        self._candidates = candidates
+        self._recall = recall
+        self._merged: OrderedDict[bytes, None] = OrderedDict()
+        self._pending: OrderedDict[tuple[str, str], dict[int, Roster]] = OrderedDict()
+
+    def digests(self, now: float) -> tuple[ColoDigest, ...]:
+        """What a digest of ours says of all colos."""
+        own = self._board.identity.colo
+        return (ColoDigest(own, digest_of(self._own()), 0), *self._board.roster.digests(now))
+
+    def compared(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
+        """A peer says what it knows: ask for what is fresher there; says whether there is any."""
+        wanted = [colo.colo for colo in told if self._wants(peer, colo, now)]
+        if wanted:
+            self._board.send(peer, RosterAsk(tuple(wanted)))
+        return bool(wanted)
+
+    def asked(self, peer: Peer, ask: RosterAsk, now: float) -> None:
+        """Give a peer the records of these colos."""
+        own = self._board.identity.colo
+        for colo in dict.fromkeys(ask.colos):
+            records = self._own() if colo == own else list(self._board.roster.records(colo))
+            age_s = 0 if colo == own or not records else self._board.roster.vouched_s(colo, now)
+            pages = _pages(records)
+            for at, page in enumerate(pages if records else []):
+                self._board.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
+
+    def told(self, peer: Peer, roster: Roster, now: float) -> None:
+        """A page came; with the last of them the colo's records are learnt."""
+        if roster.page >= roster.pages:
+            self._board.drop("bad_page")
+            return
+        key = (peer.name, roster.colo)
+        pages = self._pending.setdefault(key, {})
+        if any(other.pages != roster.pages for other in pages.values()):
+            pages.clear()
+        pages[roster.page] = roster
+        if len(pages) == roster.pages:
+            del self._pending[key]
+            self._learn(roster, [record for at in sorted(pages) for record in pages[at].records], now)
+        while len(self._pending) > _PENDING_MAX:
+            self._pending.popitem(last=False)
+
+    def spoke(self, record: NodeRecord, now: float) -> None:
+        """A node spoke for itself."""
+        if record.colo != self._board.identity.colo:
+            self._board.roster.note(record, int(self._board.limits.forget_s / 2), now)
+
+    def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
+        own = self._board.identity.colo
+        if told.colo != own:
+            if told.age_s == 0 and peer.colo != told.colo:
+                told = told._replace(age_s=1)  # only its own nodes see a colo this minute
+            return self._board.roster.compare(told, now)
+        if peer.colo != own or told.digest in self._merged:
+            return False
+        return told.digest != digest_of(self._own())
+
+    def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
+        if roster.colo == self._board.identity.colo:
+            self._merge(records, now)
+        elif self._board.roster.learn(roster.colo, records, roster.age_s, now):
+            for record in self._board.roster.records(roster.colo):
+                if self._board.members.get(record.node) is None:
+                    self._recall.learnt(record, now)
+
+    def _merge(self, records: list[NodeRecord], now: float) -> None:
+        self._merged[digest_of(records)] = None
+        while len(self._merged) > _MERGED_MAX:
+            self._merged.popitem(last=False)
+        own, members = self._board.identity, self._board.members
+        for record in records:
+            strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
+            if strange and not members.buried(record.node, record.incarnation, now):
+                self._candidates.hint(record.address, "roster", now)
+
+    def _own(self) -> list[NodeRecord]:
+        own = self._board.identity
+        records = [peer.record for peer in self._board.members if peer.colo == own.colo]
+        return sorted([self._board.vips.record, *records], key=lambda record: record.node)
+
+
+def _pages(records: list[NodeRecord]) -> list[list[NodeRecord]]:
+    pages: list[list[NodeRecord]] = [[]]
+    size = 0
+    for record in records:
+        cost = _TERMS_BYTES + sum(_TERMS_BYTES + 16 * len(vip.reach.colos) for vip in record.vips)
+        if len(pages[-1]) >= ROSTER_RECORDS_MAX or (pages[-1] and size + cost > ROSTER_BYTES_MAX):
+            pages.append([])
+            size = 0
+        pages[-1].append(record)
+        size += cost
+    return pages[:ROSTER_PAGES_MAX]

@@ -1,0 +1,71 @@
+"""What this node serves, and on which terms: changes at any time, tells the peers, and takes back what has to go."""
+
+from __future__ import annotations
+
+from meshcache.core.board import Board
+from meshcache.core.greeting import Greeter
+from meshcache.core.publisher import Publisher
+from meshcache.core.recall import Recall
+from meshcache.core.session import StreamKey
+from meshcache.core.topology import LocalVip
+from meshcache.core.vips import Served
+
+
+class Settings:
+    """The one place where terms of this node change: configuration, SIGHUP and live policies all end here."""
+
+    def __init__(self, board: Board, greeter: Greeter, publisher: Publisher, recall: Recall) -> None:
+        self._board = board
+        self._greeter = greeter
+        self._publisher = publisher
+        self._recall = recall
+
+    def set_vip(self, vip: LocalVip, now: float) -> None:
+        """Serve a VIP, or serve it on other terms from now on. Raises ValueError; nothing has changed then."""
+        own, terms = self._board.identity, vip.terms
+        if (terms.node, terms.colo) != (own.node, own.colo):
+            raise ValueError("a VIP's terms are this node's own")
+        served = self._board.vips.get(terms.vip)
+        if served is None:
+            self._add(vip, now)
+        else:
+            self._change(served, vip, now)
+
+    def remove_vip(self, name: str, now: float) -> None:
+        """Serve a VIP no longer."""
+        served = self._board.vips.get(name)
+        if served is None:
+            return
+        share = self._board.cache.share(name)
+        served.counters.evicted_before += share.evicted if share else 0
+        self._publisher.drop_vip(name)
+        self._board.cache.drop_vip(name)
+        self._recall.without_vip(name)
+        self._board.vips.remove(name)
+        self._board.last_seqs[name] = served.last_seq
+        self._greeter.revised(now)
+
+    def _add(self, vip: LocalVip, now: float) -> None:
+        board, name = self._board, vip.terms.vip
+        key = StreamKey(board.identity.node, board.identity.incarnation, name)
+        stream = board.streams.open(vip.terms, key, name, now)
+        if stream is None:
+            raise ValueError("no room for another stream")
+        last_seq = board.last_seqs.get(name, 0)
+        board.vips.put(Served(vip, stream, board.counters.vip(name), last_seq, last_seq))
+        board.cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
+        self._greeter.revised(now)
+
+    def _change(self, served: Served, vip: LocalVip, now: float) -> None:
+        board, old = self._board, served.vip
+        served.vip = vip
+        served.stream.terms = vip.terms
+        board.cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
+        if vip.lifetime_s < old.lifetime_s:
+            board.cache.shorten(vip.terms.vip, now + vip.lifetime_s)
+        if old.export_client_certificates and not vip.export_client_certificates:
+            self._recall.certified(vip.terms.vip, now)
+        if vip.terms != old.terms:
+            board.vips.put(served)
+            self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
+            self._greeter.revised(now)

@@ -1,0 +1,132 @@
+"""The TLS side of the core: files what handshakes make, finds what clients bring back, and counts how it went.
+
+Runs on handshake threads: memory only, a few microseconds, no message is decoded or sent from here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from meshcache.core.board import Board
+from meshcache.core.cache import Put
+from meshcache.core.counters import VipCounters
+from meshcache.core.policy import Verdict, may_resume
+from meshcache.core.publisher import Made, Publisher
+from meshcache.core.quarantine import Quarantine
+from meshcache.core.session import Outcome, Session
+from meshcache.core.vips import Served
+from meshcache.core.withdraws import Withdraws
+
+HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
+
+
+class Lookup(NamedTuple):
+    """What a lookup found. Without a session, ``verdict`` says why: ALLOWED for a plain miss, else the refusal."""
+
+    session: Session | None
+    outcome: Outcome | None
+    verdict: Verdict
+
+
+class Birth(NamedTuple):
+    """What a handshake says of the session it made."""
+
+    born_at: float
+    lifetime_s: float
+    certified: bool
+
+
+_MISS = Lookup(None, None, Verdict.ALLOWED)
+
+_EXPIRED = Lookup(None, None, Verdict.LIFETIME)
+
+
+class Shelf:
+    """What the node's TLS edge asks of the core."""
+
+    def __init__(self, board: Board, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
+        self._board = board
+        self._publisher = publisher
+        self._quarantine = quarantine
+        self._withdraws = withdraws
+
+    def created(self, served: Served, session_id: bytes, der: bytes, birth: Birth, now: float) -> None:
+        """File a session that this node made, and publish it unless it has to stay."""
+        vip, born_at, certified = served.vip, birth.born_at, birth.certified
+        if len(self._withdraws) and self._withdraws.refuses(vip.terms, session_id, born_at):
+            served.counters.sessions_refused["withdrawn"] += 1
+            return
+        stays = certified and not vip.export_client_certificates
+        seq = 0 if stays else served.last_seq + 1
+        expires_at = now + min(birth.lifetime_s, vip.lifetime_s)
+        end = self._board.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
+        if end is not Put.STORED:
+            served.counters.sessions_refused[end.value] += 1
+            return
+        served.counters.made += 1
+        if seq:
+            served.last_seq = seq
+            self._publisher.add(served, Made(seq, session_id, der, expires_at, born_at, certified, now), now)
+
+    def lookup(self, served: Served, session_id: bytes, now: float) -> Lookup:
+        """Find a session that may resume on this VIP now."""
+        session, counters = None, served.counters
+        for shelf in served.shelves:
+            session = self._board.cache.get(shelf, session_id)
+            if session is not None:
+                break
+        else:
+            counters.miss += 1
+            return _MISS
+        if session.expires_at <= now:
+            self._board.cache.remove(shelf, session_id)
+            counters.expired += 1
+            return _EXPIRED
+        stream = self._board.streams.get(session.stream)
+        assert stream is not None, "entries never outlive their stream"
+        made_here = _made_here(served, session)
+        verdict = may_resume(stream.terms, served.vip.terms)
+        if verdict:
+            verdict = _own_limits(served, session, now, made_here)
+        if not verdict:
+            counters.lookups_refused[verdict.value] += 1
+            return Lookup(None, None, verdict)
+        return _hit(counters, session, made_here)
+
+    def unusable(self, served: Served, session_id: bytes, reason: Verdict, now: float) -> None:
+        """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
+        counters = served.counters
+        found = next(filter(None, (self._board.cache.peek(shelf, session_id) for shelf in served.shelves)), None)
+        if found is not None:  # the lookup counted a hit, and it was none
+            counters.local -= _made_here(served, found)
+            counters.remote -= not _made_here(served, found)
+        counters.lookups_refused[reason.value] += 1
+        self._quarantine.add(session_id, now)
+        self.removed(served, session_id)
+
+    def removed(self, served: Served, session_id: bytes) -> None:
+        """Forget a session here and only here."""
+        for shelf in served.shelves:
+            if self._board.cache.remove(shelf, session_id):
+                return
+
+
+def _made_here(served: Served, session: Session) -> bool:
+    """Whether this node made it in this life; by whichever of its VIPs."""
+    return session.stream[:2] == served.stream.key[:2]
+
+
+def _hit(counters: VipCounters, session: Session, made_here: bool) -> Lookup:
+    if made_here:
+        counters.local += 1
+        return Lookup(session, Outcome.LOCAL, Verdict.ALLOWED)
+    counters.remote += 1
+    return Lookup(session, Outcome.REMOTE, Verdict.ALLOWED)
+
+
+def _own_limits(served: Served, session: Session, now: float, made_here: bool) -> Verdict:
+    if now - session.born_at > served.vip.lineage_s:
+        return Verdict.LINEAGE
+    if session.client_certificate and not made_here and not served.vip.export_client_certificates:
+        return Verdict.CLIENT_CERTIFICATE
+    return Verdict.ALLOWED

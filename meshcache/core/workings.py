@@ -1,0 +1,185 @@
+"""Puts the duties of one core together: makes each, tells it of the others, and lets each do what is due.
+
+The order of `tick` is the order in which a reader may want to open the files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshcache.core import messages
+from meshcache.core.audience import Audiences
+from meshcache.core.board import Board
+from meshcache.core.cache import SessionCache
+from meshcache.core.counters import Counters
+from meshcache.core.entropy import Entropy
+from meshcache.core.events import EventLog
+from meshcache.core.fields import FieldError, address
+from meshcache.core.greeting import Greeter
+from meshcache.core.inbox import Handler, Inbox
+from meshcache.core.intake import Intake
+from meshcache.core.limits import Limits
+from meshcache.core.links import Links
+from meshcache.core.liveness import Liveness
+from meshcache.core.members import Members, Peer
+from meshcache.core.post import Post
+from meshcache.core.publisher import Publisher
+from meshcache.core.quarantine import Quarantine
+from meshcache.core.recall import Recall
+from meshcache.core.repair import Repair
+from meshcache.core.roster import RosterTable
+from meshcache.core.rosters import Rosters
+from meshcache.core.serving import Serving
+from meshcache.core.settings import Settings
+from meshcache.core.shelf import Shelf
+from meshcache.core.snapshot import Snapshot
+from meshcache.core.streams import StreamTable
+from meshcache.core.topology import Identity, NodeRecord, Rng
+from meshcache.core.vips import LocalVips
+from meshcache.core.withdraws import Withdraws
+
+
+class Workings:
+    """All duties of one core; `MeshCore` is their face."""
+
+    def __init__(self, identity: Identity, rng: Rng, now: float, limits: Limits) -> None:
+        board = self.board = _board(identity, rng, now, limits)
+        self._now = now
+        self._sweep_at = now + limits.sweep_s
+        quarantine = self._quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
+        withdraws = self.withdraws = Withdraws(board)
+        recall = self._recall = Recall(board)
+        self.greeter = Greeter(board, self._on_peer, self._on_record)
+        links = self._links = Links(board, self.greeter.candidates, now)
+        audiences = Audiences(board, links)
+        self.publisher = Publisher(board, audiences)
+        self.liveness = Liveness(board, self.greeter, self._wants, now)
+        self.greeter.chooses = self._wants
+        intake = self._intake = Intake(board, audiences, recall, quarantine, withdraws, self._on_gap)
+        self._repair = Repair(board, intake, self._on_hearsay)
+        serving = self._serving = Serving(board, now)
+        self._rosters = Rosters(board, self.greeter.candidates, recall)
+        self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, now)
+        self._snapshot = Snapshot(board, self.greeter, self._repair, serving, self._entropy, now)
+        self.settings = Settings(board, self.greeter, self.publisher, recall)
+        self.shelf = Shelf(board, self.publisher, quarantine, withdraws)
+        self.inbox = Inbox(board, self.greeter.hello, self._on_refuse, self._handlers())
+
+    def tick(self, now: float) -> None:
+        """Everything that is due."""
+        self._now = now
+        self.liveness.doubt_ourselves(now)
+        self._links.tick(now)
+        self.greeter.tick(now)
+        self.liveness.tick(now)
+        self.publisher.flush(now)
+        self._snapshot.tick(now)
+        self._repair.tick(now)
+        self._entropy.tick(now)
+        if self._sweep_at <= now:
+            self._sweep(now)
+        self.liveness.rest(now)
+
+    def next_due(self) -> float:
+        """When something is due; the time of the last step when messages wait."""
+        if self.board.post:
+            return self._now
+        return min(
+            self.publisher.next_due(),
+            self._links.next_due(),
+            self.greeter.next_due(),
+            self.liveness.next_due(),
+            self._snapshot.next_due(),
+            self._repair.next_due(),
+            self._entropy.next_due(),
+            self._sweep_at,
+        )
+
+    def candidate(self, where: str, source: str, now: float) -> None:
+        """A hint from outside; peers that are linked already need none."""
+        try:
+            address(where)
+        except FieldError:
+            self.board.drop("bad_address")
+            return
+        if where == self.board.identity.address or (source != "seed" and self.board.members.at(where) is not None):
+            return
+        if not self.greeter.candidates.hint(where, source, now):
+            self.board.drop("candidates_full")
+
+    def _handlers(self) -> dict[type[messages.Message], Handler]:
+        return {
+            messages.Beat: self._beaten,
+            messages.Ping: lambda peer, ping, _now: self.liveness.pinged(peer, ping),
+            messages.Pong: self.liveness.ponged,
+            messages.Leave: lambda peer, _leave, now: self.liveness.left(peer, now),
+            messages.Push: self._pushed,
+            messages.Fetch: self._serving.fetched,
+            messages.Fill: self._filled,
+            messages.Digest: self._entropy.compared,
+            messages.Vector: self._entropy.told,
+            messages.SnapshotAsk: self._snapshot.asked,
+            messages.SnapshotOffer: self._snapshot.offered,
+            messages.RosterAsk: self._rosters.asked,
+            messages.Roster: self._rosters.told,
+            messages.Withdraw: self.withdraws.received,
+        }
+
+    def _beaten(self, peer: Peer, beat: Any, now: float) -> None:
+        self.liveness.beaten(peer, beat)
+        self._repair.beaten(peer, beat, now)
+
+    def _pushed(self, peer: Peer, push: Any, now: float) -> None:
+        self.board.counters.received.sessions += len(push.batch.entries.ids)
+        self._intake.pushed(peer, push, now)
+
+    def _filled(self, peer: Peer, fill: Any, now: float) -> None:
+        self.board.counters.received.sessions += len(fill.batch.entries.ids) if fill.batch else 0
+        self._repair.filled(peer, fill, now)
+
+    def _wants(self, peer: Peer) -> bool:
+        return self._links.wants(peer, self._now)
+
+    def _on_peer(self, peer: Peer, now: float) -> None:
+        self.liveness.beat(peer)
+        self.liveness.ping(peer, now)
+        self._entropy.compare(peer, now)
+
+    def _on_record(self, record: NodeRecord, now: float) -> None:
+        self._rosters.spoke(record, now)
+        self._recall.learnt(record, now)
+
+    def _on_gap(self, stream: Any, now: float) -> None:
+        self._repair.noticed(stream, now)
+
+    def _on_hearsay(self, now: float) -> None:
+        self._entropy.hurry(now)
+
+    def _on_refuse(self, sender: str, reason: str, now: float) -> None:
+        self.board.drop("refused_by_peer")
+        self.greeter.refused(sender, "", reason, now)
+
+    def _sweep(self, now: float) -> None:
+        limits, board = self.board.limits, self.board
+        self._sweep_at = now + limits.sweep_s
+        board.cache.expire(now, limits.sweep_entries)
+        board.roster.expire(now, limits.forget_s)
+        self.withdraws.expire(now)
+        self._quarantine.expire(now)
+
+
+def _board(identity: Identity, rng: Rng, now: float, limits: Limits) -> Board:
+    counters, events, streams = Counters(), EventLog(), StreamTable()
+    return Board(
+        identity,
+        limits,
+        rng,
+        counters,
+        events,
+        streams,
+        SessionCache(streams, now),
+        LocalVips(identity),
+        Members(limits, events),
+        RosterTable(identity.colo, limits.roster_max),
+        Post(identity, limits, counters),
+    )

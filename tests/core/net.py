@@ -1,0 +1,177 @@
+"""A tiny network in memory for tests of the core: a clock that jumps, links with a delay, and faults that are asked for."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from meshcache.core.events import Event
+from meshcache.core.limits import Limits
+from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.core.policy import REACH_COLO, Reach, Terms
+from meshcache.core.topology import Identity, LocalVip
+
+DIGEST = b"\x01" * 32
+DER = b"\x30" + b"d" * 133
+START = 1000.0
+DELAY_S = 0.001
+
+Fault = Callable[[str, str, bytes], bool]
+"""Sender, receiver, payload -> whether the message is lost."""
+
+
+class Host:
+    """One core and what happened to it."""
+
+    def __init__(self, name: str, core: MeshCore, address: str, colo: str) -> None:
+        self.name = name
+        self.core = core
+        self.address = address
+        self.colo = colo
+        self.up = True
+        self.history: list[Event] = []
+        self.stalled_until = 0.0
+
+    def happened(self, kind: type) -> list[Any]:
+        """Events of one kind so far."""
+        self.history += self.core.events()
+        return [event for event in self.history if isinstance(event, kind)]
+
+
+class Net:
+    """Hosts, messages under way and one clock; the same seed gives the same run."""
+
+    def __init__(self, seed: int = 1, delay_s: float = DELAY_S, limits: Limits | None = None) -> None:
+        self.now = START
+        self.rng = random.Random(seed)
+        self.hosts: dict[str, Host] = {}
+        self.delay_s = delay_s
+        self.limits = limits or Limits()
+        self.lose: Fault = lambda _sender, _receiver, _payload: False
+        self.sent: list[tuple[str, str, bytes, int]] = []
+        self.lost = 0
+        self._by_address: dict[str, Host] = {}
+        self._flying: list[tuple[float, int, str, str, bytes]] = []
+        self._order = count()
+        self._incarnations = count(1)
+
+    def add(self, name: str, colo: str = "ams1", *vips: LocalVip, seeds: tuple[str, ...] = ()) -> Host:
+        """Start a host, or start it anew under its old name and address."""
+        address = f"{name}:7946"
+        identity = Identity("test", name, next(self._incarnations), colo, address, "0")
+        core = MeshCore(identity, rng=random.Random(self.rng.random()), now=self.now, limits=self.limits)
+        host = self.hosts[name] = self._by_address[address] = Host(name, core, address, colo)
+        for vip in vips:
+            core.set_vip(vip, self.now)
+        for seed in seeds:
+            core.candidate(seed, "seed", self.now)
+        return host
+
+    def stop(self, name: str) -> None:
+        """Kill a host without a word."""
+        self.hosts[name].up = False
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while True:
+            self.flush()
+            at = min(self._next_step(), end)
+            self.now = max(self.now, at)
+            if at >= end and not self._due():
+                return
+            self._deliver()
+            self._timers()
+
+    def until(self, reached: Callable[[], bool], within: float = 10.0) -> float:
+        """Let time pass until something holds; says how long it took. Fails when it takes longer than `within`."""
+        began = self.now
+        while not reached():
+            assert self.now - began < within, f"not reached within {within} s"
+            self.run(0.01)
+        return self.now - began
+
+    def flush(self) -> None:
+        """Put everything that waits on the wire."""
+        for host in self.hosts.values():
+            if host.up and host.stalled_until <= self.now:
+                for message in host.core.messages_to_send(self.now):
+                    self._send(host, message)
+
+    def _send(self, host: Host, message: Outgoing) -> None:
+        assert message.address in host.core.links() or message.payload, "sent where no link is kept"
+        receiver = self._by_address.get(message.address)
+        self.sent.append((host.name, message.address, message.payload, message.sessions))
+        if receiver is None or not receiver.up or self.lose(host.name, receiver.name, message.payload):
+            self.lost += 1
+            return
+        heapq.heappush(
+            self._flying, (self.now + self.delay_s, next(self._order), host.name, receiver.name, message.payload)
+        )
+
+    def _next_step(self) -> float:
+        timers = (
+            max(host.core.next_deadline(), host.stalled_until) for host in self.hosts.values() if host.up
+        )
+        return min(self._flying[0][0] if self._flying else float("inf"), min(timers, default=float("inf")))
+
+    def _due(self) -> bool:
+        return bool(self._flying) and self._flying[0][0] <= self.now
+
+    def _deliver(self) -> None:
+        while self._due():
+            _, _, sender, receiver, payload = heapq.heappop(self._flying)
+            host = self.hosts[receiver]
+            if host.up:
+                host.core.receive(f"{sender}/{self._life(sender)}".encode(), payload, self.now)
+
+    def _life(self, name: str) -> int:
+        return id(self.hosts[name].core) % 997
+
+    def _timers(self) -> None:
+        for host in self.hosts.values():
+            if host.up and host.stalled_until <= self.now and host.core.next_deadline() <= self.now:
+                host.core.handle_timer(self.now)
+
+
+def vip(
+    node: str,
+    colo: str = "ams1",
+    name: str = "shop",
+    *,
+    group: str = "",
+    reach: Reach = REACH_COLO,
+    digest: bytes = DIGEST,
+    sessions: int = 10_000,
+    lifetime_s: float = 3600.0,
+    lineage_s: float = 86400.0,
+    certified: bool = False,
+) -> LocalVip:
+    """A VIP as a node serves it."""
+    terms = Terms(node, colo, name, group or name, digest, reach)
+    return LocalVip(terms, lifetime_s, lineage_s, sessions * 1024, sessions, certified)
+
+
+def mesh(net: Net, names: list[str], colo: str = "ams1", reach: Reach = REACH_COLO, **settings: Any) -> list[Host]:
+    """A colo of hosts that serve one VIP and know the first of them as their seed."""
+    seeds = (f"{next(iter([*net.hosts, *names]))}:7946",)
+    return [net.add(name, colo, vip(name, colo, reach=reach, **settings), seeds=seeds) for name in names]
+
+
+def sid(number: int) -> bytes:
+    """A session id."""
+    return b"\x5e" + number.to_bytes(31, "big")
+
+
+def make(net: Net, host: Host, number: int, name: str = "shop", **facts: Any) -> bytes:
+    """Let a host make a session."""
+    host.core.session_created(name, sid(number), DER, net.now, **facts)
+    return sid(number)
+
+
+def has(net: Net, host: Host, session_id: bytes, name: str = "shop") -> bool:
+    """Whether a session would resume on a host."""
+    return host.core.lookup(name, session_id, net.now).session is not None
