@@ -58,6 +58,10 @@ class Stage(Enum):
     LOST = auto()
 
 
+# An enum's attributes are slow to look up, and these are looked at several times in each handshake.
+_HANDSHAKE, _OPEN, _CLOSING, _LOST = Stage
+
+
 class ClientConnection(asyncio.Protocol):
     """The protocol of one accepted socket, and the `Client` of its application. Nothing in it raises into the loop."""
 
@@ -77,7 +81,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, service: Service, table: Table) -> None:
         self._service = service
         self._table = table
-        self._stage = Stage.HANDSHAKE
+        self._stage = _HANDSHAKE
         self._spoke = False
         self._end_told = False
         self._unsent = 0
@@ -89,17 +93,17 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
         self._transport = cast(asyncio.Transport, transport)
-        self._stream = TlsStream(self._service.context)
+        self._stream = TlsStream(self._service.context, self._table.scratch)
         if not self._table.admit(self):
-            self._stage = Stage.LOST
+            self._stage = _LOST
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Go on with the handshake, or hand the application what came."""
         try:
-            if self._stage is Stage.OPEN:
+            if self._stage is _OPEN:
                 self._deliver(self._stream.receive(data))
-            elif self._stage is Stage.HANDSHAKE:
+            elif self._stage is _HANDSHAKE:
                 self._handshake(data)
         except StreamError as error:
             self._refuse(f"tls: {error}")
@@ -109,9 +113,9 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has sent its FIN: after close_notify it may still wait for bytes, without it was cut short."""
-        if self._stage is Stage.OPEN and self._stream.ended:
+        if self._stage is _OPEN and self._stream.ended:
             return True
-        if self._stage is Stage.OPEN:
+        if self._stage is _OPEN:
             self._table.faults.count("no close_notify")
             self._finish()
         return False
@@ -120,9 +124,9 @@ class ClientConnection(asyncio.Protocol):
         """Free everything. The session outlives the connection, however it ended."""
         if error is not None:
             self._table.faults.count("connection reset")
-        if self._stage is Stage.HANDSHAKE and self._spoke:
+        if self._stage is _HANDSHAKE and self._spoke:
             self._service.mesh.handshake_failed(self._service.vip)
-        self._stage = Stage.LOST
+        self._stage = _LOST
         self._table.remove(self)
         self._release()
         self._stream.free()
@@ -143,13 +147,13 @@ class ClientConnection(asyncio.Protocol):
     def expired(self) -> None:
         """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
         unsent = self._transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent and self._stage is not Stage.HANDSHAKE:
+        if unsent and unsent != self._unsent and self._stage is not _HANDSHAKE:
             self._unsent = unsent
             self.touch()
-        elif self._stage is Stage.OPEN:
+        elif self._stage is _OPEN:
             self._table.faults.count("idle timeout")
             self.close()
-        elif self._stage is Stage.HANDSHAKE:
+        elif self._stage is _HANDSHAKE:
             self._table.faults.count("handshake timeout")
             self._transport.abort()
         elif unsent:
@@ -161,12 +165,12 @@ class ClientConnection(asyncio.Protocol):
         """End as soon as nothing is in flight; a handshake that has begun is."""
         if self._application is not None:
             self._application.drain()
-        elif self._stage is Stage.HANDSHAKE and not self._spoke:
+        elif self._stage is _HANDSHAKE and not self._spoke:
             self._transport.close()
 
     def close_now(self) -> None:
         """Say close_notify and close."""
-        if self._stage is Stage.OPEN:
+        if self._stage is _OPEN:
             self._table.faults.count("cut off by drain_s")
             self._finish()
         else:
@@ -190,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
 
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
-        if self._stage is Stage.OPEN and not self._stream.closed:
+        if self._stage is _OPEN and not self._stream.closed:
             try:
                 self._transport.write(self._stream.send(plain))
             except StreamError as error:
@@ -198,13 +202,13 @@ class ClientConnection(asyncio.Protocol):
 
     def send_end(self) -> None:
         """Send close_notify and FIN."""
-        if self._stage is Stage.OPEN and not self._stream.closed:
+        if self._stage is _OPEN and not self._stream.closed:
             self._say_last()
             self._transport.write_eof()
 
     def close(self) -> None:
         """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
-        if self._stage is not Stage.OPEN:
+        if self._stage is not _OPEN:
             return
         if self._stream.ended:
             self._finish()
@@ -214,7 +218,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self, kind: str) -> None:
         """Reset the connection."""
-        if self._stage is not Stage.LOST:
+        if self._stage is not _LOST:
             self._table.faults.count(kind)
             self._transport.abort()
 
@@ -224,12 +228,12 @@ class ClientConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._stage is Stage.OPEN:
+        if self._stage is _OPEN:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Go on reading."""
-        if self._stage is Stage.OPEN:
+        if self._stage is _OPEN:
             self._transport.resume_reading()
 
     def touch(self) -> None:
@@ -250,7 +254,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _open(self) -> None:
         service = self._service
-        self._stage = Stage.OPEN
+        self._stage = _OPEN
         self.touch()
         service.mesh.handshake_done(service.vip, self._stream.connection)
         self._application = application = service.make_application(self)
@@ -269,7 +273,7 @@ class ClientConnection(asyncio.Protocol):
         if self._stream.ended and not self._end_told:
             self._end_told = True
             application.end()
-        if self._stage is Stage.OPEN and not self._stream.closed:
+        if self._stage is _OPEN and not self._stream.closed:
             self._reply()
 
     def _reply(self) -> None:
@@ -282,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, kind: str) -> None:
         """OpenSSL has given up on this client: send its alert and close."""
         self._table.faults.count(kind)
-        if self._stage is Stage.HANDSHAKE:
+        if self._stage is _HANDSHAKE:
             self._service.mesh.handshake_failed(self._service.vip)
         if not self._stream.closed:
             self._say_last()
@@ -291,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Discard what still comes, until the client closes or `LINGER_S` is over."""
-        self._stage = Stage.CLOSING
+        self._stage = _CLOSING
         self._release()
         self._transport.resume_reading()
         self._unsent = 0
@@ -301,7 +305,7 @@ class ClientConnection(asyncio.Protocol):
         """Close at once, in order: the client has closed its side, or there is no time left."""
         if not self._stream.closed:
             self._say_last()
-        self._stage = Stage.CLOSING
+        self._stage = _CLOSING
         self._release()
         self._unsent = 0
         self.deadline = self._table.after(LINGER_S)

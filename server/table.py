@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .faults import Faults
+from .stream import make_scratch
 
 SWEEP_S_MAX = 1.0
 """How late a deadline may be noticed; looking at 10,000 connections takes about a millisecond."""
@@ -46,6 +47,7 @@ class Table:
         self.connections_max = connections_max
         self.faults = faults
         self.draining = False
+        self.scratch = make_scratch()
         self.now = 0.0
         self.tune(connections_max, shortest_timeout_s)
         self._entries: set[Entry] = set()
