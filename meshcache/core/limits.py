@@ -79,12 +79,12 @@ class Limits:
     """A gap this young may only be a message that was overtaken."""
     hearsay_grace_s: float = 0.6
     """The same for what a peer says it has of a third node's: that may still be on its way through a relay."""
-    fetch_timeout_s: float = 1.5
+    fetch_timeout_s: float = 1.0
     fetch_retry_s_max: float = 30.0
     gaps_max: int = 4096
     """Streams with a gap that are kept in mind; others are noticed again by the next heartbeat."""
-    fetch_attempts: int = 8
-    """Peers asked for one gap, with doubling pauses; then it rests until somebody claims to have it."""
+    fetch_attempts: int = 10
+    """Peers asked for one gap, with growing pauses; then it rests until somebody claims to have it."""
     fetches_max: int = 64
     """Fetches under way at a time."""
     fetches_per_peer: int = 4

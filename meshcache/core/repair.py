@@ -21,6 +21,8 @@ _HOLDERS_MAX = 4
 
 _BUSY_S = 0.4
 
+_PAUSE_GROWTH = 1.5
+
 _TOKENS = 1 << 32
 
 _NEVER = float("inf")
@@ -175,8 +177,11 @@ class Repair:
         stream = self._board.streams.get(key)
         if stream is not None:
             stream.newest = max(stream.newest, newest)
-        if stream is None or not stream.seen.covers(1, newest):
-            self._note(key, newest, due_at)
+        if stream is not None and stream.seen.covers(1, newest):
+            return
+        gap = self._note(key, newest, due_at)
+        if gap is not None and gap.token is None and gap.attempts > 1:  # the origin lives: it is worth asking again
+            gap.attempts, gap.due_at = 1, min(gap.due_at, due_at + self._board.limits.heartbeat_s)
 
     def _note(self, key: StreamKey, upto: int, due_at: float) -> _Gap | None:
         gap = self._gaps.get(key)
@@ -218,10 +223,10 @@ class Repair:
             self._later(gap, now)
 
     def _later(self, gap: _Gap, now: float) -> None:
-        """Pause, twice as long each time; after the last attempt the gap rests for as long as it is remembered."""
+        """Pause, longer each time; after the last attempt the gap rests until there is news of it."""
         limits = self._board.limits
         gap.attempts += 1
-        pause_s = min(limits.fetch_timeout_s / 4 * 2**gap.attempts, limits.fetch_retry_s_max)
+        pause_s = min(limits.fetch_timeout_s / 4 * _PAUSE_GROWTH**gap.attempts, limits.fetch_retry_s_max)
         if gap.attempts >= limits.fetch_attempts:
             pause_s = limits.forget_s
             self._board.drop("gap_given_up")

@@ -91,9 +91,7 @@ class Rosters:
             if told.age_s == 0 and peer.colo != told.colo:
                 told = told._replace(age_s=1)  # only its own nodes see a colo this minute
             return self._board.roster.compare(told, now)
-        if peer.colo != own or told.digest in self._merged:
-            return False
-        return told.digest != digest_of(self._own())
+        return told.digest not in self._merged and told.digest != digest_of(self._own())
 
     def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
         if roster.colo == self._board.identity.colo:
