@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,7 @@ class AdminServer:
         self._settings = settings
         self._unix: socket.socket | None = None
         self._http: socket.socket | None = None
+        self._accepting: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
@@ -82,6 +84,17 @@ class AdminServer:
             thread.join(2 * STOP_S)
         self._close_sockets()
 
+    def forked(self) -> None:
+        """In a forked child, whose parent goes on answering: let go of the sockets, or they would look alive after it.
+
+        Locks nothing, since any lock may have been held at the fork.
+        """
+        self._thread = None
+        for listener in (self._unix, self._http, *self._accepting):
+            if listener is not None:
+                os.close(listener.detach())
+        self._unix = self._http = None
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -112,7 +125,9 @@ class AdminServer:
         async with contextlib.AsyncExitStack() as open_listeners:
             for listener, app in pairs:
                 if listener is not None:
-                    await open_listeners.enter_async_context(_answering(listener, app(self._node)))
+                    # A copy: asyncio closes its own at the end, and `close` still has to look at ours.
+                    self._accepting.append(listener.dup())
+                    await open_listeners.enter_async_context(_answering(self._accepting[-1], app(self._node)))
             self._serving.set()
             await self._stopping.wait()
 
@@ -124,8 +139,7 @@ async def _answering(listener: socket.socket, app: web.Application) -> AsyncIter
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    # A copy of the descriptor: asyncio closes its own at the end, and `close` still has to look at ours.
-    server = await start(_bounded(runner.server), sock=listener.dup())
+    server = await start(_bounded(runner.server), sock=listener)
     try:
         yield
     finally:

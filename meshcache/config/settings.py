@@ -118,7 +118,8 @@ class AdminSettings(Table):
     """Where operators and programs ask this node."""
 
     socket: FilePathOrOff = Field(default=None, examples=["state/admin.sock"])
-    """Unix socket to read and write, for its owner only. Default: ``admin.sock`` in the state folder; false is off."""
+    """Unix socket to read and write, for its owner only. Default: ``admin.sock`` in the state folder, and none where a
+    program builds the settings without a file; false is none."""
 
     http: Bind | None = Field(default=None, examples=["127.0.0.1:9946"])
     """Read-only HTTP for metrics and dashboard. Default: off; it has no password, so keep it on a private address."""
@@ -170,7 +171,8 @@ class Settings(BaseModel):
     @classmethod
     def _socket_in_state_dir(cls, admin: AdminSettings, info: ValidationInfo) -> AdminSettings:
         node: NodeSettings | None = info.data.get("node")
-        if "socket" not in admin.model_fields_set and node is not None:
+        from_file = info.context is not None
+        if from_file and "socket" not in admin.model_fields_set and node is not None:
             admin = admin.model_copy(update={"socket": node.state_dir / "admin.sock"})
         length = len(bytes(admin.socket)) if admin.socket else 0
         if length > SOCKET_PATH_BYTES_MAX:

@@ -11,7 +11,7 @@ from meshcache.admin.server import AdminServer
 class PlainNode:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {"node": {"name": "edge-1"}}
-        self.log = [{"seq": 1, "text": "first"}, {"seq": 2, "text": "second"}]
+        self.log: list[dict[str, Any]] = [{"seq": 1, "text": "first"}, {"seq": 2, "text": "second"}]
         self.fault: Exception | None = None
 
     def stats(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 import stat
 import threading
@@ -119,3 +121,26 @@ def test_without_sockets_there_is_no_thread(node: PlainNode) -> None:
     with AdminServer(node, AdminSettings(socket=None)) as server:
         assert server.http_address is None
         assert not [thread for thread in threading.enumerate() if thread.name == "meshcache-admin"]
+
+
+def test_a_forked_child_does_not_keep_the_socket_alive_after_its_parent(node: PlainNode, tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    server = AdminServer(node, AdminSettings(socket=path)).start()
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        server.forked()
+        os.write(tell, b"x")
+        signal.pause()
+    try:
+        wait_until(lambda: select.select([told], [], [], 0)[0])
+        assert AdminClient(path).stats()
+        server.close()
+        with pytest.raises(AdminError, match="no such socket"):
+            AdminClient(path).stats()
+        assert not path.exists()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(told)
+        os.close(tell)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from meshcache.config import (
-    AdminSettings,
     CacheSettings,
     NodeSettings,
     Settings,
@@ -50,10 +49,9 @@ def test_a_program_can_build_settings_and_is_held_to_the_same_checks() -> None:
     settings = Settings(
         node=NodeSettings(name="a"),
         cache=CacheSettings(max_sessions=10),
-        admin=AdminSettings(socket=None),
         vip=(VipSettings(name="shop"), VipSettings(name="pay", sharing=SharingSettings(quota=0.25))),
     )
-    assert settings.admin.socket is None
+    assert settings.admin.socket is None  # nobody asked for files in the program's folder
     assert settings.share_of_cache("pay") == 0.25
     assert settings.share_of_cache("shop") == 0.75
     with pytest.raises(ConfigError, match="a name of its own"):
