@@ -1,1 +1,84 @@
-"""meshcache: TLS sessions that resume on every server behind a VIP."""
+"""meshcache: TLS sessions that resume on every server behind a VIP.
+
+    from meshcache import MeshNode
+
+    with MeshNode.from_file("meshcache.toml") as node:
+        node.attach(context, vip="shop")      # a pyOpenSSL Context or an ssl.SSLContext
+
+From then on a client that met one server resumes on the others, within the borders that each VIP's policy draws. These
+are all the public names; docs/embedding.md shows them at work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from meshcache.errors import (
+    AttachError,
+    ConfigError,
+    HookError,
+    KeyringError,
+    MeshcacheError,
+    PolicyError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from meshcache.config import (
+        AdminSettings,
+        CacheSettings,
+        ClientAuthSettings,
+        MeshSettings,
+        NodeSettings,
+        ServerSettings,
+        Settings,
+        SharingSettings,
+        VipSettings,
+        load,
+    )
+    from meshcache.core.session import Outcome
+    from meshcache.node import MeshNode, attach
+    from meshcache.tokens import Resumption
+
+__all__ = [
+    # a node, and a context that joins it
+    "MeshNode",
+    "attach",
+    "Resumption",
+    "Outcome",
+    # what it is told
+    "load",
+    "Settings",
+    "NodeSettings",
+    "MeshSettings",
+    "CacheSettings",
+    "AdminSettings",
+    "ServerSettings",
+    "VipSettings",
+    "ClientAuthSettings",
+    "SharingSettings",
+    # what it raises
+    "MeshcacheError",
+    "ConfigError",
+    "KeyringError",
+    "HookError",
+    "AttachError",
+    "TransportError",
+    "PolicyError",
+]
+
+_HOMES = {"MeshNode": "node", "attach": "node", "Resumption": "tokens", "Outcome": "core.session"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `meshcache key new` needs no ZeroMQ, and the core needs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'config')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

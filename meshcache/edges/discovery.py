@@ -12,6 +12,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
@@ -79,7 +80,7 @@ class Discovery:
         self._interfaces = list(interfaces)
         self._on_candidate = on_candidate
         self._instance = f"{secrets.token_hex(8)}.{SERVICE_TYPE}"
-        self._resolving: set[str] = set()
+        self._resolving: dict[str, Future[None]] = {}
         self._zeroconf: zeroconf.Zeroconf | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meshcache-mdns", daemon=True)
@@ -109,6 +110,7 @@ class Discovery:
             self._give_up(error)
         finally:
             browser.cancel()
+            self._stop_resolving()
             self._zeroconf.close()
 
     def _give_up(self, error: Exception) -> None:
@@ -132,8 +134,15 @@ class Discovery:
             return
         loop = zeroconf.loop
         if len(self._resolving) < RESOLVING_MAX and loop is not None and not self._closing.is_set():
-            self._resolving.add(name)
-            asyncio.run_coroutine_threadsafe(self._resolve(zeroconf, name), loop)
+            future = asyncio.run_coroutine_threadsafe(self._resolve(zeroconf, name), loop)
+            self._resolving[name] = future
+            future.add_done_callback(lambda _: self._resolving.pop(name, None))
+
+    def _stop_resolving(self) -> None:
+        pending = list(self._resolving.values())
+        for future in pending:
+            future.cancel()
+        wait(pending, timeout=STOP_S)
 
     async def _resolve(self, zc: zeroconf.Zeroconf, name: str) -> None:
         try:
@@ -142,8 +151,6 @@ class Discovery:
                 self._offer(info)
         except zeroconf.Error as error:
             log.debug("an mDNS record was left alone: %s", type(error).__name__)
-        finally:
-            self._resolving.discard(name)
 
     def _offer(self, info: zeroconf.ServiceInfo) -> None:
         for host in info.parsed_scoped_addresses()[:ADDRESSES_MAX]:

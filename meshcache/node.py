@@ -1,0 +1,352 @@
+"""One member of the mesh: owns a core, its edges, the clock and the pump. Start reading here.
+
+    core       decides; `pump` holds its lock and brings it messages, time and sessions
+    vips       the contexts that joined, each VIP with a port between OpenSSL's callbacks and the core
+    transport  ZeroMQ to the peers
+    discovery  mDNS and seeds, which only hint at peers
+    admin      where operators read what this node knows
+
+Nothing here runs in a handshake, and nothing here decides what may be shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from meshcache import forks
+from meshcache.attaching import quota_bytes
+from meshcache.config import Settings, load
+from meshcache.core.mesh import MeshCore
+from meshcache.core.topology import Identity
+from meshcache.edges.discovery import Announcement, Discovery
+from meshcache.edges.handshakes import LinkEvent
+from meshcache.edges.interfaces import advertised_address
+from meshcache.edges.keyfile import load_keyring
+from meshcache.edges.keyring import Keyring
+from meshcache.edges.seeds import Seeds
+from meshcache.edges.transport import Transport
+from meshcache.errors import MeshcacheError
+from meshcache.events import EventList
+from meshcache.pump import Pump
+from meshcache.tls.contexts import OnUncleanClose
+from meshcache.tls.contexts import resumption as token_of
+from meshcache.tokens import Resumption, Tokens
+from meshcache.vips import LocalVips
+
+if TYPE_CHECKING:
+    from meshcache.admin.server import AdminServer
+
+Context = TypeVar("Context")
+
+FORKED = "this process was forked after its MeshNode started; start a node in each process, after the fork"
+
+log = logging.getLogger("meshcache.mesh")
+
+_running: list[MeshNode] = []
+
+
+class MeshNode:
+    """A node of the mesh, in this process.
+
+        with MeshNode.from_file("meshcache.toml") as node:
+            node.attach(context, vip="shop")
+
+    Its threads are daemons and never touch the program's event loop; all methods may be called on any thread. A node is
+    started once, and belongs to the process that started it: a forked child needs one of its own.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing happens before `start`."""
+        self._settings = settings
+        self._started_at = time.monotonic()
+        self._tokens = Tokens(self._started_at)
+        self._events = EventList(settings.node.name, settings.node.colo, self._started_at)
+        self._lock = threading.RLock()
+        self._state = "new"
+        self._keyring: Keyring
+        self._transport: Transport
+        self._pump: Pump
+        self._vips: LocalVips
+        self._finders: list[Discovery | Seeds] = []
+        self._admin: AdminServer | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> MeshNode:
+        """A node as a configuration file describes it, with ``KEY=VALUE`` overrides. Raises ConfigError."""
+        return cls(load(Path(path), overrides))
+
+    # --- life
+
+    def start(self) -> Self:
+        """Listen, find peers, and from then on take and give sessions. Returns at once; peers come when they are found.
+
+        Raises KeyringError, TransportError, and ConfigError for an admin socket that can't be had; nothing is running
+        then.
+        """
+        with self._lock:
+            self._require("new", "a node is started once; make another")
+            settings = self._settings
+            self._keyring = load_keyring(settings.mesh.key_file)
+            self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
+            self._transport.bind()
+            try:
+                core = self._make_core(settings)
+            except MeshcacheError:
+                self._transport.close()
+                raise
+            self._pump = Pump(core, self._transport, time.monotonic, self._events.take)
+            self._vips = LocalVips(settings, self._pump, self._tokens)
+            self._state = "running"
+            forks.watch(self)
+            _running.append(self)
+            self._pump.start()
+            self._start_finding()
+            try:
+                self._start_admin()
+            except MeshcacheError:
+                self.close()
+                raise
+        return self
+
+    def close(self) -> None:
+        """Leave the mesh: tell the peers (for at most a second), end all threads, free the port. May be called again.
+
+        Attached contexts go on without the mesh: their handshakes are full ones.
+        """
+        with self._lock:
+            running, self._state = self._state == "running", "closed"
+            if not running:
+                return
+            _running.remove(self)
+            if self._admin is not None:
+                self._admin.close()
+            self._stop_finding()
+            self._vips.close()
+            self._pump.close()
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def forked(self) -> None:
+        """In a child process, called by `forks`: from now on this node is of no use here, and says so."""
+        if self._state == "running":
+            self._state = "forked"
+            _running.clear()
+            self._vips.forked(FORKED)
+            if self._admin is not None:
+                self._admin.forked()
+
+    # --- TLS
+
+    def attach(self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep") -> Context:
+        """Let a pyOpenSSL Context or an ssl.SSLContext serve a VIP of the configuration; returns the context.
+
+        Set it up completely before: certificate, client authentication, TLS versions. ``"drop"`` forgets sessions whose
+        connection ended uncleanly, as RFC 5246 asks and half of Python's servers always do.
+
+        Raises HookError when this OpenSSL can't be hooked and AttachError when the context can't serve the VIP; the
+        context is as it was then.
+        """
+        with self._lock:
+            self._require("running", "start the node first")
+            self._vips.attach(context, vip, on_unclean_close)
+        return context
+
+    def resumption(self, connection: object) -> Resumption:
+        """How the handshake of a connection ended: full, or resumed and with whose session.
+
+        `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
+        """
+        return self._tokens.resumption(token_of(connection))
+
+    def handshake_done(self, vip: str, connection: object) -> None:
+        """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""
+        token = token_of(connection)
+        if token and self._state == "running" and vip in self._vips:
+            with self._pump.lock:
+                self._pump.core.handshake(vip, self._tokens.outcome(token).value)
+
+    def handshake_failed(self, vip: str) -> None:
+        """Count a handshake that didn't end well."""
+        if self._state == "running" and vip in self._vips:
+            with self._pump.lock:
+                self._pump.core.handshake(vip, "failed")
+
+    # --- operation
+
+    def reload(self, settings: Settings) -> None:
+        """Take over other settings and read the key file again. The cache and all connections are kept.
+
+        What can't change while the node runs (its name, colo, mesh and listener) is left as it is, with a line in the
+        log. Raises KeyringError, AttachError, TransportError; except for the last, nothing changed then.
+        """
+        with self._lock:
+            self._require("running", "start the node first")
+            keyring = load_keyring(settings.mesh.key_file)
+            settings = self._fixed(settings)
+            self._vips.reload(settings)
+            before, self._settings = self._settings, settings
+            if keyring != self._keyring:
+                self._change_keys(keyring)
+            elif settings.mesh == before.mesh:
+                return
+            self._stop_finding()
+            self._start_finding()
+
+    def stats(self) -> dict[str, Any]:
+        """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
+        self._require("running", "start the node first")
+        with self._pump.lock:
+            stats = self._pump.core.stats(time.monotonic())
+        cache = self._settings.cache
+        stats["node"]["uptime_s"] = round(time.monotonic() - self._started_at, 3)
+        stats["cache"] |= {"max_sessions": cache.max_sessions, "max_bytes": cache.max_bytes}
+        stats["transport"] = self._transport.stats()
+        stats["faults"] = self._vips.faults()
+        return stats
+
+    def peers(self) -> list[dict[str, Any]]:
+        """The other nodes as this one sees them."""
+        self._require("running", "start the node first")
+        with self._pump.lock:
+            return self._pump.core.peers(time.monotonic())
+
+    def policy(self) -> list[dict[str, Any]]:
+        """What holds for each VIP of the configuration that a context serves here."""
+        self._require("running", "start the node first")
+        return [
+            {
+                "vip": vip.name,
+                "group": vip.group,
+                "reach": vip.sharing.reach.to_plain(),
+                "client_certificates": vip.sharing.client_certificates,
+                "bind": vip.sharing.bind,
+                "lifetime_s": vip.sharing.lifetime_s,
+                "lineage_s": vip.sharing.lineage_s,
+                "quota_bytes": quota_bytes(self._settings, vip.name),
+            }
+            for vip in self._settings.vips
+            if vip.name in self._vips
+        ]
+
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """The events with a higher number than `since`, oldest first; the newest thousand are kept."""
+        return self._events.since(since)
+
+    @property
+    def name(self) -> str:
+        return self._settings.node.name
+
+    @property
+    def colo(self) -> str:
+        return self._settings.node.colo
+
+    @property
+    def address(self) -> str:
+        """The ``host:port`` that peers are told to connect to."""
+        self._require("running", "start the node first")
+        return self._address
+
+    # --- helpers
+
+    def _make_core(self, settings: Settings) -> MeshCore:
+        self._address = advertised_address(settings.mesh, self._transport.address)
+        identity = Identity(
+            mesh=settings.mesh.name,
+            node=settings.node.name,
+            incarnation=time.time_ns() // 1_000_000,
+            colo=settings.node.colo,
+            address=self._address,
+            version=version("meshcache"),
+        )
+        return MeshCore(identity, rng=SystemRandom(), now=time.monotonic())
+
+    def _start_finding(self) -> None:
+        mesh = self._settings.mesh
+        self._finders = [Seeds(mesh.seeds, lambda address: self._candidate(address, "seed"))]
+        if mesh.mdns:
+            announcement = Announcement(self._address, mesh.name, self._keyring.fingerprints)
+            found = lambda address: self._candidate(address, "mdns")  # noqa: E731 - beside its twin above
+            self._finders.append(Discovery(announcement, mesh.interfaces, found))
+        for finder in self._finders:
+            finder.start()
+
+    def _stop_finding(self) -> None:
+        for finder in self._finders:
+            finder.close()
+        self._finders = []
+
+    def _start_admin(self) -> None:
+        """Imported only where it is wanted: aiohttp takes longer to load than everything else here together."""
+        if self._settings.admin.socket or self._settings.admin.http:
+            from meshcache.admin.server import AdminServer
+
+            self._admin = AdminServer(self, self._settings.admin).start()
+
+    def _candidate(self, address: str, source: str) -> None:
+        with self._pump.lock:
+            self._pump.core.candidate(address, source, time.monotonic())
+        self._pump.wake()
+
+    def _link_changed(self, _event: LinkEvent) -> None:
+        if self._state == "running":
+            self._pump.wake()
+
+    def _change_keys(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        log.info("the mesh keys are now %s", ", ".join(keyring.fingerprints))
+        try:
+            self._transport.use(keyring)
+        finally:
+            self._pump.wake()
+
+    def _fixed(self, settings: Settings) -> Settings:
+        """The new settings with the old ones where a change needs a restart."""
+        old = self._settings
+        fixed = {
+            "node": old.node,
+            "admin": old.admin,
+            "mesh": settings.mesh.model_copy(
+                update={key: getattr(old.mesh, key) for key in ("name", "listen", "advertise")}
+            ),
+        }
+        result = settings.model_copy(update=fixed)
+        if result != settings:
+            log.warning("node.*, admin.*, mesh.name, mesh.listen and mesh.advertise change only with a restart")
+        return result
+
+    def _require(self, state: str, hint: str) -> None:
+        if self._state != state:
+            raise MeshcacheError(FORKED if self._state == "forked" else f"the node is {self._state}: {hint}")
+
+
+def attach(
+    context: Context, *, vip: str, node: MeshNode | None = None, on_unclean_close: OnUncleanClose = "keep"
+) -> Context:
+    """`MeshNode.attach` on the node that runs in this process; name it if there are several.
+
+    Raises MeshcacheError when none runs, or more than one.
+    """
+    if node is None:
+        if len(_running) != 1:
+            raise MeshcacheError(f"{len(_running)} nodes run in this process; say which: attach(…, node=…)")
+        node = _running[0]
+    return node.attach(context, vip=vip, on_unclean_close=on_unclean_close)

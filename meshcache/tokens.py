@@ -1,0 +1,63 @@
+"""Packs where a session came from into the one number that OpenSSL carries for us, and unpacks it.
+
+A number in the session object needs no table of connections, can't leak and follows a TLS 1.3 renewal by itself. Tokens
+mean something in this process only; they never travel.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from meshcache.core.session import Outcome
+
+ORIGINS_MAX = (1 << 16) - 1
+"""Nodes that can be told apart as origins; four times those that a node remembers (`core.limits`). Later ones are
+shown as nobody's. The names are kept as long as the process: at most 64 bytes each, 4 MiB."""
+
+_OUTCOMES = (Outcome.FULL, Outcome.LOCAL, Outcome.REMOTE, Outcome.PULLED)
+_ORIGIN_SHIFT, _ORIGIN_MASK, _BIRTH_SHIFT = 2, 0xFFFF, 18
+_BIRTH_ZERO = 1 << 40
+"""Births are milliseconds since the process began, and before it for sessions that are older: 34 years both ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """How a connection's handshake ended, and who made the session that it resumed (None after a full handshake)."""
+
+    outcome: Outcome
+    origin: str | None
+
+
+class Tokens:
+    """The tokens of one node. Threads may share it."""
+
+    def __init__(self, now: float) -> None:
+        self._epoch = now
+        self._origins: list[str | None] = [None]
+        self._index: dict[str, int] = {}
+        self._adding = threading.Lock()
+
+    def pack(self, outcome: Outcome, origin: str, born_at: float) -> int:
+        """A number of less than 64 bits, never 0 for a session that resumes."""
+        birth = int((born_at - self._epoch) * 1000) + _BIRTH_ZERO
+        index = self._index.get(origin) or self._add(origin)
+        return max(birth, 0) << _BIRTH_SHIFT | index << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
+
+    def resumption(self, token: int) -> Resumption:
+        """What the session's token says; 0 is a full handshake."""
+        return Resumption(self.outcome(token), self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK])
+
+    def outcome(self, token: int) -> Outcome:
+        return _OUTCOMES[token & 3]
+
+    def born_at(self, token: int) -> float | None:
+        """When the lineage of the session began; None for a full handshake, with which one begins."""
+        return self._epoch + ((token >> _BIRTH_SHIFT) - _BIRTH_ZERO) / 1000 if token else None
+
+    def _add(self, origin: str) -> int:
+        with self._adding:
+            if origin not in self._index and len(self._origins) <= ORIGINS_MAX:
+                self._origins.append(origin)
+                self._index[origin] = len(self._origins) - 1
+            return self._index.get(origin, 0)

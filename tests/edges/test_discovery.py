@@ -1,0 +1,202 @@
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+import zeroconf
+
+from meshcache.core.topology import PROTOCOL_MAJOR
+from meshcache.edges import discovery as module
+from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Discovery, mesh_hash
+from tests.support.waiting import wait_until
+
+HERE = ["127.0.0.1"]
+KEY, OTHER_KEY = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+
+
+def announcement(port: int, mesh: str = "test", keys: Sequence[str] = (KEY,)) -> Announcement:
+    return Announcement(f"127.0.0.1:{port}", mesh, keys)
+
+
+class Speaker:
+    def __init__(self, made: Announcement, interfaces: Sequence[str] = HERE) -> None:
+        self.found: list[str] = []
+        self.threads: set[str] = set()
+        self.discovery = Discovery(made, interfaces, self._noticed)
+        self.discovery.start()
+
+    def _noticed(self, address: str) -> None:
+        self.found.append(address)
+        self.threads.add(threading.current_thread().name)
+
+
+Speak = Callable[..., Speaker]
+
+
+@pytest.fixture
+def speak() -> Iterator[Speak]:
+    speakers: list[Speaker] = []
+
+    def start(*arguments: object, **more: object) -> Speaker:
+        speakers.append(Speaker(*arguments, **more))  # type: ignore[arg-type]
+        return speakers[-1]
+
+    yield start
+    for speaker in speakers:
+        speaker.discovery.close()
+
+
+def test_two_nodes_of_one_mesh_find_each_other(speak: Speak) -> None:
+    one, other = speak(announcement(1111)), speak(announcement(2222))
+    wait_until(lambda: "127.0.0.1:2222" in one.found, what="this machine's loopback interface carries no multicast?")
+    wait_until(lambda: "127.0.0.1:1111" in other.found)
+    assert "127.0.0.1:1111" not in one.found
+
+
+def test_who_comes_later_is_found_too(speak: Speak) -> None:
+    one, other = speak(announcement(1111)), speak(announcement(2222))
+    wait_until(lambda: one.found and other.found)
+    late = speak(announcement(3333))
+    wait_until(lambda: "127.0.0.1:3333" in one.found and "127.0.0.1:3333" in other.found)
+    wait_until(lambda: {"127.0.0.1:1111", "127.0.0.1:2222"} <= set(late.found))
+
+
+def test_another_mesh_or_another_key_on_the_same_link_is_left_alone(speak: Speak) -> None:
+    strangers = [speak(announcement(4444, mesh="other")), speak(announcement(5555, keys=[OTHER_KEY]))]
+    one, other = speak(announcement(1111)), speak(announcement(2222))
+    wait_until(lambda: one.found and other.found)
+    assert set(one.found) == {"127.0.0.1:2222"}
+    assert not any(stranger.found for stranger in strangers)
+
+
+def test_nodes_at_different_steps_of_a_key_rotation_find_each_other(speak: Speak) -> None:
+    promoted, added = speak(announcement(1111, keys=[OTHER_KEY, KEY])), speak(announcement(2222, keys=[KEY, OTHER_KEY]))
+    wait_until(lambda: promoted.found and added.found)
+
+
+def test_what_is_said_on_the_lan_is_a_random_name_two_hashes_and_a_version() -> None:
+    made = announcement(1111, mesh="production", keys=[KEY, OTHER_KEY])
+    assert made.to_txt() == {
+        "protocol": f"{PROTOCOL_MAJOR}-{PROTOCOL_MAJOR}",
+        "key": KEY,
+        "mesh": mesh_hash("production"),
+    }
+    instances = {Discovery(made, HERE, lambda _: None)._instance for _ in range(3)}
+    assert len(instances) == 3
+    service = Discovery(made, HERE, lambda _: None)._service()
+    assert b"production" not in service.text
+    assert OTHER_KEY.encode() not in service.text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {b"protocol": b"2-3"},
+        {b"protocol": b"0-0"},
+        {b"protocol": b"1"},
+        {b"protocol": b"-"},
+        {b"protocol": b"1-" + b"9" * 20},
+        {b"protocol": None},
+        {b"key": OTHER_KEY.encode()},
+        {b"key": b"\xff\xfe"},
+        {b"key": None},
+        {b"key": b""},
+        {b"mesh": mesh_hash("other").encode()},
+        {b"mesh": None},
+    ],
+)
+def test_a_record_that_is_not_of_a_node_to_talk_to_does_not_match(changed: dict[bytes, bytes | None]) -> None:
+    good: dict[bytes, bytes | None] = {b"protocol": b"1-2", b"key": KEY.encode(), b"mesh": mesh_hash("test").encode()}
+    assert announcement(1).matches(good)
+    assert announcement(1).matches({**good, b"more": b"of a later version"})
+    assert not announcement(1).matches({**good, **changed})
+    assert not announcement(1).matches({})
+
+
+class Forger:
+    """Somebody on the link who says what they like."""
+
+    def __init__(self) -> None:
+        self.zeroconf = zeroconf.Zeroconf(interfaces=HERE, ip_version=zeroconf.IPVersion.V4Only)
+
+    def announce(self, instance: str, address: str, port: int, **txt: str) -> None:
+        properties = {"protocol": "1-1", "key": KEY, "mesh": mesh_hash("test"), **txt}
+        info = zeroconf.ServiceInfo(
+            SERVICE_TYPE,
+            f"{instance}.{SERVICE_TYPE}",
+            port=port,
+            parsed_addresses=[address],
+            properties=properties,
+            server=f"{instance}.local.",
+        )
+        self.zeroconf.register_service(info, cooperating_responders=True)
+
+
+@pytest.fixture
+def forger() -> Iterator[Forger]:
+    made = Forger()
+    yield made
+    made.zeroconf.close()
+
+
+def test_forged_records_are_at_most_one_more_candidate(speak: Speak, forger: Forger) -> None:
+    one = speak(announcement(1111))
+    forger.announce("wildcard", "0.0.0.0", 7946)
+    forger.announce("multicast", "224.0.0.1", 7946)
+    forger.announce("zero", "127.0.0.3", 0)
+    forger.announce("no-key", "127.0.0.3", 7946, key="")
+    forger.announce("long", "127.0.0.3", 7947, more="x" * 200)
+    wait_until(lambda: one.found)
+    assert set(one.found) == {"127.0.0.3:7947"}
+
+
+def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
+    speak: Speak, forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = speak(announcement(1111))
+    wait_until(lambda: one.discovery._zeroconf and one.discovery._zeroconf.loop)
+    assert one.discovery._zeroconf is not None
+    for number in range(module.RESOLVING_MAX - 1):
+        one.discovery._noticed(
+            zeroconf=one.discovery._zeroconf,
+            name=f"ghost{number}.{SERVICE_TYPE}",
+            state_change=zeroconf.ServiceStateChange.Added,
+        )
+    forger.announce("real", "127.0.0.3", 7946)
+    wait_until(lambda: "127.0.0.3:7946" in one.found, within_s=2.5)
+    for number in range(1000):
+        one.discovery._noticed(
+            zeroconf=one.discovery._zeroconf,
+            name=f"more{number}.{SERVICE_TYPE}",
+            state_change=zeroconf.ServiceStateChange.Added,
+        )
+    assert len(one.discovery._resolving) <= module.RESOLVING_MAX
+
+
+def test_a_goodbye_is_no_reason_for_anything(speak: Speak) -> None:
+    one, other = speak(announcement(1111)), speak(announcement(2222))
+    wait_until(lambda: one.found and other.found)
+    before = list(one.found)
+    other.discovery.close()
+    assert one.found[: len(before)] == before
+
+
+def test_without_multicast_there_is_one_line_in_the_log_and_no_error(
+    speak: Speak, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        speaker = speak(announcement(1111), interfaces=["192.0.2.77"])
+        wait_until(lambda: not speaker.discovery._thread.is_alive())
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("meshcache")]
+    assert len(lines) == 1
+    assert lines[0].startswith("no mDNS on 192.0.2.77, so peers are found by seeds alone")
+
+
+def test_closing_leaves_no_thread_and_may_be_repeated() -> None:
+    before = set(threading.enumerate())
+    one, other = Speaker(announcement(1111)), Speaker(announcement(2222))
+    wait_until(lambda: one.found and other.found)
+    for speaker in (one, other):
+        speaker.discovery.close()
+        speaker.discovery.close()
+    wait_until(lambda: set(threading.enumerate()) <= before)

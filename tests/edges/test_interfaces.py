@@ -1,0 +1,44 @@
+import pytest
+
+from meshcache.config import MeshSettings
+from meshcache.edges.interfaces import advertised_address
+from meshcache.errors import TransportError
+
+
+def test_a_configured_address_comes_first_whatever_the_listener_has() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:7946", advertise="10.0.0.4:80", interfaces=("10.0.0.5",))
+    assert advertised_address(mesh, "0.0.0.0:7946") == "10.0.0.4:80"
+
+
+def test_a_configured_name_is_resolved_because_peers_dial_addresses_only() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:7946", advertise="localhost:80")
+    assert advertised_address(mesh, "0.0.0.0:7946") in ("127.0.0.1:80", "[::1]:80")
+
+
+def test_a_configured_name_that_can_not_be_resolved_is_an_error_that_names_it() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:7946", advertise="absent.invalid:80")
+    with pytest.raises(TransportError, match=r"mesh\.advertise: absent\.invalid"):
+        advertised_address(mesh, "0.0.0.0:7946")
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1:4711", "[::1]:4711"])
+def test_a_listener_on_one_address_is_advertised_as_it_is(bound: str) -> None:
+    assert advertised_address(MeshSettings(listen="127.0.0.1:0"), bound) == bound
+
+
+def test_a_listener_on_all_addresses_takes_the_first_interface() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:0", interfaces=("127.0.0.7", "127.0.0.8"))
+    assert advertised_address(mesh, "0.0.0.0:4711") == "127.0.0.7:4711"
+
+
+def test_without_an_interface_it_is_the_local_end_of_the_route_to_the_first_seed() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:0", seeds=("dns:mesh.test:7946", "127.0.0.9:7946"))
+    assert advertised_address(mesh, "0.0.0.0:4711") == "127.0.0.1:4711"
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0:4711", "[::]:4711"])
+def test_without_anything_to_go_by_it_is_some_address_of_this_machine(bound: str) -> None:
+    address = advertised_address(MeshSettings(listen=bound), bound)
+    host, _, port = address.rpartition(":")
+    assert host not in ("", "0.0.0.0", "[::]")
+    assert port == "4711"
