@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from meshcache.core.cache import SessionCache
 from meshcache.core.counters import Counters
+from meshcache.core.crossings import Crossings
 from meshcache.core.events import EventLog
 from meshcache.core.limits import Limits
 from meshcache.core.members import Members, Peer
@@ -32,6 +33,7 @@ class Board:
     members: Members
     roster: RosterTable
     post: Post
+    crossings: Crossings = field(default_factory=Crossings)
     last_seqs: dict[str, int] = field(default_factory=dict)
     """The newest number given for each VIP that isn't served any more: should it come back, its stream goes on."""
 

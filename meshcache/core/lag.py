@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import log
 
 _BUCKETS = 96
 _LOWEST_S = 0.00005
 _GROWTH = 1.2
 _LOG_GROWTH = log(_GROWTH)
+
+_SHOWN = range(0, 77, 4)
+"""The buckets whose borders `buckets_ms` gives: each about twice the one before, from 50 microseconds to a minute."""
 
 HALVE_AT = 20_000
 """Batches after which all counts are halved: the percentiles speak of the last minutes, not of last week."""
@@ -18,6 +22,7 @@ class LagHistogram:
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
+        self._ever = [0] * _BUCKETS
         self._total = 0
         self.count = 0
         self.sum_s = 0.0
@@ -25,13 +30,20 @@ class LagHistogram:
     def add(self, lag_s: float) -> None:
         """Count one batch."""
         at = int(log(lag_s / _LOWEST_S) / _LOG_GROWTH) + 1 if lag_s > _LOWEST_S else 0
-        self._counts[min(at, _BUCKETS - 1)] += 1
+        at = min(at, _BUCKETS - 1)
+        self._counts[at] += 1
+        self._ever[at] += 1
         self._total += 1
         self.count += 1
         self.sum_s += lag_s
         if self._total >= HALVE_AT:
             self._counts = [count // 2 for count in self._counts]
             self._total = sum(self._counts)
+
+    def buckets_ms(self) -> list[tuple[float, int]]:
+        """Borders in milliseconds, each with the batches since the start that did not exceed it."""
+        upto = list(accumulate(self._ever))
+        return [(_border_ms(at), upto[at]) for at in _SHOWN]
 
     def percentile_ms(self, percent: float) -> float | None:
         """The lag that `percent` of the recent batches did not exceed, in milliseconds; None before the first."""
@@ -41,5 +53,9 @@ class LagHistogram:
         for at, count in enumerate(self._counts):
             left -= count
             if left <= 0:
-                return round(_LOWEST_S * _GROWTH**at * 1000, 3)
-        return round(_LOWEST_S * _GROWTH ** (_BUCKETS - 1) * 1000, 3)
+                return _border_ms(at)
+        return _border_ms(_BUCKETS - 1)
+
+
+def _border_ms(at: int) -> float:
+    return round(_LOWEST_S * _GROWTH**at * 1000, 3)

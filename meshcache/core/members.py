@@ -32,7 +32,9 @@ class Peer:
     """A node whose hello was accepted. ``address`` is where this node dials it, which may differ from its record's.
 
     ``knows`` is the revision of our own record that the peer has, ``chosen`` whether the peer wants the link.
-    ``loss`` is the share of its heartbeats that don't arrive. No batch is offered to it before ``blocked_until``.
+    ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
+    ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
+    back. No batch is offered to it before ``blocked_until``.
     """
 
     record: NodeRecord
@@ -43,6 +45,7 @@ class Peer:
     state: PeerState = PeerState.ALIVE
     joining: bool = False
     chosen: bool = True
+    parting: bool = False
     knows: int = 0
     islands: frozenset[str] = field(default_factory=frozenset)
     beats: int = 0
@@ -56,6 +59,7 @@ class Peer:
     ping_token: int = 0
     rtt_s: float | None = None
     blocked_until: float = 0.0
+    flaps: int = 0
 
     @property
     def name(self) -> str:
@@ -112,6 +116,8 @@ class Members:
         limits = self._limits
         bucket = Bucket(limits.origin_sessions_per_s, limits.origin_sessions_burst, now)
         peer = Peer(record, address, bucket, heard_at=now, linger_until=now + limits.linger_s)
+        if old is not None:
+            peer.flaps = old.flaps + (old.state is not PeerState.ALIVE)
         self._peers[record.node] = self._by_address[address] = peer
         self._peers = dict(sorted(self._peers.items()))
         self.generation += 1
@@ -141,6 +147,7 @@ class Members:
         else:
             self._events.add(PeerRecovered(now, peer.name))
         peer.state = PeerState.ALIVE
+        peer.flaps += 1
         self.generation += 1
 
     def doubt(self, peer: Peer, now: float) -> None:

@@ -1,6 +1,6 @@
 """Gives the counters and tables the form of ``meshcache stats --json``: programs rely on these names.
 
-Reads, and changes nothing. No id, no DER and no key is ever among what it shows.
+Reads, and changes nothing but `crossings`, which follow when somebody looks. No id, DER or key is ever shown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 from meshcache.core.board import Board
 from meshcache.core.counters import Traffic, VipCounters
+from meshcache.core.lag import LagHistogram
 from meshcache.core.members import Peer
 from meshcache.core.tables import KINDS
 from meshcache.core.vips import Served
@@ -23,6 +24,7 @@ def stats(board: Board, now: float) -> dict[str, Any]:
         "cache": _cache(board),
         "gossip": _gossip(board),
         "peers": [_peer(board, peer, now) for peer in board.members],
+        "policy": _policy(board),
     }
 
 
@@ -36,7 +38,6 @@ def peers(board: Board, now: float) -> list[dict[str, Any]]:
             "version": peer.record.version,
             "joining": peer.joining,
             "loss": round(peer.loss, 3),
-            "islands": sorted(peer.islands),
             "vips": [
                 {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()} for terms in peer.record.vips
             ],
@@ -53,6 +54,8 @@ def _peer(board: Board, peer: Peer, now: float) -> dict[str, Any]:
         "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 3),
         "queue": board.post.waiting(peer.address),
         "last_seen_s": round(max(now - peer.heard_at, 0.0), 3),
+        "flaps": peer.flaps,
+        "islands": [{"group": group} for group in sorted(peer.islands)],
     }
 
 
@@ -60,6 +63,8 @@ def _vip(board: Board, served: Served) -> dict[str, Any]:
     share = board.cache.share(served.vip.terms.vip)
     counters = served.counters
     return {
+        "group": served.vip.terms.group,
+        "reach": served.vip.terms.reach.to_plain(),
         "handshakes": _handshakes(counters),
         "lookups": _lookups(counters),
         "sessions": {
@@ -112,7 +117,8 @@ def _gossip(board: Board) -> dict[str, Any]:
         "lag_ms": {
             "p50": inside.percentile_ms(50),
             "p99": inside.percentile_ms(99),
-            "between_colos": {"p50": between.percentile_ms(50), "p99": between.percentile_ms(99)},
+            "intra": _lag(inside),
+            "inter": _lag(between),
         },
         "sent": _traffic(counters.sent),
         "received": _traffic(counters.received),
@@ -121,6 +127,24 @@ def _gossip(board: Board) -> dict[str, Any]:
         "unknown_fields": counters.unknown_fields,
         "dropped": dict(sorted(counters.dropped.items())),
     }
+
+
+def _lag(lag: LagHistogram) -> dict[str, Any]:
+    return {
+        "p50": lag.percentile_ms(50),
+        "p99": lag.percentile_ms(99),
+        "count": lag.count,
+        "sum": round(lag.sum_s * 1000, 3),
+        "buckets": [list(bucket) for bucket in lag.buckets_ms()],
+    }
+
+
+def _policy(board: Board) -> dict[str, Any]:
+    made = {served.vip.terms.vip: served.counters.made for served in board.vips}
+    others = [peer.record for peer in board.members if peer.usable]
+    stamp = (board.members.generation, board.vips.record.revision)
+    board.crossings.update(made, board.vips.terms, others, stamp)
+    return {"crossings": board.crossings.to_plain()}
 
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:
