@@ -115,7 +115,7 @@ class SessionCache:
         largest = max(map(len, entries.ders), default=0) + SESSION_ID_BYTES_MAX + ENTRY_OVERHEAD_BYTES
         if share is None or not share.fits(largest):
             return {Put.NO_QUOTA: len(ids)}
-        if len(set(ids)) < len(ids) or not share.entries.keys().isdisjoint(ids):
+        if not share.entries.keys().isdisjoint(ids) or len(set(ids)) < len(ids):
             return self._put_each(stream, entries, now)
         share.entries.update(zip(ids, pack_many(stream.index, entries, floor(now - self._epoch)), strict=True))
         share.bytes += sum(map(len, ids)) + sum(map(len, entries.ders)) + len(ids) * ENTRY_OVERHEAD_BYTES
@@ -129,6 +129,11 @@ class SessionCache:
         share = self._shares.get(vip)
         packed = None if share is None else share.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)
+
+    def holds(self, vip: str, session_id: bytes) -> bool:
+        """Whether an entry is here, expired or not; one look into a dict, so any thread may ask without the lock."""
+        share = self._shares.get(vip)
+        return share is not None and session_id in share.entries
 
     def peek(self, vip: str, session_id: bytes) -> Session | None:
         """The entry of this VIP without counting as use: for repair, snapshots and views."""

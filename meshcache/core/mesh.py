@@ -70,6 +70,14 @@ class MeshCore:
             birth = Birth(born, LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s, client_certificate)
             self._inside.shelf.created(served, session_id, der, birth, now)
 
+    def holds(self, vip: str, session_id: bytes) -> bool:
+        """Whether there is an entry for a lookup to judge; counts nothing, and needs no lock.
+
+        Asked before a lookup, so that what has arrived can be read before a miss is counted.
+        """
+        served = self._board.vips.get(vip)
+        return served is not None and self._inside.shelf.holds(served, session_id)
+
     def lookup(self, vip: str, session_id: bytes, now: float) -> Lookup:
         """Find a session that may resume on this VIP now; counts how it ended."""
         served = self._board.vips.get(vip)
