@@ -281,11 +281,10 @@ class MeshNode:
 
     def _start_finding(self) -> None:
         mesh = self._settings.mesh
-        self._finders = [Seeds(mesh.seeds, lambda address: self._candidate(address, "seed"))]
+        self._finders = [Seeds(mesh.seeds, self._candidate)]
         if mesh.mdns:
             announcement = Announcement(self._address, mesh.name, self._keyring.fingerprints)
-            found = lambda address: self._candidate(address, "mdns")  # noqa: E731 - beside its twin above
-            self._finders.append(Discovery(announcement, mesh.interfaces, found))
+            self._finders.append(Discovery(announcement, mesh.interfaces, self._candidate))
         for finder in self._finders:
             finder.start()
 
@@ -301,7 +300,7 @@ class MeshNode:
 
             self._admin = AdminServer(self, self._settings.admin).start()
 
-    def _candidate(self, address: str, source: str) -> None:
+    def _candidate(self, address: str, source: str = "mdns") -> None:
         with self._pump.lock:
             self._pump.core.candidate(address, source, time.monotonic())
         self._pump.wake()

@@ -25,9 +25,12 @@ log = logging.getLogger("meshcache.edges")
 
 
 class Seeds:
-    """Calls `on_candidate` with ``host:port``, always an IP address, on a thread of its own."""
+    """Calls `on_candidate` with ``host:port``, always an IP address, on a thread of its own.
 
-    def __init__(self, seeds: Sequence[str], on_candidate: Callable[[str], None]) -> None:
+    With it comes "seed" for an address that an operator wrote, and "dns" for one that a name has today.
+    """
+
+    def __init__(self, seeds: Sequence[str], on_candidate: Callable[[str, str], None]) -> None:
         self._seeds = tuple(seeds)
         self._on_candidate = on_candidate
         self._closing = threading.Event()
@@ -51,7 +54,7 @@ class Seeds:
                 for address in self._addresses(seed):
                     if self._closing.is_set():
                         return
-                    self._on_candidate(address)
+                    self._on_candidate(address, "seed" if address == seed else "dns")
             self._closing.wait(AGAIN_S)
 
     def _addresses(self, seed: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ def found() -> list[str]:
 
 
 def run(seeds: tuple[str, ...], found: list[str]) -> Seeds:
-    started = Seeds(seeds, found.append)
+    started = Seeds(seeds, lambda address, _: found.append(address))
     started.start()
     return started
 
@@ -52,6 +52,17 @@ def test_addresses_are_offered_as_they_are_and_again_and_again(
     wait_until(lambda: len(found) >= 4)
     seeds.close()
     assert found[:4] == ["127.0.0.1:7946", "[::1]:7946"] * 2
+
+
+def test_what_an_operator_wrote_is_told_from_what_a_name_has_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 60)
+    found: dict[str, str] = {}
+    seeds = Seeds(("127.0.0.2:7946", "dns:localhost:7946"), found.__setitem__)
+    seeds.start()
+    wait_until(lambda: len(found) >= 2)
+    seeds.close()
+    assert found.pop("127.0.0.2:7946") == "seed"
+    assert set(found.values()) == {"dns"}
 
 
 def test_the_machines_own_resolver_knows_localhost(found: list[str]) -> None:
