@@ -11,7 +11,7 @@ import click
 
 from meshcache.cli.output import clean, print_json, print_table, warn
 from meshcache.cli.target import Target, asks_a_node
-from meshcache.cli.view import TOTALS, gossip_totals, heading, refusals, total_rows, warnings
+from meshcache.cli.view import TOTALS, gossip_totals, heading, remarks, total_rows, warnings
 
 
 @click.command()
@@ -61,7 +61,7 @@ def _show(stats: dict[str, Any]) -> None:
     click.echo(clean(heading(stats)))
     print_table(TOTALS, total_rows(stats))
     click.echo(clean(gossip_totals(stats)))
-    for line in refusals(stats):
+    for line in remarks(stats):
         click.echo(clean(line))
     for line in warnings(stats):
         warn(line)

@@ -107,15 +107,22 @@ def gossip_rates(before: Stats, after: Stats) -> str:
     return f"gossip  {ways}  lag {_lag(new)}  repaired {count(repaired)}"
 
 
-def refusals(stats: Stats) -> list[str]:
-    """What borders kept in, VIP by VIP: the policy at work, no trouble."""
+def remarks(stats: Stats) -> list[str]:
+    """What was refused or dropped since the start and is no trouble by itself: borders at work, messages lost on the
+    way to a peer that was just starting."""
     kept = {name: _reasons(vip, BORDERS) for name, vip in stats["vips"].items()}
-    return [f"kept in  {name}: {_listed(reasons)}" for name, reasons in kept.items() if reasons]
+    dropped = +Counter(stats.get("gossip", {}).get("dropped") or {})
+    return [
+        *(f"kept in  {name}: {_listed(reasons)}" for name, reasons in kept.items() if reasons),
+        *([f"dropped  {_listed(dropped)}"] if dropped else []),
+    ]
 
 
 def warnings(stats: Stats, before: Stats | None = None) -> list[str]:
-    """What somebody should look at: peers that are away, islands, hits that did not resume, drops."""
-    return [*peer_warnings(stats.get("peers", [])), *_vip_warnings(stats, before), *_drop_warnings(stats, before)]
+    """What somebody should look at: peers that are away, islands, hits that did not resume; and what was dropped since
+    `before`, which says little without a time."""
+    drops = _drop_warnings(stats, before) if before is not None else ()
+    return [*peer_warnings(stats.get("peers", [])), *_vip_warnings(stats, before), *drops]
 
 
 def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:
@@ -210,9 +217,9 @@ def _vip_warnings(stats: Stats, before: Stats | None) -> Iterator[str]:
             yield f"{name}: refused {_listed(trouble)}"
 
 
-def _drop_warnings(stats: Stats, before: Stats | None) -> Iterator[str]:
+def _drop_warnings(stats: Stats, before: Stats) -> Iterator[str]:
     dropped = Counter(stats.get("gossip", {}).get("dropped") or {})
-    dropped -= Counter((before or {}).get("gossip", {}).get("dropped") or {})
+    dropped -= Counter(before.get("gossip", {}).get("dropped") or {})
     if dropped:
         yield f"gossip: dropped {_listed(dropped)}"
 

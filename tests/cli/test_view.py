@@ -68,7 +68,7 @@ def test_borders_at_work_are_told_apart_from_trouble() -> None:
     stats, _ = two_readings()
     stats["vips"]["shop"]["lookups"]["refused"] = {"sender_reach": 3, "settings_differ": 2}
     stats["vips"]["shop"]["sessions"]["refused"] = {"sender_reach": 1}
-    assert view.refusals(stats) == ["kept in  shop: sender_reach 4"]
+    assert view.remarks(stats) == ["kept in  shop: sender_reach 4"]
     assert view.warnings(stats) == ["shop: refused settings_differ 2"]
 
 
@@ -77,22 +77,22 @@ def test_warnings_name_who_and_what() -> None:
     stats["peers"][0] |= {"state": "lost", "last_seen_s": 31.0, "flaps": 3}
     stats["peers"][1]["islands"] = ["storefront", {"group": "pay", "differs": ["tls_floor", "client_auth"]}]
     stats["vips"]["pay"]["lookups"]["hit_not_resumed"] = 5
-    stats["gossip"]["dropped"] = {"malformed": 2}
+    stats["gossip"]["dropped"] = {"malformed": 2, "queue_full": 0}
     assert view.warnings(stats) == [
         "edge-2 (ams1): lost, last seen 31s ago",
         "edge-2 (ams1): 3 flaps",
         'edge-3 (ams1): an island, its settings of share group "storefront" differ',
         'edge-3 (ams1): an island, its settings of share group "pay" (tls_floor, client_auth) differ',
         "pay: 5 lookups hit and did not resume",
-        "gossip: dropped malformed 2",
     ]
+    assert view.remarks(stats) == ["dropped  malformed 2"]
 
 
 def test_while_watching_old_trouble_is_not_told_again() -> None:
     before, after = two_readings()
     for stats in (before, after):
         stats["vips"]["pay"]["lookups"] |= {"hit_not_resumed": 5, "refused": {"der": 2}}
-        stats["gossip"]["dropped"] = {"malformed": 2}
+        stats["gossip"]["dropped"] = {"malformed": 2, "queue_full": 0}
     assert view.warnings(after, before) == []
     after["gossip"]["dropped"] = {"malformed": 3}
     assert view.warnings(after, before) == ["gossip: dropped malformed 1"]
@@ -104,4 +104,4 @@ def test_a_node_that_tells_less_is_shown_all_the_same() -> None:
     assert view.total_rows(bare)[0][:2] == ["shop", "0"]
     assert view.rate_rows(bare, bare)[0][1] == "0.0"
     assert view.gossip_totals(bare).endswith("lag -")
-    assert view.warnings(bare) == view.refusals(bare) == []
+    assert view.warnings(bare) == view.remarks(bare) == []
