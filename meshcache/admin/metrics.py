@@ -40,7 +40,8 @@ class NodeCollector(Collector):
         yield from _gossip(stats["gossip"])
         yield from _members(stats)
         yield from _peers(stats["peers"])
-        yield _decisions(stats.get("policy", {}).get("crossings", ()))
+        yield _decisions(stats["policy"]["crossings"])
+        yield from _edges(stats)
 
 
 def registry_of(stats: Callable[[], Stats]) -> CollectorRegistry:
@@ -98,6 +99,10 @@ def _sessions(vips: Stats) -> Iterator[Metric]:
         ("made", "Sessions made by handshakes on this node."),
         ("pushed", "Sessions of this node that were sent to at least one peer."),
         ("received", "Sessions accepted from peers."),
+        ("repaired", "Of those, fetched to fill a gap."),
+        ("duplicate", "Sessions that came once more."),
+        ("recalled", "Copies removed because today's policy doesn't allow them here."),
+        ("withdrawn", "Sessions removed because somebody withdrew them."),
     ):
         yield _counter(
             f"sessions_{what}", help_, ("vip",), [((vip,), of["sessions"][what]) for vip, of in vips.items()]
@@ -121,15 +126,15 @@ def _cache(stats: Stats) -> Iterator[Metric]:
 
 def _gossip(gossip: Stats) -> Iterator[Metric]:
     ways = {way: gossip[way] for way in ("sent", "received")}
-    messages = [((way, kind), n) for way, of in ways.items() for kind, n in of["messages"].items()]
+    messages = [((way, kind), n) for way, of in ways.items() for kind, n in of["kinds"].items()]
     yield _counter("gossip_messages", "Messages by kind.", ("direction", "type"), messages)
     for what, help_ in (("sessions", "Sessions in messages."), ("bytes", "Bytes of messages, before encryption.")):
         rows = [((way,), of[what]) for way, of in ways.items()]
         yield _counter(f"gossip_{what}", help_, ("direction",), rows)
-    yield _counter("gossip_repaired_sessions", "Sessions fetched to fill a gap.", (), [((), gossip["repaired"])])
-    yield _counter("gossip_duplicate_sessions", "Sessions that came twice.", (), [((), gossip["duplicate"])])
+    help_ = "Sessions of other colos passed on inside this one."
+    yield _counter("gossip_relayed_sessions", help_, (), [((), gossip["relayed"])])
     dropped = [((reason,), n) for reason, n in gossip["dropped"].items()]
-    yield _counter("gossip_dropped", "Messages dropped, by reason.", ("reason",), dropped)
+    yield _counter("gossip_dropped", "Messages or sessions not sent or not taken, by reason.", ("reason",), dropped)
     yield _lag(gossip["lag_ms"])
 
 
@@ -137,10 +142,9 @@ def _lag(lag_ms: Stats) -> Metric:
     help_ = "From the end of the handshake on the origin to when the session can resume here."
     family = HistogramMetricFamily("meshcache_gossip_propagation_seconds", help_, labels=["scope"])
     for key, scope in SCOPES.items():
-        lag = lag_ms.get(key)
-        if lag is not None:
-            buckets = [(repr(le / 1000), float(count)) for le, count in lag["buckets"]]
-            family.add_metric([scope], [*buckets, ("+Inf", float(lag["count"]))], lag["sum"] / 1000)
+        lag = lag_ms[key]
+        buckets = [(f"{le / 1000:.6g}", float(count)) for le, count in lag["buckets"]]
+        family.add_metric([scope], [*buckets, ("+Inf", float(lag["count"]))], lag["sum"] / 1000)
     return family
 
 
@@ -154,11 +158,11 @@ def _peers(peers: Sequence[Stats]) -> Iterator[Metric]:
     def rows(key: str, scale: float = 1) -> list[Row]:
         return [((peer["name"],), peer[key] * scale) for peer in peers if peer.get(key) is not None]
 
-    yield _gauge("peer_rtt_seconds", "Round trip of a heartbeat.", ("peer",), rows("rtt_ms", 0.001))
+    yield _gauge("peer_rtt_seconds", "Round trip of a message.", ("peer",), rows("rtt_ms", 0.001))
     yield _gauge("peer_last_seen_seconds", "Time since the peer was heard.", ("peer",), rows("last_seen_s"))
     yield _gauge("gossip_queue_depth", "Messages that wait for the peer.", ("peer",), rows("queue"), sum)
-    yield _counter("member_flaps", "Times that the peer was lost and came back.", ("peer",), rows("flaps"))
-    islands = [((peer["name"],), len(peer.get("islands", ()))) for peer in peers]
+    yield _counter("member_flaps", "Times that the peer was silent and came back.", ("peer",), rows("flaps"))
+    islands = [((peer["name"],), len(peer["islands"])) for peer in peers]
     yield _gauge("peer_islands", "Share groups whose settings differ from the peer's.", ("peer",), islands, sum)
 
 
@@ -168,6 +172,14 @@ def _decisions(crossings: Iterable[Stats]) -> Metric:
     return _counter(
         "policy_decisions", "Sessions that the gates let pass (allowed) or kept back, by way.", labels, rows
     )
+
+
+def _edges(stats: Stats) -> Iterator[Metric]:
+    """What the transport turned away, and what went wrong in OpenSSL's callbacks."""
+    refused = [((reason,), n) for reason, n in stats["transport"]["refused"].items()]
+    yield _counter("connections_refused", "Connections that were not let in.", ("reason",), refused)
+    faults = [((vip, callback), n) for vip, of in stats["faults"].items() for callback, n in of.items()]
+    yield _counter("faults", "Exceptions at the TLS edge; each was a miss.", ("vip", "callback"), faults)
 
 
 def _by_reason(vips: Stats, where: str) -> list[Row]:

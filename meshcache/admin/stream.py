@@ -151,7 +151,7 @@ def chart_point(stats: Stats) -> dict[str, Any]:
         "at": stats["node"]["uptime_s"],
         "vips": {name: _handshakes(of["handshakes"]) for name, of in vips.items()},
         "lookups": _lookups([of["lookups"] for of in vips.values()]),
-        "lag_ms": {key: _quantiles(gossip["lag_ms"].get(key)) for key in ("intra", "inter")},
+        "lag_ms": {key: [gossip["lag_ms"][key][q] for q in ("p50", "p99")] for key in ("intra", "inter")},
         "bytes": [gossip["sent"]["bytes"], gossip["received"]["bytes"]],
         "dropped": sum(gossip["dropped"].values()),
         "evicted": sum(of["sessions"]["evicted"] for of in vips.values()),
@@ -168,10 +168,6 @@ def _lookups(lookups: list[Stats]) -> dict[str, int]:
     totals = {key: sum(of[key] for of in lookups) for key in plain}
     totals["refused"] = sum(sum(of["refused"].values()) for of in lookups)
     return totals
-
-
-def _quantiles(lag: Stats | None) -> list[float | None]:
-    return [None, None] if lag is None else [lag["p50"], lag["p99"]]
 
 
 def _encode(event: str, data: Mapping[str, Any]) -> bytes:

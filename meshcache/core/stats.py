@@ -19,7 +19,7 @@ def stats(board: Board, now: float) -> dict[str, Any]:
     """The whole object, without ``node.uptime_s``, which only the node knows."""
     own = board.identity
     return {
-        "node": {"name": own.node, "colo": own.colo, "version": own.version},
+        "node": {"name": own.node, "colo": own.colo, "mesh": own.mesh, "version": own.version},
         "vips": {served.vip.terms.vip: _vip(board, served) for served in board.vips},
         "cache": _cache(board),
         "gossip": _gossip(board),

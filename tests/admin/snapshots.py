@@ -11,6 +11,7 @@ VIPS = {
     "checkout": ("storefront", "everywhere", 14),
     "pay": ("pay", "colo", 5),
 }
+SESSIONS = ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn", "evicted")
 LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
 
@@ -25,6 +26,8 @@ class GeneratedNode:
         self.gossip = _gossip()
         self.lags: dict[str, list[float]] = {"intra": [], "inter": []}
         self.crossings = _crossings()
+        self.transport = {"links": 5, "accepted": 6, "succeeded": 5, "refused": {"unknown_key": 1}}
+        self.faults: dict[str, dict[str, int]] = {}
         self.log: list[dict[str, Any]] = []
 
     def advance(self, seconds: float) -> None:
@@ -36,8 +39,9 @@ class GeneratedNode:
                 peer["last_seen_s"] = round(self.rng.uniform(0, 1), 1)
                 peer["rtt_ms"] = round((0.4 if peer["colo"] == "ams1" else 9.1) * self.rng.uniform(0.9, 1.3), 2)
         for way in ("sent", "received"):
-            self.gossip[way]["messages"]["push"] += int(40 * seconds)
-            self.gossip[way]["messages"]["heartbeat"] += int(5 * seconds)
+            self.gossip[way]["kinds"]["push"] += int(40 * seconds)
+            self.gossip[way]["kinds"]["beat"] += int(5 * seconds)
+            self.gossip[way]["messages"] += int(45 * seconds)
             self.gossip[way]["bytes"] += int(self.rng.uniform(30_000, 38_000) * seconds)
 
     def happen(self, kind: str, level: str, node: str, colo: str, text: str) -> None:
@@ -58,6 +62,8 @@ class GeneratedNode:
             "gossip": {**self.gossip, "lag_ms": self._lag()},
             "peers": self.peers_plain,
             "policy": {"crossings": self.crossings},
+            "transport": self.transport,
+            "faults": self.faults,
         }
 
     def peers(self) -> list[dict[str, Any]]:
@@ -96,8 +102,7 @@ class GeneratedNode:
         self.lags["inter"] += [self.rng.lognormvariate(2.4, 0.3) for _ in range(made)]
 
     def _lag(self) -> dict[str, Any]:
-        both = self.lags["intra"] + self.lags["inter"]
-        return {**_quantiles(both), **{key: _histogram(lags) for key, lags in self.lags.items()}}
+        return {**_quantiles(self.lags["intra"]), **{key: _histogram(lags) for key, lags in self.lags.items()}}
 
 
 def _quantiles(lags: list[float]) -> dict[str, float | None]:
@@ -120,26 +125,26 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
             **dict.fromkeys(("local", "remote", "pulled", "miss", "expired", "hit_not_resumed"), 0),
             "refused": {},
         },
-        "sessions": {**dict.fromkeys(("made", "pushed", "received", "evicted"), 0), "refused": {}},
+        "sessions": {**dict.fromkeys(SESSIONS, 0), "refused": {}},
         "entries": 0,
         "bytes": 0,
         "quota_bytes": 64 * 2**20 // len(VIPS),
+        "quota_sessions": 100_000 // len(VIPS),
     }
 
 
 def _gossip() -> dict[str, Any]:
-    return {"sent": _way(), "received": _way(), "repaired": 4, "duplicate": 12, "dropped": {}}
+    return {"sent": _way(), "received": _way(), "repaired": 4, "relayed": 0, "unknown_fields": 0, "dropped": {}}
 
 
 def _way() -> dict[str, Any]:
-    return {"messages": {"push": 0, "heartbeat": 0}, "sessions": 0, "bytes": 0}
+    return {"messages": 0, "bytes": 0, "sessions": 0, "kinds": {"push": 0, "beat": 0}}
 
 
 def _peer(name: str, colo: str) -> dict[str, Any]:
     return {
         "name": name,
         "colo": colo,
-        "address": f"10.0.0.{name[-1]}:7946",
         "state": "alive",
         "rtt_ms": 0.4 if colo == "ams1" else 9.1,
         "queue": 0,
@@ -159,6 +164,7 @@ def _crossings() -> list[dict[str, Any]]:
             "to_colo": colo,
             "verdict": _verdict(source, target, colo),
             "sessions": 0,
+            "now": True,
         }
         for source, target, colo in ways
     ]

@@ -47,7 +47,7 @@ def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorReg
         for result in ("local", "remote", "pulled", "miss", "expired"):
             labels = {"vip": vip, "result": result}
             assert registry.get_sample_value("meshcache_session_lookups_total", labels) == of["lookups"][result]
-        for what in ("made", "pushed", "received"):
+        for what in ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn"):
             assert registry.get_sample_value(f"meshcache_sessions_{what}_total", {"vip": vip}) == of["sessions"][what]
         assert registry.get_sample_value("meshcache_cache_bytes", {"vip": vip}) == of["bytes"]
         assert registry.get_sample_value("meshcache_cache_quota_bytes", {"vip": vip}) == of["quota_bytes"]
@@ -67,7 +67,7 @@ def test_times_are_in_seconds(node: GeneratedNode, registry: CollectorRegistry) 
         lag["sum"] / 1000
     )
     name = "meshcache_gossip_propagation_seconds_bucket"
-    buckets = [registry.get_sample_value(name, {**scope, "le": str(le / 1000)}) for le, _ in lag["buckets"]]
+    buckets = [registry.get_sample_value(name, {**scope, "le": f"{le / 1000:.6g}"}) for le, _ in lag["buckets"]]
     assert buckets == [count for _, count in lag["buckets"]]
     assert registry.get_sample_value(name, {**scope, "le": "+Inf"}) == lag["count"]
 
@@ -122,7 +122,20 @@ def test_a_hostile_name_adds_no_line(node: GeneratedNode, registry: CollectorReg
 
 def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
     labels = set().union(*labels_of(registry).values())
-    bounded = {"vip", "colo", "peer", "result", "reason", "direction", "type", "scope", "state", "le", "version"}
+    bounded = {
+        "vip",
+        "colo",
+        "peer",
+        "result",
+        "reason",
+        "direction",
+        "type",
+        "scope",
+        "state",
+        "le",
+        "version",
+        "callback",
+    }
     assert labels <= bounded | {"node", "mesh", "from_vip", "from_colo", "to_vip", "to_colo", "verdict"}
 
 

@@ -77,6 +77,7 @@ def expected(stats: dict[str, Any], shown: dict[str, Any]) -> Any:
     if key.startswith("lookups."):
         return sum(lookup_total(of["lookups"][key.removeprefix("lookups.")]) for of in vips.values())
     made_up: dict[str, Callable[[], int]] = {
+        "duplicate": lambda: sum(of["sessions"]["duplicate"] for of in vips.values()),
         "resumed": lambda: sum(resumed.values()),
         "from_peers": lambda: sum(of["handshakes"]["remote"] + of["handshakes"]["pulled"] for of in vips.values()),
         "members": lambda: 1 + sum(peer["state"] == "alive" for peer in stats["peers"]),

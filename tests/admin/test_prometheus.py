@@ -35,6 +35,7 @@ def registry() -> CollectorRegistry:
     node.advance(20)
     node.vips["pay"]["sessions"]["refused"] = node.vips["pay"]["lookups"]["refused"] = {"der": 1}
     node.gossip["dropped"] = {"malformed": 1}
+    node.faults = {"shop": {"new_session": 1}}
     return metrics.registry_of(node.stats)
 
 

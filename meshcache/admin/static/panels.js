@@ -30,11 +30,15 @@ export function tiles(model) {
   const { stats } = model.snapshot;
   handshakeTiles(model);
   membersTile(stats);
-  const { p99 } = stats.gossip.lag_ms;
-  tile("lag", ms(p99), "ms", "handshake there to resumable here", ["gossip.lag_ms.p99", p99]);
+  const { p99, inter } = stats.gossip.lag_ms;
+  tile("lag", ms(p99), "ms", lagWords(inter), ["gossip.lag_ms.p99", p99]);
   const { bytes: used, max_bytes, entries } = stats.cache;
   const level = used > 0.9 * max_bytes ? "warning" : null;
   tile("cache", percent(used, max_bytes), "%", `${count(entries)} sessions, ${bytesOf(used, max_bytes)}`, ["cache.bytes", used], level);
+}
+
+function lagWords({ p99 }) {
+  return p99 == null ? "in this colo" : `in this colo; ${ms(p99)} ms between colos`;
 }
 
 function tile(id, number, unit, sub, [key, exact], level = null) {
@@ -164,12 +168,14 @@ export function cache({ vips }) {
   });
 }
 
-export function gossip({ gossip: { sent, received, repaired, duplicate, dropped } }) {
+export function gossip({ vips, gossip: { sent, received, repaired, relayed, dropped } }) {
+  const twice = sum(Object.values(vips), ({ sessions }) => sessions.duplicate);
   const figures = [
     ["Sessions sent", sent.sessions, "gossip.sent.sessions"],
     ["Sessions received", received.sessions, "gossip.received.sessions"],
     ["Repaired", repaired, "gossip.repaired"],
-    ["Came twice", duplicate, "gossip.duplicate"],
+    ["Relayed", relayed, "gossip.relayed"],
+    ["Came twice", twice, "duplicate"],
     ...Object.entries(dropped).filter(([, n]) => n > 0).map(([reason, n]) => [`Dropped: ${words(reason)}`, n, `gossip.dropped.${reason}`, "bad"]),
   ];
   each($("gossip"), figures, () => make("div", "", make("dt"), make("dd")), (box, [label, n, key, level]) => {
