@@ -13,7 +13,7 @@ from meshcache.core.members import Peer
 from meshcache.core.policy import Terms
 
 _MEMO_MAX = 1024
-"""Audiences kept by the terms they are for; forgotten all at once."""
+"""Audiences kept by the object that the terms are, which is kept with them; forgotten all at once."""
 
 
 class Audience(NamedTuple):
@@ -22,7 +22,9 @@ class Audience(NamedTuple):
     inside: list[Peer]
     relays: list[Peer]
 
-    def __len__(self) -> int:
+    @property
+    def receivers(self) -> int:
+        """How many get a copy from this node."""
         return len(self.inside) + len(self.relays)
 
 
@@ -32,23 +34,23 @@ class Audiences:
     def __init__(self, board: Board, links: Links) -> None:
         self._board = board
         self._links = links
-        self._known: dict[Terms, Audience] = {}
+        self._known: dict[int, tuple[Terms, Audience]] = {}
         self._known_for = (-1, -1)
 
     def of_own(self, source: Terms) -> Audience:
         """Who gets what this node makes under these terms."""
-        known = self._fresh().get(source)
+        known = self._fresh().get(id(source))
         if known is None:
-            inside = self._inside(source)
-            known = self._known[source] = Audience(inside, self._relays(source))
-        return known
+            audience = Audience(self._inside(source), self._relays(source))
+            known = self._known[id(source)] = (source, audience)
+        return known[1]
 
     def of_relayed(self, source: Terms) -> list[Peer]:
         """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
-        known = self._fresh().get(source)
+        known = self._fresh().get(id(source))
         if known is None:
-            known = self._known[source] = Audience(self._inside(source), [])
-        return known.inside
+            known = self._known[id(source)] = (source, Audience(self._inside(source), []))
+        return known[1].inside
 
     def _inside(self, source: Terms) -> list[Peer]:
         peers = self._board.members.usable(self._board.identity.colo)
@@ -60,7 +62,7 @@ class Audiences:
         relays = (self._links.relay(source, colo, peers) for colo in colos)
         return [relay for relay in relays if relay is not None]
 
-    def _fresh(self) -> dict[Terms, Audience]:
+    def _fresh(self) -> dict[int, tuple[Terms, Audience]]:
         stamp = self._board.members.generation, self._board.vips.record.revision
         if stamp != self._known_for or len(self._known) >= _MEMO_MAX:
             self._known.clear()

@@ -56,9 +56,9 @@ class Limits:
     # --- push
     flush_s_per_peer: float = 0.0002
     """Under load a VIP's sessions are collected for this long, times the number of receivers, plus the next."""
-    flush_s_per_peer_squared: float = 0.000_008
-    """Sending to n peers costs, and so does receiving from n. 1 peer: 0.2 ms, 5: 1.2 ms, 63: 44 ms."""
-    flush_s_max: float = 0.05
+    flush_s_per_peer_squared: float = 0.000_016
+    """Sending to n peers costs, and so does receiving from n. 1 peer: 0.2 ms, 5: 1.4 ms, 63: 76 ms."""
+    flush_s_max: float = 0.1
     outbox_sessions: int = 8192
     """Sessions of one VIP that wait to be pushed; the oldest are dropped, counted, and repaired by the receivers."""
     queue_messages: int = 1024

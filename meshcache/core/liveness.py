@@ -77,8 +77,9 @@ class Liveness:
         may = [board.vips.send(served.vip.terms, peer.record) for served in board.vips]
         newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(board.vips, may, strict=True))
         revision, knows = board.vips.record.revision, peer.record.revision
-        beat = Beat(peer.beats_sent, revision, knows, newest, self._wants(peer), self._greeter.joining)
-        board.send(peer, beat)
+        chosen = self._wants(peer)
+        peer.parting = not chosen
+        board.send(peer, Beat(peer.beats_sent, revision, knows, newest, chosen, self._greeter.joining))
 
     def beaten(self, peer: Peer, beat: Beat) -> None:
         """A peer's heartbeat came: how many of them got lost on the way?"""
@@ -122,7 +123,8 @@ class Liveness:
     def _check(self, peer: Peer, now: float) -> None:
         limits, silent_s = self._board.limits, now - peer.heard_at
         stretch = self._stretch(peer)
-        if not self._wants(peer) and (not peer.chosen or silent_s >= limits.suspect_s * stretch):
+        unneeded = peer.parting and not peer.chosen
+        if not self._wants(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
             self._board.members.part(peer)
             self._board.post.drop(peer.address)
         elif silent_s >= limits.forget_s:

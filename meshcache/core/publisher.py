@@ -51,7 +51,7 @@ class Publisher:
     def add(self, served: Served, made: Made, now: float) -> None:
         """Publish a session to whom it may concern; nothing waits when that is nobody."""
         audience = self._audiences.of_own(served.vip.terms)
-        if not len(audience):
+        if not audience.receivers:
             served.flushed_seq = made.seq
             return
         outbox = self._outboxes.get(served.vip.terms.vip)
@@ -61,7 +61,7 @@ class Publisher:
         if len(outbox.waiting) >= BATCH_SESSIONS_MAX:
             self._overflow(outbox, now)
         elif len(outbox.waiting) == 1:
-            outbox.due_at = max(now, outbox.flushed_at + self._board.limits.flush_s(len(audience)))
+            outbox.due_at = max(now, outbox.flushed_at + self._board.limits.flush_s(audience.receivers))
 
     def next_due(self) -> float:
         """When the next outbox wants to be flushed."""

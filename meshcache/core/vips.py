@@ -14,7 +14,8 @@ from meshcache.core.streams import Stream
 from meshcache.core.topology import VIPS_MAX, Identity, LocalVip, NodeRecord
 
 _MEMO_MAX = 4096
-"""Answers of may_accept kept by the terms they were for; forgotten all at once."""
+"""Answers of may_accept kept by the object they were about, which is kept with them: hashing one costs more than asking
+the policy. The decoder gives the same object for the same bytes. Forgotten all at once."""
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class LocalVips:
 
     def __init__(self, identity: Identity) -> None:
         self._served: dict[str, Served] = {}
-        self._accepted: dict[Terms, tuple[Verdict, str]] = {}
+        self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
         self.terms: tuple[Terms, ...] = ()
         self.record = NodeRecord(
             identity.node, identity.incarnation, identity.colo, identity.address, 1, (), identity.version
@@ -69,12 +70,12 @@ class LocalVips:
 
     def accept(self, source: Terms) -> tuple[Verdict, str]:
         """May this node keep sessions made under `source`, and if so, under which VIP they are filed."""
-        known = self._accepted.get(source)
+        known = self._accepted.get(id(source))
         if known is None:
             if len(self._accepted) >= _MEMO_MAX:
                 self._accepted.clear()
-            known = self._accepted[source] = self._judge(source)
-        return known
+            known = self._accepted[id(source)] = (source, self._judge(source))
+        return known[1]
 
     def send(self, source: Terms, target: NodeRecord) -> bool:
         """May sessions made under `source` go to the node with this record."""
