@@ -97,9 +97,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _syntax_fault(path: Path, message: str) -> str:
-    """tomllib ends its messages with the place; ``file:line:column`` is what editors jump to."""
+    """tomllib ends its messages with the place, and people look for it first."""
     match = _SYNTAX_PLACE.fullmatch(message)
     if match is None:
         return f"{path}: not TOML: {message}"
-    place = f"{path}:{match[2]}:{match[3]}" if match[2] else f"{path}: at its end"
+    place = f"{path}, line {match[2]}, column {match[3]}" if match[2] else f"{path}, at its end"
     return f"{place}: not TOML: {match[1][:1].lower()}{match[1][1:]}"

@@ -46,7 +46,7 @@ def test_a_broken_file_is_a_fault_of_configuration(meshcache: Meshcache) -> None
     Path("meshcache.toml").write_text("[node\n")
     ended = meshcache("stats")
     assert ended.code == 2
-    assert "meshcache.toml:1:6: not TOML: expected ']'" in ended.err
+    assert "meshcache.toml, line 1, column 6: not TOML: expected ']'" in ended.err
 
 
 def test_a_node_without_a_socket_cannot_be_asked(meshcache: Meshcache) -> None:

@@ -143,11 +143,11 @@ def test_a_broken_vip_does_not_hide_what_is_wrong_between_the_others(file: Path)
 
 
 def test_a_syntax_fault_names_file_line_and_column(file: Path) -> None:
-    assert faults_of(file, '[node]\nname = "edge-1\n')[0].startswith(f"{file}:2:15: not TOML: ")
+    assert faults_of(file, '[node]\nname = "edge-1\n')[0].startswith(f"{file}, line 2, column 15: not TOML: ")
 
 
 def test_a_file_that_ends_too_soon_is_told_so(file: Path) -> None:
-    assert faults_of(file, "[node]\nname =")[0].startswith(f"{file}: at its end: not TOML: ")
+    assert faults_of(file, "[node]\nname =")[0].startswith(f"{file}, at its end: not TOML: ")
 
 
 @pytest.mark.parametrize(
