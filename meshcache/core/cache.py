@@ -141,6 +141,11 @@ class SessionCache:
         packed = None if share is None else share.entries.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)
 
+    def holds(self, vip: str, session_id: bytes) -> bool:
+        """Whether there is an entry. Two reads of dicts: safe to call while another thread changes the cache."""
+        share = self._shares.get(vip)
+        return share is not None and session_id in share.entries
+
     def remove(self, vip: str, session_id: bytes) -> bool:
         """Forget an entry; says whether it was there."""
         share = self._shares.get(vip)

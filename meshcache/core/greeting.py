@@ -31,24 +31,25 @@ class Greeter:
         self._on_peer = on_peer
         self._on_record = on_record
         self._refused: dict[tuple[str, str], None] = {}
+        self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
         self.candidates = Candidates(board.limits)
         self.joining = True
         self.chooses: Callable[[Peer], bool] = lambda _peer: True
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""
+        if len(self._uninformed) > len(self._board.members):
+            self._uninformed = {name: None for name in self._uninformed if self._board.members.get(name) is not None}
         for address in self.candidates.due(now, self._board.rng.random()):
             self._board.post.send(address, self._hello(dialled=address))
-        revision = self._board.vips.record.revision
-        for peer in self._board.members:
-            if peer.usable and peer.knows != revision and peer.hello_at <= now:
+        for peer in self._waiting():
+            if peer.hello_at <= now:
                 self.greet(peer, now)
 
     def next_due(self) -> float:
         """When `tick` has something to do."""
-        revision = self._board.vips.record.revision
-        waiting = (peer.hello_at for peer in self._board.members if peer.usable and peer.knows != revision)
-        return min(self.candidates.next_due(), min(waiting, default=float("inf")))
+        hellos = min((peer.hello_at for peer in self._waiting()), default=float("inf"))
+        return min(self.candidates.next_due(), hellos)
 
     def greet(self, peer: Peer, now: float, answers: str = "") -> None:
         """Send a peer our hello; more follow, ever slower, until it is seen to know our terms."""
@@ -62,6 +63,8 @@ class Greeter:
         if peer.knows != revision:
             peer.knows = revision
             peer.hello_pause_s = 0.0
+        if revision == self._board.vips.record.revision:
+            self._uninformed.pop(peer.name, None)
 
     def hello(self, hello: Hello, now: float) -> None:
         """Judge a hello; its sender becomes a peer, or is one and says something new, or is turned away."""
@@ -82,7 +85,14 @@ class Greeter:
         """Our own terms changed: every peer is told at once, and islands are looked at anew."""
         for peer in self._board.members:
             peer.hello_at, peer.hello_pause_s = now, 0.0
+            self._uninformed[peer.name] = None
             self._look_for_islands(peer, now)
+
+    def _waiting(self) -> list[Peer]:
+        if not self._uninformed:
+            return []
+        peers = (self._board.members.get(name) for name in self._uninformed)
+        return [peer for peer in peers if peer is not None and peer.usable]
 
     def _objection(self, hello: Hello) -> str:
         board, record = self._board, hello.record
@@ -124,6 +134,7 @@ class Greeter:
         proven = hello.answers if hello.answers in self.candidates else record.address
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
+        self._uninformed[peer.name] = None
         self._learn(peer, now)
         self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
         self._on_peer(peer, now)

@@ -85,6 +85,11 @@ class MeshCore:
             return Lookup(None, None, Verdict.NO_TERMS)
         return self._inside.shelf.lookup(served, session_id, now)
 
+    def holds(self, vip: str, session_id: bytes) -> bool:
+        """Whether a lookup would find an entry at all; counts nothing, and needs no lock."""
+        served = self._board.vips.get(vip)
+        return served is not None and self._inside.shelf.holds(served, session_id)
+
     def session_unusable(self, vip: str, session_id: bytes, reason: Verdict, now: float) -> None:
         """The TLS edge would not give a found entry to OpenSSL: it goes, isn't taken again for a while, is counted."""
         served = self._board.vips.get(vip)

@@ -97,6 +97,10 @@ class Shelf:
             return Lookup(None, None, verdict)
         return _hit(counters, session, made_here)
 
+    def holds(self, served: Served, session_id: bytes) -> bool:
+        """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""
+        return any(self._board.cache.holds(shelf, session_id) for shelf in served.shelves)
+
     def unusable(self, served: Served, session_id: bytes, reason: Verdict, now: float) -> None:
         """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
         counters = served.counters
