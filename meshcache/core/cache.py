@@ -130,11 +130,6 @@ class SessionCache:
         packed = None if share is None else share.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)
 
-    def holds(self, vip: str, session_id: bytes) -> bool:
-        """Whether an entry is here, expired or not; one look into a dict, so any thread may ask without the lock."""
-        share = self._shares.get(vip)
-        return share is not None and session_id in share.entries
-
     def peek(self, vip: str, session_id: bytes) -> Session | None:
         """The entry of this VIP without counting as use: for repair, snapshots and views."""
         share = self._shares.get(vip)

@@ -42,10 +42,12 @@ class MeshCore:
         (`SessionsRecalled`); peers do the same when they learn of them. Raises ValueError when the terms name another
         node or colo than this one, or when there are too many VIPs.
         """
+        self._inside.woken(now)
         self._inside.settings.set_vip(vip, now)
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer; its entries go. Unknown names are ignored."""
+        self._inside.woken(now)
         self._inside.settings.remove_vip(name, now)
 
     def session_created(
@@ -69,14 +71,6 @@ class MeshCore:
             born = now if born_at is None else born_at
             birth = Birth(born, LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s, client_certificate)
             self._inside.shelf.created(served, session_id, der, birth, now)
-
-    def holds(self, vip: str, session_id: bytes) -> bool:
-        """Whether there is an entry for a lookup to judge; counts nothing, and needs no lock.
-
-        Asked before a lookup, so that what has arrived can be read before a miss is counted.
-        """
-        served = self._board.vips.get(vip)
-        return served is not None and self._inside.shelf.holds(served, session_id)
 
     def lookup(self, vip: str, session_id: bytes, now: float) -> Lookup:
         """Find a session that may resume on this VIP now; counts how it ended."""
@@ -121,10 +115,12 @@ class MeshCore:
 
         Malformed addresses are counted, and our own is ignored.
         """
+        self._inside.woken(now)
         self._inside.candidate(address, source, now)
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
+        self._inside.woken(now)
         self._inside.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
@@ -158,6 +154,7 @@ class MeshCore:
 
     def leave(self, now: float) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop."""
+        self._inside.woken(now)
         self._inside.publisher.flush_all(now)
         self._inside.liveness.leave()
 

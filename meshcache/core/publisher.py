@@ -41,12 +41,13 @@ class _Outbox:
 
 
 class Publisher:
-    """One bounded outbox for each VIP."""
+    """One bounded outbox for each VIP. ``due_at`` is when the first of them wants to be flushed."""
 
     def __init__(self, board: Board, audiences: Audiences) -> None:
         self._board = board
         self._audiences = audiences
         self._outboxes: dict[str, _Outbox] = {}
+        self.due_at = _NEVER
 
     def add(self, served: Served, made: Made, now: float) -> None:
         """Publish a session to whom it may concern; nothing waits when that is nobody."""
@@ -62,16 +63,16 @@ class Publisher:
             self._overflow(outbox, now)
         elif len(outbox.waiting) == 1:
             outbox.due_at = max(now, outbox.flushed_at + self._board.limits.flush_s(audience.receivers))
-
-    def next_due(self) -> float:
-        """When the next outbox wants to be flushed."""
-        return min((outbox.due_at for outbox in self._outboxes.values()), default=_NEVER)
+        self.due_at = min(self.due_at, outbox.due_at)
 
     def flush(self, now: float) -> None:
         """Send what is due."""
+        if self.due_at > now:
+            return
         for name, outbox in list(self._outboxes.items()):
             if outbox.due_at <= now:
                 self._flush(name, outbox, now)
+        self.due_at = min((outbox.due_at for outbox in self._outboxes.values()), default=_NEVER)
 
     def flush_all(self, now: float) -> None:
         """Send everything that waits: this node is going."""

@@ -68,10 +68,6 @@ class Shelf:
             served.last_seq = seq
             self._publisher.add(served, Made(seq, session_id, der, expires_at, born_at, certified, now), now)
 
-    def holds(self, served: Served, session_id: bytes) -> bool:
-        """Whether an entry is filed where `lookup` looks."""
-        return any(self._board.cache.holds(shelf, session_id) for shelf in served.shelves)
-
     def lookup(self, served: Served, session_id: bytes, now: float) -> Lookup:
         """Find a session that may resume on this VIP now."""
         session, counters = None, served.counters

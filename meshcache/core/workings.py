@@ -45,6 +45,7 @@ class Workings:
     def __init__(self, identity: Identity, rng: Rng, now: float, limits: Limits) -> None:
         board = self.board = _board(identity, rng, now, limits)
         self._now = now
+        self._timers_at: float | None = None
         self._sweep_at = now + limits.sweep_s
         quarantine = self._quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
         withdraws = self.withdraws = Withdraws(board)
@@ -67,7 +68,7 @@ class Workings:
 
     def tick(self, now: float) -> None:
         """Everything that is due."""
-        self._now = now
+        self.woken(now)
         self.liveness.doubt_ourselves(now)
         self._links.tick(now)
         self.greeter.tick(now)
@@ -80,12 +81,21 @@ class Workings:
             self._sweep(now)
         self.liveness.rest(now)
 
+    def woken(self, now: float) -> None:
+        """Something came from outside: timers may be due earlier than was known."""
+        self._now = max(self._now, now)
+        self._timers_at = None
+
     def next_due(self) -> float:
-        """When something is due; the time of the last step when messages wait."""
+        """When something is due; the time of the last step when messages wait. A publish doesn't make it costly."""
         if self.board.post:
             return self._now
+        if self._timers_at is None:
+            self._timers_at = self._next_timer()
+        return min(self.publisher.due_at, self._timers_at)
+
+    def _next_timer(self) -> float:
         return min(
-            self.publisher.next_due(),
             self._links.next_due(),
             self.greeter.next_due(),
             self.liveness.next_due(),
