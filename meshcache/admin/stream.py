@@ -153,7 +153,7 @@ def chart_point(stats: Stats) -> dict[str, Any]:
         "lookups": _lookups([of["lookups"] for of in vips.values()]),
         "lag_ms": {key: [gossip["lag_ms"][key][q] for q in ("p50", "p99")] for key in ("intra", "inter")},
         "bytes": [gossip["sent"]["bytes"], gossip["received"]["bytes"]],
-        "dropped": sum(gossip["dropped"].values()),
+        "dropped": dict(gossip["dropped"]),
         "evicted": sum(of["sessions"]["evicted"] for of in vips.values()),
     }
 

@@ -225,5 +225,5 @@ def test_a_chart_point_adds_up_what_charts_show() -> None:
     assert point["vips"]["shop"] == [shop["full"], shop["local"], shop["remote"] + shop["pulled"]]
     assert point["lookups"]["remote"] == sum(vip["lookups"]["remote"] for vip in stats["vips"].values())
     assert point["lookups"]["refused"] == 5
-    assert point["dropped"] == 9
+    assert point["dropped"] == {"malformed": 4, "queue_full": 5}
     assert point["lag_ms"]["inter"] == [stats["gossip"]["lag_ms"]["inter"][q] for q in ("p50", "p99")]

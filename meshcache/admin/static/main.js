@@ -2,7 +2,7 @@
 
 import { Chart } from "./charts.js";
 import { $, data, each, make, name, text } from "./dom.js";
-import { count, ms, percent, rate, span } from "./format.js";
+import { count, ms, percent, rate } from "./format.js";
 import { Model } from "./model.js";
 import * as panels from "./panels.js";
 import { judge } from "./verdict.js";
@@ -21,7 +21,7 @@ const LOOKUPS = [
   ["local", "from this server", "teal"],
   ["pulled", "pulled", "violet", true],
   ["miss", "not found", "grey"],
-  ["expired", "expired", "violet", true],
+  ["expired", "expired", "soft", true],
   ["refused", "refused", "amber", true],
   ["hit_not_resumed", "found, not resumed", "red", true],
 ];
@@ -56,7 +56,7 @@ function draw() {
   panels.members(stats);
   panels.policy(model);
   panels.cache(stats);
-  panels.gossip(stats);
+  panels.gossip(model);
   panels.events(events);
   drawVips(stats);
   drawCharts(stats);
@@ -138,7 +138,7 @@ function tick() {
   const open = source?.readyState === EventSource.OPEN;
   const link = silent_s === null ? "connecting" : open && silent_s < AWAY_S ? "live" : "away";
   data(document.body, { link });
-  const say = { connecting: "Connecting…", live: "Live", away: `No answer for ${span(Math.max(1, Math.round(silent_s)))}, trying again` };
+  const say = { connecting: "Connecting…", live: "Live", away: `No answer for ${Math.max(1, Math.round(silent_s))} s, trying again` };
   text($("link"), say[link]);
 }
 

@@ -1,6 +1,7 @@
 // Remembers the last minutes of one node and works out rates; draws nothing.
 
 const HISTORY_S = 300;
+const SPAN_S_MIN = 60; // a node that has just started isn't drawn as a sliver at the edge
 const SMOOTH_S = 5; // a rate is over this long: shorter jumps about, longer hides a burst
 const GAP_S = 15; // no reading for longer than this is drawn as a gap
 
@@ -31,7 +32,8 @@ export class Model {
 
   get window() {
     const now = this.points.at(-1)?.x ?? Date.now() / 1000;
-    return [now - HISTORY_S, now];
+    const first = this.points[0]?.x ?? now;
+    return [Math.max(now - HISTORY_S, Math.min(first, now - SPAN_S_MIN)), now];
   }
 
   /** Columns for a chart: times, then for each function the value at each point. */

@@ -168,7 +168,12 @@ export function cache({ vips }) {
   });
 }
 
-export function gossip({ vips, gossip: { sent, received, repaired, relayed, dropped } }) {
+export function gossip(model) {
+  const {
+    vips,
+    gossip: { sent, received, repaired, relayed, dropped },
+  } = model.snapshot.stats;
+  const fresh = (reason) => (model.gained((point) => point.dropped[reason]) > 0 ? "bad" : null);
   const twice = sum(Object.values(vips), ({ sessions }) => sessions.duplicate);
   const figures = [
     ["Sessions sent", sent.sessions, "gossip.sent.sessions"],
@@ -176,7 +181,7 @@ export function gossip({ vips, gossip: { sent, received, repaired, relayed, drop
     ["Repaired", repaired, "gossip.repaired"],
     ["Relayed", relayed, "gossip.relayed"],
     ["Came twice", twice, "duplicate"],
-    ...Object.entries(dropped).filter(([, n]) => n > 0).map(([reason, n]) => [`Dropped: ${words(reason)}`, n, `gossip.dropped.${reason}`, "bad"]),
+    ...Object.entries(dropped).filter(([, n]) => n > 0).map(([reason, n]) => [`Dropped: ${words(reason)}`, n, `gossip.dropped.${reason}`, fresh(reason)]),
   ];
   each($("gossip"), figures, () => make("div", "", make("dt"), make("dd")), (box, [label, n, key, level]) => {
     text(box.children[0], label);

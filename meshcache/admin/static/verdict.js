@@ -3,6 +3,7 @@
 import { count, span, words } from "./format.js";
 
 const LISTED_MAX = 8;
+const UNSENT = new Set(["not_sent", "peer_blocked"]); // what a member that is away can't be sent is no trouble of its own
 
 /** {level, line, problems}: level is good, quiet, warning or bad; problems are sentences, worst first. */
 export function judge(model) {
@@ -12,7 +13,7 @@ export function judge(model) {
   if (problems.length) return { level: problems[0].level, line: heading(problems), problems: shorten(problems) };
   const members = stats.peers.length + 1;
   if (members === 1) return { level: "quiet", line: "No other member yet: sessions stay on this server.", problems: [] };
-  return { level: "good", line: `All well: ${members} members, nothing dropped, every session found was resumed.`, problems: [] };
+  return { level: "good", line: `All well: ${members} members, nothing dropped in the last minutes, every session found was resumed.`, problems: [] };
 }
 
 function heading(problems) {
@@ -48,8 +49,11 @@ function notResumed(model) {
 }
 
 function dropped(model) {
-  const n = model.gained((point) => point.dropped);
-  return n ? [{ level: "warning", say: `${count(n)} gossip messages were dropped in the last minutes.` }] : [];
+  const away = model.snapshot.stats.peers.some(({ state }) => state !== "alive");
+  const reasons = Object.keys(model.points.at(-1).dropped).filter((reason) => !(away && UNSENT.has(reason)));
+  const found = reasons.map((reason) => [reason, model.gained((point) => point.dropped[reason])]).filter(([, n]) => n);
+  const listed = found.map(([reason, n]) => `${words(reason)} ${count(n)}`).join(", ");
+  return found.length ? [{ level: "warning", say: `Gossip was dropped in the last minutes: ${listed}.` }] : [];
 }
 
 function evicted(model) {
