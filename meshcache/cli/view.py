@@ -132,7 +132,11 @@ def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:
         if peer.get("state") != "alive":
             yield f"{name}: {peer.get('state')}, last seen {ago(peer.get('last_seen_s'))}"
         if peer.get("flaps"):
-            yield f"{name}: {peer['flaps']} flaps"
+            yield (
+                f"{name}: was away and came back {peer['flaps']} times"
+                if peer["flaps"] > 1
+                else f"{name}: was away once"
+            )
         yield from (f"{name}: an island, its settings of {island} differ" for island in _islands(peer))
 
 
