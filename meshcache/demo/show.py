@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meshcache.demo.stage import SERVERS
+from meshcache.demo.stage import SERVERS, Door
 from meshcache.demo.trials import Trial
 
 _STYLES = {"full": "yellow", "local": "cyan", "remote": "green", "pulled": "green"}
+
+_COUNTED = ("full", "local", "remote", "made", "pushed", "received", "refused", "cached")
 
 _FAILURES_SHOWN = 8
 
@@ -28,7 +30,7 @@ class Stagehand:
     def title(self) -> None:
         self.console.print()
         self.console.print(Text("meshcache demo", style="bold"), "six servers, two colos, one machine", sep="  ")
-        self.console.print("A TLS client that has met one server comes back to another: does it resume, or start over?")
+        self.console.print("A TLS client that met one server comes back to another. Does it resume?")
 
     def act(self, number: int, heading: str, explanation: str = "") -> None:
         self.console.print()
@@ -58,19 +60,19 @@ class Stagehand:
         self.console.print(table)
 
     def borders(self, trials: Sequence[Trial]) -> None:
-        table = self._table("session made at", "comes back to", "handshake", "because")
+        table = self._table("session made on", "comes back to", "handshake", "because")
         for expectation in dict.fromkeys(trial.expectation for trial in trials):
             outcome = _cell([trial for trial in trials if trial.expectation == expectation])
-            table.add_row(str(expectation.made), str(expectation.tried), outcome, expectation.why)
+            table.add_row(_place(expectation.made), _place(expectation.tried), outcome, expectation.why)
         self.console.print(table)
 
     def stats(self, stats: dict[str, dict[str, Any] | None]) -> None:
         """A line for each server; None for the one that was killed."""
         table = self._table("server")
-        for heading in ("full", "local", "remote", "made", "pushed", "received", "refused", "cached", "peers alive"):
+        for heading in _COUNTED:
             table.add_column(heading, justify="right")
         for name, counted in stats.items():
-            table.add_row(name, *(_numbers(counted) if counted else ["killed"]))
+            table.add_row(name, *(_numbers(counted) if counted else [*[""] * (len(_COUNTED) - 1), "killed"]))
         self.console.print(table)
 
     def verdict(self, trials: Sequence[Trial], seconds: float) -> None:
@@ -85,11 +87,17 @@ class Stagehand:
 
     def _table(self, *headings: str) -> Table:
         style = box.MARKDOWN if self._plain else box.SIMPLE_HEAD
-        return Table(*headings, box=style, pad_edge=False, header_style="" if self._plain else "bold")
+        return Table(*headings, box=style, pad_edge=self._plain, header_style="" if self._plain else "bold")
+
+
+def _place(door: Door) -> str:
+    return f"{door.server.name} {door.server.colo} {door.vip.name}"
 
 
 def _cell(trials: Sequence[Trial]) -> Text:
-    """What all clients saw in common, or how many saw what was expected."""
+    """What all clients saw in common, or how many saw what was expected; nothing was tried at a server that is gone."""
+    if not trials:
+        return Text("killed", style="dim")
     expected = trials[0].expectation.outcome
     held = sum(trial.held for trial in trials)
     if held == len(trials):
@@ -99,11 +107,9 @@ def _cell(trials: Sequence[Trial]) -> Text:
 
 def _numbers(counted: dict[str, Any]) -> list[str]:
     vips = counted["vips"].values()
-    alive = sum(peer["state"] == "alive" for peer in counted["peers"])
     return [
         *(str(sum(vip["handshakes"][key] for vip in vips)) for key in ("full", "local", "remote")),
         *(str(sum(vip["sessions"][key] for vip in vips)) for key in ("made", "pushed", "received")),
         str(sum(sum(vip["lookups"]["refused"].values()) for vip in vips)),
         str(counted["cache"]["entries"]),
-        str(alive),
     ]
