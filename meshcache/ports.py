@@ -82,7 +82,8 @@ class VipPort:
                 client_certificate=client_certificate,
                 lifetime_s=lifetime_s,
             )
-        self._pump.published()
+            due_at = self._core.next_deadline()
+        self._pump.published(due_at)
 
     def find(self, session_id: bytes) -> tuple[bytes, int] | None:
         """A session that may resume now. Before it is called a miss, what the mesh has delivered already is read."""

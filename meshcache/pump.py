@@ -77,14 +77,17 @@ class Pump:
             with suppress(BlockingIOError):  # so many wake-ups that the counter is full are enough of them
                 os.eventfd_write(self._wakeup, 1)
 
-    def published(self) -> None:
-        """After a session was made: send it from here if that is cheap, else see that the pump does in time."""
-        if len(self._links) <= INLINE_LINKS_MAX and self._is_due() and self._sending.acquire(blocking=False):
+    def published(self, due_at: float) -> None:
+        """After a session was made that wants to be sent at `due_at`: send it from here if that is now and cheap, else
+        see that the pump does in time.
+        """
+        if due_at <= self.clock() and len(self._links) <= INLINE_LINKS_MAX and self._sending.acquire(blocking=False):
             try:
                 self._send()
             finally:
                 self._sending.release()
-        self._wake_in_time()
+        elif due_at < self._wakes_at:
+            self._wake_in_time()
 
     def read_what_is_here(self) -> None:
         """After a miss: take in what has arrived and the pump hasn't come to yet. Never waits.
@@ -159,10 +162,6 @@ class Pump:
             with self.lock:
                 for message in refused:
                     self.core.refused(message, self.clock())
-
-    def _is_due(self) -> bool:
-        with self.lock:
-            return self.core.next_deadline() <= self.clock()
 
     def _wake_in_time(self) -> None:
         """Wake the pump if it sleeps for longer than the core now allows."""
