@@ -294,9 +294,8 @@ class MeshNode:
         self._finders = []
 
     def _start_admin(self) -> None:
-        """Imported only where it is wanted: aiohttp takes longer to load than everything else here together."""
         if self._settings.admin.socket or self._settings.admin.http:
-            from meshcache.admin.server import AdminServer
+            from meshcache.admin.server import AdminServer  # here: aiohttp loads slower than all the rest together
 
             self._admin = AdminServer(self, self._settings.admin).start()
 

@@ -132,11 +132,8 @@ def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:
         if peer.get("state") != "alive":
             yield f"{name}: {peer.get('state')}, last seen {ago(peer.get('last_seen_s'))}"
         if peer.get("flaps"):
-            yield (
-                f"{name}: was away and came back {peer['flaps']} times"
-                if peer["flaps"] > 1
-                else f"{name}: was away once"
-            )
+            times = "once" if peer["flaps"] == 1 else f"{peer['flaps']} times"
+            yield f"{name}: was away and came back {times}"
         yield from (f"{name}: an island, its settings of {island} differ" for island in _islands(peer))
 
 

@@ -80,7 +80,7 @@ def test_warnings_name_who_and_what() -> None:
     stats["gossip"]["dropped"] = {"malformed": 2, "queue_full": 0}
     assert view.warnings(stats) == [
         "edge-2 (ams1): lost, last seen 31s ago",
-        "edge-2 (ams1): was away and came back, 3x",
+        "edge-2 (ams1): was away and came back 3 times",
         'edge-3 (ams1): an island, its settings of share group "storefront" differ',
         'edge-3 (ams1): an island, its settings of share group "pay" (tls_floor, client_auth) differ',
         "pay: 5 lookups hit and did not resume",
