@@ -26,5 +26,5 @@ class Effort:
 
 
 FULL = Effort(clients=4, blocks=10, block=500, returns=2_000, lag_s=6.0, batches=6_000, sessions=200_000)
-QUICK = Effort(clients=4, blocks=3, block=160, returns=200, lag_s=1.0, batches=1_500, sessions=200_000)
+QUICK = Effort(clients=4, blocks=3, block=120, returns=200, lag_s=0.6, batches=1_200, sessions=200_000)
 SMOKE = Effort(clients=2, blocks=1, block=6, returns=6, lag_s=0.1, batches=20, sessions=2_000)

@@ -24,10 +24,10 @@ STEADY_PER_S = 200.0
 TARGETS_MS = {0.5: 1.0, 0.99: 5.0}
 """By percentile, at the steady rate."""
 
-_LAST_ARRIVAL_S = 0.5
+_LAST_ARRIVAL_S = 0.3
 """What hasn't arrived this long after the last handshake is missing."""
 
-_FULL_SPEED_PER_S = 1500
+_FULL_SPEED_PER_S = 1000
 """About what four clients reach on two cores; only says how many handshakes fill the time."""
 
 
