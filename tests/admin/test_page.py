@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,14 +15,11 @@ import pytest
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings
 from tests.admin.chromium import Page
+from tests.admin.numbers import LIVE, NUMBERS, expected, opened, same
 from tests.admin.snapshots import GeneratedNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LIVE = "document.body?.dataset.link === 'live' && document.body.dataset.uptime"
-NUMBERS = """[...document.querySelectorAll('[data-key][data-value]')].map((node) => ({
-  vip: node.closest('[data-vip]')?.dataset.vip, member: node.closest('[data-member]')?.dataset.member,
-  way: node.dataset.to && [node.dataset.from, node.dataset.to], key: node.dataset.key, value: node.dataset.value}))"""
 HOSTILE = "<img src=x onerror=\"globalThis.broken='in'\">\u202e</bdi><script>globalThis.broken='in'</script>"
 
 
@@ -43,54 +40,9 @@ def serving(node: GeneratedNode, http: str = "127.0.0.1:0") -> Iterator[str]:
         yield server.http_address
 
 
-async def opened(page: Page, address: str) -> None:
-    await page.goto(f"http://{address}/")
-    await page.until(LIVE)
-
-
 async def fetched(address: str, path: str = "/v1/stats") -> Any:
     async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
         return await answer.json()
-
-
-def at_path(values: Any, path: str) -> Any:
-    for key in path.split("."):
-        values = values[key]
-    return values
-
-
-def expected(stats: dict[str, Any], shown: dict[str, Any]) -> Any:
-    """What `/v1/stats` says of a number on the page."""
-    vips, key = stats["vips"], shown["key"]
-    resumed = {vip: sum(of["handshakes"][how] for how in ("local", "remote", "pulled")) for vip, of in vips.items()}
-    if shown.get("way"):
-        (from_, to) = shown["way"]
-        ways = {
-            (f"{way['from_vip']}@{way['from_colo']}", f"{way['to_vip']} in {way['to_colo']}"): way["sessions"]
-            for way in stats["policy"]["crossings"]
-        }
-        return ways[from_, to]
-    if shown.get("member"):
-        return next(peer for peer in stats["peers"] if peer["name"] == shown["member"])[key]
-    if shown.get("vip"):
-        return resumed[shown["vip"]] if key == "handshakes.resumed" else at_path(vips[shown["vip"]], key)
-    if key.startswith("lookups."):
-        return sum(lookup_total(of["lookups"][key.removeprefix("lookups.")]) for of in vips.values())
-    made_up: dict[str, Callable[[], int]] = {
-        "duplicate": lambda: sum(of["sessions"]["duplicate"] for of in vips.values()),
-        "resumed": lambda: sum(resumed.values()),
-        "from_peers": lambda: sum(of["handshakes"]["remote"] + of["handshakes"]["pulled"] for of in vips.values()),
-        "members": lambda: 1 + sum(peer["state"] == "alive" for peer in stats["peers"]),
-    }
-    return made_up[key]() if key in made_up else at_path(stats, key)
-
-
-def same(shown: str, wanted: float | str) -> bool:
-    return shown == wanted if isinstance(wanted, str) else float(shown) == wanted
-
-
-def lookup_total(result: int | dict[str, int]) -> int:
-    return sum(result.values()) if isinstance(result, dict) else result
 
 
 async def test_every_number_on_the_page_is_the_one_that_stats_gives(page: Page, node: GeneratedNode) -> None:
