@@ -26,15 +26,14 @@ from meshcache.attaching import quota_bytes
 from meshcache.config import Settings, load
 from meshcache.core.mesh import MeshCore
 from meshcache.core.topology import Identity
-from meshcache.edges.discovery import Announcement, Discovery
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.seeds import Seeds
 from meshcache.edges.transport import Transport
 from meshcache.errors import MeshcacheError
 from meshcache.events import EventList
+from meshcache.finders import Finders
 from meshcache.pump import Pump
 from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
@@ -75,7 +74,7 @@ class MeshNode:
         self._transport: Transport
         self._pump: Pump
         self._vips: LocalVips
-        self._finders: list[Discovery | Seeds] = []
+        self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
     @classmethod
@@ -108,7 +107,7 @@ class MeshNode:
             forks.watch(self)
             _running.append(self)
             self._pump.start()
-            self._start_finding()
+            self._look_for_peers()
             try:
                 self._start_admin()
             except MeshcacheError:
@@ -128,7 +127,8 @@ class MeshNode:
             _running.remove(self)
             if self._admin is not None:
                 self._admin.close()
-            self._stop_finding()
+            if self._finders is not None:
+                self._finders.close()
             self._vips.close()
             self._pump.close()
             self._transport.close()
@@ -208,8 +208,7 @@ class MeshNode:
                 self._change_keys(keyring)
             elif settings.mesh == before.mesh:
                 return
-            self._stop_finding()
-            self._start_finding()
+            self._look_for_peers()
 
     def stats(self) -> dict[str, Any]:
         """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
@@ -279,19 +278,11 @@ class MeshNode:
         )
         return MeshCore(identity, rng=SystemRandom(), now=time.monotonic())
 
-    def _start_finding(self) -> None:
-        mesh = self._settings.mesh
-        self._finders = [Seeds(mesh.seeds, self._candidate)]
-        if mesh.mdns:
-            announcement = Announcement(self._address, mesh.name, self._keyring.fingerprints)
-            self._finders.append(Discovery(announcement, mesh.interfaces, self._candidate))
-        for finder in self._finders:
-            finder.start()
-
-    def _stop_finding(self) -> None:
-        for finder in self._finders:
-            finder.close()
-        self._finders = []
+    def _look_for_peers(self) -> None:
+        if self._finders is not None:
+            self._finders.close()
+        self._finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate)
+        self._finders.start()
 
     def _start_admin(self) -> None:
         if self._settings.admin.socket or self._settings.admin.http:
@@ -299,7 +290,7 @@ class MeshNode:
 
             self._admin = AdminServer(self, self._settings.admin).start()
 
-    def _candidate(self, address: str, source: str = "mdns") -> None:
+    def _candidate(self, address: str, source: str) -> None:
         with self._pump.lock:
             self._pump.core.candidate(address, source, time.monotonic())
         self._pump.wake()

@@ -1,0 +1,38 @@
+"""Everything that looks for peers, started and stopped together: the configured seeds, and mDNS where it is spoken.
+
+What they find is only a hint; the core decides whether it is worth a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshcache.config import MeshSettings
+from meshcache.edges.discovery import Announcement, Discovery
+from meshcache.edges.keyring import Keyring
+from meshcache.edges.seeds import Seeds
+
+
+class Finders:
+    """Calls `on_candidate` with ``host:port`` and where it is from ("seed", "dns" or "mdns"), on other threads."""
+
+    def __init__(
+        self, mesh: MeshSettings, address: str, keyring: Keyring, on_candidate: Callable[[str, str], None]
+    ) -> None:
+        self._seeds = Seeds(mesh.seeds, on_candidate)
+        self._discovery: Discovery | None = None
+        if mesh.mdns:
+            announcement = Announcement(address, mesh.name, keyring.fingerprints)
+            self._discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
+
+    def start(self) -> None:
+        """Begin to look; returns at once."""
+        self._seeds.start()
+        if self._discovery is not None:
+            self._discovery.start()
+
+    def close(self) -> None:
+        """Stop looking, and say goodbye where mDNS is spoken; may be called again."""
+        self._seeds.close()
+        if self._discovery is not None:
+            self._discovery.close()

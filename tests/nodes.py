@@ -1,0 +1,73 @@
+"""Nodes in this process for tests: real ZeroMQ on loopback, real contexts, memory for the clients' bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from meshcache import MeshNode, Settings
+from meshcache.edges.keyfile import create_keyring
+from meshcache.edges.keyring import Keyring
+from tests.support.waiting import wait_until
+from tests.tls.world import server_context
+
+NAMES = ("a.test", "b.test")
+
+
+def settings(folder: Path, name: str = "edge-1", **changes: Any) -> Settings:
+    """Settings of an embedded node: no listener of its own, a mesh on a free port, one VIP that is attached."""
+    key = folder / changes.pop("key", "mesh.key")
+    if not key.exists():
+        create_keyring(key, Keyring.new())
+    node = {"name": name, "colo": changes.pop("colo", "ams1"), "state_dir": str(folder / name)}
+    mesh = {"name": "test", "key_file": str(key), "listen": "127.0.0.1:0", "mdns": False, **changes.pop("mesh", {})}
+    vips = changes.pop("vip", [{"name": "shop", "sharing": changes.pop("sharing", {})}])
+    return Settings.model_validate({"node": node, "mesh": mesh, "admin": {"socket": False}, "vip": vips, **changes})
+
+
+class Place:
+    """Starts nodes, each knowing those before it, and ends them all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.nodes: list[MeshNode] = []
+        self._stack = ExitStack()
+
+    def node(self, name: str, **changes: Any) -> MeshNode:
+        seeds = [node.address for node in self.nodes]
+        mesh = {"seeds": seeds, **changes.pop("mesh", {})}
+        node = self._stack.enter_context(MeshNode(settings(self.folder, name, mesh=mesh, **changes)))
+        self.nodes.append(node)
+        return node
+
+    def server(self, node: MeshNode, *, kind: str = "stdlib", vip: str = "shop", version: str | None = None) -> Any:
+        return node.attach(server_context(kind, version), vip=vip)
+
+    def wait_until_met(self) -> None:
+        for node in self.nodes:
+            others = {other.name for other in self.nodes} - {node.name}
+            wait_until(partial(_sees, node, others), what=f"{node.name} meets {others}")
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _sees(node: MeshNode, others: set[str]) -> bool:
+    return alive(node) >= others
+
+
+def alive(node: MeshNode) -> set[str]:
+    """The names of the peers that a node sees alive."""
+    return {peer["name"] for peer in node.peers() if peer["state"] == "alive"}
+
+
+def places(folder: Path) -> Iterator[Place]:
+    """For a fixture."""
+    place = Place(folder)
+    try:
+        yield place
+    finally:
+        place.close()

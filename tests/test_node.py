@@ -1,0 +1,510 @@
+"""Whole nodes in one process, with real handshakes between a client and the contexts of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import meshcache
+from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outcome, TransportError
+from meshcache.edges.keyfile import load_keyring, save_keyring
+from tests.nodes import Place, alive, places, settings
+from tests.support.waiting import wait_until
+from tests.tls.world import (
+    KINDS,
+    VERSIONS,
+    Visit,
+    ask_clients,
+    client_certificate,
+    client_context,
+    server_context,
+    visit,
+)
+
+
+def _sees_an_island(node: MeshNode) -> bool:
+    return bool(node.peers()[0].get("islands"))
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[Place]:
+    yield from places(folder)
+
+
+def received(node: MeshNode, vip: str = "shop") -> int:
+    return int(node.stats()["vips"][vip]["sessions"]["received"])
+
+
+def _has_more(node: MeshNode, vip: str, than: int) -> bool:
+    return received(node, vip) > than
+
+
+def first_visit(context: Any, client: ssl.SSLContext, *others: MeshNode, vip: str = "shop", **more: Any) -> Visit:
+    """A full handshake, up to the moment when its session has reached the other nodes."""
+    before = [received(node, vip) for node in others]
+    full = visit(context, client, **more)
+    assert not full.resumed
+    for node, count in zip(others, before, strict=True):
+        wait_until(partial(_has_more, node, vip, count), what=f"{node.name} gets the session")
+    return full
+
+
+class TestASessionOnAnotherNode:
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.parametrize("there", KINDS)
+    @pytest.mark.parametrize("here", KINDS)
+    def test_resumes_whatever_kind_of_context_either_has(
+        self, place: Place, here: str, there: str, version: str
+    ) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        made, found = place.server(one, kind=here), place.server(other, kind=there)
+        place.wait_until_met()
+        client = client_context(version)
+        full = first_visit(made, client, other)
+        assert one.resumption(full.server.tls).outcome is Outcome.FULL
+        back = visit(found, client, session=full.session)
+        assert back.resumed
+        resumption = other.resumption(back.server.tls)
+        assert (resumption.outcome, resumption.origin) == (Outcome.REMOTE, "edge-1")
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_resumes_at_home_as_local(self, place: Place, version: str) -> None:
+        one = place.node("edge-1")
+        context, client = place.server(one), client_context(version)
+        back = visit(context, client, session=visit(context, client).session)
+        resumption = one.resumption(back.server.tls)
+        assert (resumption.outcome, resumption.origin) == (Outcome.LOCAL, "edge-1")
+
+    def test_stays_within_its_colo_when_the_reach_says_so(self, place: Place) -> None:
+        ams, fra, ams2 = place.node("edge-1"), place.node("edge-2", colo="fra1"), place.node("edge-3")
+        made, abroad, near = place.server(ams), place.server(fra), place.server(ams2)
+        place.wait_until_met()
+        client = client_context()
+        session = first_visit(made, client, ams2).session
+        assert visit(near, client, session=session).resumed
+        assert not visit(abroad, client, session=session).resumed
+        assert received(fra) == 0
+
+    def test_crosses_colos_when_both_ends_reach_that_far(self, place: Place) -> None:
+        wide = {"reach": "everywhere"}
+        ams, fra = place.node("edge-1", sharing=wide), place.node("edge-2", colo="fra1", sharing=wide)
+        made, abroad = place.server(ams), place.server(fra)
+        place.wait_until_met()
+        client = client_context()
+        assert visit(abroad, client, session=first_visit(made, client, fra).session).resumed
+
+    def test_stays_within_its_share_group(self, place: Place) -> None:
+        front = {"group": "front"}
+        vips = [{"name": "shop", "sharing": front}, {"name": "pay"}, {"name": "cart", "sharing": front}]
+        one, other = place.node("edge-1", vip=vips), place.node("edge-2", vip=vips)
+        contexts = {
+            name: (place.server(one, vip=name), place.server(other, vip=name)) for name in ("shop", "pay", "cart")
+        }
+        place.wait_until_met()
+        client = client_context()
+        session = first_visit(contexts["shop"][0], client, other).session
+        assert not visit(contexts["pay"][1], client, session=session).resumed
+        assert not visit(contexts["pay"][0], client, session=session).resumed
+        assert visit(contexts["cart"][1], client, session=session).resumed
+
+    def test_stays_away_from_a_node_whose_settings_differ_and_both_see_an_island(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        made = place.server(one)
+        stricter = place.server(other, version="1.3")
+        place.wait_until_met()
+        client = client_context("1.3")
+        session = visit(made, client).session
+        assert not visit(stricter, client, session=session).resumed
+        for node in (one, other):
+            wait_until(partial(_sees_an_island, node), what="the island is visible")
+            assert [entry["kind"] for entry in node.events()].count("IslandFound") == 1
+
+    def test_with_a_client_certificate_stays_where_it_was_made(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        contexts = []
+        for node in (one, other):
+            context = server_context("stdlib")
+            ask_clients(context)
+            contexts.append(node.attach(context, vip="shop"))
+        place.wait_until_met()
+        client = client_context("1.3", client_certificate())
+        session = visit(contexts[0], client).session
+        assert visit(contexts[0], client, session=session).resumed
+        again = visit(contexts[1], client, session=visit(contexts[0], client).session)
+        assert not again.resumed
+        assert received(other) == 0
+
+    def test_made_before_a_node_joined_resumes_there_too(self, place: Place) -> None:
+        one = place.node("edge-1")
+        made, client = place.server(one), client_context()
+        sessions = [visit(made, client).session for _ in range(20)]
+        late = place.node("edge-2")
+        found = place.server(late)
+        place.wait_until_met()
+        wait_until(lambda: late.stats()["vips"]["shop"]["entries"] >= len(sessions), what="the snapshot arrives")
+        assert all(visit(found, client, session=session).resumed for session in sessions)
+
+    def test_is_found_though_the_pump_has_not_come_to_it_yet(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A client that comes back at once: its session waits in the ROUTER, and the handshake itself reads it."""
+        one, other = place.node("edge-1"), place.node("edge-2")
+        made, found = place.server(one), place.server(other)
+        place.wait_until_met()
+        client = client_context("1.2")
+        transport = other._transport
+        with monkeypatch.context() as slow:
+            slow.setattr(transport, "receive", lambda _count: [])
+            session = visit(made, client).session
+            wait_until(lambda: visit(found, client, session=session).resumed)
+        other._pump.wake()
+        assert other.stats()["vips"]["shop"]["lookups"]["remote"] == 1
+
+
+class TestLineage:
+    def test_a_chain_of_renewals_ends_with_the_lineage_on_every_node(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sharing = {"lifetime_s": 100, "lineage_s": 250}
+        one, other = place.node("edge-1", sharing=sharing), place.node("edge-2", sharing=sharing)
+        contexts = [place.server(one), place.server(other)]
+        place.wait_until_met()
+        client = client_context("1.3")
+        latest = first_visit(contexts[0], client, other)
+        ages, resumed = [80, 160, 240, 320], []
+        for number, age in enumerate(ages):
+            for node in (one, other):
+                self._let_pass(node, age - (ages[number - 1] if number else 0), monkeypatch)
+            before = received(one) + received(other)
+            latest = visit(contexts[(number + 1) % 2], client, session=latest.session)
+            resumed.append(latest.resumed)
+            wait_until(partial(self._both_have_more, one, other, before))
+        assert resumed == [True, True, True, False]
+
+    def _both_have_more(self, one: MeshNode, other: MeshNode, than: int) -> bool:
+        return received(one) + received(other) > than
+
+    def _let_pass(self, node: MeshNode, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Moves the node's clock forward."""
+        clock = node._pump.clock
+        monkeypatch.setattr(node._pump, "clock", lambda: clock() + seconds)
+        for served in node._vips._served.values():
+            monkeypatch.setattr(served.port, "_clock", node._pump.clock)
+
+
+NONE = {"full": 0, "local": 0, "remote": 0, "pulled": 0, "failed": 0}
+
+
+class TestCounting:
+    def test_handshakes_are_counted_once_each(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        made, found = place.server(one), place.server(other)
+        place.wait_until_met()
+        client = client_context("1.2")
+        full = first_visit(made, client, other)
+        one.handshake_done("shop", full.server.tls)
+        back = visit(found, client, session=full.session)
+        other.handshake_done("shop", back.server.tls)
+        other.handshake_failed("shop")
+        other.handshake_failed("nowhere")
+        assert one.stats()["vips"]["shop"]["handshakes"] == {**NONE, "full": 1}
+        assert other.stats()["vips"]["shop"]["handshakes"] == {**NONE, "remote": 1, "failed": 1}
+        assert other.stats()["vips"]["shop"]["lookups"]["remote"] == 1
+        assert other.stats()["vips"]["shop"]["lookups"]["miss"] == 0
+
+    def test_stats_are_plain_and_hold_no_secret(self, place: Place) -> None:
+        one = place.node("edge-1")
+        context, client = place.server(one), client_context("1.2")
+        session = visit(context, client).session
+        stats = one.stats()
+        assert stats["node"]["name"] == "edge-1"
+        assert stats["node"]["uptime_s"] >= 0
+        assert stats["cache"]["max_sessions"] == 100_000
+        assert stats["transport"]["links"] == 0
+        assert stats["faults"] == {}
+        shown = repr((stats, one.peers(), one.policy(), one.events()))
+        assert session.id.hex() not in shown
+        assert repr(session.id) not in shown
+
+    def test_policy_says_what_holds_for_each_vip_that_is_served(self, place: Place) -> None:
+        one = place.node("edge-1", vip=[{"name": "shop", "sharing": {"reach": ["ams1", "fra1"]}}, {"name": "idle"}])
+        assert one.policy() == []
+        place.server(one)
+        (policy,) = one.policy()
+        assert (policy["vip"], policy["group"], policy["reach"]) == ("shop", "shop", ["ams1", "fra1"])
+        assert policy["quota_bytes"] == 32 * 2**20
+
+
+class TestPeers:
+    def test_seeds_alone_are_enough_and_members_tell_of_the_rest(self, place: Place) -> None:
+        first = place.node("edge-1")
+        second = place.node("edge-2", mesh={"seeds": [first.address]})
+        third = place.node("edge-3", mesh={"seeds": [first.address]})
+        place.wait_until_met()
+        assert alive(second) == {"edge-1", "edge-3"}
+        assert alive(third) == {"edge-1", "edge-2"}
+
+    def test_mdns_alone_is_enough(self, place: Place) -> None:
+        for name in ("edge-1", "edge-2"):
+            place.node(name, mesh={"seeds": [], "mdns": True, "interfaces": ["127.0.0.1"]})
+        place.wait_until_met()
+
+    def test_a_dns_name_is_a_seed(self, place: Place) -> None:
+        first = place.node("edge-1")
+        port = first.address.rpartition(":")[2]
+        place.node("edge-2", mesh={"seeds": [f"dns:localhost:{port}"]})
+        place.wait_until_met()
+
+    def test_one_that_leaves_is_told_from_one_that_is_lost(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        place.wait_until_met()
+        other.close()
+        wait_until(lambda: "PeerLeft" in [entry["kind"] for entry in one.events()])
+        assert "edge-2" not in alive(one)
+
+    def test_another_mesh_key_is_refused_counted_and_named_once(
+        self, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ours = place.node("edge-1")
+        with caplog.at_level(logging.WARNING, "meshcache"):
+            theirs = place.node("outsider", key="other.key")
+            wait_until(lambda: ours.stats()["transport"]["refused"].get("another mesh key", 0) >= 2)
+            wait_until(lambda: theirs.stats()["transport"]["refused"])
+        lines = [record.getMessage() for record in caplog.records]
+        assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
+        assert sum(f"the connection to {ours.address}: closed" in line for line in lines) == 1
+        assert alive(ours) == alive(theirs) == set()
+
+    def test_another_mesh_name_is_refused_and_named(self, place: Place) -> None:
+        ours, theirs = place.node("edge-1"), place.node("stranger", mesh={"name": "staging"})
+        wait_until(lambda: [entry for entry in ours.events() if entry["kind"] == "PeerRefused"])
+        (refusal,) = [entry for entry in ours.events() if entry["kind"] == "PeerRefused"]
+        assert "stranger" in refusal["text"]
+        assert alive(ours) == alive(theirs) == set()
+
+
+class TestKeys:
+    def test_a_live_mesh_changes_its_key_in_three_steps_without_losing_a_session(self, place: Place) -> None:
+        nodes = [place.node(name, key=f"{name}.key") for name in ("edge-1",)]
+        keys = [place.folder / "edge-1.key", place.folder / "edge-2.key"]
+        save_keyring(keys[1], load_keyring(keys[0]))
+        nodes.append(place.node("edge-2", key="edge-2.key"))
+        made, found = (place.server(node) for node in nodes)
+        place.wait_until_met()
+        client = client_context("1.2")
+        old = load_keyring(keys[0])
+        added = old.add()
+        promoted = added.promote()
+        sessions = []
+        for step in (added, promoted, promoted.retire()):
+            for node, key in zip(nodes, keys, strict=True):
+                save_keyring(key, step)
+                node.reload(node._settings)
+                sessions.append(visit(made, client).session)
+        wait_until(lambda: nodes[1].stats()["vips"]["shop"]["entries"] >= len(sessions), within_s=20)
+        assert all(visit(found, client, session=session).resumed for session in sessions)
+        assert "no CURVE" not in nodes[0].stats()["transport"]["refused"]
+        wait_until(lambda: alive(nodes[0]) == {"edge-2"} and alive(nodes[1]) == {"edge-1"})
+
+    def test_a_key_file_that_others_can_read_stops_the_start(self, folder: Path) -> None:
+        made = settings(folder)
+        made.mesh.key_file.chmod(0o644)
+        before = threading.active_count()
+        with pytest.raises(KeyringError, match="0600"):
+            MeshNode(made).start()
+        assert threading.active_count() == before
+
+    def test_a_bad_key_file_at_a_reload_changes_nothing(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        place.wait_until_met()
+        one._settings.mesh.key_file.chmod(0o644)
+        with pytest.raises(KeyringError, match="0600"):
+            one.reload(one._settings)
+        assert alive(one) == {"edge-2"}
+        assert alive(other) == {"edge-1"}
+
+
+class TestAttach:
+    def test_a_vip_that_is_not_configured_is_answered_with_those_that_are(self, place: Place) -> None:
+        one = place.node("edge-1")
+        with pytest.raises(AttachError, match=r"no VIP 'shopp' .* there is: shop"):
+            one.attach(server_context("stdlib"), vip="shopp")
+
+    def test_the_module_level_function_uses_the_one_node_that_runs(self, place: Place) -> None:
+        with pytest.raises(MeshcacheError, match="0 nodes run"):
+            meshcache.attach(server_context("stdlib"), vip="shop")
+        one = place.node("edge-1")
+        context = meshcache.attach(server_context("stdlib"), vip="shop")
+        client = client_context()
+        assert visit(context, client, session=visit(context, client).session).resumed
+        place.node("edge-2")
+        with pytest.raises(MeshcacheError, match="2 nodes run"):
+            meshcache.attach(server_context("stdlib"), vip="shop")
+        meshcache.attach(server_context("stdlib"), vip="shop", node=one)
+
+    def test_a_context_has_its_session_removed_after_an_unclean_close_only_if_asked(self, place: Place) -> None:
+        one = place.node("edge-1")
+        client = client_context("1.2")
+        for drop, resumes in ((False, True), (True, False)):
+            context = server_context("pyopenssl")
+            one.attach(context, vip="shop", on_unclean_close="drop" if drop else "keep")
+            unclean = visit(context, client, close=False)
+            session, entries = unclean.session, one.stats()["vips"]["shop"]["entries"]
+            del unclean
+            if not resumes:
+                wait_until(partial(self._holds_less, one, entries))
+            assert visit(context, client, session=session).resumed is resumes
+
+    def _holds_less(self, node: MeshNode, than: int) -> bool:
+        return int(node.stats()["vips"]["shop"]["entries"]) < than
+
+
+class TestReload:
+    def test_a_wider_reach_takes_effect_with_the_contexts_there_are(self, place: Place) -> None:
+        ams, fra = place.node("edge-1"), place.node("edge-2", colo="fra1")
+        made, abroad = place.server(ams), place.server(fra)
+        place.wait_until_met()
+        client = client_context()
+        assert not visit(abroad, client, session=visit(made, client).session).resumed
+        for node in (ams, fra):
+            node.reload(self._with_sharing(node, reach="everywhere"))
+        assert [each["reach"] for each in ams.policy()] == ["everywhere"]
+        wait_until(lambda: visit(abroad, client, session=first_visit(made, client).session).resumed)
+
+    def test_another_group_ends_what_was_shared_under_the_old_one(self, place: Place) -> None:
+        one = place.node("edge-1")
+        context, client = place.server(one), client_context()
+        session = visit(context, client).session
+        one.reload(self._with_sharing(one, group="other"))
+        assert not visit(context, client, session=session).resumed
+        assert visit(context, client, session=visit(context, client).session).resumed
+
+    def test_a_vip_that_is_gone_from_the_settings_is_served_no_more(self, place: Place) -> None:
+        one = place.node("edge-1")
+        context, client = place.server(one), client_context()
+        session = visit(context, client).session
+        one.reload(settings(place.folder, "edge-1", vip=[{"name": "pay"}]))
+        assert one.stats()["vips"] == {}
+        assert not visit(context, client, session=session).resumed
+        one.attach(context, vip="pay")
+
+    def test_what_needs_a_restart_stays_and_is_said(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        one = place.node("edge-1")
+        with caplog.at_level(logging.WARNING, "meshcache"):
+            one.reload(settings(place.folder, "renamed", colo="fra1", mesh={"name": "other"}))
+        assert (one.name, one.colo) == ("edge-1", "ams1")
+        assert "only with a restart" in caplog.text
+
+    def test_new_seeds_are_dialled(self, place: Place) -> None:
+        first = place.node("edge-1")
+        second = place.node("edge-2", mesh={"seeds": []})
+        second.reload(settings(place.folder, "edge-2", mesh={"seeds": [first.address]}))
+        place.wait_until_met()
+
+    def _with_sharing(self, node: MeshNode, **sharing: Any) -> meshcache.Settings:
+        return settings(Path(node._settings.mesh.key_file).parent, node.name, colo=node.colo, sharing=sharing)
+
+
+class TestLife:
+    def test_closing_is_clean_and_may_be_repeated(self, folder: Path) -> None:
+        before = set(threading.enumerate())
+        node = MeshNode(settings(folder, mesh={"mdns": True, "interfaces": ["127.0.0.1"]}))
+        with node:
+            context = node.attach(server_context("stdlib"), vip="shop")
+            assert len(set(threading.enumerate()) - before) >= 3
+        node.close()
+        wait_until(lambda: set(threading.enumerate()) <= before)
+        client = client_context()
+        assert not visit(context, client, session=visit(context, client).session).resumed
+
+    def test_it_works_as_an_asynchronous_context_manager_too(self, folder: Path) -> None:
+        async def live() -> str:
+            async with MeshNode(settings(folder)) as node:
+                ticks = 0
+                while ticks < 3:
+                    await asyncio.sleep(0)
+                    ticks += 1
+                return node.address
+
+        assert asyncio.run(live()).startswith("127.0.0.1:")
+
+    @pytest.mark.parametrize("use", [lambda n: n.stats(), lambda n: n.peers(), lambda n: n.address])
+    def test_before_the_start_and_after_the_end_it_says_so(
+        self, folder: Path, use: Callable[[MeshNode], object]
+    ) -> None:
+        node = MeshNode(settings(folder))
+        with pytest.raises(MeshcacheError, match="new: start the node first"):
+            use(node)
+        with node:
+            use(node)
+        with pytest.raises(MeshcacheError, match="closed"):
+            use(node)
+        with pytest.raises(MeshcacheError, match="make another"):
+            node.start()
+
+    def test_a_port_in_use_names_the_address_and_leaves_nothing_running(self, place: Place) -> None:
+        one = place.node("edge-1")
+        before = threading.active_count()
+        with pytest.raises(TransportError, match=one.address):
+            MeshNode(settings(place.folder, "edge-2", mesh={"listen": one.address})).start()
+        assert threading.active_count() == before
+
+    def test_from_a_file(self, folder: Path) -> None:
+        made = settings(folder)
+        (folder / "meshcache.toml").write_text(
+            f'[mesh]\nkey_file = "{made.mesh.key_file}"\nlisten = "127.0.0.1:0"\nmdns = false\n[[vip]]\nname = "shop"\n'
+        )
+        with MeshNode.from_file(folder / "meshcache.toml", ["node.name=edge-7", "admin.socket=false"]) as node:
+            assert node.name == "edge-7"
+
+
+class TestFork:
+    def test_a_child_is_told_to_start_its_own_node_and_never_hangs(self, place: Place) -> None:
+        one = place.node("edge-1")
+        context, client = place.server(one), client_context("1.2")
+        session = visit(context, client).session
+
+        def in_child() -> int:
+            resumed = visit(context, client, session=session).resumed
+            try:
+                one.stats()
+            except MeshcacheError as error:
+                one.close()
+                return 0 if "forked" in str(error) and not resumed else 1
+            return 2
+
+        with one._pump.lock:  # the fork finds the lock held, as it may
+            pid = os.fork()
+            if pid == 0:
+                os._exit(in_child())
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert visit(context, client, session=session).resumed
+
+    def test_a_child_can_start_its_own(self, place: Place) -> None:
+        place.node("edge-1")
+
+        def in_child() -> int:
+            with MeshNode(settings(place.folder, "child")) as node:
+                context, client = node.attach(server_context("stdlib"), vip="shop"), client_context()
+                return 0 if visit(context, client, session=visit(context, client).session).resumed else 1
+
+        pid = os.fork()
+        if pid == 0:
+            os._exit(in_child())
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_all_public_names_are_there_and_nothing_heavy_is_imported_for_one_of_them() -> None:
+    assert all(hasattr(meshcache, name) for name in meshcache.__all__)
+    assert set(meshcache.__all__) <= set(dir(meshcache))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = meshcache.nothing
