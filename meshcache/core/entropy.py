@@ -28,6 +28,9 @@ from meshcache.core.session import StreamKey
 from meshcache.core.streams import Stream
 from meshcache.core.withdraws import Withdraws
 
+_RUMOUR_PEERS = 3
+"""Peers that hear of news at once: with one, a rumour among fifty would be a chain and not a tree."""
+
 
 class Entropy:
     """Anti-entropy; `hurry` brings the next comparison forward."""
@@ -41,6 +44,7 @@ class Entropy:
         self._rosters = rosters
         self._withdraws = withdraws
         self._due_at = now + board.limits.entropy_s * board.rng.random()
+        self._hurried = False
 
     def next_due(self) -> float:
         """When `tick` has something to do."""
@@ -51,12 +55,14 @@ class Entropy:
         if self._due_at > now:
             return
         self._due_at = now + self._board.limits.entropy_s * (0.8 + 0.4 * self._board.rng.random())
-        peer = self._board.pick([peer for peer in self._board.members if peer.state is PeerState.ALIVE])
-        if peer is not None:
-            self.compare(peer, now)
+        alive = [peer for peer in self._board.members if peer.state is PeerState.ALIVE]
+        for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(alive))):
+            self.compare(alive.pop(self._board.rng.randrange(len(alive))), now)
+        self._hurried = False
 
     def hurry(self, now: float) -> None:
         """Something was learnt that its origin didn't tell: pass it on like a rumour."""
+        self._hurried = True
         soon = now + self._board.limits.entropy_hurry_s * (0.5 + 0.5 * self._board.rng.random())
         self._due_at = min(self._due_at, soon)
 
@@ -92,7 +98,7 @@ class Entropy:
         stream = self._board.streams.get(key)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
-            self._repair.claimed(key, flat[-1], peer, now + self._board.limits.hearsay_grace_s)
+            self._repair.claimed(key, flat[-1], peer, now + self._grace_s(key))
 
     def view(self, peer: Peer) -> list[tuple[StreamKey, Ranges]]:
         """Every stream that a peer may have, with what we have seen of it, in the order of names."""
@@ -118,6 +124,15 @@ class Entropy:
         parts = [chosen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(chosen), VECTOR_ENTRIES_MAX)] or [[]]
         for at, part in enumerate(parts[:VECTORS_MAX]):
             self._board.send(peer, Vector(mask, tuple(part), wants_reply and at == 0))
+
+    def _grace_s(self, key: StreamKey) -> float:
+        """What a linked origin that doesn't live any more has sent is here, or it never will be."""
+        origin = self._board.members.get(key.origin)
+        limits = self._board.limits
+        dead = origin is not None and (
+            origin.state is not PeerState.ALIVE or origin.record.incarnation > key.incarnation
+        )
+        return 0.0 if dead else limits.hearsay_grace_s
 
     def _welcome(self, key: StreamKey) -> bool:
         """Whether it makes sense to fetch a stream, as far as its terms are known here."""

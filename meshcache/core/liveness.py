@@ -34,6 +34,7 @@ class Liveness:
         self._board = board
         self._greeter = greeter
         self._wants = wants
+        self.on_doubt: Callable[[float], None] = lambda _now: None
         self._beat_at = now + board.limits.heartbeat_s * board.rng.random()
         self._check_at = now
         self._expected_at = now + board.limits.heartbeat_s
@@ -143,6 +144,7 @@ class Liveness:
         limits = self._board.limits
         if peer.state is PeerState.ALIVE and silent_s >= limits.suspect_s * stretch:
             self._board.members.doubt(peer, now)
+            self.on_doubt(now)
         if peer.state is PeerState.SUSPECT:
             self._redial(peer, now, limits.heartbeat_s)
         if silent_s >= limits.probe_after_s:

@@ -11,6 +11,7 @@ from meshcache.core.board import Board
 from meshcache.core.candidates import Candidates
 from meshcache.core.members import Peer
 from meshcache.core.messages import (
+    COLOS_KNOWN_MAX,
     ROSTER_BYTES_MAX,
     ROSTER_PAGES_MAX,
     ROSTER_RECORDS_MAX,
@@ -24,6 +25,9 @@ from meshcache.core.topology import NodeRecord
 
 _MERGED_MAX = 16
 """Sets of our own colo that we have looked through already, by hash."""
+
+_ASK_S = 1.0
+"""Between two asks for one colo: when fifty nodes start together, everybody's knowledge differs for a moment."""
 
 _PENDING_MAX = 64
 """Rosters of which some pages have come; the oldest is given up."""
@@ -39,6 +43,7 @@ class Rosters:
         self._board = board
         self._candidates = candidates
         self._recall = recall
+        self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
         self._pending: OrderedDict[tuple[str, str], dict[int, Roster]] = OrderedDict()
 
@@ -86,6 +91,14 @@ class Rosters:
             self._board.roster.note(record, int(self._board.limits.forget_s / 2), now)
 
     def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
+        if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:
+            return False
+        if len(self._asked_at) > COLOS_KNOWN_MAX:
+            self._asked_at.clear()
+        self._asked_at[told.colo] = now
+        return True
+
+    def _differs(self, peer: Peer, told: ColoDigest, now: float) -> bool:
         own = self._board.identity.colo
         if told.colo != own:
             if told.age_s == 0 and peer.colo != told.colo:

@@ -61,6 +61,7 @@ class Workings:
         serving = self._serving = Serving(board, now)
         self._rosters = Rosters(board, self.greeter.candidates, recall)
         self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, now)
+        self.liveness.on_doubt = self._entropy.hurry  # what it told only some of us should be with all of us soon
         self._snapshot = Snapshot(board, self.greeter, self._repair, serving, self._entropy, now)
         self.settings = Settings(board, self.greeter, self.publisher, recall)
         self.shelf = Shelf(board, self.publisher, quarantine, withdraws)

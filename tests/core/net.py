@@ -1,4 +1,4 @@
-"""A tiny network in memory for tests of the core: a clock that jumps, links with a delay, and faults that are asked for."""
+"""A tiny network in memory for tests of the core: a clock that jumps, links with a delay, faults that are asked for."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ Fault = Callable[[str, str, bytes], bool]
 class Host:
     """One core and what happened to it."""
 
-    def __init__(self, name: str, core: MeshCore, address: str, colo: str) -> None:
+    def __init__(self, name: str, core: MeshCore, address: str, colo: str, connection: bytes) -> None:
         self.name = name
+        self.connection = connection
+        self.deadline = 0.0
         self.core = core
         self.address = address
         self.colo = colo
@@ -54,7 +56,7 @@ class Net:
         self.sent: list[tuple[str, str, bytes, int]] = []
         self.lost = 0
         self._by_address: dict[str, Host] = {}
-        self._flying: list[tuple[float, int, str, str, bytes]] = []
+        self._agenda: list[tuple[float, int, Host, tuple[bytes, bytes] | None]] = []
         self._order = count()
         self._incarnations = count(1)
 
@@ -63,7 +65,9 @@ class Net:
         address = f"{name}:7946"
         identity = Identity("test", name, next(self._incarnations), colo, address, "0")
         core = MeshCore(identity, rng=random.Random(self.rng.random()), now=self.now, limits=self.limits)
-        host = self.hosts[name] = self._by_address[address] = Host(name, core, address, colo)
+        host = self.hosts[name] = self._by_address[address] = Host(
+            name, core, address, colo, b"%d" % identity.incarnation
+        )
         for vip in vips:
             core.set_vip(vip, self.now)
         for seed in seeds:
@@ -77,14 +81,19 @@ class Net:
     def run(self, seconds: float) -> None:
         """Let time pass."""
         end = self.now + seconds
-        while True:
-            self.flush()
-            at = min(self._next_step(), end)
+        for host in self.hosts.values():
+            self._touched(host)
+        while self._agenda and self._agenda[0][0] <= end:
+            at, _, host, flight = heapq.heappop(self._agenda)
+            if not host.up or (flight is None and at != host.deadline):
+                continue  # a timer that was set anew meanwhile
             self.now = max(self.now, at)
-            if at >= end and not self._due():
-                return
-            self._deliver()
-            self._timers()
+            if flight is not None:
+                host.core.receive(*flight, self.now)
+            else:
+                host.core.handle_timer(self.now)
+            self._touched(host)
+        self.now = end
 
     def until(self, reached: Callable[[], bool], within: float = 10.0) -> float:
         """Let time pass until something holds; says how long it took. Fails when it takes longer than `within`."""
@@ -94,47 +103,25 @@ class Net:
             self.run(0.01)
         return self.now - began
 
-    def flush(self) -> None:
-        """Put everything that waits on the wire."""
-        for host in self.hosts.values():
-            if host.up and host.stalled_until <= self.now:
-                for message in host.core.messages_to_send(self.now):
-                    self._send(host, message)
+    def _touched(self, host: Host) -> None:
+        """Something happened to a host: send what it has to send, and look when it wants to be called next."""
+        if not host.up or host.stalled_until > self.now:
+            host.deadline = host.stalled_until
+        else:
+            for message in host.core.messages_to_send(self.now):
+                self._send(host, message)
+            host.deadline = max(host.core.next_deadline(), self.now)
+        heapq.heappush(self._agenda, (host.deadline, next(self._order), host, None))
 
     def _send(self, host: Host, message: Outgoing) -> None:
-        assert message.address in host.core.links() or message.payload, "sent where no link is kept"
         receiver = self._by_address.get(message.address)
         self.sent.append((host.name, message.address, message.payload, message.sessions))
         if receiver is None or not receiver.up or self.lose(host.name, receiver.name, message.payload):
             self.lost += 1
             return
-        heapq.heappush(
-            self._flying, (self.now + self.delay_s, next(self._order), host.name, receiver.name, message.payload)
-        )
-
-    def _next_step(self) -> float:
-        timers = (
-            max(host.core.next_deadline(), host.stalled_until) for host in self.hosts.values() if host.up
-        )
-        return min(self._flying[0][0] if self._flying else float("inf"), min(timers, default=float("inf")))
-
-    def _due(self) -> bool:
-        return bool(self._flying) and self._flying[0][0] <= self.now
-
-    def _deliver(self) -> None:
-        while self._due():
-            _, _, sender, receiver, payload = heapq.heappop(self._flying)
-            host = self.hosts[receiver]
-            if host.up:
-                host.core.receive(f"{sender}/{self._life(sender)}".encode(), payload, self.now)
-
-    def _life(self, name: str) -> int:
-        return id(self.hosts[name].core) % 997
-
-    def _timers(self) -> None:
-        for host in self.hosts.values():
-            if host.up and host.stalled_until <= self.now and host.core.next_deadline() <= self.now:
-                host.core.handle_timer(self.now)
+        at = max(self.now + self.delay_s, receiver.stalled_until)
+        flight = (host.connection, message.payload)
+        heapq.heappush(self._agenda, (at, next(self._order), receiver, flight))
 
 
 def vip(
