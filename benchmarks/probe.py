@@ -40,7 +40,7 @@ class Probe:
             self._filed += entries.ids
             return result
 
-        SessionCache.put_many = watched  # type: ignore[method-assign]
+        SessionCache.put_many = watched  # type: ignore[method-assign,assignment]
 
     def _watch_receive(self) -> None:
         receive = MeshCore.receive
@@ -52,4 +52,4 @@ class Probe:
                 self._arrived += [(session_id, at) for session_id in self._filed]
             self._filed.clear()
 
-        MeshCore.receive = watched  # type: ignore[method-assign]
+        MeshCore.receive = watched  # type: ignore[method-assign,assignment]

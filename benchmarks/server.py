@@ -10,7 +10,6 @@ Started as ``python -m benchmarks.server MODE FILE``. Answers questions on its s
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import sys
@@ -23,6 +22,7 @@ from typing import TextIO, cast
 from meshcache_server.app import ServerApp
 from meshcache_server.main import _loop_factory
 
+from benchmarks.call_counter import CallCounter
 from benchmarks.no_mesh import NoMesh
 from benchmarks.probe import Probe
 from meshcache import MeshNode, Settings, load
@@ -51,10 +51,12 @@ def _node(mode: str, settings: Settings) -> MeshNode:
 @contextmanager
 def _answering(node: MeshNode, probe: Probe | None) -> Iterator[None]:
     """Questions are answered while the server is ready, on a thread that sleeps otherwise."""
+    counter = CallCounter(asyncio.get_running_loop())
     answers: dict[str, Callable[[str], object]] = {
         "peers": lambda _: sum(peer["state"] == "alive" for peer in node.peers()),
         "stats": lambda _: json.dumps(node.stats()),
-        "collect": lambda _: gc.collect(),
+        "count": counter.start,
+        "counted": counter.stop,
     }
     if probe is not None:
         answers["arrivals"] = probe.write
