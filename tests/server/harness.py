@@ -1,0 +1,185 @@
+"""A listener in the test's own loop with a service of the test's choice, and clients that do what real ones do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trustme
+from meshcache_server.application import Application, Client
+from meshcache_server.connection import Service
+from meshcache_server.faults import Faults
+from meshcache_server.listener import Listener
+from meshcache_server.names import CertificateNames
+from meshcache_server.responder import About, Responder
+from meshcache_server.table import Table
+from OpenSSL import SSL
+
+NAME = "shop.example"
+
+
+@dataclass
+class Certificates:
+    """A test authority, a server certificate by it, and where both are on disk."""
+
+    authority: trustme.CA
+    chain: Path
+    key: Path
+    authority_file: Path
+
+
+def make_certificates(folder: Path, *names: str) -> Certificates:
+    authority = trustme.CA()
+    leaf = authority.issue_cert(*(names or (NAME, "*.shop.example")))
+    place = Certificates(authority, folder / "chain.pem", folder / "key.pem", folder / "authority.pem")
+    place.chain.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    place.key.touch(0o600)
+    place.key.write_bytes(leaf.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(place.authority_file)
+    return place
+
+
+def server_context(certificates: Certificates) -> SSL.Context:
+    """A context as OpenSSL's own cache would have it; the mesh's hooks are tests' of `app`."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate_chain_file(str(certificates.chain))
+    context.use_privatekey_file(str(certificates.key))
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+    context.set_session_id(b"tests")
+    return context
+
+
+def client_context(certificates: Certificates, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificates.authority_file))
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+@dataclass
+class Tally:
+    """What the node would count."""
+
+    done: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
+        assert connection.get_cipher_name() is not None
+        self.done.append(vip)
+
+    def handshake_failed(self, vip: str) -> None:
+        self.failed.append(vip)
+
+
+@dataclass
+class Running:
+    host: str
+    port: int
+    table: Table
+    faults: Faults
+    tally: Tally
+    listener: Listener
+    service: Service
+
+
+ABOUT = About("edge-1", "ams1", "shop", CertificateNames([NAME, "*.shop.example"]))
+
+
+def respond(client: Client) -> Application:
+    return Responder(client, ABOUT, lambda: ("full", None))
+
+
+@asynccontextmanager
+async def serving(
+    context: SSL.Context,
+    make_application: Callable[[Client], Application] = respond,
+    *,
+    handshake_timeout_s: float = 10.0,
+    idle_timeout_s: float = 60.0,
+    connections_max: int = 1000,
+) -> AsyncIterator[Running]:
+    """A VIP named shop on a free port of 127.0.0.1."""
+    faults, tally = Faults(), Tally()
+    table = Table(connections_max, min(handshake_timeout_s, idle_timeout_s), faults)
+    table.start()
+    service = Service("shop", context, tally, make_application, handshake_timeout_s, idle_timeout_s)
+    listener = Listener("127.0.0.1:0", table)
+    listener.bind()
+    await listener.serve(service)
+    port = int(listener.bound_address.rpartition(":")[2])
+    try:
+        yield Running("127.0.0.1", port, table, faults, tally, listener, service)
+    finally:
+        listener.close()
+        table.abort()
+        table.stop()
+
+
+def connect(port: int, timeout_s: float = 10.0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+
+
+def reset(raw: socket.socket) -> None:
+    """Close with RST: no linger, whatever is unsent."""
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.close()
+
+
+class Dialogue:
+    """A pyOpenSSL client over a blocking socket, which can do what ssl.SSLSocket can't: end only its own half."""
+
+    def __init__(
+        self,
+        port: int,
+        certificates: Certificates,
+        server_name: bytes | None = NAME.encode(),
+        alpn: Sequence[bytes] = (),
+    ) -> None:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.load_verify_locations(str(certificates.authority_file))
+        context.set_verify(SSL.VERIFY_PEER)
+        if alpn:
+            context.set_alpn_protos(list(alpn))
+        self.raw = connect(port)
+        self.raw.settimeout(None)
+        # Blocking in the kernel, with a limit that OpenSSL sees as an error rather than as "try again".
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 20, 0))
+        self.tls = SSL.Connection(context, self.raw)
+        if server_name is not None:
+            self.tls.set_tlsext_host_name(server_name)
+        self.tls.set_connect_state()
+        self.tls.do_handshake()
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request that asks for the connection to be closed, and read to the server's close_notify."""
+        self.tls.sendall(request)
+        return self.read_to_end()
+
+    def read_to_end(self) -> bytes:
+        """Everything until close_notify; a connection that merely breaks off is an error."""
+        parts = []
+        while True:
+            try:
+                parts.append(self.tls.recv(65536))
+            except SSL.ZeroReturnError:
+                return b"".join(parts)
+
+    def read(self, size: int) -> bytes:
+        got = b""
+        while len(got) < size:
+            got += self.tls.recv(size - len(got))
+        return got
+
+    def end(self) -> None:
+        """Send close_notify and go on reading."""
+        self.tls.shutdown()
+
+    def close(self) -> None:
+        self.tls.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+        self.raw.close()
