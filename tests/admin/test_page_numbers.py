@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from meshcache.admin.server import AdminServer
+from meshcache.admin.stream import chart_point
 from meshcache.config import AdminSettings
 from tests.admin.chromium import Page
 from tests.admin.snapshots import GeneratedNode
@@ -74,6 +75,80 @@ async def test_the_nodes_own_history_replaces_what_the_page_had(modules: Page) -
     """After a break the node knows the minutes in between, so nothing may be there twice."""
     seen = await model(modules, [points((10, 1), (11, 2)), points((10, 1), (11, 2), (12, 3))], "model.points.map(n)")
     assert seen == [1, 2, 3]
+
+
+async def verdict(page: Page, node: GeneratedNode, *changes: Callable[[], object]) -> dict[str, Any]:
+    """What the page says first, after a quiet second and the given changes."""
+    frames = []
+    for change in (lambda: None, *changes):
+        node.advance(1)
+        change()
+        stats = json.loads(json.dumps(node.stats()))
+        frames.append({"stats": stats, "point": chart_point(stats), "events": []})
+    said: dict[str, Any] = await page.evaluate(f"""(async () => {{
+      const {{ Model }} = await import("/static/model.js");
+      const {{ judge }} = await import("/static/verdict.js");
+      const model = new Model();
+      for (const frame of {json.dumps(frames)}) model.add(frame);
+      return judge(model);
+    }})()""")
+    return said
+
+
+async def test_a_quiet_mesh_is_well(modules: Page) -> None:
+    said = await verdict(modules, GeneratedNode(), lambda: None)
+    assert said == {"level": "good", "line": said["line"], "problems": []}
+    assert "6 members" in said["line"]
+
+
+async def test_sessions_that_did_not_resume_come_before_what_can_wait(modules: Page) -> None:
+    node = GeneratedNode()
+
+    def trouble() -> None:
+        node.vips["pay"]["sessions"]["evicted"] += 3
+        node.vips["shop"]["lookups"]["hit_not_resumed"] += 2
+
+    said = await verdict(modules, node, trouble)
+    assert said["level"] == "bad"
+    assert said["problems"][0].startswith("2 sessions were found and still not resumed")
+    assert said["problems"][1].startswith("3 sessions were evicted")
+
+
+async def test_drops_count_when_they_are_many(modules: Page) -> None:
+    node = GeneratedNode()
+    few = await verdict(modules, node, lambda: node.gossip["dropped"].update(unknown_sender=10))
+    assert few["level"] == "good"
+    many = await verdict(modules, node, lambda: node.gossip["dropped"].update(unknown_sender=21))
+    assert many["problems"] == ["Gossip was dropped in the last minutes: unknown sender 11."]
+
+
+async def test_what_a_lost_member_cannot_be_sent_is_no_trouble_of_its_own(modules: Page) -> None:
+    node = GeneratedNode()
+
+    def lose() -> None:
+        node.lose("edge-4")
+        node.gossip["dropped"].update(not_sent=500, peer_blocked=20)
+
+    said = await verdict(modules, node, lose)
+    assert [problem.split(":")[0] for problem in said["problems"]] == ["edge-4 in fra1 is lost"]
+
+
+async def test_an_island_is_named_with_its_group(modules: Page) -> None:
+    node = GeneratedNode()
+    said = await verdict(modules, node, lambda: node.peers_plain[0]["islands"].append({"group": "pay"}))
+    assert said["level"] == "bad"
+    assert said["problems"] == [
+        "edge-2 in ams1 has other settings for group pay: nothing of that group is shared with it."
+    ]
+
+
+async def test_a_long_list_of_problems_ends_in_a_number(modules: Page) -> None:
+    node = GeneratedNode()
+    node.peers_plain = [{**node.peers_plain[0], "name": f"n{i}", "state": "lost", "rtt_ms": None} for i in range(20)]
+    said = await verdict(modules, node)
+    assert said["line"] == "20 things need a look"
+    assert len(said["problems"]) == 9
+    assert said["problems"][-1] == "and 12 more"
 
 
 async def test_numbers_become_words(modules: Page) -> None:

@@ -2,6 +2,7 @@
 
 import uPlot from "./uPlot.esm.js";
 import { data, each, make, text } from "./dom.js";
+import { clock } from "./format.js";
 
 const scheme = matchMedia("(prefers-color-scheme: dark)");
 const charts = new Set();
@@ -56,12 +57,12 @@ export class Chart {
     const grid = { stroke: colour("line"), width: 1 };
     return {
       ...this.#size(),
-      padding: [8, 4, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false }, sync: { key: "time" }, points: { size: 6 } },
       scales: { x: { time: true, range: () => this.#window }, y: this.#scale() },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, space: 70, values: (_, at) => at.map(hourMinute) },
+        { ...axis, grid: { show: false }, size: 22, space: 80, values: (_, at, __, ___, step) => at.map((x) => time(x, step < 60)) },
         { ...axis, grid, size: 44, space: 36, ...this.#ticks() },
       ],
       series: [{}, ...this.#series.map((one) => this.#line(one))],
@@ -133,6 +134,6 @@ function legendLine() {
   return make("li", "", make("i"), make("span"), make("b"), make("em"));
 }
 
-function hourMinute(at) {
-  return new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+function time(at, seconds) {
+  return clock(at).slice(0, seconds ? 8 : 5);
 }

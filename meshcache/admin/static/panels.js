@@ -2,6 +2,7 @@
 
 import { $, cells, data, each, make, name, text, value } from "./dom.js";
 import { bytesOf, clock, count, ms, percent, rate, span, words } from "./format.js";
+import { droppedLately } from "./verdict.js";
 
 const MATRIX_MAX = 12; // sources and targets shown; more would not be read
 
@@ -173,7 +174,7 @@ export function gossip(model) {
     vips,
     gossip: { sent, received, repaired, relayed, dropped },
   } = model.snapshot.stats;
-  const fresh = (reason) => (model.gained((point) => point.dropped[reason]) > 0 ? "bad" : null);
+  const lately = new Set(droppedLately(model).map(([reason]) => reason));
   const twice = sum(Object.values(vips), ({ sessions }) => sessions.duplicate);
   const figures = [
     ["Sessions sent", sent.sessions, "gossip.sent.sessions"],
@@ -181,7 +182,7 @@ export function gossip(model) {
     ["Repaired", repaired, "gossip.repaired"],
     ["Relayed", relayed, "gossip.relayed"],
     ["Came twice", twice, "duplicate"],
-    ...Object.entries(dropped).filter(([, n]) => n > 0).map(([reason, n]) => [`Dropped: ${words(reason)}`, n, `gossip.dropped.${reason}`, fresh(reason)]),
+    ...Object.entries(dropped).filter(([, n]) => n > 0).map(([reason, n]) => [`Dropped: ${words(reason)}`, n, `gossip.dropped.${reason}`, lately.has(reason) ? "bad" : null]),
   ];
   each($("gossip"), figures, () => make("div", "", make("dt"), make("dd")), (box, [label, n, key, level]) => {
     text(box.children[0], label);

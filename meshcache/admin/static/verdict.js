@@ -3,6 +3,7 @@
 import { count, span, words } from "./format.js";
 
 const LISTED_MAX = 8;
+const DROPPED_FEW = 10; // of a reason within the window: a few messages cross with a hello or a restart
 const UNSENT = new Set(["not_sent", "peer_blocked"]); // what a member that is away can't be sent is no trouble of its own
 
 /** {level, line, problems}: level is good, quiet, warning or bad; problems are sentences, worst first. */
@@ -48,10 +49,15 @@ function notResumed(model) {
   return n ? [{ level: "bad", say: `${count(n)} sessions were found and still not resumed in the last minutes: these clients paid twice.` }] : [];
 }
 
-function dropped(model) {
+/** [reason, how many] of what was dropped in the last minutes and should not have been. */
+export function droppedLately(model) {
   const away = model.snapshot.stats.peers.some(({ state }) => state !== "alive");
   const reasons = Object.keys(model.points.at(-1).dropped).filter((reason) => !(away && UNSENT.has(reason)));
-  const found = reasons.map((reason) => [reason, model.gained((point) => point.dropped[reason])]).filter(([, n]) => n);
+  return reasons.map((reason) => [reason, model.gained((point) => point.dropped[reason])]).filter(([, n]) => n > DROPPED_FEW);
+}
+
+function dropped(model) {
+  const found = droppedLately(model);
   const listed = found.map(([reason, n]) => `${words(reason)} ${count(n)}`).join(", ");
   return found.length ? [{ level: "warning", say: `Gossip was dropped in the last minutes: ${listed}.` }] : [];
 }
