@@ -102,6 +102,8 @@ class Fleet:
             )
 
     def _sees_all(self, server: Server) -> bool:
+        if " ready: " not in self.stage.log(server).read_text(errors="replace"):
+            return False
         try:
             peers = AdminClient(self.stage.admin_socket(server)).stats()["peers"]
         except AdminError:

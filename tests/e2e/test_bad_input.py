@@ -91,7 +91,7 @@ def test_a_good_file_is_fine_and_says_so(make_nodes: Make) -> None:
 def test_garbage_on_the_tls_port_costs_that_connection_only(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     (node,) = make_nodes("edge-1")
     process = mesh.start(node)
-    wait_until(lambda: mesh.stats(node), within_s=20)
+    mesh.wait_until_ready(node)
     slow = socket.create_connection(node.tls)
     slow.sendall(b"\x16\x03\x01")
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"\x16\x03\x01\xff\xff" + bytes(100), b"\x00"):
@@ -114,6 +114,7 @@ def test_garbage_on_the_mesh_port_disturbs_nobody(mesh: Mesh, make_nodes: Make, 
     first, second = nodes = make_nodes("edge-1", "edge-2")
     for node in nodes:
         mesh.start(node)
+    mesh.wait_until_ready(*nodes)
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"\xff" + bytes(8) + b"\x7f\x03" + bytes(53)):
         with socket.create_connection(("127.0.0.1", first.mesh_port), 10) as stranger:
             stranger.sendall(garbage)

@@ -22,6 +22,7 @@ def test_mdns_alone_is_enough_and_only_for_ones_own_mesh(
     theirs = write_nodes(folder, ["stranger"], mesh="theirs", mdns=True)
     for node in (*theirs, *ours):
         mesh.start(node)
+    mesh.wait_until_ready(*theirs)
     mesh.wait_until_met(ours)
 
     saved = str(folder / "session.pem")

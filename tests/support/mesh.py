@@ -28,6 +28,13 @@ class Mesh:
             self.nodes.append(node)
         return self.of[node.name]
 
+    def wait_until_ready(self, *nodes: Node) -> None:
+        """Until each has said that it serves."""
+        for node in nodes:
+            process = self.of[node.name]
+            wait_until(lambda p=process: " ready: " in p.output or not p.running, MEET_S_MAX, f"{node.name} is ready")
+            assert process.running, process.output
+
     def stats(self, node: Node) -> dict[str, Any]:
         return AdminClient(node.admin_socket).stats()
 
@@ -39,6 +46,7 @@ class Mesh:
         return {peer["name"] for peer in self.stats(node)["peers"] if peer["state"] == "alive"}
 
     def wait_until_met(self, nodes: Sequence[Node]) -> None:
+        self.wait_until_ready(*nodes)
         names = {node.name for node in nodes}
         for node in nodes:
             what = f"{node.name} meets {names}: {self.of[node.name].output[-2000:]}"

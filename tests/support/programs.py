@@ -88,13 +88,13 @@ const tls = require('tls'), fs = require('fs');
 const [host, port, ca, version, name, request] = process.argv.slice(1);
 function visit(session) {
   return new Promise((resolve, reject) => {
-    let answer = '', kept = session;
+    let answer = '', kept = session, reused;
     const socket = tls.connect({host, port: +port, ca: fs.readFileSync(ca), servername: name, session,
-                                minVersion: version, maxVersion: version}, () => socket.write(request));
+                                minVersion: version, maxVersion: version}, () => { reused = socket.isSessionReused(); socket.write(request); });
     socket.on('session', fresh => { kept = fresh; });
     socket.on('data', some => { answer += some; });
     socket.on('error', reject);
-    socket.on('close', () => resolve({answer, kept, reused: socket.isSessionReused()}));
+    socket.on('close', () => resolve({answer, kept, reused}));
   });
 }
 visit().then(first => visit(first.kept).then(second => {
