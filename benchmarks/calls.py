@@ -23,6 +23,7 @@ _HANDSHAKES_MAX = 100
 def run(effort: Effort) -> list[Figure]:
     """Resumed handshakes on one server at a time."""
     figures = []
+    count = min(effort.block, _HANDSHAKES_MAX)
     with mesh() as servers, alone("own") as own, Clients(effort.clients) as clients:
         for version in ("1.2", "1.3"):
             for name, server in (("mesh", servers[0]), ("own cache", own)):
