@@ -27,9 +27,7 @@ def run(effort: Effort) -> list[Figure]:
     with mesh() as servers, alone("own") as own, Clients(effort.clients) as clients:
         for version in ("1.2", "1.3"):
             for name, server in (("mesh", servers[0]), ("own cache", own)):
-                figures += _figures(
-                    f"TLS {version} resumed, {name}", clients, server, version, min(effort.block, _HANDSHAKES_MAX)
-                )
+                figures += _figures(f"TLS {version} resumed, {name}", clients, server, version, count)
     return figures
 
 
