@@ -90,7 +90,8 @@ function visit(session) {
   return new Promise((resolve, reject) => {
     let answer = '', kept = session, reused;
     const socket = tls.connect({host, port: +port, ca: fs.readFileSync(ca), servername: name, session,
-                                minVersion: version, maxVersion: version}, () => { reused = socket.isSessionReused(); socket.write(request); });
+                                minVersion: version, maxVersion: version});
+    socket.on('secureConnect', () => { reused = socket.isSessionReused(); socket.write(request); });
     socket.on('session', fresh => { kept = fresh; });
     socket.on('data', some => { answer += some; });
     socket.on('error', reject);
