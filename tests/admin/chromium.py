@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -178,12 +179,12 @@ def _lines(file: Path) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Its helpers are its children: they end with it."""
+    """Ask the browser, then end what is left of its session, which is its own: helpers outlive it by a moment."""
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(10):
             await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
