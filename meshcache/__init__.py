@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SharingSettings,
         VipSettings,
         load,
+        split_address,
     )
     from meshcache.core.session import Outcome
     from meshcache.node import MeshNode, attach
@@ -49,6 +50,7 @@ __all__ = [
     "Outcome",
     # what it is told
     "load",
+    "split_address",
     "Settings",
     "NodeSettings",
     "MeshSettings",

@@ -156,4 +156,6 @@ class Gate:
         # With several keys a rotation is under way, and a dialler that tries them in turn is no news.
         level = logging.WARNING if len(self._allowed) == 1 else logging.INFO
         direction = "a connection from" if event.inbound else "the connection to"
-        log.log(level, "refused: %s %s: %s (counted; not logged again)", direction, event.peer, event.refusal.value)
+        hint = "; has it another mesh key?" if event.refusal is Refusal.CLOSED and not event.inbound else ""
+        reason = event.refusal.value + hint
+        log.log(level, "refused: %s %s: %s (counted; not logged again)", direction, event.peer, reason)

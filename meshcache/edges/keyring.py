@@ -40,7 +40,7 @@ DISTINCT_BYTES_MIN = 12
 
 _HEADER = """\
 # The keys of a meshcache mesh. Whoever can read this file is a member of the mesh: keep it at mode 0600.
-# One key is "current"; the others are only accepted. Change it with `meshcache key add | promote | retire`.
+# Exactly one key is "current", the others are "accepted"; docs/keys.md says how to change them on a live mesh.
 """
 
 
