@@ -1,0 +1,55 @@
+"""The documentation holds together: links lead somewhere, commands and options exist, Python in it compiles."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from meshcache.cli.main import COMMANDS, cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each ``meshcache …`` that stands in an indented line or in backquotes."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^    .*?\b(meshcache .*)$", text, re.MULTILINE) + re.findall(r"`(meshcache [^`]+)`", text)
+    return [re.split(r"\s{2,}#|\||&", line)[0].split() for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_exists(page: Path) -> None:
+    for words in commands(page):
+        if words[1].startswith(("-", "…")) or not re.fullmatch(r"[a-z]+", words[1]):
+            continue
+        assert words[1] in COMMANDS, " ".join(words)
+        command = cli.get_command(None, words[1])  # type: ignore[arg-type]
+        group = getattr(command, "commands", {})
+        parts = [command, *(group[word] for word in words[2:3] if word in group)]
+        known = {option for part in parts for each in part.params for option in each.opts} | {"--help"}
+        assert {word for word in words[2:] if re.fullmatch(r"--[a-z-]+", word)} <= known, " ".join(words)
+
+
+def test_the_python_in_the_readme_compiles() -> None:
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
+    programs = [textwrap.dedent(block) for block in blocks if "import meshcache" in block]
+    assert programs
+    for program in programs:
+        ast.parse(program)
+
+
+def test_every_page_is_listed_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert not {page for page in pages if f"({page})" not in index}
