@@ -32,6 +32,10 @@ class Probe:
         Path(path).write_text(json.dumps([(session_id.hex(), at) for session_id, at in arrived]))
         return len(arrived)
 
+    def count(self, _: str = "") -> int:
+        """How many arrived since the last `write`."""
+        return len(self._arrived)
+
     def _watch_cache(self) -> None:
         put_many = SessionCache.put_many
 

@@ -59,7 +59,7 @@ def _answering(node: MeshNode, probe: Probe | None) -> Iterator[None]:
         "counted": counter.stop,
     }
     if probe is not None:
-        answers["arrivals"] = probe.write
+        answers |= {"arrived": probe.count, "arrivals": probe.write}
     threading.Thread(target=_answer, args=(sys.stdin, sys.stdout, answers), daemon=True).start()
     yield
 
