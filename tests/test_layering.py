@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LINES_MAX = 350
-"""Files have 100 to 300 lines; past that a file has two duties."""
+LINES_MAX = 400
+"""Files have 100 to 300 lines; a long table or one set of callbacks may take more, past this a file has two duties."""
 
 SOURCES = sorted(path for top in ("meshcache", "server") for path in (ROOT / top).rglob("*.py"))
 
