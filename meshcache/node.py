@@ -98,7 +98,7 @@ class MeshNode:
             self._transport.bind()
             try:
                 core = self._make_core(settings)
-            except MeshcacheError:
+            except BaseException:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._events.take)

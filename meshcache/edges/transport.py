@@ -8,6 +8,7 @@ lock, which is never held while anything is waited for, except when the listener
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,54 +16,43 @@ from dataclasses import dataclass
 
 import zmq
 
-from meshcache.edges import zap
 from meshcache.edges.address import dialable
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import (
     DIALLER_EVENTS,
+    FLOOD_REST_S,
     LISTENER_EVENTS,
     DiallerWatch,
+    Flood,
     LinkEvent,
     ListenerWatch,
     Refused,
     peer_host,
 )
-from meshcache.edges.keyring import CurveKeys, Keyring, MeshKey
+from meshcache.edges.keyring import Keyring, MeshKey
+from meshcache.edges.sockets import (
+    RECONNECT_MS,
+    RECONNECT_MS_MAX,
+    check_library,
+    close_socket,
+    make_dealer,
+    make_router,
+    set_keys,
+)
 from meshcache.errors import TransportError
-
-LIBZMQ_MIN = (4, 3, 3)
-"""Before it, a raw TCP client could starve a CURVE server (CVE-2020-15166)."""
 
 LINKS_MAX = 2048
 """Twice the 1,000 peers a mesh is made for: room for addresses that are tried and don't answer."""
 
 _SOCKETS_PER_LINK = 3  # the DEALER and both ends of its monitor
 
-MESSAGE_BYTES_MAX = 1024 * 1024
-"""A batch is 64 KiB; a peer that sends more than 1 MiB in one frame is cut off by libzmq."""
-
-SEND_QUEUE_MAX = 256
-"""Messages waiting for one peer: half a second of batches at 2 ms. Then the core is told, and repairs later."""
-
-RECEIVE_QUEUE_MAX = 256
-"""Messages of one peer waiting for us; then TCP makes that peer wait, and nobody else."""
-
-BACKLOG = 512
-"""Joiners whose connections wait to be accepted: all nodes of a colo that starts at once."""
-
-HANDSHAKE_MS = 5000
-CONNECT_MS = 5000
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 2000, 6000
-"""libzmq's own, which end dead connections; that a node's Python is alive only the core's heartbeats show."""
-
-RECONNECT_MS, RECONNECT_MS_MAX = 100, 5000
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 30, 10, 3
-
 FLUSH_MS = 1000
 """How long `close` lets the last messages leave."""
 
 REBIND_S = 5.0
 """How long a listener that moves to a new key tries to get its port back; libzmq frees it within milliseconds."""
+
+log = logging.getLogger("meshcache.edges")
 
 
 @dataclass(slots=True)
@@ -82,7 +72,7 @@ class Transport:
     """
 
     def __init__(self, keyring: Keyring, listen: str, on_event: Callable[[LinkEvent], None]) -> None:
-        _check_library()
+        check_library()
         self._keyring = keyring
         self._listen = listen
         self._on_event = on_event
@@ -97,7 +87,9 @@ class Transport:
         self._gate = Gate(self._context, self._see)
         self._gate.allow(keyring)
         self._watch = ListenerWatch(peer_host)
-        self._router = self._make_router()
+        self._flood = Flood(time.monotonic())
+        self._looks_again_at: float | None = None
+        self._router = make_router(self._context, keyring.current, listen)
         self._descriptor = int(self._router.getsockopt(zmq.FD))
 
     @property
@@ -114,7 +106,7 @@ class Transport:
     def bind(self) -> None:
         """Begin to listen, the gate first. Raises TransportError when the address can't be had."""
         self._gate.start()
-        self._gate.watch(self._router.get_monitor_socket(LISTENER_EVENTS, "inproc://listener"), self._watch)
+        self._look_at_listener()
         try:
             self._router.bind(f"tcp://{self._listen}")
         except zmq.ZMQError as error:
@@ -140,7 +132,7 @@ class Transport:
         with self._lock:
             link = self._links.pop(address, None)
             if link is not None:
-                _close(link.dealer, linger_ms=0)
+                close_socket(link.dealer, linger_ms=0)
 
     def send(self, address: str, payload: bytes) -> bool:
         """Hand a message to the connection with this address; False when there is none or its queue is full."""
@@ -186,18 +178,21 @@ class Transport:
                 self._rebind()
             for address, link in list(self._links.items()):
                 if link.key.fingerprint not in kept:
-                    _close(link.dealer, linger_ms=0)
+                    close_socket(link.dealer, linger_ms=0)
                     self._connect(address, keyring.current, tries=0)
 
     def tend(self) -> None:
-        """Try the next key with everybody who turned the last one away; call it when an event says `Refused`.
+        """Try the next key with everybody who turned the last one away, and look away from a flood of connections.
 
-        A listener uses one key and doesn't say which, so a dialler with several tries them in turn. libzmq's own pause
-        before it connects again comes between rounds, and grows from round to round.
+        Call it every second, and when an event says `Refused`. A listener uses one key and doesn't say which, so a
+        dialler with several tries them in turn. libzmq's own pause before it connects again comes between rounds, and
+        grows from round to round.
         """
         with self._lock:
             while self._turned_away and not self._closed:
                 self._try_next_key(*self._turned_away.popitem())
+            if not self._closed:
+                self._mind_flood(time.monotonic())
 
     def stats(self) -> dict[str, object]:
         """Counters of connections: those that came, those that were let in, and those refused, by reason."""
@@ -214,9 +209,9 @@ class Transport:
             if self._closed:
                 return
             self._closed = True
-            _close(self._router, linger_ms=0)
+            close_socket(self._router, linger_ms=0)
             for link in self._links.values():
-                _close(link.dealer, linger_ms=FLUSH_MS)
+                close_socket(link.dealer, linger_ms=FLUSH_MS)
             self._links.clear()
         self._gate.close()
         self._context.term()
@@ -239,49 +234,42 @@ class Transport:
             self._turned_away[event.peer] = event.attempt
         self._on_event(event)
 
+    def _mind_flood(self, now: float) -> None:
+        if self._looks_again_at is not None:
+            if now >= self._looks_again_at:
+                self._looks_again_at = None
+                self._look_at_listener()
+        elif self._flood.is_one(self._watch.accepted, now):
+            self._looks_again_at = now + FLOOD_REST_S
+            self._router.disable_monitor()
+            log.warning("a flood of connections to %s: they are not counted for %d s", self.address, FLOOD_REST_S)
+
+    def _look_at_listener(self) -> None:
+        monitor = self._router.get_monitor_socket(LISTENER_EVENTS, f"inproc://listener-{next(self._attempts)}")
+        self._gate.watch(monitor, self._watch)
+
     def _try_next_key(self, address: str, attempt: int) -> None:
         link = self._links.get(address)
         keys = self._keyring.in_order
         if link is None or link.attempt != attempt or len(keys) == 1:
             return
         following = keys[(keys.index(link.key) + 1) % len(keys)] if link.key in keys else keys[0]
-        _close(link.dealer, linger_ms=0)
+        close_socket(link.dealer, linger_ms=0)
         self._connect(address, following, link.tries + 1)
 
     def _connect(self, address: str, key: MeshKey, tries: int) -> None:
-        dealer = self._context.socket(zmq.DEALER)
-        _set_common(dealer)
-        _set_keys(dealer, key.dialler)
-        dealer.setsockopt(zmq.CURVE_SERVERKEY, key.listener.public)
-        dealer.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a peer whose handshake isn't done
-        dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MAX)
-        dealer.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
         rounds = tries // len(self._keyring.keys)
-        dealer.setsockopt(zmq.RECONNECT_IVL, min(RECONNECT_MS << min(rounds, 6), RECONNECT_MS_MAX))
-        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-        dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
+        reconnect_ms = min(RECONNECT_MS << min(rounds, 6), RECONNECT_MS_MAX)
+        dealer = make_dealer(self._context, key, address, reconnect_ms)
         attempt = next(self._attempts)
         monitor = dealer.get_monitor_socket(DIALLER_EVENTS, f"inproc://dialler-{attempt}")
         self._gate.watch(monitor, DiallerWatch(address, attempt))
         dealer.connect(f"tcp://{address}")
         self._links[address] = _Link(dealer, key, tries, attempt)
 
-    def _make_router(self) -> zmq.Socket[bytes]:
-        router = self._context.socket(zmq.ROUTER)
-        _set_common(router)
-        _set_keys(router, self._keyring.current.listener)
-        router.setsockopt(zmq.CURVE_SERVER, 1)
-        router.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
-        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a gate that is gone lets everybody in
-        router.setsockopt(zmq.ROUTER_HANDOVER, 0)  # a second connection never takes over the id of the first
-        router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MAX)
-        router.setsockopt(zmq.BACKLOG, BACKLOG)
-        router.setsockopt(zmq.IPV6, int(self._listen.startswith("[")))
-        return router
-
     def _rebind(self) -> None:
         self._router.unbind(self._endpoint)
-        _set_keys(self._router, self._keyring.current.listener)
+        set_keys(self._router, self._keyring.current.listener)
         deadline = time.monotonic() + REBIND_S
         while True:
             try:
@@ -292,33 +280,3 @@ class Transport:
                 time.sleep(0.002)
             else:
                 return
-
-
-def _set_common(socket: zmq.Socket[bytes]) -> None:
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
-
-
-def _set_keys(socket: zmq.Socket[bytes], keys: CurveKeys) -> None:
-    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
-
-
-def _close(socket: zmq.Socket[bytes], linger_ms: int) -> None:
-    socket.disable_monitor()
-    socket.close(linger_ms)
-
-
-def _check_library() -> None:
-    if not zmq.has("curve"):
-        raise TransportError("this libzmq has no CURVE, so the mesh can't be private; install pyzmq's wheel from PyPI")
-    if zmq.zmq_version_info() < LIBZMQ_MIN:
-        raise TransportError(f"libzmq {zmq.zmq_version()} can be starved by anyone (CVE-2020-15166); 4.3.3 or later")

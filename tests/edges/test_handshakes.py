@@ -4,7 +4,9 @@ import socket
 import zmq
 
 from meshcache.edges.handshakes import (
+    FLOOD_PER_S,
     DiallerWatch,
+    Flood,
     LinkDown,
     LinkUp,
     ListenerWatch,
@@ -50,6 +52,15 @@ def test_a_connection_that_was_not_seen_to_begin_is_refused_without_a_name() -> 
     watch = ListenerWatch(str)
     watch.see(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, MECHANISM)
     assert watch.see(zmq.EVENT_DISCONNECTED, 9) == Refused("unknown", inbound=True, refusal=Refusal.NOT_CURVE)
+
+
+def test_a_flood_is_more_connections_a_second_than_any_start_makes() -> None:
+    flood = Flood(100.0)
+    assert not flood.is_one(10_000, 100.5)
+    assert flood.is_one(10_000, 101.0)
+    assert not flood.is_one(10_000 + FLOOD_PER_S, 102.0)
+    assert flood.is_one(10_000 + 2 * FLOOD_PER_S + 1, 103.0)
+    assert not flood.is_one(20_000, 200.0)
 
 
 def test_the_peer_of_a_connection_is_its_address_and_the_connection_stays_as_it_was() -> None:

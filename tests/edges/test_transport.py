@@ -12,7 +12,8 @@ from meshcache.edges import transport as transport_module
 from meshcache.edges import zap
 from meshcache.edges.handshakes import LinkDown, LinkEvent, LinkUp, Refusal, Refused
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.transport import SEND_QUEUE_MAX, Transport
+from meshcache.edges.sockets import MESSAGE_BYTES_MAX, SEND_QUEUE_MAX
+from meshcache.edges.transport import Transport
 from meshcache.errors import TransportError
 
 KEYRING = Keyring.new()
@@ -229,6 +230,34 @@ def test_raw_bytes_disturb_nobody(make: Make, garbage: bytes) -> None:
     assert node.received == [b"through"]
 
 
+def test_a_flood_of_connections_is_looked_away_from_and_members_get_through(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("meshcache.edges.handshakes.FLOOD_PER_S", 20)
+    monkeypatch.setattr(transport_module, "FLOOD_REST_S", 0.2)
+    node, member = make(), make()
+    host, _, port = node.transport.address.rpartition(":")
+
+    def flooded() -> bool:
+        for _ in range(20):
+            socket.create_connection((host, int(port))).close()
+        node.transport.tend()
+        return "a flood of connections" in caplog.text
+
+    until(flooded)
+    before = node.transport._watch.accepted
+    member.send(node, b"through")
+    node.receives(b"through")
+    assert node.transport._watch.accepted == before, "nobody looks now"
+
+    def looked_at_again() -> bool:
+        node.transport.tend()
+        socket.create_connection((host, int(port))).close()
+        return node.transport._watch.accepted > before
+
+    until(looked_at_again)
+
+
 def member_client(context: "zmq.Context[zmq.Socket[bytes]]", node: Node) -> "zmq.Socket[bytes]":
     client = raw_client(context, node.transport.address)
     client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
@@ -243,12 +272,12 @@ def test_a_member_that_sends_too_much_in_one_frame_is_cut_off(make: Make) -> Non
     with zmq.Context() as context:
         client = member_client(context, node)
         assert client.poll(5000, zmq.POLLOUT)
-        client.send(bytes(transport_module.MESSAGE_BYTES_MAX + 1))
+        client.send(bytes(MESSAGE_BYTES_MAX + 1))
         client.send(b"after")
         member = make()
         member.send(node, b"other")
         node.receives(b"other")
-        assert bytes(transport_module.MESSAGE_BYTES_MAX + 1) not in node.received
+        assert bytes(MESSAGE_BYTES_MAX + 1) not in node.received
         client.close()
 
 

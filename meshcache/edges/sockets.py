@@ -1,0 +1,97 @@
+"""Makes the mesh's ZeroMQ sockets with every option that keeps them private and bounded; uses none of them.
+
+The options are those of zmq_setsockopt(3); each number has its reason.
+"""
+
+from __future__ import annotations
+
+import zmq
+
+from meshcache.edges import zap
+from meshcache.edges.keyring import CurveKeys, MeshKey
+from meshcache.errors import TransportError
+
+LIBZMQ_MIN = (4, 3, 3)
+"""Before it, a raw TCP client could starve a CURVE server (CVE-2020-15166)."""
+
+MESSAGE_BYTES_MAX = 1024 * 1024
+"""A batch is 64 KiB; a peer that sends more than 1 MiB in one frame is cut off by libzmq."""
+
+SEND_QUEUE_MAX = 256
+"""Messages waiting for one peer: half a second of batches at 2 ms. Then the core is told, and repairs later."""
+
+RECEIVE_QUEUE_MAX = 256
+"""Messages of one peer waiting for us; then TCP makes that peer wait, and nobody else."""
+
+BACKLOG = 512
+"""Joiners whose connections wait to be accepted: all nodes of a colo that starts at once."""
+
+HANDSHAKE_MS = 5000
+CONNECT_MS = 5000
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 2000, 6000
+"""libzmq's own, which end dead connections; that a node's Python is alive only the core's heartbeats show."""
+
+RECONNECT_MS, RECONNECT_MS_MAX = 100, 5000
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 30, 10, 3
+
+
+def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: str) -> zmq.Socket[bytes]:
+    """The socket that receives from everybody the gate lets in; not bound yet."""
+    router = context.socket(zmq.ROUTER)
+    _set_common(router)
+    set_keys(router, key.listener)
+    router.setsockopt(zmq.CURVE_SERVER, 1)
+    router.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
+    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a gate that is gone lets everybody in
+    router.setsockopt(zmq.ROUTER_HANDOVER, 0)  # a second connection never takes over the id of the first
+    router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MAX)
+    router.setsockopt(zmq.BACKLOG, BACKLOG)
+    router.setsockopt(zmq.IPV6, int(listen.startswith("[")))
+    return router
+
+
+def make_dealer(
+    context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, address: str, reconnect_ms: int
+) -> zmq.Socket[bytes]:
+    """The socket that sends to one address, whose listener is expected to use this key; not connected yet."""
+    dealer = context.socket(zmq.DEALER)
+    _set_common(dealer)
+    set_keys(dealer, key.dialler)
+    dealer.setsockopt(zmq.CURVE_SERVERKEY, key.listener.public)
+    dealer.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a peer whose handshake isn't done
+    dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MAX)
+    dealer.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+    dealer.setsockopt(zmq.RECONNECT_IVL, reconnect_ms)
+    dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+    dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
+    return dealer
+
+
+def _set_common(socket: zmq.Socket[bytes]) -> None:
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
+
+
+def set_keys(socket: zmq.Socket[bytes], keys: CurveKeys) -> None:
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+
+
+def close_socket(socket: zmq.Socket[bytes], linger_ms: int) -> None:
+    socket.disable_monitor()
+    socket.close(linger_ms)
+
+
+def check_library() -> None:
+    if not zmq.has("curve"):
+        raise TransportError("this libzmq has no CURVE, so the mesh can't be private; install pyzmq's wheel from PyPI")
+    if zmq.zmq_version_info() < LIBZMQ_MIN:
+        raise TransportError(f"libzmq {zmq.zmq_version()} can be starved by anyone (CVE-2020-15166); 4.3.3 or later")
