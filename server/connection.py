@@ -15,6 +15,7 @@ from typing import Protocol, cast
 from OpenSSL import SSL
 
 from .application import Application
+from .resets import reset
 from .stream import StreamError, TlsStream
 from .table import Table
 
@@ -220,7 +221,7 @@ class ClientConnection(asyncio.Protocol):
         """Reset the connection."""
         if self._stage is not _LOST:
             self._table.faults.count(kind)
-            self._transport.abort()
+            reset(self._transport)
 
     def fault(self, kind: str) -> None:
         """Count a fault."""

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from .application import Client
 from .proxy_protocol import TlsFacts, header
+from .resets import reset
 
 FLUSH_S = 5.0
 """For the backend to take the last bytes of a client that ended properly and is gone."""
@@ -92,7 +93,7 @@ class Relay(asyncio.Protocol):
             transport.close()
             asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
         else:
-            transport.abort()
+            reset(transport)
 
     def stalled(self) -> None:
         """The client isn't reading."""

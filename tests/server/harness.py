@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,13 @@ class Certificates:
     key: Path
     authority_file: Path
 
+    def client(self, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A client's context that trusts this authority alone."""
+        context = ssl.create_default_context(cafile=str(self.authority_file))
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        return context
+
 
 def make_certificates(folder: Path, *names: str) -> Certificates:
     authority = trustme.CA()
@@ -52,13 +60,6 @@ def server_context(certificates: Certificates) -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(b"tests")
-    return context
-
-
-def client_context(certificates: Certificates, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(certificates.authority_file))
-    if version is not None:
-        context.minimum_version = context.maximum_version = version
     return context
 
 
@@ -175,6 +176,30 @@ class Dialogue:
         while len(got) < size:
             got += self.tls.recv(size - len(got))
         return got
+
+    def begin(self, data: bytes) -> None:
+        """Don't block any more: `push` sends what the socket takes of `data`, and `finish` the rest."""
+        self.unsent = data
+        self.raw.setblocking(False)
+
+    def push(self) -> None:
+        """Send, without reading, for as long as the socket takes anything."""
+        with suppress(SSL.WantWriteError, SSL.WantReadError):
+            while self.unsent:
+                self.unsent = self.unsent[self.tls.send(self.unsent[:16_384]) :]
+
+    def finish(self) -> bytes:
+        """Send what is left while reading everything, to the server's close_notify."""
+        got = []
+        while True:
+            self.push()
+            try:
+                while True:
+                    got.append(self.tls.recv(65536))
+            except SSL.WantReadError:
+                select.select([self.raw], [self.raw] if self.unsent else [], [], 20)
+            except SSL.ZeroReturnError:
+                return b"".join(got)
 
     def end(self) -> None:
         """Send close_notify and go on reading."""

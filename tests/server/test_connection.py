@@ -23,7 +23,6 @@ from tests.server.harness import (
     NAME,
     Certificates,
     Dialogue,
-    client_context,
     connect,
     reset,
     respond,
@@ -64,7 +63,7 @@ def hello(certificates: Certificates) -> bytes:
     """A ClientHello."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
-        client_context(certificates).wrap_bio(incoming, outgoing, server_hostname=NAME).do_handshake()
+        certificates.client().wrap_bio(incoming, outgoing, server_hostname=NAME).do_handshake()
     return outgoing.read()
 
 
@@ -87,7 +86,7 @@ async def test_a_client_gets_an_answer_and_a_close_notify(
 ) -> None:
     async with serving(context) as server:
         reader, writer = await asyncio.open_connection(
-            server.host, server.port, ssl=client_context(certificates, version), server_hostname=NAME
+            server.host, server.port, ssl=certificates.client(version), server_hostname=NAME
         )
         writer.write(GET)
         answer = await reader.read()
@@ -116,7 +115,7 @@ async def test_sessions_resume_whether_or_not_the_client_said_goodbye(
     certificates: Certificates, context: SSL.Context
 ) -> None:
     for version in VERSIONS:
-        clients = client_context(certificates, version)
+        clients = certificates.client(version)
 
         def visit(session: ssl.SSLSession | None, clients: ssl.SSLContext = clients) -> tuple[ssl.SSLSession, bool]:
             with clients.wrap_socket(connect(server.port), server_hostname=NAME, session=session) as tls:
@@ -168,7 +167,7 @@ async def test_the_callbacks_of_a_flight_have_run_before_it_is_written(
         connection = ClientConnection(server.service, server.table)
         connection.connection_made(wire)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = client_context(certificates, version).wrap_bio(incoming, outgoing, server_hostname=NAME)
+        client = certificates.client(version).wrap_bio(incoming, outgoing, server_hostname=NAME)
         with pytest.raises(ssl.SSLWantReadError):
             client.do_handshake()
         connection.data_received(outgoing.read())

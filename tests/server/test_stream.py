@@ -9,7 +9,7 @@ import pytest
 from meshcache_server.stream import SLICE_BYTES, StreamError, TlsStream, make_scratch
 from OpenSSL import SSL
 
-from tests.server.harness import NAME, Certificates, client_context
+from tests.server.harness import NAME, Certificates
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -52,7 +52,7 @@ class MemoryClient:
 def pair(
     request: pytest.FixtureRequest, certificates: Certificates, context: SSL.Context
 ) -> tuple[MemoryClient, TlsStream]:
-    client, stream = MemoryClient(client_context(certificates, request.param)), TlsStream(context, make_scratch())
+    client, stream = MemoryClient(certificates.client(request.param)), TlsStream(context, make_scratch())
     client.shake(stream)
     return client, stream
 
@@ -78,7 +78,7 @@ def test_any_amount_arrives_whole(pair: tuple[MemoryClient, TlsStream], size: in
 
 
 def test_a_handshake_in_single_bytes_ends_like_any_other(certificates: Certificates, context: SSL.Context) -> None:
-    client, stream = MemoryClient(client_context(certificates)), TlsStream(context, make_scratch())
+    client, stream = MemoryClient(certificates.client()), TlsStream(context, make_scratch())
     while not stream.established:
         with suppress(ssl.SSLWantReadError):
             client.tls.do_handshake()
@@ -89,7 +89,7 @@ def test_a_handshake_in_single_bytes_ends_like_any_other(certificates: Certifica
 
 def test_bytes_behind_the_handshake_are_not_lost(certificates: Certificates, context: SSL.Context) -> None:
     client, stream = (
-        MemoryClient(client_context(certificates, ssl.TLSVersion.TLSv1_3)),
+        MemoryClient(certificates.client(ssl.TLSVersion.TLSv1_3)),
         TlsStream(context, make_scratch()),
     )
     with pytest.raises(ssl.SSLWantReadError):
@@ -152,7 +152,7 @@ def test_one_broken_connection_leaves_nothing_that_another_could_trip_over(
 
 
 def test_a_freed_connection_leaves_its_session_resumable(certificates: Certificates, context: SSL.Context) -> None:
-    clients = client_context(certificates, ssl.TLSVersion.TLSv1_2)
+    clients = certificates.client(ssl.TLSVersion.TLSv1_2)
     client, stream = MemoryClient(clients), TlsStream(context, make_scratch())
     client.shake(stream)
     session = client.tls.session

@@ -1,0 +1,19 @@
+"""Resets a connection, where closing it would pass what was cut short for complete."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End the connection with RST. `abort` of a transport only forgets what is unsent: the kernel then says FIN."""
+    link = transport.get_extra_info("socket")
+    if link is not None:
+        with suppress(OSError):  # it is gone already
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
