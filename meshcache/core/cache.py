@@ -171,16 +171,25 @@ class SessionCache:
         for session_id, packed in share.entries.items() if share else ():
             yield self._unpack(session_id, packed)
 
-    def shorten(self, vip: str, expires_at: float) -> None:
-        """Let no entry of this VIP live beyond `expires_at`: its lifetime was cut."""
+    def shorten(self, vip: str, old_s: float, new_s: float, now: float) -> int:
+        """The VIP's lifetime was cut from `old_s` to `new_s`: no entry outlives its age by it; says how many are gone.
+
+        An entry doesn't say when it was made. It was after its lineage began and, if this VIP's old lifetime limited
+        it, `old_s` before it ends: the later of the two counts.
+        """
         share = self._shares.get(vip)
-        if share is None:
-            return
-        for session_id, packed in share.entries.items():
+        due, ends = floor(now - self._epoch), []
+        for session_id, packed in share.entries.items() if share else ():
             index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
-            if self._epoch + expiry > expires_at:
-                head = pack_head(index, seq, expires_at - self._epoch, birth, certified)
+            until = floor(max(birth + new_s, expiry - old_s + new_s))
+            if until < expiry:
+                ends.append((session_id, pack_head(index, seq, until, birth, certified), packed, until <= due))
+        for session_id, head, packed, over in ends:
+            if over:
+                self.remove(vip, session_id)
+            elif share is not None:
                 share.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
+        return sum(over for *_, over in ends)
 
     def drop_stream(self, stream: Stream) -> int:
         """Forget all entries of a stream; says how many there were.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from meshcache.core.board import Board
+from meshcache.core.live import LivePolicies
 from meshcache.core.members import Peer, PeerState
 from meshcache.core.messages import (
     BUCKET_BYTES,
@@ -36,13 +37,21 @@ class Entropy:
     """Anti-entropy; `hurry` brings the next comparison forward."""
 
     def __init__(
-        self, board: Board, repair: Repair, serving: Serving, rosters: Rosters, withdraws: Withdraws, now: float
+        self,
+        board: Board,
+        repair: Repair,
+        serving: Serving,
+        rosters: Rosters,
+        withdraws: Withdraws,
+        live: LivePolicies,
+        now: float,
     ) -> None:
         self._board = board
         self._repair = repair
         self._serving = serving
         self._rosters = rosters
         self._withdraws = withdraws
+        self._live = live
         self._due_at = now + board.limits.entropy_s * board.rng.random()
         self._hurried = False
 
@@ -80,7 +89,10 @@ class Entropy:
         news = digest.withdraws != ours.withdraws
         if news:
             self._withdraws.tell(peer, now)
-        if not digest.answer and (news or fresher or _colos(ours) != _colos(digest)):
+        policies = digest.live != ours.live
+        if policies:
+            self._live.tell(peer, now)
+        if not digest.answer and (news or policies or fresher or _colos(ours) != _colos(digest)):
             self._board.send(peer, ours)
 
     def told(self, peer: Peer, vector: Vector, now: float) -> None:
@@ -117,7 +129,7 @@ class Entropy:
         for key, seen in self.view(peer):
             buckets[_bucket(key)] ^= _mark(key, seen)
         joined = b"".join(value.to_bytes(BUCKET_BYTES, "big") for value in buckets)
-        return Digest(joined, self._rosters.digests(now), self._withdraws.digest(), answer)
+        return Digest(joined, self._rosters.digests(now), self._withdraws.digest(), answer, self._live.digest())
 
     def _tell(self, peer: Peer, mask: int, *, wants_reply: bool) -> None:
         chosen = [Seen(key, newest_ranges(seen)) for key, seen in self.view(peer) if mask >> _bucket(key) & 1]

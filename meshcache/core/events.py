@@ -129,6 +129,18 @@ class SessionsWithdrawn:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """Somebody, here or elsewhere, set or took back values of a VIP's or group's policy; this is its version now."""
+
+    at: float
+    scope: str
+    name: str
+    version: int
+    author: str
+    change: str
+
+
 Event: TypeAlias = (
     PeerJoined
     | PeerSuspect
@@ -143,6 +155,7 @@ Event: TypeAlias = (
     | SnapshotFinished
     | SessionsRecalled
     | SessionsWithdrawn
+    | PolicyChanged
 )
 
 

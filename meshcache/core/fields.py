@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from meshcache.core.messages import VECTOR_RANGES_MAX, Seen
+from meshcache.core.parts import PARTS_BYTES_MAX
 from meshcache.core.policy import Reach, Terms
 from meshcache.core.scope import CONTEXT_BYTES
 from meshcache.core.session import SEQ_MAX, StreamKey
@@ -19,6 +20,7 @@ from meshcache.core.topology import (
     VERSION_BYTES_MAX,
     VIPS_MAX,
     NodeRecord,
+    VipNote,
 )
 
 T = TypeVar("T")
@@ -95,6 +97,8 @@ seconds = uint((1 << 32) - 1)
 token = uint((1 << 32) - 1)
 _digest = octets(CONTEXT_BYTES, CONTEXT_BYTES)
 _version = text(0, VERSION_BYTES_MAX)
+_parts = octets(0, PARTS_BYTES_MAX)
+_note_digest = octets(0, 8)
 _any_address = text(0, ADDRESS_BYTES_MAX)
 
 
@@ -135,13 +139,20 @@ def terms(value: Any) -> Terms:
 
 def record(value: Any) -> NodeRecord:
     """A node's record; its VIPs are in order and none comes twice."""
-    node, born, colo, where, changed, vips, version = array(value, 7)[:7]
+    node, born, colo, where, changed, vips, version, *more = array(value, 7)[:8]
     node, colo = name(node), name(colo)
     served = tuple(_vip(node, colo, vip) for vip in array(vips, 0, VIPS_MAX))
     names = [vip.vip for vip in served]
     if names != sorted(set(names)):
         raise FieldError("VIPs")
-    return NodeRecord(node, incarnation(born), colo, address(where), revision(changed), served, _version(version))
+    notes = tuple(_note(note) for note in array(more[0], len(served), len(served))) if more else ()
+    where, version = address(where), _version(version)
+    return NodeRecord(node, incarnation(born), colo, where, revision(changed), served, version, notes)
+
+
+def _note(value: Any) -> VipNote:
+    parts, number, digest = array(value, 3)[:3]
+    return VipNote(_parts(parts), seq(number), _note_digest(digest))
 
 
 def _vip(node: str, colo: str, value: Any) -> Terms:
@@ -180,7 +191,9 @@ def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
 def plain_record(value: NodeRecord) -> list[Any]:
     """The form of a record on the wire; `record` is its inverse."""
     vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain()] for vip in value.vips]
-    return [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
+    notes = [[note.parts, note.version, note.digest] for note in value.notes]
+    plain = [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
+    return [*plain, notes] if notes else plain
 
 
 def plain_terms(value: Terms) -> list[Any]:

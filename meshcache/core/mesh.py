@@ -11,11 +11,11 @@ from typing import Any
 from meshcache.core import fields, stats
 from meshcache.core.events import Event
 from meshcache.core.limits import Limits
-from meshcache.core.policy import Verdict
+from meshcache.core.policy import Terms, Verdict
 from meshcache.core.post import Outgoing
-from meshcache.core.session import LIFETIME_S_MAX_TLS13
+from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
 from meshcache.core.shelf import Birth, HandshakeResult, Lookup
-from meshcache.core.topology import Identity, LocalVip, Rng
+from meshcache.core.topology import Identity, LocalVip, NodeRecord, Rng
 from meshcache.core.workings import Workings
 
 __all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
@@ -32,6 +32,12 @@ class MeshCore:
         _check(identity)
         self._inside = Workings(identity, rng, now, limits or Limits())
         self._board = self._inside.board
+        self.live = self._inside.live
+        """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
+        self.polls = self._inside.polls
+        """Questions to all nodes, and their answers."""
+        self.withdraws = self._inside.withdraws
+        """The withdraws in force, to look at; `withdraw` issues one."""
 
     # --- the TLS side: on handshake threads, memory only ---
 
@@ -170,6 +176,24 @@ class MeshCore:
         if session is None or session.expires_at <= now:
             return False
         return bool(self._inside.withdraws.issue(now, "", "", "", (session_id,), session.expires_at - now))
+
+    def records(self) -> list[tuple[NodeRecord, str]]:
+        """Every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
+        linked = [(peer.record, peer.state.value) for peer in self._board.members]
+        names = {record.node for record, _ in linked}
+        hearsay = [(record, "hearsay") for record in self._board.roster if record.node not in names]
+        return [(self._board.vips.record, "own"), *linked, *hearsay]
+
+    def session_ids(self, vip: str) -> list[bytes]:
+        """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
+        share = self._board.cache.share(vip)
+        return list(share.entries) if share is not None else []
+
+    def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
+        """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
+        session = self._board.cache.peek(vip, session_id)
+        stream = None if session is None else self._board.streams.get(session.stream)
+        return None if session is None or stream is None else (session, stream.terms)
 
     def stats(self, now: float) -> dict[str, Any]:
         """The object of ``meshcache stats --json``, without ``node.uptime_s``."""

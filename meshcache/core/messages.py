@@ -60,6 +60,15 @@ COLOS_KNOWN_MAX = 256
 WITHDRAW_IDS_MAX = 64
 """Ids in one withdraw."""
 
+LIVE_ENTRIES_MAX = 64
+"""Live policy values in one message; with the longest values and names that is 85 KB."""
+
+LIVE_VALUE_BYTES_MAX = 1024
+"""Of one value: a reach of a hundred colos with names as short as they are."""
+
+LIVE_NUMBER_MAX = 1 << 53
+"""Of a policy's version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -196,13 +205,14 @@ class ColoDigest(NamedTuple):
 class Digest:
     """Compares two nodes' knowledge at 4 bytes a bucket of streams: what differs is exchanged.
 
-    Where colos or withdraws differ, the receiver sends its own back, as an ``answer`` that gets none.
+    Where colos, withdraws or live policies differ, the receiver sends its own back, as an ``answer`` that gets none.
     """
 
     buckets: bytes
     colos: tuple[ColoDigest, ...] = ()
     withdraws: bytes = b""
     answer: bool = False
+    live: bytes = b""
 
 
 class Seen(NamedTuple):
@@ -274,6 +284,63 @@ class Withdraw:
     ids: tuple[bytes, ...] = field(default=(), repr=False)
 
 
+class LiveEntry(NamedTuple):
+    """One value of a policy that was set while the mesh ran, by which node, and as its how manyeth change.
+
+    ``scope`` and ``name`` say of what: ``"vip"`` or ``"group"``. Empty ``value``: there is none any more.
+    """
+
+    scope: str
+    name: str
+    key: str
+    number: int
+    author: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Some of the live policies that the sender knows, its own or others'."""
+
+    entries: tuple[LiveEntry, ...]
+
+
+class Matter(Enum):
+    """What a node can be asked about."""
+
+    POLICY = "policy"
+    """Has it version ``number`` of VIP ``name``, and how many copies did it recall in the last ``elapsed_s``?"""
+    WITHDRAW = "withdraw"
+    """Has it the asker's withdraw ``number``, and how many sessions went?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to every node of the mesh; each answers to whom it first heard it from, and passes it on.
+
+    (asker, token) names it, so that it is answered once.
+    """
+
+    asker: str
+    incarnation: int
+    token: int
+    matter: Matter
+    number: int
+    name: str = ""
+    elapsed_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions."""
+
+    asker: str
+    token: int
+    node: str
+    has: bool
+    sessions: int = 0
+
+
 Message: TypeAlias = (
     Hello
     | Beat
@@ -291,6 +358,9 @@ Message: TypeAlias = (
     | RosterAsk
     | Roster
     | Withdraw
+    | Live
+    | Ask
+    | Answer
 )
 
 

@@ -5,11 +5,16 @@ Removes local copies and counts them; the sessions themselves are told nothing.
 
 from __future__ import annotations
 
+from collections import deque
+
 from meshcache.core.board import Board
 from meshcache.core.events import SessionsRecalled
 from meshcache.core.policy import Terms
 from meshcache.core.streams import Stream
 from meshcache.core.topology import NodeRecord
+
+_RECENT_MAX = 1024
+"""Recalls whose time is remembered, for an operator who asks what a change has done: each stream makes one."""
 
 
 class Recall:
@@ -17,6 +22,11 @@ class Recall:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
+
+    def lately(self, vip: str, since: float) -> int:
+        """How many copies of a VIP's sessions were taken back here since a moment not long ago."""
+        return sum(count for at, name, count in self._recent if name == vip and at >= since)
 
     def learnt(self, record: NodeRecord, now: float) -> None:
         """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
@@ -57,6 +67,17 @@ class Recall:
             self._board.cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
+    def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
+        """Sessions of this VIP live less long from now on, those that are here as well."""
+        self._report(vip, self._board.cache.shorten(vip, old_s, new_s, now), now)
+
+    def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
+        """Lineages of this VIP end earlier from now on."""
+        ids = [session.id for session in self._board.cache.sessions(vip) if now - session.born_at > lineage_s]
+        for session_id in ids:
+            self._board.cache.remove(vip, session_id)
+        self._report(vip, len(ids), now)
+
     def without_vip(self, vip: str) -> None:
         """A VIP is served no longer; its entries are gone already, now its streams go."""
         for stream in list(self._board.streams):
@@ -77,5 +98,6 @@ class Recall:
     def _report(self, vip: str, sessions: int, now: float) -> None:
         if not sessions:
             return
+        self._recent.append((now, vip, sessions))
         self._board.counters.vip(vip).recalled += sessions
         self._board.events.add(SessionsRecalled(now, vip, sessions))

@@ -32,8 +32,8 @@ _ASK_S = 1.0
 _PENDING_MAX = 64
 """Rosters of which some pages have come; the oldest is given up."""
 
-_TERMS_BYTES = 128
-"""Of one VIP on the wire, for cutting pages; a long list of colos adds to it."""
+_TERMS_BYTES = 192
+"""Of one VIP with its note on the wire, for cutting pages; a long list of colos adds to it."""
 
 
 class Rosters:

@@ -62,10 +62,12 @@ class Settings:
         served.stream.terms = vip.terms
         board.cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
         if vip.lifetime_s < old.lifetime_s:
-            board.cache.shorten(vip.terms.vip, now + vip.lifetime_s)
+            self._recall.shortened(vip.terms.vip, old.lifetime_s, vip.lifetime_s, now)
+        if vip.lineage_s < old.lineage_s:
+            self._recall.renewed_too_long(vip.terms.vip, vip.lineage_s, now)
         if old.export_client_certificates and not vip.export_client_certificates:
             self._recall.certified(vip.terms.vip, now)
-        if vip.terms != old.terms:
+        if (vip.terms, vip.note) != (old.terms, old.note):
             board.vips.put(served)
             self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
             self._greeter.revised(now)

@@ -14,7 +14,7 @@ import cbor2
 from meshcache.core import fields, messages
 from meshcache.core.columns import write_columns
 from meshcache.core.fields import FieldError
-from meshcache.core.messages import Batch, ColoDigest, FillEnd, Message
+from meshcache.core.messages import Batch, ColoDigest, FillEnd, LiveEntry, Matter, Message
 from meshcache.core.topology import VIPS_MAX
 
 _REQUIRED = object()
@@ -95,6 +95,21 @@ def _colo_digest(value: Any) -> ColoDigest:
     return ColoDigest(fields.name(colo), _HASH(digest), fields.seconds(age_s))
 
 
+def _live_entry(value: Any) -> LiveEntry:
+    scope, name, key, number, author, text = fields.array(value, 6)[:6]
+    said = _LIVE_VALUE(text)
+    return LiveEntry(
+        fields.name(scope), fields.name(name), fields.name(key), _LIVE_NUMBER(number), fields.name(author), said
+    )
+
+
+def _matter(value: Any) -> Matter:
+    try:
+        return Matter(value)
+    except ValueError as error:
+        raise FieldError("matter") from error
+
+
 def _pairs(value: Any) -> tuple[tuple[int, int], ...]:
     flat = fields.ranges(messages.FETCH_RANGES_MAX)(value)
     if not flat:
@@ -119,6 +134,8 @@ def _plain_records(values: tuple[Any, ...]) -> list[Any]:
 
 
 _HASH = fields.octets(8, 8)
+_LIVE_VALUE = fields.text(0, messages.LIVE_VALUE_BYTES_MAX)
+_LIVE_NUMBER = fields.uint(messages.LIVE_NUMBER_MAX)
 _SEEN = fields.items(fields.seen, messages.VECTOR_ENTRIES_MAX)
 _TOKEN = Field("q", "token", fields.token)
 _MASK = fields.uint((1 << messages.BUCKETS) - 1)
@@ -191,6 +208,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("b", "buckets", fields.octets(_DIGEST_BYTES, _DIGEST_BYTES)),
             Field("c", "colos", fields.items(_colo_digest, messages.COLOS_KNOWN_MAX), (), write=_rows),
             Field("w", "withdraws", fields.octets(0, 8), b""),
+            Field("l", "live", fields.octets(0, 8), b""),
             Field("y", "answer", fields.flag, default=False),
         ),
     ),
@@ -241,6 +259,34 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("g", "group", fields.name, ""),
             Field("s", "origin", fields.name, ""),
             Field("k", "ids", fields.items(fields.octets(1, 32), messages.WITHDRAW_IDS_MAX), (), write=list),
+        ),
+    ),
+    messages.Live: (
+        17,
+        Spec(messages.Live, Field("e", "entries", fields.items(_live_entry, messages.LIVE_ENTRIES_MAX), write=_rows)),
+    ),
+    messages.Ask: (
+        18,
+        Spec(
+            messages.Ask,
+            Field("o", "asker", fields.name),
+            Field("i", "incarnation", fields.incarnation),
+            Field("q", "token", fields.token),
+            Field("y", "matter", _matter, write=lambda matter: matter.value),
+            Field("n", "number", _LIVE_NUMBER),
+            Field("p", "name", fields.name_or_none, ""),
+            Field("a", "elapsed_s", fields.seconds, 0),
+        ),
+    ),
+    messages.Answer: (
+        19,
+        Spec(
+            messages.Answer,
+            Field("o", "asker", fields.name),
+            Field("q", "token", fields.token),
+            Field("s", "node", fields.name),
+            Field("y", "has", fields.flag),
+            Field("k", "sessions", fields.seconds, 0),
         ),
     ),
 }

@@ -59,6 +59,18 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class VipNote:
+    """What a node tells of a VIP besides its terms, for operators' eyes; no gate asks for it.
+
+    ``parts`` are `core.parts` of its settings; ``version`` and ``digest`` say which live policy is in force there.
+    """
+
+    parts: bytes = field(default=b"", repr=False)
+    version: int = 0
+    digest: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LocalVip:
     """A VIP that this node serves: what it says to others about sharing, and the limits it holds imports to.
 
@@ -74,6 +86,7 @@ class LocalVip:
     quota_bytes: int
     quota_sessions: int
     export_client_certificates: bool = False
+    note: VipNote = VipNote()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,8 @@ class NodeRecord:
     """What a node says of itself in its hello, as others pass it on.
 
     ``revision`` counts the changes of its VIPs' terms within an incarnation: (incarnation, revision) is newer or older.
-    ``vips`` is sorted by name; heartbeats refer to VIPs by their place in it.
+    ``vips`` is sorted by name; heartbeats refer to VIPs by their place in it. ``notes`` has one for each of them, or
+    none at all.
     """
 
     node: str
@@ -91,6 +105,7 @@ class NodeRecord:
     revision: int
     vips: tuple[Terms, ...] = field(repr=False)
     version: str = ""
+    notes: tuple[VipNote, ...] = field(default=(), repr=False)
 
     @property
     def age(self) -> tuple[int, int]:
@@ -100,6 +115,11 @@ class NodeRecord:
     def terms_of(self, vip: str) -> Terms | None:
         """This node's terms for a VIP, if it serves it."""
         return next((terms for terms in self.vips if terms.vip == vip), None)
+
+    def note_of(self, vip: str) -> VipNote:
+        """What this node tells of a VIP; nothing where it tells nothing."""
+        pairs = zip(self.vips, self.notes, strict=False)
+        return next((note for terms, note in pairs if terms.vip == vip), VipNote())
 
 
 def rank(duty: str, nodes: Iterable[str]) -> list[str]:

@@ -97,7 +97,8 @@ class LocalVips:
         self._served = dict(sorted(self._served.items()))
         self._accepted.clear()
         self.terms = tuple(served.vip.terms for served in self._served.values())
-        self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms)
+        notes = tuple(served.vip.note for served in self._served.values())
+        self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms, notes=notes)
         for served in self._served.values():
             served.shelves = self._shelves(served.vip.terms)
             served.stream.age = self.record.age

@@ -54,7 +54,21 @@ class Withdraws:
         self._board = board
         self._known: dict[tuple[str, int, int], _Known] = {}
         self._rates: dict[str, Bucket] = {}
+        self._gone: dict[tuple[str, int, int], int] = {}
         self._number = 0
+
+    @property
+    def number(self) -> int:
+        """Of the newest that was issued here."""
+        return self._number
+
+    def gone(self, issuer: str, incarnation: int, number: int) -> int | None:
+        """How many sessions one of them has taken away here so far; None if it isn't known here."""
+        return self._gone.get((issuer, incarnation, number))
+
+    def full(self) -> bool:
+        """Whether there is no room for another."""
+        return len(self._known) >= self._board.limits.withdraws_max
 
     def __len__(self) -> int:
         return len(self._known)
@@ -100,14 +114,15 @@ class Withdraws:
     def expire(self, now: float) -> None:
         """Forget those that nothing can be left of."""
         self._known = {name: known for name, known in self._known.items() if known.expires_at > now}
+        self._gone = {name: gone for name, gone in self._gone.items() if name in self._known}
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
-        if len(self._known) >= self._board.limits.withdraws_max:
+        if self.full():
             self._board.drop("withdraws_full")
             return 0
         known = _Known(withdraw, now - withdraw.elapsed_s, now + withdraw.remaining_s)
         self._known[known.name] = known
-        gone = self._remove(known)
+        gone = self._gone[known.name] = self._remove(known)
         scope = (
             withdraw.vip or withdraw.group or withdraw.origin or (f"{len(withdraw.ids)} ids" if withdraw.ids else "all")
         )

@@ -20,8 +20,10 @@ from meshcache.core.inbox import Handler, Inbox
 from meshcache.core.intake import Intake
 from meshcache.core.limits import Limits
 from meshcache.core.links import Links
+from meshcache.core.live import LivePolicies
 from meshcache.core.liveness import Liveness
 from meshcache.core.members import Members, Peer
+from meshcache.core.polls import Polls
 from meshcache.core.post import Post
 from meshcache.core.publisher import Publisher
 from meshcache.core.quarantine import Quarantine
@@ -60,7 +62,9 @@ class Workings:
         self._repair = Repair(board, intake, self._on_hearsay)
         serving = self._serving = Serving(board, now)
         self._rosters = Rosters(board, self.greeter.candidates, recall)
-        self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, now)
+        self.live = LivePolicies(board, self._on_hearsay, now)
+        self.polls = Polls(board, recall, withdraws, now)
+        self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, self.live, now)
         self.liveness.on_doubt = self._entropy.hurry  # what it told only some of us should be with all of us soon
         self._snapshot = Snapshot(board, self.greeter, self._repair, serving, self._entropy, now)
         self.settings = Settings(board, self.greeter, self.publisher, recall)
@@ -134,6 +138,9 @@ class Workings:
             messages.RosterAsk: self._rosters.asked,
             messages.Roster: self._rosters.told,
             messages.Withdraw: self.withdraws.received,
+            messages.Live: self.live.received,
+            messages.Ask: self.polls.asked,
+            messages.Answer: self.polls.answered,
         }
 
     def _beaten(self, peer: Peer, beat: Any, now: float) -> None:
