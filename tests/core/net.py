@@ -5,14 +5,20 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
+from meshcache.core.entry import Entries
 from meshcache.core.events import Event
 from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.core.messages import Batch, Hello, Message
 from meshcache.core.policy import REACH_COLO, Reach, Terms
-from meshcache.core.topology import Identity, LocalVip
+from meshcache.core.topology import Identity, LocalVip, NodeRecord
+from meshcache.core.wire import Decoder, encode
+
+T = TypeVar("T")
 
 DIGEST = b"\x01" * 32
 DER = b"\x30" + b"d" * 133
@@ -162,3 +168,57 @@ def make(net: Net, host: Host, number: int, name: str = "shop", **facts: Any) ->
 def has(net: Net, host: Host, session_id: bytes, name: str = "shop") -> bool:
     """Whether a session would resume on a host."""
     return host.core.lookup(name, session_id, net.now).session is not None
+
+
+class Puppet:
+    """A member whose messages a test writes by hand: honest at first, and then as hostile as the test likes."""
+
+    def __init__(self, net: Net, name: str, colo: str = "ams1", *vips: LocalVip, incarnation: int = 7) -> None:
+        self.net = net
+        self.name = name
+        self.incarnation = incarnation
+        self.colo = colo
+        self.address = f"{name}:7946"
+        self.vips = tuple(sorted((served.terms for served in vips), key=lambda terms: terms.vip))
+        self.revision = 1
+        self._decoder = Decoder()
+
+    @property
+    def record(self) -> NodeRecord:
+        """What it says of itself."""
+        return NodeRecord(self.name, self.incarnation, self.colo, self.address, self.revision, self.vips, "0")
+
+    def joins(self, host: Host, **facts: Any) -> None:
+        """Introduce itself to a host."""
+        self.says(host, Hello("test", self.record, **facts))
+
+    def says(self, host: Host, message: Message, connection: bytes | None = None) -> None:
+        """Send a host any message."""
+        payload = encode(self.name, self.incarnation, message)
+        host.core.receive(connection or self.name.encode(), payload, self.net.now)
+
+    def hears(self, kind: type[T]) -> list[T]:
+        """What hosts have sent it of one kind."""
+        self.net.run(0)
+        payloads = [payload for _, address, payload, _ in self.net.sent if address == self.address]
+        messages = [self._decoder.decode(payload).message for payload in payloads]
+        return [message for message in messages if isinstance(message, kind)]
+
+    def batch(self, first: int, count: int = 1, **facts: Any) -> Batch:
+        """A batch of its own, or with other `facts` one it has no right to."""
+        seqs = list(range(first, first + count))
+        columns = Entries(seqs, [sid(seq) for seq in seqs], [DER] * count, [3600] * count, [0] * count, [0] * count)
+        batch = Batch(self.vips[0], self.incarnation, self.record.age, first, first + count - 1, columns)
+        return replace(batch, **facts)
+
+
+def dropped(host: Host, net: Net) -> dict[str, int]:
+    """What a host did not do, by reason."""
+    reasons: dict[str, int] = host.core.stats(net.now)["gossip"]["dropped"]
+    return reasons
+
+
+def sessions(host: Host, net: Net, name: str = "shop") -> dict[str, Any]:
+    """A host's counters of a VIP's sessions."""
+    counters: dict[str, Any] = host.core.stats(net.now)["vips"][name]["sessions"]
+    return counters

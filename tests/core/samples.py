@@ -1,0 +1,45 @@
+"""One message of each kind, in values that don't change: the byte vectors under ``tests/vectors`` are made of them."""
+
+from __future__ import annotations
+
+from meshcache.core import messages
+from meshcache.core.entry import Entries
+from meshcache.core.messages import Batch, FillEnd, Message, Seen
+from meshcache.core.policy import REACH_EVERYWHERE, Reach, Terms
+from meshcache.core.session import StreamKey
+from meshcache.core.topology import NodeRecord
+
+SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
+ADMIN = Terms("edge-1", "ams1", "admin", "admin", b"\xaa" * 32, Reach.parse(["ams1", "fra1"]))
+RECORD = NodeRecord("edge-1", 7, "ams1", "10.0.0.4:7946", 3, (ADMIN, SHOP), "0.1.0")
+KEY = StreamKey("edge-1", 7, "shop")
+
+DENSE = Entries([41, 42], [b"\x01" * 32, b"\x02" * 32], [b"der one", b"der number two"], [3600, 3600], [0, 0], [0, 0])
+SPARSE = Entries([40, 44], [b"short", b"\x03" * 32], [b"a", b"b"], [60, 59], [7, 0], [1, 0])
+
+SAMPLES: dict[str, Message] = {
+    "hello": messages.Hello("prod", RECORD, "10.0.0.7:7946", "10.0.0.4:7946", 2, False, True),
+    "hello-first": messages.Hello("prod", NodeRecord("edge-1", 7, "ams1", "[::1]:7946", 1, (), "")),
+    "beat": messages.Beat(1000, 3, 2, (0, 42), False, True),
+    "ping": messages.Ping(0xDEADBEEF),
+    "pong": messages.Pong(0xDEADBEEF),
+    "leave": messages.Leave(),
+    "refuse": messages.Refuse("other_version"),
+    "push": messages.Push(Batch(SHOP, 7, (7, 3), 41, 42, DENSE), True, 850),
+    "fetch": messages.Fetch(5, KEY, ((1, 9), (12, 40)), True),
+    "fill": messages.Fill(5, Batch(SHOP, 7, (8, 1), 39, 44, SPARSE)),
+    "fill-end": messages.Fill(5, None, FillEnd.MORE),
+    "digest": messages.Digest(
+        bytes(128), (messages.ColoDigest("fra1", b"\x05" * 8, 12),), b"\x06" * 8, True, b"\x07" * 8
+    ),
+    "vector": messages.Vector(0x80000001, (Seen(KEY, (1, 9, 12, 40)),), True),
+    "snapshot-ask": messages.SnapshotAsk(True),
+    "snapshot-offer": messages.SnapshotOffer(True, (Seen(KEY, (1, 44)),), True),
+    "roster-ask": messages.RosterAsk(("ams1", "fra1")),
+    "roster": messages.Roster("ams1", 3, (RECORD,), 1, 2),
+    "withdraw": messages.Withdraw("edge-1", 7, 1, 2, 3600, vip="shop"),
+    "live": messages.Live((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
+    "ask": messages.Ask("edge-1", 7, 9, messages.Matter.POLICY, 4, "shop", 2),
+    "answer": messages.Answer("edge-1", 9, "edge-2", True, 3),
+    "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
+}
