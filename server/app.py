@@ -26,7 +26,7 @@ from .services import make_contexts, make_service
 from .table import Table
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
-"""What runs beside the server while its node does, such as the admin interface."""
+"""What runs beside the server while it is ready, in a program that embeds it."""
 
 log = logging.getLogger("meshcache.server")
 
@@ -46,9 +46,8 @@ class ServerApp:
         self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, beside: Beside = nullcontext) -> None:
-        """Serve until a signal says to stop, and drain. The node is started here, and closed by whoever made it.
-
-        `beside` is entered while the node runs.
+        """Serve until a signal says to stop, and drain. The node is started here, and closed by whoever made it;
+        `beside` is entered when the server is ready.
 
         Raises ConfigError and the node's own errors before anything is served.
         """
@@ -65,8 +64,8 @@ class ServerApp:
             _close(listeners.values())
             raise
         self._obey_signals(loop)
+        gc.freeze()  # what is there now stays; collections needn't look at it again
         with beside(self.node):
-            gc.freeze()  # what is there now stays; collections needn't look at it again
             log.info("ready: %s", self._about())
             systemd.ready()
             await self._stop.wait()

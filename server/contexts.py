@@ -8,9 +8,9 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from meshcache import ConfigError, VipSettings
@@ -41,7 +41,6 @@ def make_context(place: str, vip: VipSettings) -> SSL.Context:
     context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 34 kB less for each idle connection (SSL_CTX_set_mode(3))
     context.set_min_proto_version(_VERSIONS[vip.min_tls])
-    context.set_passwd_cb(_no_passphrase)  # without one, OpenSSL would ask on the terminal
     faults: list[str] = []
     for key, step in (
         ("certificate", _use_certificate),
@@ -90,7 +89,13 @@ def _use_private_key(context: SSL.Context, vip: VipSettings) -> None:
     path = _readable(vip.private_key, "a private key in PEM, without a passphrase")
     if stat.S_IMODE(path.stat().st_mode) & 0o007:
         raise ValueError(f"everyone can reach {path}; it must be 0600: chmod 600 {path}")
-    context.use_privatekey_file(str(path))
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except TypeError:
+        raise ValueError(f"{path} has a passphrase, which a server can't type; store the key without one") from None
+    except Exception:  # noqa: BLE001  # whatever the parser found, a part of the key could be in its words
+        raise ValueError(f"{path} holds no private key in PEM that can be read") from None
+    context.use_privatekey(key)  # type: ignore[arg-type]  # OpenSSL says which kinds it has no use for
     context.check_privatekey()
 
 
@@ -153,7 +158,3 @@ def _readable(path: Path | None, what: str) -> Path:
         raise ValueError(f"is missing; name a file with {what}")
     path.open("rb").close()
     return path
-
-
-def _no_passphrase(_size: int, _verify: bool, _data: object) -> NoReturn:
-    raise ValueError("the key has a passphrase, which a server can't type; store it without one")

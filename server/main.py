@@ -6,16 +6,15 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
 from . import process
-from .app import Beside, ServerApp
+from .app import ServerApp
 
 
-def run(settings: Settings, path: Path, overrides: Sequence[str] = (), beside: Beside = nullcontext) -> None:
+def run(settings: Settings, path: Path, overrides: Sequence[str] = ()) -> None:
     """Serve until SIGTERM. SIGHUP reads `path` again, with the same `overrides`.
 
     Raises ConfigError and the node's errors before anything is served; ready and faults go to the log.
@@ -26,7 +25,7 @@ def run(settings: Settings, path: Path, overrides: Sequence[str] = (), beside: B
     app = ServerApp(settings, node, reread=lambda: load(path, overrides))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(app.serve(beside))
+            runner.run(app.serve())
         finally:
             node.close()
 
