@@ -22,9 +22,9 @@ OnUncleanClose = Literal["keep", "drop"]
 
 
 class Attachment:
-    """A context's place in a VIP. Lives as long as the context; keeps neither the context nor anything else alive."""
+    """A context's place in a VIP. Lives as long as the context; does not keep it alive."""
 
-    __slots__ = ("_callbacks", "_finalizer", "_serial", "pointer", "port", "revalidates", "scopes", "verify_mode")
+    __slots__ = ("_callbacks", "_finalizer", "pointer", "port", "revalidates", "scopes", "verify_mode")
 
     def __init__(self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes) -> None:
         functions = callbacks.functions
@@ -35,13 +35,13 @@ class Attachment:
         self.verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
         self.revalidates = not functions.SSL_CTX_get_verify_callback(pointer)
         self._callbacks = callbacks
-        self._serial = callbacks.add(self)
-        self._finalizer: weakref.finalize[[int], object] | None = None
+        self._finalizer: weakref.finalize[..., object] | None = None
+        callbacks.add(self)
 
     @property
     def attached(self) -> bool:
         """False once detached, or when the context is gone."""
-        return self._serial in self._callbacks.attachments
+        return self._callbacks.attachments.get(self.pointer) is self
 
     def resumption(self, connection: object) -> int:
         """`resumption`, for those who have the attachment at hand."""
@@ -51,15 +51,15 @@ class Attachment:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
         if self._finalizer is not None and self._finalizer.detach() is not None:
             uninstall(self._callbacks, self.pointer)
-        self._callbacks.drop(self._serial)
+        self._callbacks.drop(self)
 
     def _bind(self, context: object, *, remove: bool, lifetime_s: int | None) -> None:
         try:
-            install(self._callbacks, self.pointer, self._serial, remove=remove, lifetime_s=lifetime_s)
+            install(self._callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s)
         except AttachError:
-            self._callbacks.drop(self._serial)
+            self._callbacks.drop(self)
             raise
-        self._finalizer = weakref.finalize(context, self._callbacks.drop, self._serial)
+        self._finalizer = weakref.finalize(context, self._callbacks.drop, self)
         self._finalizer.atexit = False
 
 
@@ -93,7 +93,7 @@ def attach_context(
 
 
 def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> None:
-    former = callbacks.by_pointer.get(pointer)
+    former = callbacks.attachments.get(pointer)
     if isinstance(former, Attachment):
         if former.port.name != port.name:
             raise AttachError(f"the context is attached to VIP {former.port.name!r} already: detach it first")

@@ -5,7 +5,6 @@ What was configured is not asked: a digest of intentions would let two servers l
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +15,7 @@ from cryptography import x509
 from meshcache.core.scope import ClientAuth, normal_name
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
-from meshcache.tls.functions import Functions, der_of
+from meshcache.tls.functions import Functions, der_of, ffi
 
 _GET_CHAIN_CERTS, _GET_EXTRA_CHAIN_CERTS = 115, 82
 _SELECT_CURRENT_CERT, _SET_CURRENT_CERT = 116, 117
@@ -86,24 +85,24 @@ def _certificates(functions: Functions, pointer: int) -> list[tuple[bytes, list[
     current = functions.SSL_CTX_get0_certificate(pointer)
     found: list[tuple[bytes, list[bytes]]] = []
     step = _FIRST
-    while len(found) < CERTIFICATES_MAX and functions.SSL_CTX_ctrl(pointer, _SET_CURRENT_CERT, step, None) == 1:
+    while len(found) < CERTIFICATES_MAX and functions.SSL_CTX_ctrl(pointer, _SET_CURRENT_CERT, step, ffi.NULL) == 1:
         leaf = functions.SSL_CTX_get0_certificate(pointer)
         found.append((der_of(functions.i2d_X509, leaf), _chain(functions, pointer)))
         step = _NEXT
     if current:
-        functions.SSL_CTX_ctrl(pointer, _SELECT_CURRENT_CERT, 0, current)
+        functions.SSL_CTX_ctrl(pointer, _SELECT_CURRENT_CERT, 0, ffi.cast("void *", current))
     functions.ERR_clear_error()
     return found
 
 
 def _chain(functions: Functions, pointer: int) -> list[bytes]:
     """The current certificate's own chain, or the context's extra certificates where it has none."""
-    stack = ctypes.c_void_p()
+    stack = ffi.new("uintptr_t[1]")
     for which, argument in ((_GET_CHAIN_CERTS, 0), (_GET_EXTRA_CHAIN_CERTS, 1)):
-        functions.SSL_CTX_ctrl(pointer, which, argument, ctypes.addressof(stack))
-        if stack.value:
+        functions.SSL_CTX_ctrl(pointer, which, argument, stack)
+        if stack[0]:
             break
-    return [der_of(functions.i2d_X509, certificate) for certificate in _items(functions, stack.value)]
+    return [der_of(functions.i2d_X509, certificate) for certificate in _items(functions, stack[0])]
 
 
 def _common_names(leaves: list[bytes]) -> tuple[str, ...]:
@@ -150,7 +149,7 @@ def _trusted(functions: Functions, pointer: int) -> tuple[set[bytes], set[bytes]
     store = functions.SSL_CTX_get_cert_store(pointer)
     authorities: set[bytes] = set()
     lists: set[bytes] = set()
-    for item in _items(functions, functions.X509_STORE_get0_objects(store) if store else None):
+    for item in _items(functions, functions.X509_STORE_get0_objects(store) if store else 0):
         kind = functions.X509_OBJECT_get_type(item)
         if kind == _LU_X509:
             der = der_of(functions.i2d_X509, functions.X509_OBJECT_get0_X509(item))
@@ -174,8 +173,8 @@ def _revocation(functions: Functions, pointer: int, lists: set[bytes]) -> bytes:
 
 def _tls_floor(functions: Functions, pointer: int) -> int:
     """The lowest version that bounds and options leave; a bound of 0 is OpenSSL's own."""
-    lowest = functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, None)
-    highest = functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, None) or max(_DISABLED_BY)
+    lowest = functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, ffi.NULL)
+    highest = functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, ffi.NULL) or max(_DISABLED_BY)
     options = functions.SSL_CTX_get_options(pointer)
     allowed = (version for version, disabled in _DISABLED_BY.items() if not options & disabled)
     floor = next((version for version in allowed if lowest <= version <= highest), None)
@@ -184,7 +183,7 @@ def _tls_floor(functions: Functions, pointer: int) -> int:
     return floor
 
 
-def _items(functions: Functions, stack: int | None) -> Iterator[int]:
+def _items(functions: Functions, stack: int) -> Iterator[int]:
     """The elements of one of OpenSSL's stacks; none for NULL."""
     for index in range(functions.OPENSSL_sk_num(stack) if stack else 0):
         yield functions.OPENSSL_sk_value(stack, index)

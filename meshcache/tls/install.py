@@ -10,6 +10,7 @@ import os
 from meshcache.core.scope import CONTEXT_BYTES
 from meshcache.errors import AttachError
 from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.functions import ffi
 
 SSL_OP_NO_TICKET = 1 << 14
 _SSL_CTRL_SET_SESS_CACHE_MODE = 44
@@ -21,14 +22,14 @@ TICKETS = 1
 clients that open several connections before the first one's tickets arrive."""
 
 
-def install(callbacks: Callbacks, pointer: int, serial: int, *, remove: bool, lifetime_s: int | None) -> None:
-    """Give a context the callbacks, for the attachment with this number. Raises AttachError if OpenSSL refuses."""
+def install(callbacks: Callbacks, pointer: int, *, remove: bool, lifetime_s: int | None) -> None:
+    """Give a context the callbacks. Raises AttachError if OpenSSL refuses."""
     functions = callbacks.functions
     # Tickets: TLS 1.2 would never call new, TLS 1.3 would call it for sessions that nobody can look up.
     functions.SSL_CTX_set_options(pointer, SSL_OP_NO_TICKET)
     # Internal cache: freeing a context would remove every session, and it can grow without end (CVE-2024-2511).
     mode = _SSL_SESS_CACHE_SERVER | _SSL_SESS_CACHE_NO_INTERNAL
-    functions.SSL_CTX_ctrl(pointer, _SSL_CTRL_SET_SESS_CACHE_MODE, mode, None)
+    functions.SSL_CTX_ctrl(pointer, _SSL_CTRL_SET_SESS_CACHE_MODE, mode, ffi.NULL)
     if lifetime_s is not None:
         functions.SSL_CTX_set_timeout(pointer, lifetime_s)
     done = (
@@ -44,14 +45,14 @@ def install(callbacks: Callbacks, pointer: int, serial: int, *, remove: bool, li
     addresses = callbacks.addresses
     functions.SSL_CTX_sess_set_get_cb(pointer, addresses["get"])
     functions.SSL_CTX_sess_set_new_cb(pointer, addresses["new"])
-    functions.SSL_CTX_sess_set_remove_cb(pointer, addresses["remove"] if remove else None)
-    functions.SSL_CTX_set_client_hello_cb(pointer, addresses["hello"], serial)
+    functions.SSL_CTX_sess_set_remove_cb(pointer, addresses["remove"] if remove else 0)
+    functions.SSL_CTX_set_client_hello_cb(pointer, addresses["hello"], pointer)
 
 
 def uninstall(callbacks: Callbacks, pointer: int) -> None:
     """Take the callbacks away. Tickets and the internal cache stay off: nothing resumes on the context any more."""
     functions = callbacks.functions
-    functions.SSL_CTX_set_client_hello_cb(pointer, None, None)
-    functions.SSL_CTX_sess_set_get_cb(pointer, None)
-    functions.SSL_CTX_sess_set_new_cb(pointer, None)
-    functions.SSL_CTX_sess_set_remove_cb(pointer, None)
+    functions.SSL_CTX_set_client_hello_cb(pointer, 0, 0)
+    functions.SSL_CTX_sess_set_get_cb(pointer, 0)
+    functions.SSL_CTX_sess_set_new_cb(pointer, 0)
+    functions.SSL_CTX_sess_set_remove_cb(pointer, 0)

@@ -11,9 +11,7 @@ asked, and therefore a context that has one never gets here.
 
 from __future__ import annotations
 
-import ctypes
-
-from meshcache.tls.functions import Functions
+from meshcache.tls.functions import Functions, ffi
 
 _GET_VERIFY_CERT_STORE = 137
 """SSL_CTRL_GET_VERIFY_CERT_STORE: the store that SSL_CTX_set1_verify_cert_store(3) set, if any."""
@@ -37,7 +35,7 @@ def certificate_still_good(functions: Functions, ssl: int, certificate: int) -> 
 def _prepare(functions: Functions, ssl: int, context: int, certificate: int) -> bool:
     """Set the context up as OpenSSL's own ssl_verify_cert_chain does: defaults first, the connection's own last."""
     store = _store(functions, ssl)
-    if not store or functions.X509_STORE_CTX_init(context, store, certificate, None) != 1:
+    if not store or functions.X509_STORE_CTX_init(context, store, certificate, 0) != 1:
         return False
     parameters = functions.X509_STORE_CTX_get0_param(context)
     functions.X509_VERIFY_PARAM_set_auth_level(parameters, functions.SSL_get_security_level(ssl))
@@ -47,7 +45,7 @@ def _prepare(functions: Functions, ssl: int, context: int, certificate: int) -> 
     )
 
 
-def _store(functions: Functions, ssl: int) -> int | None:
-    own = ctypes.c_void_p()
-    functions.SSL_ctrl(ssl, _GET_VERIFY_CERT_STORE, 0, ctypes.addressof(own))
-    return own.value or functions.SSL_CTX_get_cert_store(functions.SSL_get_SSL_CTX(ssl))
+def _store(functions: Functions, ssl: int) -> int:
+    own = ffi.new("uintptr_t[1]")
+    functions.SSL_ctrl(ssl, _GET_VERIFY_CERT_STORE, 0, own)
+    return own[0] or int(functions.SSL_CTX_get_cert_store(functions.SSL_get_SSL_CTX(ssl)))

@@ -7,7 +7,6 @@ again.
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +19,7 @@ from meshcache.core.policy import Verdict
 from meshcache.core.scope import Names
 from meshcache.errors import HookError
 from meshcache.tls.callbacks import TLS12, TLS13, Callbacks
-from meshcache.tls.functions import Functions
+from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.install import install
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
@@ -109,9 +108,10 @@ class _Trial:
         if not self._load(server, key, certificate):
             return "its certificate was refused"
         port = _TrialPort()
-        serial = callbacks.add(_Attached(port, server))
-        self._stack.callback(callbacks.drop, serial)
-        install(callbacks, server, serial, remove=False, lifetime_s=None)
+        attached = _Attached(port, server)
+        callbacks.add(attached)
+        self._stack.callback(callbacks.drop, attached)
+        install(callbacks, server, remove=False, lifetime_s=None)
         first = self._handshake(client, server, None)
         if first is None or not port.sessions:
             return "no session reached the callbacks"
@@ -127,7 +127,7 @@ class _Trial:
         context = self._made(self._f.SSL_CTX_new(self._f.TLS_method()))
         self._stack.callback(self._f.SSL_CTX_free, context)
         for bound in (_SET_MIN_PROTO, _SET_MAX_PROTO):
-            self._f.SSL_CTX_ctrl(context, bound, version, None)
+            self._f.SSL_CTX_ctrl(context, bound, version, ffi.NULL)
         return context
 
     def _load(self, context: int, key: bytes, certificate: bytes) -> bool:
@@ -146,8 +146,7 @@ class _Trial:
         """Both ends of a finished handshake, the client having read its ticket; None when it failed."""
         f = self._f
         ends = [self._end(client), self._end(server)]
-        name = ctypes.create_string_buffer(_NAME.encode())
-        f.SSL_ctrl(ends[0][0], _SET_TLSEXT_HOSTNAME, 0, ctypes.addressof(name))
+        f.SSL_ctrl(ends[0][0], _SET_TLSEXT_HOSTNAME, 0, ffi.new("char[]", _NAME.encode()))
         if session:
             f.SSL_set_session(ends[0][0], session)
         f.SSL_set_connect_state(ends[0][0])
@@ -158,7 +157,7 @@ class _Trial:
             done[flight % 2] = f.SSL_do_handshake(mine[0])
             self._carry(mine[2], other[1])
             if done == [1, 1]:
-                f.SSL_read(ends[0][0], ctypes.addressof(ctypes.create_string_buffer(1)), 1)
+                f.SSL_read(ends[0][0], ffi.new("char[1]"), 1)
                 return ends[0][0], ends[1][0]
         return None
 
@@ -172,12 +171,12 @@ class _Trial:
         return ssl, incoming, outgoing
 
     def _carry(self, source: int, target: int) -> None:
-        buffer = ctypes.create_string_buffer(_CHUNK_BYTES)
-        while (size := self._f.BIO_read(source, ctypes.addressof(buffer), _CHUNK_BYTES)) > 0:
-            self._f.BIO_write(target, buffer.raw[:size], size)
+        buffer = ffi.new("char[]", _CHUNK_BYTES)
+        while (size := self._f.BIO_read(source, buffer, _CHUNK_BYTES)) > 0:
+            self._f.BIO_write(target, buffer, size)
         self._f.ERR_clear_error()
 
-    def _made(self, pointer: int | None) -> int:
+    def _made(self, pointer: int) -> int:
         if not pointer:
             raise HookError("this OpenSSL can't be hooked: it makes no objects for a trial handshake")
         return pointer
