@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 from tests.support.material import Authority
 from tests.support.processes import Processes
+
+# A runner in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no reason to fail; CI repeats itself exactly.
 settings.register_profile("default", deadline=None)
