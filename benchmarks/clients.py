@@ -32,7 +32,8 @@ class Job:
 
     ``kind``: "full" never offers a session; "resumed" offers the newest one that this client has from `address`;
     "returns" makes a session on `address` and comes back to `back` with it after `delay_s`.
-    ``per_second`` above 0 is the steady rate of all clients together; 0 is full speed.
+    ``per_second`` above 0 is the steady rate of all clients together; 0 is full speed. After ``seconds_max`` no client
+    begins another handshake, so that fewer than `count` may be done.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Job:
     back: Address | None = None
     delay_s: float = 0.0
     per_second: float = 0.0
+    seconds_max: float = ANSWER_S_MAX / 2
 
 
 @dataclass(slots=True)
@@ -118,6 +120,8 @@ class _Client:
                 time.sleep(max(0.0, started + number / per_second - time.monotonic()))
             step(job, tally)
             tally.done += 1
+            if time.monotonic() - started > job.seconds_max:
+                break
         return tally
 
     def _full(self, job: Job, tally: Tally) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.clients import Clients, Job, Tally
 from benchmarks.effort import Effort
 from benchmarks.processes import Server
@@ -16,18 +18,19 @@ TARGETS = {0: 0.93, 2: 0.999}
 def run(effort: Effort) -> list[Figure]:
     """Half the sessions are made on each server and offered to the other one."""
     with mesh() as servers, Clients(effort.clients) as clients:
-        _return(clients, servers, "1.2", 0, 4 * effort.clients)  # warm
+        _return(clients, servers, "1.2", 0, 4 * effort.clients, effort.part_s)  # warm
         return [
-            _figure(version, delay_ms, _return(clients, servers, version, delay_ms, effort.returns))
+            _figure(version, delay_ms, _return(clients, servers, version, delay_ms, effort.returns, effort.part_s))
             for version in ("1.2", "1.3")
             for delay_ms in DELAYS_MS
         ]
 
 
-def _return(clients: Clients, servers: list[Server], version: str, delay_ms: int, count: int) -> Tally:
+def _return(clients: Clients, servers: list[Server], version: str, delay_ms: int, count: int, seconds: float) -> Tally:
     one, other = (server.plan.tls for server in servers)
-    there = clients.run(Job("returns", version, one, count // 2, back=other, delay_s=delay_ms / 1000))
-    back = clients.run(Job("returns", version, other, count - count // 2, back=one, delay_s=delay_ms / 1000))
+    half = Job("returns", version, one, count // 2, back=other, delay_s=delay_ms / 1000, seconds_max=seconds / 2)
+    there = clients.run(half)
+    back = clients.run(replace(half, address=other, back=one))
     return Tally(there.done + back.done, there.resumed + back.resumed)
 
 

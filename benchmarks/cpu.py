@@ -21,6 +21,9 @@ VERSIONS = ("1.2", "1.3")
 MESH_TARGET = 1.05
 BARE_TARGETS = {"1.2": 3.0, "1.3": 2.0}
 
+PAIRS_MIN = 3
+"""A median of fewer says nothing."""
+
 _SETTLE_S = 0.03
 """After a block, for what its last handshakes still cause: a batch that is coalesced for 2 ms, an acknowledgement."""
 
@@ -37,7 +40,7 @@ def mesh_against_own(effort: Effort) -> list[Figure]:
                 with_mesh = _block(clients, servers[0], kind, version, effort.block)
                 with_own = _block(clients, own, kind, version, effort.block)
                 name = f"TLS {version} {kind}"
-                figures += _compare("cpu_mesh_vs_own", name, effort.blocks, with_mesh, with_own, _mesh_target(kind))
+                figures += _compare("cpu_mesh_vs_own", name, effort, with_mesh, with_own, _mesh_target(kind))
     return figures
 
 
@@ -53,7 +56,7 @@ def server_against_bare(effort: Effort) -> list[Figure]:
             in_memory = _bare_block(bare, effort.block)
             name = f"TLS {version} resumed"
             target = BARE_TARGETS[version]
-            figures += _compare("cpu_server_vs_bare", name, effort.blocks, on_server, in_memory, target)
+            figures += _compare("cpu_server_vs_bare", name, effort, on_server, in_memory, target)
     return figures
 
 
@@ -86,11 +89,14 @@ def _bare_block(bare: Bare, count: int) -> Measure:
 
 
 def _compare(
-    benchmark: str, name: str, pairs: int, ours: Measure, theirs: Measure, target: float | None
+    benchmark: str, name: str, effort: Effort, ours: Measure, theirs: Measure, target: float | None
 ) -> list[Figure]:
     """Alternating blocks, each pair in the other order than the one before; the median of the pairs' ratios."""
     measured: list[tuple[float, float]] = []
-    for number in range(pairs):
+    started = time.monotonic()
+    for number in range(effort.blocks):
+        if number >= PAIRS_MIN and time.monotonic() - started > effort.part_s:
+            break
         if number % 2:
             yardstick = theirs()
             measured.append((ours(), yardstick))

@@ -40,7 +40,9 @@ def run(effort: Effort) -> list[Figure]:
         for version in ("1.2", "1.3"):
             for rate in (STEADY_PER_S, 0.0):
                 count = max(effort.clients, int(effort.lag_s / 2 * (rate or _FULL_SPEED_PER_S)))
-                tally = clients.run(Job("full", version, maker.plan.tls, count, per_second=rate))
+                tally = clients.run(
+                    Job("full", version, maker.plan.tls, count, per_second=rate, seconds_max=effort.lag_s)
+                )
                 figures += _figures(version, rate, tally, _arrivals(probe, tally.done))
     return figures
 

@@ -14,8 +14,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -37,7 +36,7 @@ def main(mode: str, file: Path) -> None:
     app = ServerApp(settings, node, reread=lambda: settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(app.serve(lambda node: _answering(node, probe)))
+            runner.run(_serve(app, probe))
         finally:
             node.close()
 
@@ -48,9 +47,17 @@ def _node(mode: str, settings: Settings) -> MeshNode:
     return MeshNode(settings)
 
 
-@contextmanager
-def _answering(node: MeshNode, probe: Probe | None) -> Iterator[None]:
-    """Questions are answered while the server is ready, on a thread that sleeps otherwise."""
+async def _serve(app: ServerApp, probe: Probe | None) -> None:
+    serving = asyncio.create_task(app.serve())
+    while not app.listeners and not serving.done():  # noqa: ASYNC110 - the server tells nobody but the log
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        _start_answering(app.node, probe)
+    await serving
+
+
+def _start_answering(node: MeshNode, probe: Probe | None) -> None:
+    """Questions are answered from when the server is ready, on a thread that sleeps otherwise."""
     counter = CallCounter(asyncio.get_running_loop())
     answers: dict[str, Callable[[str], object]] = {
         "peers": lambda _: sum(peer["state"] == "alive" for peer in node.peers()),
@@ -61,7 +68,6 @@ def _answering(node: MeshNode, probe: Probe | None) -> Iterator[None]:
     if probe is not None:
         answers |= {"arrived": probe.count, "arrivals": probe.write}
     threading.Thread(target=_answer, args=(sys.stdin, sys.stdout, answers), daemon=True).start()
-    yield
 
 
 def _answer(questions: TextIO, out: TextIO, answers: dict[str, Callable[[str], object]]) -> None:
