@@ -65,7 +65,11 @@ def _raise_mesh(hand: Stagehand, fleet: Fleet, started: float) -> None:
 
 
 def _cross(hand: Stagehand, tester: Tester) -> list[Trial]:
-    explanation = "VIP shop. In each field: openssl s_client and Python ssl, TLS 1.2 and 1.3."
+    explanation = (
+        "Rows: where it was made. Columns: where the client comes back to, on VIP shop.\n"
+        "remote: resumed a session that the mesh had brought. local: one of its own.\n"
+        "In each field: openssl s_client and Python ssl, TLS 1.2 and 1.3."
+    )
     hand.act(2, "A session made on one server resumes on every other", explanation)
     with hand.console.status("clients come and come back"):
         trials = tester.test(everywhere("shop"))
