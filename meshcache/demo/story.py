@@ -60,7 +60,7 @@ def _raise_mesh(hand: Stagehand, fleet: Fleet, started: float) -> None:
         fleet.wait_until_all_know_each_other()
     way = "by mDNS on the loopback interface" if fleet.stage.mdns else "through two seeds"
     if not fleet.stage.mdns:
-        hand.remark("This machine has no multicast on its loopback interface, so two seeds stand in for mDNS.")
+        hand.remark("The loopback interface here has no multicast: two seeds stand in for mDNS.")
     hand.line(True, f"each found the other five {way}, in {time.monotonic() - started:.1f} s")
 
 

@@ -15,18 +15,25 @@ from meshcache.demo.story import DEMO_S_MAX
 from tests.support.processes import Process, Processes
 from tests.support.waiting import wait_until
 
+DEMO = ["-m", "meshcache", "demo"]
+
+WITHOUT_MULTICAST = """\
+from meshcache.demo import story
+story.has_multicast = lambda: False
+raise SystemExit(story.run(keep=True))
+"""
+
 
 def start(processes: Processes, folder: Path, *arguments: str) -> Process:
-    """`meshcache demo`, with the folder for its files inside `folder`, to see what it leaves."""
+    """Python with `arguments`, and the demo's files inside `folder`, to see what it leaves."""
     (folder / "t").mkdir()
-    command = [sys.executable, "-m", "meshcache", "demo", *arguments]
-    return processes.start(command, env={**os.environ, "TMPDIR": str(folder / "t")})
+    return processes.start([sys.executable, *arguments], env={**os.environ, "TMPDIR": str(folder / "t")})
 
 
 @pytest.mark.timeout(110)
 def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(processes: Processes, folder: Path) -> None:
     started = time.monotonic()
-    demo = start(processes, folder)
+    demo = start(processes, folder, *DEMO)
     me = psutil.Process(demo.popen.pid)
     servers = wait_until(lambda: len(found := me.children()) >= 6 and found, within_s=20)
 
@@ -42,14 +49,21 @@ def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(proc
 
 
 @pytest.mark.timeout(110)
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("arguments", "way", "ending"),
+    [
+        ([*DEMO, "--keep"], "by mDNS on the loopback interface", signal.SIGINT),
+        (["-c", WITHOUT_MULTICAST], "two seeds stand in for mDNS", signal.SIGTERM),
+    ],
+)
 def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(
-    processes: Processes, folder: Path, ending: signal.Signals
+    processes: Processes, folder: Path, arguments: list[str], way: str, ending: signal.Signals
 ) -> None:
-    demo = start(processes, folder, "--keep")
+    demo = start(processes, folder, *arguments)
     wait_until(lambda: "stay up until Ctrl-C" in demo.output or not demo.running, within_s=90)
     servers = psutil.Process(demo.popen.pid).children()
     assert len(servers) == 5
+    assert way in demo.output
     for hint in ("stats --watch --socket", "peers --socket", "policy show --socket", "-sess_out", "-sess_in"):
         assert hint in demo.output
 
