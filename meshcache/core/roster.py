@@ -14,7 +14,7 @@ from hashlib import blake2b
 from meshcache.core.messages import COLOS_KNOWN_MAX, ColoDigest
 from meshcache.core.topology import NodeRecord
 
-RECALLED_MAX = 4
+RECALLED_MAX = 6
 """Sets of one colo that are remembered by hash: peers who disagree for a while don't cost a transfer each time."""
 
 
@@ -22,11 +22,8 @@ RECALLED_MAX = 4
 class _Colo:
     digest: bytes
     vouched_at: float
+    records: tuple[NodeRecord, ...] = ()
     sets: OrderedDict[bytes, tuple[NodeRecord, ...]] = field(default_factory=OrderedDict)
-
-    @property
-    def records(self) -> tuple[NodeRecord, ...]:
-        return self.sets[self.digest]
 
 
 class RosterTable:
@@ -81,12 +78,17 @@ class RosterTable:
             return False
         return True
 
-    def learn(self, colo: str, records: Iterable[NodeRecord], age_s: int, now: float) -> bool:
-        """Take over a colo's set that a peer gave; False when it is older than ours or doesn't fit."""
+    def learn(
+        self, colo: str, told: Iterable[NodeRecord], linked: Iterable[NodeRecord], age_s: int, now: float
+    ) -> bool:
+        """Take over a colo's set that a peer gave, with those of its nodes that are linked here, whoever knows them.
+
+        False when it is older than ours or doesn't fit.
+        """
         known = self._colos.get(colo)
         vouched_at = now - age_s
-        unique = {record.node: record for record in records if record.colo == colo}
-        fresh = tuple(unique[node] for node in sorted(unique))
+        told = _in_order(record for record in told if record.colo == colo)
+        fresh = _in_order((*told, *linked))
         others = len(self) - (len(known.records) if known else 0)
         full = known is None and len(self._colos) >= COLOS_KNOWN_MAX
         if colo == self._own_colo or full or others + len(fresh) > self._records_max:
@@ -96,9 +98,8 @@ class RosterTable:
             self._colos = dict(sorted(self._colos.items()))
         if vouched_at <= known.vouched_at:
             return False
-        digest = digest_of(fresh)
-        known.sets[digest] = fresh
-        self._adopt(known, digest, vouched_at)
+        known.sets[digest_of(told)] = fresh
+        self._adopt(known, digest_of(told), vouched_at)
         return True
 
     def note(self, record: NodeRecord, age_s: int, now: float) -> None:
@@ -108,7 +109,7 @@ class RosterTable:
         """
         known = self._colos.get(record.colo)
         if known is None:
-            self.learn(record.colo, (record,), age_s, now)
+            self.learn(record.colo, (record,), (), age_s, now)
             return
         old = self.find(record.node, record.colo)
         if old is not None and old.age >= record.age:
@@ -126,12 +127,25 @@ class RosterTable:
             del self._colos[colo]
             self.generation += 1
 
-    def _adopt(self, known: _Colo, digest: bytes, vouched_at: float) -> None:
-        known.digest, known.vouched_at = digest, vouched_at
-        known.sets.move_to_end(digest)
+    def _adopt(self, known: _Colo, told: bytes, vouched_at: float) -> None:
+        """Hold the set that came under the hash `told`; with who is linked here it may have another hash."""
+        known.records, known.vouched_at = known.sets[told], vouched_at
+        known.digest = digest_of(known.records)
+        known.sets[known.digest] = known.records
+        known.sets.move_to_end(told)
         while len(known.sets) > RECALLED_MAX:
             known.sets.popitem(last=False)
         self.generation += 1
+
+
+def _in_order(records: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:
+    """By name, each node once, with the newest that is said of it."""
+    newest: dict[str, NodeRecord] = {}
+    for record in records:
+        known = newest.get(record.node)
+        if known is None or known.age < record.age:
+            newest[record.node] = record
+    return tuple(newest[node] for node in sorted(newest))
 
 
 def digest_of(records: Iterable[NodeRecord]) -> bytes:

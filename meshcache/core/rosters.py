@@ -109,7 +109,9 @@ class Rosters:
     def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
         if roster.colo == self._board.identity.colo:
             self._merge(records, now)
-        elif self._board.roster.learn(roster.colo, records, roster.age_s, now):
+            return
+        linked = [peer.record for peer in self._board.members if peer.colo == roster.colo]
+        if self._board.roster.learn(roster.colo, records, linked, roster.age_s, now):
             for record in self._board.roster.records(roster.colo):
                 if self._board.members.get(record.node) is None:
                     self._recall.learnt(record, now)

@@ -17,23 +17,34 @@ def names(roster: RosterTable, colo: str = "fra1") -> list[str]:
 
 def roster() -> RosterTable:
     table = RosterTable("ams1", 100)
-    assert table.learn("fra1", [record("b"), record("a")], 10, 1000.0)
+    assert table.learn("fra1", [record("b"), record("a")], (), 10, 1000.0)
     return table
 
 
 def test_a_fresher_set_replaces_the_whole_of_an_older_one() -> None:
     table = roster()
     assert names(table) == ["a", "b"]
-    assert not table.learn("fra1", [record("c")], 10, 1000.0)
-    assert table.learn("fra1", [record("c")], 9, 1000.0)
+    assert not table.learn("fra1", [record("c")], (), 10, 1000.0)
+    assert table.learn("fra1", [record("c")], (), 9, 1000.0)
     assert names(table) == ["c"]
+
+
+def test_nodes_that_do_not_know_each_other_do_not_push_each_other_out() -> None:
+    table = roster()
+    linked = [record("a"), record("b")]
+    alone = digest_of([record("a")])
+    assert table.learn("fra1", [record("a")], linked, 0, 1000.0)
+    assert names(table) == ["a", "b"]
+    assert not table.compare(ColoDigest("fra1", alone, 0), 1005.0)
+    assert names(table) == ["a", "b"]
+    assert table.digests(1005.0) == [ColoDigest("fra1", digest_of(linked), 0)]
 
 
 def test_records_of_another_colo_than_the_page_says_are_not_learnt() -> None:
     table = roster()
-    table.learn("lon1", [record("x", "lon1"), record("y", "nyc1")], 0, 1000.0)
+    table.learn("lon1", [record("x", "lon1"), record("y", "nyc1")], (), 0, 1000.0)
     assert names(table, "lon1") == ["x"]
-    assert not table.learn("ams1", [record("z", "ams1")], 0, 1000.0)
+    assert not table.learn("ams1", [record("z", "ams1")], (), 0, 1000.0)
 
 
 def test_a_set_that_differs_is_asked_for_only_if_it_is_fresher() -> None:
@@ -54,7 +65,7 @@ def test_an_equal_set_is_only_vouched_for() -> None:
 def test_peers_who_disagree_for_a_while_cost_one_transfer_each() -> None:
     table = roster()
     first, second = digest_of([record("a"), record("b")]), digest_of([record("a")])
-    table.learn("fra1", [record("a")], 5, 1000.0)
+    table.learn("fra1", [record("a")], (), 5, 1000.0)
     for at in range(10):
         table.compare(ColoDigest("fra1", first, 0), 1001.0 + 2 * at)
         assert names(table) == ["a", "b"]
@@ -74,7 +85,7 @@ def test_the_first_of_a_colo_is_replaced_by_anybodys_whole_set() -> None:
     table = RosterTable("ams1", 100)
     table.note(record("a"), 300, 1000.0)
     assert names(table) == ["a"]
-    assert table.learn("fra1", [record("a"), record("b")], 200, 1000.0)
+    assert table.learn("fra1", [record("a"), record("b")], (), 200, 1000.0)
 
 
 def test_a_colo_that_nobody_vouches_for_is_forgotten() -> None:
@@ -87,9 +98,9 @@ def test_a_colo_that_nobody_vouches_for_is_forgotten() -> None:
 
 def test_records_are_bounded_in_all_colos_together() -> None:
     table = RosterTable("ams1", 3)
-    assert table.learn("fra1", [record("a"), record("b")], 0, 1000.0)
-    assert not table.learn("lon1", [record("c", "lon1"), record("d", "lon1")], 0, 1000.0)
-    assert table.learn("lon1", [record("c", "lon1")], 0, 1000.0)
+    assert table.learn("fra1", [record("a"), record("b")], (), 0, 1000.0)
+    assert not table.learn("lon1", [record("c", "lon1"), record("d", "lon1")], (), 0, 1000.0)
+    assert table.learn("lon1", [record("c", "lon1")], (), 0, 1000.0)
     assert len(table) == 3
     table.note(record("z"), 300, 1000.0)
     assert len(table) == 3
@@ -98,5 +109,5 @@ def test_records_are_bounded_in_all_colos_together() -> None:
 def test_few_sets_are_remembered() -> None:
     table = roster()
     for at in range(20):
-        table.learn("fra1", [record(f"n{at}")], 0, 1001.0 + at)
+        table.learn("fra1", [record(f"n{at}")], (), 0, 1001.0 + at)
     assert len(table._colos["fra1"].sets) == RECALLED_MAX
