@@ -41,11 +41,17 @@ class Attachment:
     @property
     def attached(self) -> bool:
         """False once detached, or when the context is gone."""
-        return self._callbacks.attachments.get(self.pointer) is self
+        return self._callbacks.at(self.pointer) is self
 
     def resumption(self, connection: object) -> int:
         """`resumption`, for those who have the attachment at hand."""
         return resumption(connection)
+
+    def limit(self, lifetime_s: int) -> None:
+        """From now on, tell TLS 1.3 clients this lifetime, and let OpenSSL end sessions after it."""
+        alive = None if self._finalizer is None else self._finalizer.peek()
+        if alive is not None:  # holds the context, and so its SSL_CTX, for as long as this takes
+            self._callbacks.functions.SSL_CTX_set_timeout(self.pointer, lifetime_s)
 
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
@@ -93,7 +99,7 @@ def attach_context(
 
 
 def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> None:
-    former = callbacks.attachments.get(pointer)
+    former = callbacks.at(pointer)
     if isinstance(former, Attachment):
         if former.port.name != port.name:
             raise AttachError(f"the context is attached to VIP {former.port.name!r} already: detach it first")

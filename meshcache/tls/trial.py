@@ -18,11 +18,12 @@ from cryptography.x509.oid import NameOID
 from meshcache.core.policy import Verdict
 from meshcache.core.scope import Names
 from meshcache.errors import HookError
-from meshcache.tls.callbacks import TLS12, TLS13, Callbacks
+from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.install import install
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
+from meshcache.tls.state import TLS12, TLS13
 
 _NAME = "trial.invalid"
 _TOKEN = 0x6D65736863616368

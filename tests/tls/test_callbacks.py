@@ -8,7 +8,7 @@ import pytest
 
 from meshcache.core.scope import Names
 from meshcache.core.session import DER_BYTES_MAX
-from meshcache.tls import callbacks as module
+from meshcache.tls import creation
 from meshcache.tls.contexts import attach_context, resumption
 from meshcache.tls.scopes import Scopes
 from tests.support.waiting import wait_until
@@ -116,7 +116,7 @@ def test_a_session_larger_than_the_largest_is_not_kept(
     visit(context, client)
     size = len(next(iter(port.store.values())))
     assert size < DER_BYTES_MAX
-    monkeypatch.setattr(module, "DER_BYTES_MAX", size - 8)  # ages and ticket numbers take 1 to 5 bytes
+    monkeypatch.setattr(creation, "DER_BYTES_MAX", size - 8)  # ages and ticket numbers take 1 to 5 bytes
     port.store.clear()
     visit(context, client)
     assert port.store == {}

@@ -42,7 +42,7 @@ def resident_bytes() -> int:
 
 
 def attachments() -> int:
-    return sum(len(callbacks.attachments) for callbacks in contexts._callbacks.values())
+    return sum(len(callbacks) for callbacks in contexts._callbacks.values())
 
 
 @by_kind

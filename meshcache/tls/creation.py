@@ -1,0 +1,113 @@
+"""The new callback: a session that OpenSSL made goes to the port as DER; called after the handshake in TLS 1.2, with
+each ticket in TLS 1.3. The remove callback is here too: it takes one away.
+
+A session is kept only if the connection is still what its scope says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshcache.core.session import DER_BYTES_MAX
+from meshcache.tls.functions import ffi
+from meshcache.tls.state import KEPT_VERSIONS, Attached, Scratch, State
+
+
+def new_callback(state: State) -> Callable[[int, int], int]:
+    """The Python side of it."""
+    functions = state.functions
+    ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
+    attachment_at, made_in_full, keep = state.attachments.get, _full_handshake(state), _keeper(state)
+
+    def new(ssl: int, session: int) -> int:
+        attached = attachment_at(ctx_of(ssl))
+        if attached is None:  # or an SNI callback moved the connection to a context that isn't attached
+            return 0
+        try:
+            token = get_ex(session, token_index)
+            if token or made_in_full(ssl, attached, session):
+                keep(ssl, attached, session, token)
+        except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
+            functions.ERR_clear_error()
+            attached.port.fault("new")
+        return 0  # 1 would mean that we keep a reference to the session object
+
+    return new
+
+
+def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
+    functions, index = state.functions, state.counted_index
+
+    def made_in_full(ssl: int, attached: Attached, session: int) -> bool:
+        """Whether the handshake was a full one, which is counted.
+
+        Resumed without a token: by a PSK callback of the application's, from a lineage that nobody knows. A further
+        ticket on the connection is a copy of the first one's session, and so of the mark that it was counted.
+        """
+        if functions.SSL_session_reused(ssl):
+            return False
+        if not functions.SSL_SESSION_get_ex_data(session, index):
+            functions.SSL_SESSION_set_ex_data(session, index, 1)
+            attached.port.full()
+            if ssl in state.hits:
+                attached.port.hit_not_resumed()
+        return True
+
+    return made_in_full
+
+
+def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
+    functions, unpack = state.functions, ffi.unpack
+    context_of, id_of = functions.SSL_SESSION_get0_id_context, functions.SSL_SESSION_get_id
+    version_of, early_data_of = functions.SSL_SESSION_get_protocol_version, functions.SSL_SESSION_get_max_early_data
+    verify_mode_of, peer_of, encode = (
+        functions.SSL_get_verify_mode,
+        functions.SSL_SESSION_get0_peer,
+        functions.i2d_SSL_SESSION,
+    )
+    take, give_back, null = state.take_scratch, state.scratch.append, ffi.NULL
+
+    def keep(ssl: int, attached: Attached, session: int, token: int) -> None:
+        """Hand a session to the port, unless a callback of the application's changed what its scope says."""
+        scratch = take()
+        place = context_of(session, scratch.count)
+        context = unpack(place, scratch.count[0])
+        version = version_of(session)
+        fit = attached.scopes.gave(context) and verify_mode_of(ssl) == attached.verify_mode
+        if fit and version in KEPT_VERSIONS and not early_data_of(session):
+            der = encoded(session, scratch)
+            if der:
+                place = id_of(session, scratch.count)
+                session_id = unpack(place, scratch.count[0])
+                attached.port.created(session_id, der, token, peer_of(session) != 0, version)
+        give_back(scratch)
+
+    def encoded(session: int, scratch: Scratch) -> bytes:
+        """The session as DER; empty when it is larger than any that is kept."""
+        length = encode(session, null)
+        if not 0 < length <= DER_BYTES_MAX:
+            return b""
+        scratch.cursor[0] = scratch.der
+        encode(session, scratch.cursor)
+        der: bytes = unpack(scratch.der, length)
+        return der
+
+    return keep
+
+
+def remove_callback(state: State) -> Callable[[int, int], None]:
+    """The Python side of it. OpenSSL calls it at an unclean close or a fatal alert, where it was set."""
+    functions: Any = state.functions
+
+    def remove(ctx: int, session: int) -> None:
+        attached = state.attachments.get(ctx)
+        if attached is not None:
+            try:
+                count = ffi.new("unsigned int[1]")
+                place = functions.SSL_SESSION_get_id(session, count)
+                attached.port.removed(ffi.unpack(place, count[0]))
+            except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
+                attached.port.fault("remove")
+
+    return remove

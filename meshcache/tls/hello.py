@@ -1,0 +1,56 @@
+"""The ClientHello callback: gives each connection the session id context of its VIP and server name.
+
+It is the last place where that counts (SSL_CTX_set_session_id_context(3)), and it never fails: a connection whose
+scope can't be told is set apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from meshcache.core.scope import CONTEXT_BYTES
+from meshcache.tls.functions import ffi
+from meshcache.tls.scopes import EXTENSION_BYTES_MAX
+from meshcache.tls.state import State, remember
+
+CLIENT_HELLO_SUCCESS = 1
+_EXT_SERVER_NAME = 0
+
+
+def hello_callback(state: State) -> Callable[[int, object, int], int]:
+    """The Python side of it; its last argument is the address of the SSL_CTX that it was set on."""
+    functions, unpack = state.functions, ffi.unpack
+    name_of, set_context = functions.SSL_client_hello_get0_ext, functions.SSL_set_session_id_context
+    attachment_at, forget_hit, forget_apart = state.attachments.get, state.hits.discard, state.apart.discard
+    take, give_back = state.take_scratch, state.scratch.append
+
+    def hello(ssl: int, _alert: object, ctx: int) -> int:
+        forget_hit(ssl)
+        forget_apart(ssl)
+        attached = attachment_at(ctx)
+        if attached is None:
+            return CLIENT_HELLO_SUCCESS  # detached: nothing is found and nothing kept
+        try:
+            scratch = take()
+            extension = None
+            if name_of(ssl, _EXT_SERVER_NAME, scratch.cursor, scratch.size):
+                size = scratch.size[0]  # one too long to be well formed is cut, and isn't well formed either
+                extension = unpack(scratch.cursor[0], size if size <= EXTENSION_BYTES_MAX else EXTENSION_BYTES_MAX + 1)
+            give_back(scratch)
+            context = attached.scopes.of_extension(extension)
+            if context is None:
+                set_apart(ssl)
+            else:
+                set_context(ssl, context, CONTEXT_BYTES)
+        except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
+            set_apart(ssl)
+            attached.port.fault("client_hello")
+        return CLIENT_HELLO_SUCCESS
+
+    def set_apart(ssl: int) -> None:
+        """A context that nobody else has: what the connection makes resumes nowhere, and is not kept."""
+        set_context(ssl, os.urandom(CONTEXT_BYTES), CONTEXT_BYTES)
+        remember(state.apart, ssl)
+
+    return hello
