@@ -61,6 +61,9 @@ class Intake:
 
     def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
         """File what is new of a batch; None when nothing was, or nothing may be kept."""
+        known = self._board.streams.get(batch.key)
+        if known is not None and batch.age > known.age:
+            self._recall.adopt(known, batch.terms, batch.age, now)
         served = self._place(batch)
         if served is None:
             return None
@@ -130,9 +133,6 @@ class Intake:
     def _open(self, batch: Batch, served: Served, now: float) -> Stream | None:
         streams = self._board.streams
         stream = streams.get(batch.key)
-        if stream is not None and batch.age > stream.age:
-            self._recall.adopt(stream, batch.terms, batch.age, now)
-            stream = streams.get(batch.key)
         if stream is None:
             stream = streams.open(batch.terms, batch.key, served.vip.terms.vip, now)
             if stream is None:
