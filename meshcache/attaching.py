@@ -5,22 +5,42 @@ Checks what would make sharing unsafe or useless before anything is changed. Rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from meshcache.config import Settings, VipSettings
+from meshcache.core.parts import parts_of
 from meshcache.core.policy import Terms
 from meshcache.core.scope import Names, Security, covers, group_digest
-from meshcache.core.topology import LocalVip
+from meshcache.core.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.tls.facts import ContextFacts
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """The settings that hold now: a file's, with what was set while the node runs.
+
+    ``epochs`` are the policy epochs of share groups that have one, ``notes`` say how far each VIP's live policy is.
+    """
+
+    settings: Settings
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, VipNote] = field(default_factory=dict)
+
+    def joining(self, name: str, facts: ContextFacts) -> Joining:
+        """A context about to join a VIP. Raises AttachError when there is none of this name."""
+        vip = vip_settings(self.settings, name)
+        return Joining(vip, facts, self.epochs.get(vip.group, 0))
+
+
+@dataclass(frozen=True, slots=True)
 class Joining:
-    """One context about to join one VIP: what was read from it, and what follows."""
+    """One context about to join one VIP: what was read from it, and what follows. ``epoch`` is its group's."""
 
     vip: VipSettings
     facts: ContextFacts
+    epoch: int = 0
 
     @property
     def names(self) -> Names:
@@ -29,7 +49,7 @@ class Joining:
     @property
     def security(self) -> Security:
         chain = self.facts.chain if self.vip.sharing.bind == "certificate" else ()
-        return Security(self.vip.group, self.facts.client_auth, self.facts.tls_floor, chain=chain)
+        return Security(self.vip.group, self.facts.client_auth, self.facts.tls_floor, self.epoch, chain)
 
     @property
     def digest(self) -> bytes:
@@ -63,7 +83,7 @@ class Joining:
                 "which asks clients for certificates in another way; give it another group"
             )
 
-    def local_vip(self, settings: Settings) -> LocalVip:
+    def local_vip(self, settings: Settings, note: VipNote = VipNote()) -> LocalVip:
         """What the core needs to know of the VIP."""
         vip, sharing = self.vip, self.vip.sharing
         terms = Terms(settings.node.name, settings.node.colo, vip.name, vip.group, self.digest, sharing.reach)
@@ -74,6 +94,7 @@ class Joining:
             quota_bytes=quota_bytes(settings, vip.name),
             quota_sessions=int(settings.cache.max_sessions * settings.share_of_cache(vip.name)),
             export_client_certificates=sharing.client_certificates == "revalidate",
+            note=replace(note, parts=parts_of(self.security)),
         )
 
 

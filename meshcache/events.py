@@ -34,6 +34,7 @@ _TEXTS = {
     "SnapshotFinished": "caught up with {source}: {sessions} sessions (complete: {complete})",
     "SessionsRecalled": "{sessions} sessions of VIP {vip} removed: today's policy does not allow them here",
     "SessionsWithdrawn": "{sessions} sessions withdrawn ({scope}) by {issuer}",
+    "PolicyChanged": "policy of {scope} {name} is now version {version}: {change} (set on {author})",
 }
 
 

@@ -22,8 +22,8 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from meshcache import forks
-from meshcache.attaching import quota_bytes
 from meshcache.config import Settings, load
+from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore
 from meshcache.core.topology import Identity
 from meshcache.edges.handshakes import LinkEvent
@@ -35,6 +35,8 @@ from meshcache.errors import MeshcacheError
 from meshcache.events import EventList
 from meshcache.finders import Finders
 from meshcache.pump import Pump
+from meshcache.steering.steering import Steering
+from meshcache.steering.store import PolicyFile
 from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.tokens import Resumption, Tokens
@@ -74,6 +76,7 @@ class MeshNode:
         self._transport: Transport
         self._pump: Pump
         self._vips: LocalVips
+        self._steering: Steering
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
@@ -87,13 +90,14 @@ class MeshNode:
     def start(self) -> Self:
         """Listen, find peers, and from then on take and give sessions. Returns at once; peers come when they are found.
 
-        Raises KeyringError, TransportError, and ConfigError for an admin socket that can't be had; nothing is running
-        then.
+        Raises KeyringError, TransportError, and ConfigError for an admin socket or a state file that can't be had;
+        nothing is running then.
         """
         with self._lock:
             self._require("new", "a node is started once; make another")
             settings = self._settings
             self._keyring = load_keyring(settings.mesh.key_file)
+            kept = PolicyFile.of(settings).load()
             self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
             self._transport.bind()
             try:
@@ -101,8 +105,10 @@ class MeshNode:
             except BaseException:
                 self._transport.close()
                 raise
-            self._pump = Pump(core, self._transport, time.monotonic, self._events.take)
+            self._pump = Pump(core, self._transport, time.monotonic, self._happened)
             self._vips = LocalVips(settings, self._pump, self._tokens)
+            self._steering = Steering(settings, self._pump, self._vips, kept)
+            self._steering.start()
             self._state = "running"
             forks.watch(self)
             _running.append(self)
@@ -129,6 +135,7 @@ class MeshNode:
                 self._admin.close()
             if self._finders is not None:
                 self._finders.close()
+            self._steering.close()
             self._vips.close()
             self._pump.close()
             self._transport.close()
@@ -202,7 +209,7 @@ class MeshNode:
             self._require("running", "start the node first")
             keyring = load_keyring(settings.mesh.key_file)
             settings = self._fixed(settings)
-            self._vips.reload(settings)
+            self._steering.reload(settings)
             before, self._settings = self._settings, settings
             if keyring != self._keyring:
                 self._change_keys(keyring)
@@ -229,22 +236,14 @@ class MeshNode:
             return self._pump.core.peers(time.monotonic())
 
     def policy(self) -> list[dict[str, Any]]:
-        """What holds for each VIP of the configuration that a context serves here."""
+        """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""
+        return self.steering.show()
+
+    @property
+    def steering(self) -> Steering:
+        """How policies are changed while the node runs, sessions withdrawn, and verdicts explained."""
         self._require("running", "start the node first")
-        return [
-            {
-                "vip": vip.name,
-                "group": vip.group,
-                "reach": vip.sharing.reach.to_plain(),
-                "client_certificates": vip.sharing.client_certificates,
-                "bind": vip.sharing.bind,
-                "lifetime_s": vip.sharing.lifetime_s,
-                "lineage_s": vip.sharing.lineage_s,
-                "quota_bytes": quota_bytes(self._settings, vip.name),
-            }
-            for vip in self._settings.vips
-            if vip.name in self._vips
-        ]
+        return self._steering
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """The events with a higher number than `since`, oldest first; the newest thousand are kept."""
@@ -294,6 +293,10 @@ class MeshNode:
         with self._pump.lock:
             self._pump.core.candidate(address, source, time.monotonic())
         self._pump.wake()
+
+    def _happened(self, events: list[Event]) -> None:
+        self._events.take(events)
+        self._steering.noticed(events)
 
     def _link_changed(self, _event: LinkEvent) -> None:
         if self._state == "running":

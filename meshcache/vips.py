@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from meshcache.attaching import Joining, vip_settings
+from meshcache.attaching import InForce, Joining
 from meshcache.config import Settings
-from meshcache.core.topology import LocalVip
+from meshcache.core.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.ports import VipPort
 from meshcache.pump import Pump
@@ -35,6 +35,8 @@ class _Attached:
 @dataclass(slots=True)
 class _Served:
     port: VipPort
+    joining: Joining
+    """The newest; kept when its context is gone, since the VIP is served on, by contexts that are yet to come."""
     told: LocalVip | None = None
     attached: list[_Attached] = field(default_factory=list)
     prune_at: int = _PRUNE_AT
@@ -44,6 +46,10 @@ class _Served:
         self.attached = [each for each in self.attached if each.attachment.attached]
         self.prune_at = max(_PRUNE_AT, 2 * len(self.attached))
         return self.attached
+
+    def joinings(self) -> list[Joining]:
+        """The newest, and then that of each attachment whose context still exists."""
+        return [self.joining, *(each.joining for each in self.live())]
 
     def add(self, attached: _Attached) -> None:
         if len(self.attached) >= self.prune_at:
@@ -55,7 +61,7 @@ class LocalVips:
     """The VIPs of one node. Threads may share it."""
 
     def __init__(self, settings: Settings, pump: Pump, tokens: Tokens) -> None:
-        self._settings = settings
+        self._in_force = InForce(settings)
         self._pump = pump
         self._tokens = tokens
         self._served: dict[str, _Served] = {}
@@ -69,11 +75,11 @@ class LocalVips:
     def attach(self, context: object, name: str, on_unclean_close: OnUncleanClose) -> None:
         """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""
         with self._lock:
-            joining = Joining(vip_settings(self._settings, name), read_facts(context))
+            joining = self._in_force.joining(name, read_facts(context))
             joining.check()
             for other in self._attached_since_reload():
                 joining.check_beside(other)
-            served = self._served.get(name) or _Served(VipPort(joining.vip, self._pump, self._tokens))
+            served = self._served.get(name) or _Served(VipPort(joining.vip, self._pump, self._tokens), joining)
             attachment = attach_context(
                 context,
                 served.port,
@@ -81,32 +87,31 @@ class LocalVips:
                 on_unclean_close=on_unclean_close,
                 lifetime_s=int(joining.vip.sharing.lifetime_s),
             )
-            self._tell(served, joining, attachment)
+            try:
+                self._tell(served, joining)
+            except AttachError:
+                attachment.detach()
+                raise
+            served.joining = joining
             self._supersede(served, joining)
             served.add(_Attached(attachment, joining, self._generation))
             self._served[name] = served
 
-    def reload(self, settings: Settings) -> None:
+    def reload(self, in_force: InForce) -> None:
         """Take over changed settings; VIPs that are gone from them end. Raises AttachError, and nothing changed then.
 
         Contexts that are attached after this may differ from those that were attached before, which they replace.
         """
         with self._lock:
-            kept = {vip.name for vip in settings.vips}
-            changes = [
-                (served, [Joining(vip_settings(settings, name), each.joining.facts) for each in served.live()])
-                for name, served in self._served.items()
-                if name in kept
-            ]
-            for _, joinings in changes:
-                for joining in joinings:
-                    joining.check()
-            self._settings = settings
+            self._take_over(in_force)
             self._generation += 1
-            for served, joinings in changes:
-                self._change(served, joinings)
-            for name in set(self._served) - kept:
+            for name in set(self._served) - {vip.name for vip in in_force.settings.vips}:
                 self._end(name)
+
+    def apply(self, in_force: InForce) -> None:
+        """Take over what was set live: the same VIPs and contexts, in other policies and epochs."""
+        with self._lock:
+            self._take_over(in_force)
 
     def faults(self) -> dict[str, dict[str, int]]:
         """Exceptions at the TLS edge by VIP and callback; each was a miss."""
@@ -125,6 +130,20 @@ class LocalVips:
         for served in list(self._served.values()):
             served.port.close(why)
 
+    def _take_over(self, in_force: InForce) -> None:
+        kept = {vip.name for vip in in_force.settings.vips}
+        changes = [
+            (served, [in_force.joining(name, joining.facts) for joining in served.joinings()])
+            for name, served in self._served.items()
+            if name in kept
+        ]
+        for _, (_, *joinings) in changes:
+            for joining in joinings:
+                joining.check()
+        self._in_force = in_force
+        for served, joinings in changes:
+            self._change(served, joinings)
+
     def _attached_since_reload(self) -> Iterator[Joining]:
         """One attachment of each VIP will do: those of one VIP agree."""
         for served in self._served.values():
@@ -133,15 +152,15 @@ class LocalVips:
                     yield each.joining
                     break
 
-    def _tell(self, served: _Served, joining: Joining, attachment: Attachment) -> None:
-        local = joining.local_vip(self._settings)
+    def _tell(self, served: _Served, joining: Joining) -> None:
+        notes = self._in_force.notes
+        local = joining.local_vip(self._in_force.settings, notes.get(joining.vip.name, VipNote()))
         if local == served.told:
             return
         try:
             with self._pump.lock:
                 self._pump.core.set_vip(local, self._pump.clock())
         except ValueError as error:
-            attachment.detach()
             raise AttachError(f"VIP {joining.vip.name}: {error}") from None
         served.told = local
         self._pump.wake()
@@ -153,12 +172,13 @@ class LocalVips:
                 each.attachment.detach()
 
     def _change(self, served: _Served, joinings: list[Joining]) -> None:
-        for each, joining in zip(served.attached, joinings, strict=True):
+        served.joining, *each_joining = joinings
+        for each, joining in zip(served.attached, each_joining, strict=True):
             each.joining = joining
             each.attachment.scopes = scopes_for(joining.names, joining.digest)
-        if joinings:
-            served.port.configure(joinings[-1].vip)
-            self._tell(served, joinings[-1], served.attached[-1].attachment)
+            each.attachment.limit(int(joining.vip.sharing.lifetime_s))
+        served.port.configure(served.joining.vip)
+        self._tell(served, served.joining)
 
     def _end(self, name: str) -> None:
         served = self._served.pop(name)

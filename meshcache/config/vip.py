@@ -20,7 +20,7 @@ from meshcache.config.values import (
     Truth,
     Whole,
 )
-from meshcache.core.policy import REACH_COLO
+from meshcache.core.policy import REACH_COLO, REACH_SERVER
 from meshcache.core.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
 
 LISTEN_MAX = 64
@@ -72,6 +72,14 @@ class SharingSettings(Table):
 
     quota: Share | None = Field(default=None, examples=["25%"])
     """The VIP's part of the cache, so that no VIP evicts another's. Default: an equal part of what others leave."""
+
+    live: Literal["any", "tighten", "none"] = Field(
+        default_factory=lambda valid: "tighten" if valid.get("reach") == REACH_SERVER else "any",
+        validate_default=True,
+        examples=["any"],
+    )
+    """What ``meshcache policy set`` may do to this VIP on this node: anything, only what is stricter than this file, or
+    nothing. Default: "any", and "tighten" where this file keeps sessions on their server."""
 
 
 class VipSettings(Table):

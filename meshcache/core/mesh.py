@@ -184,6 +184,19 @@ class MeshCore:
         hearsay = [(record, "hearsay") for record in self._board.roster if record.node not in names]
         return [(self._board.vips.record, "own"), *linked, *hearsay]
 
+    def local_vips(self) -> list[LocalVip]:
+        """What is served here, in the order of names."""
+        return [served.vip for served in self._board.vips]
+
+    def recalled(self, vip: str) -> int:
+        """How many copies of a VIP's sessions today's policies have taken away here so far."""
+        counters = self._board.counters.vips.get(vip)
+        return counters.recalled if counters is not None else 0
+
+    def origins(self) -> set[str]:
+        """Every node that sessions here, or streams of them, come from."""
+        return {stream.key.origin for stream in self._board.streams}
+
     def session_ids(self, vip: str) -> list[bytes]:
         """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
         share = self._board.cache.share(vip)

@@ -14,6 +14,7 @@ from meshcache.core.policy import Verdict, may_resume
 from meshcache.core.publisher import Made, Publisher
 from meshcache.core.quarantine import Quarantine
 from meshcache.core.session import Outcome, Session
+from meshcache.core.topology import LocalVip
 from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws
 
@@ -87,7 +88,7 @@ class Shelf:
         made_here = _made_here(served, session)
         verdict = may_resume(stream.terms, served.vip.terms)
         if verdict:
-            verdict = _own_limits(served, session, now, made_here)
+            verdict = own_limits(served.vip, session, now, made_here)
         if not verdict:
             counters.lookups_refused[verdict.value] += 1
             return Lookup(None, None, verdict)
@@ -128,9 +129,10 @@ def _hit(counters: VipCounters, session: Session, made_here: bool) -> Lookup:
     return Lookup(session, Outcome.REMOTE, Verdict.ALLOWED)
 
 
-def _own_limits(served: Served, session: Session, now: float, made_here: bool) -> Verdict:
-    if now - session.born_at > served.vip.lineage_s:
+def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
+    """What this VIP asks of a session beyond what both ends agreed on."""
+    if now - session.born_at > vip.lineage_s:
         return Verdict.LINEAGE
-    if session.client_certificate and not made_here and not served.vip.export_client_certificates:
+    if session.client_certificate and not made_here and not vip.export_client_certificates:
         return Verdict.CLIENT_CERTIFICATE
     return Verdict.ALLOWED

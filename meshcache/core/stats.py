@@ -9,6 +9,7 @@ from typing import Any
 
 from meshcache.core.board import Board
 from meshcache.core.counters import Traffic, VipCounters
+from meshcache.core.explain import island_parts
 from meshcache.core.lag import LagHistogram
 from meshcache.core.members import Peer
 from meshcache.core.tables import KINDS
@@ -55,8 +56,13 @@ def _peer(board: Board, peer: Peer, now: float) -> dict[str, Any]:
         "queue": board.post.waiting(peer.address),
         "last_seen_s": round(max(now - peer.heard_at, 0.0), 3),
         "flaps": peer.flaps,
-        "islands": [{"group": group} for group in sorted(peer.islands)],
+        "islands": [_island(board, peer, group) for group in sorted(peer.islands)],
     }
+
+
+def _island(board: Board, peer: Peer, group: str) -> dict[str, Any]:
+    differs = island_parts(board.vips.record, peer.record, group)
+    return {"group": group, "differs": list(differs)} if differs else {"group": group}
 
 
 def _vip(board: Board, served: Served) -> dict[str, Any]:

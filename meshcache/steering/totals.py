@@ -1,0 +1,69 @@
+"""Adds up what a change has done on all nodes that answer in time.
+
+Waits for a moment and no longer: a node that is silent has been told all the same, or will be when it is back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any, Final
+
+from meshcache.core.messages import Answer, Matter
+from meshcache.pump import Pump
+
+WAIT_S: Final = 2.0
+"""For the whole mesh: two links between colos and back take some 0.6 s, and taking a policy over some 0.1 s."""
+
+_AGAIN_S: Final = 0.25
+"""Between two questions; nodes that weren't done at the first may be at the next."""
+
+_LOOK_S: Final = 0.01
+
+
+def ask_all(
+    pump: Pump, expected: Collection[str], matter: Matter, number: int, *, name: str = "", since: float = 0.0
+) -> dict[str, Any]:
+    """Ask until every expected node has it, at most `WAIT_S`: ``mesh`` sessions on the ``answered`` nodes that have it.
+
+    Blocks; call it on a thread that may.
+    """
+    found: dict[str, Answer] = {}
+    deadline = pump.clock() + WAIT_S
+    while pump.clock() < deadline and not _complete(expected, found):
+        _ask_once(pump, expected, found, matter, number, name, since)
+    _ask_once(pump, expected, found, matter, number, name, since)  # what went a moment after a node had it
+    have = {node: answer for node, answer in found.items() if answer.has}
+    return {
+        "sessions": sum(answer.sessions for answer in found.values()),
+        "answered": len(found),
+        "have": len(have),
+        "expected": len(expected),
+        "missing": sorted(set(expected) - set(have)),
+    }
+
+
+def _ask_once(
+    pump: Pump,
+    expected: Collection[str],
+    found: dict[str, Answer],
+    matter: Matter,
+    number: int,
+    name: str,
+    since: float,
+) -> None:
+    with pump.lock:
+        token = pump.core.polls.ask(matter, number, pump.clock(), name=name, since=since)
+    pump.wake()
+    until = pump.clock() + _AGAIN_S
+    while pump.clock() < until:
+        with pump.lock:
+            answers = {answer.node: answer for answer in pump.core.polls.answers(token)}
+        found.update(answers)
+        if set(expected) <= set(answers):
+            return
+        time.sleep(_LOOK_S)
+
+
+def _complete(expected: Collection[str], found: dict[str, Answer]) -> bool:
+    return all(node in found and found[node].has for node in expected)
