@@ -43,6 +43,7 @@ class ServerApp:
         self._reread = reread
         self._contexts: dict[str, SSL.Context] = {}
         self._stop = asyncio.Event()
+        self._reload_turn = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, beside: Beside = nullcontext) -> None:
@@ -86,12 +87,19 @@ class ServerApp:
 
         Open connections keep what they began with, and the node keeps its cache.
         """
+        async with self._reload_turn:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         systemd.reloading()
         try:
             await self._replace(self._reread())
         except MeshcacheError as error:
             for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
                 log.error("not reloaded: %s", fault)  # noqa: TRY400  # the fault says it all
+            return False
+        except Exception:
+            log.exception("not reloaded, by a fault of the server's own")
             return False
         else:
             log.info("reloaded: %s", self._about())
@@ -102,32 +110,37 @@ class ServerApp:
     async def _replace(self, settings: Settings) -> None:
         contexts = make_contexts(settings)
         listeners = self._bind(settings, self.listeners)
-        fresh = [listener for place, listener in listeners.items() if place not in self.listeners]
+        before, after = set(self.listeners.values()), set(listeners.values())
         try:
             self.node.reload(settings)
             services = self._attach(settings, contexts)
         except MeshcacheError:
-            _close(fresh)
+            _close(after - before)
             self.node.reload(self.settings)
             self._attach(self.settings, self._contexts)
             raise
-        _close(listener for place, listener in self.listeners.items() if place not in listeners)
+        _close(before - after)
         await self._install(settings, contexts, services, listeners)
 
     def _bind(self, settings: Settings, present: dict[str, Listener]) -> dict[str, Listener]:
         """The listeners for these settings: those that are present, and new ones that hold their addresses already."""
+        bound = {listener.bound_address: listener for listener in present.values()}
         listeners: dict[str, Listener] = {}
+        fresh: list[Listener] = []
         faults = []
         for place, key, address in _addresses(settings):
-            listener = listeners[key] = present.get(key) or Listener(address, self.table)
-            if key not in present:
+            listener = present.get(key) or bound.get(address)
+            if listener is None:
+                listener = Listener(address, self.table)
                 try:
                     listener.bind()
                 except OSError as error:
-                    del listeners[key]
                     faults.append(f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}")
+                    continue
+                fresh.append(listener)
+            listeners[key] = listener
         if faults:
-            _close(listener for key, listener in listeners.items() if key not in present)
+            _close(fresh)
             raise ConfigError(faults)
         return listeners
 

@@ -1,0 +1,238 @@
+"""Tests of `server.app`: real server processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.server.deployment import ASK, Deployment, deploy
+from tests.server.harness import connect
+from tests.support.processes import Processes
+from tests.support.waiting import wait_until
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Deployment]:
+    with Processes(tmp_path) as processes:
+        yield deploy(tmp_path, processes)
+
+
+def body(answer: bytes) -> dict[str, object]:
+    return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
+
+
+def refuses(port: int) -> bool:
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_resumes_and_is_told_so(shop: Deployment, version: ssl.TLSVersion) -> None:
+    shop.start()
+    clients = shop.certificates.client(version)
+    session, answer = shop.visit(None, clients)
+    name = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}[version]
+    expected = {"server": "edge-1", "colo": "ams1", "vip": "shop", "tls": name}
+    assert body(answer) == expected | {"session": "full", "origin": None}
+    for _ in range(3):
+        session, answer = shop.visit(session, clients)
+        assert body(answer) == expected | {"session": "local", "origin": "edge-1"}
+
+
+def test_sigterm_drains_and_ends_well(shop: Deployment) -> None:
+    process = shop.start()
+    idle, busy = shop.dial(), shop.dial()
+    busy.tls.sendall(b"GET / HTTP/1.1\r\n")
+    assert shop.ask().startswith(b"HTTP/1.1 200")  # so what was sent before has been read
+    process.send(signal.SIGTERM)
+    assert idle.read_to_end() == b""
+    wait_until(lambda: refuses(shop.port))
+    assert process.running
+    assert busy.ask(b"Host: shop.example\r\n\r\n").startswith(b"HTTP/1.1 200")
+    busy.close()
+    idle.close()
+    assert process.wait() == 0
+    assert "Traceback" not in process.output
+
+
+def test_a_drain_that_takes_too_long_is_cut_off_with_close_notify(shop: Deployment) -> None:
+    shop.write("[server]\ndrain_s = 0.2")
+    process = shop.start()
+    busy = shop.dial()
+    busy.tls.sendall(b"GET / HTTP/1.1\r\n")
+    shop.ask()
+    process.send(signal.SIGTERM)
+    assert busy.read_to_end() == b""
+    busy.close()
+    assert process.wait() == 0
+    assert "1 cut off by drain_s" in process.output
+
+
+def test_a_second_sigterm_ends_at_once(shop: Deployment) -> None:
+    shop.write("[server]\ndrain_s = 60")
+    process = shop.start()
+    busy = shop.dial()
+    busy.tls.sendall(b"GET / HTTP/1.1\r\n")
+    shop.ask()
+    process.send(signal.SIGTERM)
+    wait_until(lambda: "stopping: 1 connections have 60 s to end" in process.output)
+    started = time.monotonic()
+    process.send(signal.SIGTERM)
+    assert process.wait() == 0
+    assert time.monotonic() - started < 5
+    busy.close()
+
+
+def test_sighup_takes_a_new_certificate_and_keeps_cache_and_connections(shop: Deployment) -> None:
+    shop.start()
+    before = shop.serial()
+    open_before = shop.dial()
+    clients = shop.certificates.client()
+    session, _ = shop.visit(None, clients)
+    shop.renew()
+    shop.reload()
+    assert shop.serial() != before
+    assert open_before.ask(ASK).startswith(b"HTTP/1.1 200")
+    open_before.close()
+    _, answer = shop.visit(session, clients)
+    assert body(answer)["session"] == "local"  # the name is the same, so is its class
+
+
+def test_sighup_with_a_bad_file_keeps_everything_and_names_every_fault(shop: Deployment) -> None:
+    process = shop.start()
+    before = shop.serial()
+    for spoil, faults in (
+        (lambda: shop.write(vip='colour = "red"\nmin_tls = "1.1"'), ["vip[0].colour", "vip[0].min_tls"]),
+        (lambda: shop.write(vip='ciphers = "NO-SUCH"'), ["vip[0].ciphers"]),
+        (lambda: (shop.write(), (shop.folder / "shop.pem").write_text("")), ["vip[0].certificate"]),
+        (lambda: shop.file.unlink(), ["no such file"]),
+    ):
+        spoil()
+        said = len(process.output)
+        process.send(signal.SIGHUP)
+        wait_until(lambda said=said, faults=faults: all(fault in process.output[said:] for fault in faults))
+        assert "not reloaded" in process.output[said:]
+        assert shop.serial() == before
+    shop.write()
+    shop.renew()
+    shop.reload()
+    assert shop.serial() != before
+
+
+def test_sighup_takes_addresses_away_and_adds_others(shop: Deployment) -> None:
+    shop.start()
+    old = shop.port
+    kept = shop.dial()
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        shop.port = found.getsockname()[1]
+    shop.write()
+    shop.reload()
+    assert shop.ask().startswith(b"HTTP/1.1 200")
+    wait_until(lambda: refuses(old))
+    assert kept.ask(ASK).startswith(b"HTTP/1.1 200")
+    kept.close()
+
+
+def test_sighup_with_an_address_in_use_keeps_the_old_ones(shop: Deployment) -> None:
+    process = shop.start()
+    old = shop.port
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        shop.port = taken.getsockname()[1]
+        shop.write()
+        process.send(signal.SIGHUP)
+        wait_until(lambda: f"127.0.0.1:{shop.port} can't be had: address already in use" in process.output)
+    shop.port = old
+    assert shop.ask().startswith(b"HTTP/1.1 200")
+
+
+def test_sighup_changes_timeouts_and_lifetimes(shop: Deployment) -> None:
+    shop.start()
+    shop.write("[server]\nidle_timeout_s = 0.2")
+    shop.reload()
+    idle = shop.dial()
+    assert idle.read_to_end() == b""
+    idle.close()
+
+
+def test_many_reloads_leak_no_descriptors(shop: Deployment) -> None:
+    process = shop.start()
+    shop.reload()
+    me = psutil.Process(process.popen.pid)
+    before = me.num_fds()
+    for _ in range(5):
+        shop.renew()
+        shop.reload()
+        assert shop.ask().startswith(b"HTTP/1.1 200")
+    wait_until(lambda: me.num_fds() <= before)
+
+
+def test_systemd_is_told_when_ready_reloading_and_stopping(shop: Deployment) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(shop.folder / "notify"))
+        manager.settimeout(10)
+        process = shop.start(os.environ | {"NOTIFY_SOCKET": str(shop.folder / "notify")})
+        assert manager.recv(100) == b"READY=1"
+        shop.reload()
+        assert manager.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.recv(100) == b"READY=1"
+        process.send(signal.SIGTERM)
+        assert manager.recv(100) == b"STOPPING=1"
+        assert process.wait() == 0
+
+
+def test_a_relay_serves_and_drains(shop: Deployment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        shop.write(vip=f'backend = "127.0.0.1:{backend.getsockname()[1]}"')
+        process = shop.start()
+        dialogue = shop.dial()
+        dialogue.tls.sendall(b"hello")
+        link, _ = backend.accept()
+        assert link.recv(5) == b"hello"
+        process.send(signal.SIGTERM)
+        wait_until(lambda: "stopping: " in process.output)
+        link.sendall(b"goodbye")  # in flight, and let through
+        link.close()
+        assert dialogue.read_to_end() == b"goodbye"
+        dialogue.close()
+        assert process.wait() == 0
+
+
+def test_hostile_clients_beside_a_healthy_one(shop: Deployment) -> None:
+    shop.write("[server]\nhandshake_timeout_s = 1")
+    process = shop.start()
+    healthy = shop.dial()
+    crowd = [connect(shop.port) for _ in range(200)]
+    for at, raw in enumerate(crowd):
+        raw.sendall((b"\x16\x03\x01\x40\x00", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 5000, b"")[at % 4])
+    assert healthy.ask(ASK).startswith(b"HTTP/1.1 200")
+    healthy.close()
+    for raw in crowd:
+        try:
+            while raw.recv(65536):
+                pass
+        except (ConnectionError, TimeoutError):
+            pass
+        raw.close()
+    assert shop.ask().startswith(b"HTTP/1.1 200")
+    assert "Traceback" not in process.output
+
+
+def test_a_plain_asyncio_loop_does_too(shop: Deployment) -> None:
+    """uvloop is an extra: hidden from the server here."""
+    (shop.folder / "uvloop.py").write_text("raise ImportError")
+    shop.start(os.environ | {"PYTHONPATH": str(shop.folder)})
+    assert shop.ask().startswith(b"HTTP/1.1 200")
