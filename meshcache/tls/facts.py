@@ -29,6 +29,10 @@ _DISABLED_BY = {0x0301: 1 << 26, 0x0302: 1 << 28, 0x0303: 1 << 27, 0x0304: 1 << 
 _LU_X509, _LU_CRL = 1, 2
 """X509_LU_X509 and X509_LU_CRL of <openssl/x509_vfy.h>."""
 
+_FLAGS_OF_NO_CONSEQUENCE = 0x1 | 0x2 | 0x8000 | 0x100000
+"""X509_V_FLAG_CB_ISSUER_CHECK, USE_CHECK_TIME, TRUSTED_FIRST and NO_ALT_CHAINS: defaults that differ between OpenSSL 3
+and 4 and between Python versions, and say in what order a chain is looked for, not whether one is good."""
+
 CERTIFICATES_MAX = 9
 """Key types that one context can have certificates for (RSA, ECDSA, EdDSA, …): OpenSSL has as many slots."""
 
@@ -160,12 +164,13 @@ def _trusted(functions: Functions, pointer: int) -> tuple[set[bytes], set[bytes]
 
 
 def _revocation(functions: Functions, pointer: int, lists: set[bytes]) -> bytes:
-    """One hash over the revocation lists and the verification parameters of both the store and the context."""
+    """One hash over the revocation lists and the verification flags in force, those of the store and the context's."""
     store = functions.SSL_CTX_get_cert_store(pointer)
     parameters = (functions.X509_STORE_get0_param(store), functions.SSL_CTX_get0_param(pointer))
-    flags = [functions.X509_VERIFY_PARAM_get_flags(each) for each in parameters]
-    depths = [functions.X509_VERIFY_PARAM_get_depth(each) for each in parameters]
-    return sha256(repr((flags, depths)).encode() + b"".join(sorted(lists))).digest()
+    flags = 0
+    for each in parameters:
+        flags |= functions.X509_VERIFY_PARAM_get_flags(each) & ~_FLAGS_OF_NO_CONSEQUENCE
+    return sha256(b"%d" % flags + b"".join(sorted(lists))).digest() if flags or lists else b""
 
 
 # Versions

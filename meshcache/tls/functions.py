@@ -102,7 +102,6 @@ PROTOTYPES: Mapping[str, str] = {
     "X509_VERIFY_PARAM_set1": "int(uintptr_t, uintptr_t)",
     "X509_VERIFY_PARAM_set_auth_level": "void(uintptr_t, int)",
     "X509_VERIFY_PARAM_get_flags": "unsigned long(uintptr_t)",
-    "X509_VERIFY_PARAM_get_depth": "int(uintptr_t)",
     "X509_verify_cert": "int(uintptr_t)",
 }
 

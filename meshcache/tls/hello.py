@@ -12,7 +12,7 @@ from collections.abc import Callable
 from meshcache.core.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
-from meshcache.tls.state import State, remember
+from meshcache.tls.state import REMEMBERED_MAX, State
 
 CLIENT_HELLO_SUCCESS = 1
 _EXT_SERVER_NAME = 0
@@ -51,6 +51,8 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     def set_apart(ssl: int) -> None:
         """A context that nobody else has: what the connection makes resumes nowhere, and is not kept."""
         set_context(ssl, os.urandom(CONTEXT_BYTES), CONTEXT_BYTES)
-        remember(state.apart, ssl)
+        if len(state.apart) >= REMEMBERED_MAX:
+            state.apart.clear()
+        state.apart.add(ssl)
 
     return hello

@@ -12,7 +12,9 @@ from typing import Any
 from meshcache.core.policy import Verdict
 from meshcache.tls.functions import ffi
 from meshcache.tls.revalidate import certificate_still_good
-from meshcache.tls.state import Attached, State, remember
+from meshcache.tls.state import REMEMBERED_MAX, Attached, State
+
+ALLOWED, DER = Verdict.ALLOWED, Verdict.DER
 
 
 def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
@@ -52,21 +54,23 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
         start = address(der)
         scratch.cursor[0] = start
         session: int = decode(0, scratch.cursor, len(der))
-        verdict, given = Verdict.DER, 0
+        verdict, given = DER, 0
         try:
             if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail
                 verdict = fitness(ssl, attached, session, session_id, token, scratch)
             # A stranger who saw an id can offer it under another version: a miss that burns nothing. (OpenSSL would
             # compare too, in TLS 1.3 only after a binder that can't verify, which is fatal.)
-            if verdict is Verdict.ALLOWED and version_of(session) == agreed_version(ssl):
+            if verdict is ALLOWED and version_of(session) == agreed_version(ssl):
                 set_ex(session, token_index, token)
                 given = session
         finally:
             if not given:
                 free(session)
         give_back(scratch)
-        if verdict is Verdict.ALLOWED:
-            remember(hits, ssl)
+        if verdict is ALLOWED:
+            if len(hits) >= REMEMBERED_MAX:
+                hits.clear()
+            hits.add(ssl)
             return given
         # What was queued by a failed decoding would turn this connection's next "want read" into an error.
         functions.ERR_clear_error()
@@ -86,13 +90,13 @@ def _fitness_check(state: State) -> Callable[..., Verdict]:
         """What OpenSSL does not look at: the entry's own id, early data, today's ciphers, the client certificate."""
         place = id_of(session, scratch.count)
         if unpack(place, scratch.count[0]) != session_id or early_data_of(session):
-            return Verdict.DER
+            return DER
         if position(ciphers_of(ssl), cipher_of(session)) < 0:
             return Verdict.PROTOCOL
         certificate = peer_of(session)
         if certificate and not allowed(ssl, attached, certificate, token):
             return Verdict.CLIENT_CERTIFICATE
-        return Verdict.ALLOWED
+        return ALLOWED
 
     def allowed(ssl: int, attached: Attached, certificate: int, token: int) -> bool:
         port = attached.port

@@ -76,12 +76,5 @@ class State:
             return Scratch()
 
 
-def remember(addresses: set[int], ssl: int) -> None:
-    """Add a connection to a bounded set."""
-    if len(addresses) >= REMEMBERED_MAX:
-        addresses.clear()
-    addresses.add(ssl)
-
-
 def _new_index(functions: Functions) -> int:
     return int(functions.CRYPTO_get_ex_new_index(_EX_SESSION, 0, *(ffi.NULL,) * 4))

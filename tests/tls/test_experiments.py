@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from meshcache.core.policy import Verdict
-from meshcache.tls import elf, libssl
+from meshcache.tls import libssl
 from meshcache.tls.functions import der_of, ffi
 from tests.tls.world import (
     KINDS,
@@ -18,6 +18,7 @@ from tests.tls.world import (
     VERSIONS,
     DictPort,
     PyOpenSSLEnd,
+    address_in,
     ask_clients,
     attach,
     client_certificate,
@@ -175,14 +176,6 @@ def call(place: libssl.Found, name: str, text: str) -> int:
     address = address_in(place.library, name)
     function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(address)
     return int(function(place.pointer, text.encode()))
-
-
-def address_in(library: libssl.Library, name: str) -> int:
-    image = elf.image_of(library.path)
-    assert image is not None
-    address = elf.hidden(image, [name]).get(name) or elf.exported(library.path)(name)
-    assert address
-    return address
 
 
 def test_another_sessions_der_under_this_id_is_a_miss_and_costs_no_handshake(kind: str, version: str) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import trustme
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from OpenSSL import SSL, crypto
 
 from meshcache.core.policy import Verdict
 from meshcache.core.scope import Names, Security, group_digest
+from meshcache.tls import elf
 from meshcache.tls.contexts import Attachment, attach_context
 from meshcache.tls.facts import read_facts
-from meshcache.tls.libssl import find_connection
+from meshcache.tls.libssl import Library, find_connection
 from meshcache.tls.scopes import scopes_for
 
 KINDS = ("pyopenssl", "stdlib")
@@ -304,3 +309,53 @@ def write_pem(folder: Path, name: str, pem: bytes) -> Path:
     path = folder / name
     path.write_bytes(pem)
     return path
+
+
+# Revocation
+
+
+def empty_list(ca: str = "main") -> x509.CertificateRevocationList:
+    return revoking(ca=ca)
+
+
+def revoking(*leaves: trustme.LeafCert, ca: str = "main") -> x509.CertificateRevocationList:
+    """A revocation list of one of the authorities, good for a day."""
+    issuer = authority(ca)
+    key = load_pem_private_key(issuer.private_key_pem.bytes(), None)
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder(
+        x509.load_pem_x509_certificate(issuer.cert_pem.bytes()).subject,
+        now - timedelta(hours=1),
+        now + timedelta(days=1),
+    )
+    for leaf in leaves:
+        serial = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes()).serial_number
+        entry = x509.RevokedCertificateBuilder(serial, now - timedelta(hours=1)).build()
+        builder = builder.add_revoked_certificate(entry)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    return builder.sign(key, SHA256())
+
+
+def load_list(context: Any, revoked: x509.CertificateRevocationList, folder: Path) -> None:
+    """Make a server's context check client certificates against a revocation list."""
+    pem = write_pem(folder, "revoked.pem", revoked.public_bytes(Encoding.PEM))
+    if isinstance(context, ssl.SSLContext):
+        context.load_verify_locations(pem)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    else:
+        context.load_verify_locations(str(pem))
+        store = context.get_cert_store()
+        assert store is not None
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+
+
+# OpenSSL
+
+
+def address_in(library: Library, name: str) -> int:
+    """Where a function is that the package itself doesn't use."""
+    image = elf.image_of(library.path)
+    assert image is not None
+    address = elf.hidden(image, [name]).get(name) or elf.exported(library.path)(name)
+    assert address
+    return address

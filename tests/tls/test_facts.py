@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import ctypes
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from meshcache.core.scope import ClientAuth
+from meshcache.errors import AttachError
+from meshcache.tls import libssl
+from meshcache.tls.facts import ContextFacts, certificate_names, read_facts
+from meshcache.tls.functions import ffi
+from tests.tls.world import (
+    KINDS,
+    address_in,
+    ask_clients,
+    authority,
+    bare_context,
+    empty_list,
+    load_list,
+    server_certificate,
+    server_context,
+    write_pem,
+)
+
+pytestmark = pytest.mark.parametrize("kind", KINDS)
+
+
+def facts(kind: str, prepare: Any = None, **more: Any) -> ContextFacts:
+    context = server_context(kind, **more)
+    if prepare is not None:
+        prepare(context)
+    return read_facts(context)
+
+
+def der(pem: bytes) -> bytes:
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+
+
+def test_names_are_the_dns_names_of_the_certificate(kind: str) -> None:
+    assert facts(kind, names=("B.test", "a.test", "*.w.test", "127.0.0.1")).names == ("*.w.test", "a.test", "b.test")
+
+
+def test_the_chain_is_read_leaf_first(kind: str) -> None:
+    middle = authority().create_child_ca()
+    leaf = middle.issue_cert("a.test")
+    context = bare_context(kind)
+    leaf.configure_cert(context)
+    assert read_facts(context).chain == tuple(der(blob.bytes()) for blob in leaf.cert_chain_pems)
+    assert len(leaf.cert_chain_pems) == 2
+
+
+def test_two_certificates_share_the_names_that_both_cover_and_the_current_one_stays(kind: str) -> None:
+    context = bare_context(kind)
+    server_certificate("a.test", "only-ecdsa.test").configure_cert(context)
+    rsa = authority().issue_cert("a.test", "only-rsa.test", key_type=trustme.KeyType.RSA)
+    rsa.configure_cert(context)
+    found = libssl.find(context)
+    before = found.library.functions.SSL_CTX_get0_certificate(found.pointer)
+    read = read_facts(context)
+    assert read.names == ("a.test",)
+    assert len(read.chain) == 2
+    assert found.library.functions.SSL_CTX_get0_certificate(found.pointer) == before
+
+
+def test_a_context_without_certificate_is_refused(kind: str) -> None:
+    with pytest.raises(AttachError, match="no certificate yet"):
+        read_facts(bare_context(kind))
+
+
+def test_what_is_not_asked_of_clients_makes_no_difference(kind: str) -> None:
+    assert facts(kind, authority().configure_trust).client_auth == facts(kind).client_auth == ClientAuth()
+
+
+def test_each_thing_that_is_asked_of_clients_makes_a_difference(kind: str, tmp_path: Path) -> None:
+    def depth(context: Any) -> None:
+        ask_clients(context)
+        if isinstance(context, SSL.Context):
+            context.set_verify_depth(3)
+        else:
+            set_depth(context, 3)
+
+    def both(context: Any) -> None:
+        authority("second").configure_trust(context)
+        ask_clients(context)
+
+    revoked_list = empty_list()
+
+    def revoked(context: Any) -> None:
+        ask_clients(context)
+        load_list(context, revoked_list, tmp_path)
+
+    def named(context: Any) -> None:
+        ask_clients(context)
+        name_authority(context, tmp_path)
+
+    settings: list[Any] = [None, ask_clients, depth, both, revoked, named]
+    settings.append(lambda context: ask_clients(context, required=False))
+    settings.append(lambda context: ask_clients(context, ca="second"))
+    read = [facts(kind, setting).client_auth for setting in settings]
+    assert len(set(read)) == len(read)
+    assert read == [facts(kind, setting).client_auth for setting in settings], "and the same thing makes none"
+    assert read[1].mode == 3
+    assert read[-2].mode == 1
+
+
+def set_depth(context: Any, depth: int) -> None:
+    """Python's ssl has no function for it."""
+    found = libssl.find(context)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)(address_in(found.library, "SSL_CTX_set_verify_depth"))(
+        found.pointer, depth
+    )
+
+
+def name_authority(context: Any, folder: Path) -> None:
+    """Send a CA's name to clients without trusting it, as load_client_ca does in pyOpenSSL."""
+    pem = authority("named").cert_pem.bytes()
+    if isinstance(context, SSL.Context):
+        context.load_client_ca(str(write_pem(folder, "named.pem", pem)).encode())
+    else:
+        context.load_verify_locations(cadata=pem.decode())
+
+
+def test_client_certificates_without_a_visible_authority_are_refused(kind: str, tmp_path: Path) -> None:
+    context = server_context(kind)
+    if isinstance(context, ssl.SSLContext):
+        context.load_verify_locations(capath=str(tmp_path))
+        context.verify_mode = ssl.CERT_REQUIRED
+    else:
+        context.load_verify_locations(None, str(tmp_path))
+        context.set_verify(SSL.VERIFY_PEER)
+    with pytest.raises(AttachError, match="no authority that could issue one is loaded"):
+        read_facts(context)
+
+
+def test_an_own_verify_callback_is_seen(kind: str) -> None:
+    assert not facts(kind, ask_clients).own_callback
+    if kind == "pyopenssl":
+
+        def prepare(context: Any) -> None:
+            ask_clients(context)
+            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+
+        assert facts(kind, prepare).own_callback
+
+
+@pytest.mark.parametrize(("version", "floor"), [("1.2", 0x0303), ("1.3", 0x0304)])
+def test_the_floor_is_the_lowest_version_by_bound(kind: str, version: str, floor: int) -> None:
+    assert facts(kind, version=version).tls_floor == floor
+
+
+def test_the_floor_minds_versions_that_options_disable(kind: str) -> None:
+    def no_tls12(context: Any) -> None:
+        found = libssl.find(context)
+        found.library.functions.SSL_CTX_set_options(found.pointer, 1 << 27)
+
+    assert facts(kind, no_tls12).tls_floor == 0x0304
+    with pytest.raises(AttachError, match="no version of TLS"):
+        facts(kind, no_tls12, version="1.2")
+
+
+def test_a_context_without_bounds_has_the_floor_of_openssl(kind: str) -> None:
+    context = server_context(kind)
+    found = libssl.find(context)
+    found.library.functions.SSL_CTX_ctrl(found.pointer, 123, 0, ffi.NULL)
+    assert read_facts(context).tls_floor == 0x0301
+
+
+def test_a_certificate_without_names_covers_nothing(kind: str) -> None:
+    assert certificate_names(der(authority().cert_pem.bytes())) == frozenset()
+    assert certificate_names(b"junk") == frozenset()
+
+
+def test_facts_keep_certificates_out_of_their_repr(kind: str) -> None:
+    assert "chain" not in repr(facts(kind))
+
+
+def test_equal_settings_read_equal_in_either_library(kind: str, tmp_path: Path) -> None:
+    """Else a fleet of both kinds would be two islands."""
+    other = "stdlib" if kind == "pyopenssl" else "pyopenssl"
+    assert facts(kind, ask_clients) == facts(other, ask_clients)
+
+    revoked = empty_list()
+
+    def both(context: Any) -> None:
+        ask_clients(context, required=False)
+        load_list(context, revoked, tmp_path)
+
+    assert facts(kind, both) == facts(other, both)
