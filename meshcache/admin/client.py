@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from meshcache.errors import AdminError
+from meshcache.errors import AdminError, PolicyError
 
 TIMEOUT_S: Final = 5.0
-"""A node answers from memory; one that takes longer is stuck."""
+"""A node answers from memory, and waits for the others for 2 s at most; one that takes longer is stuck."""
+
+REFUSED: Final = 422
+"""How a node answers what its policy, or its file, does not allow."""
 
 ANSWER_BYTES_MAX: Final = 64 * 2**20
 """A thousand VIPs with every counter take about 2 MB."""
@@ -46,14 +49,35 @@ class AdminClient:
         """What happened after event number `since`, oldest first."""
         return _list(self.get("/v1/events", since=since), "events")
 
+    def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]:
+        """Set values of a VIP's policy. Raises PolicyError when they are refused; nothing changed anywhere then."""
+        return self.post("/v1/policy/set", {"vip": vip, "set": values, "node_only": node_only})
+
+    def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> dict[str, Any]:
+        """Take values of a VIP's policy back, all without `keys`. Raises PolicyError as `set_policy` does."""
+        return self.post("/v1/policy/unset", {"vip": vip, "keys": keys, "node_only": node_only})
+
+    def withdraw(self, **what: str | bool) -> dict[str, Any]:
+        """Forget sessions mesh-wide: of a ``vip``, ``group``, ``origin``, or ``all``; and ``new_epoch``. Raises
+        PolicyError."""
+        return self.post("/v1/sessions/withdraw", dict(what))
+
+    def explain(self, **query: str) -> dict[str, Any]:
+        """Why sessions go or don't: ``from`` and ``to``, or ``session``. Raises PolicyError for unknown names."""
+        return self.get("/v1/explain", **query)
+
+    def post(self, endpoint: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Ask for a change; the JSON object that says what it did."""
+        return self._ask("POST", endpoint, json.dumps(content).encode())
+
     def get(self, endpoint: str, **query: str | int) -> dict[str, Any]:
         """The JSON object at `endpoint`."""
         return self._ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
 
-    def _ask(self, method: str, target: str) -> dict[str, Any]:
+    def _ask(self, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
         connection = _UnixConnection(str(self.path))
         try:
-            connection.request(method, target)
+            connection.request(method, target, body)
             response = connection.getresponse()
             return self._read(response.status, response.read(ANSWER_BYTES_MAX + 1))
         except FileNotFoundError:
@@ -76,6 +100,8 @@ class AdminClient:
             content = None
         if not isinstance(content, dict):
             raise AdminError(f"what answers at {self.path} is no meshcache node")
+        if status == REFUSED:
+            raise PolicyError(str(content.get("error", ""))[:2000])
         if status != 200:
             raise AdminError(f"the node at {self.path} answered {status}: {str(content.get('error', ''))[:500]}")
         return content

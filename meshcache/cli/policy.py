@@ -1,14 +1,16 @@
-"""`meshcache policy`: where each VIP's sessions may go, as one node holds it now."""
+"""`meshcache policy`: where each VIP's sessions may go, as one node holds it now; changes it, and explains it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from meshcache.cli.figures import NONE, duration, size
-from meshcache.cli.output import Column, print_json, print_table
+from meshcache.cli.figures import NONE, count, duration, size
+from meshcache.cli.output import Column, clean, print_json, print_table, warn
+from meshcache.cli.reach import explained_session, explained_way, who_has_it
 from meshcache.cli.target import Target, asks_a_node
 
 COLUMNS = (
@@ -31,14 +33,100 @@ def policy() -> None:
 @policy.command()
 @asks_a_node
 def show(socket: Path | None, as_json: bool) -> None:
-    """Show the policy that holds on a node, VIP by VIP."""
+    """Show the policy that holds on a node, VIP by VIP, where it comes from, and which nodes have it."""
     found = Target(socket).ask(lambda client: client.policy())
     if as_json:
         print_json(found)
     elif found:
         print_table(COLUMNS, [_row(vip) for vip in found])
+        for line in (line for vip in found for line in _sources(vip)):
+            click.echo(clean(line))
     else:
         click.echo("this node serves no VIP")
+
+
+@policy.command("set")
+@click.argument("vip")
+@click.argument("values", metavar="KEY=VALUE…", nargs=-1, required=True)
+@click.option("--node-only", is_flag=True, help="On this node only; told to no other.")
+@asks_a_node
+def set_values(socket: Path | None, as_json: bool, vip: str, values: tuple[str, ...], node_only: bool) -> None:
+    """Set values of VIP's policy on every node that serves it, and take back copies that it no longer allows.
+
+    KEY is reach (server, colo, everywhere, or colos such as ams1,fra1), lifetime_s, lineage_s, quota or
+    client_certificates. It holds over restarts, until it is set again or unset.
+    """
+    wanted = _pairs(values)
+    done = Target(socket).ask(lambda client: client.set_policy(vip, wanted, node_only=node_only))
+    _report(done, as_json)
+
+
+@policy.command()
+@click.argument("vip")
+@click.argument("keys", metavar="[KEY…]", nargs=-1)
+@click.option("--node-only", is_flag=True, help="What was set with --node-only here.")
+@asks_a_node
+def unset(socket: Path | None, as_json: bool, vip: str, keys: tuple[str, ...], node_only: bool) -> None:
+    """Take back what was set for VIP, or only these KEYs of it: each node's file holds again."""
+    done = Target(socket).ask(lambda client: client.unset_policy(vip, list(keys), node_only=node_only))
+    _report(done, as_json)
+
+
+@policy.command()
+@click.option("--from", "source", metavar="VIP@COLO", help="Where sessions are made, such as shop@ams1.")
+@click.option("--to", "target", metavar="VIP@COLO", help="Where they are to resume, such as checkout@fra1.")
+@click.option("--session", metavar="HASH", help="A session in this node's cache, by its 12-digit hash.")
+@asks_a_node
+def explain(socket: Path | None, as_json: bool, source: str | None, target: str | None, session: str | None) -> None:
+    """Say whether sessions may go from one VIP to another, or where one session may resume; and why not.
+
+    Exits 0 if they may everywhere that was asked about, 3 if not.
+    """
+    if bool(session) == bool(source or target) or bool(source) != bool(target):
+        raise click.UsageError("give --from and --to, or --session")
+    query = {"session": session} if session else {"from": source or "", "to": target or ""}
+    found = Target(socket).ask(lambda client: client.explain(**query))
+    lines, fine = explained_session(found) if session else explained_way(found)
+    if as_json:
+        print_json(found)
+    for line in () if as_json else lines:
+        click.echo(clean(line))
+    if not fine:
+        raise click.exceptions.Exit(3)
+
+
+def _pairs(values: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise click.UsageError(f'write KEY=VALUE, such as reach=everywhere, not "{text}"')
+        if key in pairs:
+            raise click.UsageError(f"{key} is given twice")
+        pairs[key] = value
+    return pairs
+
+
+def _report(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    changed = done.get("changed") or {}
+    words = (
+        ", ".join(f"{key}={value}" if value else f"no {key}" for key, value in changed.items()) or "nothing to change"
+    )
+    recalled = done["recalled"]
+    if done["node_only"]:
+        click.echo(clean(f"{done['vip']}: {words}, on this node only"))
+        click.echo(f"{count(recalled['here'])} copies that it no longer allows were removed here")
+    else:
+        click.echo(clean(f"{done['vip']}: {words}; version {done['version']}"))
+        click.echo(
+            f"in force on {who_has_it(done['nodes'])}; {count(recalled['mesh'])} copies that it no longer allows were "
+            f"removed there, {count(recalled['here'])} of them here"
+        )
+    if not done.get("kept", True):
+        warn("it could not be written to the state folder, so a restart of this node may lose it; its log says why")
 
 
 def _row(vip: dict[str, Any]) -> list[str]:
@@ -52,6 +140,39 @@ def _row(vip: dict[str, Any]) -> list[str]:
         duration(vip.get("lineage_s")),
         size(vip.get("quota_bytes")),
     ]
+
+
+def _sources(vip: dict[str, Any]) -> list[str]:
+    """Below the table: where values come from, and who has the newest version."""
+    sources = vip.get("sources")
+    if not isinstance(sources, dict):
+        return []
+    by_source: dict[str, list[str]] = {}
+    for key, source in sources.items():
+        by_source.setdefault(source.get("from", NONE), []).append(key)
+    words = "; ".join(f"{name}: {', '.join(by_source[name])}" for name in _SOURCES if name in by_source)
+    lines = [f"{vip['vip']}: {words}"]
+    for key, source in sources.items():
+        if "wanted" in source:
+            lines.append(f'  {key} was set to {source["wanted"]}; this file allows no more (live = "{vip["live"]}")')
+    if vip.get("version"):
+        lines.append(f"  version {vip['version']} by {vip.get('author')}: {_nodes(vip['nodes'], vip['version'])}")
+    if vip.get("epoch"):
+        lines.append(f"  policy epoch of share group {vip['group']}: {vip['epoch']}")
+    return lines
+
+
+_SOURCES = ("node", "live", "file", "default")
+
+
+def _nodes(nodes: dict[str, Any], version: int) -> str:
+    """``5 of 6 at version 7, edge-4 at 6``."""
+    others = [
+        f"{other['name']} at {other['version']}" + (f" ({other['state']})" if other["state"] == "lost" else "")
+        for other in nodes["others"]
+    ]
+    more = [f"and {len(others) - 10} more"] if len(others) > 10 else []
+    return ", ".join([f"{nodes['have']} of {nodes['serving']} at version {version}", *others[:10], *more])
 
 
 def _reach(reach: Any) -> str:

@@ -18,6 +18,7 @@ from meshcache.core.messages import Matter
 from meshcache.core.topology import NodeRecord
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump
+from meshcache.steering import explaining
 from meshcache.steering.changes import Checks
 from meshcache.steering.keeper import Keeper
 from meshcache.steering.overlay import EPOCH, Overlay, overlay
@@ -135,6 +136,14 @@ class Steering:
             kept = self._take_over() if new_epoch else True
         total = ask_all(self._pump, self._reachable(), Matter.WITHDRAW, number)
         return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
+
+    def explain_way(self, source: str, target: str) -> dict[str, Any]:
+        """See `explaining.way`."""
+        return explaining.way(self._pump, source, target)
+
+    def explain_session(self, session: str) -> dict[str, Any]:
+        """See `explaining.session`."""
+        return explaining.session(self._pump, session)
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Every node that is known, with its state."""

@@ -1,0 +1,63 @@
+"""Puts what a change has reached, and why a session goes or doesn't, into lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from meshcache.cli.figures import duration
+
+NAMES_SHOWN: Final = 6
+
+Lines = tuple[list[str], bool]
+"""The lines, and whether everything that was asked about is allowed."""
+
+
+def who_has_it(nodes: dict[str, Any]) -> str:
+    """``5 of 6 nodes (no answer from edge-4)``."""
+    missing = nodes["missing"]
+    silent = f" (not yet, or no answer: {named(missing)})" if missing else ""
+    return f"{nodes['have']} of {nodes['expected']} {'node' if nodes['expected'] == 1 else 'nodes'}{silent}"
+
+
+def named(names: Sequence[str]) -> str:
+    """Some names, and how many more."""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def explained_way(found: dict[str, Any]) -> Lines:
+    """What `policy explain --from --to` prints."""
+    ways = found["ways"]
+    if not ways:
+        return [f"{found['from']} to {found['to']}: one node serves both, so nothing crosses between nodes"], True
+    verdict = {"all": "allowed", "none": "refused", "some": "allowed between some nodes only"}[found["allowed"]]
+    lines = [f"{found['from']} to {found['to']}: {verdict}"]
+    for way in ways:
+        ends = f"{named(way['from_nodes'])} to {named(way['to_nodes'])}"
+        lines.append(f"  {ends}: {_verdict(way)}")
+    if found.get("lost"):
+        lines.append(f"  not reachable now, whatever the policy: {named(found['lost'])}")
+    lines += [f"  but {note}" for note in found.get("notes", ())]
+    return lines, found["allowed"] == "all"
+
+
+def explained_session(found: dict[str, Any]) -> Lines:
+    """What `policy explain --session` prints."""
+    if not found["found"]:
+        return [f"session {found['session']}: {found['why']}"], False
+    of = f"of VIP {found['vip']}, share group {found['group']}, made by {found['origin']} in {found['origin_colo']}"
+    lines = [
+        f"session {found['session']}: {of}",
+        f"  ends in {duration(found['remaining_s'])}; its full handshake was {duration(found['lineage_s'])} ago"
+        + ("; a client certificate was shown for it" if found["client_certificate"] else ""),
+    ]
+    lines += [f"  here, under VIP {way['vip']}: {_verdict(way)}" for way in found["here"]]
+    lines += [f"  on {named(way['nodes'])}: {_verdict(way)}" for way in found["elsewhere"]]
+    return lines, all(way["verdict"] == "allowed" for way in (*found["here"], *found["elsewhere"]))
+
+
+def _verdict(way: dict[str, Any]) -> str:
+    if way["verdict"] == "allowed":
+        return "allowed"
+    return f"refused at {way['gate']}, {way['verdict']}: {way['why']}"
