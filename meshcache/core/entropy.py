@@ -22,11 +22,11 @@ from meshcache.core.messages import (
 )
 from meshcache.core.policy import Terms
 from meshcache.core.ranges import Ranges
+from meshcache.core.recall import Recall
 from meshcache.core.repair import Repair
 from meshcache.core.rosters import Rosters
 from meshcache.core.serving import Serving
 from meshcache.core.session import StreamKey
-from meshcache.core.streams import Stream
 from meshcache.core.withdraws import Withdraws
 
 _RUMOUR_PEERS = 3
@@ -44,6 +44,7 @@ class Entropy:
         rosters: Rosters,
         withdraws: Withdraws,
         live: LivePolicies,
+        recall: Recall,
         now: float,
     ) -> None:
         self._board = board
@@ -52,6 +53,7 @@ class Entropy:
         self._rosters = rosters
         self._withdraws = withdraws
         self._live = live
+        self._recall = recall
         self._due_at = now + board.limits.entropy_s * board.rng.random()
         self._hurried = False
 
@@ -148,15 +150,9 @@ class Entropy:
 
     def _welcome(self, key: StreamKey) -> bool:
         """Whether it makes sense to fetch a stream, as far as its terms are known here."""
-        terms = self._known_terms(key)
-        return terms is None or bool(self._board.vips.accept(terms)[0])
-
-    def _known_terms(self, key: StreamKey) -> Terms | None:
-        stream: Stream | None = self._board.streams.get(key)
-        if stream is not None:
-            return stream.terms
-        peer = self._board.members.get(key.origin)
-        return peer.record.terms_of(key.vip) if peer is not None else None
+        stream = self._board.streams.get(key)
+        word = (stream.terms, stream.age) if stream is not None else self._recall.word(key)
+        return word is None or bool(self._board.vips.accept(word[0])[0])
 
 
 def newest_ranges(seen: Ranges) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from meshcache.core.cache import Put
 from meshcache.core.entry import Entries
 from meshcache.core.members import Peer
 from meshcache.core.messages import Batch, Push
-from meshcache.core.policy import Verdict
+from meshcache.core.policy import Terms, Verdict
 from meshcache.core.quarantine import Quarantine
 from meshcache.core.recall import Recall
 from meshcache.core.streams import Stream
@@ -113,15 +113,23 @@ class Intake:
     def _place(self, batch: Batch) -> Served | None:
         """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
         verdict, vip = self._board.vips.accept(batch.terms)
-        known = self._board.streams.get(batch.key)
-        if verdict and known is not None and known.age > batch.age:
-            verdict, vip = self._board.vips.accept(known.terms)
-            if (known.terms.group, known.terms.digest) != (batch.terms.group, batch.terms.digest):
+        newest, age = self._newest(batch)
+        if verdict and age > batch.age:
+            verdict, vip = self._board.vips.accept(newest)
+            if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
                 verdict = Verdict.SETTINGS_DIFFER
         if not verdict:
             self._refuse(batch, verdict)
             return None
         return self._board.vips.get(vip)
+
+    def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
+        """The newest terms of the batch's origin: its own, those of its stream, or what the origin is known to say."""
+        stream = self._board.streams.get(batch.key)
+        if stream is not None:
+            return stream.terms, stream.age
+        word = self._recall.word(batch.key)
+        return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
 
     def _refuse(self, batch: Batch, verdict: Verdict) -> None:
         served = self._board.vips.get(batch.terms.vip)
@@ -134,11 +142,12 @@ class Intake:
         streams = self._board.streams
         stream = streams.get(batch.key)
         if stream is None:
-            stream = streams.open(batch.terms, batch.key, served.vip.terms.vip, now)
+            newest, age = self._newest(batch)
+            stream = streams.open(newest, batch.key, served.vip.terms.vip, now)
             if stream is None:
                 self._board.drop("streams_full", len(batch.entries.ids))
                 return None
-            stream.age = batch.age
+            stream.age = age
         stream.last_active_at = now
         return stream
 

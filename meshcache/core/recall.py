@@ -9,7 +9,9 @@ from collections import deque
 
 from meshcache.core.board import Board
 from meshcache.core.events import SessionsRecalled
+from meshcache.core.members import PeerState
 from meshcache.core.policy import Terms
+from meshcache.core.session import StreamKey
 from meshcache.core.streams import Stream
 from meshcache.core.topology import NodeRecord
 
@@ -22,6 +24,7 @@ class Recall:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._heard_of = (-1, -1)
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
 
     def lately(self, vip: str, since: float) -> int:
@@ -35,6 +38,27 @@ class Recall:
                 terms = record.terms_of(stream.key.vip)
                 if terms is not None and stream.key.incarnation <= record.incarnation:
                     self.adopt(stream, terms, record.age, now)
+
+    def by_hearsay(self, now: float) -> None:
+        """Hold streams of nodes that aren't linked, or don't live, to what others say of them. Call it now and then."""
+        stamp = self._board.roster.generation, self._board.members.generation
+        if stamp == self._heard_of:
+            return
+        self._heard_of = stamp
+        linked = {peer.name for peer in self._board.members if peer.state is PeerState.ALIVE}
+        told = {record.node: record for record in self._board.roster if record.node not in linked}
+        for stream in list(self._board.streams):
+            record = told.get(stream.key.origin)
+            terms = None if record is None else record.terms_of(stream.key.vip)
+            if record is not None and terms is not None and stream.age < record.age:
+                self.adopt(stream, terms, record.age, now)
+
+    def word(self, key: StreamKey) -> tuple[Terms, tuple[int, int]] | None:
+        """The newest terms known here of a stream that this node doesn't have, or has no more, and their age."""
+        peer = self._board.members.get(key.origin)
+        record = peer.record if peer is not None else self._board.roster.find(key.origin)
+        terms = None if record is None else record.terms_of(key.vip)
+        return None if record is None or terms is None else (terms, record.age)
 
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
         """Hold a stream to newer terms; if they don't allow it here, it is forgotten with all its entries.

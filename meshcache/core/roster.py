@@ -33,6 +33,8 @@ class RosterTable:
         self._own_colo = own_colo
         self._records_max = records_max
         self._colos: dict[str, _Colo] = {}
+        self._index: dict[str, NodeRecord] = {}
+        self._indexed_at = -1
         self.generation = 0
 
     def __len__(self) -> int:
@@ -54,9 +56,12 @@ class RosterTable:
         """Seconds since somebody of that colo stood for its records."""
         return int(now - self._colos[colo].vouched_at)
 
-    def find(self, node: str, colo: str) -> NodeRecord | None:
-        """One node's record."""
-        return next((record for record in self.records(colo) if record.node == node), None)
+    def find(self, node: str) -> NodeRecord | None:
+        """One node's record, in whatever colo it is; the newest, should it be told of in two."""
+        if self._indexed_at != self.generation:
+            self._index = {record.node: record for record in sorted(self, key=lambda record: record.age)}
+            self._indexed_at = self.generation
+        return self._index.get(node)
 
     def digests(self, now: float) -> list[ColoDigest]:
         """What a digest says of the other colos."""
@@ -111,8 +116,8 @@ class RosterTable:
         if known is None:
             self.learn(record.colo, (record,), (), age_s, now)
             return
-        old = self.find(record.node, record.colo)
-        if old is not None and old.age >= record.age:
+        old = self.find(record.node)
+        if old is not None and old.colo == record.colo and old.age >= record.age:
             return
         others = [other for other in known.records if other.node != record.node]
         records = tuple(sorted([*others, record], key=lambda other: other.node))

@@ -19,7 +19,6 @@ from meshcache.core.messages import (
     Roster,
     RosterAsk,
 )
-from meshcache.core.recall import Recall
 from meshcache.core.roster import digest_of
 from meshcache.core.topology import NodeRecord
 
@@ -39,10 +38,9 @@ _TERMS_BYTES = 192
 class Rosters:
     """What is told and learnt of nodes by hearsay."""
 
-    def __init__(self, board: Board, candidates: Candidates, recall: Recall) -> None:
+    def __init__(self, board: Board, candidates: Candidates) -> None:
         self._board = board
         self._candidates = candidates
-        self._recall = recall
         self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
         self._pending: OrderedDict[tuple[str, str], dict[int, Roster]] = OrderedDict()
@@ -111,10 +109,7 @@ class Rosters:
             self._merge(records, now)
             return
         linked = [peer.record for peer in self._board.members if peer.colo == roster.colo]
-        if self._board.roster.learn(roster.colo, records, linked, roster.age_s, now):
-            for record in self._board.roster.records(roster.colo):
-                if self._board.members.get(record.node) is None:
-                    self._recall.learnt(record, now)
+        self._board.roster.learn(roster.colo, records, linked, roster.age_s, now)
 
     def _merge(self, records: list[NodeRecord], now: float) -> None:
         self._merged[digest_of(records)] = None

@@ -61,10 +61,10 @@ class Workings:
         intake = self._intake = Intake(board, audiences, recall, quarantine, withdraws, self._on_gap)
         self._repair = Repair(board, intake, self._on_hearsay)
         serving = self._serving = Serving(board, now)
-        self._rosters = Rosters(board, self.greeter.candidates, recall)
+        self._rosters = Rosters(board, self.greeter.candidates)
         self.live = LivePolicies(board, self._on_hearsay, now)
         self.polls = Polls(board, recall, withdraws, now)
-        self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, self.live, now)
+        self._entropy = Entropy(board, self._repair, serving, self._rosters, withdraws, self.live, recall, now)
         self.liveness.on_doubt = self._entropy.hurry  # what it told only some of us should be with all of us soon
         self._snapshot = Snapshot(board, self.greeter, self._repair, serving, self._entropy, now)
         self.settings = Settings(board, self.greeter, self.publisher, recall)
@@ -182,6 +182,7 @@ class Workings:
         self._sweep_at = now + limits.sweep_s
         board.cache.expire(now, limits.sweep_entries)
         board.roster.expire(now, limits.forget_s)
+        self._recall.by_hearsay(now)
         self.withdraws.expire(now)
         self._quarantine.expire(now)
 

@@ -78,7 +78,7 @@ def test_a_node_that_speaks_for_itself_is_newer_than_hearsay_and_never_older() -
     table.note(record("a", revision=2), 300, 1000.0)
     assert [found.revision for found in table.records("fra1")] == [2, 1]
     table.note(record("a", revision=1), 300, 1000.0)
-    assert table.find("a", "fra1") == record("a", revision=2)
+    assert table.find("a") == record("a", revision=2)
 
 
 def test_the_first_of_a_colo_is_replaced_by_anybodys_whole_set() -> None:

@@ -61,8 +61,12 @@ def test_the_page_of_the_protocol_names_every_kind_and_every_key() -> None:
 def test_the_page_of_the_protocol_explains_every_reason_for_a_drop() -> None:
     root = Path(__file__).parent.parent.parent
     page = (root / "docs" / "protocol.md").read_text()
-    sources = "".join(path.read_text() for path in (root / "meshcache" / "core").glob("*.py"))
-    reasons = set(re.findall(r'(?:drop\(|dropped\[|WireError\(|return )"([a-z_]+)"', sources))
+    core = root / "meshcache" / "core"
+    reasons = set(
+        re.findall(r'(?:drop\(|dropped\[|WireError\()"([a-z_]+)"', "".join(map(Path.read_text, core.glob("*.py"))))
+    )
+    for judge in ("intake", "greeting"):
+        reasons |= set(re.findall(r'return .*?"([a-z_]+)"', (core / f"{judge}.py").read_text()))
     assert len(reasons) > 20
     assert not {reason for reason in reasons if f"`{reason}`" not in page}
 
