@@ -239,7 +239,8 @@ class Repair:
         willing = [peer for peer in named if peer is not None and self._can_be_asked(peer)]
         if gap.attempts < len(willing):
             return willing[gap.attempts]
-        return self._board.pick([peer for peer in members.usable() if self._can_be_asked(peer)])
+        others = [peer for peer in members.usable() if peer not in willing and self._can_be_asked(peer)]
+        return self._board.pick(others or willing)
 
     def _can_be_asked(self, peer: Peer) -> bool:
         return peer.state is PeerState.ALIVE and self.asking(peer) < self._board.limits.fetches_per_peer

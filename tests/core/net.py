@@ -13,7 +13,7 @@ from meshcache.core.entry import Entries
 from meshcache.core.events import Event
 from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore, Outgoing
-from meshcache.core.messages import Batch, Hello, Message
+from meshcache.core.messages import Batch, Hello, Message, Pong
 from meshcache.core.policy import REACH_COLO, Reach, Terms
 from meshcache.core.topology import Identity, LocalVip, NodeRecord
 from meshcache.core.wire import Decoder, encode
@@ -196,6 +196,14 @@ class Puppet:
         """Send a host any message."""
         payload = encode(self.name, self.incarnation, message)
         host.core.receive(connection or self.name.encode(), payload, self.net.now)
+
+    def lives(self, host: Host, seconds: float, *others: Puppet) -> None:
+        """Let time pass in which it, and others, give signs of life."""
+        end = self.net.now + seconds
+        while self.net.now < end:
+            for puppet in (self, *others):
+                puppet.says(host, Pong(0))
+            self.net.run(min(0.5, end - self.net.now))
 
     def hears(self, kind: type[T]) -> list[T]:
         """What hosts have sent it of one kind."""
