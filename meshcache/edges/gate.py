@@ -33,6 +33,11 @@ STOP_S = 2.0
 
 _EVENT = struct.Struct("=HI")
 
+_OTHER_KEY_HINT = (
+    "; has it another mesh key? ours: {}. If the mesh has changed its key, copy the key file of a node that is in it "
+    "and send SIGHUP (docs/keys.md)"
+)
+
 Watch = DiallerWatch | ListenerWatch
 
 
@@ -43,6 +48,7 @@ class Gate:
         self._context = context
         self._on_event = on_event
         self._allowed: frozenset[bytes] = frozenset()
+        self._fingerprints: tuple[str, ...] = ()
         self._refused: Counter[Refusal] = Counter()
         self._named: set[tuple[str, bool]] = set()
         self._arriving: deque[tuple[zmq.Socket[bytes], Watch]] = deque()
@@ -63,6 +69,7 @@ class Gate:
     def allow(self, keyring: Keyring) -> None:
         """From now on let in who shows a key of this keyring, and nobody else."""
         self._named.clear()
+        self._fingerprints = keyring.fingerprints
         self._allowed = frozenset(z85.decode(key.dialler.public) for key in keyring.keys)
 
     def watch(self, monitor: zmq.Socket[bytes], watch: Watch) -> None:
@@ -156,6 +163,7 @@ class Gate:
         # With several keys a rotation is under way, and a dialler that tries them in turn is no news.
         level = logging.WARNING if len(self._allowed) == 1 else logging.INFO
         direction = "a connection from" if event.inbound else "the connection to"
-        hint = "; has it another mesh key?" if event.refusal is Refusal.CLOSED and not event.inbound else ""
-        reason = event.refusal.value + hint
+        reason = event.refusal.value
+        if event.refusal is Refusal.CLOSED and not event.inbound:
+            reason += _OTHER_KEY_HINT.format(", ".join(self._fingerprints))
         log.log(level, "refused: %s %s: %s (counted; not logged again)", direction, event.peer, reason)

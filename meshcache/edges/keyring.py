@@ -126,6 +126,15 @@ class Keyring:
         fresh = secrets.token_bytes(KEY_BYTES) if secret is None else _checked(secret)
         return Keyring((MeshKey(fresh), *self.keys))
 
+    def add_from(self, other: Keyring) -> Keyring:
+        """Accept every key of another keyring that isn't here yet: step one on the nodes that come after the first.
+
+        The keyring itself when it has them all. Raises KeyringError when it would be too full.
+        """
+        known = {key.secret for key in self.keys}
+        fresh = (_in_state(key, current=False) for key in other.keys if key.secret not in known)
+        return Keyring((*fresh, *self.keys))
+
     def promote(self, fingerprint: str | None = None) -> Keyring:
         """Listen with an accepted key from now on; the one before stays accepted. Step two.
 
