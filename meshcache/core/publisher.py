@@ -108,12 +108,16 @@ class Publisher:
         batch = Batch(served.vip.terms, record.incarnation, age, made[0].seq, made[-1].seq, entries)
         age_us = min(int((now - made[0].made_at) * 1e6), (1 << 32) - 1)
         inside, relays = self._ready(audience.inside, now), self._ready(audience.relays, now)
-        self._board.post.send_all(inside, Push(batch, False, age_us), len(made))
-        self._board.post.send_all(relays, Push(batch, True, age_us), len(made))
+        if inside:
+            self._board.post.send_all(inside, Push(batch, False, age_us), len(made))
+        if relays:
+            self._board.post.send_all(relays, Push(batch, True, age_us), len(made))
         if inside or relays:
             served.counters.pushed += len(made)
 
     def _ready(self, peers: list[Peer], now: float) -> list[str]:
+        if not peers:
+            return []
         ready = [peer.address for peer in peers if peer.blocked_until <= now]
         if len(ready) < len(peers):
             self._board.drop("peer_blocked", len(peers) - len(ready))
@@ -121,6 +125,8 @@ class Publisher:
 
 
 def _batches(waiting: list[Made]) -> list[list[Made]]:
+    if len(waiting) == 1:
+        return [waiting]
     batches: list[list[Made]] = [[]]
     size = 0
     for made in waiting:

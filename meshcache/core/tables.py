@@ -68,12 +68,29 @@ class Spec:
 _BATCH_KEYS = frozenset("tiurflnowkzsxbc")
 
 
+_TERMS_MAX = 1024
+"""Encoded terms kept by the object that the terms are, which is kept with them; forgotten all at once. They are half of
+what encoding a batch of one session costs, and change with a policy only."""
+
+_encoded_terms: dict[int, tuple[Terms, bytes]] = {}
+
+
 def _plain_batch(batch: Batch) -> dict[str, Any]:
-    terms = cbor2.dumps(fields.plain_terms(batch.terms))
+    terms = _terms_bytes(batch.terms)
     head = {"t": terms, "i": batch.incarnation, "r": batch.age[1], "f": batch.first, "l": batch.last}
     if batch.age[0] != batch.incarnation:
         head["u"] = batch.age[0]
-    return head | write_columns(batch.first, batch.last, batch.entries)
+    head.update(write_columns(batch.first, batch.last, batch.entries))
+    return head
+
+
+def _terms_bytes(terms: Terms) -> bytes:
+    known = _encoded_terms.get(id(terms))
+    if known is None:
+        if len(_encoded_terms) >= _TERMS_MAX:
+            _encoded_terms.clear()
+        known = _encoded_terms[id(terms)] = (terms, cbor2.dumps(fields.plain_terms(terms)))
+    return known[1]
 
 
 def _majors(value: Any) -> tuple[int, int]:
