@@ -15,6 +15,7 @@ from meshcache.core import fields, messages
 from meshcache.core.columns import write_columns
 from meshcache.core.fields import FieldError
 from meshcache.core.messages import Batch, ColoDigest, FillEnd, LiveEntry, Matter, Message
+from meshcache.core.policy import Terms
 from meshcache.core.topology import VIPS_MAX
 
 _REQUIRED = object()
