@@ -19,9 +19,9 @@ from OpenSSL import SSL
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
 
 from . import process, systemd
-from .connection import Service
 from .faults import Faults
 from .listener import Listener
+from .service import Service
 from .services import make_contexts, make_service
 from .table import Table
 

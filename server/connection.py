@@ -7,15 +7,13 @@ the bytes that end the client's handshake are written, and a client can't be bac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol, cast
 
 from OpenSSL import SSL
 
 from .application import Application
 from .resets import reset
+from .service import Service
 from .stream import StreamError, TlsStream
 from .table import Table
 
@@ -26,28 +24,6 @@ the client may lose what it had not read yet (RFC 9112 section 9.6). nginx waits
 UNSENT_BYTES_MAX = 4 * 1024 * 1024
 """Applications pause when a client stalls, with one read from their side in flight (a few hundred KiB). More than this
 is TLS's own answers to a client that asks (key updates) and does not read."""
-
-
-class Mesh(Protocol):
-    """What a connection tells the node."""
-
-    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
-        """Count a handshake that ended well."""
-
-    def handshake_failed(self, vip: str) -> None:
-        """Count one that didn't."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What listeners give a new connection; SIGHUP makes another, and connections keep the one they began with."""
-
-    vip: str
-    context: SSL.Context
-    mesh: Mesh
-    make_application: Callable[[ClientConnection], Application]
-    handshake_timeout_s: float
-    idle_timeout_s: float
 
 
 class Stage(Enum):
@@ -87,15 +63,17 @@ class ClientConnection(asyncio.Protocol):
         self._end_told = False
         self._unsent = 0
         self._application: Application | None = None
-        self.deadline = table.after(service.handshake_timeout_s)
+        self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
 
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._stream = TlsStream(self._service.context, self._table.scratch)
-        if not self._table.admit(self):
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
+        if self._table.admit(self):
+            service = self._service
+            self._stream = TlsStream(service.context, self._table.scratch, service.connections_listed)
+        else:
             self._stage = _LOST
             self._transport.abort()
 
@@ -123,6 +101,8 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Free everything. The session outlives the connection, however it ended."""
+        if self._stage is _LOST:
+            return  # it never was admitted
         if error is not None:
             self._table.faults.count("connection reset")
         if self._stage is _HANDSHAKE and self._spoke:
@@ -134,6 +114,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client isn't reading."""
+        self._unsent = self._transport.get_write_buffer_size()
         if self._application is not None:
             self._application.stalled()
 
@@ -254,26 +235,25 @@ class ClientConnection(asyncio.Protocol):
             self._open()
 
     def _open(self) -> None:
-        service = self._service
+        service, table = self._service, self._table
         self._stage = _OPEN
-        self.touch()
+        self.deadline = table.now + table.interval_s + service.idle_timeout_s
         service.mesh.handshake_done(service.vip, self._stream.connection)
         self._application = application = service.make_application(self)
         application.start()
-        if self._table.draining:
+        if table.draining:
             application.drain()
         self._deliver(self._stream.receive(b""))
 
     def _deliver(self, plain: bytes) -> None:
         """Hand over what was read, and send what TLS itself has to say to it (key updates)."""
         application = self._application
-        if application is None:
-            return
-        if plain:
-            application.receive(plain)
-        if self._stream.ended and not self._end_told:
-            self._end_told = True
-            application.end()
+        if application is not None:
+            if plain:
+                application.receive(plain)
+            if self._stream.ended and not self._end_told:
+                self._end_told = True
+                application.end()
         if self._stage is _OPEN and not self._stream.closed:
             self._reply()
 
@@ -299,7 +279,7 @@ class ClientConnection(asyncio.Protocol):
         self._stage = _CLOSING
         self._release()
         self._transport.resume_reading()
-        self._unsent = 0
+        self._unsent = self._transport.get_write_buffer_size()
         self.deadline = self._table.after(LINGER_S)
 
     def _finish(self) -> None:

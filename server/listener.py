@@ -6,7 +6,8 @@ import asyncio
 import socket
 
 from .addresses import join_address, split_address
-from .connection import ClientConnection, Service
+from .connection import ClientConnection
+from .service import Service
 from .table import Table
 
 BACKLOG = 1024

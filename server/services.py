@@ -10,10 +10,10 @@ from meshcache import ConfigError, MeshNode, Settings, VipSettings
 
 from .addresses import split_address
 from .application import Application, Client
-from .connection import Service
 from .contexts import answered_names, make_context
 from .relay import Backend, Relay
 from .responder import About, Responder
+from .service import Service
 
 
 def make_contexts(settings: Settings) -> dict[str, SSL.Context]:
@@ -43,6 +43,7 @@ def make_service(vip: VipSettings, context: SSL.Context, settings: Settings, nod
         make_application=_relay_maker(vip, vip.backend, settings, node) if vip.backend else _responder_maker(vip, node),
         handshake_timeout_s=settings.server.handshake_timeout_s,
         idle_timeout_s=settings.server.idle_timeout_s,
+        connections_listed=bool(vip.alpn),
     )
 
 

@@ -43,6 +43,22 @@ def make_scratch() -> Any:
     return ffi.new("char[]", SCRATCH_BYTES)
 
 
+class _Nowhere:
+    """A mapping that keeps nothing."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Forget it."""
+
+
+class _UnlistedConnection(SSL.Connection):
+    """A connection that pyOpenSSL's callbacks (ALPN, verify, info) can't be called for.
+
+    It lists every connection in a WeakValueDictionary by its SSL pointer, which takes eight Python calls.
+    """
+
+    _reverse_mapping = _Nowhere()  # type: ignore[assignment]
+
+
 class TlsStream:
     """One server side of TLS. After `StreamError` or `close` only `outgoing` and `free` make sense.
 
@@ -51,11 +67,12 @@ class TlsStream:
 
     __slots__ = ("_into_ssl", "_out_of_ssl", "_scratch", "_ssl", "closed", "connection", "ended", "established")
 
-    def __init__(self, context: SSL.Context, scratch: Any) -> None:
-        connection = SSL.Connection(context)
-        connection.set_accept_state()
+    def __init__(self, context: SSL.Context, scratch: Any, listed: bool = True) -> None:
+        """`listed` as in `service.Service`; `scratch` by `make_scratch`."""
+        connection = SSL.Connection(context) if listed else _UnlistedConnection(context)
         self.connection = connection
         self._ssl = connection._ssl  # noqa: SLF001  # see the module's docstring
+        lib.SSL_set_accept_state(self._ssl)
         self._into_ssl = connection._into_ssl  # noqa: SLF001
         self._out_of_ssl = connection._from_ssl  # noqa: SLF001
         self._scratch = scratch
@@ -129,8 +146,10 @@ class TlsStream:
     def close(self) -> None:
         """Send close_notify; nothing can be sent after it, though the client's bytes can still be received."""
         if self.established and not self.closed:
-            with suppress(SSL.Error):  # a connection with a fatal alert behind it has nothing left to say
-                self.connection.shutdown()
+            result = lib.SSL_shutdown(self._ssl)
+            if result < 0:  # a connection with a fatal alert behind it has nothing left to say
+                with suppress(StreamError):
+                    self._raise(result)
         self.closed = True
 
     def outgoing(self) -> bytes:
@@ -154,7 +173,7 @@ class TlsStream:
         OpenSSL throws the session away with a connection that isn't marked so (SSL_set_shutdown(3)), and a client that
         merely hung up should still be able to resume.
         """
-        self.connection.set_shutdown(_BOTH)
+        lib.SSL_set_shutdown(self._ssl, _BOTH)
 
     def _raise(self, result: int) -> NoReturn:
         """Let pyOpenSSL read OpenSSL's error queue, which it empties: another connection's calls must not find it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from .faults import Faults
@@ -53,8 +54,7 @@ class Table:
         self._entries: set[Entry] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Callable[[], float] = lambda: 0.0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._emptied: asyncio.Event | None = None
 
     def tune(self, connections_max: int, shortest_timeout_s: float) -> None:
         """Take new limits; connections that are open stay."""
@@ -84,14 +84,13 @@ class Table:
             self.faults.count("over max_connections")
             return False
         self._entries.add(entry)
-        self._empty.clear()
         return True
 
     def remove(self, entry: Entry) -> None:
         """The connection is gone."""
         self._entries.discard(entry)
-        if not self._entries:
-            self._empty.set()
+        if self._emptied is not None and not self._entries:
+            self._emptied.set()
 
     async def drain(self, within_s: float) -> None:
         """Let connections end: in their own time first, then in order, and at last whatever they have in flight.
@@ -99,12 +98,13 @@ class Table:
         Takes `within_s`, and `CLOSE_S` more where clients don't take their last bytes.
         """
         self.draining = True
+        self._emptied = asyncio.Event()
         for entry in tuple(self._entries):
             entry.drain()
-        if not await self._emptied(within_s):
+        if not await self._empty(within_s):
             for entry in tuple(self._entries):
                 entry.close_now()
-            await self._emptied(CLOSE_S)
+            await self._empty(CLOSE_S)
         self.abort()
 
     def abort(self) -> None:
@@ -112,13 +112,12 @@ class Table:
         for entry in tuple(self._entries):
             entry.abort_now()
 
-    async def _emptied(self, within_s: float) -> bool:
-        try:
-            async with asyncio.timeout(within_s):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
+    async def _empty(self, within_s: float) -> bool:
+        """Wait until there are no connections; false if there still are."""
+        if self._entries and self._emptied is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), within_s)
+        return not self._entries
 
     def _sweep(self) -> None:
         self.now = now = self._clock()

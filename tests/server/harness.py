@@ -13,11 +13,11 @@ from pathlib import Path
 
 import trustme
 from meshcache_server.application import Application, Client
-from meshcache_server.connection import Service
 from meshcache_server.faults import Faults
 from meshcache_server.listener import Listener
 from meshcache_server.names import CertificateNames
 from meshcache_server.responder import About, Responder
+from meshcache_server.service import Service
 from meshcache_server.table import Table
 from OpenSSL import SSL
 

@@ -1,0 +1,37 @@
+"""What a listener gives each new connection: one VIP as it is configured now. Holds no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from OpenSSL import SSL
+
+from .application import Application, Client
+
+
+class Mesh(Protocol):
+    """What a connection tells the node."""
+
+    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
+        """Count a handshake that ended well."""
+
+    def handshake_failed(self, vip: str) -> None:
+        """Count one that didn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One VIP's context and what answers behind it. SIGHUP makes another; connections keep the one they began with.
+
+    ``connections_listed`` says that pyOpenSSL has to find a connection from OpenSSL's callbacks, as for ALPN.
+    """
+
+    vip: str
+    context: SSL.Context
+    mesh: Mesh
+    make_application: Callable[[Client], Application]
+    handshake_timeout_s: float
+    idle_timeout_s: float
+    connections_listed: bool = True
