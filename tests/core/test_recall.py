@@ -128,3 +128,52 @@ def test_a_vip_that_comes_back_at_its_origin_goes_on_with_its_numbers() -> None:
     made = make(net, hosts[0], 2)
     net.run(1)
     assert has(net, hosts[1], made)
+
+
+def test_a_shorter_lifetime_removes_what_is_older_and_shortens_the_rest() -> None:
+    net = Net()
+    (host,) = mesh(net, ["a"], lifetime_s=3600)
+    old = make(net, host, 1)
+    net.run(2000)
+    young = make(net, host, 2)
+    host.core.set_vip(vip("a", lifetime_s=1000), net.now)
+    assert not has(net, host, old)
+    assert sessions(host, net)["recalled"] == 1
+    net.run(990)
+    assert has(net, host, young)
+    net.run(20)
+    assert not has(net, host, young)
+
+
+def test_a_session_made_under_a_shorter_lifetime_than_ours_is_not_taken_for_older_than_it_is() -> None:
+    net = Net()
+    (host,) = mesh(net, ["a"], lifetime_s=7200)
+    made = make(net, host, 1, lifetime_s=3600)
+    net.run(300)
+    host.core.set_vip(vip("a", lifetime_s=1800), net.now)
+    assert has(net, host, made)
+    net.run(1490)
+    assert has(net, host, made)
+    net.run(20)
+    assert not has(net, host, made)
+
+
+def test_a_renewal_counts_from_when_it_was_made() -> None:
+    net = Net()
+    (host,) = mesh(net, ["a"], lifetime_s=3600)
+    renewed = make(net, host, 1, born_at=net.now - 5000)
+    net.run(500)
+    host.core.set_vip(vip("a", lifetime_s=1000), net.now)
+    assert has(net, host, renewed)
+    net.run(510)
+    assert not has(net, host, renewed)
+
+
+def test_a_shorter_lineage_takes_back_what_was_renewed_for_too_long() -> None:
+    net = Net()
+    (host,) = mesh(net, ["a"])
+    old, young = make(net, host, 1, born_at=net.now - 5000), make(net, host, 2)
+    host.core.set_vip(vip("a", lineage_s=4000), net.now)
+    assert not host.core.holds("shop", old)
+    assert has(net, host, young)
+    assert sessions(host, net)["recalled"] == 1
