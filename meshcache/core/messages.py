@@ -41,6 +41,9 @@ FETCH_RANGES_MAX = 16
 FETCH_SESSIONS_MAX = 1024
 """Sessions given in answer to one fetch: sixteen batches, a quarter of a megabyte."""
 
+SNAPSHOT_SESSIONS_MAX = 256
+"""The same for a joiner, who takes the streams in turn: so what is newest in all of them comes first."""
+
 BUCKETS = 32
 """Parts of the stream table that a digest compares apart."""
 

@@ -11,7 +11,16 @@ from meshcache.core.board import Board
 from meshcache.core.buckets import Bucket
 from meshcache.core.entry import Entries
 from meshcache.core.members import Peer
-from meshcache.core.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, FETCH_SESSIONS_MAX, Batch, Fetch, Fill, FillEnd
+from meshcache.core.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_SESSIONS_MAX,
+    FETCH_SESSIONS_MAX,
+    SNAPSHOT_SESSIONS_MAX,
+    Batch,
+    Fetch,
+    Fill,
+    FillEnd,
+)
 from meshcache.core.policy import may_send
 from meshcache.core.ranges import Ranges
 from meshcache.core.session import Session
@@ -62,7 +71,7 @@ class Serving:
         return Ranges([(1, served.flushed_seq)] if served is not None and served.flushed_seq else ())
 
     def _serve(self, peer: Peer, fetch: Fetch, stream: Stream, now: float) -> None:
-        batches, complete = self._batches(stream, fetch.ranges, now)
+        batches, complete = self._batches(stream, fetch, now)
         sessions = sum(len(batch.entries.ids) for batch in batches)
         if not (self._snapshot_rate if fetch.snapshot else self._rate).take(sessions, now):
             self._end(peer, fetch, FillEnd.BUSY)
@@ -74,10 +83,10 @@ class Serving:
     def _end(self, peer: Peer, fetch: Fetch, end: FillEnd) -> None:
         self._board.send(peer, Fill(fetch.token, None, end))
 
-    def _batches(self, stream: Stream, ranges: Iterable[tuple[int, int]], now: float) -> tuple[list[Batch], bool]:
+    def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
-        room = FETCH_SESSIONS_MAX
-        for first, last in _parts(self.seen(stream), ranges):
+        room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
+        for first, last in _parts(self.seen(stream), fetch.ranges):
             for batch in self._of_part(stream, first, last, now):
                 if len(batches) >= BATCHES_MAX or room < len(batch.entries.ids):
                     return batches, False
