@@ -78,6 +78,6 @@ def host_name(extension: bytes) -> str | None:
     """
     name = extension[5:]
     lengths = (int.from_bytes(extension[:2], "big"), int.from_bytes(extension[3:5], "big"))
-    if lengths != (len(name) + 3, len(name)) or extension[2] != 0 or not 0 < len(name) <= HOST_NAME_BYTES_MAX:
+    if not 0 < len(name) <= HOST_NAME_BYTES_MAX or lengths != (len(name) + 3, len(name)) or extension[2] != 0:
         return None
     return name.decode("ascii") if name.isascii() and 0 not in name else None

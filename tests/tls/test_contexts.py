@@ -23,6 +23,7 @@ from tests.tls.world import (
     StdlibEnd,
     attach,
     client_context,
+    give_certificate,
     server_certificate,
     server_context,
     server_end,
@@ -253,7 +254,7 @@ def test_a_subclass_of_sslcontext_is_attached_too() -> None:
 
     port, client = DictPort(), client_context()
     context = Context(ssl.PROTOCOL_TLS_SERVER)
-    server_certificate("a.test").configure_cert(context)
+    give_certificate(context, server_certificate("a.test"))
     attach(context, port)
     first = visit(context, client)
     assert visit(context, client, session=first.session).resumed

@@ -23,6 +23,7 @@ from tests.tls.world import (
     authority,
     bare_context,
     empty_list,
+    give_certificate,
     load_list,
     server_certificate,
     server_context,
@@ -51,16 +52,16 @@ def test_the_chain_is_read_leaf_first(kind: str) -> None:
     middle = authority().create_child_ca()
     leaf = middle.issue_cert("a.test")
     context = bare_context(kind)
-    leaf.configure_cert(context)
+    give_certificate(context, leaf)
     assert read_facts(context).chain == tuple(der(blob.bytes()) for blob in leaf.cert_chain_pems)
     assert len(leaf.cert_chain_pems) == 2
 
 
 def test_two_certificates_share_the_names_that_both_cover_and_the_current_one_stays(kind: str) -> None:
     context = bare_context(kind)
-    server_certificate("a.test", "only-ecdsa.test").configure_cert(context)
+    give_certificate(context, server_certificate("a.test", "only-ecdsa.test"))
     rsa = authority().issue_cert("a.test", "only-rsa.test", key_type=trustme.KeyType.RSA)
-    rsa.configure_cert(context)
+    give_certificate(context, rsa)
     found = libssl.find(context)
     before = found.library.functions.SSL_CTX_get0_certificate(found.pointer)
     read = read_facts(context)

@@ -20,7 +20,7 @@ from meshcache.core.policy import Verdict
 from meshcache.core.scope import Names, Security, group_digest
 from meshcache.tls import elf
 from meshcache.tls.contexts import Attachment, attach_context
-from meshcache.tls.facts import read_facts
+from meshcache.tls.facts import ContextFacts, read_facts
 from meshcache.tls.libssl import Library, find_connection
 from meshcache.tls.scopes import scopes_for
 
@@ -86,8 +86,12 @@ class DictPort:
 # Certificates
 
 
-@cache
 def authority(name: str = "main") -> trustme.CA:
+    return _authority(name)
+
+
+@cache
+def _authority(name: str) -> trustme.CA:
     return trustme.CA(organization_name=name)
 
 
@@ -97,8 +101,8 @@ def server_certificate(*names: str) -> trustme.LeafCert:
 
 
 @cache
-def client_certificate(name: str = "client", ca: str = "main") -> trustme.LeafCert:
-    return authority(ca).issue_cert(f"{name}@example.test")
+def client_certificate(name: str = "client") -> trustme.LeafCert:
+    return authority().issue_cert(f"{name}@example.test")
 
 
 # Contexts
@@ -107,8 +111,20 @@ def client_certificate(name: str = "client", ca: str = "main") -> trustme.LeafCe
 def server_context(kind: str, version: str | None = None, names: tuple[str, ...] = ("a.test", "b.test")) -> Any:
     """A server's context of either kind that speaks one version, or both, with a certificate for `names`."""
     context = bare_context(kind, version)
-    server_certificate(*names).configure_cert(context)
+    give_certificate(context, server_certificate(*names))
     return context
+
+
+def give_certificate(context: Any, leaf: trustme.LeafCert) -> None:
+    """Load a certificate, its chain and its key; in words that pyOpenSSL 23 knows too."""
+    if isinstance(context, ssl.SSLContext):
+        leaf.configure_cert(context)
+        return
+    own, *chain = (crypto.load_certificate(crypto.FILETYPE_PEM, blob.bytes()) for blob in leaf.cert_chain_pems)
+    context.use_certificate(own)
+    for certificate in chain:
+        context.add_extra_chain_cert(certificate)
+    context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, leaf.private_key_pem.bytes()))
 
 
 def bare_context(kind: str, version: str | None = None) -> Any:
@@ -144,10 +160,16 @@ def client_context(version: str | None = None, certificate: trustme.LeafCert | N
 
 
 def attach(
-    context: Any, port: DictPort, *, group: str = "shop", listed: tuple[str, ...] = (), **more: Any
+    context: Any,
+    port: DictPort,
+    *,
+    group: str = "shop",
+    listed: tuple[str, ...] = (),
+    facts: ContextFacts | None = None,
+    **more: Any,
 ) -> Attachment:
-    """Attach as a node does: facts of the context, digest of what must agree, scopes of its names."""
-    facts = read_facts(context)
+    """Attach as a node does: facts of the context (or those given), digest of what must agree, scopes of its names."""
+    facts = facts or read_facts(context)
     digest = group_digest(Security(group, facts.client_auth, facts.tls_floor))
     return attach_context(context, port, scopes_for(Names(facts.names, listed), digest), **more)
 
