@@ -33,6 +33,7 @@ class Steers(Protocol):
     ) -> dict[str, Any]: ...
     def explain_way(self, source: str, target: str) -> dict[str, Any]: ...
     def explain_session(self, session: str) -> dict[str, Any]: ...
+    def clocks(self) -> dict[str, float]: ...
 
 
 @runtime_checkable
@@ -44,7 +45,7 @@ class Steered(Protocol):
 
 
 def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
-    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw`` and ``GET /v1/explain``."""
+    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``GET /v1/explain``, ``/v1/clocks``."""
 
     def route(work: Callable[[web.Request], Awaitable[dict[str, Any]]]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -77,7 +78,11 @@ def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
             return await asyncio.to_thread(node.steering.explain_session, query["session"])
         return await asyncio.to_thread(node.steering.explain_way, query.get("from", ""), query.get("to", ""))
 
+    async def clocks(_request: web.Request) -> dict[str, Any]:
+        return {"ahead_s": await asyncio.to_thread(node.steering.clocks)}
+
     return [
+        web.get("/v1/clocks", route(clocks)),
         web.post("/v1/policy/set", route(set_policy)),
         web.post("/v1/policy/unset", route(unset_policy)),
         web.post("/v1/sessions/withdraw", route(withdraw)),

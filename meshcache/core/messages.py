@@ -315,6 +315,8 @@ class Matter(Enum):
     """Has it version ``number`` of VIP ``name``, and how many copies did it recall in the last ``elapsed_s``?"""
     WITHDRAW = "withdraw"
     """Has it the asker's withdraw ``number``, and how many sessions went?"""
+    CLOCK = "clock"
+    """What time is it there?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,13 +337,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions."""
+    """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
+
+    ``unix_ms`` is its wall clock, where that was asked. No decision is made by it: an operator may want to know.
+    """
 
     asker: str
     token: int
     node: str
     has: bool
     sessions: int = 0
+    unix_ms: int = 0
 
 
 Message: TypeAlias = (

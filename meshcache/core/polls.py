@@ -43,6 +43,8 @@ class Polls:
         self._own: OrderedDict[int, dict[str, Answer]] = OrderedDict()
         self._passed: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._rate = Bucket(_PER_S, _BURST, now)
+        self.unix_minus_now_s: float | None = None
+        """How far the wall clock is ahead of `now`, as the node last saw it; None if it keeps that to itself."""
 
     def ask(self, matter: Matter, number: int, now: float, *, name: str = "", since: float = 0.0) -> int:
         """Ask all nodes, this one too; says the token by which `answers` finds what came back."""
@@ -87,6 +89,11 @@ class Polls:
             self._board.send(back, answer)
 
     def _answer(self, ask: Ask, now: float) -> Answer:
+        node = self._board.identity.node
+        if ask.matter is Matter.CLOCK:
+            offset_s = self.unix_minus_now_s
+            unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
+            return Answer(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
         if ask.matter is Matter.WITHDRAW:
             gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
             has, sessions = gone is not None, gone or 0
@@ -94,4 +101,4 @@ class Polls:
             served = self._board.vips.get(ask.name)
             has = served is not None and served.vip.note.version >= ask.number
             sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
-        return Answer(ask.asker, ask.token, self._board.identity.node, has, sessions)
+        return Answer(ask.asker, ask.token, node, has, sessions)

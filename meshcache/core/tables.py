@@ -305,6 +305,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("s", "node", fields.name),
             Field("y", "has", fields.flag),
             Field("k", "sessions", fields.seconds, 0),
+            Field("c", "unix_ms", _LIVE_NUMBER, 0),
         ),
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from meshcache.steering.keeper import Keeper
 from meshcache.steering.overlay import EPOCH, Overlay, overlay
 from meshcache.steering.shown import shown_vip
 from meshcache.steering.store import Kept, PolicyFile
-from meshcache.steering.totals import ask_all
+from meshcache.steering.totals import ask_all, ask_clocks
 from meshcache.vips import LocalVips
 
 log = logging.getLogger("meshcache.policy")
@@ -67,6 +68,7 @@ class Steering:
             with self._pump.lock:
                 self._pump.core.live.load(self._kept.live)
             self._apply()
+        self._pump.chores.append(self._tell_time)
         self._keeper.start()
 
     def close(self) -> None:
@@ -144,6 +146,10 @@ class Steering:
     def explain_session(self, session: str) -> dict[str, Any]:
         """See `explaining.session`."""
         return explaining.session(self._pump, session)
+
+    def clocks(self) -> dict[str, float]:
+        """By how many seconds the other nodes' wall clocks are ahead of this one's, of those that answer in time."""
+        return ask_clocks(self._pump, self._reachable())
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Every node that is known, with its state."""
@@ -247,6 +253,10 @@ class Steering:
                 return False
             self._kept = to_keep
         return True
+
+    def _tell_time(self) -> None:
+        """In each step of the pump, which holds the core's lock: clocks are set while nodes run."""
+        self._pump.core.polls.unix_minus_now_s = time.time() - self._pump.clock()
 
     def _apply(self) -> None:
         with self._pump.lock:

@@ -15,6 +15,9 @@ from meshcache.pump import Pump
 WAIT_S: Final = 2.0
 """For the whole mesh: two links between colos and back take some 0.6 s, and taking a policy over some 0.1 s."""
 
+CLOCKS_S: Final = 1.0
+"""For an answer about a clock; a later one would say little."""
+
 _AGAIN_S: Final = 0.25
 """Between two questions; nodes that weren't done at the first may be at the next."""
 
@@ -41,6 +44,25 @@ def ask_all(
         "expected": len(expected),
         "missing": sorted(set(expected) - set(have)),
     }
+
+
+def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
+    """By how many seconds other nodes' wall clocks are ahead of ours, give or take the time their answer took."""
+    found: dict[str, float] = {}
+    with pump.lock:
+        token = pump.core.polls.ask(Matter.CLOCK, 0, pump.clock())
+        own = {answer.node for answer in pump.core.polls.answers(token)}
+    pump.wake()
+    asked_at, deadline = time.time(), pump.clock() + CLOCKS_S
+    while pump.clock() < deadline and not set(expected) <= set(found) | own:
+        time.sleep(_LOOK_S)
+        with pump.lock:
+            answers = pump.core.polls.answers(token)
+        middle = (asked_at + time.time()) / 2
+        for answer in answers:
+            if answer.has and answer.node not in own:
+                found.setdefault(answer.node, round(answer.unix_ms / 1000 - middle, 3))
+    return found
 
 
 def _ask_once(
