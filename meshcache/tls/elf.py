@@ -73,11 +73,13 @@ def image_of(path: str) -> Image | None:
     start = next((mapping.start for mapping in read_mappings() if mapping.path == real and mapping.offset == 0), None)
     if start is None:
         return None
-    with Path(real).open("rb") as file:
-        head = file.read(_COMPARED_BYTES)
-        if ctypes.string_at(start, len(head)) != head:
-            return None
-        return Image(real, start - _first_address(file))
+    try:
+        with Path(real).open("rb") as file:
+            head = file.read(_COMPARED_BYTES)
+            same = ctypes.string_at(start, len(head)) == head
+            return Image(real, start - _first_address(file)) if same else None
+    except (OSError, ELFError):
+        return None
 
 
 def _first_address(file: BinaryIO) -> int:

@@ -184,7 +184,9 @@ def _library_in(path: str, what: str) -> Library:
         raise HookError("meshcache needs a 64-bit Python: a session's token fills a pointer of 64 bits")
     address_of = _resolver(path)
     if address_of is None:
-        raise _refusal(what, f"{path} has neither exported nor hidden symbols of OpenSSL's (stripped?)")
+        raise _refusal(
+            what, f"{path} shows no functions of OpenSSL's: stripped, or replaced on disk while it is in use"
+        )
     try:
         functions = Functions(address_of)
     except HookError as error:

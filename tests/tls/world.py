@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import OpenSSL
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -116,8 +117,8 @@ def server_context(kind: str, version: str | None = None, names: tuple[str, ...]
 
 
 def give_certificate(context: Any, leaf: trustme.LeafCert) -> None:
-    """Load a certificate, its chain and its key; in words that pyOpenSSL 23 knows too."""
-    if isinstance(context, ssl.SSLContext):
+    """Load a certificate, its chain and its key; in words that pyOpenSSL 23 knows too, where it is that."""
+    if isinstance(context, ssl.SSLContext) or int(OpenSSL.__version__.split(".")[0]) >= 25:
         leaf.configure_cert(context)
         return
     own, *chain = (crypto.load_certificate(crypto.FILETYPE_PEM, blob.bytes()) for blob in leaf.cert_chain_pems)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache.core.policy import Verdict
+from meshcache.core.scope import Names
+from meshcache.tls import contexts, libssl, lookup
+from meshcache.tls.contexts import attach_context, resumption
+from meshcache.tls.scopes import Scopes
+from tests.tls.world import KINDS, VERSIONS, DictPort, ask_clients, attach, client_context, server_context, visit
+
+pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+
+
+@pytest.mark.parametrize("found", [("text", 1), (b"", "token"), (None, None), 7, (b"\x30", 1 << 80), ((), ())])
+def test_a_port_that_finds_nonsense_is_a_miss(kind: str, version: str, found: Any) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    port.find = lambda _id: found  # type: ignore[method-assign]
+    assert not visit(context, client, session=first.session).resumed
+    assert port.count("fault", "get") + len(port.unusable_reasons()) == 1
+
+
+@pytest.mark.parametrize("token", ["token", None, -1, 1 << 64, 1.5])
+def test_a_token_that_is_none_is_a_miss_and_frees_the_session(kind: str, version: str, token: Any) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    ((_, der),) = port.store.items()
+    port.find = lambda _id: (der, token)  # type: ignore[method-assign]
+    assert not visit(context, client, session=first.session).resumed
+    assert port.count("fault", "get") == 1
+
+
+def test_ids_on_the_wire_reach_the_port_as_they_are(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    asked: list[bytes] = []
+    port.find = lambda session_id: asked.append(session_id)  # type: ignore[method-assign]
+    visit(context, client, session=first.session)
+    assert asked == [port.made[0][0]]
+    assert len(asked[0]) == 32
+
+
+def test_a_hit_that_openssl_does_not_resume_is_counted_once(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context, other = server_context(kind, version), server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    there = DictPort(store=port.store)
+    attach_context(other, there, Scopes(Names(("a.test",)), b"other"))
+    second = visit(other, client, session=first.session)
+    assert not second.resumed
+    assert resumption(second.server.tls) == 0
+    assert [event for event in there.log if event[0] != "created"] == [("hit",), ("full",), ("hit_not_resumed",)]
+
+
+def test_remembered_hits_are_bounded(kind: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "REMEMBERED_MAX", 2)
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    session = visit(context, client).session
+    open_ones = [visit(context, client, session=session, close=False) for _ in range(7)]
+    assert all(one.resumed for one in open_ones)
+    assert len(contexts._callbacks[libssl.find(context).library]._state.hits) <= 2
+
+
+def test_a_connection_that_asks_for_more_than_its_context_looks_nothing_up(kind: str, version: str) -> None:
+    """Post-handshake authentication sets a flag on each connection in Python; SSL_set_verify does so at will."""
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    ask_clients(context, required=False)
+    attachment = attach(context, port)
+    first = visit(context, client)
+    attachment.verify_mode = 3
+    port.log.clear()
+    assert not visit(context, client, session=first.session).resumed
+    assert port.log == [("full",)]
+
+
+@pytest.mark.parametrize("length", [1, 31, 32])
+def test_a_session_whose_id_only_begins_alike_is_refused(kind: str, version: str, length: int) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    ((session_id, der),) = port.store.items()
+    changed = session_id[: length - 1] + bytes([session_id[length - 1] ^ 1]) + session_id[length:]
+    port.store[session_id] = der.replace(session_id, changed)
+    assert not visit(context, client, session=first.session).resumed
+    assert port.unusable_reasons() == [Verdict.DER]
