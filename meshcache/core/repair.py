@@ -89,18 +89,17 @@ class Repair:
         if not upto or (stream is not None and stream.seen.covers(1, upto)):
             return
         gap = self._note(key, upto, due_at)
-        if gap is None or holder.name == key.origin or holder.name in gap.holders:
+        if gap is None:
             return
-        gap.holders.insert(0, holder.name)
-        del gap.holders[_HOLDERS_MAX:]
-        if gap.token is None and gap.attempts:
+        gap.holders = [holder.name, *(name for name in gap.holders if name != holder.name)][:_HOLDERS_MAX]
+        if gap.token is None and gap.attempts:  # here is somebody who has some of it
             gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
 
     def noticed(self, stream: Stream, now: float) -> None:
         """A batch came, and something before it has not."""
         gap = self._note(stream.key, stream.newest, now + self._board.limits.gap_grace_s)
         if gap is not None and gap.token is None and gap.attempts > 1:
-            gap.attempts, gap.due_at = 1, min(gap.due_at, now + self._board.limits.heartbeat_s)
+            gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._board.limits.heartbeat_s)
 
     def tick(self, now: float) -> None:
         """Give up on those who don't answer, and fetch what is due."""
@@ -181,7 +180,7 @@ class Repair:
             return
         gap = self._note(key, newest, due_at)
         if gap is not None and gap.token is None and gap.attempts > 1:  # the origin lives: it is worth asking again
-            gap.attempts, gap.due_at = 1, min(gap.due_at, due_at + self._board.limits.heartbeat_s)
+            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at + self._board.limits.heartbeat_s)
 
     def _note(self, key: StreamKey, upto: int, due_at: float) -> _Gap | None:
         gap = self._gaps.get(key)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from meshcache.core.limits import Limits
-from meshcache.core.messages import Beat, Fetch, Fill, FillEnd, Push
+from meshcache.core.messages import Beat, Fetch, Fill, FillEnd, Push, Seen, Vector
 from meshcache.core.session import StreamKey
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
@@ -209,3 +209,19 @@ def test_a_vip_that_the_peer_may_not_have_is_no_gap() -> None:
     net.run(5)
     assert not [payload for _, _, payload, _ in net.sent if payload[1] == 8]
     assert b.core._inside._repair._gaps == {}
+
+
+def test_a_gap_that_was_given_up_is_taken_up_again_when_somebody_has_some_of_it() -> None:
+    net, host, peer = watched()
+    peer.says(host, Push(peer.batch(10)))
+    peer.lives(host, 150)
+    asked = len(peer.hears(Fetch))
+    assert dropped(host, net)["gap_given_up"] == 1
+    other = Puppet(net, "y", "ams1", vip("y"))
+    other.joins(host)
+    other.says(host, Vector(0, (Seen(StreamKey("x", 7, "shop"), (4, 5, 10, 10)),)))
+    peer.lives(host, 1, other)
+    assert len(peer.hears(Fetch)) == asked + 1
+    peer.says(host, Fill(peer.hears(Fetch)[-1].token, None, FillEnd.UNKNOWN))
+    peer.lives(host, 2, other)
+    assert [fetch.ranges for fetch in other.hears(Fetch)] == [((1, 9),)]
