@@ -14,7 +14,8 @@ from meshcache.core.entry import Entries
 from meshcache.core.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX
 from meshcache.core.session import DER_BYTES_MAX, SESSION_ID_BYTES_MAX
 
-_SECONDS_MAX = (1 << 32) - 1
+SECONDS_MAX = (1 << 32) - 1
+"""Of a time on the wire; longer ones are told as this."""
 
 
 class ColumnError(ValueError):
@@ -24,8 +25,6 @@ class ColumnError(ValueError):
 def write_columns(first: int, last: int, entries: Entries) -> dict[str, Any]:
     """The fields of a batch on the wire."""
     count = len(entries.ids)
-    if count == 1 and first == last:
-        return _write_one(entries)
     body: dict[str, Any] = {"n": count}
     if not count:
         return body
@@ -69,29 +68,14 @@ def read_columns(first: int, last: int, body: dict[str, Any]) -> Entries:
 _NONE = Entries((), (), (), (), (), ())
 
 
-def _write_one(entries: Entries) -> dict[str, Any]:
-    """A batch of one session, as most are when a server isn't busy: the same fields, without a column to build."""
-    _, (session_id,), (der,), (remaining_s,), (elapsed_s,), (certified,) = entries
-    body: dict[str, Any] = {"n": 1}
-    if len(session_id) != SESSION_ID_BYTES_MAX:
-        body["w"] = bytes((len(session_id),))
-    body["k"], body["z"], body["s"] = session_id, len(der).to_bytes(2, "big"), der
-    body["x"] = min(remaining_s, _SECONDS_MAX)
-    if elapsed_s:
-        body["b"] = min(elapsed_s, _SECONDS_MAX)
-    if certified:
-        body["c"] = b"\1"
-    return body
-
-
 def _numbers(width: int, values: Sequence[int]) -> bytes:
     return b"".join(value.to_bytes(width, "big") for value in values)
 
 
 def _same_or_numbers(values: Sequence[int]) -> int | bytes:
     if min(values) == max(values):
-        return min(values[0], _SECONDS_MAX)
-    return _numbers(4, [min(value, _SECONDS_MAX) for value in values])
+        return min(values[0], SECONDS_MAX)
+    return _numbers(4, [min(value, SECONDS_MAX) for value in values])
 
 
 def _column(value: Any, width: int, count: int) -> bytes:
@@ -138,7 +122,7 @@ def _cut(joined: Any, widths: Sequence[int]) -> list[bytes]:
 
 
 def _seconds(value: Any, count: int) -> Sequence[int]:
-    if type(value) is int and 0 <= value <= _SECONDS_MAX:
+    if type(value) is int and 0 <= value <= SECONDS_MAX:
         return (value,) * count
     return unpack(f">{count}I", _column(value, 4, count))
 

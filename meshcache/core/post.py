@@ -6,6 +6,7 @@ Knows no protocol; drops the oldest of a queue that is full and counts it.
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import NamedTuple
 
 from meshcache.core.counters import Counters
@@ -23,14 +24,6 @@ class Outgoing(NamedTuple):
     sessions: int = 0
 
 
-class _Queue:
-    __slots__ = ("bytes", "messages")
-
-    def __init__(self) -> None:
-        self.messages: deque[Outgoing] = deque()
-        self.bytes = 0
-
-
 class Post:
     """All queues; ``version`` grows with each message, so that idle is cheap to see."""
 
@@ -38,7 +31,8 @@ class Post:
         self._identity = identity
         self._limits = limits
         self._counters = counters
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, deque[Outgoing]] = {}
+        self._bytes: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -46,8 +40,7 @@ class Post:
 
     def waiting(self, address: str) -> int:
         """Messages that wait for this address."""
-        queue = self._queues.get(address)
-        return len(queue.messages) if queue else 0
+        return len(self._queues.get(address, ()))
 
     def send(self, address: str, message: Message) -> None:
         """Queue a message to one."""
@@ -55,33 +48,40 @@ class Post:
 
     def send_all(self, addresses: list[str], message: Message, sessions: int = 0) -> None:
         """Queue a message to many, encoded once."""
-        if not addresses:
-            return
-        payload = encode(self._identity.node, self._identity.incarnation, message)
-        kind, sent = type(message), self._counters.sent
-        sent.messages += len(addresses)
-        sent.bytes += len(addresses) * len(payload)
-        sent.sessions += len(addresses) * sessions
-        sent.kinds[kind] += len(addresses)
+        if addresses:
+            payload = encode(self._identity.node, self._identity.incarnation, message)
+            self.send_encoded(addresses, payload, type(message), sessions)
+
+    def send_encoded(self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0) -> None:
+        """Queue a message to many that is encoded already."""
+        count, sent = len(addresses), self._counters.sent
+        sent.messages += count
+        sent.bytes += count * len(payload)
+        sent.sessions += count * sessions
+        sent.kinds[kind] += count
         for address in addresses:
             self._queue(Outgoing(address, payload, sessions))
 
     def drain(self) -> list[Outgoing]:
         """Everything that waits, in order for each address."""
-        messages = [message for queue in self._queues.values() for message in queue.messages]
+        messages = list(chain.from_iterable(self._queues.values()))
         self._queues.clear()
+        self._bytes.clear()
         return messages
 
     def drop(self, address: str) -> None:
         """Forget what waits for an address that nobody listens at any more."""
         self._queues.pop(address, None)
+        self._bytes.pop(address, None)
 
     def _queue(self, message: Outgoing) -> None:
-        queue = self._queues.get(message.address)
+        address = message.address
+        queue = self._queues.get(address)
         if queue is None:
-            queue = self._queues[message.address] = _Queue()
-        queue.messages.append(message)
-        queue.bytes += len(message.payload)
-        while len(queue.messages) > self._limits.queue_messages or queue.bytes > self._limits.queue_bytes:
-            queue.bytes -= len(queue.messages.popleft().payload)
+            queue = self._queues[address] = deque()
+        queue.append(message)
+        size = self._bytes.get(address, 0) + len(message.payload)
+        while len(queue) > self._limits.queue_messages or size > self._limits.queue_bytes:
+            size -= len(queue.popleft().payload)
             self._counters.dropped["queue_full"] += 1
+        self._bytes[address] = size

@@ -7,37 +7,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from meshcache.core.audience import Audience, Audiences
+from meshcache.core.audience import Audiences
 from meshcache.core.board import Board
+from meshcache.core.columns import SECONDS_MAX
 from meshcache.core.entry import Entries
 from meshcache.core.members import Peer
 from meshcache.core.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
+from meshcache.core.template import Made, Template
 from meshcache.core.vips import Served
+from meshcache.core.wire import encode
 
 _NEVER = float("inf")
 
 
-class Made(NamedTuple):
-    """A new session on its way out."""
-
-    seq: int
-    id: bytes
-    der: bytes
-    expires_at: float
-    born_at: float
-    certified: bool
-    made_at: float
-
-
 class _Outbox:
-    __slots__ = ("due_at", "flushed_at", "waiting")
+    __slots__ = ("due_at", "flushed_at", "name", "template", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.waiting: deque[Made] = deque()
         self.due_at = _NEVER
         self.flushed_at = -_NEVER
+        self.template: Template | None = None
 
 
 class Publisher:
@@ -57,7 +49,7 @@ class Publisher:
             return
         outbox = self._outboxes.get(served.vip.terms.vip)
         if outbox is None:
-            outbox = self._outboxes[served.vip.terms.vip] = _Outbox()
+            outbox = self._outboxes[served.vip.terms.vip] = _Outbox(served.vip.terms.vip)
         outbox.waiting.append(made)
         if len(outbox.waiting) >= BATCH_SESSIONS_MAX:
             self._overflow(outbox, now)
@@ -69,15 +61,18 @@ class Publisher:
         """Send what is due."""
         if self.due_at > now:
             return
-        for name, outbox in list(self._outboxes.items()):
+        due_at = _NEVER
+        for outbox in self._outboxes.values():
             if outbox.due_at <= now:
-                self._flush(name, outbox, now)
-        self.due_at = min((outbox.due_at for outbox in self._outboxes.values()), default=_NEVER)
+                self._flush(outbox, now)
+            elif outbox.due_at < due_at:
+                due_at = outbox.due_at
+        self.due_at = due_at
 
     def flush_all(self, now: float) -> None:
         """Send everything that waits: this node is going."""
-        for name, outbox in list(self._outboxes.items()):
-            self._flush(name, outbox, now)
+        for outbox in self._outboxes.values():
+            self._flush(outbox, now)
 
     def drop_vip(self, name: str) -> None:
         """What waits for this VIP goes nowhere any more."""
@@ -89,35 +84,41 @@ class Publisher:
             outbox.waiting.popleft()
             self._board.drop("outbox_full")
 
-    def _flush(self, name: str, outbox: _Outbox, now: float) -> None:
+    def _flush(self, outbox: _Outbox, now: float) -> None:
         outbox.due_at, outbox.flushed_at = _NEVER, now
-        served = self._board.vips.get(name)
+        served = self._board.vips.get(outbox.name)
         if served is None or not outbox.waiting:
             return
         audience = self._audiences.of_own(served.vip.terms)
         waiting = list(outbox.waiting)
         outbox.waiting.clear()
         served.flushed_seq = waiting[-1].seq
-        for made in _batches(waiting):
-            self._push(served, audience, made, now)
+        for made in [waiting] if len(waiting) == 1 else _batches(waiting):
+            inside = self._push(outbox, served, made, now, audience.inside, relay=False)
+            relays = self._push(outbox, served, made, now, audience.relays, relay=True) if audience.relays else 0
+            served.counters.pushed += max(inside, relays)
 
-    def _push(self, served: Served, audience: Audience, made: Sequence[Made], now: float) -> None:
-        record = self._board.vips.record
-        entries = _columns(made, now)
-        age = (record.incarnation, record.revision)
-        batch = Batch(served.vip.terms, record.incarnation, age, made[0].seq, made[-1].seq, entries)
-        age_us = min(int((now - made[0].made_at) * 1e6), (1 << 32) - 1)
-        inside, relays = self._ready(audience.inside, now), self._ready(audience.relays, now)
-        if inside:
-            self._board.post.send_all(inside, Push(batch, False, age_us), len(made))
-        if relays:
-            self._board.post.send_all(relays, Push(batch, True, age_us), len(made))
-        if inside or relays:
-            served.counters.pushed += len(made)
+    def _push(
+        self, outbox: _Outbox, served: Served, made: Sequence[Made], now: float, peers: list[Peer], *, relay: bool
+    ) -> int:
+        """Send a batch to those of these peers that take any; says how many sessions are on their way."""
+        ready = self._ready(peers, now)
+        if not ready:
+            return 0
+        terms, record, first = served.vip.terms, self._board.vips.record, made[0]
+        age_us = min(int((now - first.made_at) * 1e6), SECONDS_MAX)
+        if len(made) == 1 and Template.suits(first):
+            template = outbox.template
+            if template is None or template.record is not record or template.terms is not terms:
+                template = outbox.template = Template(record, terms)
+            payload = template.write(first, now, age_us, relay=relay)
+        else:
+            batch = Batch(terms, record.incarnation, record.age, first.seq, made[-1].seq, _columns(made, now))
+            payload = encode(record.node, record.incarnation, Push(batch, relay, age_us))
+        self._board.post.send_encoded(ready, payload, Push, len(made))
+        return len(made)
 
     def _ready(self, peers: list[Peer], now: float) -> list[str]:
-        if not peers:
-            return []
         ready = [peer.address for peer in peers if peer.blocked_until <= now]
         if len(ready) < len(peers):
             self._board.drop("peer_blocked", len(peers) - len(ready))
@@ -125,8 +126,6 @@ class Publisher:
 
 
 def _batches(waiting: list[Made]) -> list[list[Made]]:
-    if len(waiting) == 1:
-        return [waiting]
     batches: list[list[Made]] = [[]]
     size = 0
     for made in waiting:

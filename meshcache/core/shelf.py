@@ -11,9 +11,10 @@ from meshcache.core.board import Board
 from meshcache.core.cache import Put
 from meshcache.core.counters import VipCounters
 from meshcache.core.policy import Verdict, may_resume
-from meshcache.core.publisher import Made, Publisher
+from meshcache.core.publisher import Publisher
 from meshcache.core.quarantine import Quarantine
 from meshcache.core.session import Outcome, Session
+from meshcache.core.template import Made
 from meshcache.core.topology import LocalVip
 from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws

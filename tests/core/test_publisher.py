@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshcache.core.limits import Limits
 from meshcache.core.mesh import Outgoing
 from meshcache.core.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Push
-from meshcache.core.policy import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.policy import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.wire import Decoder
 from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
@@ -171,3 +171,15 @@ def test_at_the_end_everything_that_waits_is_sent_before_the_goodbye() -> None:
     host.core.leave(net.now)
     kinds = [type(Decoder().decode(out.payload).message).__name__ for out in host.core.messages_to_send(net.now)]
     assert kinds == ["Push", "Leave"] * 2
+
+
+def test_a_push_of_one_session_tells_the_terms_of_today() -> None:
+    net, host = alone_with(1)
+    make(net, host, 1)
+    (before,) = batches(pushes(net, host))
+    host.core.set_vip(vip("me", reach=REACH_EVERYWHERE), net.now)
+    net.now += 1
+    make(net, host, 2)
+    (after,) = batches(pushes(net, host))
+    assert (before.batch.terms.reach, after.batch.terms.reach) == (REACH_COLO, REACH_EVERYWHERE)
+    assert after.batch.age > before.batch.age
