@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -65,6 +66,16 @@ class AdminClient:
     def explain(self, **query: str) -> dict[str, Any]:
         """Why sessions go or don't: ``from`` and ``to``, or ``session``. Raises PolicyError for unknown names."""
         return self.get("/v1/explain", **query)
+
+    def process_id(self) -> int | None:
+        """The process that answers at this socket (SO_PEERCRED, unix(7)); None where the kernel doesn't say."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(TIMEOUT_S)
+                probe.connect(str(self.path))
+                return int(struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]) or None
+        except (OSError, AttributeError):
+            return None
 
     def post(self, endpoint: str, content: dict[str, Any]) -> dict[str, Any]:
         """Ask for a change; the JSON object that says what it did."""

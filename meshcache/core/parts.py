@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from meshcache.core.scope import Security
+from meshcache.core.scope import ClientAuth, Security
 
 PART_BYTES = 4
 """Two settings that differ look equal once in four thousand million times, and then only to a reader's eye."""
@@ -42,6 +42,11 @@ def parts_of(security: Security) -> bytes:
         b"".join(security.chain),
     )
     return b"".join(blake2b(setting, digest_size=PART_BYTES).digest() for setting in settings)
+
+
+def asks_clients(parts: bytes) -> bool:
+    """Whether certificates are asked of clients, as far as the parts tell."""
+    return parts[:PART_BYTES] not in (b"", parts_of(Security("", ClientAuth(), 0))[:PART_BYTES])
 
 
 def differing(one: bytes, other: bytes) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ import re
 from typing import Any, Final
 
 from meshcache.core.explain import Place, explain_session, explain_way
+from meshcache.core.parts import asks_clients
 from meshcache.core.session import session_hash
+from meshcache.core.topology import LocalVip
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump
 from meshcache.steering.values import nearest
@@ -67,8 +69,8 @@ def _place(text: str, known: set[str]) -> Place:
     return Place(vip, colo)
 
 
-def _notes(own: list[Any], source: str) -> list[str]:
+def _notes(own: list[LocalVip], source: str) -> list[str]:
     mine = next((vip for vip in own if source == f"{vip.terms.vip}@{vip.terms.colo}"), None)
-    if mine is None or mine.export_client_certificates:
+    if mine is None or mine.export_client_certificates or not asks_clients(mine.note.parts):
         return []
     return ["sessions for which a client certificate was shown stay on their server: client_certificates is never"]

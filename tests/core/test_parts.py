@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.parts import PARTS_BYTES_MAX, UNNAMED, differing, parts_of
+from meshcache.core.parts import PARTS_BYTES_MAX, UNNAMED, asks_clients, differing, parts_of
 from meshcache.core.scope import ClientAuth, Security, group_digest
 
 BASE = Security("shop", ClientAuth(1, 3, (b"a" * 32,), b"r" * 32), 0x0303)
@@ -50,3 +50,9 @@ def test_equal_settings_have_equal_parts_that_fit() -> None:
 @pytest.mark.parametrize("parts", [b"", b"abc", parts_of(BASE), parts_of(BASE) + b"more"])
 def test_what_a_peer_does_not_tell_is_not_guessed(parts: bytes) -> None:
     assert differing(parts_of(BASE), parts) == (UNNAMED,)
+
+
+def test_whether_clients_are_asked_can_be_told() -> None:
+    assert asks_clients(parts_of(BASE))
+    assert not asks_clients(parts_of(Security("shop", ClientAuth(), 0x0304)))
+    assert not asks_clients(b"")

@@ -1,0 +1,124 @@
+"""`meshcache doctor`: all that keeps sessions from being shared, on this machine and in its mesh; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from meshcache.admin.client import AdminClient
+from meshcache.cli.output import clean, colours, print_json
+from meshcache.cli.target import FILE, Target, asks_a_node
+from meshcache.config import Settings, load
+from meshcache.doctor import machine
+from meshcache.doctor.finding import Finding, State, fine, note, problem, skipped
+from meshcache.errors import AdminError, ConfigError, KeyringError, PolicyError, TransportError
+
+DEGRADED: Final = 3
+
+_MARKS: Final = {State.FINE: "ok", State.NOTE: "--", State.PROBLEM: "!!", State.SKIPPED: "  "}
+_COLOURS: Final = {State.NOTE: "cyan", State.PROBLEM: "red", State.FINE: "green"}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@asks_a_node
+def doctor(file: Path | None, socket: Path | None, as_json: bool) -> None:
+    """Say what is wrong with this machine, with FILE (meshcache.toml here, if there is one), its node and its mesh.
+
+    A line that begins with !! is a problem; below it stands what to do. Exits 0 without problems and 3 with some.
+    """
+    findings: list[Finding] = []
+    for finding in _examine(file, socket):
+        findings.append(finding)
+        if not as_json:
+            _tell(finding)
+    problems = sum(finding.state is State.PROBLEM for finding in findings)
+    if as_json:
+        print_json({"degraded": problems > 0, "checks": [finding.to_plain() for finding in findings]})
+    else:
+        click.echo(f"{problems or 'no'} problem{'' if problems == 1 else 's'} found")
+    if problems:
+        raise click.exceptions.Exit(DEGRADED)
+
+
+def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
+    yield from machine.hook_findings()
+    yield from machine.clock_findings()
+    settings, finding = _settings(file)
+    yield finding
+    if settings is not None:
+        yield from machine.multicast_findings(settings)
+        yield machine.state_finding(settings)
+        yield from _seeds(settings)
+    yield from _node(settings, socket)
+
+
+def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
+    from meshcache.cli.faults import all_faults
+
+    path = file or Path(FILE)
+    if file is None and not path.exists():
+        return None, skipped("file", f"there is no {FILE} here, so the machine and the node alone are looked at")
+    try:
+        settings = load(path)
+        faults = all_faults(settings)
+    except ConfigError as error:
+        return None, problem("file", _first(path, error.faults), f"meshcache check {path}")
+    if faults:
+        return settings, problem("file", _first(path, faults), f"meshcache check {path}")
+    return settings, fine("file", f"{path} has no fault")
+
+
+def _seeds(settings: Settings) -> Iterator[Finding]:
+    from meshcache.doctor.seeds import seed_findings
+    from meshcache.edges.keyfile import load_keyring
+
+    try:
+        yield from seed_findings(settings, load_keyring(settings.mesh.key_file))
+    except KeyringError as error:
+        yield problem("mesh key", str(error), "meshcache key new makes one; all nodes need the same")
+    except TransportError as error:
+        yield problem("ZeroMQ", str(error), "install pyzmq with CURVE")
+
+
+def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
+    from meshcache.doctor.mesh import mesh_findings
+
+    if socket is None and settings is not None and settings.admin.socket is not None:
+        socket = settings.admin.socket
+    peers = 0
+    try:
+        client = Target(socket).client
+        stats, policies, clocks = client.stats(), client.policy(), client.get("/v1/clocks")["ahead_s"]
+    except (AdminError, PolicyError, KeyError) as error:
+        yield note("node", f"none is asked: {error}", "start it, or name its admin socket with --socket")
+    else:
+        peers = len(stats["peers"])
+        yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")
+        yield from mesh_findings(stats, policies, clocks)
+        if settings is not None:
+            yield _files(settings, client, peers)
+            return
+    if settings is not None:
+        yield machine.file_limit_finding(settings, peers)
+
+
+def _files(settings: Settings, client: AdminClient, peers: int) -> Finding:
+    pid = client.process_id()
+    limit = None if pid is None else machine.files_of_process(pid)
+    return machine.file_limit_finding(settings, peers, limit, "this user" if limit is None else "the node")
+
+
+def _first(path: Path, faults: list[str]) -> str:
+    return f"{path}: {len(faults)} fault{'' if len(faults) == 1 else 's'}, the first: {faults[0]}"
+
+
+def _tell(finding: Finding) -> None:
+    line = f"{_MARKS[finding.state]} {finding.name}: {finding.text}"
+    colour = _COLOURS.get(finding.state) if colours() else None
+    click.echo("\n".join(click.style(clean(part), fg=colour) for part in line.split("\n")))
+    if finding.do and finding.state is not State.FINE:
+        click.echo(clean(f"   {finding.do}"))

@@ -1,0 +1,122 @@
+"""Looks at the running node and the mesh it sees: who is away, whose settings or clocks differ, who is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from meshcache.doctor.finding import Finding, fine, note, problem
+
+CLOCK_OFF_S: Final = 30.0
+"""Certificates and logs suffer from a clock that far off; the mesh itself carries no wall-clock times."""
+
+NAMES_SHOWN: Final = 5
+
+
+def mesh_findings(
+    stats: Mapping[str, Any], policies: Sequence[Mapping[str, Any]], clocks: Mapping[str, float]
+) -> Iterator[Finding]:
+    """Everything about a running node, by what it answers on its admin socket."""
+    peers = stats.get("peers", [])
+    yield _members(peers)
+    yield from _islands(peers)
+    yield from _refused(stats)
+    yield from _clocks(clocks)
+    yield from _behind(policies)
+    yield from _not_resumed(stats)
+
+
+def _members(peers: Sequence[Mapping[str, Any]]) -> Finding:
+    away = [f"{peer['name']} ({peer['colo']})" for peer in peers if peer.get("state") != "alive"]
+    if away:
+        return problem(
+            "members", f"{_some(away)} not heard", "look whether they run, and whether the network between is whole"
+        )
+    if not peers:
+        return note("members", "this node knows no other: nothing is shared", "see mesh.seeds and mesh.mdns")
+    return fine("members", f"{len(peers)} other nodes, all alive")
+
+
+def _islands(peers: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for peer in peers:
+        for island in peer.get("islands", ()):
+            differs = ", ".join(island.get("differs", ())) or "which one they don't tell"
+            found.setdefault((island["group"], differs), []).append(peer["name"])
+    for (group, differs), names in found.items():
+        yield problem(
+            f"island in group {group}",
+            f"{_some(names)}: other settings than here, so no session is shared. Different: {differs}",
+            "make that setting equal in the files of all nodes of the group, and reload",
+        )
+    if not found:
+        yield fine("islands", "none: settings of share groups agree with those of all peers")
+
+
+def _refused(stats: Mapping[str, Any]) -> Iterator[Finding]:
+    refused = stats.get("transport", {}).get("refused", {})
+    count = sum(refused.values())
+    if count:
+        reasons = ", ".join(f"{reason} {times}" for reason, times in sorted(refused.items()))
+        yield note(
+            "connections",
+            f"{count} refused since the start: {reasons}",
+            "a node with an old key, or a stranger: see the log",
+        )
+    taken = stats.get("gossip", {}).get("dropped", {})
+    if taken.get("name_taken"):
+        yield problem("node name", "another node bears this one's name", "give each node a node.name of its own")
+    if taken.get("other_version"):
+        yield problem("versions", "a node speaks another major version", "bring all nodes to versions that meet")
+
+
+def _clocks(clocks: Mapping[str, float]) -> Iterator[Finding]:
+    off = {node: ahead_s for node, ahead_s in clocks.items() if abs(ahead_s) >= CLOCK_OFF_S}
+    if len(off) > len(clocks) / 2:
+        yield problem(
+            "clocks", f"this machine's is {_off(off)} than most others'", "set it, and run an NTP client such as chrony"
+        )
+    elif off:
+        yield problem("clocks", _some([f"{node} is {_far(s)}" for node, s in sorted(off.items())]), "set them there")
+    elif clocks:
+        yield fine("clocks", f"{len(clocks)} other nodes' agree with this one within {CLOCK_OFF_S:.0f} s")
+
+
+def _off(off: Mapping[str, float]) -> str:
+    middle = sorted(off.values())[len(off) // 2]
+    return f"{abs(middle):.0f} s {'later' if middle < 0 else 'earlier'}"
+
+
+def _far(ahead_s: float) -> str:
+    return f"{abs(ahead_s):.0f} s {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def _behind(policies: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    for policy in policies:
+        others = policy.get("nodes", {}).get("others", ())
+        if others and policy.get("version"):
+            names = [f"{other['name']} at {other['version']}" for other in others]
+            yield note(
+                f"policy of {policy['vip']}",
+                f"version {policy['version']} is not in force everywhere: {_some(names)}",
+                "they get it when they are back",
+            )
+
+
+def _not_resumed(stats: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, vip in stats.get("vips", {}).items():
+        lookups = vip.get("lookups", {})
+        hits = sum(lookups.get(kind, 0) for kind in ("local", "remote", "pulled"))
+        lost = lookups.get("hit_not_resumed", 0)
+        if lost > max(10, hits / 100):
+            yield problem(
+                f"VIP {name}", f"{lost} sessions were found and still not resumed", "compare its contexts' settings"
+            )
+    faults = stats.get("faults", {})
+    if faults:
+        yield problem("TLS callbacks", f"exceptions in {_some(sorted(faults))}", "see the log, and report it")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -1,0 +1,116 @@
+"""Tries each seed as a node would: looks it up, connects, and shows it our key. Sends it no message."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from meshcache.config import Settings
+from meshcache.config.values import join_address, split_address
+from meshcache.doctor.finding import Finding, fine, note, problem
+from meshcache.edges.handshakes import LinkEvent, LinkUp, Refusal, Refused
+from meshcache.edges.keyring import Keyring
+from meshcache.edges.transport import Transport
+
+CONNECT_S: Final = 2.0
+"""For a TCP connection: two lost SYNs."""
+
+ADMIT_S: Final = 3.0
+"""For the key to be accepted or refused, with each of the keyring's keys."""
+
+TRIED_MAX: Final = 16
+"""Seeds that are tried; one that answers is enough for a node."""
+
+ADDRESSES_MAX: Final = 4
+"""Of one name."""
+
+
+def seed_findings(settings: Settings, keyring: Keyring) -> Iterator[Finding]:
+    """One for each seed. One that is silent is a problem only where no other lets us in: a node needs one."""
+    if not settings.mesh.seeds and not settings.mesh.mdns:
+        yield note("seeds", "there are none, and mDNS is off: this node waits to be found", "list mesh.seeds")
+    own_port = split_address(settings.mesh.advertise or settings.mesh.listen)[1]
+    tried = [_try(seed, keyring, own_port) for seed in settings.mesh.seeds[:TRIED_MAX]]
+    enough = any(outcome == "member" for outcome, _ in tried)
+    for outcome, finding in tried:
+        silent = outcome == "silent" and enough
+        yield note(finding.name, finding.text, finding.do) if silent else finding
+
+
+def probe(address: str, keyring: Keyring) -> str:
+    """What happens when a member connects: "member", "silent", "other key" or "no node"."""
+    host, port = split_address(address)
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError:
+        return "silent"
+    events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+    transport = Transport(keyring, "127.0.0.1:0", events.put)
+    try:
+        transport.bind()
+        transport.dial(address)
+        return _outcome(transport, events, len(keyring.keys))
+    finally:
+        transport.close()
+
+
+def _outcome(transport: Transport, events: queue.SimpleQueue[LinkEvent], keys: int) -> str:
+    deadline = time.monotonic() + ADMIT_S
+    refusals = 0
+    while time.monotonic() < deadline:
+        try:
+            event = events.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if isinstance(event, LinkUp):
+            return "member"
+        if isinstance(event, Refused) and not event.inbound:
+            if event.refusal in (Refusal.NOT_A_NODE, Refusal.NOT_CURVE):
+                return "no node"
+            refusals += 1
+            if refusals >= 2 * keys:
+                return "other key"
+            transport.tend()
+    return "other key" if refusals else "no node"
+
+
+def _try(seed: str, keyring: Keyring, own_port: int) -> tuple[str, Finding]:
+    name = f"seed {seed}"
+    host, port = split_address(seed.removeprefix("dns:"))
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        fault = f"the name can't be looked up: {error.strerror or error}"
+        return "silent", problem(name, fault, "correct mesh.seeds, or DNS")
+    addresses = list(dict.fromkeys(join_address(str(entry[4][0]), port) for entry in found))[:ADDRESSES_MAX]
+    if port == own_port and all(map(_is_own, addresses)):
+        return "own", fine(name, "is this node's own address, which does no harm")
+    outcomes = {probe(address, keyring) for address in addresses}
+    best = next(outcome for outcome in _FINDINGS if outcome in outcomes)
+    return best, replace(_FINDINGS[best], name=name)
+
+
+def _is_own(address: str) -> bool:
+    """Whether an address is one of this machine's: others can't be bound to."""
+    host, _ = split_address(address)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as trial:
+        try:
+            trial.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+_FINDINGS: Final = {
+    "member": fine("", "answers and takes our key"),
+    "other key": problem(
+        "", "answers, but not to our key", "copy the same mesh.key, and check mesh.name: the key goes with it"
+    ),
+    "no node": problem("", "something listens there that is no meshcache node", "correct the port in mesh.seeds"),
+    "silent": problem("", "nothing answers there", "start that node, open the port, or take the seed out"),
+}
+"""By outcome, the one that tells most first, where a name has several addresses."""
