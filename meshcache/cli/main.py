@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import click
 
 from meshcache.cli.output import clean
-from meshcache.errors import AdminError, ConfigError, KeyringError, MeshcacheError
+from meshcache.errors import AdminError, ConfigError, KeyringError, MeshcacheError, PolicyError
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -38,6 +38,9 @@ COMMANDS: Final = {
     "stats": Entry("stats", "stats", "How a node's clients resume, now or as it goes."),
     "peers": Entry("peers", "peers", "The other nodes, as one node sees them."),
     "policy": Entry("policy", "policy", "Where each VIP's sessions may go."),
+    "sessions": Entry("sessions", "sessions", "Forget sessions, on every node."),
+    "doctor": Entry("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
+    "plan": Entry("plan", "plan", "Predict traffic, memory and CPU; refuse what will not fit."),
     "key": Entry("key", "key", "The key that makes a node a member of the mesh."),
 }
 
@@ -101,7 +104,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         _tell_faults(error.faults)
         return MISUSED
-    except KeyringError as error:
+    except (KeyringError, PolicyError) as error:
         _tell(str(error))
         return MISUSED
     except BrokenPipeError:

@@ -1,0 +1,217 @@
+"""Predicts what a mesh of equal nodes will carry: sessions, bytes, CPU and memory, for each node and between colos.
+
+Arithmetic only. It takes the worst case where it has to choose: every handshake makes a session, as in TLS 1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from meshcache.config import Settings, VipSettings
+from meshcache.core.entry import ENTRY_OVERHEAD_BYTES
+from meshcache.core.limits import Limits
+from meshcache.core.session import SESSION_ID_BYTES_MAX
+from meshcache.planning.constants import (
+    BEAT_BYTES,
+    CPU_CORES_MAX,
+    FULL_US,
+    HELD_BYTES,
+    INGRESS_PER_S_MAX,
+    RESUMED_US,
+    SEND_US,
+    TAKE_US,
+    wire_bytes,
+)
+
+DER_BYTES = 134
+"""A session without a client certificate; with a small chain it is about 1 kB."""
+
+_ENTRY_BYTES = DER_BYTES + SESSION_ID_BYTES_MAX + ENTRY_OVERHEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked: nodes by colo, handshakes a second of the whole mesh, and the part of them that resumes."""
+
+    colos: Mapping[str, int]
+    handshakes_per_s: float
+    resumed: float
+
+    @property
+    def nodes(self) -> int:
+        return sum(self.colos.values())
+
+    @property
+    def per_node(self) -> float:
+        """Handshakes a second of one node."""
+        return self.handshakes_per_s / self.nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """One VIP on one node: sessions a second made and taken, and how many are held against how many may be."""
+
+    name: str
+    made_per_s: float
+    taken_per_s: float
+    held: int
+    held_max: int
+    held_for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a colo."""
+
+    colo: str
+    vips: tuple[Vip, ...]
+    sent_per_s: float
+    messages_per_s: float
+    bytes_in_per_s: float
+    bytes_out_per_s: float
+    cpu_handshakes: float
+    cpu_mesh: float
+    memory_bytes: int
+
+    @property
+    def taken_per_s(self) -> float:
+        """Sessions a second from peers, of all VIPs."""
+        return sum(vip.taken_per_s for vip in self.vips)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What goes from one colo to another."""
+
+    source: str
+    target: str
+    sessions_per_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole prediction; ``faults`` say what will not fit."""
+
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    faults: tuple[str, ...]
+
+
+def predict(settings: Settings, load: Load) -> Plan:
+    """Predict a mesh whose every node has these settings, in another colo each group. Handshakes are spread evenly."""
+    nodes = tuple(_node(settings, load, colo) for colo in load.colos)
+    links = tuple(_links(settings, load))
+    return Plan(nodes, links, tuple(_faults(settings, load, nodes)))
+
+
+def _made_per_s(settings: Settings, load: Load) -> float:
+    """Of one VIP on one node."""
+    return load.per_node / len(settings.vips)
+
+
+def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
+    """The other colos whose nodes exchange this VIP's sessions with those of `colo`."""
+    reach = vip.sharing.reach
+    return [other for other in load.colos if other != colo and reach.allows(colo, other) and reach.allows(other, colo)]
+
+
+def _inside(vip: VipSettings, load: Load, colo: str) -> int:
+    """Peers in the own colo that get this VIP's sessions."""
+    return load.colos[colo] - 1 if vip.sharing.reach.allows(colo, colo) else 0
+
+
+def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Vip:
+    made = _made_per_s(settings, load)
+    taken = made * (_inside(vip, load, colo) + sum(load.colos[other] for other in _reaches(vip, load, colo)))
+    share = settings.share_of_cache(vip.name)
+    held_max = min(settings.cache.max_sessions * share, settings.cache.max_bytes * share / _ENTRY_BYTES)
+    rate = made + taken
+    held_for_s = min(vip.sharing.lifetime_s, held_max / rate if rate else vip.sharing.lifetime_s)
+    return Vip(vip.name, made, taken, ceil(rate * vip.sharing.lifetime_s), int(held_max), held_for_s)
+
+
+def _node(settings: Settings, load: Load, colo: str) -> Node:
+    vips = tuple(_vip(settings, load, colo, vip) for vip in settings.vips)
+    made = _made_per_s(settings, load)
+    sent = messages = out = 0.0
+    for vip in settings.vips:
+        inside, others = _inside(vip, load, colo), _reaches(vip, load, colo)
+        receivers = inside + len(others)
+        relayed = made * sum(load.colos[other] for other in others) / load.colos[colo]
+        batch = _batch(made, receivers)
+        copies = made * receivers + relayed * inside
+        sent += copies
+        messages += copies / batch
+        out += copies * wire_bytes(batch)
+    taken = sum(vip.taken_per_s for vip in vips)
+    beats = (load.colos[colo] - 1 + 2 * (len(load.colos) - 1)) * BEAT_BYTES.value
+    batch_in = _batch(made, load.colos[colo] - 1)
+    held = sum(min(vip.held, vip.held_max) for vip in vips)
+    return Node(
+        colo=colo,
+        vips=vips,
+        sent_per_s=sent,
+        messages_per_s=messages,
+        bytes_in_per_s=taken * wire_bytes(batch_in) + beats,
+        bytes_out_per_s=out + beats,
+        cpu_handshakes=load.per_node * (load.resumed * RESUMED_US.value + (1 - load.resumed) * FULL_US.value) / 1e6,
+        cpu_mesh=(taken * TAKE_US.value + messages * SEND_US.value) / 1e6,
+        memory_bytes=int(held * HELD_BYTES.value),
+    )
+
+
+def _batch(made_per_s: float, receivers: int) -> float:
+    """Sessions that one message carries: what is made while the last one was sent (`core.limits.Limits.flush_s`)."""
+    return max(1.0, made_per_s * Limits().flush_s(receivers))
+
+
+def _links(settings: Settings, load: Load) -> Iterator[Link]:
+    for source in load.colos:
+        for target in load.colos:
+            crossing = [vip for vip in settings.vips if target in _reaches(vip, load, source)]
+            if source == target or not crossing:
+                continue
+            made = _made_per_s(settings, load)
+            sessions = made * load.colos[source] * len(crossing)
+            size = sum(wire_bytes(_batch(made, _inside(vip, load, source) + 1)) for vip in crossing) / len(crossing)
+            yield Link(source, target, sessions, sessions * size)
+
+
+def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
+    """What will not fit, each once, with what would help."""
+    yield from _crowded(settings, nodes)
+    worst = max(nodes, key=lambda node: node.taken_per_s)
+    if worst.taken_per_s > INGRESS_PER_S_MAX.value:
+        yield (
+            f"a node in {worst.colo} would take in {worst.taken_per_s:,.0f} sessions/s, over "
+            f"{INGRESS_PER_S_MAX.value:,.0f}: narrow vip.sharing.reach, or share within fewer nodes"
+        )
+    busiest = max(nodes, key=lambda node: node.cpu_handshakes + node.cpu_mesh)
+    cores = busiest.cpu_handshakes + busiest.cpu_mesh
+    if cores > CPU_CORES_MAX.value:
+        yield (
+            f"a node in {busiest.colo} would need {cores:.2f} cores, over {CPU_CORES_MAX.value:g}: "
+            f"use {ceil(load.nodes * cores / CPU_CORES_MAX.value)} nodes or more"
+        )
+    limits = Limits()
+    peers = max(load.colos.values()) - 1 + 2 * (len(load.colos) - 1)
+    if peers > limits.peers_max:
+        yield f"a node would have {peers:,} peers, over {limits.peers_max:,}: divide the largest colo"
+    if load.nodes > limits.roster_max:
+        yield f"{load.nodes:,} nodes are more than a mesh can know of ({limits.roster_max:,})"
+
+
+def _crowded(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[str]:
+    for vip in settings.vips:
+        of_vip = [(node, each) for node in nodes for each in node.vips if each.name == vip.name]
+        node, each = max(of_vip, key=lambda pair: pair[1].held)
+        if each.held > each.held_max:
+            factor = each.held / each.held_max
+            yield (
+                f"VIP {vip.name} in {node.colo} makes and takes {each.held:,} sessions within its lifetime_s, and has room "
+                f"for {each.held_max:,}: kept {each.held_for_s:,.0f} s of {vip.sharing.lifetime_s:,.0f} s. "
+                f"Make the cache (max_sessions and max_bytes) {factor:.1f} times as large, or lower lifetime_s"
+            )
