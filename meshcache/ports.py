@@ -21,6 +21,8 @@ REMOVED_MAX = 4096
 
 _TLS13 = 0x0304
 
+_ALLOWED = Verdict.ALLOWED
+
 log = logging.getLogger("meshcache.tls")
 
 
@@ -90,10 +92,12 @@ class VipPort:
         if not self._open:
             self._say_why()
             return None
-        if not self._core.holds(self.name, session_id):
-            self._pump.read_what_is_here()
         with self._lock:
-            session, outcome, _ = self._core.lookup(self.name, session_id, self._clock())
+            session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), final=False)
+        if session is None and verdict is _ALLOWED:
+            self._pump.read_what_is_here()
+            with self._lock:
+                session, outcome, _ = self._core.lookup(self.name, session_id, self._clock())
         if session is None or outcome is None:
             return None
         return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)

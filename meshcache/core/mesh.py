@@ -14,7 +14,7 @@ from meshcache.core.limits import Limits
 from meshcache.core.policy import Terms, Verdict
 from meshcache.core.post import Outgoing
 from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
-from meshcache.core.shelf import Birth, HandshakeResult, Lookup
+from meshcache.core.shelf import HandshakeResult, Lookup
 from meshcache.core.topology import Identity, LocalVip, NodeRecord, Rng
 from meshcache.core.workings import Workings
 
@@ -75,18 +75,21 @@ class MeshCore:
         served = self._board.vips.get(vip)
         if served is not None:
             born = now if born_at is None else born_at
-            birth = Birth(born, LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s, client_certificate)
-            self._inside.shelf.created(served, session_id, der, birth, now)
+            lasts_s = LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s
+            self._inside.shelf.created(served, session_id, der, born, lasts_s, client_certificate, now)
 
-    def lookup(self, vip: str, session_id: bytes, now: float) -> Lookup:
-        """Find a session that may resume on this VIP now; counts how it ended."""
+    def lookup(self, vip: str, session_id: bytes, now: float, *, final: bool = True) -> Lookup:
+        """Find a session that may resume on this VIP now; counts how it ended.
+
+        A plain miss that isn't `final` counts as nothing: the caller takes in what has arrived, and looks again.
+        """
         served = self._board.vips.get(vip)
         if served is None:
             return Lookup(None, None, Verdict.NO_TERMS)
-        return self._inside.shelf.lookup(served, session_id, now)
+        return self._inside.shelf.lookup(served, session_id, now, final=final)
 
     def holds(self, vip: str, session_id: bytes) -> bool:
-        """Whether a lookup would find an entry at all; counts nothing, and needs no lock."""
+        """Whether a lookup would find an entry at all, expired or not; counts nothing."""
         served = self._board.vips.get(vip)
         return served is not None and self._inside.shelf.holds(served, session_id)
 

@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple
 
 from meshcache.core.board import Board
 from meshcache.core.cache import Put
-from meshcache.core.counters import VipCounters
-from meshcache.core.policy import Verdict, may_resume
+from meshcache.core.policy import Verdict
 from meshcache.core.publisher import Publisher
 from meshcache.core.quarantine import Quarantine
 from meshcache.core.session import Outcome, Session
@@ -30,13 +29,7 @@ class Lookup(NamedTuple):
     verdict: Verdict
 
 
-class Birth(NamedTuple):
-    """What a handshake says of the session it made."""
-
-    born_at: float
-    lifetime_s: float
-    certified: bool
-
+_ALLOWED, _LOCAL, _REMOTE = Verdict.ALLOWED, Outcome.LOCAL, Outcome.REMOTE  # looking them up takes as long as a call
 
 _MISS = Lookup(None, None, Verdict.ALLOWED)
 
@@ -52,15 +45,24 @@ class Shelf:
         self._quarantine = quarantine
         self._withdraws = withdraws
 
-    def created(self, served: Served, session_id: bytes, der: bytes, birth: Birth, now: float) -> None:
+    def created(
+        self,
+        served: Served,
+        session_id: bytes,
+        der: bytes,
+        born_at: float,
+        lifetime_s: float,
+        certified: bool,
+        now: float,
+    ) -> None:
         """File a session that this node made, and publish it unless it has to stay."""
-        vip, born_at, certified = served.vip, birth.born_at, birth.certified
+        vip = served.vip
         if len(self._withdraws) and self._withdraws.refuses(vip.terms, session_id, born_at):
             served.counters.sessions_refused["withdrawn"] += 1
             return
         stays = certified and not vip.export_client_certificates
         seq = 0 if stays else served.last_seq + 1
-        expires_at = now + min(birth.lifetime_s, vip.lifetime_s)
+        expires_at = now + min(lifetime_s, vip.lifetime_s)
         end = self._board.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
         if end is not Put.STORED:
             served.counters.sessions_refused[end.value] += 1
@@ -70,15 +72,15 @@ class Shelf:
             served.last_seq = seq
             self._publisher.add(served, Made(seq, session_id, der, expires_at, born_at, certified, now), now)
 
-    def lookup(self, served: Served, session_id: bytes, now: float) -> Lookup:
-        """Find a session that may resume on this VIP now."""
+    def lookup(self, served: Served, session_id: bytes, now: float, *, final: bool) -> Lookup:
+        """Find a session that may resume on this VIP now. A plain miss counts only if it is final."""
         session, counters = None, served.counters
         for shelf in served.shelves:
             session = self._board.cache.get(shelf, session_id)
             if session is not None:
                 break
         else:
-            counters.miss += 1
+            counters.miss += final
             return _MISS
         if session.expires_at <= now:
             self._board.cache.remove(shelf, session_id)
@@ -86,14 +88,16 @@ class Shelf:
             return _EXPIRED
         stream = self._board.streams.get(session.stream)
         assert stream is not None, "entries never outlive their stream"
-        made_here = _made_here(served, session)
-        verdict = may_resume(stream.terms, served.vip.terms)
-        if verdict:
+        made_here = stream is served.stream or _made_here(served, session)
+        verdict = served.may_resume(stream.terms)
+        if verdict is _ALLOWED:
             verdict = own_limits(served.vip, session, now, made_here)
-        if not verdict:
+        if verdict is not _ALLOWED:
             counters.lookups_refused[verdict.value] += 1
             return Lookup(None, None, verdict)
-        return _hit(counters, session, made_here)
+        counters.local += made_here
+        counters.remote += not made_here
+        return Lookup(session, _LOCAL if made_here else _REMOTE, _ALLOWED)
 
     def holds(self, served: Served, session_id: bytes) -> bool:
         """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""
@@ -122,18 +126,10 @@ def _made_here(served: Served, session: Session) -> bool:
     return session.stream[:2] == served.stream.key[:2]
 
 
-def _hit(counters: VipCounters, session: Session, made_here: bool) -> Lookup:
-    if made_here:
-        counters.local += 1
-        return Lookup(session, Outcome.LOCAL, Verdict.ALLOWED)
-    counters.remote += 1
-    return Lookup(session, Outcome.REMOTE, Verdict.ALLOWED)
-
-
 def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
     """What this VIP asks of a session beyond what both ends agreed on."""
     if now - session.born_at > vip.lineage_s:
         return Verdict.LINEAGE
     if session.client_certificate and not made_here and not vip.export_client_certificates:
         return Verdict.CLIENT_CERTIFICATE
-    return Verdict.ALLOWED
+    return _ALLOWED

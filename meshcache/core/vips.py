@@ -6,16 +6,17 @@ Moves no session; says where one belongs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from meshcache.core.counters import VipCounters
-from meshcache.core.policy import Terms, Verdict, may_accept, may_cross, may_send
+from meshcache.core.policy import Terms, Verdict, may_accept, may_cross, may_resume, may_send
 from meshcache.core.streams import Stream
 from meshcache.core.topology import VIPS_MAX, Identity, LocalVip, NodeRecord
 
 _MEMO_MAX = 4096
-"""Answers of may_accept kept by the object they were about, which is kept with them: hashing one costs more than asking
-the policy. The decoder gives the same object for the same bytes. Forgotten all at once."""
+"""Answers of may_accept, and of may_resume for each VIP, kept by the object they were about, which is kept with them:
+hashing one costs more than asking the policy. The decoder gives the same object for the same bytes. Forgotten all at
+once."""
 
 
 @dataclass(slots=True)
@@ -33,6 +34,19 @@ class Served:
     last_seq: int = 0
     flushed_seq: int = 0
     shelves: tuple[str, ...] = ()
+    _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
+
+    def may_resume(self, source: Terms) -> Verdict:
+        """What the policy answers for a session made under `source`, by the terms that this VIP has now.
+
+        An answer is kept with the two terms it was about, which can't change, and holds for these two alone.
+        """
+        target, known = self.vip.terms, self._verdicts.get(id(source))
+        if known is None or known[0] is not source or known[1] is not target:
+            if len(self._verdicts) >= _MEMO_MAX:
+                self._verdicts.clear()
+            known = self._verdicts[id(source)] = (source, target, may_resume(source, target))
+        return known[2]
 
 
 class LocalVips:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from meshcache.core.messages import Push
-from meshcache.core.policy import REACH_SERVER, Verdict
+from meshcache.core.policy import REACH_EVERYWHERE, REACH_SERVER, Verdict
 from meshcache.core.session import DER_BYTES_MAX, Outcome
 from tests.core.net import DER, Host, Net, Puppet, has, make, mesh, sessions, sid, vip
 
@@ -187,3 +188,26 @@ def test_a_vip_that_is_not_served_is_no_error() -> None:
     host.core.handshake("blog", "full")
     host.core.hit_not_resumed("blog")
     assert not host.core.holds("blog", sid(1))
+
+
+def test_a_remembered_verdict_ends_with_either_side_s_terms() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    served = host.core._board.vips.get("shop")
+    assert served is not None
+    mine, other = served.vip.terms, vip("b", "fra1", reach=REACH_EVERYWHERE).terms
+    assert served.may_resume(other) is Verdict.RECEIVER_REACH
+    host.core.set_vip(vip("a", reach=REACH_EVERYWHERE), net.now)
+    assert served.may_resume(other) is Verdict.ALLOWED
+    assert served.may_resume(replace(other, digest=b"\x02" * 32)) is Verdict.SETTINGS_DIFFER
+    host.core.set_vip(vip("a", reach=mine.reach), net.now)
+    assert served.may_resume(other) is Verdict.RECEIVER_REACH
+
+
+def test_a_miss_that_is_looked_up_again_counts_once() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    assert host.core.lookup("shop", sid(1), net.now, final=False).verdict is Verdict.ALLOWED
+    assert lookups(host, net) == {}
+    host.core.lookup("shop", sid(1), net.now)
+    assert lookups(host, net) == {"miss": 1}
