@@ -1,0 +1,181 @@
+"""A session resumes if and only if the documentation says so: random meshes, real handshakes, an oracle of its own.
+
+``make security`` runs 500 worlds, ``make test`` a slice of them. A failure prints the world; hypothesis makes it small.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.security import oracle
+from tests.security.oracle import Coming, Node, Vip, name_class, resumes, shakes_hands
+from tests.security.worlds import World, client_for
+from tests.tls.world import KINDS
+
+WORLDS = int(os.environ.get("MESHCACHE_WORLDS", "60"))
+
+COLOS = ("ams1", "ams1", "fra1")
+NAMES = ("a.test", "a.test", "A.Test", "b.test", "c.test", None)
+CERTIFICATES = st.tuples(
+    st.sampled_from([("a.test", "b.test"), ("a.test", "b.test"), ("*.test",), ("a.test",)]), st.integers(0, 1)
+)
+
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "group": st.sampled_from(["front", "front", None]),
+    "reach": st.sampled_from(["everywhere", "everywhere", "colo", "server", ("ams1",), ("fra1",), ("ams1", "fra1")]),
+    "certificate": CERTIFICATES,
+    "asks": st.sampled_from([None, None, "optional", "required"]),
+    "trusts": st.sampled_from(["main", "main", "second"]),
+    "floor": st.sampled_from(["1.2", "1.2", "1.3"]),
+    "bind": st.sampled_from(["name", "name", "certificate"]),
+    "revalidate": st.booleans(),
+    "listed": st.sampled_from([(), ("a.test",), ("a.test", "b.test")]),
+}
+
+COMING = st.builds(
+    Coming,
+    name=st.sampled_from(NAMES),
+    certificate=st.sampled_from([None, "main", "main", "second"]),
+    version=st.sampled_from(["1.2", "1.3"]),
+)
+
+
+@st.composite
+def node_lists(draw: st.DrawFn) -> list[Node]:
+    """Two or three nodes with one or two VIPs, whose settings are mostly the same: a difference should matter."""
+    common = {name: draw(st.fixed_dictionaries(FIELDS)) for name in draw(st.sampled_from([("shop",), ("pay", "shop")]))}
+    nodes = []
+    for number in range(draw(st.integers(2, 3))):
+        vips = []
+        for name, values in common.items():
+            different = draw(st.sampled_from([None, None, *FIELDS]))
+            own = values if different is None else {**values, different: draw(FIELDS[different])}
+            vip = _covered(Vip(name, kind=draw(st.sampled_from(KINDS)), **own))
+            vips.append(_bound_like(vip, vips))
+        nodes.append(Node(f"edge-{number}", draw(st.sampled_from(COLOS)), tuple(vips)))
+    return nodes
+
+
+def _covered(vip: Vip) -> Vip:
+    """Without listed names that the certificate doesn't cover, which `attach` refuses."""
+    bare = replace(vip, listed=())
+    return replace(vip, listed=tuple(name for name in vip.listed if name_class(bare, name) is not None))
+
+
+def _bound_like(vip: Vip, others: list[Vip]) -> Vip:
+    """One node's configuration refuses a group whose VIPs are bound to different things."""
+    return next((replace(vip, bind=other.bind) for other in others if other.in_group == vip.in_group), vip)
+
+
+seen: Counter[tuple[bool, bool]] = Counter()
+"""How many offers there were, by whether they were to resume and whether they were made on another node."""
+
+
+@pytest.mark.timeout(900)
+@settings(
+    max_examples=WORLDS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+@given(nodes=node_lists(), data=st.data())
+def _resumes_if_and_only_if_the_oracle_says_so(nodes: list[Node], data: st.DataObject) -> None:
+    world = World(nodes)
+    try:
+        for _ in range(data.draw(st.integers(1, 3), label="clients")):
+            _one_client(world, data)
+    finally:
+        world.close()
+
+
+def test_a_session_resumes_if_and_only_if_the_oracle_says_so() -> None:
+    seen.clear()
+    _resumes_if_and_only_if_the_oracle_says_so()
+    assert all(seen[resumed, away] for resumed in (True, False) for away in (True, False)), seen
+    print(f"{WORLDS} worlds:", dict(seen))
+
+
+def _one_client(world: World, data: st.DataObject) -> None:
+    servers = world.servers()
+    if not servers:
+        return
+    home, origin = data.draw(st.sampled_from(servers), label="made at")
+    made = data.draw(COMING, label="made as")
+    client = client_for(made)
+    first = world.come(home, origin, made, client)
+    assert (first is not None) == shakes_hands(origin, made)
+    if first is None:
+        return
+    assert not first.resumed
+    session = first.session
+    world.settle()
+    for away, target in data.draw(st.permutations(servers), label="offered at")[:4]:
+        offered = replace(made, name=data.draw(st.sampled_from((made.name, made.name, *NAMES)), label="offered as"))
+        expected = resumes((home.node, origin), made, (away.node, target), offered)
+        back = world.come(away, target, offered, client, session)
+        assert (back is not None and back.resumed) == expected, (origin, made, target, offered)
+        assert (back is not None) == (expected or shakes_hands(target, offered))
+        seen[expected, away is not home] += 1
+        if back is not None and back.resumed and offered.version == "1.3":
+            session = back.session  # its renewal goes on, within the same borders
+            home, origin, made = away, target, offered
+            world.settle()
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=max(WORLDS // 4, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    nodes=node_lists(),
+    reaches=st.lists(FIELDS["reach"], min_size=6, max_size=6),
+    coming=COMING,
+    data=st.data(),
+)
+def test_a_policy_that_changed_holds_for_sessions_that_are_there(
+    nodes: list[Node], reaches: list[Any], coming: Coming, data: st.DataObject
+) -> None:
+    """After a change nothing resumes that today's policy forbids; what both allow goes on resuming."""
+    world = World(nodes)
+    try:
+        servers = world.servers()
+        if not servers:
+            return
+        home, origin = data.draw(st.sampled_from(servers))
+        client = client_for(coming)
+        first = world.come(home, origin, coming, client)
+        if first is None:
+            return
+        world.settle()
+        before = {
+            (away.node.name, target.name): resumes((home.node, origin), coming, (away.node, target), coming)
+            for away, target in servers
+        }
+        values = iter(reaches)
+        for member in world.members:
+            vips = tuple(replace(vip, reach=next(values)) for vip in member.node.vips)
+            member.change(replace(member.node, vips=vips))
+        world.settle()
+        origin = next(vip for vip in home.node.vips if vip.name == origin.name)
+        for away, target in world.servers():
+            today = resumes((home.node, origin), coming, (away.node, target), coming)
+            back = world.come(away, target, coming, client, first.session)
+            resumed = back is not None and back.resumed
+            assert today or not resumed
+            if today and before[away.node.name, target.name] and coming.version == "1.2":
+                assert resumed
+    finally:
+        world.close()
+
+
+def test_the_oracle_knows_nothing_of_the_code_it_judges() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    assert modules == {"__future__", "dataclasses"}
