@@ -211,7 +211,7 @@ def _crowded(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[str]:
         if each.held > each.held_max:
             factor = each.held / each.held_max
             yield (
-                f"VIP {vip.name} in {node.colo} makes and takes {each.held:,} sessions within its lifetime_s, and has room "
+                f"VIP {vip.name} in {node.colo} meets {each.held:,} sessions within its lifetime_s, and has room "
                 f"for {each.held_max:,}: kept {each.held_for_s:,.0f} s of {vip.sharing.lifetime_s:,.0f} s. "
                 f"Make the cache (max_sessions and max_bytes) {factor:.1f} times as large, or lower lifetime_s"
             )

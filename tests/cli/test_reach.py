@@ -1,0 +1,61 @@
+"""Results of changes and explanations as lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshcache.cli.reach import explained_session, explained_way, named, who_has_it
+
+
+def way(verdict: str = "allowed", **more: Any) -> dict[str, Any]:
+    gate = None if verdict == "allowed" else "may_send"
+    return {"verdict": verdict, "gate": gate, "why": "because", "from_nodes": ["a"], "to_nodes": ["b"], **more}
+
+
+def test_who_has_a_change_and_who_is_silent() -> None:
+    assert who_has_it({"have": 5, "expected": 6, "missing": ["edge-4"]}) == (
+        "5 of 6 nodes (not yet, or no answer: edge-4)"
+    )
+    assert who_has_it({"have": 1, "expected": 1, "missing": []}) == "1 of 1 node"
+
+
+def test_long_lists_of_names_end_in_a_number() -> None:
+    assert named([f"n{i}" for i in range(9)]) == "n0, n1, n2, n3, n4, n5 and 3 more"
+
+
+def test_a_way_is_told_with_its_reason() -> None:
+    found = {"from": "shop@ams1", "to": "shop@fra1", "allowed": "some", "ways": [way(), way("sender_reach")]}
+    lines, fine = explained_way(found | {"lost": ["c"], "notes": ["some stay"]})
+    assert not fine
+    assert lines == [
+        "shop@ams1 to shop@fra1: allowed between some nodes only",
+        "  a to b: allowed",
+        "  a to b: refused at may_send, sender_reach: because",
+        "  not reachable now, whatever the policy: c",
+        "  but some stay",
+    ]
+    assert explained_way(found | {"ways": [], "allowed": "none"})[1]
+
+
+def test_a_session_is_told_with_where_it_may_be_used() -> None:
+    found = {
+        "found": True,
+        "session": "0123456789ab",
+        "vip": "shop",
+        "group": "front",
+        "origin": "edge-2",
+        "origin_colo": "ams1",
+        "remaining_s": 60,
+        "lineage_s": 5,
+        "client_certificate": True,
+        "here": [{"vip": "shop", "verdict": "allowed", "gate": None, "why": ""}],
+        "elsewhere": [way("receiver_reach", nodes=["edge-3"])],
+    }
+    lines, fine = explained_session(found)
+    assert not fine
+    assert lines[0] == "session 0123456789ab: of VIP shop, share group front, made by edge-2 in ams1"
+    assert "a client certificate was shown for it" in lines[1]
+    assert lines[2] == "  here, under VIP shop: allowed"
+    assert lines[3] == "  on edge-3: refused at may_send, receiver_reach: because"
+    lines, fine = explained_session({"found": False, "session": "0123456789ab", "why": "gone"})
+    assert (lines, fine) == (["session 0123456789ab: gone"], False)

@@ -1,0 +1,101 @@
+"""The arithmetic of a plan, against sums done by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache import Settings
+from meshcache.planning.constants import FULL_US, RESUMED_US
+from meshcache.planning.predict import Load, Plan, predict
+
+
+def settings(*vips: dict[str, Any], sessions: int = 10_000_000, size: str = "8GiB") -> Settings:
+    plain = [{"name": f"vip-{at}", **vip} for at, vip in enumerate(vips or ({},))]
+    return Settings.model_validate({"cache": {"max_sessions": sessions, "max_bytes": size}, "vip": plain})
+
+
+def planned(made: Settings, rate: float = 100.0, resumed: float = 0.5, **colos: int) -> Plan:
+    return predict(made, Load(colos, rate, resumed))
+
+
+def reach(value: Any) -> dict[str, Any]:
+    return {"sharing": {"reach": value}}
+
+
+def test_inside_a_colo_each_node_gets_what_the_others_make() -> None:
+    (node,) = planned(settings(reach("colo")), ams1=10).nodes
+    assert node.vips[0].made_per_s == pytest.approx(10)
+    assert node.taken_per_s == pytest.approx(90)
+    assert node.sent_per_s == pytest.approx(90)
+    assert node.vips[0].held == 100 * 3600
+
+
+def test_what_stays_on_its_server_costs_the_mesh_nothing() -> None:
+    plan = planned(settings(reach("server")), ams1=10, fra1=5)
+    assert all(node.taken_per_s == node.sent_per_s == node.cpu_mesh == 0 for node in plan.nodes)
+    assert plan.links == ()
+
+
+def test_between_colos_each_session_crosses_once_and_is_spread_there() -> None:
+    plan = planned(settings(reach("everywhere")), rate=120, ams1=8, fra1=4)
+    ams, fra = plan.nodes
+    assert {(link.source, link.target): round(link.sessions_per_s, 6) for link in plan.links} == {
+        ("ams1", "fra1"): 80,
+        ("fra1", "ams1"): 40,
+    }
+    assert ams.taken_per_s == fra.taken_per_s == pytest.approx(110)
+    assert ams.sent_per_s == pytest.approx(10 * 7 + 10 + 40 / 8 * 7)
+    assert fra.sent_per_s == pytest.approx(10 * 3 + 10 + 80 / 4 * 3)
+    total_taken = 8 * ams.taken_per_s + 4 * fra.taken_per_s
+    assert 8 * ams.sent_per_s + 4 * fra.sent_per_s == pytest.approx(total_taken), "nothing is sent that isn't taken"
+
+
+def test_a_list_of_colos_counts_from_both_ends() -> None:
+    plan = planned(settings(reach(["ams1", "fra1"])), ams1=2, fra1=2, lon1=2)
+    assert {(link.source, link.target) for link in plan.links} == {("ams1", "fra1"), ("fra1", "ams1")}
+    assert next(node for node in plan.nodes if node.colo == "lon1").taken_per_s == pytest.approx(100 / 6)
+
+
+def test_cpu_is_that_of_the_handshakes_and_the_mesh() -> None:
+    (node,) = planned(settings(reach("server")), rate=100, resumed=0.25, ams1=1).nodes
+    assert node.cpu_handshakes == pytest.approx((25 * RESUMED_US.value + 75 * FULL_US.value) * 1e-6)
+
+
+def test_busier_vips_send_fuller_batches() -> None:
+    slow, fast = (planned(settings(reach("colo")), rate=rate, ams1=20).nodes[0] for rate in (100, 100_000))
+    assert fast.bytes_out_per_s / fast.sent_per_s < slow.bytes_out_per_s / slow.sent_per_s
+    assert fast.messages_per_s < fast.sent_per_s
+
+
+class TestFaults:
+    def test_a_plan_that_fits_has_none(self) -> None:
+        assert planned(settings(reach("everywhere")), ams1=4, fra1=4).faults == ()
+
+    def test_a_cache_that_is_too_small_is_told_with_how_much_is_missing(self) -> None:
+        (fault,) = planned(settings(reach("colo"), sessions=100_000), ams1=2).faults
+        assert "VIP vip-0 in ams1 meets 360,000 sessions within its lifetime_s, and has room for 100,000" in fault
+        assert "kept 1,000 s of 3,600 s" in fault
+        assert "3.6 times as large" in fault
+
+    @pytest.mark.parametrize("sessions, fits", [(360_000, True), (359_999, False)])
+    def test_the_border_is_exact(self, sessions: int, fits: bool) -> None:
+        assert (planned(settings(reach("colo"), sessions=sessions), ams1=2).faults == ()) == fits
+
+    def test_bytes_count_as_well(self) -> None:
+        assert "quota" not in str(planned(settings(reach("colo")), ams1=2).faults)
+        assert "has room for" in str(planned(settings(reach("colo"), size="1MiB"), ams1=2).faults)
+
+    def test_more_than_a_node_can_take_in_is_refused(self) -> None:
+        made = settings({"sharing": {"reach": "everywhere", "lifetime_s": 10}})
+        faults = planned(made, rate=30_000, ams1=500, fra1=500).faults
+        assert any("sessions/s, over 20,000" in fault for fault in faults)
+
+    def test_more_cpu_than_a_process_has_is_refused_with_how_many_nodes_would_do(self) -> None:
+        faults = planned(settings(reach("server")), rate=5000, resumed=0, ams1=2).faults
+        assert any("cores, over 0.8: use 13 nodes or more" in fault for fault in faults)
+
+    def test_more_peers_than_a_node_can_have_are_refused(self) -> None:
+        assert any("peers, over 1,024" in fault for fault in planned(settings(), ams1=2000).faults)
+        assert any("more than a mesh can know of" in fault for fault in planned(settings(), ams1=5000).faults)
