@@ -5,12 +5,19 @@ A hint is dialled until a hello answers from there; then it is known whose addre
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshcache.core.limits import Limits
 
 SEED = "seed"
 """The source whose addresses an operator wrote down: they are never given up and never pushed out."""
+
+RELAY = "relay"
+"""The source of addresses that this node wants a link to: not given up for as long as that is so."""
+
+SILENT_TRIES = 5
+"""Hellos without an answer, over about a second, after which the next best is wanted as well."""
 
 _JITTER = 0.2
 """So that fifty joiners that start together don't go on dialling together."""
@@ -34,6 +41,8 @@ class Candidates:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._known: dict[str, Candidate] = {}
+        self.generation = 0
+        """Grows whenever a candidate falls silent."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -49,13 +58,34 @@ class Candidates:
         """Try an address; False when there is no room for it."""
         known = self._known.get(address)
         if known is not None:
-            known.source = SEED if SEED in (source, known.source) else source
+            if known.source not in (SEED, RELAY) or source == SEED:
+                known.source = source
             known.tries = 0
             return True
         if len(self._known) >= self._limits.candidates_max and not self._push_out(source):
             return False
         self._known[address] = Candidate(address, source, now, self._limits.hello_s)
         return True
+
+    def silent(self, address: str) -> bool:
+        """Whether nobody answers from there, as far as can be told by now."""
+        known = self._known.get(address)
+        return known is not None and known.node is None and known.tries >= SILENT_TRIES
+
+    def want(self, nodes: Mapping[str, str], now: float) -> None:
+        """Dial these addresses, each of a node that isn't linked, until it is, or until they aren't wanted any more."""
+        for candidate in self._known.values():
+            if candidate.source == RELAY and candidate.address not in nodes:
+                candidate.source = "roster"
+        for address, node in nodes.items():
+            known = self._known.get(address)
+            if known is None:
+                self.hint(address, RELAY, now)
+                continue
+            if known.node is not None:  # it answered once, and then the link ended
+                self.missing(node, now)
+            if known.source != SEED:
+                known.source = RELAY
 
     def answered(self, address: str, node: str) -> None:
         """A node was reached at this address."""
@@ -76,15 +106,17 @@ class Candidates:
         for candidate in self._known.values():
             if candidate.node == node:
                 candidate.node, candidate.due_at, candidate.pause_s = None, now, self._limits.hello_s
+                candidate.tries = 0
 
     def due(self, now: float, chance: float) -> list[str]:
         """The addresses to send a hello to now; `chance` from 0 to 1 spreads the next tries."""
         due = [known for known in self._known.values() if known.node is None and known.due_at <= now]
         for candidate in due:
             candidate.tries += 1
+            self.generation += candidate.tries == SILENT_TRIES
             candidate.due_at = now + candidate.pause_s * (1 + _JITTER * chance)
             candidate.pause_s = min(candidate.pause_s * 2, self._limits.redial_s)
-            if candidate.source != SEED and candidate.tries > self._limits.candidate_tries:
+            if candidate.source not in (SEED, RELAY) and candidate.tries > self._limits.candidate_tries:
                 del self._known[candidate.address]
         return [candidate.address for candidate in due if candidate.address in self._known]
 
@@ -94,7 +126,8 @@ class Candidates:
         return min(waiting, default=float("inf"))
 
     def _push_out(self, source: str) -> bool:
-        hints = (known for known in self._known.values() if known.source != SEED)
+        kept = (SEED,) if source == SEED else (SEED, RELAY)
+        hints = (known for known in self._known.values() if known.source not in kept)
         oldest = next(hints, None)
         if oldest is None or (source != SEED and oldest.tries == 0):
             return False

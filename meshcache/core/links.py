@@ -25,7 +25,7 @@ class Links:
         self._board = board
         self._candidates = candidates
         self._wanted: frozenset[str] = frozenset()
-        self._chosen_for: tuple[int, int, int] = (-1, -1, -1)
+        self._chosen_for: tuple[int, ...] = ()
         self._choose_at = now
 
     def next_due(self) -> float:
@@ -40,9 +40,8 @@ class Links:
         self._chosen_for, self._choose_at = stamp, now + _CHOOSE_S
         wanted = [record for colo in self._board.roster.colos() for record in self._of_colo(colo)]
         self._wanted = frozenset(record.node for record in wanted)
-        for record in wanted:
-            if self._board.members.get(record.node) is None and not self._buried(record, now):
-                self._candidates.hint(record.address, "roster", now)
+        missing = [record for record in wanted if self._board.members.get(record.node) is None]
+        self._candidates.want({r.address: r.node for r in missing if not self._buried(r, now)}, now)
 
     def wants(self, peer: Peer, now: float) -> bool:
         """Whether this node wants a link to a peer; for a while after its hello it wants everyone."""
@@ -55,9 +54,9 @@ class Links:
         name = best(self._duty(colo), [peer.name for peer in alive])
         return None if name is None else self._board.members.get(name)
 
-    def _stamp(self) -> tuple[int, int, int]:
-        board = self._board
-        return board.members.generation, board.roster.generation, board.vips.record.revision
+    def _stamp(self) -> tuple[int, ...]:
+        board, candidates = self._board, self._candidates
+        return board.members.generation, board.roster.generation, board.vips.record.revision, candidates.generation
 
     def _of_colo(self, colo: str) -> list[NodeRecord]:
         records = {record.node: self._newest(record) for record in self._board.roster.records(colo)}
@@ -69,8 +68,7 @@ class Links:
             chosen.append(records[node])
             if sum(not self._is_lost(record) for record in chosen) >= RELAYS_LINKED:
                 break
-        lost = [record for record in chosen if self._is_lost(record)]
-        return [record for record in chosen if not self._is_lost(record)] + lost[:RELAYS_LINKED]
+        return self._with_lost(chosen)
 
     def _bridge(self, colo: str, records: dict[str, NodeRecord]) -> list[NodeRecord]:
         """Where nothing may go, one node of each colo keeps a link, so that all of the mesh is known everywhere."""
@@ -78,8 +76,17 @@ class Links:
         ours = [own.node, *(peer.name for peer in self._board.members.usable(own.colo))]
         if best(f"bridge {own.colo}>{colo}", ours) != own.node:
             return []
-        order = rank(f"bridge {own.colo}>{colo}", [node for node in records if not self._is_lost(records[node])])
-        return [records[node] for node in order[:1]]
+        chosen: list[NodeRecord] = []
+        for node in rank(f"bridge {own.colo}>{colo}", records):
+            chosen.append(records[node])
+            if not self._is_lost(records[node]):
+                break
+        return self._with_lost(chosen)
+
+    def _with_lost(self, chosen: list[NodeRecord]) -> list[NodeRecord]:
+        """Those that can be reached, and the best of those that can't: they are wanted once they are back."""
+        lost = [record for record in chosen if self._is_lost(record)]
+        return [record for record in chosen if not self._is_lost(record)] + lost[:RELAYS_LINKED]
 
     def _duty(self, colo: str) -> str:
         return f"relay {self._board.identity.node}>{colo}"
@@ -92,8 +99,9 @@ class Links:
         return peer.record if peer is not None and peer.record.age >= record.age else record
 
     def _is_lost(self, record: NodeRecord) -> bool:
+        """Whether it doesn't answer, as a peer or when it is dialled: hearsay of the dead lives on for a while."""
         peer = self._board.members.get(record.node)
-        return peer is not None and not peer.usable
+        return not peer.usable if peer is not None else self._candidates.silent(record.address)
 
     def _buried(self, record: NodeRecord, now: float) -> bool:
         return self._board.members.buried(record.node, record.incarnation, now)
