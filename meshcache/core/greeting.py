@@ -10,7 +10,7 @@ from collections.abc import Callable
 from meshcache.core.board import Board
 from meshcache.core.candidates import Candidates
 from meshcache.core.events import IslandFound, IslandGone, PeerRefused
-from meshcache.core.members import Peer
+from meshcache.core.members import Peer, PeerState
 from meshcache.core.messages import Hello, Refuse
 from meshcache.core.topology import PROTOCOL_MAJOR, NodeRecord
 
@@ -56,7 +56,9 @@ class Greeter:
         limits = self._board.limits
         peer.hello_pause_s = min(max(peer.hello_pause_s * 2, limits.hello_s), _HELLO_PAUSE_S_MAX)
         peer.hello_at = now + peer.hello_pause_s
-        self._board.send(peer, self._hello(peer.address, answers, peer.record.revision, self.chooses(peer)))
+        # Of a peer that is silent nothing is known for sure: it may be another life of it, with the same revision.
+        knows = peer.record.revision if peer.state is PeerState.ALIVE else 0
+        self._board.send(peer, self._hello(peer.address, answers, knows, self.chooses(peer)))
 
     def knows(self, peer: Peer, revision: int) -> None:
         """A peer says which revision of our record it has."""
@@ -77,6 +79,7 @@ class Greeter:
             self._let_in(hello, peer, now)
             return
         if hello.record.age > peer.record.age:
+            self._recall_unsent(peer, hello)
             self._board.members.renew(peer, hello.record)
             self._learn(peer, now)
         self._take_note(peer, hello, now)
@@ -131,6 +134,8 @@ class Greeter:
             self._board.drop("peers_full")
             return
         record = hello.record
+        if old is not None:
+            self._recall_unsent(old, hello)
         proven = hello.answers if hello.answers in self.candidates else record.address
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
@@ -138,6 +143,11 @@ class Greeter:
         self._learn(peer, now)
         self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
         self._on_peer(peer, now)
+
+    def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
+        """What waits to be sent was judged by terms that may have been stricter since."""
+        if hello.record.vips != peer.record.vips:
+            self._board.post.recall()
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:

@@ -74,6 +74,18 @@ class Post:
         self._queues.pop(address, None)
         self._bytes.pop(address, None)
 
+    def recall(self) -> None:
+        """Forget what waits and carries sessions: terms have changed, and who may have it is judged anew.
+
+        Counted; who misses it repairs it.
+        """
+        for address, queue in list(self._queues.items()):
+            kept = deque(message for message in queue if not message.sessions)
+            self._counters.dropped["recalled_unsent"] += len(queue) - len(kept)
+            self._queues[address], self._bytes[address] = kept, sum(len(message.payload) for message in kept)
+            if not kept:
+                self.drop(address)
+
     def _queue(self, message: Outgoing) -> None:
         address = message.address
         queue = self._queues.get(address)

@@ -39,6 +39,7 @@ class Settings:
         share = self._board.cache.share(name)
         served.counters.evicted_before += share.evicted if share else 0
         self._publisher.drop_vip(name)
+        self._board.post.recall()
         self._board.cache.drop_vip(name)
         self._recall.without_vip(name)
         self._board.vips.remove(name)
@@ -69,5 +70,7 @@ class Settings:
             self._recall.certified(vip.terms.vip, now)
         if (vip.terms, vip.note) != (old.terms, old.note):
             board.vips.put(served)
+            board.post.recall()
             self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
+            self._recall.learnt(board.vips.record, now)  # what earlier lives of this node made is held to it too
             self._greeter.revised(now)
