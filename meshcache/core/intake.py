@@ -11,7 +11,7 @@ from meshcache.core.audience import Audiences
 from meshcache.core.board import Board
 from meshcache.core.cache import Put
 from meshcache.core.entry import Entries
-from meshcache.core.members import Peer
+from meshcache.core.members import Peer, PeerState
 from meshcache.core.messages import Batch, Push
 from meshcache.core.policy import Terms, Verdict
 from meshcache.core.quarantine import Quarantine
@@ -101,12 +101,13 @@ class Intake:
         return self.hearsay_objection(batch)
 
     def hearsay_objection(self, batch: Batch) -> str:
-        """What speaks against a batch that another than its origin gives: a linked origin's own word counts more."""
+        """What speaks against a batch that another than its origin gives: a living origin's own word counts more."""
         origin = self._board.members.get(batch.terms.node)
         if origin is None:
             return ""
+        newer = batch.age > origin.record.age and origin.state is PeerState.ALIVE
         own_word = origin.record.terms_of(batch.terms.vip)
-        if batch.age > origin.record.age or (batch.age == origin.record.age and batch.terms != own_word):
+        if newer or (batch.age == origin.record.age and batch.terms != own_word):
             return "forged_terms"
         return "" if batch.terms.colo == origin.colo else "forged_origin"
 
