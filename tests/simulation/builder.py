@@ -1,0 +1,70 @@
+"""Draws worlds: colos, nodes and VIPs with policies that agree, differ and exclude one another; or plain ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.simulation.truth import Policy, VipTruth
+from tests.simulation.workload import any_reach
+from tests.simulation.world import World
+
+SETTINGS = b"\x01" * 32
+
+COLOS = ("ams1", "fra1", "sjc1", "nrt1")
+
+
+def plain(
+    world: World,
+    colos: int,
+    nodes: int,
+    reach: str | frozenset[str] = "everywhere",
+    sessions_max: int = 100_000,
+    shared: int = 0,
+) -> None:
+    """So many colos of so many nodes, all with one VIP on one policy; each node knows the first of its colo and one
+    other colo's.
+
+    With ``shared``, colos are in groups of so many that list one another.
+    """
+    names = world.colos = tuple(f"c{at:02}" for at in range(colos))
+    for at, colo in enumerate(names):
+        first = at // shared * shared if shared else 0
+        listed = frozenset(names[first : first + shared]) if shared else reach
+        policy = {"shop": VipTruth("shop", SETTINGS, listed, sessions_max=sessions_max)}
+        seeds = (f"{colo}-00:7946", f"{names[at - 1]}-00:7946")
+        for number in range(nodes):
+            world.start(f"{colo}-{number:02}", colo, policy, seeds)
+
+
+def drawn(world: World) -> None:
+    """A small world drawn from its seed: up to four colos, a dozen nodes, three VIPs in two groups."""
+    rng = world.rng
+    colos = world.colos = COLOS[: rng.randrange(1, len(COLOS) + 1)]
+    vips = _vips(world)
+    seeds = tuple(f"{colo}-0:7946" for colo in colos)
+    for colo in colos:
+        for number in range(rng.randrange(1, 5)):
+            world.start(f"{colo}-{number}", colo, _policy(world, vips), seeds)
+
+
+def _vips(world: World) -> dict[str, VipTruth]:
+    rng = world.rng
+    quota = rng.choice((20, 100_000, 100_000, 100_000))
+    exports = rng.random() < 0.5
+    groups = ("one", "two")
+    return {
+        name: VipTruth(rng.choice(groups), SETTINGS, any_reach(world), exports, sessions_max=quota)
+        for name in ("api", "blog", "shop")[: rng.randrange(1, 4)]
+    }
+
+
+def _policy(world: World, vips: dict[str, VipTruth]) -> Policy:
+    """What one node serves: mostly what the others do."""
+    rng = world.rng
+    policy = {name: vip for name, vip in vips.items() if rng.random() < 0.85}
+    for name, vip in policy.items():
+        if rng.random() < 0.2:
+            policy[name] = replace(vip, reach=any_reach(world))
+        if rng.random() < 0.05:
+            policy[name] = replace(vip, settings=b"\x02" * 32)
+    return policy or dict(vips)

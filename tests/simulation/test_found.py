@@ -1,0 +1,104 @@
+"""Bugs that the simulator found, each as the smallest world that shows it, with the seed of "mixed" that did first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from meshcache.core.messages import Hello, Push
+from meshcache.core.policy import REACH_SERVER
+from tests.core.net import Net, Puppet, dropped, has, make, mesh, vip
+from tests.simulation import builder
+from tests.simulation.host import Host
+from tests.simulation.world import World
+
+
+def linked(host: Host, colo: str) -> list[str]:
+    """The living nodes of a colo that a node is linked to."""
+    return [peer["name"] for peer in host.core.peers(host.now()) if peer["colo"] == colo and peer["state"] == "alive"]
+
+
+def two_colos(seed: int) -> World:
+    world = World(seed)
+    builder.plain(world, 2, 4)
+    world.run(15)
+    return world
+
+
+def test_a_node_that_hears_of_the_dead_links_to_the_living() -> None:
+    """Seed 14: hearsay of a dead relay was dialled for a while, and then nobody else was."""
+    world = two_colos(14)
+    here = world.hosts["c00-01"]
+    for name in linked(here, "c01"):
+        world.kill(world.hosts[name])
+    world.kill(here)
+    here = world.restart("c00-01")  # knows the dead from its peers' rosters only
+    world.run(15)
+    assert linked(here, "c01")
+
+
+def test_a_seed_whose_link_had_ended_is_dialled_again_when_it_is_needed() -> None:
+    """Seed 14: an address that had answered once counted as found for ever."""
+    world = two_colos(14)
+    for name in ("c01-01", "c01-02", "c01-03"):
+        world.kill(world.hosts[name])
+    world.run(30)
+    assert [linked(host, "c01") for host in world.alive() if host.colo == "c00"] == [["c01-00"]] * 4
+
+
+def test_of_a_silent_peer_no_revision_counts_as_known() -> None:
+    """Seed 10: another life of a node had the same revision, so it believed itself known and was lost for ever."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    assert peer.hears(Hello)[-1].knows == 1
+    net.run(12)
+    assert peer.hears(Hello)[-1].knows == 0
+
+
+def test_what_an_earlier_life_made_is_held_to_the_terms_of_this_one() -> None:
+    """Seed 9: a node told everybody but itself."""
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    session = make(net, a, 1)
+    net.run(1)
+    net.stop("a")
+    a = net.add("a", "ams1", vip("a"), seeds=(b.address,))
+    net.until(lambda: has(net, a, session))
+    a.core.set_vip(vip("a", reach=replace(vip("a").terms.reach, colos=frozenset({"x"}))), net.now)
+    found = a.core.session_origin("shop", session)
+    assert found is not None
+    assert found[1].reach.colos == {"x"}
+
+
+def test_newer_terms_of_an_origin_that_is_lost_are_believed_from_others() -> None:
+    """Seed 27: the last word of a dying origin reached some; the others took it for a forgery."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    other, origin = Puppet(net, "other", "ams1", vip("other")), Puppet(net, "x", "fra1", vip("x", "fra1"))
+    other.joins(host)
+    origin.joins(host)
+    stricter = Push(replace(origin.batch(1), age=(origin.incarnation, 9)))
+    other.says(host, stricter)
+    assert dropped(host, net)["forged_terms"] == 1
+    net.run(9)
+    other.joins(host)
+    other.says(host, stricter)
+    assert dropped(host, net)["forged_terms"] == 1
+
+
+def test_what_waits_to_be_sent_is_recalled_when_the_receiver_becomes_stricter() -> None:
+    """Seed 36: an answer that was ready when the news came went out after it."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    net.run(1)
+    make(net, host, 1)
+    host.core._inside.publisher.flush(net.now)
+    assert host.core._inside.board.post.waiting(peer.address)
+    record = replace(peer.record, revision=2, vips=(vip("x", reach=REACH_SERVER).terms,))
+    peer.says(host, Hello("test", record))
+    assert not [message for message in host.core.messages_to_send(net.now) if message.sessions]
+    assert dropped(host, net)["recalled_unsent"] == 1

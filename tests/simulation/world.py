@@ -1,0 +1,171 @@
+"""A simulated world: nodes in colos with their VIPs, started, restarted, changed and stopped; and what came of it all.
+
+Does what it is told; `workload` and `trouble` tell it, the checkers listen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Protocol
+
+from meshcache.core.limits import Limits
+from meshcache.core.mesh import MeshCore
+from meshcache.core.session import Session
+from meshcache.core.topology import Identity
+from tests.simulation.clock import NodeClock, Scheduler
+from tests.simulation.faults import Fired
+from tests.simulation.host import Host
+from tests.simulation.network import Flight, Network
+from tests.simulation.truth import Made, Policy, Truth
+
+_RATE_OFF = 0.002
+"""How far a clock may run apart: forty times what quartz does."""
+
+_BEGAN_MAX = 1e6
+"""Seconds that a machine may have been up."""
+
+
+class Watcher(Protocol):
+    """A checker that hears of every step."""
+
+    def sent(self, host: Host, address: str, payload: bytes) -> None: ...
+    def received(self, host: Host, flight: Flight) -> None: ...
+    def changed(self, host: Host) -> None: ...
+
+
+class World:
+    """All nodes, alive or dead, by name. One seed gives one world and one run of it."""
+
+    def __init__(self, seed: int, *, skewed: bool = True, limits: Limits | None = None) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.limits = limits or Limits()
+        self.scheduler = Scheduler()
+        self.fired = Fired()
+        self.network = Network(self.scheduler, Random(self.rng.random()), self.fired)
+        self.truth = Truth()
+        self.hosts: dict[str, Host] = {}
+        self.seeds: dict[str, tuple[str, ...]] = {}
+        self.colos: tuple[str, ...] = ()
+        self.watchers: list[Watcher] = []
+        self._skewed = skewed
+        self._incarnation = 0
+
+    @property
+    def now(self) -> float:
+        """The true time."""
+        return self.scheduler.now
+
+    def alive(self) -> list[Host]:
+        """The nodes that run, in the order of names."""
+        return [host for _, host in sorted(self.hosts.items()) if host.up]
+
+    def start(self, name: str, colo: str, policy: Policy, seeds: tuple[str, ...] = ()) -> Host:
+        """Start a node, or start it anew: nothing of its earlier life is left, except its name and its seeds."""
+        self._incarnation += 1
+        self.seeds[name] = seeds or self.seeds.get(name, ())
+        host = Host(name, colo, self._incarnation, self._clock(), self.scheduler, self.network)
+        identity = Identity("sim", name, self._incarnation, colo, host.address, "0")
+        core = MeshCore(identity, rng=Random(self.rng.random()), now=host.now(), limits=self.limits)
+        core._inside.board.cache._on_drop = self._dropped
+        host.on_received, host.on_sent = self._received, self._sent
+        self.hosts[name] = host
+        host.version = self.truth.declare(name, colo, policy, self.now)
+        for vip, served in sorted(policy.items()):
+            core.set_vip(served.local(name, colo, vip), host.now())
+        host.start(core)
+        for seed in self.seeds[name]:
+            core.candidate(seed, "seed", host.now())
+        host.step()
+        return host
+
+    def restart(self, name: str, policy: Policy | None = None) -> Host:
+        """Start a node that was killed, as another incarnation."""
+        self.fired("restart")
+        old = self.hosts[name]
+        return self.start(name, old.colo, policy or self.truth.policies[name][-1])
+
+    def set_vip(self, host: Host, vip: str, policy: Policy) -> None:
+        """Change one VIP of a node that runs; `policy` is what its whole policy is then."""
+        host.version = self.truth.declare(host.name, host.colo, policy, self.now)
+        host.core.set_vip(policy[vip].local(host.name, host.colo, vip), host.now())
+        for watcher in self.watchers:
+            watcher.changed(host)
+        host.step()
+
+    def kill(self, host: Host) -> None:
+        """End a node without a word."""
+        self.fired("kill")
+        host.events()
+        host.kill()
+
+    def stall(self, host: Host, seconds: float) -> None:
+        """Let nothing run on a node for a while."""
+        if not host.stalled:
+            self.fired("stall")
+            host.stall()
+            self.scheduler.after(seconds, self._resume, host)
+
+    def make(
+        self,
+        host: Host,
+        vip: str,
+        *,
+        lifetime_s: float = 3600.0,
+        certified: bool = False,
+    ) -> Made:
+        """A client meets a node: one session more, unless the node would not keep it."""
+        served = self.truth.policies[host.name][host.version][vip]
+        session_id, der = self.rng.randbytes(32), self.rng.randbytes(self.rng.randrange(126, 160))
+        expires_at = self.now + min(lifetime_s, served.lifetime_s)
+        made = Made(
+            *(session_id, der, host.name, host.incarnation, vip, served.group, served.settings),
+            *(self.now, expires_at, certified),
+        )
+        self.truth.sessions[session_id] = made
+        host.core.session_created(vip, session_id, der, host.now(), client_certificate=certified, lifetime_s=lifetime_s)
+        host.step()
+        return made
+
+    def run(self, seconds: float, each: Callable[[], None] | None = None, every: float = 1.0) -> None:
+        """Let time pass; `each` is called once in a while."""
+        end = self.now + seconds
+        while self.now < end:
+            self.scheduler.run(min(self.now + every, end))
+            if each is not None:
+                each()
+
+    def until(self, reached: Callable[[], bool], within: float, every: float = 0.05) -> float:
+        """Let time pass until something holds; says how long it took, or `within` if it doesn't."""
+        began = self.now
+        while not reached() and self.now - began < within:
+            self.scheduler.run(self.now + every)
+        return self.now - began
+
+    def pairs(self) -> Iterator[tuple[Host, Host]]:
+        """Each living node with each other living one."""
+        alive = self.alive()
+        return ((host, other) for host in alive for other in alive if other is not host)
+
+    def _clock(self) -> NodeClock:
+        if not self._skewed:
+            return NodeClock(0.0, 1.0)
+        self.fired("skew")
+        return NodeClock(self.rng.random() * _BEGAN_MAX, 1 + _RATE_OFF * (2 * self.rng.random() - 1))
+
+    def _resume(self, host: Host) -> None:
+        if host.up:
+            host.resume()
+
+    def _received(self, host: Host, flight: Flight) -> None:
+        for watcher in self.watchers:
+            watcher.received(host, flight)
+
+    def _sent(self, host: Host, address: str, payload: bytes) -> None:
+        for watcher in self.watchers:
+            watcher.sent(host, address, payload)
+
+    def _dropped(self, session: Session) -> None:
+        self.fired("evict")
+        self.truth.sessions[session.id].spoilt = True
