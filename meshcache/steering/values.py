@@ -59,11 +59,6 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return value.to_plain() if isinstance(value, Reach) else value
-
-
 def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -> Any:
     """What holds when `live` was set and the file has `file_value`: the file has the last word.
 
