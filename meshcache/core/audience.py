@@ -21,11 +21,8 @@ class Audience(NamedTuple):
 
     inside: list[Peer]
     relays: list[Peer]
-
-    @property
-    def receivers(self) -> int:
-        """How many get a copy from this node."""
-        return len(self.inside) + len(self.relays)
+    receivers: int
+    """How many get a copy from this node."""
 
 
 class Audiences:
@@ -39,18 +36,25 @@ class Audiences:
 
     def of_own(self, source: Terms) -> Audience:
         """Who gets what this node makes under these terms."""
-        known = self._fresh().get(id(source))
-        if known is None:
-            audience = Audience(self._inside(source), self._relays(source))
-            known = self._known[id(source)] = (source, audience)
-        return known[1]
+        if self._known_for != (self._board.members.generation, self._board.vips.record.revision):
+            self._forget()
+        known = self._known.get(id(source))
+        return self._find(source, relays=True) if known is None else known[1]
 
     def of_relayed(self, source: Terms) -> list[Peer]:
         """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
-        known = self._fresh().get(id(source))
-        if known is None:
-            known = self._known[id(source)] = (source, Audience(self._inside(source), []))
-        return known[1].inside
+        if self._known_for != (self._board.members.generation, self._board.vips.record.revision):
+            self._forget()
+        known = self._known.get(id(source))
+        return (self._find(source, relays=False) if known is None else known[1]).inside
+
+    def _find(self, source: Terms, *, relays: bool) -> Audience:
+        if len(self._known) >= _MEMO_MAX:
+            self._known.clear()
+        found = self._inside(source), self._relays(source) if relays else []
+        audience = Audience(*found, sum(map(len, found)))
+        self._known[id(source)] = (source, audience)
+        return audience
 
     def _inside(self, source: Terms) -> list[Peer]:
         peers = self._board.members.usable(self._board.identity.colo)
@@ -62,9 +66,6 @@ class Audiences:
         relays = (self._links.relay(source, colo, peers) for colo in colos)
         return [relay for relay in relays if relay is not None]
 
-    def _fresh(self) -> dict[int, tuple[Terms, Audience]]:
-        stamp = self._board.members.generation, self._board.vips.record.revision
-        if stamp != self._known_for or len(self._known) >= _MEMO_MAX:
-            self._known.clear()
-            self._known_for = stamp
-        return self._known
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_for = self._board.members.generation, self._board.vips.record.revision

@@ -95,8 +95,8 @@ class SessionCache:
         known = share.entries.get(session_id)
         if known is not None:
             return Put.DUPLICATE if known[HEAD_BYTES:] == der else Put.CONFLICT
-        times = (expires_at - self._epoch, born_at - self._epoch)
-        share.put(session_id, pack_head(stream.index, seq, *times, client_certificate) + der)
+        head = pack_head(stream.index, seq, expires_at - self._epoch, born_at - self._epoch, client_certificate)
+        share.put(session_id, head + der)
         if seq:
             stream.entries.add(seq, session_id)
         stream.cached += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import floor
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - as errors are named
 from typing import NamedTuple
 
 HEAD = Struct("<IQiiB")
@@ -50,8 +51,11 @@ class Entries(NamedTuple):
 
 
 def pack_head(index: int, seq: int, expiry: float, birth: float, certified: int) -> bytes:
-    """The head of one entry; times are clamped to 32 bits and rounded down, which never prolongs a session."""
-    return HEAD.pack(index, seq, _clamp(expiry), _clamp(birth), certified)
+    """The head of one entry; times are rounded down, which never prolongs a session, and clamped to 32 bits."""
+    try:
+        return HEAD.pack(index, seq, floor(expiry), floor(birth), certified)
+    except (StructError, OverflowError):
+        return HEAD.pack(index, seq, _clamp(expiry), _clamp(birth), certified)
 
 
 def pack_many(index: int, entries: Entries, second: int) -> list[bytes]:

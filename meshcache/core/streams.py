@@ -50,6 +50,10 @@ class StreamTable:
         self._streams_max = streams_max
         self._by_key: dict[StreamKey, Stream] = {}
         self._by_index: dict[int, Stream] = {}
+        self.get = self._by_key.get
+        """The stream with this key, or None. These two are the dicts' own methods: each lookup asks both."""
+        self.at = self._by_index.__getitem__
+        """The stream of a cached entry, by its index; entries never outlive their stream, so it is there."""
         self._next_index = 0
 
     def __len__(self) -> int:
@@ -57,13 +61,6 @@ class StreamTable:
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._by_key.values())
-
-    def get(self, key: StreamKey) -> Stream | None:
-        return self._by_key.get(key)
-
-    def at(self, index: int) -> Stream:
-        """The stream of a cached entry; entries never outlive their stream, so it is there."""
-        return self._by_index[index]
 
     def open(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream | None:
         """The stream with this key, made if need be; None when the table is full of streams that hold entries."""

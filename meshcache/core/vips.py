@@ -54,6 +54,8 @@ class LocalVips:
 
     def __init__(self, identity: Identity) -> None:
         self._served: dict[str, Served] = {}
+        self.get = self._served.get
+        """The VIP of this name, or None. The dict's own method, always the same dict: a handshake asks often."""
         self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
         self.terms: tuple[Terms, ...] = ()
         self.record = NodeRecord(
@@ -66,9 +68,6 @@ class LocalVips:
 
     def __len__(self) -> int:
         return len(self._served)
-
-    def get(self, name: str) -> Served | None:
-        return self._served.get(name)
 
     def put(self, served: Served) -> None:
         """Serve a VIP from now on, or serve it on other terms. Raises ValueError when there are too many."""
@@ -108,7 +107,9 @@ class LocalVips:
         return verdict, source.vip if source.vip in willing else willing[0]
 
     def _changed(self) -> None:
-        self._served = dict(sorted(self._served.items()))
+        in_order = sorted(self._served.items())
+        self._served.clear()
+        self._served.update(in_order)
         self._accepted.clear()
         self.terms = tuple(served.vip.terms for served in self._served.values())
         notes = tuple(served.vip.note for served in self._served.values())
