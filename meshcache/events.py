@@ -8,7 +8,7 @@ from dataclasses import fields
 from threading import Lock
 from typing import Any
 
-from meshcache.core.events import Event, PeerForgotten, PeerJoined
+from meshcache.core.events import Event, PeerForgotten, PeerJoined, SnapshotFinished
 
 KEPT_MAX = 1000
 """Events that can be read later: hours of a quiet mesh; a colo that restarts makes some hundred."""
@@ -31,7 +31,7 @@ _TEXTS = {
     "IslandFound": "{node} ({colo}) is an island for group {group}: its settings differ, so its sessions stay apart",
     "IslandGone": "{node} ({colo}) is no island for group {group} any more",
     "LoopStalled": "this node stalled for {stalled_s:.1f} s and suspects nobody for it",
-    "SnapshotFinished": "caught up with {source}: {sessions} sessions (complete: {complete})",
+    "SnapshotFinished": "caught up with {source}: {sessions} sessions",
     "SessionsRecalled": "{sessions} sessions of VIP {vip} removed: today's policy does not allow them here",
     "SessionsWithdrawn": "{sessions} sessions withdrawn ({scope}) by {issuer}",
     "PolicyChanged": "policy of {scope} {name} is now version {version}: {change} (set on {author})",
@@ -73,7 +73,7 @@ class EventList:
             "level": "warning" if kind in _WARNINGS else "info",
             "node": node,
             "colo": colo,
-            "text": _TEXTS.get(kind, kind).format(**{"node": node, "colo": colo, **values}),
+            "text": _text(event, kind).format(**{"node": node, "colo": colo, **values}),
         }
 
     def _about(self, event: Event, values: dict[str, Any]) -> tuple[str, str]:
@@ -87,6 +87,12 @@ class EventList:
         if isinstance(event, PeerForgotten):
             self._colo_of.pop(node, None)
         return node, colo
+
+
+def _text(event: Event, kind: str) -> str:
+    if isinstance(event, SnapshotFinished) and not event.complete:
+        return "stopped catching up with {source} after {sessions} sessions; repair does the rest"
+    return _TEXTS.get(kind, kind)
 
 
 def _clean(value: object) -> object:

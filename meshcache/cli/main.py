@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "check": Entry("check", "check", "Say what is wrong with a file, and everything it points at."),
     "stats": Entry("stats", "stats", "How a node's clients resume, now or as it goes."),
     "peers": Entry("peers", "peers", "The other nodes, as one node sees them."),
+    "events": Entry("events", "events", "What happened on a node, and what happens now."),
     "policy": Entry("policy", "policy", "Where each VIP's sessions may go."),
     "sessions": Entry("sessions", "sessions", "Forget sessions, on every node."),
     "doctor": Entry("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
