@@ -93,6 +93,8 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     try:
         client = Target(socket).client
         stats, policies, clocks = client.stats(), client.policy(), client.get("/v1/clocks")["ahead_s"]
+    except ConfigError:
+        yield skipped("node", "none is asked: the file doesn't say where")
     except (AdminError, PolicyError, KeyError) as error:
         yield note("node", f"none is asked: {error}", "start it, or name its admin socket with --socket")
     else:

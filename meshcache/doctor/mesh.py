@@ -66,6 +66,10 @@ def _refused(stats: Mapping[str, Any]) -> Iterator[Finding]:
     taken = stats.get("gossip", {}).get("dropped", {})
     if taken.get("name_taken"):
         yield problem("node name", "another node bears this one's name", "give each node a node.name of its own")
+    if taken.get("other_mesh"):
+        yield note(
+            "mesh name", "nodes with our key are in a mesh of another name", "make mesh.name equal if it should be"
+        )
     if taken.get("other_version"):
         yield problem("versions", "a node speaks another major version", "bring all nodes to versions that meet")
 

@@ -108,7 +108,7 @@ def _is_own(address: str) -> bool:
 _FINDINGS: Final = {
     "member": fine("", "answers and takes our key"),
     "other key": problem(
-        "", "answers, but not to our key", "copy the same mesh.key, and check mesh.name: the key goes with it"
+        "", "answers, but not to our key", "copy the same mesh.key to all nodes of the mesh (mesh.key_file)"
     ),
     "no node": problem("", "something listens there that is no meshcache node", "correct the port in mesh.seeds"),
     "silent": problem("", "nothing answers there", "start that node, open the port, or take the seed out"),

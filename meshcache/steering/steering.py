@@ -92,8 +92,9 @@ class Steering:
         """What holds for each VIP that a context serves here; see `shown.shown_vip`."""
         with self._lock, self._pump.lock:
             core, holds = self._pump.core, self._holds
-            served = [vip for vip in holds.in_force.settings.vips if vip.name in self._vips]
-            return [shown_vip(vip, holds, core.live, core.records()) for vip in served]
+            served = {vip.terms.vip for vip in core.local_vips()}
+            vips = [vip for vip in holds.in_force.settings.vips if vip.name in served]
+            return [shown_vip(vip, holds, core.live, core.records()) for vip in vips]
 
     def set_policy(self, vip: str, values: Mapping[str, str], *, node_only: bool = False) -> dict[str, Any]:
         """Set values of a VIP on every node that serves it, or on this one only; waits for what that does.

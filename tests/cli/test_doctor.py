@@ -1,0 +1,94 @@
+"""`doctor` on this machine, with a file and a real node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshcache import MeshNode
+from meshcache.edges.keyfile import create_keyring
+from meshcache.edges.keyring import Keyring
+from tests.cli.conftest import Meshcache
+from tests.nodes import settings
+from tests.support.waiting import wait_until
+from tests.tls.world import ask_clients, server_context
+
+
+@pytest.fixture
+def node(folder: Path) -> Iterator[MeshNode]:
+    with MeshNode(settings(folder, admin={"socket": folder / "admin.sock"})) as node:
+        context = server_context("stdlib")
+        node.attach(context, vip="shop")
+        yield node
+        del context
+
+
+def write(folder: Path, **mesh: object) -> Path:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"mdns": False, **mesh}.items()]
+    path = folder / "meshcache.toml"
+    path.write_text(
+        "\n".join(
+            ["[node]", 'name = "edge-9"', "[admin]", "socket = false", "[mesh]", *lines, "[[vip]]", 'name = "shop"']
+        )
+    )
+    return path
+
+
+def test_a_fit_machine_with_a_node_has_no_problem(meshcache: Meshcache, node: MeshNode, folder: Path) -> None:
+    file = write(folder, name="test", listen="127.0.0.1:0", seeds=[node.address])
+    ended = meshcache("doctor", file, "--socket", folder / "admin.sock")
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    assert "ok hooks of pyOpenSSL" in ended.out
+    assert f"ok seed {node.address}: answers and takes our key" in ended.out
+    assert "ok node: edge-1 in ams1 answers" in ended.out
+    assert ended.out.endswith("no problems found\n")
+
+
+def test_problems_exit_with_3_and_each_says_what_to_do(meshcache: Meshcache, node: MeshNode, folder: Path) -> None:
+    create_keyring(folder / "another.key", Keyring.new())
+    file = write(folder, key_file="another.key", listen="127.0.0.1:0", seeds=[node.address])
+    ended = meshcache("doctor", file, "--json", "--socket", folder / "none.sock")
+    assert ended.code == 3
+    told = json.loads(ended.out)
+    assert told["degraded"]
+    (seed,) = [check for check in told["checks"] if check["name"].startswith("seed")]
+    assert (seed["state"], "not to our key" in seed["text"]) == ("problem", True)
+    assert all(check["do"] for check in told["checks"] if check["state"] == "problem")
+
+
+def test_an_island_is_named_with_its_setting(meshcache: Meshcache, node: MeshNode, folder: Path) -> None:
+    with MeshNode(settings(folder, "edge-2", mesh={"seeds": [node.address]})) as other:
+        context = server_context("stdlib")
+        ask_clients(context, required=False)
+        other.attach(context, vip="shop")
+        wait_until(lambda: node.peers() and node.peers()[0]["islands"])
+        ended = meshcache("doctor", "--socket", folder / "admin.sock")
+    assert ended.code == 3
+    assert "!! island in group shop: edge-2" in ended.out
+    assert "how clients are asked for certificates" in ended.out
+
+
+def test_a_file_with_faults_is_a_problem_and_the_machine_is_looked_at_all_the_same(
+    meshcache: Meshcache, folder: Path
+) -> None:
+    file = write(folder, nonsense=1)
+    ended = meshcache("doctor", file)
+    assert ended.code == 3
+    assert "!! file:" in ended.out
+    assert "hooks of pyOpenSSL" in ended.out
+
+
+def test_without_file_and_node_the_machine_alone_is_looked_at(meshcache: Meshcache) -> None:
+    ended = meshcache("doctor")
+    assert ended.code == 0
+    assert "there is no meshcache.toml here" in ended.out
+    assert "-- node: none is asked" in ended.out
+
+
+def test_a_missing_key_is_told(meshcache: Meshcache, folder: Path) -> None:
+    ended = meshcache("doctor", write(folder, listen="127.0.0.1:0"))
+    assert ended.code == 3
+    assert "!! mesh key:" in ended.out

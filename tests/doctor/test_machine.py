@@ -1,0 +1,118 @@
+"""What this machine can and can't do, told as it is."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcache import HookError, Settings
+from meshcache.doctor import machine
+from meshcache.doctor.finding import State
+
+
+def settings(**tables: Any) -> Settings:
+    return Settings.model_validate(tables)
+
+
+def test_both_opensslers_can_be_hooked_here() -> None:
+    found = list(machine.hook_findings())
+    assert [finding.name for finding in found] == ["hooks of pyOpenSSL", "hooks of Python's ssl"]
+    assert {finding.state for finding in found} == {State.FINE}
+    assert "OpenSSL" in found[0].text
+
+
+def test_an_openssl_that_can_not_be_hooked_is_a_problem_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_callbacks: object) -> None:
+        raise HookError("install the wheel")
+
+    monkeypatch.setattr(machine, "prove", fail)
+    ours, stdlib = machine.hook_findings()
+    assert (ours.state, stdlib.state) == (State.PROBLEM, State.NOTE)
+    assert "install the wheel" in ours.text
+
+
+class TestMulticast:
+    def test_it_works_on_loopback(self) -> None:
+        (found,) = machine.multicast_findings(settings(mesh={"interfaces": ["127.0.0.1"]}))
+        assert found.state is State.FINE
+
+    def test_without_mdns_it_is_not_tried(self) -> None:
+        (found,) = machine.multicast_findings(settings(mesh={"mdns": False, "interfaces": ["127.0.0.1"]}))
+        assert found.state is State.SKIPPED
+
+    def test_an_interface_that_is_not_here_is_a_problem_with_what_to_do(self) -> None:
+        (found,) = machine.multicast_findings(settings(mesh={"interfaces": ["192.0.2.77"]}))
+        assert found.state is State.PROBLEM
+        assert "192.0.2.77" in found.text
+        assert "mesh.seeds" in found.do
+        assert "no interface has" in machine.multicast_fault("2001:db8::77") or machine.multicast_fault("2001:db8::77")
+
+    def test_silence_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine, "MULTICAST_S", 0.05)
+        monkeypatch.setattr(machine, "_join", lambda receiver, *_: _bound(receiver))
+        monkeypatch.setattr(machine, "_speak_on", lambda *_: None)
+        assert "did not arrive" in machine.multicast_fault("127.0.0.1")
+
+
+def _bound(receiver: socket.socket) -> tuple[str, int]:
+    """A socket that nobody sends to, and an address where nobody listens."""
+    receiver.settimeout(0.05)
+    receiver.bind(("127.0.0.1", 0))
+    return "127.0.0.1", 9
+
+
+LISTENING = {"name": "shop", "listen": "127.0.0.1:0", "certificate": "x", "private_key": "y"}
+
+
+class TestFiles:
+    @pytest.mark.parametrize("limit, state", [(10_266, State.FINE), (10_265, State.PROBLEM)])
+    def test_the_border_is_exact(self, limit: int, state: State) -> None:
+        found = machine.file_limit_finding(settings(vip=[LISTENING]), 2, limit)
+        assert found.state is state
+        if state is State.PROBLEM:
+            assert "LimitNOFILE= in the unit (or ulimit -n) to 10266" in found.do
+
+    def test_a_backend_takes_a_file_more_for_each_connection_and_no_listener_none(self) -> None:
+        proxied = [{**LISTENING, "backend": "127.0.0.1:80"}]
+        assert machine.file_limit_finding(settings(vip=proxied), 0, 20_255).state is State.PROBLEM
+        assert machine.file_limit_finding(settings(vip=[{"name": "shop"}]), 0, 256).state is State.FINE
+
+    def test_without_a_limit_it_is_fine(self) -> None:
+        assert "any number" in machine.file_limit_finding(settings(), 0, resource.RLIM_INFINITY).text
+        assert machine.file_limit_finding(settings(), 0).state is State.FINE
+
+    def test_the_limit_of_a_process_is_read_from_the_kernel(self) -> None:
+        assert machine.files_of_process(os.getpid()) == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        assert machine.files_of_process(2**30) is None
+
+
+class TestClock:
+    def test_one_that_was_never_set_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine.time, "gmtime", lambda: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0)))
+        (found,) = machine.clock_findings()
+        assert (found.state, "1970" in found.text) == (State.PROBLEM, True)
+
+    @pytest.mark.parametrize("answer, state", [(True, State.FINE), (False, State.NOTE), (None, State.SKIPPED)], ids=str)
+    def test_what_the_kernel_says_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, answer: bool | None, state: State
+    ) -> None:
+        monkeypatch.setattr(machine, "_is_synchronised", lambda: answer)
+        (found,) = machine.clock_findings()
+        assert found.state is state
+
+    def test_the_kernel_can_be_asked(self) -> None:
+        assert machine._is_synchronised() in (True, False, None)
+
+
+def test_a_state_folder_that_can_not_be_made_is_a_problem(tmp_path: Path) -> None:
+    made = settings(node={"name": "a", "state_dir": str(tmp_path / "deep" / "state")})
+    assert machine.state_finding(made).state is State.FINE
+    (tmp_path / "deep").write_text("a file")
+    found = machine.state_finding(made)
+    assert (found.state, "is no folder" in found.text) == (State.PROBLEM, True)

@@ -1,0 +1,72 @@
+"""What a node answers about its mesh, turned into problems with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshcache.doctor.finding import Finding, State
+from meshcache.doctor.mesh import CLOCK_OFF_S, mesh_findings
+
+
+def peer(name: str = "edge-2", state: str = "alive", *islands: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "colo": "fra1", "state": state, "islands": list(islands)}
+
+
+def found(
+    stats: dict[str, Any] | None = None, policies: Any = (), clocks: dict[str, float] | None = None
+) -> dict[str, Finding]:
+    stats = {"peers": [peer()], **(stats or {})}
+    return {finding.name: finding for finding in mesh_findings(stats, policies, clocks or {})}
+
+
+def problems(findings: dict[str, Finding]) -> list[str]:
+    return [name for name, finding in findings.items() if finding.state is State.PROBLEM]
+
+
+def test_a_mesh_that_is_well_has_no_problem() -> None:
+    assert problems(found(clocks={"edge-2": 0.1})) == []
+
+
+def test_members_that_are_away_are_named() -> None:
+    told = found({"peers": [peer(f"e{i}", "lost") for i in range(7)]})["members"]
+    assert told.text == "e0 (fra1), e1 (fra1), e2 (fra1), e3 (fra1), e4 (fra1) and 2 more not heard"
+    assert found({"peers": []})["members"].state is State.NOTE
+
+
+def test_an_island_is_named_with_the_setting_that_differs() -> None:
+    islands = [peer("a", "alive", {"group": "pay", "differs": ["the lowest TLS version"]})] * 2
+    told = found({"peers": [*islands, peer("b", "alive", {"group": "front"})]})
+    assert "Different: the lowest TLS version" in told["island in group pay"].text
+    assert "which one they don't tell" in told["island in group front"].text
+    assert told["island in group pay"].do
+
+
+def test_refused_connections_and_names_are_told() -> None:
+    told = found({"transport": {"refused": {"another mesh key": 3}}, "gossip": {"dropped": {"name_taken": 1}}})
+    assert told["connections"].text == "3 refused since the start: another mesh key 3"
+    assert told["connections"].state is State.NOTE
+    assert "node name" in problems(told)
+    assert "versions" in problems(found({"gossip": {"dropped": {"other_version": 1}}}))
+    assert found({"gossip": {"dropped": {"other_mesh": 1}}})["mesh name"].state is State.NOTE
+
+
+def test_clocks_that_are_off_are_named_and_ours_when_most_differ() -> None:
+    assert problems(found(clocks={"a": CLOCK_OFF_S - 1, "b": 0})) == []
+    told = found(clocks={"a": CLOCK_OFF_S, "b": -0.5, "c": 0})
+    assert told["clocks"].text == "a is 30 s ahead"
+    told = found(clocks={"a": 500, "b": 501, "c": 0})
+    assert told["clocks"].text.startswith("this machine's is 501 s earlier")
+    assert "later" in found(clocks={"a": -500})["clocks"].text
+
+
+def test_a_policy_that_is_not_everywhere_is_worth_a_note() -> None:
+    nodes = {"others": [{"name": "edge-4", "version": 6}]}
+    told = found(policies=[{"vip": "shop", "version": 7, "nodes": nodes}])["policy of shop"]
+    assert (told.state, told.text) == (State.NOTE, "version 7 is not in force everywhere: edge-4 at 6")
+
+
+def test_sessions_found_and_not_resumed_are_a_problem_when_they_are_many() -> None:
+    few = {"vips": {"shop": {"lookups": {"local": 10_000, "hit_not_resumed": 100}}}}
+    many = {"vips": {"shop": {"lookups": {"local": 10_000, "hit_not_resumed": 101}}}, "faults": {"shop": {"get": 1}}}
+    assert problems(found(few)) == []
+    assert problems(found(many)) == ["VIP shop", "TLS callbacks"]

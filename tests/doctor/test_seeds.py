@@ -1,0 +1,87 @@
+"""Seeds are tried with real sockets: a member, a stranger's key, something else, nobody."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshcache import MeshNode, Settings
+from meshcache.doctor.finding import Finding, State
+from meshcache.doctor.seeds import probe, seed_findings
+from meshcache.edges.keyfile import load_keyring
+from meshcache.edges.keyring import Keyring
+from tests.nodes import settings
+
+
+@pytest.fixture
+def member(folder: Path) -> Iterator[MeshNode]:
+    with MeshNode(settings(folder)) as node:
+        yield node
+
+
+@pytest.fixture
+def keyring(member: MeshNode, folder: Path) -> Keyring:
+    return load_keyring(folder / "mesh.key")
+
+
+def found(keyring: Keyring, *seeds: str, listen: str = "127.0.0.1:1") -> list[Finding]:
+    made = Settings.model_validate({"mesh": {"seeds": list(seeds), "mdns": False, "listen": listen}})
+    return list(seed_findings(made, keyring))
+
+
+def nobody() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_member_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
+    assert probe(member.address, keyring) == "member"
+    (finding,) = found(keyring, member.address)
+    assert finding.state is State.FINE
+    assert member.peers() == []
+
+
+def test_another_key_is_told_from_a_dead_seed(member: MeshNode, keyring: Keyring) -> None:
+    other, dead = found(Keyring.new(), member.address)[0], found(keyring, nobody())[0]
+    assert (other.state, other.text) == (State.PROBLEM, "answers, but not to our key")
+    assert "mesh.key" in other.do
+    assert (dead.state, dead.text) == (State.PROBLEM, "nothing answers there")
+
+
+def test_something_else_that_listens_there_is_no_node(keyring: Keyring) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(100))
+                    connection.recv(100)
+
+        threading.Thread(target=speak, daemon=True).start()
+        assert probe(f"127.0.0.1:{server.getsockname()[1]}", keyring) == "no node"
+
+
+def test_a_silent_seed_is_only_a_note_where_another_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
+    states = {finding.name: finding.state for finding in found(keyring, nobody(), member.address)}
+    assert list(states.values()) == [State.NOTE, State.FINE]
+
+
+def test_a_name_that_is_none_is_told(keyring: Keyring) -> None:
+    (finding,) = found(keyring, "dns:nowhere.invalid:7946")
+    assert (finding.state, "can't be looked up" in finding.text) == (State.PROBLEM, True)
+
+
+def test_our_own_address_does_no_harm(keyring: Keyring) -> None:
+    address = nobody()
+    (finding,) = found(keyring, address, listen=address)
+    assert (finding.state, "own address" in finding.text) == (State.FINE, True)
+
+
+def test_no_seeds_and_no_mdns_are_worth_a_note(keyring: Keyring) -> None:
+    (finding,) = found(keyring)
+    assert (finding.state, finding.name) == (State.NOTE, "seeds")
