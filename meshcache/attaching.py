@@ -16,6 +16,8 @@ from meshcache.core.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.tls.facts import ContextFacts
 
+_NO_NOTE = VipNote()
+
 
 @dataclass(frozen=True, slots=True)
 class InForce:
@@ -83,7 +85,7 @@ class Joining:
                 "which asks clients for certificates in another way; give it another group"
             )
 
-    def local_vip(self, settings: Settings, note: VipNote = VipNote()) -> LocalVip:
+    def local_vip(self, settings: Settings, note: VipNote = _NO_NOTE) -> LocalVip:
         """What the core needs to know of the VIP."""
         vip, sharing = self.vip, self.vip.sharing
         terms = Terms(settings.node.name, settings.node.colo, vip.name, vip.group, self.digest, sharing.reach)

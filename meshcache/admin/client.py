@@ -38,6 +38,10 @@ class AdminClient:
         """The object of ``stats --json``."""
         return self.get("/v1/stats")
 
+    def mesh(self) -> dict[str, Any]:
+        """How clients resume on every node that answers in time."""
+        return self.get("/v1/mesh")
+
     def peers(self) -> list[dict[str, Any]]:
         """Every peer that this node knows."""
         return _list(self.get("/v1/peers"), "peers")

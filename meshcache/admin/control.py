@@ -34,6 +34,7 @@ class Steers(Protocol):
     def explain_way(self, source: str, target: str) -> dict[str, Any]: ...
     def explain_session(self, session: str) -> dict[str, Any]: ...
     def clocks(self) -> dict[str, float]: ...
+    def figures(self) -> dict[str, Any]: ...
 
 
 @runtime_checkable
@@ -45,7 +46,9 @@ class Steered(Protocol):
 
 
 def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
-    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``GET /v1/explain``, ``/v1/clocks``."""
+    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``GET /v1/explain``, ``/v1/clocks``,
+    ``/v1/mesh``.
+    """
 
     def route(work: Callable[[web.Request], Awaitable[dict[str, Any]]]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -72,6 +75,17 @@ def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
         everything, new_epoch = _flag(body, "all"), _flag(body, "new_epoch")
         return await asyncio.to_thread(node.steering.withdraw, **names, everything=everything, new_epoch=new_epoch)
 
+    return [
+        web.post("/v1/policy/set", route(set_policy)),
+        web.post("/v1/policy/unset", route(unset_policy)),
+        web.post("/v1/sessions/withdraw", route(withdraw)),
+        *(web.get(path, route(work)) for path, work in _questions(node).items()),
+    ]
+
+
+def _questions(node: Steered) -> dict[str, Callable[[web.Request], Awaitable[dict[str, Any]]]]:
+    """What is only read, and yet asks other nodes or takes a while."""
+
     async def explain(request: web.Request) -> dict[str, Any]:
         query = request.query
         if "session" in query:
@@ -81,13 +95,10 @@ def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
     async def clocks(_request: web.Request) -> dict[str, Any]:
         return {"ahead_s": await asyncio.to_thread(node.steering.clocks)}
 
-    return [
-        web.get("/v1/clocks", route(clocks)),
-        web.post("/v1/policy/set", route(set_policy)),
-        web.post("/v1/policy/unset", route(unset_policy)),
-        web.post("/v1/sessions/withdraw", route(withdraw)),
-        web.get("/v1/explain", route(explain)),
-    ]
+    async def figures(_request: web.Request) -> dict[str, Any]:
+        return await asyncio.to_thread(node.steering.figures)
+
+    return {"/v1/clocks": clocks, "/v1/explain": explain, "/v1/mesh": figures}
 
 
 async def _body(request: web.Request, known: set[str]) -> dict[str, Any]:

@@ -16,11 +16,17 @@ from meshcache.cli.view import TOTALS, gossip_totals, heading, remarks, total_ro
 
 @click.command()
 @click.option("--vip", metavar="NAME", help="Only this VIP.")
+@click.option("--mesh", is_flag=True, help="All nodes of the mesh, asked through this one.")
 @click.option("--watch", is_flag=True, help="Go on, once a second, until q or Ctrl-C; with --json one line a second.")
 @asks_a_node
-def stats(vip: str | None, watch: bool, socket: Path | None, as_json: bool) -> None:
+def stats(vip: str | None, mesh: bool, watch: bool, socket: Path | None, as_json: bool) -> None:
     """Show how a node's clients resume: from its own cache, through the mesh, or not at all."""
     target = Target(socket)
+    if mesh:
+        from meshcache.cli import wide
+
+        wide.show(lambda: target.ask(lambda client: client.mesh()), vip=vip, watch=watch, as_json=as_json)
+        return
 
     def read() -> dict[str, Any]:
         return only_vip(target.ask(lambda client: client.stats()), vip)

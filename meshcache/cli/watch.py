@@ -71,10 +71,10 @@ def on_terminal(first: dict[str, Any], read: Read) -> None:
     """Show the node on the whole terminal until q or Ctrl-C."""
     readings = Readings(first)
     console = Console(no_color=not colours(), highlight=False)
-    with _keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
+    with keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(frame(readings, console.size.height), refresh=True)
-            if _quit_within(PERIOD_S):
+            if quit_within(PERIOD_S):
                 return
             _read_into(readings, read)
 
@@ -120,7 +120,7 @@ def _warning(text: str) -> Text:
 
 
 @contextmanager
-def _keys_at_once() -> Iterator[None]:
+def keys_at_once() -> Iterator[None]:
     """Keys arrive without Enter and aren't shown; however this ends, the terminal is as before (termios(3))."""
     before = termios.tcgetattr(sys.stdin)
     try:
@@ -132,7 +132,7 @@ def _keys_at_once() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _quit_within(seconds: float) -> bool:
+def quit_within(seconds: float) -> bool:
     """Whether somebody asks to end within this time; other keys only bring the next reading forward."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     if not ready:

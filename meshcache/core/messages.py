@@ -317,6 +317,8 @@ class Matter(Enum):
     """Has it the asker's withdraw ``number``, and how many sessions went?"""
     CLOCK = "clock"
     """What time is it there?"""
+    FIGURES = "figures"
+    """How do the clients there resume, VIP by VIP?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,11 +337,23 @@ class Ask:
     elapsed_s: int = 0
 
 
+class Figures(NamedTuple):
+    """One VIP of one node since its start: handshakes by how they ended, and what its cache holds."""
+
+    vip: str
+    full: int
+    local: int
+    remote: int
+    hit_not_resumed: int
+    entries: int
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
 
-    ``unix_ms`` is its wall clock, where that was asked. No decision is made by it: an operator may want to know.
+    ``unix_ms`` is its wall clock, ``colo`` and ``figures`` how its clients resume, where that was asked. No decision is
+    made by them: an operator may want to know.
     """
 
     asker: str
@@ -348,6 +362,8 @@ class Answer:
     has: bool
     sessions: int = 0
     unix_ms: int = 0
+    colo: str = ""
+    figures: tuple[Figures, ...] = ()
 
 
 Message: TypeAlias = (

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from meshcache.core.board import Board
 from meshcache.core.buckets import Bucket
 from meshcache.core.members import Peer
-from meshcache.core.messages import Answer, Ask, Matter
+from meshcache.core.messages import Answer, Ask, Figures, Matter
 from meshcache.core.recall import Recall
+from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws
 
 _PASSED_MAX = 256
@@ -94,6 +95,8 @@ class Polls:
             offset_s = self.unix_minus_now_s
             unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
             return Answer(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
+        if ask.matter is Matter.FIGURES:
+            return Answer(ask.asker, ask.token, node, True, colo=self._board.identity.colo, figures=self._figures())
         if ask.matter is Matter.WITHDRAW:
             gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
             has, sessions = gone is not None, gone or 0
@@ -102,3 +105,12 @@ class Polls:
             has = served is not None and served.vip.note.version >= ask.number
             sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
         return Answer(ask.asker, ask.token, node, has, sessions)
+
+    def _figures(self) -> tuple[Figures, ...]:
+        return tuple(map(self._figures_of, self._board.vips))
+
+    def _figures_of(self, served: Served) -> Figures:
+        name, counters = served.vip.terms.vip, served.counters
+        ended, share = counters.handshakes, self._board.cache.share(name)
+        remote, entries = ended["remote"] + ended["pulled"], len(share.entries) if share else 0
+        return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)

@@ -14,7 +14,7 @@ import cbor2
 from meshcache.core import fields, messages
 from meshcache.core.columns import write_columns
 from meshcache.core.fields import FieldError
-from meshcache.core.messages import Batch, ColoDigest, FillEnd, LiveEntry, Matter, Message
+from meshcache.core.messages import Batch, ColoDigest, Figures, FillEnd, LiveEntry, Matter, Message
 from meshcache.core.policy import Terms
 from meshcache.core.topology import VIPS_MAX
 
@@ -126,6 +126,11 @@ def _matter(value: Any) -> Matter:
         return Matter(value)
     except ValueError as error:
         raise FieldError("matter") from error
+
+
+def _figures(value: Any) -> Figures:
+    vip, *counts = fields.array(value, 6)[:6]
+    return Figures(fields.name(vip), *map(fields.seq, counts))
 
 
 def _pairs(value: Any) -> tuple[tuple[int, int], ...]:
@@ -306,6 +311,8 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("y", "has", fields.flag),
             Field("k", "sessions", fields.seconds, 0),
             Field("c", "unix_ms", _LIVE_NUMBER, 0),
+            Field("l", "colo", fields.name_or_none, ""),
+            Field("f", "figures", fields.items(_figures, VIPS_MAX), (), write=_rows),
         ),
     ),
 }

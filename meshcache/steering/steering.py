@@ -25,7 +25,7 @@ from meshcache.steering.keeper import Keeper
 from meshcache.steering.overlay import EPOCH, Overlay, overlay
 from meshcache.steering.shown import shown_vip
 from meshcache.steering.store import Kept, PolicyFile
-from meshcache.steering.totals import ask_all, ask_clocks
+from meshcache.steering.totals import ask_all, ask_clocks, ask_figures
 from meshcache.vips import LocalVips
 
 log = logging.getLogger("meshcache.policy")
@@ -151,6 +151,10 @@ class Steering:
     def clocks(self) -> dict[str, float]:
         """By how many seconds the other nodes' wall clocks are ahead of this one's, of those that answer in time."""
         return ask_clocks(self._pump, self._reachable())
+
+    def figures(self) -> dict[str, Any]:
+        """How clients resume on every node of the mesh that answers in time."""
+        return ask_figures(self._pump, self._reachable())
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Every node that is known, with its state."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from typing import Any, Final
 
-from meshcache.core.messages import Answer, Matter
+from meshcache.core.messages import Answer, Figures, Matter
 from meshcache.pump import Pump
 
 WAIT_S: Final = 2.0
@@ -68,6 +68,25 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
             if answer.has and answer.node not in own:
                 found.setdefault(answer.node, round(answer.unix_ms / 1000 - middle, 3))
     return found
+
+
+def ask_figures(pump: Pump, expected: Collection[str]) -> dict[str, Any]:
+    """How clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
+    found: dict[str, Answer] = {}
+    _ask_once(pump, expected, found, Matter.FIGURES, 0, "", 0.0)
+    nodes = [
+        {"name": node, "colo": answer.colo, "vips": {of.vip: _plain_figures(of) for of in answer.figures}}
+        for node, answer in sorted(found.items())
+    ]
+    return {"nodes": nodes, "silent": sorted(set(expected) - set(found))}
+
+
+def _plain_figures(of: Figures) -> dict[str, Any]:
+    return {
+        "handshakes": {"full": of.full, "local": of.local, "remote": of.remote},
+        "lookups": {"hit_not_resumed": of.hit_not_resumed},
+        "entries": of.entries,
+    }
 
 
 def _ask_once(

@@ -41,5 +41,8 @@ SAMPLES: dict[str, Message] = {
     "live": messages.Live((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
     "ask": messages.Ask("edge-1", 7, 9, messages.Matter.POLICY, 4, "shop", 2),
     "answer": messages.Answer("edge-1", 9, "edge-2", True, 3),
+    "answer-figures": messages.Answer(
+        "edge-1", 9, "edge-2", True, colo="ams1", figures=(messages.Figures("shop", 5, 4, 300, 1, 9),)
+    ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Answer, Ask, Matter
+from meshcache.core.messages import Answer, Ask, Figures, Matter
 from meshcache.core.policy import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.topology import VipNote
 from tests.core.net import Host, Net, Puppet, dropped, make, mesh, vip
@@ -60,6 +60,23 @@ def test_recalls_since_the_change_are_counted_and_older_ones_not() -> None:
     token = first.core.polls.ask(Matter.POLICY, 0, net.now, name="shop", since=net.now)
     net.run(0.1)
     assert sum(answer.sessions for answer in first.core.polls.answers(token)) == 0
+
+
+def test_every_node_says_how_its_clients_resume() -> None:
+    net = Net()
+    first, second = mesh(net, ["a", "b"])
+    net.until(lambda: bool(first.core.peers(net.now)) and bool(second.core.peers(net.now)))
+    make(net, first, 1)
+    second.core.handshake("shop", "remote")
+    net.run(1)
+    token = first.core.polls.ask(Matter.FIGURES, 0, net.now)
+    net.run(0.1)
+    answers = first.core.polls.answers(token)
+    assert [(answer.node, answer.colo) for answer in answers] == [("a", "ams1"), ("b", "ams1")]
+    assert [answer.figures for answer in answers] == [
+        (Figures("shop", 0, 0, 0, 0, 1),),
+        (Figures("shop", 0, 0, 1, 0, 1),),
+    ]
 
 
 def test_a_withdraw_is_asked_after_by_its_number() -> None:
