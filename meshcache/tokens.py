@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from meshcache.core.mesh import HandshakeResult
 from meshcache.core.session import Outcome
 
 ORIGINS_MAX = (1 << 16) - 1
@@ -16,6 +17,7 @@ ORIGINS_MAX = (1 << 16) - 1
 shown as nobody's. The names are kept as long as the process: at most 64 bytes each, 4 MiB."""
 
 _OUTCOMES = (Outcome.FULL, Outcome.LOCAL, Outcome.REMOTE, Outcome.PULLED)
+_RESULTS: tuple[HandshakeResult, ...] = ("full", "local", "remote", "pulled")
 _ORIGIN_SHIFT, _ORIGIN_MASK, _BIRTH_SHIFT = 2, 0xFFFF, 18
 _BIRTH_ZERO = 1 << 40
 """Births are milliseconds since the process began, and before it for sessions that are older: 34 years both ways."""
@@ -50,6 +52,10 @@ class Tokens:
 
     def outcome(self, token: int) -> Outcome:
         return _OUTCOMES[token & 3]
+
+    def result(self, token: int) -> HandshakeResult:
+        """The outcome's name, under which a handshake is counted."""
+        return _RESULTS[token & 3]
 
     def born_at(self, token: int) -> float | None:
         """When the lineage of the session began; None for a full handshake, with which one begins."""

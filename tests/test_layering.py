@@ -43,7 +43,7 @@ OWNERS = {
     "zmq": {"meshcache.edges"},
     "zeroconf": {"meshcache.edges"},
     "dns": {"meshcache.edges"},
-    "cffi": {"meshcache.tls"},
+    "_cffi_backend": {"meshcache.tls"},
     "elftools": {"meshcache.tls"},
     "aiohttp": {"meshcache.admin", "meshcache.cli"},
     "prometheus_client": {"meshcache.admin"},

@@ -23,6 +23,7 @@ def test_a_token_keeps_outcome_origin_and_birth_in_64_bits(outcome: Outcome, bor
     token = tokens.pack(outcome, "edge-2", born_at)
     assert 0 < token < 1 << 63
     assert tokens.outcome(token) is outcome
+    assert tokens.result(token) == outcome.value
     assert tokens.resumption(token).origin == "edge-2"
     assert tokens.born_at(token) == pytest.approx(born_at, abs=0.001)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import cffi
+import _cffi_backend
 
 from meshcache.errors import HookError
 
-ffi: Any = cffi.FFI()
+ffi: Any = _cffi_backend.FFI()
+"""cffi's FFI as compiled modules have it, written in C: `cffi.FFI` adds a parser to it, and a Python call each time."""
 
 PROTOTYPES: Mapping[str, str] = {
     # The library itself. As in its manual pages, with a number for each pointer to an object.

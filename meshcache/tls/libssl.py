@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshcache.errors import AttachError, HookError
 from meshcache.tls import elf
@@ -39,8 +39,7 @@ class Library:
     functions: Functions
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A context's OpenSSL and its ``SSL_CTX *``."""
 
     library: Library
@@ -56,7 +55,7 @@ def find(context: object) -> Found:
         library = _stdlib()
         return Found(library, _stdlib_context(context, library))
     module = _pyopenssl_module()
-    if module is not None and isinstance(context, module.SSL.Context):
+    if module is not None and isinstance(context, module.Context):
         return Found(_pyopenssl(), _pyopenssl_pointer(context, "_context"))
     raise AttachError(f"a context is an OpenSSL.SSL.Context or an ssl.SSLContext, not {type(context).__name__}")
 
@@ -66,7 +65,7 @@ def find_connection(connection: object) -> Found | None:
     if isinstance(connection, (ssl.SSLSocket, ssl.SSLObject)):
         return _stdlib_connection(connection)
     module = _pyopenssl_module()
-    if module is not None and isinstance(connection, module.SSL.Connection):
+    if module is not None and isinstance(connection, module.Connection):
         return Found(_pyopenssl(), _pyopenssl_pointer(connection, "_ssl"))
     return None
 
@@ -75,8 +74,8 @@ def find_connection(connection: object) -> Found | None:
 
 
 def _pyopenssl_module() -> Any:
-    """OpenSSL, if the program uses it: who has one of its contexts has imported it."""
-    return sys.modules["OpenSSL"] if "OpenSSL.SSL" in sys.modules else None
+    """OpenSSL.SSL, if the program uses it: who has one of its contexts has imported it."""
+    return sys.modules.get("OpenSSL.SSL")
 
 
 def _pyopenssl_pointer(owner: object, field: str) -> int:
@@ -87,9 +86,14 @@ def _pyopenssl_pointer(owner: object, field: str) -> int:
 
 
 def _address(pointer: object) -> int:
+    return int(_pyopenssl_ffi().cast("uintptr_t", pointer))
+
+
+@cache
+def _pyopenssl_ffi() -> Any:
     from OpenSSL._util import ffi
 
-    return int(ffi.cast("uintptr_t", pointer))
+    return ffi
 
 
 @cache
