@@ -21,7 +21,7 @@ ENTRY_OVERHEAD_BYTES = 192
 """What an entry takes beside its id and its DER: two object headers, the header above, a dict slot at a typical load
 and a journal slot. Measured by ``benchmarks/memory.py``; it makes ``max_bytes`` a bound on memory, not on payload."""
 
-_T_MAX = 2**31 - 1
+_T_MIN, _T_MAX = -(2**31), 2**31 - 1
 
 
 class Entries(NamedTuple):
@@ -61,7 +61,7 @@ def pack_head(index: int, seq: int, expiry: float, birth: float, certified: int)
 def pack_many(index: int, entries: Entries, second: int) -> list[bytes]:
     """All entries of a batch, packed, when it is `second` seconds since the cache was made."""
     expiries = [min(second + remaining, _T_MAX) for remaining in entries.remaining_s]
-    births = [max(second - elapsed, -_T_MAX) for elapsed in entries.elapsed_s]
+    births = [max(second - elapsed, _T_MIN) for elapsed in entries.elapsed_s]
     rows = zip(entries.seqs, expiries, births, entries.certified, entries.ders, strict=True)
     pack = HEAD.pack
     return [pack(index, seq, expiry, birth, certified) + der for seq, expiry, birth, certified, der in rows]
@@ -73,4 +73,4 @@ def cost(session_id: bytes, packed: bytes) -> int:
 
 
 def _clamp(seconds: float) -> int:
-    return floor(max(min(seconds, _T_MAX), -_T_MAX))
+    return floor(max(min(seconds, _T_MAX), _T_MIN))
