@@ -1,0 +1,1 @@
+"""The real thing under trouble: real nodes in real processes: stopped, cut off, drowned in joiners."""
