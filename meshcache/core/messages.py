@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from meshcache.core.entry import Entries
 from meshcache.core.policy import Terms
+from meshcache.core.questions import Answer, Ask
 from meshcache.core.session import StreamKey
 from meshcache.core.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeRecord
 
@@ -306,64 +307,6 @@ class Live:
     """Some of the live policies that the sender knows, its own or others'."""
 
     entries: tuple[LiveEntry, ...]
-
-
-class Matter(Enum):
-    """What a node can be asked about."""
-
-    POLICY = "policy"
-    """Has it version ``number`` of VIP ``name``, and how many copies did it recall in the last ``elapsed_s``?"""
-    WITHDRAW = "withdraw"
-    """Has it the asker's withdraw ``number``, and how many sessions went?"""
-    CLOCK = "clock"
-    """What time is it there?"""
-    FIGURES = "figures"
-    """How do the clients there resume, VIP by VIP?"""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A question to every node of the mesh; each answers to whom it first heard it from, and passes it on.
-
-    (asker, token) names it, so that it is answered once.
-    """
-
-    asker: str
-    incarnation: int
-    token: int
-    matter: Matter
-    number: int
-    name: str = ""
-    elapsed_s: int = 0
-
-
-class Figures(NamedTuple):
-    """One VIP of one node since its start: handshakes by how they ended, and what its cache holds."""
-
-    vip: str
-    full: int
-    local: int
-    remote: int
-    hit_not_resumed: int
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
-
-    ``unix_ms`` is its wall clock, ``colo`` and ``figures`` how its clients resume, where that was asked. No decision is
-    made by them: an operator may want to know.
-    """
-
-    asker: str
-    token: int
-    node: str
-    has: bool
-    sessions: int = 0
-    unix_ms: int = 0
-    colo: str = ""
-    figures: tuple[Figures, ...] = ()
 
 
 Message: TypeAlias = (

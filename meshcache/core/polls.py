@@ -11,7 +11,7 @@ from collections import OrderedDict
 from meshcache.core.board import Board
 from meshcache.core.buckets import Bucket
 from meshcache.core.members import Peer
-from meshcache.core.messages import Answer, Ask, Figures, Matter
+from meshcache.core.questions import Answer, Ask, Figures, Matter
 from meshcache.core.recall import Recall
 from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws

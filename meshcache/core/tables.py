@@ -11,11 +11,12 @@ from typing import Any
 
 import cbor2
 
-from meshcache.core import fields, messages
+from meshcache.core import fields, messages, questions
 from meshcache.core.columns import write_columns
 from meshcache.core.fields import FieldError
-from meshcache.core.messages import Batch, ColoDigest, Figures, FillEnd, LiveEntry, Matter, Message
+from meshcache.core.messages import Batch, ColoDigest, FillEnd, LiveEntry, Message
 from meshcache.core.policy import Terms
+from meshcache.core.questions import Figures, Matter
 from meshcache.core.topology import VIPS_MAX
 
 _REQUIRED = object()
@@ -288,10 +289,10 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
         17,
         Spec(messages.Live, Field("e", "entries", fields.items(_live_entry, messages.LIVE_ENTRIES_MAX), write=_rows)),
     ),
-    messages.Ask: (
+    questions.Ask: (
         18,
         Spec(
-            messages.Ask,
+            questions.Ask,
             Field("o", "asker", fields.name),
             Field("i", "incarnation", fields.incarnation),
             Field("q", "token", fields.token),
@@ -301,10 +302,10 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("a", "elapsed_s", fields.seconds, 0),
         ),
     ),
-    messages.Answer: (
+    questions.Answer: (
         19,
         Spec(
-            messages.Answer,
+            questions.Answer,
             Field("o", "asker", fields.name),
             Field("q", "token", fields.token),
             Field("s", "node", fields.name),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core import messages
+from meshcache.core import messages, questions
 from meshcache.core.audience import Audiences
 from meshcache.core.board import Board
 from meshcache.core.cache import SessionCache
@@ -139,8 +139,8 @@ class Workings:
             messages.Roster: self._rosters.told,
             messages.Withdraw: self.withdraws.received,
             messages.Live: self.live.received,
-            messages.Ask: self.polls.asked,
-            messages.Answer: self.polls.answered,
+            questions.Ask: self.polls.asked,
+            questions.Answer: self.polls.answered,
         }
 
     def _beaten(self, peer: Peer, beat: Any, now: float) -> None:

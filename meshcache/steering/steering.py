@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from meshcache.config import Settings
 from meshcache.core.events import Event, PolicyChanged
 from meshcache.core.live import GROUP, VIP
-from meshcache.core.messages import Matter
+from meshcache.core.questions import Matter
 from meshcache.core.topology import NodeRecord
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcache.core import messages
+from meshcache.core import messages, questions
 from meshcache.core.entry import Entries
 from meshcache.core.messages import Batch, FillEnd, Message, Seen
 from meshcache.core.policy import REACH_EVERYWHERE, Reach, Terms
@@ -39,10 +39,10 @@ SAMPLES: dict[str, Message] = {
     "roster": messages.Roster("ams1", 3, (RECORD,), 1, 2),
     "withdraw": messages.Withdraw("edge-1", 7, 1, 2, 3600, vip="shop"),
     "live": messages.Live((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
-    "ask": messages.Ask("edge-1", 7, 9, messages.Matter.POLICY, 4, "shop", 2),
-    "answer": messages.Answer("edge-1", 9, "edge-2", True, 3),
-    "answer-figures": messages.Answer(
-        "edge-1", 9, "edge-2", True, colo="ams1", figures=(messages.Figures("shop", 5, 4, 300, 1, 9),)
+    "ask": questions.Ask("edge-1", 7, 9, questions.Matter.POLICY, 4, "shop", 2),
+    "answer": questions.Answer("edge-1", 9, "edge-2", True, 3),
+    "answer-figures": questions.Answer(
+        "edge-1", 9, "edge-2", True, colo="ams1", figures=(questions.Figures("shop", 5, 4, 300, 1, 9),)
     ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Answer, Ask, Figures, Matter
 from meshcache.core.policy import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.questions import Answer, Ask, Figures, Matter
 from meshcache.core.topology import VipNote
 from tests.core.net import Host, Net, Puppet, dropped, make, mesh, vip
 
