@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from meshcache.errors import (
+    AdminError,
     AttachError,
     ConfigError,
     HookError,
@@ -67,6 +68,7 @@ __all__ = [
     "HookError",
     "AttachError",
     "TransportError",
+    "AdminError",
     "PolicyError",
 ]
 

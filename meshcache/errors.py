@@ -1,13 +1,13 @@
 """The errors that meshcache raises at the code that uses it; a peer's bad bytes never raise out of the node.
 
-    MeshcacheError
-    ├── ConfigError      the configuration file is at fault; nothing was started
-    ├── KeyringError     the mesh key file is at fault; nothing was started
-    ├── HookError        this OpenSSL can't be hooked; the context is as it was
-    ├── AttachError      this context can't join this VIP; the context is as it was
-    ├── TransportError   the mesh's own socket can't be had (port in use, no CURVE)
-    ├── AdminError       a running node can't be asked: none is there, or it could not answer
-    └── PolicyError      a policy change was refused; nothing changed anywhere
+MeshcacheError
+├── ConfigError      the configuration file is at fault; nothing was started
+├── KeyringError     the mesh key file is at fault; nothing was started
+├── HookError        this OpenSSL can't be hooked; the context is as it was
+├── AttachError      this context can't join this VIP; the context is as it was
+├── TransportError   the mesh's own socket can't be had (port in use, no CURVE)
+├── AdminError       a running node can't be asked: none is there, or it could not answer
+└── PolicyError      a policy change was refused; nothing changed anywhere
 """
 
 from __future__ import annotations
