@@ -33,6 +33,11 @@ _RUMOUR_PEERS = 3
 """Peers that hear of news at once: with one, a rumour among fifty would be a chain and not a tree."""
 
 
+_TURNS = 4
+"""Of so many comparisons, one is with any peer and the others with one that shares something with this node: of fifty
+peers it may be two."""
+
+
 class Entropy:
     """Anti-entropy; `hurry` brings the next comparison forward."""
 
@@ -56,6 +61,7 @@ class Entropy:
         self._recall = recall
         self._due_at = now + board.limits.entropy_s * board.rng.random()
         self._hurried = False
+        self._turn = 0
 
     def next_due(self) -> float:
         """When `tick` has something to do."""
@@ -67,8 +73,11 @@ class Entropy:
             return
         self._due_at = now + self._board.limits.entropy_s * (0.8 + 0.4 * self._board.rng.random())
         alive = [peer for peer in self._board.members if peer.state is PeerState.ALIVE]
-        for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(alive))):
-            self.compare(alive.pop(self._board.rng.randrange(len(alive))), now)
+        self._turn += 1
+        pool = [peer for peer in alive if self._kin(peer)] if self._turn % _TURNS else []
+        pool = pool or alive
+        for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(pool))):
+            self.compare(pool.pop(self._board.rng.randrange(len(pool))), now)
         self._hurried = False
 
     def hurry(self, now: float) -> None:
@@ -125,6 +134,11 @@ class Entropy:
             if seen:
                 found.append((stream.key, seen))
         return sorted(found, key=lambda item: item[0])
+
+    def _kin(self, peer: Peer) -> bool:
+        """Whether a peer serves a share group of ours with equal settings, so that both may hold the same sessions."""
+        ours = {(terms.group, terms.digest) for terms in self._board.vips.terms}
+        return any((terms.group, terms.digest) in ours for terms in peer.record.vips)
 
     def _digest(self, peer: Peer, now: float, answer: bool) -> Digest:
         buckets = [0] * BUCKETS

@@ -42,8 +42,9 @@ def drawn(world: World) -> None:
     colos = world.colos = COLOS[: rng.randrange(1, len(COLOS) + 1)]
     vips = _vips(world)
     seeds = tuple(f"{colo}-0:7946" for colo in colos)
+    fewest = 1 if len(colos) > 2 else 4 // len(colos)
     for colo in colos:
-        for number in range(rng.randrange(1, 5)):
+        for number in range(rng.randrange(fewest, 5)):
             world.start(f"{colo}-{number}", colo, _policy(world, vips), seeds)
 
 

@@ -9,6 +9,7 @@ from meshcache.core.policy import REACH_SERVER
 from tests.core.net import Net, Puppet, dropped, has, make, mesh, vip
 from tests.simulation import builder
 from tests.simulation.host import Host
+from tests.simulation.truth import VipTruth
 from tests.simulation.world import World
 
 
@@ -102,3 +103,18 @@ def test_what_waits_to_be_sent_is_recalled_when_the_receiver_becomes_stricter() 
     peer.says(host, Hello("test", record))
     assert not [message for message in host.core.messages_to_send(net.now) if message.sessions]
     assert dropped(host, net)["recalled_unsent"] == 1
+
+
+def test_among_many_strangers_those_who_share_find_each_other_soon() -> None:
+    """Seed 11: with one partner in fifty that has what is missing, it took minutes to be drawn."""
+    world = World(11)
+    world.colos = ("ams1",)
+    for number in range(24):
+        group = "shared" if number < 3 else f"own {number}"
+        world.start(f"n{number:02}", "ams1", {"shop": VipTruth(group, builder.SETTINGS, "colo")}, ("n00:7946",))
+    world.run(10)
+    world.network.lose(lambda sender, receiver, _payload: (sender, receiver) == ("n00", "n02"))
+    session = world.make(world.hosts["n00"], "shop")
+    world.run(0.5)
+    world.kill(world.hosts["n00"])
+    assert world.until(lambda: world.hosts["n02"].core.holds("shop", session.id), within=60) < 30

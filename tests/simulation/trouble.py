@@ -86,7 +86,7 @@ class Trouble:
         self._cuts.append(cut)
         self.planned.add(cut.kind)
         self._world.network.cut(cut)
-        self._world.scheduler.after(1 + 20 * self._rng.random(), self._world.network.heal, cut)
+        self._world.scheduler.after(3 + 20 * self._rng.random(), self._world.network.heal, cut)
 
     def _stall(self) -> None:
         host = self._someone()
@@ -119,7 +119,7 @@ class Trouble:
         if host is not None:
             self._world.fired("unread")
             host.reads = False
-            self._world.scheduler.after(2 + 20 * self._rng.random(), self._read_again, host)
+            self._world.scheduler.after(2 + 13 * self._rng.random(), self._read_again, host)
 
     def _read_again(self, host: Host) -> None:
         host.reads = True

@@ -15,8 +15,9 @@ SLACK_S = 2.0
 """Times travel as whole seconds, and clocks run apart: so close to its end a session may be here or not."""
 
 
-WITHDRAW_DOUBT_S = 10.0
-"""A withdraw may also take what was made in the seconds after it: its age is rounded to seconds each hop."""
+WITHDRAW_DOUBT_S = 30.0
+"""A withdraw may also take what was made soon after it: its age is rounded to seconds at each hop, and doesn't count
+what it waits for a node that stalls."""
 
 
 @dataclass(frozen=True, slots=True)
