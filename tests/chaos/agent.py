@@ -36,6 +36,10 @@ class Agent:
     def addresses(self) -> dict[str, str]:
         return {name: node.address for name, node in self._nodes.items()}
 
+    def bound(self, name: str) -> str:
+        """Where a node really listens, whatever it tells its peers."""
+        return self._nodes[name]._transport.address
+
     def make(self, name: str, count: int) -> dict[str, Any]:
         """Full handshakes on a node: the ids of the new sessions, and what the slowest handshake took."""
         before, slowest_s = self._own(name), 0.0
