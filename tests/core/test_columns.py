@@ -120,39 +120,6 @@ def read_or_error(first: int, last: int, fields: dict[str, Any]) -> list[list[An
 ODD: list[Any] = [None, 0, 1, -1, 2**32, True, "x", b"", b"\0\3", b"\0\4", b"i" * 31, b"i" * 33, b"d" * 4097, [], 1.0]
 
 
-@given(st.dictionaries(st.sampled_from("nowkzsxbc"), st.one_of(st.none(), st.binary(max_size=64), st.integers(-2, 70))))
-def test_no_body_raises_anything_else(fields: dict[str, Any]) -> None:
-    with contextlib.suppress(ColumnError):
-        read_columns(1, 3, fields)
-
-
-def read_or_error(first: int, last: int, fields: dict[str, Any]) -> list[list[Any]] | str:
-    try:
-        return plain(read_columns(first, last, fields))
-    except ColumnError as error:
-        return type(error).__name__
-
-
-ODD: list[Any] = [
-    None,
-    0,
-    1,
-    -1,
-    2**32,
-    True,
-    "",
-    "x",
-    b"",
-    b"\0\3",
-    b"\0\4",
-    b"i" * 31,
-    b"i" * 33,
-    b"d" * 4097,
-    [],
-    1.0,
-]
-
-
 @given(st.dictionaries(st.sampled_from("kzsxbcw"), st.sampled_from(ODD)), st.sampled_from([1, 2, 2**40]))
 def test_the_only_entry_of_a_batch_is_judged_as_those_of_a_larger_one(odd: dict[str, Any], last: int) -> None:
     """With its offset told, though it is 0, it is read as a column."""
