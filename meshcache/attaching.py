@@ -58,7 +58,16 @@ class Joining:
         return group_digest(self.security)
 
     def check(self) -> None:
-        """Raises AttachError when the certificate doesn't cover a name that the VIP lists."""
+        """Raises AttachError when the certificate doesn't cover a name that the VIP lists, or there is an SNI callback.
+
+        OpenSSL looks sessions up before it calls that: a session that was made without a client certificate would
+        resume on the very connection for which the callback was about to ask for one.
+        """
+        if self.facts.sni_callback:
+            raise AttachError(
+                f"VIP {self.vip.name}: the context has an SNI callback, which OpenSSL calls after it has chosen to "
+                "resume: what it switches to or asks of clients would be passed by. Attach a context without one"
+            )
         missing = [name for name in self.vip.names if not covers(self.facts.names, name)]
         if missing:
             raise AttachError(

@@ -5,8 +5,9 @@ What was configured is not asked: a digest of intentions would let two servers l
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 
@@ -54,6 +55,7 @@ class ContextFacts:
     client_auth: ClientAuth
     tls_floor: int
     own_callback: bool
+    sni_callback: bool = False
 
 
 def read_facts(context: object) -> ContextFacts:
@@ -64,7 +66,8 @@ def read_facts(context: object) -> ContextFacts:
     needed, so two servers that trust different ones could not be told apart.
     """
     found = libssl.find(context)
-    return facts_of(found.library.functions, found.pointer)
+    facts = facts_of(found.library.functions, found.pointer)
+    return replace(facts, sni_callback=_has_sni_callback(context))
 
 
 def facts_of(functions: Functions, pointer: int) -> ContextFacts:
@@ -79,6 +82,12 @@ def facts_of(functions: Functions, pointer: int) -> ContextFacts:
         tls_floor=_tls_floor(functions, pointer),
         own_callback=bool(functions.SSL_CTX_get_verify_callback(pointer)),
     )
+
+
+def _has_sni_callback(context: object) -> bool:
+    """OpenSSL has no function that tells; both Python wrappers keep the callable where it can be seen."""
+    attribute = "sni_callback" if isinstance(context, ssl.SSLContext) else "_tlsext_servername_callback"
+    return getattr(context, attribute, None) is not None
 
 
 # Certificates
