@@ -64,6 +64,9 @@ class Agent:
     def states(self, name: str) -> dict[str, str]:
         return {peer["name"]: peer["state"] for peer in self._nodes[name].peers()}
 
+    def peers(self, name: str) -> list[dict[str, Any]]:
+        return self._nodes[name].peers()
+
     def events(self, name: str) -> list[dict[str, Any]]:
         return self._nodes[name].events()
 
