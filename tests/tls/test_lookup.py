@@ -8,8 +8,19 @@ from meshcache.core.policy import Verdict
 from meshcache.core.scope import Names
 from meshcache.tls import contexts, libssl, lookup
 from meshcache.tls.contexts import attach_context, resumption
+from meshcache.tls.functions import der_of, ffi
 from meshcache.tls.scopes import Scopes
-from tests.tls.world import KINDS, VERSIONS, DictPort, ask_clients, attach, client_context, server_context, visit
+from tests.tls.world import (
+    KINDS,
+    VERSIONS,
+    DictPort,
+    address_in,
+    ask_clients,
+    attach,
+    client_context,
+    server_context,
+    visit,
+)
 
 pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
 
@@ -97,3 +108,39 @@ def test_a_session_whose_id_only_begins_alike_is_refused(kind: str, version: str
     port.store[session_id] = der.replace(session_id, changed)
     assert not visit(context, client, session=first.session).resumed
     assert port.unusable_reasons() == [Verdict.DER]
+
+
+def test_a_session_that_allows_early_data_is_refused(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client)
+    ((session_id, der),) = port.store.items()
+    library = libssl.find(context).library
+    functions = library.functions
+    session = functions.d2i_SSL_SESSION(0, ffi.new("char *[1]", [ffi.from_buffer(der)]), len(der))
+    allow = ffi.cast("int(*)(uintptr_t, uint32_t)", address_in(library, "SSL_SESSION_set_max_early_data"))
+    allow(session, 100)
+    port.store[session_id] = der_of(functions.i2d_SSL_SESSION, session)
+    functions.SSL_SESSION_free(session)
+    assert not visit(context, client, session=first.session).resumed
+    assert port.unusable_reasons() == [Verdict.DER]
+
+
+def test_a_failed_decoding_leaves_nothing_in_openssls_queue_of_errors(kind: str, version: str) -> None:
+    """An error left there would turn the connection's next "want read" into a failure (SSL_get_error(3))."""
+    queued: list[int] = []
+
+    class LookingPort(DictPort):
+        def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
+            queued.append(peek())
+
+    port, client = LookingPort(), client_context(version)
+    context = server_context(kind, version)
+    peek = ffi.cast("unsigned long(*)(void)", address_in(libssl.find(context).library, "ERR_peek_error"))
+    attach(context, port)
+    first = visit(context, client)
+    (session_id,) = port.store
+    port.store[session_id] = b"junk"
+    visit(context, client, session=first.session)
+    assert queued == [0]

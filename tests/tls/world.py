@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -382,3 +383,11 @@ def address_in(library: Library, name: str) -> int:
     address = elf.hidden(image, [name]).get(name) or elf.exported(library.path)(name)
     assert address
     return address
+
+
+# Memory
+
+
+def resident_bytes() -> int:
+    """The second field of /proc/self/statm (proc(5)), in pages."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
