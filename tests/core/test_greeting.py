@@ -164,3 +164,16 @@ def test_a_restart_under_the_same_name_is_a_new_life() -> None:
     net.until(lambda: alive(again, net) == ["a"] and alive(a, net) == ["b"], within=0.5)
     assert [event.incarnation for event in a.happened(PeerJoined)] == [2, 3]
     assert b.name == again.name
+
+
+def test_chance_is_asked_for_nothing_while_nobody_is_to_be_dialled() -> None:
+    """The node's chance is a system call, and its timer runs a thousand times a second under load."""
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.until(lambda: alive(a, net) == ["b"] and alive(b, net) == ["a"], within=0.2)
+    asked: list[float] = []
+    a.core._board.rng = type("Counting", (), {"random": lambda _: asked.append(net.now) or 0.5})()
+
+    a.core._inside.greeter.tick(net.now)
+
+    assert asked == []
