@@ -1,0 +1,133 @@
+"""The two borders that take bytes from other machines, each with a check of what must hold whatever came.
+
+`CoreVictim` is the mesh's: `MeshCore.receive`. `TlsVictim` is OpenSSL's: a cached DER on its way into a handshake.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from meshcache.core.mesh import MeshCore
+from meshcache.core.topology import Identity, LocalVip
+from meshcache.core.wire import Decoder, encode
+from tests.core.samples import SAMPLES, SHOP
+from tests.tls.world import (
+    TLS_ERRORS,
+    DictPort,
+    StdlibEnd,
+    ask_clients,
+    attach,
+    client_certificate,
+    client_context,
+    server_context,
+    server_end,
+    shake_hands,
+)
+
+VECTORS = Path(__file__).parent.parent / "tests" / "vectors" / "messages.txt"
+
+QUOTA_SESSIONS = 64
+
+_PEER = "edge-1"
+
+
+def seeds() -> dict[str, bytes]:
+    """A message of each kind, as it is on the wire."""
+    return {name: encode(_PEER, 7, message) for name, message in SAMPLES.items()}
+
+
+class CoreVictim:
+    """A node with one peer, which turns hostile. Begins anew when the peer has talked itself out of the mesh."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self.now = 1000.0
+        self.taken = 0
+        self._begin()
+
+    def take(self, payload: bytes) -> None:
+        """One message from the peer. Raises AssertionError for whatever must not come of it."""
+        if self._core._inside.board.members.get(_PEER) is None:  # noqa: SLF001
+            self._begin()
+        self.taken += 1
+        self.now += 0.01
+        self._core.receive(b"c", payload, self.now)
+        if self._core.next_deadline() <= self.now:
+            self._core.handle_timer(self.now)
+        for message in self._core.messages_to_send(self.now):
+            self._decoder.decode(message.payload)
+        self._core.events()
+        if self.taken % 64 == 0:
+            self._check()
+
+    def entries(self) -> int:
+        return int(self._core.stats(self.now)["cache"]["entries"])
+
+    def _check(self) -> None:
+        stats = self._core.stats(self.now)
+        assert stats["cache"]["entries"] <= QUOTA_SESSIONS
+        assert stats["cache"]["bytes"] <= stats["cache"]["max_bytes"]
+        assert len(self._core.links()) <= 64, "one peer makes us dial no more than it may name"
+
+    def _begin(self) -> None:
+        identity = Identity("prod", "victim", 1, "ams1", "10.0.0.1:7946", "0")
+        self._core = MeshCore(identity, rng=Random(1), now=self.now)  # noqa: S311
+        terms = SHOP.__class__("victim", "ams1", "shop", SHOP.group, SHOP.digest, SHOP.reach)
+        self._core.set_vip(LocalVip(terms, 3600, 86_400, QUOTA_SESSIONS * 1024, QUOTA_SESSIONS), self.now)
+        self._core.receive(b"c", seeds()["hello"], self.now)
+        assert self._core._inside.board.members.get(_PEER) is not None  # noqa: SLF001
+
+
+class TlsVictim:
+    """Servers whose cache says what the fuzzer likes, and a client for each that offers the session it is about."""
+
+    def __init__(self) -> None:
+        self._scenes = [_Scene("1.2"), _Scene("1.3"), _Scene("1.2", certified=True), _Scene("1.3", certified=True)]
+
+    @property
+    def ders(self) -> Sequence[bytes]:
+        """The DER of each scene's session, as it was made."""
+        return [scene.der for scene in self._scenes]
+
+    def offer(self, number: int, der: bytes) -> str:
+        """File `der` under a scene's session and let its client come: "resumed", "full" or "failed".
+
+        Raises AssertionError when anything but a miss came of it at the edge.
+        """
+        return self._scenes[number % len(self._scenes)].offer(der)
+
+
+class _Scene:
+    def __init__(self, version: str, *, certified: bool = False) -> None:
+        self._port = DictPort(allows_client_certificates=True)
+        self._server: Any = server_context("stdlib", version)
+        if certified:
+            ask_clients(self._server)
+        attach(self._server, self._port)
+        self._client: ssl.SSLContext = client_context(version, client_certificate() if certified else None)
+        self._session = self._come(None).tls.session
+        ((self._id, self.der),) = self._port.store.items()
+
+    def offer(self, der: bytes) -> str:
+        self._port.store.clear()
+        self._port.log.clear()
+        self._port.made.clear()
+        self._port.store[self._id] = der
+        try:
+            resumed = self._come(self._session).resumed
+        except TLS_ERRORS:
+            return "failed"
+        finally:
+            assert not [event for event in self._port.log if event[0] == "fault"]
+        return "resumed" if resumed else "full"
+
+    def _come(self, session: Any) -> StdlibEnd:
+        server = server_end(self._server)
+        client = StdlibEnd(self._client, server=False, name="a.test", session=session)
+        shake_hands(client, server)
+        server.close()
+        return client
