@@ -1,4 +1,4 @@
-"""Whoever catches MeshcacheError catches everything that is raised on purpose, and a broken file tells all its faults."""
+"""Whoever catches MeshcacheError catches all that is raised on purpose; a broken file tells all its faults."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ ALL: dict[core.Event, str] = {
     core.SnapshotFinished(12.0, "edge-2", 5, complete=True): "caught up with edge-2: 5 sessions",
     core.SessionsRecalled(12.0, "shop", 5): "5 sessions of VIP shop removed",
     core.SessionsWithdrawn(12.0, "edge-2", "vip shop", 5): "5 sessions withdrawn (vip shop) by edge-2",
-    core.PolicyChanged(12.0, "vip", "shop", 7, "edge-2", "reach=colo"): "policy of vip shop is now version 7: reach=colo",
+    core.PolicyChanged(
+        12.0, "vip", "shop", 7, "edge-2", "reach=colo"
+    ): "policy of vip shop is now version 7: reach=colo",
     core.PeerForgotten(12.0, "edge-2"): "edge-2 (fra1) forgotten",
 }
 
