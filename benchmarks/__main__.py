@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, comes_back, cpu, lag, memory, receiver
+from benchmarks import calls, comes_back, cpu, lag, memory, node64, receiver
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "lag": lag.run,
     "receiver": receiver.run,
     "memory": memory.run,
+    "node64": node64.run,
 }
 
 DEFAULT_JSON = Path(__file__).parent / "results" / "latest.json"
