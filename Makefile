@@ -10,13 +10,15 @@ ARGS ?=
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench clean need-demo need-test
+.PHONY: help setup demo test check format lint types bench security mutants fuzz clean need-demo need-test
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
 	@echo "make test    every test, after installing what they need        (ARGS='tests/core -k ranges')"
 	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
+	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
+	@echo "make fuzz    coverage-guided fuzzing of messages and sessions, SECONDS=60 each"
 	@echo "make setup   .venv with everything for development"
 	@echo "make format  put the sources into shape;  make clean  remove what make made"
 
@@ -45,6 +47,22 @@ format: $(VENV)/.dev
 bench: need-demo $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+# About four minutes on two cores. The same tests are in `make test`, each a slice of its own size.
+security: need-test $(VENV)/.dev
+	@MESHCACHE_WORLDS=500 MESHCACHE_HELLOS=10000 MESHCACHE_INPUTS=5000 \
+	    $(BIN)/python -m pytest tests/security -s --timeout 900 $(ARGS)
+
+mutants: need-test $(VENV)/.dev
+	@MESHCACHE_MUTANTS=all $(BIN)/python -m pytest tests/security/test_mutants.py -v --timeout 900 $(ARGS)
+
+SECONDS ?= 60
+fuzz: need-test $(VENV)/.dev
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install atheris
+	@for target in messages der; do \
+	    echo "fuzzing $$target for $(SECONDS) s"; \
+	    $(BIN)/python -m fuzz $$target -max_total_time=$(SECONDS) -verbosity=0 || exit 1; \
+	done
+
 setup: need-test $(VENV)/.dev
 	@echo "ready: $(BIN)/meshcache --help"
 
@@ -52,7 +70,8 @@ need-demo:
 	@tools/need ensurepip:python3-venv openssl:openssl
 
 need-test: need-demo
-	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin chromium:chromium
+	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin chromium:chromium \
+	    /usr/lib/python3/dist-packages/OpenSSL:python3-openssl
 
 # The stamps make a second run quick. Build tools are pinned like everything else, hence no build isolation.
 $(VENV)/.made: | need-demo

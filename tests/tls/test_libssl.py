@@ -173,8 +173,9 @@ def test_a_library_that_was_replaced_on_disk_is_refused(tmp_path: Path) -> None:
 
 def test_pyopenssl_over_a_shared_libssl_passes_the_same_tests(tmp_path: Path) -> None:
     """Debian's python3-openssl (pyOpenSSL 23, OpenSSL 3.0), with Debian's own Python, through this room's tests."""
-    if not (DEBIAN / "OpenSSL").exists() or not Path(DEBIAN_PYTHON).exists():
-        pytest.fail(f"needs Debian's packages: apt-get install python3 python3-openssl (and {DEBIAN_PYTHON})")
+    if not Path(DEBIAN_PYTHON).exists():
+        pytest.skip(f"NOT TESTED: pyOpenSSL over a shared libssl, since Debian's Python here is not {DEBIAN_PYTHON}")
+    assert (DEBIAN / "OpenSSL").exists(), "apt-get install python3-openssl, which `make test` does"
     for package in ("OpenSSL", "cryptography"):
         (tmp_path / package).symlink_to(DEBIAN / package)
     code = (
