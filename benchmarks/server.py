@@ -4,7 +4,8 @@
     own     its contexts use OpenSSL's own cache; there is no node
     probe   as it is, and notes when each session of a peer could be looked up
 
-Started as ``python -m benchmarks.server MODE FILE``. Answers questions on its standard input, one line each.
+Started as ``python -m benchmarks.server MODE FILE``. Answers questions on its standard input, one line each,
+and ends when that is closed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -74,6 +77,7 @@ def _answer(questions: TextIO, out: TextIO, answers: dict[str, Callable[[str], o
     for line in questions:
         question, _, rest = line.strip().partition(" ")
         print(answers[question](rest), file=out, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone, maybe killed: nobody else would end this server
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def run(*, keep: bool = False, console: Console | None = None) -> int:
     """Play the demo; with `keep` the servers stay up until Ctrl-C. Returns the exit code: 0 only if everything held."""
     hand = Stagehand(console or Console(highlight=False))
     try:
-        with _ended_by_sigterm(), TemporaryDirectory(prefix="meshcache-demo-") as folder:
+        with _ended_by_signals(), TemporaryDirectory(prefix="meshcache-demo-") as folder:
             return _play(hand, Path(folder), keep=keep)
     except DemoError as error:
         hand.line(False, str(error))
@@ -147,14 +147,23 @@ def _at(stage: Stage, server: str) -> str:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo like Ctrl-C does, with all its servers."""
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a terminal that closes end the demo once, with all its servers; a second one can't stop that.
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    SIGHUP stays ignored where it was, as under nohup(1).
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = [(number, signal.signal(number, end)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
