@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.material import write_key
+from tests.support.material import free_ports, write_key
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -147,9 +147,9 @@ class Hosts:
 
     def mesh(self, *names: str) -> list[Host]:
         """One process for each name, all of which have met."""
-        first = self.start({"name": names[0]})
-        seeds = list(first.addresses.values())
-        hosts = [first, *(self.start({"name": name, "mesh": {"seeds": seeds}}) for name in names[1:])]
+        seed = f"127.0.0.1:{free_ports(1)[0]}"
+        others = ({"name": name, "mesh": {"seeds": [seed]}} for name in names[1:])
+        hosts = [self.start(node) for node in ({"name": names[0], "mesh": {"listen": seed}}, *others)]
         wait_until_met(hosts)
         return hosts
 
