@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from typing import Any
 
@@ -11,6 +12,7 @@ from meshcache import AttachError
 from meshcache.tls.functions import ffi
 from meshcache.tls.libssl import find_connection
 from tests.nodes import Place
+from tests.support.waiting import wait_until
 from tests.tls.world import (
     KINDS,
     VERSIONS,
@@ -79,3 +81,23 @@ def test_a_name_that_is_swapped_between_two_client_hellos_does_not_help() -> Non
         found.library.functions.SSL_ctrl(found.pointer, set_host_name, 0, ffi.new("char[]", second.encode()))
         shake_hands(here, there)
         assert there.resumed == expected
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_unclean_close_takes_a_session_from_its_own_server_only_and_only_where_that_was_asked_for(
+    place: Place, version: str
+) -> None:
+    """In TLS 1.2 a stranger who knows the id can cause it, so it must never travel."""
+    one, other = place.node("edge-1"), place.node("edge-2")
+    dropping = one.attach(server_context("stdlib", version), vip="shop", on_unclean_close="drop")
+    found = place.server(other, version=version)
+    place.wait_until_met()
+    client = client_context(version)
+    cut = visit(dropping, client, close=False)
+    session = cut.session
+    wait_until(lambda: other.stats()["vips"]["shop"]["entries"] == 1)
+    del cut
+    gc.collect()
+    wait_until(lambda: one.stats()["vips"]["shop"]["entries"] == 0, what="the server forgets it")
+    assert "withdraw" not in one.stats()["gossip"]["sent"]["kinds"]
+    assert visit(found, client, session=session).resumed

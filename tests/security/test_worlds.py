@@ -92,6 +92,7 @@ def _resumes_if_and_only_if_the_oracle_says_so(nodes: list[Node], data: st.DataO
     try:
         for _ in range(data.draw(st.integers(1, 3), label="clients")):
             _one_client(world, data)
+        assert not [reason for member in world.members for reason in member.turned_away()], "not even sent"
     finally:
         world.close()
 

@@ -97,6 +97,12 @@ class Member:
             self.wire.send(message.address, message.payload)
         return bool(taken)
 
+    def turned_away(self) -> list[str]:
+        """Why sessions of others were not let in: a gate at their sender should have kept each of them."""
+        stats = self.core.stats(self.pump.clock())
+        reasons = [reason for vip in stats["vips"].values() for reason in vip["sessions"]["refused"]]
+        return reasons + [reason for reason in stats["gossip"]["dropped"] if reason == "refused"]
+
     def close(self) -> None:
         self.vips.close()
         self.pump.close()
