@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.security import oracle
@@ -22,6 +22,9 @@ from tests.security.worlds import World, client_for
 from tests.tls.world import KINDS
 
 WORLDS = int(os.environ.get("MESHCACHE_WORLDS", "60"))
+
+PHASES = [Phase.generate] if "MESHCACHE_MUTANT" in os.environ else list(Phase)
+"""A weakened build only has to be noticed, not explained: making an example small takes a minute."""
 
 COLOS = ("ams1", "ams1", "fra1")
 NAMES = ("a.test", "a.test", "A.Test", "b.test", "c.test", None)
@@ -84,6 +87,7 @@ seen: Counter[tuple[bool, bool]] = Counter()
 @settings(
     max_examples=WORLDS,
     deadline=None,
+    phases=PHASES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 @given(nodes=node_lists(), data=st.data())
@@ -132,7 +136,7 @@ def _one_client(world: World, data: st.DataObject) -> None:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=max(WORLDS // 4, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(WORLDS // 4, 1), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(
     nodes=node_lists(),
     reaches=st.lists(FIELDS["reach"], min_size=6, max_size=6),

@@ -1,0 +1,173 @@
+"""Builds of meshcache that are weaker by one line, and the test that has to notice each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALWAYS = ("no client authentication in the digest", "no gate enforced", "a removal travels")
+"""Those that `make test` tries too; the others take minutes and are `make mutants`'s."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `file`, `old` (which is there once) becomes `new`; `noticed_by` then fails."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    noticed_by: str
+
+
+SECURITY = "tests/security"
+
+MUTANTS = [
+    Mutant(
+        "no client authentication in the digest",
+        "meshcache/core/scope.py",
+        "    auth = security.client_auth\n",
+        "    auth = ClientAuth()\n",
+        "tests/tls/test_experiments.py::test_a_session_without_client_certificate_does_not_open_a_server_that_requires_one",
+    ),
+    Mutant(
+        "no gate enforced",
+        "meshcache/edges/sockets.py",
+        "zmq.ZAP_ENFORCE_DOMAIN, 1)",
+        "zmq.ZAP_ENFORCE_DOMAIN, 0)",
+        "tests/edges/test_transport.py::test_nobody_gets_in_while_nobody_answers_for_the_gate",
+    ),
+    Mutant(
+        "a removal travels",
+        "meshcache/core/mesh.py",
+        "            self._inside.shelf.removed(served, session_id)\n",
+        "            self.withdraw_session(vip, session_id, self._inside._now)\n",
+        f"{SECURITY}/test_embedding.py::test_an_unclean_close_takes_a_session_from_its_own_server_only_and_only_where_that_"
+        "was_asked_for",
+    ),
+    Mutant(
+        "the gate lets every CURVE key in",
+        "meshcache/edges/zap.py",
+        " and public_key in allowed",
+        "",
+        f"{SECURITY}/test_mesh_attacks.py::TestStrangers::test_are_refused_and_counted",
+    ),
+    Mutant(
+        "the receiver's reach is not asked",
+        "meshcache/core/policy.py",
+        "    if not target.reach.allows(target.colo, source.colo):\n",
+        "    if False:\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "the sender's reach is not asked",
+        "meshcache/core/policy.py",
+        "    if not source.reach.allows(source.colo, target.colo):\n",
+        "    if False:\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "settings that differ don't matter",
+        "meshcache/core/policy.py",
+        "    if source.digest != target.digest:\n",
+        "    if False:\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "the sender sends to everybody",
+        "meshcache/core/vips.py",
+        "        return bool(may_send(source, target.vips))\n",
+        "        return True\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "the name is not part of the scope",
+        "meshcache/core/scope.py",
+        "    return _hash(_TAG_SCOPE, digest, name_class.encode())\n",
+        "    return _hash(_TAG_SCOPE, digest)\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "the lowest version is not part of the digest",
+        "meshcache/core/scope.py",
+        '        b"%d,%d" % (security.tls_floor, security.epoch),\n',
+        '        b"%d" % security.epoch,\n',
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "sessions with client certificates are exported",
+        "meshcache/core/shelf.py",
+        "        stays = certified and not vip.export_client_certificates\n",
+        "        stays = False\n",
+        f"{SECURITY}/test_worlds.py",
+    ),
+    Mutant(
+        "a context may have an SNI callback",
+        "meshcache/attaching.py",
+        "        if self.facts.sni_callback:\n",
+        "        if False:\n",
+        f"{SECURITY}/test_embedding.py::test_a_context_with_an_sni_callback_is_therefore_refused",
+    ),
+    Mutant(
+        "the id in the DER is not compared",
+        "meshcache/tls/lookup.py",
+        "        if unpack(place, scratch.count[0]) != session_id or early_data_of(session):\n",
+        "        if early_data_of(session):\n",
+        f"{SECURITY}/test_poison.py",
+    ),
+    Mutant(
+        "a tail behind the DER is no matter",
+        "meshcache/tls/lookup.py",
+        "            if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail\n",
+        "            if session:\n",
+        f"{SECURITY}/test_poison.py",
+    ),
+    Mutant(
+        "nothing is quarantined",
+        "meshcache/core/shelf.py",
+        "        self._quarantine.add(session_id, now)\n",
+        "",
+        f"{SECURITY}/test_poison.py",
+    ),
+    Mutant(
+        "a connection may speak for anyone",
+        "meshcache/core/connections.py",
+        "        return known.sender == (sender, incarnation)\n",
+        "        return True\n",
+        f"{SECURITY}/test_mesh_attacks.py::TestHostileMembers::test_can_not_speak_for_a_node_that_is_linked",
+    ),
+    Mutant(
+        "a flood pushes out everyone's",
+        "meshcache/core/cache.py",
+        "stream.entries.oldest() if stream and stream.cached * 2 > len(share.entries) else None",
+        "None",
+        f"{SECURITY}/test_mesh_attacks.py::TestHostileMembers::test_that_flood_a_quota_push_out_their_own",
+    ),
+    Mutant(
+        "the LAN is told the mesh's name",
+        "meshcache/edges/discovery.py",
+        '"mesh": mesh_hash(self.mesh)}',
+        '"mesh": mesh_hash(self.mesh), "name": self.mesh}',
+        f"{SECURITY}/test_secrecy.py::test_the_lan_hears_a_random_name_and_two_hashes",
+    ),
+    Mutant(
+        "faults are logged with their words",
+        "meshcache/ports.py",
+        "shown(sys.exception()))",
+        "repr(sys.exception()))",
+        f"{SECURITY}/test_secrecy.py::test_logs_and_every_page_of_the_admin_interface_are_clean",
+    ),
+    Mutant(
+        "a server may dump core",
+        "server/main.py",
+        "    process.keep_secrets_in()\n",
+        "    del process\n",
+        f"{SECURITY}/test_secrecy.py::test_a_server_dumps_no_core_and_its_log_is_clean",
+    ),
+    Mutant(
+        "a key of zeros will do",
+        "meshcache/edges/keyring.py",
+        "    if len(set(secret)) < DISTINCT_BYTES_MIN:\n",
+        "    if False:\n",
+        "tests/edges/test_keyring.py::test_a_key_that_could_be_guessed_is_refused_without_being_shown",
+    ),
+]
