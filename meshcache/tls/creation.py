@@ -13,6 +13,8 @@ from meshcache.core.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
 from meshcache.tls.state import KEPT_VERSIONS, Attached, Scratch, State
 
+_ZEROS = bytes(DER_BYTES_MAX)
+
 
 def new_callback(state: State) -> Callable[[int, int], int]:
     """The Python side of it."""
@@ -66,7 +68,7 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
         functions.SSL_SESSION_get0_peer,
         functions.i2d_SSL_SESSION,
     )
-    take, give_back, null = state.take_scratch, state.scratch.append, ffi.NULL
+    take, give_back, null, overwrite = state.take_scratch, state.scratch.append, ffi.NULL, ffi.memmove
 
     def keep(ssl: int, attached: Attached, session: int, token: int) -> None:
         """Hand a session to the port, unless a callback of the application's changed what its scope says."""
@@ -91,6 +93,7 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
         scratch.cursor[0] = scratch.der
         encode(session, scratch.cursor)
         der: bytes = unpack(scratch.der, length)
+        overwrite(scratch.der, _ZEROS, length)  # the bytes object is out of reach, this copy isn't
         return der
 
     return keep
