@@ -5,7 +5,8 @@ Removes local copies and counts them; the sessions themselves are told nothing.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from typing import TypeAlias
 
 from meshcache.core.board import Board
 from meshcache.core.events import SessionsRecalled
@@ -18,6 +19,12 @@ from meshcache.core.topology import NodeRecord
 _RECENT_MAX = 1024
 """Recalls whose time is remembered, for an operator who asks what a change has done: each stream makes one."""
 
+_REFUSED_MAX = 4096
+"""Newest terms that forbid a stream here, kept after their origin is gone; the oldest go first."""
+
+_Word: TypeAlias = tuple[Terms, tuple[int, int]]
+"""Terms, and the (incarnation, revision) of the node that said so."""
+
 
 class Recall:
     """Holds streams to the newest terms that are known of their origin."""
@@ -25,6 +32,7 @@ class Recall:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._heard_of = (-1, -1)
+        self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
 
     def lately(self, vip: str, since: float) -> int:
@@ -33,6 +41,9 @@ class Recall:
 
     def learnt(self, record: NodeRecord, now: float) -> None:
         """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
+        for said in record.vips:
+            if not self._board.vips.accept(said)[0]:
+                self._remember(said, record.age)
         for stream in list(self._board.streams):
             if stream.key.origin == record.node and stream.age < record.age:
                 terms = record.terms_of(stream.key.vip)
@@ -53,12 +64,12 @@ class Recall:
             if record is not None and terms is not None and stream.age < record.age:
                 self.adopt(stream, terms, record.age, now)
 
-    def word(self, key: StreamKey) -> tuple[Terms, tuple[int, int]] | None:
+    def word(self, key: StreamKey) -> _Word | None:
         """The newest terms known here of a stream that this node doesn't have, or has no more, and their age."""
         peer = self._board.members.get(key.origin)
-        record = peer.record if peer is not None else self._board.roster.find(key.origin)
-        terms = None if record is None else record.terms_of(key.vip)
-        return None if record is None or terms is None else (terms, record.age)
+        own = _word_of(None if peer is None else peer.record, key.vip)
+        words = (own, _word_of(self._board.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
+        return max(filter(None, words), key=_age_of, default=None)
 
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
         """Hold a stream to newer terms; if they don't allow it here, it is forgotten with all its entries.
@@ -68,6 +79,7 @@ class Recall:
         old, stream.terms, stream.age = stream.terms, terms, age
         same = (old.group, old.digest) == (terms.group, terms.digest)
         if not same or self._board.vips.accept(terms)[1] != stream.vip:
+            self._remember(terms, age)
             self._forget(stream, now)
 
     def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
@@ -108,6 +120,14 @@ class Recall:
             if stream.vip == vip:
                 self._board.streams.drop(stream)
 
+    def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
+        """Keep a word that forbids something here: whoever missed it may offer what was taken back."""
+        key = (terms.node, terms.vip)
+        known = self._refused.pop(key, (terms, age))
+        self._refused[key] = max(known, (terms, age), key=_age_of)
+        if len(self._refused) > _REFUSED_MAX:
+            self._refused.popitem(last=False)
+
     def _is_own(self, stream: Stream) -> bool:
         own = self._board.identity
         return stream.key[:2] == (own.node, own.incarnation)
@@ -125,3 +145,12 @@ class Recall:
         self._recent.append((now, vip, sessions))
         self._board.counters.vip(vip).recalled += sessions
         self._board.events.add(SessionsRecalled(now, vip, sessions))
+
+
+def _word_of(record: NodeRecord | None, vip: str) -> _Word | None:
+    terms = None if record is None else record.terms_of(vip)
+    return None if record is None or terms is None else (terms, record.age)
+
+
+def _age_of(word: _Word) -> tuple[int, int]:
+    return word[1]
