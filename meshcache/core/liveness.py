@@ -16,6 +16,9 @@ from meshcache.core.messages import Beat, Leave, Ping, Pong
 _CHECK_S_MIN = 0.05
 """Between two looks at all peers."""
 
+_SUSPECT_PAUSES = 4
+"""A suspect is asked so many times less often than one that has only just fallen silent."""
+
 _LOSS_WEIGHT = 0.2
 """Of the newest heartbeat in a peer's loss: half of a change is seen after three."""
 
@@ -152,13 +155,13 @@ class Liveness:
         elif peer.ping_at <= now:
             self.ping(peer, now)
         step = limits.suspect_s if peer.state is PeerState.ALIVE else limits.lost_s
-        self._wake(
-            now, min(peer.heard_at + step * stretch, max(peer.heard_at + limits.probe_after_s, now + limits.probe_s))
-        )
+        asked_at = max(peer.heard_at + limits.probe_after_s, peer.probe_at)
+        self._wake(now, min(peer.heard_at + step * stretch, max(asked_at, now + limits.probe_s)))
 
     def _probe(self, peer: Peer, now: float) -> None:
         if peer.probe_at <= now:
-            peer.probe_at = now + self._board.limits.probe_s
+            pauses = 1 if peer.state is PeerState.ALIVE else _SUSPECT_PAUSES
+            peer.probe_at = now + self._board.limits.probe_s * pauses
             self.ping(peer, now)
 
     def _redial(self, peer: Peer, now: float, pause_s: float) -> None:
