@@ -42,7 +42,7 @@ class Convergence:
             (host.name, self._truth.sessions[session_id])
             for host in self._world.alive()
             for session_id in sorted(self._held(host))
-            if self._truth.sessions[session_id].withdrawn
+            if self._truth.sessions[session_id].withdrawn and not self._truth.in_doubt(self._truth.sessions[session_id])
         ]
 
     def _forbidden(self) -> Iterator[tuple[str, Made]]:

@@ -38,6 +38,8 @@ class Safety:
         self._truth = world.truth
         self._read: tuple[bytes, tuple[bytes, ...]] = (b"", ())
         self.checked = 0
+        self.late_s = SLACK_S
+        """How far past its end a session may resume: what is left of it is counted from when a node reads of it."""
 
     def sent(self, host: Host, address: str, payload: bytes) -> None:
         """A node sends: whoever gets sessions must be allowed them, as far as the sender can know."""
@@ -81,7 +83,7 @@ class Safety:
             raise self._violation("resumed with another DER", host.name, session)
         if (served.group, served.settings) != (session.group, session.settings):
             raise self._violation(f"resumed on VIP {vip} of another group or with other settings", host.name, session)
-        if self._world.now > session.expires_at + SLACK_S + 0.01 * (session.expires_at - session.made_at):
+        if self._world.now > session.expires_at + self.late_s + 0.01 * (session.expires_at - session.made_at):
             raise self._violation("resumed after its end", host.name, session)
         self._judge(host, session)
 
@@ -98,7 +100,7 @@ class Safety:
 
     def _sessions(self, payload: bytes) -> Iterator[Made]:
         if self._read[0] is not payload:
-            self._read = (payload, _ids(payload))
+            self._read = (payload, session_ids(payload))
         return map(self._truth.sessions.__getitem__, self._read[1])
 
     def _violation(self, what: str, node: str, session: Made) -> ViolationError:
@@ -108,6 +110,7 @@ class Safety:
         )
 
 
-def _ids(payload: bytes) -> tuple[bytes, ...]:
+def session_ids(payload: bytes) -> tuple[bytes, ...]:
+    """The ids that a push or fill carries."""
     joined = cbor2.loads(payload)[3].get("k", b"")
     return tuple(joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES))

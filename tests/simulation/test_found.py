@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Hello, Push
+from meshcache.core.messages import Hello, Leave, Push, Roster
+from meshcache.core.policy import REACH_EVERYWHERE as WIDE
 from meshcache.core.policy import REACH_SERVER
-from tests.core.net import Net, Puppet, dropped, has, make, mesh, vip
+from tests.core.net import Net, Puppet, dropped, has, make, mesh, sid, vip
 from tests.simulation import builder
 from tests.simulation.host import Host
 from tests.simulation.truth import VipTruth
@@ -118,3 +119,19 @@ def test_among_many_strangers_those_who_share_find_each_other_soon() -> None:
     world.run(0.5)
     world.kill(world.hosts["n00"])
     assert world.until(lambda: world.hosts["n02"].core.holds("shop", session.id), within=60) < 30
+
+
+def test_what_a_node_said_before_it_went_outlives_what_others_still_believe() -> None:
+    """Seed 27: once the link had ended, a peer that had missed the origin's last word gave back what was recalled."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    other, origin = Puppet(net, "other", "ams1", vip("other")), Puppet(net, "x", "fra1", vip("x", "fra1", reach=WIDE))
+    host.core.set_vip(vip("me", reach=WIDE), net.now)
+    other.joins(host)
+    origin.joins(host)
+    old = Push(origin.batch(1))
+    origin.says(host, Hello("test", replace(origin.record, revision=2, vips=(vip("x", "fra1").terms,))))
+    origin.says(host, Leave())
+    other.says(host, Roster("fra1", 0, (origin.record,)))
+    other.says(host, old)
+    assert not host.core.holds("shop", sid(1))

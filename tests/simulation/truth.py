@@ -16,8 +16,8 @@ SLACK_S = 2.0
 
 
 WITHDRAW_DOUBT_S = 30.0
-"""A withdraw may also take what was made soon after it: its age is rounded to seconds at each hop, and doesn't count
-what it waits for a node that stalls."""
+"""A withdraw may also take what was made soon after it, and miss what was on its way: ages are rounded to seconds at
+each hop, and don't count what a message waits for a node that doesn't read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class Truth:
         )
 
     def in_doubt(self, session: Made) -> bool:
-        """Whether a withdraw came so shortly before it was made that nodes may differ about it."""
+        """Whether a withdraw came so shortly before or after it was made that nodes may differ about it."""
         return any(
-            (session.vip, session.node) == (vip, node) and at <= session.made_at < at + WITHDRAW_DOUBT_S
+            (session.vip, session.node) == (vip, node) and abs(session.made_at - at) < WITHDRAW_DOUBT_S
             for vip, node, at in self.withdraws
         )
 

@@ -1,0 +1,53 @@
+"""Bugs to plant in the core, and one in the simulator itself: whatever can't see these is no proof of anything.
+
+Each is undone when its block ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from meshcache.core.audience import Audiences
+from meshcache.core.repair import Repair
+from tests.simulation.network import Network
+
+
+@contextmanager
+def unjudged_relay() -> Iterator[None]:
+    """A relay passes another colo's sessions on to everybody in its own, without asking the policy."""
+
+    def everyone(self: Any, _source: object) -> Any:
+        return self._board.members.usable(self._board.identity.colo)
+
+    with _replaced(Audiences, "of_relayed", everyone):
+        yield
+
+
+@contextmanager
+def no_repair() -> Iterator[None]:
+    """Gaps are never noticed."""
+    with _replaced(Repair, "_note", lambda *_: None):
+        yield
+
+
+@contextmanager
+def no_faults() -> Iterator[None]:
+    """The trouble-maker asks for faults, and the network has none."""
+
+    def launch(self: Any, sender: Any, receiver: Any, flight: Any) -> None:
+        self._travel(flight, receiver, 0.001)
+
+    with _replaced(Network, "_launch", launch):
+        yield
+
+
+@contextmanager
+def _replaced(owner: type, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)

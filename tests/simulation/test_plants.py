@@ -1,0 +1,39 @@
+"""The simulator can fail: planted bugs are caught, each by the checker that is there for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import plants
+from tests.simulation.scenarios import run
+
+
+def caught(seeds: range, words: str) -> str:
+    """What was said at the first of these seeds that failed with these words."""
+    for seed in seeds:
+        violations = run("mixed", seed).violations
+        if violations and words in violations[0]:
+            return violations[0]
+        assert not violations, violations
+    return ""
+
+
+def test_a_relay_that_does_not_ask_the_policy_is_caught() -> None:
+    with plants.unjudged_relay():
+        assert caught(range(1, 20), "to a node that may not have it")
+
+
+def test_a_core_that_repairs_nothing_is_caught() -> None:
+    with plants.no_repair():
+        assert caught(range(1, 10), "lacks a session")
+
+
+def test_a_network_without_the_faults_that_were_planned_is_caught() -> None:
+    with plants.no_faults():
+        assert caught(range(1, 10), "never happened")
+
+
+@pytest.mark.parametrize("scenario", ["flaps", "relays"])
+def test_figures_measured_without_faults_are_refused(scenario: str) -> None:
+    with plants.no_faults():
+        assert run(scenario, 1).violations
