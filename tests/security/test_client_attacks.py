@@ -22,7 +22,7 @@ from tests.support.processes import Processes
 from tests.support.programs import python_visit
 from tests.support.waiting import wait_until
 
-HELLOS = int(os.environ.get("MESHCACHE_HELLOS", "400"))
+HELLOS = int(os.environ.get("MESHCACHE_HELLOS", "200"))
 
 CPU_RATIO_MAX = 2.0
 """A ClientHello with an id that nobody knows, against one without an id: both cost a full handshake's first flight. It

@@ -22,7 +22,7 @@ from fuzz.victims import CoreVictim, seeds
 from meshcache.core.messages import MESSAGE_BYTES_MAX
 from meshcache.tls.scopes import host_name
 
-INPUTS = int(os.environ.get("MESHCACHE_INPUTS", "600"))
+INPUTS = int(os.environ.get("MESHCACHE_INPUTS", "250"))
 
 FRAME_S_MAX = 0.5
 """What one frame may take, of whatever size: 128 KiB of the worst CBOR take 10 ms on a quiet machine."""

@@ -176,8 +176,8 @@ def _provoke(node: MeshNode, folder: Path) -> None:
         hostile.close()
     port = node._vips._served["shop"].port
     try:
-        bytes.fromhex(repr(ids[0]))
-    except ValueError:
+        {}[ids[0].hex()]
+    except KeyError:  # whose words are the id
         port.fault("get")
 
 
