@@ -59,9 +59,11 @@ mutants: need-test $(VENV)/.dev
 SECONDS ?= 60
 fuzz: need-test $(VENV)/.dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install atheris
-	@for target in messages der; do \
+	@mkdir -p fuzz/found; for target in messages der; do \
 	    echo "fuzzing $$target for $(SECONDS) s"; \
-	    $(BIN)/python -m fuzz $$target -max_total_time=$(SECONDS) -verbosity=0 || exit 1; \
+	    $(BIN)/python -m fuzz $$target -max_total_time=$(SECONDS) >fuzz/found/$$target.log 2>&1 || { \
+	        tail -40 fuzz/found/$$target.log; exit 1; }; \
+	    grep '^Done' fuzz/found/$$target.log; \
 	done
 
 # About four minutes. `make test` runs a slice of it.
