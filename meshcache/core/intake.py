@@ -6,6 +6,7 @@ A batch that may not be kept leaves no trace but a count.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from meshcache.core.audience import Audiences
 from meshcache.core.board import Board
@@ -50,6 +51,7 @@ class Intake:
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
             self._board.drop("origin_quota", len(batch.entries.ids))
             return
+        batch = aged(batch, int(peer.late_s))
         stream = self.take(batch, now)
         if stream is None:
             return
@@ -201,6 +203,18 @@ class Intake:
         inside = push.batch.terms.colo == self._board.identity.colo
         histogram = self._board.counters.lag_inside if inside else self._board.counters.lag_between
         histogram.add(lag_s)
+
+
+def aged(batch: Batch, late_s: int) -> Batch:
+    """A batch that may have been under way for so long: in doubt its sessions are older, so that none outlives its end
+    or a withdraw.
+    """
+    if not late_s:
+        return batch
+    entries = batch.entries
+    elapsed = [seconds + late_s for seconds in entries.elapsed_s]
+    remaining = [max(seconds - late_s, 0) for seconds in entries.remaining_s]
+    return replace(batch, entries=entries._replace(remaining_s=remaining, elapsed_s=elapsed))
 
 
 def _shortened(entries: Entries, lifetime_s: int) -> Entries:

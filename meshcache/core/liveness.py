@@ -68,6 +68,7 @@ class Liveness:
             return
         for peer in self._board.members:
             peer.heard_at = min(peer.heard_at + late_s, now)
+            peer.late_s, peer.ping_at = max(peer.late_s, late_s), now
         self._board.events.add(LoopStalled(now, late_s))
 
     def rest(self, now: float) -> None:
@@ -111,6 +112,7 @@ class Liveness:
         if peer.ping_sent_at is None or pong.token != peer.ping_token:
             return
         rtt_s = now - peer.ping_sent_at
+        peer.late_s = min(peer.late_s, rtt_s)
         peer.ping_sent_at = None
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
 

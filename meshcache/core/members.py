@@ -34,7 +34,7 @@ class Peer:
     ``knows`` is the revision of our own record that the peer has, ``chosen`` whether the peer wants the link.
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
-    back. No batch is offered to it before ``blocked_until``.
+    back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
     """
 
     record: NodeRecord
@@ -60,6 +60,7 @@ class Peer:
     rtt_s: float | None = None
     blocked_until: float = 0.0
     flaps: int = 0
+    late_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -137,8 +138,15 @@ class Members:
         self.generation += 1
 
     def heard(self, peer: Peer, now: float) -> None:
-        """Anything that arrives from a peer is a sign of life."""
-        peer.heard_at = now
+        """Anything that arrives from a peer is a sign of life.
+
+        What comes after a silence, and all that follows it on the same link, may have waited for as long: for a cut to
+        heal, or for us to read. That is so until an answer to a ping shows how long the way takes now.
+        """
+        silent_s, peer.heard_at = now - peer.heard_at, now
+        if silent_s > self._limits.probe_after_s:
+            peer.late_s = max(peer.late_s, silent_s)
+            peer.ping_at = now
         if peer.state is PeerState.ALIVE:
             return
         if peer.state is PeerState.LOST:

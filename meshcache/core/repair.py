@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshcache.core.board import Board
-from meshcache.core.intake import Intake
+from meshcache.core.intake import Intake, aged
 from meshcache.core.members import Peer, PeerState
 from meshcache.core.messages import FETCH_RANGES_MAX, Beat, Fetch, Fill, FillEnd
 from meshcache.core.session import StreamKey
@@ -158,7 +158,7 @@ class Repair:
 
     def _take(self, peer: Peer, fill: Fill, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
-        batch = fill.batch
+        batch = aged(fill.batch, int(peer.late_s))
         objection = "" if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
         if objection:
             self._board.drop(objection)

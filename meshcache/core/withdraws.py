@@ -18,8 +18,9 @@ from meshcache.core.messages import Withdraw
 from meshcache.core.policy import Terms
 from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
 
-_ROUNDING_S = 1.0
-"""What a lineage's birth may be off by: so long after a withdraw, new sessions are still taken for old ones."""
+_ROUNDING_S = 3.0
+"""What a lineage's birth may be off by, rounded to seconds and after a silence too short to be noticed: so long after a
+withdraw, new sessions are still taken for old ones."""
 
 _ISSUERS_MAX = 1024
 """Issuers whose rate is watched; forgotten all at once."""

@@ -42,7 +42,7 @@ def test_what_is_made_afterwards_lives() -> None:
     net, hosts = world()
     fill(net, hosts)
     hosts[0].core.withdraw(net.now)
-    net.run(1.5)
+    net.run(3.5)
     made = make(net, hosts[1], 99)
     net.run(1)
     assert holding(hosts, made) == 4

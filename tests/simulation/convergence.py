@@ -17,6 +17,8 @@ class Convergence:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.early_s = SLACK_S
+        """How much sooner a session may end somewhere: what may have waited is taken for older than it is."""
         self._truth = world.truth
 
     def missing(self) -> list[tuple[str, Made]]:
@@ -42,8 +44,14 @@ class Convergence:
             (host.name, self._truth.sessions[session_id])
             for host in self._world.alive()
             for session_id in sorted(self._held(host))
-            if self._truth.sessions[session_id].withdrawn and not self._truth.in_doubt(self._truth.sessions[session_id])
+            if self._told_of(self._truth.sessions[session_id])
         ]
+
+    def _told_of(self, session: Made) -> bool:
+        """Whether a withdraw of it can be known everywhere by now, and is beyond doubt."""
+        issuers = (self._world.hosts[name] for name, _ in session.withdrawn)
+        lives = any(host.up and (host.name, host.incarnation) in session.withdrawn for host in issuers)
+        return lives and not self._truth.in_doubt(session)
 
     def _forbidden(self) -> Iterator[tuple[str, Made]]:
         alive = self._world.alive()
@@ -58,15 +66,20 @@ class Convergence:
                     yield host.name, session
 
     def _counts(self, session: Made, held: set[bytes]) -> bool:
-        excused = session.spoilt or session.withdrawn or session.expires_at <= self._world.now + 2 * SLACK_S
+        excused = session.spoilt or session.withdrawn or session.expires_at <= self._world.now + SLACK_S + self.early_s
         excused = excused or self._truth.in_doubt(session)
         return not excused and session.id in held and self._truth.unchanged(session)
 
     def _should(self, host: Host, session: Made) -> bool:
+        """Whether it must be here: allowed by the origin's last word, and if that can't speak any more, also by what
+        this node heard from it last and all that came after.
+        """
         if session.node == host.name and session.incarnation == host.incarnation:
             return True
-        source = self._truth.policies[session.node][-1]
-        return self._truth.crosses(session, source, host.name, self._truth.policies[host.name][host.version])
+        own = self._truth.policies[host.name][host.version]
+        lives = self._world.hosts[session.node].up
+        words = self._truth.versions(session.node, -1 if lives else host.told.get(session.node, 0))
+        return all(self._truth.crosses(session, source, host.name, own) for source in words)
 
     def _held(self, host: Host) -> set[bytes]:
         return {

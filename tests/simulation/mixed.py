@@ -19,7 +19,7 @@ _LAST_S = 5.0
 def play(run: Run) -> None:
     """Draw a world, make trouble in it, end the trouble, and ask all checkers."""
     builder.drawn(run.world)
-    run.safety.late_s = _LATE_S
+    run.safety.late_s = run.convergence.early_s = _LATE_S
     workload, trouble = Workload(run.world, run.safety, WorkOptions()), Trouble(run.world, TroubleOptions())
     run.world.run(_WARM_S, run.watch)
     workload.start()

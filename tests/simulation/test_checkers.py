@@ -55,13 +55,13 @@ def test_what_is_missing_on_one_node_is_named() -> None:
         run.judge()
 
 
-@pytest.mark.parametrize("excuse", ["spoilt", "withdrawn"])
-def test_what_was_let_go_of_on_purpose_is_not_missing(excuse: str) -> None:
+@pytest.mark.parametrize(("excuse", "value"), [("spoilt", True), ("withdrawn", [("c00-00", 1)])])
+def test_what_was_let_go_of_on_purpose_is_not_missing(excuse: str, value: object) -> None:
     run = calm()
     session = run.world.make(run.world.hosts["c00-00"], "shop")
     run.world.run(1)
     run.world.hosts["c01-01"].core.session_removed("shop", session.id)
-    setattr(session, excuse, True)
+    setattr(session, excuse, value)
     assert run.convergence.missing() == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Hello, Leave, Push, Roster
+from meshcache.core.messages import Hello, Leave, Ping, Pong, Push, Roster, Withdraw
 from meshcache.core.policy import REACH_EVERYWHERE as WIDE
 from meshcache.core.policy import REACH_SERVER
 from tests.core.net import Net, Puppet, dropped, has, make, mesh, sid, vip
@@ -135,3 +135,32 @@ def test_what_a_node_said_before_it_went_outlives_what_others_still_believe() ->
     other.says(host, Roster("fra1", 0, (origin.record,)))
     other.says(host, old)
     assert not host.core.holds("shop", sid(1))
+
+
+def test_what_waited_for_a_node_that_did_not_read_is_no_younger_than_a_withdraw() -> None:
+    """Seeds 155 and 235: births counted from when a message was read, so a withdraw missed what waited in a queue."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    net.run(3)
+    peer.says(host, Pong(0))
+    net.run(6)  # the peer pushes at once, a withdraw comes 2 s later, and nothing is read before 6 s
+    peer.says(host, Push(peer.batch(1)))
+    peer.says(host, Withdraw("x", peer.incarnation, 1, 4, 3600))
+    assert not host.core.holds("shop", sid(1))
+
+
+def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
+    """Seed 235: else whatever follows a silence would be taken for too old, for ever."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    net.run(6)
+    peer.says(host, Push(peer.batch(1)))
+    net.run(1)
+    peer.says(host, Pong(peer.hears(Ping)[-1].token))
+    peer.says(host, Push(peer.batch(2)))
+    born = [session.born_at for session in host.core._inside.board.cache.sessions("shop")]
+    assert [round(net.now - at) for at in born] == [7, 0]

@@ -6,7 +6,7 @@ The oracle here says where a session may be. It is written from the rules in `do
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshcache.core.policy import Reach, Terms
 from meshcache.core.topology import LocalVip
@@ -16,8 +16,11 @@ SLACK_S = 2.0
 
 
 WITHDRAW_DOUBT_S = 30.0
-"""A withdraw may also take what was made soon after it, and miss what was on its way: ages are rounded to seconds at
-each hop, and don't count what a message waits for a node that doesn't read."""
+"""A withdraw may also take what was made soon after it: its age is rounded to seconds at each hop, and doesn't count
+what it waits for a node that doesn't read."""
+
+_UNSEEN_S = 0.5
+"""And it may miss what was made just before it and reordered: nobody can tell how long that was under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ Policy = Mapping[str, VipTruth]
 class Made:
     """A session that some node made; times are true ones.
 
+    ``withdrawn`` has the lives of nodes that withdrew it.
     ``spoilt`` says that some node let go of it on its own account (evicted, found unusable): others may miss it too.
     """
 
@@ -60,7 +64,7 @@ class Made:
     expires_at: float
     certified: bool
     spoilt: bool = False
-    withdrawn: bool = False
+    withdrawn: list[tuple[str, int]] = field(default_factory=list)
 
 
 class Truth:
@@ -114,7 +118,7 @@ class Truth:
     def in_doubt(self, session: Made) -> bool:
         """Whether a withdraw came so shortly before or after it was made that nodes may differ about it."""
         return any(
-            (session.vip, session.node) == (vip, node) and abs(session.made_at - at) < WITHDRAW_DOUBT_S
+            (session.vip, session.node) == (vip, node) and -_UNSEEN_S < session.made_at - at < WITHDRAW_DOUBT_S
             for vip, node, at in self.withdraws
         )
 

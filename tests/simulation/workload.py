@@ -111,7 +111,7 @@ class Workload:
             for vip in sorted(self._policy_of(host)):
                 if host.core.withdraw_session(vip, session.id, host.now()):
                     self._world.fired("withdraw")
-                    session.withdrawn = True
+                    session.withdrawn.append((host.name, host.incarnation))
         else:
             self._withdraw_all(host, session.vip, session.node)
         host.step()
@@ -121,7 +121,7 @@ class Workload:
         host.core.withdraw(host.now(), vip=vip, origin=node)
         for session in self._world.truth.sessions.values():
             if (session.vip, session.node) == (vip, node):
-                session.withdrawn = True
+                session.withdrawn.append((host.name, host.incarnation))
         self._world.truth.withdraws.append((vip, node, self._world.now))
 
     def _unusable(self, host: Host) -> None:
