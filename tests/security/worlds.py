@@ -98,10 +98,14 @@ class Member:
         return bool(taken)
 
     def turned_away(self) -> list[str]:
-        """Why sessions of others were not let in: a gate at their sender should have kept each of them."""
+        """Why sessions of others were not let in: a gate at their sender should have kept each of them.
+
+        Except those with a client certificate where their own VIP lets them go: a sender doesn't know who takes them.
+        """
         stats = self.core.stats(self.pump.clock())
         reasons = [reason for vip in stats["vips"].values() for reason in vip["sessions"]["refused"]]
-        return reasons + [reason for reason in stats["gossip"]["dropped"] if reason == "refused"]
+        dropped = [reason for reason in stats["gossip"]["dropped"] if reason == "refused"]
+        return dropped + [reason for reason in reasons if reason != "client_certificate"]
 
     def close(self) -> None:
         self.vips.close()
