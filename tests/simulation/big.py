@@ -17,8 +17,8 @@ HEALED_S = 15.0
 IDLE_BYTES_MAX = 3000
 """Sent by a node in a second when nothing happens, on average."""
 
-_WARM_S = 45.0
-_IDLE_S = 20.0
+_WARM_S = 30.0
+_IDLE_S = 15.0
 _SESSIONS = 600
 """Made during the split, all over the mesh."""
 
