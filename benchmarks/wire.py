@@ -92,14 +92,13 @@ def _measure(end: End, sender: Connection, batches: int) -> tuple[float, float]:
     deadline = time.monotonic() + SEND_S_MAX
     filed, left = 0, batches
     started, cpu = time.perf_counter(), time.process_time()
-    while left > 0:
+    while filed < batches * BATCH:
         left -= end.step()
+        if left <= 0:  # heartbeats come between, so this only says that it is worth counting
+            filed = end.core.stats(end.now)["cache"]["entries"]
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{left} of {batches} batches never came")
+            raise TimeoutError(f"{filed} of {batches * BATCH} sessions were filed")
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu
-    filed = end.core.stats(end.now)["cache"]["entries"]
-    if filed < batches * BATCH:
-        raise RuntimeError(f"{filed} of {batches * BATCH} sessions were filed")
     return filed / wall, cpu / filed * 1e6
 
 

@@ -184,11 +184,22 @@ class TestLineage:
         for number, age in enumerate(ages):
             for node in (one, other):
                 self._let_pass(node, age - (ages[number - 1] if number else 0), monkeypatch)
+            wait_until(partial(self._hear_one_another_at_once, one, other))
             before = received(one) + received(other)
             latest = visit(contexts[(number + 1) % 2], client, session=latest.session)
             resumed.append(latest.resumed)
             wait_until(partial(self._both_have_more, one, other, before))
         assert resumed == [True, True, True, False]
+
+    def _hear_one_another_at_once(self, *nodes: MeshNode) -> bool:
+        """What comes after a silence counts as old as the silence, until an answer shows how long the way takes."""
+        for node in nodes:
+            with node._pump.lock:
+                members = list(node._pump.core._inside.board.members)
+                now = node._pump.clock()
+            if any(peer.late_s >= 1 or now - peer.heard_at > 2 for peer in members):
+                return False
+        return True
 
     def _both_have_more(self, one: MeshNode, other: MeshNode, than: int) -> bool:
         return received(one) + received(other) > than
