@@ -29,8 +29,12 @@ PURELIB = Path(pytest.__file__).parent.parent
 
 
 def test_each_kind_of_context_is_found_in_its_own_library() -> None:
-    wheel = libssl.find(SSL.Context(SSL.TLS_SERVER_METHOD))
-    shared = libssl.find(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    first, second = (
+        SSL.Context(SSL.TLS_SERVER_METHOD),
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+    )  # both alive, so that their addresses differ
+    wheel = libssl.find(first)
+    shared = libssl.find(second)
     assert wheel.library.version == SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode()
     assert shared.library.version == ssl.OPENSSL_VERSION
     assert wheel.pointer != shared.pointer
