@@ -36,7 +36,7 @@ def budget(run: Run) -> None:
     run.world.run(20, run.watch)
     counted = Budget(run.world)
     run.world.watchers.append(counted)
-    for _ in range(300):
+    for _ in range(150):
         run.world.make(run.world.rng.choice(run.world.alive()), "shop")
         run.world.run(0.02 * run.world.rng.random())
     run.world.run(30, run.watch)
@@ -72,11 +72,11 @@ def deaths(run: Run) -> None:
 
 
 def flaps(run: Run) -> None:
-    """Two minutes of every second message lost: nobody is lost, and nobody suspected once the loss is known."""
-    builder.plain(run.world, 1, 10)
-    run.world.run(10, run.watch)
+    """A minute of every second message lost: nobody is lost, and nobody suspected once the loss is known."""
+    builder.plain(run.world, 1, 8)
+    run.world.run(8, run.watch)
     run.world.network.options = NetworkOptions(drop=0.5)
-    run.world.run(120, run.watch)
+    run.world.run(60, run.watch)
     suspicions = sum(len(list(_times(run, PeerSuspect, host.name))) for host in run.world.alive())
     losses = sum(len(list(_times(run, PeerLost, host.name))) for host in run.world.alive())
     run.report.figures |= {"suspicions": suspicions, "losses": losses}
@@ -94,7 +94,7 @@ def unread(run: Run) -> None:
     deaf = run.world.hosts["c00-03"]
     deaf.reads = False
     slowest = 0.0
-    for _ in range(400):
+    for _ in range(200):
         session = run.world.make(run.world.hosts["c00-01"], "shop")
         others = [host for host in run.world.alive() if host is not deaf and host.name != session.node]
         slowest = max(slowest, run.world.until(lambda made=session, some=others: _all(some, made), 5.0, every=0.001))  # type: ignore[misc]

@@ -13,7 +13,7 @@ from tests.simulation.scenarios import run
 
 ROOT = Path(__file__).parent.parent.parent
 
-SEEDS = (14, 11, 75, 155, 36, 27)
+SEEDS = (14, 155, 36)
 """Those that found bugs, in their time."""
 
 
@@ -42,7 +42,7 @@ def test_a_failure_tells_how_to_see_it_again() -> None:
 
 def _started(hash_seed: str) -> subprocess.Popen[str]:
     """One seed in a process of its own; what it prints, without how long it took."""
-    program = "from tests.simulation.scenarios import run; print(run('mixed', 11))"
+    program = "from tests.simulation.scenarios import run; print(run('mixed', 36))"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
