@@ -49,11 +49,12 @@ class Fired:
 
 @dataclass(eq=False, slots=True)
 class Cut:
-    """No way from these nodes to those, and back unless it is one-way."""
+    """No way from these nodes to those, and back unless it is one-way. ``stopped`` counts what it kept."""
 
     sources: frozenset[str]
     targets: frozenset[str]
     one_way: bool = False
+    stopped: int = 0
 
     def stops(self, sender: str, receiver: str) -> bool:
         """Whether a message between two nodes doesn't get through."""

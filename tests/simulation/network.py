@@ -113,11 +113,13 @@ class Network:
 
     def _launch(self, sender: Port, receiver: Port, flight: Flight) -> None:
         options, random = self.options, self._rng.random
-        for cut in self.cuts:
-            if cut.stops(sender.name, receiver.name):
-                self.fired(cut.kind)
-                self._held.append((self._scheduler.now, flight))
-                return
+        stopped = [cut for cut in self.cuts if cut.stops(sender.name, receiver.name)]
+        for cut in stopped:
+            cut.stopped += 1
+            self.fired(cut.kind)
+        if stopped:
+            self._held.append((self._scheduler.now, flight))
+            return
         if self._lose is not None and self._lose(sender.name, receiver.name, flight.payload):
             self.fired("lost")
             return

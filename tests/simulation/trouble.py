@@ -80,13 +80,21 @@ class Trouble:
         alive = [host.name for host in self._world.alive()]
         if len(alive) < 2:
             return
-        some = frozenset(self._rng.sample(alive, self._rng.randrange(1, len(alive))))
+        fewest = min(2, len(alive) // 2)
+        some = frozenset(self._rng.sample(alive, self._rng.randrange(fewest, len(alive) - fewest + 1)))
         rest = frozenset(alive) - some
         cut = Cut(some, rest, one_way=self._rng.random() < 0.4)
         self._cuts.append(cut)
         self.planned.add(cut.kind)
         self._world.network.cut(cut)
-        self._world.scheduler.after(3 + 20 * self._rng.random(), self._world.network.heal, cut)
+        self._world.scheduler.after(3 + 20 * self._rng.random(), self._heal, cut)
+
+    def _heal(self, cut: Cut) -> None:
+        """End a cut, unless everyone who could have met it was stalled so far."""
+        if cut.stopped:
+            self._world.network.heal(cut)
+        else:
+            self._world.scheduler.after(3, self._heal, cut)
 
     def _stall(self) -> None:
         host = self._someone()
