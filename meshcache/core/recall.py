@@ -42,8 +42,7 @@ class Recall:
     def learnt(self, record: NodeRecord, now: float) -> None:
         """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
         for said in record.vips:
-            if not self._board.vips.accept(said)[0]:
-                self._remember(said, record.age)
+            self._remember(said, record.age)
         for stream in list(self._board.streams):
             if stream.key.origin == record.node and stream.age < record.age:
                 terms = record.terms_of(stream.key.vip)
@@ -79,8 +78,8 @@ class Recall:
         old, stream.terms, stream.age = stream.terms, terms, age
         same = (old.group, old.digest) == (terms.group, terms.digest)
         if not same or self._board.vips.accept(terms)[1] != stream.vip:
-            self._remember(terms, age)
             self._forget(stream, now)
+        self._remember(terms, age)
 
     def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
         """This node's own VIP has new terms: every stream is looked at again."""
@@ -121,10 +120,14 @@ class Recall:
                 self._board.streams.drop(stream)
 
     def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
-        """Keep a word that forbids something here: whoever missed it may offer what was taken back."""
+        """Keep a word that forbids something here, until there is a newer one that doesn't: whoever missed it may offer
+        what was taken back.
+        """
         key = (terms.node, terms.vip)
         known = self._refused.pop(key, (terms, age))
-        self._refused[key] = max(known, (terms, age), key=_age_of)
+        newest = max((terms, age), known, key=_age_of)
+        if not self._board.vips.accept(newest[0])[0]:
+            self._refused[key] = newest
         if len(self._refused) > _REFUSED_MAX:
             self._refused.popitem(last=False)
 

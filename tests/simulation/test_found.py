@@ -164,3 +164,19 @@ def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
     peer.says(host, Push(peer.batch(2)))
     born = [session.born_at for session in host.core._inside.board.cache.sessions("shop")]
     assert [round(net.now - at) for at in born] == [7, 0]
+
+
+def test_a_word_that_forbade_ends_with_a_newer_one_that_does_not() -> None:
+    """Seed 296: a node that had been strict for a second never took back what its earlier life had made."""
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    session = make(net, a, 1)
+    net.run(1)
+    net.stop("a")
+    a = net.add("a", "ams1", vip("a"), seeds=(b.address,))
+    net.until(lambda: has(net, a, session))
+    for reach in (REACH_SERVER, WIDE):  # nobody else hears of the first
+        a.core.set_vip(vip("a", reach=reach), net.now)
+    assert not has(net, a, session)
+    net.until(lambda: has(net, a, session), within=20)
