@@ -176,6 +176,7 @@ def test_a_word_that_forbade_ends_with_a_newer_one_that_does_not() -> None:
     net.stop("a")
     a = net.add("a", "ams1", vip("a"), seeds=(b.address,))
     net.until(lambda: has(net, a, session))
+    net.run(5)
     for reach in (REACH_SERVER, WIDE):  # nobody else hears of the first
         a.core.set_vip(vip("a", reach=reach), net.now)
     assert not has(net, a, session)
