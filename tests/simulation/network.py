@@ -5,6 +5,7 @@ Never looks into a payload. Behaves as the real transport does: a full queue or 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from random import Random
@@ -53,7 +54,7 @@ class Network:
         self._last: dict[tuple[str, str], float] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._arrived: dict[tuple[str, str], int] = {}
-        self._held: list[tuple[float, Flight]] = []
+        self._held: deque[tuple[float, Flight]] = deque()
         self._lose: Callable[[str, str, bytes], bool] | None = None
 
     def attach(self, address: str, port: Port) -> None:
@@ -91,7 +92,7 @@ class Network:
         if cut not in self.cuts:
             return
         self.cuts.remove(cut)
-        held, self._held = self._held, []
+        held, self._held = self._held, deque()
         for sent_at, flight in held:
             receiver = self._ports[flight.receiver]
             if any(other.stops(flight.sender, receiver.name) for other in self.cuts):
@@ -118,7 +119,7 @@ class Network:
             cut.stopped += 1
             self.fired(cut.kind)
         if stopped:
-            self._held.append((self._scheduler.now, flight))
+            self._hold(flight)
             return
         if self._lose is not None and self._lose(sender.name, receiver.name, flight.payload):
             self.fired("lost")
@@ -136,6 +137,13 @@ class Network:
         if options.duplicate and random() < options.duplicate:
             self.fired("duplicate")
             self._scheduler.after(delay_s + options.reorder_s * random(), self._arrive, flight, receiver)
+
+    def _hold(self, flight: Flight) -> None:
+        """Keep what a cut stopped for as long as it could still arrive."""
+        now = self._scheduler.now
+        self._held.append((now, flight))
+        while self._held[0][0] < now - self.options.held_s:
+            self._held.popleft()
 
     def _travel(self, flight: Flight, receiver: Port, delay_s: float) -> None:
         """Arrive after what was sent before: one way between two nodes is one TCP connection."""
