@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import cycle
 from types import TracebackType
@@ -18,10 +18,15 @@ IDLE_S_MAX = 10.0
 
 
 class Balancer:
-    """Listens on a free port of 127.0.0.1; the first connection goes to the first of `backends`, and so on in turn."""
+    """Listens on a free port of 127.0.0.1; the first connection goes to the first of `backends`, and so on in turn.
 
-    def __init__(self, backends: Sequence[tuple[str, int]]) -> None:
+    ``before`` is called before each connection but the first goes on, and may hold it up: so a client that comes back
+    at once can be made to come back when its session has.
+    """
+
+    def __init__(self, backends: Sequence[tuple[str, int]], before: Callable[[], object] = lambda: None) -> None:
         self._backends = cycle(backends)
+        self._before = before
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
@@ -54,6 +59,8 @@ class Balancer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._sockets:
+                self._before()
             server = socket.create_connection(next(self._backends), IDLE_S_MAX)
             client.settimeout(IDLE_S_MAX)
             self._sockets += [client, server]
