@@ -124,10 +124,7 @@ class Withdraws:
         known = _Known(withdraw, now - withdraw.elapsed_s, now + withdraw.remaining_s)
         self._known[known.name] = known
         gone = self._gone[known.name] = self._remove(known)
-        scope = (
-            withdraw.vip or withdraw.group or withdraw.origin or (f"{len(withdraw.ids)} ids" if withdraw.ids else "all")
-        )
-        self._board.events.add(SessionsWithdrawn(now, withdraw.issuer, scope, gone))
+        self._board.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
         others = [peer.address for peer in self._board.members if peer.usable and peer.name != passed_on_by]
         self._board.post.send_all(others, _aged(known, now))
         return gone
@@ -160,8 +157,10 @@ class Withdraws:
 
 
 def _scope(withdraw: Withdraw) -> str:
+    """What a withdraw names, in words for an event."""
     named = [f"{what} {name}" for what in ("vip", "group", "origin") if (name := getattr(withdraw, what))]
-    return ", ".join(named) or (f"{len(withdraw.ids)} sessions" if withdraw.ids else "all")
+    ids = len(withdraw.ids)
+    return ", ".join(named) or (f"{ids} session{'s' * (ids != 1)}" if ids else "all")
 
 
 def _aged(known: _Known, now: float) -> Withdraw:

@@ -38,6 +38,16 @@ def test_a_vips_sessions_go_on_every_node() -> None:
     assert hosts[2].happened(SessionsWithdrawn)[0].issuer == "a"
 
 
+def test_the_event_says_in_words_what_was_withdrawn() -> None:
+    net, hosts = world()
+    made = fill(net, hosts)
+    core = hosts[0].core
+    core.withdraw(net.now, vip="shop", origin="b")
+    core.withdraw_session("shop", made[0], net.now)
+    core.withdraw(net.now)
+    assert [event.scope for event in hosts[0].happened(SessionsWithdrawn)] == ["vip shop, origin b", "1 session", "all"]
+
+
 def test_what_is_made_afterwards_lives() -> None:
     net, hosts = world()
     fill(net, hosts)
