@@ -80,8 +80,10 @@ def _out_of_bounds(kind: str, context: dict[str, Any], found: str) -> str | None
     if kind in words:
         text, key = words[kind]
         return f"must be {text} {_number(context[key])}, not {found}"
-    if kind in ("too_long", "string_too_long"):
-        return f"is too long: at most {context['max_length']}"
+    if kind == "too_long":
+        return f"has {context['actual_length']} entries; at most {context['max_length']} fit"
+    if kind == "string_too_long":
+        return f"is too long: at most {context['max_length']} characters"
     return None
 
 

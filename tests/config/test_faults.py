@@ -11,6 +11,7 @@ import pytest
 
 from meshcache.config import read_settings
 from meshcache.config.faults import FAULTS_MAX, place
+from meshcache.core.topology import VIPS_MAX
 from meshcache.errors import ConfigError
 
 
@@ -47,7 +48,9 @@ def shop(**keys: Any) -> dict[str, Any]:
         ({"server": {"idle_timeout_s": 0}}, "server.idle_timeout_s: must be above 0, not 0"),
         ({"server": {"drain_s": float("nan")}}, "server.drain_s: must be a number such as 10, not nan"),
         ({"mesh": {"key_file": 3}}, 'mesh.key_file: a path is text such as "state/admin.sock", not 3'),
-        ({"mesh": {"seeds": ["h:1"] * 257}}, "mesh.seeds: is too long: at most 256"),
+        ({"mesh": {"seeds": ["h:1"] * 257}}, "mesh.seeds: has 257 entries; at most 256 fit"),
+        ({"vip": [{"name": f"v{n}"} for n in range(VIPS_MAX + 1)]}, "vip: has 65 entries; at most 64 fit"),
+        (shop(ciphers="x" * 4097), "vip[0].ciphers: is too long: at most 4096 characters"),
         (shop(alpn=["é"]), 'vip[0].alpn: a protocol is 1 to 255 ASCII characters, such as "http/1.1" (RFC 7301 section 3.1)'),
     ],
 )  # fmt: skip
