@@ -11,7 +11,10 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from meshcache.config.values import split_address
+from meshcache.config.values import shown, split_address
+
+RESPONDER_SPEAKS = frozenset({"http/1.0", "http/1.1"})
+"""ALPN names of what the built-in responder can answer (RFC 7301 section 6)."""
 
 if TYPE_CHECKING:
     from meshcache.config.settings import AdminSettings, MeshSettings
@@ -26,6 +29,7 @@ def cross_faults(vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: Ad
         *_duplicate_names(vips),
         *_shared_addresses(vips, mesh, admin),
         *_half_a_listener(vips),
+        *_protocols_nobody_speaks(vips),
         *_quotas_over_all(vips),
         *_groups_that_disagree(vips),
     ]
@@ -75,6 +79,17 @@ def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
         for key, value in (("certificate", vip.certificate), ("private_key", vip.private_key)):
             if needs_both and value is None:
                 yield f'vip[{index}].{key}: is missing, and VIP "{vip.name}" {because}; name a PEM file'
+
+
+def _protocols_nobody_speaks(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """The built-in responder reads HTTP/1.1 alone; what a backend or an attached context speaks is the operator's."""
+    for index, vip in vips:
+        strange = [protocol for protocol in vip.alpn if protocol not in RESPONDER_SPEAKS]
+        if vip.listen and vip.backend is None and strange:
+            yield (
+                f'vip[{index}].alpn: VIP "{vip.name}" has no backend, and the built-in responder does not speak '
+                f'{", ".join(map(shown, strange))}; leave only "http/1.1", or name the backend that does'
+            )
 
 
 def _quotas_over_all(vips: Sequence[PlacedVip]) -> Iterator[str]:

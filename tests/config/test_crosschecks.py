@@ -70,6 +70,19 @@ def test_a_vip_that_listens_needs_a_certificate_and_its_key() -> None:
     ]
 
 
+def test_the_responder_promises_no_protocol_that_it_does_not_speak() -> None:
+    (fault,) = faults_of(vip("a", "10.0.0.1:443", alpn=["h2", "http/1.1", "h3"]))
+    assert fault.startswith(
+        'vip[0].alpn: VIP "a" has no backend, and the built-in responder does not speak "h2", "h3";'
+    )
+    assert faults_of(vip("a", "10.0.0.1:443", alpn=["http/1.1", "http/1.0"])) == []
+
+
+def test_what_a_backend_or_an_attached_context_speaks_is_the_operators_business() -> None:
+    assert faults_of(vip("a", "10.0.0.1:443", alpn=["h2", "smtp"], backend="127.0.0.1:8080")) == []
+    assert faults_of(vip("a", alpn=["h2"])) == []
+
+
 def test_quotas_fit_into_the_cache_and_leave_something_for_the_others() -> None:
     third = {"quota": "33.34%"}
     assert faults_of(*(vip(name, sharing={"quota": "50%"}) for name in "ab")) == []
