@@ -56,7 +56,8 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
     return {
         "session": wanted,
         "found": False,
-        "why": "it is not in this node's cache: it never came here, or has expired, was evicted, recalled or withdrawn",
+        "why": "it is not in this node's cache, and no other node was asked: it never came here, or has expired, "
+        "was evicted, recalled or withdrawn; ask again on the server that made it, and on those that should have it",
     }
 
 

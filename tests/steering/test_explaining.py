@@ -38,3 +38,5 @@ def test_a_place_that_nobody_serves_is_refused(node: MeshNode, place: str) -> No
 def test_a_session_that_is_not_here_is_told_so(node: MeshNode) -> None:
     told = session(node._pump, "0123456789ab")
     assert (told["found"], told["session"]) == (False, "0123456789ab")
+    assert "no other node was asked" in told["why"]
+    assert told["why"].endswith("ask again on the server that made it, and on those that should have it")
