@@ -18,6 +18,9 @@ from meshcache.core.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX,
 from meshcache.core.share import Share, Sweep
 from meshcache.core.streams import Stream, StreamTable
 
+_COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
+"""Of any entry; a share smaller than that looks at each."""
+
 
 class Put(Enum):
     """What became of an entry that was offered to the cache."""
@@ -82,10 +85,13 @@ class SessionCache:
         expires_at: float,
         born_at: float,
         client_certificate: bool = False,
+        *,
+        at_own_cost: bool = False,
     ) -> Put:
         """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
 
-        With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node.
+        With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
+        makes room as `put_many` does.
         """
         share = self._shares.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
@@ -101,7 +107,7 @@ class SessionCache:
             stream.entries.add(seq, session_id)
         stream.cached += 1
         if share.over():
-            self._make_room(share)
+            self._make_room(share, stream if at_own_cost else None)
         return Put.STORED
 
     def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
@@ -111,18 +117,19 @@ class SessionCache:
         can't push out everyone else's.
         """
         share = self._shares.get(stream.vip)
-        ids = entries.ids
-        largest = max(map(len, entries.ders), default=0) + SESSION_ID_BYTES_MAX + ENTRY_OVERHEAD_BYTES
-        if share is None or not share.fits(largest):
-            return {Put.NO_QUOTA: len(ids)}
-        if not share.entries.keys().isdisjoint(ids) or len(set(ids)) < len(ids):
+        ids, count = entries.ids, len(entries.ids)
+        if share is None:
+            return {Put.NO_QUOTA: count}
+        known = share.entries
+        if not known.keys().isdisjoint(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
             return self._put_each(stream, entries, now)
-        share.entries.update(zip(ids, pack_many(stream.index, entries, floor(now - self._epoch)), strict=True))
-        share.bytes += sum(map(len, ids)) + sum(map(len, entries.ders)) + len(ids) * ENTRY_OVERHEAD_BYTES
+        packed = pack_many(stream.index, entries, floor(now - self._epoch))
+        known.update(zip(ids, packed, strict=True))
+        share.bytes += sum(map(len, ids)) + sum(map(len, packed)) + count * (ENTRY_OVERHEAD_BYTES - HEAD_BYTES)
         self._note(stream, entries)
         if share.over():
             self._make_room(share, stream)
-        return {Put.STORED: len(ids)}
+        return {Put.STORED: count}
 
     def get(self, vip: str, session_id: bytes) -> Session | None:
         """The entry of this VIP, which becomes the youngest; expired ones too, for the caller to judge and remove."""
@@ -210,7 +217,8 @@ class SessionCache:
         ends: dict[Put, int] = {}
         second = self._epoch + floor(now - self._epoch)
         for seq, session_id, der, remaining, elapsed, certified in entries.rows():
-            end = self.put(stream, seq, session_id, der, second + remaining, second - elapsed, bool(certified))
+            expires_at, born_at = second + remaining, second - elapsed
+            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=True)
             ends[end] = ends.get(end, 0) + 1
         return ends
 

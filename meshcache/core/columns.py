@@ -56,7 +56,8 @@ def read_columns(first: int, last: int, body: dict[str, Any]) -> Entries:
     one = _usual_one(first, last, body) if count == 1 else None
     if one is not None:
         return one
-    ids = _cut(body.get("k"), _id_widths(body.get("w"), count))
+    widths = body.get("w")
+    ids = _cut_evenly(body.get("k"), count) if widths is None else _cut(body.get("k"), _id_widths(widths, count))
     ders = _cut(body.get("s"), _der_widths(body.get("z"), count))
     return Entries(
         _seqs(first, last, body.get("o"), count),
@@ -127,8 +128,6 @@ def _seqs(first: int, last: int, offsets: Any, count: int) -> Sequence[int]:
 
 
 def _id_widths(widths: Any, count: int) -> Sequence[int]:
-    if widths is None:
-        return (SESSION_ID_BYTES_MAX,) * count
     column = _column(widths, 1, count)
     if min(column) < 1 or max(column) > SESSION_ID_BYTES_MAX:
         raise ColumnError("id length")
@@ -140,6 +139,11 @@ def _der_widths(widths: Any, count: int) -> Sequence[int]:
     if min(column) < 1 or max(column) > DER_BYTES_MAX:
         raise ColumnError("DER length")
     return column
+
+
+def _cut_evenly(joined: Any, count: int) -> list[bytes]:
+    column = _column(joined, SESSION_ID_BYTES_MAX, count)
+    return [column[start : start + SESSION_ID_BYTES_MAX] for start in range(0, len(column), SESSION_ID_BYTES_MAX)]
 
 
 def _cut(joined: Any, widths: Sequence[int]) -> list[bytes]:

@@ -25,7 +25,10 @@ _T_MIN, _T_MAX = -(2**31), 2**31 - 1
 
 
 class Entries(NamedTuple):
-    """A batch in columns of one length, sequence numbers ascending; times are whole seconds from now."""
+    """A batch in columns of one length, sequence numbers ascending; times are whole seconds from now.
+
+    Ids and DERs are secrets: ``repr`` shows how many there are.
+    """
 
     seqs: Sequence[int]
     ids: Sequence[bytes]
@@ -33,6 +36,9 @@ class Entries(NamedTuple):
     remaining_s: Sequence[int]
     elapsed_s: Sequence[int]
     certified: Sequence[int]
+
+    def __repr__(self) -> str:
+        return f"<Entries of {len(self.ids)}>"
 
     def rows(self) -> Iterator[tuple[int, bytes, bytes, int, int, int]]:
         """The entries one by one."""
@@ -60,11 +66,17 @@ def pack_head(index: int, seq: int, expiry: float, birth: float, certified: int)
 
 def pack_many(index: int, entries: Entries, second: int) -> list[bytes]:
     """All entries of a batch, packed, when it is `second` seconds since the cache was made."""
-    expiries = [min(second + remaining, _T_MAX) for remaining in entries.remaining_s]
-    births = [max(second - elapsed, _T_MIN) for elapsed in entries.elapsed_s]
-    rows = zip(entries.seqs, expiries, births, entries.certified, entries.ders, strict=True)
     pack = HEAD.pack
-    return [pack(index, seq, expiry, birth, certified) + der for seq, expiry, birth, certified, der in rows]
+    try:
+        return [
+            pack(index, seq, second + remaining, second - elapsed, certified) + der
+            for seq, _, der, remaining, elapsed, certified in zip(*entries, strict=True)
+        ]
+    except StructError:
+        return [
+            pack_head(index, seq, second + remaining, second - elapsed, certified) + der
+            for seq, _, der, remaining, elapsed, certified in zip(*entries, strict=True)
+        ]
 
 
 def cost(session_id: bytes, packed: bytes) -> int:

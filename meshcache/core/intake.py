@@ -18,6 +18,7 @@ from meshcache.core.policy import Terms, Verdict
 from meshcache.core.quarantine import Quarantine
 from meshcache.core.recall import Recall
 from meshcache.core.streams import Stream
+from meshcache.core.topology import LocalVip
 from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws
 
@@ -63,15 +64,18 @@ class Intake:
 
     def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
         """File what is new of a batch; None when nothing was, or nothing may be kept."""
-        known = self._board.streams.get(batch.key)
+        key = batch.key
+        known = self._board.streams.get(key)
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
-        served = self._place(batch)
+            known = self._board.streams.get(key)
+        served = self._place(batch, known)
         if served is None:
             return None
-        stream = self._open(batch, served, now)
+        stream = self._open(batch, served, now) if known is None else known
         if stream is None:
             return None
+        stream.last_active_at = now
         entries = batch.entries
         if stream.seen.highest >= batch.first:
             entries = self._unseen(stream, batch, served)
@@ -113,10 +117,10 @@ class Intake:
             return "forged_terms"
         return "" if batch.terms.colo == origin.colo else "forged_origin"
 
-    def _place(self, batch: Batch) -> Served | None:
+    def _place(self, batch: Batch, known: Stream | None) -> Served | None:
         """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
         verdict, vip = self._board.vips.accept(batch.terms)
-        newest, age = self._newest(batch)
+        newest, age = self._newest(batch) if known is None else (known.terms, known.age)
         if verdict and age > batch.age:
             verdict, vip = self._board.vips.accept(newest)
             if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
@@ -127,10 +131,7 @@ class Intake:
         return self._board.vips.get(vip)
 
     def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
-        """The newest terms of the batch's origin: its own, those of its stream, or what the origin is known to say."""
-        stream = self._board.streams.get(batch.key)
-        if stream is not None:
-            return stream.terms, stream.age
+        """The newest terms of a stream that isn't here yet: the batch's, or what its origin is known to say."""
         word = self._recall.word(batch.key)
         return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
 
@@ -142,16 +143,12 @@ class Intake:
             served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
 
     def _open(self, batch: Batch, served: Served, now: float) -> Stream | None:
-        streams = self._board.streams
-        stream = streams.get(batch.key)
+        newest, age = self._newest(batch)
+        stream = self._board.streams.open(newest, batch.key, served.vip.terms.vip, now)
         if stream is None:
-            newest, age = self._newest(batch)
-            stream = streams.open(newest, batch.key, served.vip.terms.vip, now)
-            if stream is None:
-                self._board.drop("streams_full", len(batch.entries.ids))
-                return None
+            self._board.drop("streams_full", len(batch.entries.ids))
+        else:
             stream.age = age
-        stream.last_active_at = now
         return stream
 
     def _unseen(self, stream: Stream, batch: Batch, served: Served) -> Entries:
@@ -178,7 +175,15 @@ class Intake:
 
     def _permitted(self, stream: Stream, entries: Entries, served: Served, now: float) -> Entries:
         """Without what this VIP's own limits, a withdraw or the quarantine keep out; lifetimes cut to the VIP's."""
-        vip = served.vip
+        out = self._kept_out(stream, entries, served.vip, now)
+        for reason in out.values():
+            served.counters.sessions_refused[reason] += 1
+        if out:
+            entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
+        return _shortened(entries, int(served.vip.lifetime_s))
+
+    def _kept_out(self, stream: Stream, entries: Entries, vip: LocalVip, now: float) -> dict[int, str]:
+        """Places in the batch, and why; where several reasons hold, the last of these."""
         out: dict[int, str] = {}
         if max(entries.elapsed_s) > vip.lineage_s:
             old = (at for at, elapsed in enumerate(entries.elapsed_s) if elapsed > vip.lineage_s)
@@ -189,14 +194,12 @@ class Intake:
         if any(entries.certified) and not vip.export_client_certificates:
             certified = (at for at, flag in enumerate(entries.certified) if flag)
             out.update(dict.fromkeys(certified, Verdict.CLIENT_CERTIFICATE.value))
-        out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED.value))
-        withdrawn = self._withdraws.places(stream.terms, entries.ids, entries.elapsed_s, now)
-        out.update(dict.fromkeys(withdrawn, "withdrawn"))
-        for reason in out.values():
-            served.counters.sessions_refused[reason] += 1
-        if out:
-            entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
-        return _shortened(entries, int(vip.lifetime_s))
+        if self._quarantine:
+            out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED.value))
+        if self._withdraws:
+            withdrawn = self._withdraws.places(stream.terms, entries.ids, entries.elapsed_s, now)
+            out.update(dict.fromkeys(withdrawn, "withdrawn"))
+        return out
 
     def _count_lag(self, peer: Peer, push: Push) -> None:
         lag_s = push.age_us / 1e6 + (peer.rtt_s or 0.0) / 2

@@ -219,13 +219,18 @@ def test_a_flood_of_empty_batches_is_cut_too() -> None:
     assert len(stream.seen) == 100
 
 
-def test_a_member_that_floods_a_full_cache_pushes_out_its_own() -> None:
+@pytest.mark.parametrize("trick", ["", "one id twice", "an id that is there"])
+def test_a_member_that_floods_a_full_cache_pushes_out_its_own(trick: str) -> None:
     net, host, peer = world(sessions=100)
     quiet = origin(net, "quiet", "ams1")
     quiet.joins(host)
     quiet.says(host, Push(columns(quiet.batch(1, 40), ids=[b"q" * 31 + bytes([at]) for at in range(40)])))
     for first in range(1, 6400, 64):
-        peer.says(host, Push(peer.batch(first, 64)))
+        batch = peer.batch(first, 64)
+        ids = list(batch.entries.ids)
+        if trick:
+            ids[0] = ids[1] if trick == "one id twice" else b"q" * 32
+        peer.says(host, Push(columns(batch, ids=ids)))
     survivors = sum(host.core.holds("shop", b"q" * 31 + bytes([at])) for at in range(40))
     assert survivors == 40
     assert len(host.core._board.cache) == 100
