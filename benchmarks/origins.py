@@ -102,7 +102,7 @@ def feed(keyring: str, node: str, numbers: Sequence[int], receivers: int) -> Non
     # Twice as often as the node would be chosen: comparisons that it begins itself go unanswered here.
     limits = Limits(
         flush_s_per_peer=usual.flush_s(receivers),
-        flush_s_per_peer_squared=0.0,
+        flush_s_per_peer_cubed=0.0,
         entropy_s=usual.entropy_s * receivers / 2,
         snapshot_wait_s=_JOINED_S,
         snapshot_busy_s=_JOINED_S,

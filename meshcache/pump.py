@@ -66,6 +66,10 @@ class Pump:
         self._wakes_at = 0.0
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._on_wakeup, self._on_anything = select.poll(), select.poll()
+        for poller in (self._on_wakeup, self._on_anything):
+            poller.register(self._wakeup, select.POLLIN)
+        self._on_anything.register(transport.fileno(), select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="meshcache-pump", daemon=True)
 
     def start(self) -> None:
@@ -118,21 +122,18 @@ class Pump:
         os.close(self._wakeup)
 
     def _run(self) -> None:
-        poller = select.poll()
-        poller.register(self._wakeup, select.POLLIN)
-        poller.register(self._transport.fileno(), select.POLLIN)
         while not self._stopping:
             try:
-                busy = self._step()
+                received = self._step()
             except Exception as error:  # noqa: BLE001 - handshakes must go on; the message could hold a secret
                 log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
                 time.sleep(_FAULT_S)
                 continue
-            if not busy:
-                self._sleep(poller)
+            if received < RECEIVE_MAX:
+                self._sleep(resting=received > 0)
 
-    def _step(self) -> bool:
-        """Everything that is due; says whether more is waiting already."""
+    def _step(self) -> int:
+        """Everything that is due; says how many messages were read. At `RECEIVE_MAX` more may be waiting already."""
         self._transport.tend()
         received = self._transport.receive(RECEIVE_MAX)
         for connection, payload in received:
@@ -150,7 +151,7 @@ class Pump:
         self._keep_links()
         if events:
             self._on_events(events)
-        return len(received) == RECEIVE_MAX
+        return len(received)
 
     def _send(self) -> None:
         """Hand what is due to the transport, in the core's order: whoever calls this holds `_sending`."""
@@ -183,10 +184,18 @@ class Pump:
             self._transport.dial(address)
         self._links = wanted
 
-    def _sleep(self, poller: select.poll) -> None:
+    def _sleep(self, *, resting: bool) -> None:
+        """Until the core wants to be called, somebody wakes the pump, or a message comes.
+
+        After reading some, messages wake nobody for as long as the core allows: in a large mesh they come one at a time
+        and all the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here.
+        """
         with self.lock:
-            deadline = min(self.core.next_deadline(), self.clock() + SLEEP_S_MAX)
+            now, deadline, rest_s = self.clock(), self.core.next_deadline(), self.core.rest_s()
+            resting = resting and rest_s >= _FINE_S
+            deadline = min(deadline, now + (rest_s if resting else SLEEP_S_MAX))
             self._wakes_at = deadline
+        poller = self._on_wakeup if resting else self._on_anything
         remaining = deadline - self.clock()
         if 0 < remaining < _FINE_S and not poller.poll(0):
             time.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment

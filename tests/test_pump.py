@@ -12,6 +12,7 @@ import pytest
 
 from meshcache import pump as module
 from meshcache.core.events import Event, PeerJoined
+from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy import REACH_COLO, Terms
 from meshcache.core.session import Outcome
@@ -27,13 +28,13 @@ DER = bytes(range(134))
 class End:
     """A core, its transport and the pump between them, which is started by hand."""
 
-    def __init__(self, name: str, keyring: Keyring) -> None:
+    def __init__(self, name: str, keyring: Keyring, limits: Limits | None = None) -> None:
         self.seen: list[Event] = []
         self.transport = Transport(keyring, "127.0.0.1:0", lambda _: self.pump.wake())
         self.transport.bind()
         now = time.monotonic()
         identity = Identity("test", name, 1, "ams1", self.transport.address, "0")
-        self.core = MeshCore(identity, rng=Random(1), now=now)
+        self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits)
         terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
         self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
         self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
@@ -46,6 +47,12 @@ class End:
 
     def has(self, session_id: bytes) -> bool:
         return self.core.holds("shop", session_id)
+
+    def pushes(self) -> int:
+        """Messages with sessions that this end has sent."""
+        with self.pump.lock:
+            kinds = self.core.stats(time.monotonic())["gossip"]["sent"]["kinds"]
+        return int(kinds.get("push", 0))
 
     def hint(self, other: End) -> None:
         with self.pump.lock:
@@ -61,13 +68,17 @@ class End:
 def ends() -> Iterator[tuple[End, End]]:
     keyring = Keyring.new()
     one, other = End("edge-1", keyring), End("edge-2", keyring)
+    meet(one, other)
+    yield one, other
+    for end in (one, other):
+        end.close()
+
+
+def meet(one: End, other: End) -> None:
     for end in (one, other):
         end.pump.start()
     one.hint(other)
     wait_until(lambda: all(any(isinstance(e, PeerJoined) for e in end.seen) for end in (one, other)))
-    yield one, other
-    for end in (one, other):
-        end.close()
 
 
 def test_sessions_travel_between_cores(ends: tuple[End, End]) -> None:
@@ -189,7 +200,7 @@ def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPa
     steps: list[float] = []
     step = one.pump._step
 
-    def counted() -> bool:
+    def counted() -> int:
         steps.append(time.monotonic())
         return step()
 
@@ -198,3 +209,26 @@ def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPa
     began, count = time.monotonic(), len(steps)
     wait_until(lambda: time.monotonic() > began + 1)
     assert len(steps) - count < 100, "a second of an idle mesh of two is a handful of timers and messages"
+
+
+def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring, busy = Keyring.new(), Limits(flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
+    one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
+    meet(one, other)
+    reads: list[int] = []
+    step = other.pump._step
+
+    def counted() -> int:
+        reads.append(step())
+        return reads[-1]
+
+    monkeypatch.setattr(other.pump, "_step", counted)
+    ids = [os.urandom(32) for _ in range(200)]
+    for count, session_id in enumerate(ids):
+        one.make(session_id)
+        wait_until(lambda count=count: one.pushes() > count)
+    wait_until(lambda: all(map(other.has, ids)))
+    assert sum(reads) >= len(ids), "each session was a message of its own"
+    assert sum(map(bool, reads)) < len(ids) / 2
+    for end in (one, other):
+        end.close()

@@ -147,6 +147,10 @@ class MeshCore:
         """When `handle_timer` and `messages_to_send` want to be called next; in the past when messages wait."""
         return self._inside.next_due()
 
+    def rest_s(self) -> float:
+        """How long the transport's messages may lie unread after some were read: less than their senders collect."""
+        return self._board.limits.rest_s(len(self._board.members))
+
     def links(self) -> frozenset[str]:
         """The addresses that the transport must keep a link to; ask after every step of the pump."""
         peers = (peer.address for peer in self._board.members)
