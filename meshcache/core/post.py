@@ -17,11 +17,14 @@ from meshcache.core.wire import encode
 
 
 class Outgoing(NamedTuple):
-    """A message for the transport: to whom, what, and how many sessions it carries."""
+    """A message for the transport: to whom, what, and how many sessions it carries, which are secrets."""
 
     address: str
     payload: bytes
     sessions: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Outgoing of {len(self.payload)} bytes to {self.address}>"
 
 
 class Post:

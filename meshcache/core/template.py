@@ -20,7 +20,7 @@ from meshcache.core.topology import NodeRecord
 
 
 class Made(NamedTuple):
-    """A new session on its way out."""
+    """A new session on its way out; ``id`` and ``der`` are secrets."""
 
     seq: int
     id: bytes
@@ -29,6 +29,9 @@ class Made(NamedTuple):
     born_at: float
     certified: bool
     made_at: float
+
+    def __repr__(self) -> str:
+        return f"<Made #{self.seq}>"
 
 
 _FIELDS = len("tirflnkzsx")

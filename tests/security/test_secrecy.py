@@ -16,7 +16,11 @@ import pytest
 
 from meshcache import MeshNode
 from meshcache.admin.api import http_app, unix_app
+from meshcache.core.entry import Entries
+from meshcache.core.messages import Batch, Push
+from meshcache.core.post import Outgoing
 from meshcache.core.session import Session, StreamKey
+from meshcache.core.template import Made
 from meshcache.edges.keyfile import load_keyring
 from tests.nodes import Place
 from tests.security.members import HostileMember, Tap
@@ -220,6 +224,14 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
     assert isinstance(session, Session)
     assert isinstance(session.stream, StreamKey)
     shown = [keyring, keyring.current, keyring.current.listener, one, other, session, core.records(), core.local_vips()]
+    batch = Entries((1,), (session.id,), (session.der,), (9,), (0,), (0,))
+    pushed = Push(Batch(core.local_vips()[0].terms, 1, (1, 1), 1, 1, batch))
+    shown += [
+        batch,
+        pushed,
+        Outgoing("a:1", session.id + session.der, 1),
+        Made(1, session.id, session.der, 9, 0, False, 0),
+    ]
     shown += [other._transport, other._vips, other._settings, other.policy(), other.peers(), other.stats()]
     with pytest.raises(Exception, match="each key once") as error:
         keyring.add(keyring.current.secret)
