@@ -28,8 +28,9 @@ PURE = {
 """All that the core may import besides itself: no clock, socket, thread, randomness, file or log. `cbor2` turns bytes
 into values and has no state."""
 
-PURE_NAMES = {"io": ("BytesIO",)}
-"""Single names out of modules that can do more: a buffer in memory, which is what cbor2 reads from."""
+PURE_NAMES = {"io": ("BytesIO",), "sys": ("getsizeof",)}
+"""Single names out of modules that can do more: a buffer in memory, which is what cbor2 reads from, and how many
+bytes a value takes."""
 
 ROOMS = {
     "meshcache.core": {"meshcache.core", "meshcache.errors"},

@@ -138,10 +138,11 @@ def terms(value: Any) -> Terms:
 
 
 def record(value: Any) -> NodeRecord:
-    """A node's record; its VIPs are in order and none comes twice."""
+    """A node's record; its VIPs are in order and none comes twice. Equal reaches are kept once (`weight`)."""
     node, born, colo, where, changed, vips, version, *more = array(value, 7)[:8]
     node, colo = name(node), name(colo)
-    served = tuple(_vip(node, colo, vip) for vip in array(vips, 0, VIPS_MAX))
+    reaches: dict[Reach, Reach] = {}
+    served = tuple(_vip(node, colo, vip, reaches) for vip in array(vips, 0, VIPS_MAX))
     names = [vip.vip for vip in served]
     if names != sorted(set(names)):
         raise FieldError("VIPs")
@@ -155,9 +156,10 @@ def _note(value: Any) -> VipNote:
     return VipNote(_parts(parts), seq(number), _note_digest(digest))
 
 
-def _vip(node: str, colo: str, value: Any) -> Terms:
+def _vip(node: str, colo: str, value: Any, reaches: dict[Reach, Reach]) -> Terms:
     vip, group, digest, plain = array(value, 4)[:4]
-    return Terms(node, colo, name(vip), name(group), _digest(digest), reach(plain))
+    found = reach(plain)
+    return Terms(node, colo, name(vip), name(group), _digest(digest), reaches.setdefault(found, found))
 
 
 def stream_key(value: Any) -> StreamKey:

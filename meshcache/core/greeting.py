@@ -80,6 +80,8 @@ class Greeter:
             self._let_in(hello, peer, now)
             return
         if hello.record.age > peer.record.age:
+            if not self._bearable(hello.record, peer, now):
+                return
             self._recall_unsent(peer, hello)
             self._board.members.renew(peer, hello.record)
             self._learn(peer, now)
@@ -135,6 +137,8 @@ class Greeter:
             self._board.drop("peers_full")
             return
         record = hello.record
+        if not self._bearable(record, old, now):
+            return
         if old is not None:
             self._recall_unsent(old, hello)
         proven = hello.answers if hello.answers in self.candidates else record.address
@@ -144,6 +148,17 @@ class Greeter:
         self._learn(peer, now)
         self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
         self._on_peer(peer, now)
+
+    def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
+        """Whether there is memory for a record. If not, its node is no peer any more: what it said before is over."""
+        if self._board.members.fits(record):
+            return True
+        self._board.drop("too_heavy")
+        self.refused(record.node, record.address, "too_heavy", now)
+        if old is not None:
+            self._board.members.part(old)
+            self._board.post.drop(old.address)
+        return False
 
     def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
         """What waits to be sent was judged by terms that may have been stricter since."""

@@ -14,6 +14,7 @@ from meshcache.core.buckets import Bucket
 from meshcache.core.events import EventLog, PeerForgotten, PeerJoined, PeerLeft, PeerLost, PeerRecovered, PeerSuspect
 from meshcache.core.limits import Limits
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import PEER_BYTES_FAIR, PEERS_BYTES_MAX, weight
 
 FORGOTTEN_MAX = 1024
 """Incarnations that left or were forgotten and that hearsay must not bring back; remembered as long as lost ones."""
@@ -85,6 +86,7 @@ class Members:
         self._peers: dict[str, Peer] = {}
         self._by_address: dict[str, Peer] = {}
         self._forgotten: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._bytes = 0
         self.generation = 0
 
     def __iter__(self) -> Iterator[Peer]:
@@ -109,6 +111,12 @@ class Members:
         """Whether there is no room for another peer."""
         return len(self._peers) >= self._limits.peers_max
 
+    def fits(self, record: NodeRecord) -> bool:
+        """Whether there is memory for what a node says of itself, in place of what it said before."""
+        old = self._peers.get(record.node)
+        said, says = weight(old.record) if old else 0, weight(record)
+        return says <= max(PEER_BYTES_FAIR, said) or self._bytes - said + says <= PEERS_BYTES_MAX
+
     def join(self, record: NodeRecord, address: str, now: float) -> Peer:
         """Take a node in, or its new incarnation in place of the old."""
         old = self._peers.get(record.node)
@@ -119,6 +127,7 @@ class Members:
         peer = Peer(record, address, bucket, heard_at=now, linger_until=now + limits.linger_s)
         if old is not None:
             peer.flaps = old.flaps + (old.state is not PeerState.ALIVE)
+        self._weigh(old.record if old else None, record)
         self._peers[record.node] = self._by_address[address] = peer
         self._peers = dict(sorted(self._peers.items()))
         self.generation += 1
@@ -127,6 +136,7 @@ class Members:
 
     def renew(self, peer: Peer, record: NodeRecord) -> None:
         """Note what a peer now says of itself."""
+        self._weigh(peer.record, record)
         peer.record = record
         self.generation += 1
 
@@ -195,7 +205,11 @@ class Members:
         """It speaks, so it isn't gone."""
         self._forgotten.pop((node, incarnation), None)
 
+    def _weigh(self, said: NodeRecord | None, says: NodeRecord | None) -> None:
+        self._bytes += (weight(says) if says else 0) - (weight(said) if said else 0)
+
     def _remove(self, peer: Peer) -> None:
+        self._weigh(peer.record, None)
         del self._peers[peer.name]
         if self._by_address.get(peer.address) is peer:
             del self._by_address[peer.address]

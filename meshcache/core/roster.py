@@ -6,32 +6,51 @@ Hearsay decides whom to dial and nothing else: what may be sent to a node is jud
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from meshcache.core.messages import COLOS_KNOWN_MAX, ColoDigest
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import ROSTER_BYTES_MAX, weight, weight_of
 
 RECALLED_MAX = 6
 """Sets of one colo that are remembered by hash: peers who disagree for a while don't cost a transfer each time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Set:
+    """Records in the order of names, and the bytes of memory they take."""
+
+    records: tuple[NodeRecord, ...] = ()
+    size: int = 0
 
 
 @dataclass(slots=True)
 class _Colo:
     digest: bytes
     vouched_at: float
-    records: tuple[NodeRecord, ...] = ()
-    sets: OrderedDict[bytes, tuple[NodeRecord, ...]] = field(default_factory=OrderedDict)
+    held: _Set = _Set()
+    sets: OrderedDict[bytes, _Set] = field(default_factory=OrderedDict)
+
+    @property
+    def records(self) -> tuple[NodeRecord, ...]:
+        return self.held.records
+
+    @property
+    def size(self) -> int:
+        """Bytes of all sets, each once."""
+        return sum(each.size for each in {self.held, *self.sets.values()})
 
 
 class RosterTable:
-    """Records by colo. ``generation`` grows with every change of a set."""
+    """Records by colo. ``generation`` grows with every change of a set, ``dropped`` counts what isn't kept."""
 
-    def __init__(self, own_colo: str, records_max: int) -> None:
+    def __init__(self, own_colo: str, records_max: int, dropped: Counter[str] | None = None) -> None:
         self._own_colo = own_colo
         self._records_max = records_max
+        self._dropped = Counter() if dropped is None else dropped
         self._colos: dict[str, _Colo] = {}
         self._index: dict[str, NodeRecord] = {}
         self._indexed_at = -1
@@ -79,7 +98,8 @@ class RosterTable:
         if vouched_at <= known.vouched_at:
             return False
         if told.digest in known.sets:
-            self._adopt(known, told.digest, vouched_at)
+            if self._has_room(known, known.sets[told.digest]):
+                self._adopt(known, told.digest, vouched_at)
             return False
         return True
 
@@ -94,16 +114,15 @@ class RosterTable:
         vouched_at = now - age_s
         told = _in_order(record for record in told if record.colo == colo)
         fresh = _in_order((*told, *linked))
-        others = len(self) - (len(known.records) if known else 0)
-        full = known is None and len(self._colos) >= COLOS_KNOWN_MAX
-        if colo == self._own_colo or full or others + len(fresh) > self._records_max:
+        if colo == self._own_colo or (known is not None and vouched_at <= known.vouched_at):
+            return False
+        found = _Set(fresh, weight_of(fresh))
+        if not self._has_room(known, found):
             return False
         if known is None:
             self._colos[colo] = known = _Colo(b"", vouched_at - 1)
             self._colos = dict(sorted(self._colos.items()))
-        if vouched_at <= known.vouched_at:
-            return False
-        known.sets[digest_of(told)] = fresh
+        known.sets[digest_of(told)] = found
         self._adopt(known, digest_of(told), vouched_at)
         return True
 
@@ -120,10 +139,12 @@ class RosterTable:
         if old is not None and old.colo == record.colo and old.age >= record.age:
             return
         others = [other for other in known.records if other.node != record.node]
+        gone = [other for other in known.records if other.node == record.node]
         records = tuple(sorted([*others, record], key=lambda other: other.node))
-        if len(self) < self._records_max:
+        found = _Set(records, known.held.size + weight(record) - weight_of(gone))
+        if self._has_room(known, found):
             digest = digest_of(records)
-            known.sets[digest] = records
+            known.sets[digest] = found
             self._adopt(known, digest, known.vouched_at)
 
     def expire(self, now: float, forget_s: float) -> None:
@@ -132,15 +153,33 @@ class RosterTable:
             del self._colos[colo]
             self.generation += 1
 
+    def _has_room(self, known: _Colo | None, found: _Set) -> bool:
+        """Whether a set fits in place of the one that is known of its colo; what is only remembered makes room."""
+        others = [colo.held for colo in self._colos.values() if colo is not known]
+        many = sum(len(each.records) for each in others) + len(found.records) > self._records_max
+        if many or (known is None and len(self._colos) >= COLOS_KNOWN_MAX):
+            self._dropped["roster_full"] += 1
+            return False
+        if sum(each.size for each in others) + found.size > ROSTER_BYTES_MAX:
+            self._dropped["too_heavy"] += 1
+            return False
+        return True
+
     def _adopt(self, known: _Colo, told: bytes, vouched_at: float) -> None:
         """Hold the set that came under the hash `told`; with who is linked here it may have another hash."""
-        known.records, known.vouched_at = known.sets[told], vouched_at
+        known.held, known.vouched_at = known.sets[told], vouched_at
         known.digest = digest_of(known.records)
-        known.sets[known.digest] = known.records
+        known.sets[known.digest] = known.held
         known.sets.move_to_end(told)
         while len(known.sets) > RECALLED_MAX:
             known.sets.popitem(last=False)
+        if sum(colo.size for colo in self._colos.values()) > ROSTER_BYTES_MAX:
+            self._forget_past()
         self.generation += 1
+
+    def _forget_past(self) -> None:
+        for colo in self._colos.values():
+            colo.sets = OrderedDict({colo.digest: colo.held})
 
 
 def _in_order(records: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:

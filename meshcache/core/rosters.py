@@ -6,6 +6,7 @@ The own colo's roster only hints at addresses to dial; another colo's says where
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from meshcache.core.board import Board
 from meshcache.core.candidates import Candidates
@@ -21,6 +22,7 @@ from meshcache.core.messages import (
 )
 from meshcache.core.roster import digest_of
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import PAGES_BYTES_MAX, weight_of
 
 _MERGED_MAX = 16
 """Sets of our own colo that we have looked through already, by hash."""
@@ -35,6 +37,27 @@ _TERMS_BYTES = 192
 """Of one VIP with its note on the wire, for cutting pages; a long list of colos adds to it."""
 
 
+@dataclass(slots=True)
+class _Pages:
+    """Of one colo from one peer, so many there are, with the bytes of memory they take."""
+
+    of: int
+    by_place: dict[int, Roster] = field(default_factory=dict)
+    size: int = 0
+
+    def put(self, roster: Roster) -> None:
+        """Add a page; one that disagrees with the others on how many there are begins anew."""
+        if roster.pages != self.of:
+            self.of, self.by_place, self.size = roster.pages, {}, 0
+        old = self.by_place.get(roster.page)
+        self.by_place[roster.page] = roster
+        self.size += weight_of(roster.records) - (weight_of(old.records) if old else 0)
+
+    def records(self) -> list[NodeRecord]:
+        """Of all pages in their order."""
+        return [record for at in sorted(self.by_place) for record in self.by_place[at].records]
+
+
 class Rosters:
     """What is told and learnt of nodes by hearsay."""
 
@@ -43,7 +66,7 @@ class Rosters:
         self._candidates = candidates
         self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
-        self._pending: OrderedDict[tuple[str, str], dict[int, Roster]] = OrderedDict()
+        self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
 
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
         """What a digest of ours says of all colos."""
@@ -73,20 +96,24 @@ class Rosters:
             self._board.drop("bad_page")
             return
         key = (peer.name, roster.colo)
-        pages = self._pending.setdefault(key, {})
-        if any(other.pages != roster.pages for other in pages.values()):
-            pages.clear()
-        pages[roster.page] = roster
-        if len(pages) == roster.pages:
+        pages = self._pending.setdefault(key, _Pages(roster.pages))
+        pages.put(roster)
+        if len(pages.by_place) == pages.of:
             del self._pending[key]
-            self._learn(roster, [record for at in sorted(pages) for record in pages[at].records], now)
-        while len(self._pending) > _PENDING_MAX:
-            self._pending.popitem(last=False)
+            self._learn(roster, pages.records(), now)
+        self._give_up_pages()
 
     def spoke(self, record: NodeRecord, now: float) -> None:
         """A node spoke for itself."""
         if record.colo != self._board.identity.colo:
             self._board.roster.note(record, int(self._board.limits.forget_s / 2), now)
+
+    def _give_up_pages(self) -> None:
+        while len(self._pending) > _PENDING_MAX:
+            self._pending.popitem(last=False)
+        while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
+            self._pending.popitem(last=False)
+            self._board.drop("too_heavy")
 
     def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
         if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:

@@ -199,6 +199,6 @@ def _board(identity: Identity, rng: Rng, now: float, limits: Limits) -> Board:
         SessionCache(streams, now),
         LocalVips(identity),
         Members(limits, events),
-        RosterTable(identity.colo, limits.roster_max),
+        RosterTable(identity.colo, limits.roster_max, counters.dropped),
         Post(identity, limits, counters),
     )

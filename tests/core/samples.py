@@ -7,7 +7,7 @@ from meshcache.core.entry import Entries
 from meshcache.core.messages import Batch, FillEnd, Message, Seen
 from meshcache.core.policy import REACH_EVERYWHERE, Reach, Terms
 from meshcache.core.session import StreamKey
-from meshcache.core.topology import NodeRecord
+from meshcache.core.topology import VIPS_MAX, NodeRecord, VipNote
 
 SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
 ADMIN = Terms("edge-1", "ams1", "admin", "admin", b"\xaa" * 32, Reach.parse(["ams1", "fra1"]))
@@ -46,3 +46,25 @@ SAMPLES: dict[str, Message] = {
     ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }
+
+
+def large_record(
+    node: str,
+    colo: str = "ams1",
+    revision: int = 1,
+    *,
+    vips: int = VIPS_MAX,
+    colos: int = 64,
+    reaches: int = VIPS_MAX,
+    letter: str = "x",
+    name_bytes: int = 20,
+) -> NodeRecord:
+    """What a node says that has much to say: so many VIPs with so many different reaches of so many colos."""
+
+    def name(number: int) -> str:
+        return letter * ((name_bytes - 4) // len(letter.encode())) + f"{number:04x}"[-name_bytes:]
+
+    lists = [Reach.parse([name(at * colos + each) for each in range(colos)] or "colo") for at in range(reaches)]
+    terms = [Terms(node, colo, name(at), name(at), bytes([at]) * 32, lists[at % reaches]) for at in range(vips)]
+    notes = tuple(VipNote(bytes([at]) * 28, 1 << 50, bytes([at]) * 8) for at in range(vips))
+    return NodeRecord(node, 7, colo, f"{node}:7946", revision, tuple(terms), "0.1.0", notes)

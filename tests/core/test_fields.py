@@ -15,6 +15,7 @@ from meshcache.core.messages import VECTOR_RANGES_MAX, Seen
 from meshcache.core.policy import COLOS_MAX, Reach, Terms
 from meshcache.core.session import SEQ_MAX, StreamKey
 from meshcache.core.topology import ADDRESS_BYTES_MAX, NAME_BYTES_MAX, VIPS_MAX, NodeRecord
+from tests.core.samples import large_record
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.binary(max_size=8),
@@ -84,6 +85,11 @@ def test_terms_and_records_read_what_was_written() -> None:
 def test_what_a_newer_version_adds_at_the_end_is_ignored() -> None:
     terms = Terms("n", "ams1", "shop", "store", D, Reach.parse("colo"))
     assert fields.terms([*fields.plain_terms(terms), "news"]) == terms
+
+
+def test_equal_reaches_of_one_record_are_kept_once() -> None:
+    found = fields.record(fields.plain_record(large_record("n", vips=8, colos=3, reaches=2)))
+    assert len({id(terms.reach) for terms in found.vips}) == 2
 
 
 def test_a_record_names_each_vip_once_and_in_order() -> None:

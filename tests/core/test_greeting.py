@@ -8,7 +8,9 @@ from dataclasses import replace
 from meshcache.core.events import IslandFound, IslandGone, PeerJoined, PeerRefused
 from meshcache.core.limits import Limits
 from meshcache.core.messages import Hello, Refuse
+from meshcache.core.weight import PEERS_BYTES_MAX, weight
 from tests.core.net import Host, Net, Puppet, dropped, mesh, vip
+from tests.core.samples import large_record
 
 
 def alive(host: Host, net: Net) -> list[str]:
@@ -122,6 +124,37 @@ def test_the_table_of_peers_is_bounded() -> None:
         Puppet(net, f"x{at}").joins(host)
     assert len(host.core.peers(net.now)) == 3
     assert dropped(host, net)["peers_full"] == 2
+
+
+def test_a_member_under_many_names_that_say_much_takes_so_much_memory_and_no_more() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    heavy = [Puppet(net, f"x{at:02}") for at in range(60)]
+    for puppet in heavy:
+        puppet.says(host, Hello("test", large_record(puppet.name)))
+    taken = sum(weight(record) for record, state in host.core.records() if state != "own")
+    one = weight(large_record("x00"))
+    assert PEERS_BYTES_MAX - one < taken <= PEERS_BYTES_MAX
+    assert dropped(host, net)["too_heavy"] == 60 - PEERS_BYTES_MAX // one
+    assert {event.reason for event in host.happened(PeerRefused)} == {"too_heavy"}
+    honest = Puppet(net, "honest", "ams1", vip("honest"))
+    honest.joins(host)
+    assert host.core._board.members.get("honest")
+
+
+def test_a_peer_that_says_ever_more_is_no_peer_any_more_when_it_is_too_much() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    puppets = [Puppet(net, f"x{at:02}") for at in range(60)]
+    for puppet in puppets:
+        puppet.joins(host)
+    for puppet in puppets:
+        puppet.says(host, Hello("test", large_record(puppet.name, revision=2)))
+    records = [record for record, state in host.core.records() if state != "own"]
+    assert sum(map(weight, records)) <= PEERS_BYTES_MAX
+    assert len(records) == 60 - dropped(host, net)["too_heavy"]
+    assert {record.revision for record in records} == {2}
+    assert len(host.core.links()) == len(records)
 
 
 def test_changed_terms_reach_every_peer_though_messages_get_lost() -> None:

@@ -16,6 +16,8 @@ from meshcache.core.events import (
 from meshcache.core.limits import Limits
 from meshcache.core.members import FORGOTTEN_MAX, Members, PeerState
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import PEERS_BYTES_MAX, weight
+from tests.core.samples import large_record
 
 
 def record(name: str = "edge-1", incarnation: int = 1, revision: int = 1) -> NodeRecord:
@@ -122,3 +124,33 @@ def test_the_generation_tells_of_every_change_that_an_audience_may_depend_on(mem
         seen.add(members.generation)
         change()
         assert members.generation not in seen
+
+
+def full_of_heavy_ones(members: Members) -> int:
+    at = 0
+    while members.fits(large_record(f"x{at:03}")):
+        members.join(large_record(f"x{at:03}"), f"x{at:03}:1", 0.0)
+        at += 1
+    return at
+
+
+def test_heavy_records_have_room_up_to_their_bound_and_light_ones_always(members: Members) -> None:
+    assert full_of_heavy_ones(members) == PEERS_BYTES_MAX // weight(large_record("x000"))
+    assert members.fits(record())
+    assert members.fits(large_record("y", vips=8, colos=64, reaches=1))
+    assert not members.fits(large_record("y"))
+
+
+def test_what_was_said_before_gives_its_room_back(members: Members) -> None:
+    heavy = full_of_heavy_ones(members)
+    assert members.fits(large_record("x000", revision=2))
+    lighter = large_record("x000", vips=32, colos=64, reaches=32, revision=2)
+    first = members.get("x000")
+    assert first is not None
+    members.renew(first, lighter)
+    assert members.fits(large_record("y", vips=16, colos=64, reaches=16))
+    for at in range(heavy):
+        peer = members.get(f"x{at:03}")
+        assert peer is not None
+        members.left(peer, 0.0)
+    assert full_of_heavy_ones(members) == heavy

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from meshcache.core.messages import ColoDigest
 from meshcache.core.roster import RECALLED_MAX, RosterTable, digest_of
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import ROSTER_BYTES_MAX, weight
+from tests.core.samples import large_record
 
 
 def record(name: str, colo: str = "fra1", incarnation: int = 1, revision: int = 1) -> NodeRecord:
@@ -111,3 +115,50 @@ def test_few_sets_are_remembered() -> None:
     for at in range(20):
         table.learn("fra1", [record(f"n{at}")], (), 0, 1001.0 + at)
     assert len(table._colos["fra1"].sets) == RECALLED_MAX
+
+
+def heavy(colo: str, count: int, revision: int = 1) -> list[NodeRecord]:
+    return [large_record(f"n{at:02}", colo, revision) for at in range(count)]
+
+
+def test_records_are_bounded_by_their_weight_in_all_colos_together() -> None:
+    dropped: Counter[str] = Counter()
+    table = RosterTable("ams1", 4096, dropped)
+    fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])
+    assert not table.learn("c0", heavy("c0", fit + 1), (), 0, 1000.0)
+    assert table.learn("c0", heavy("c0", fit - 1), (), 0, 1000.0)
+    assert not table.learn("c1", heavy("c1", 2), (), 0, 1000.0)
+    assert table.learn("c1", heavy("c1", 1), (), 0, 1000.0)
+    table.note(large_record("more", "c1"), 300, 1000.0)
+    assert names(table, "c1") == ["n00"]
+    assert table.learn("fra1", [record("a"), record("b")], (), 0, 1000.0)
+    assert dropped == {"too_heavy": 3}
+
+
+def test_sets_that_are_only_remembered_weigh_too_and_make_room() -> None:
+    table = RosterTable("ams1", 4096)
+    fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])
+    for at in range(RECALLED_MAX):
+        table.learn("c0", heavy("c0", fit // 2, revision=at), (), 0, 1001.0 + at)
+        assert table._colos["c0"].size <= ROSTER_BYTES_MAX
+    assert table.learn("c1", heavy("c1", fit // 2), (), 0, 1010.0)
+    assert sum(colo.size for colo in table._colos.values()) <= ROSTER_BYTES_MAX
+    assert (len(names(table, "c0")), len(names(table, "c1"))) == (fit // 2, fit // 2)
+
+
+def test_a_set_that_is_remembered_comes_back_only_where_it_fits() -> None:
+    dropped: Counter[str] = Counter()
+    table = RosterTable("ams1", 3, dropped)
+    both = [record("a"), record("b")]
+    table.learn("fra1", both, (), 5, 1000.0)
+    table.learn("fra1", [record("a")], (), 4, 1000.0)
+    table.learn("lon1", [record("c", "lon1"), record("d", "lon1")], (), 0, 1000.0)
+    assert not table.compare(ColoDigest("fra1", digest_of(both), 0), 1001.0)
+    assert (names(table), dropped) == (["a"], {"roster_full": 1})
+
+
+def test_a_node_that_speaks_again_costs_no_room_when_the_table_is_full() -> None:
+    table = RosterTable("ams1", 2)
+    table.learn("fra1", [record("a"), record("b")], (), 5, 1000.0)
+    table.note(record("a", revision=2), 300, 1000.0)
+    assert table.find("a") == record("a", revision=2)

@@ -6,7 +6,9 @@ from meshcache.core.messages import ColoDigest, Digest, Hello, Roster, RosterAsk
 from meshcache.core.policy import Reach
 from meshcache.core.rosters import _PENDING_MAX
 from meshcache.core.topology import NodeRecord
+from meshcache.core.weight import PAGES_BYTES_MAX, weight
 from tests.core.net import Host, Net, Puppet, dropped, vip
+from tests.core.samples import large_record
 
 
 def world() -> tuple[Net, Host, Puppet]:
@@ -80,6 +82,26 @@ def test_half_told_rosters_are_bounded() -> None:
     for at in range(_PENDING_MAX + 50):
         peer.says(host, Roster(f"c{at}", 3, (), 0, 2))
     assert len(host.core._inside._rosters._pending) == _PENDING_MAX
+
+
+def test_half_told_rosters_are_bounded_by_their_weight_too() -> None:
+    net, host, peer = world()
+    one = large_record("n", "fra1", name_bytes=4)
+    pending = host.core._inside._rosters._pending
+    for at in range(20):
+        for page in range(5):
+            peer.says(host, Roster(f"c{at}", 3, (one,), page, 64))
+            assert sum(pages.size for pages in pending.values()) <= PAGES_BYTES_MAX
+    assert len(pending) == PAGES_BYTES_MAX // (5 * weight(one))
+    assert dropped(host, net) == {"too_heavy": 20 - len(pending)}
+
+
+def test_a_page_that_is_told_twice_weighs_once() -> None:
+    _, host, peer = world()
+    one = large_record("n", "fra1", name_bytes=4)
+    for _ in range(3):
+        peer.says(host, Roster("fra1", 3, (one,), 0, 2))
+    assert [pages.size for pages in host.core._inside._rosters._pending.values()] == [weight(one)]
 
 
 def test_only_a_colos_own_nodes_can_say_that_they_see_it_now() -> None:
