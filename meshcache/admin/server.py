@@ -68,6 +68,8 @@ class AdminServer:
             if self._failure is not None:
                 self.close()
                 raise self._failure
+        if self._http:
+            _log.info("dashboard: http://%s/, and /metrics for Prometheus", self.http_address)
         return self
 
     @property

@@ -5,6 +5,7 @@ Ends only the processes that it started, each by its own handle.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from meshcache.admin.client import AdminClient
-from meshcache.demo.stage import SERVERS, Server, Stage
+from meshcache.demo.stage import DASHBOARD, SERVERS, Server, Stage
 from meshcache.errors import AdminError
 
 READY_S_MAX = 25.0
@@ -70,6 +71,13 @@ class Fleet:
             return AdminClient(self.stage.admin_socket(server)).stats()
         except AdminError as error:
             raise DemoError(f"{server.name}: {error}{self._tail(server)}") from None
+
+    def dashboard(self) -> str:
+        """Where a browser finds the page of the one server that has it. Raises DemoError when its log doesn't say."""
+        found = re.search(r"dashboard: (http://\S+/)", self.stage.log(DASHBOARD).read_text(errors="replace"))
+        if found is None:
+            raise DemoError(f"{DASHBOARD.name} did not say where its dashboard is{self._tail(DASHBOARD)}")
+        return found[1]
 
     def kill(self, server: Server) -> None:
         """SIGKILL: no goodbye, nothing flushed, as when the power goes."""

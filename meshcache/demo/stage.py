@@ -71,6 +71,15 @@ SERVERS = tuple(
 )
 
 
+DASHBOARD = SERVERS[0]
+"""The server that has a page for a browser; where, its log tells."""
+
+_DASHBOARD_TOML = """
+[admin]
+http = "127.0.0.1:0"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """One VIP on one server: where a client knocks."""
@@ -154,7 +163,7 @@ listen = "{server.host}:{port}"
 mdns = {str(stage.mdns).lower()}
 interfaces = ["{MULTICAST_INTERFACE}"]
 seeds = {seeds!r}
-"""
+{_DASHBOARD_TOML if server == DASHBOARD else ""}"""
 
 
 def _vip_toml(stage: Stage, server: Server) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _play(hand: Stagehand, folder: Path, *, keep: bool) -> int:
         agreed = _count(hand, fleet, tester)
         hand.verdict(trials, time.monotonic() - started)
         if keep:
-            _stay(hand, stage)
+            _stay(hand, fleet)
     return 0 if agreed and all(trial.held for trial in trials) else 1
 
 
@@ -115,15 +115,18 @@ def _count(hand: Stagehand, fleet: Fleet, tester: Tester) -> bool:
     return agreed
 
 
-def _stay(hand: Stagehand, stage: Stage) -> None:
+def _stay(hand: Stagehand, fleet: Fleet) -> None:
     """Say what to try, and wait for Ctrl-C."""
+    stage = fleet.stage
     first, other = door("shop", "edge-1"), door("shop", "edge-5")
     program = Path(sys.executable).with_name("meshcache")
     socket = f"--socket {stage.admin_socket(first.server)}"
     request = f"printf 'GET / HTTP/1.1\\r\\nHost: {first.vip.host}\\r\\nConnection: close\\r\\n\\r\\n'"
     openssl = f"openssl s_client -quiet -servername {first.vip.host} -CAfile {stage.authority(first.vip)}"
     session = stage.folder / "mine.pem"
-    hand.act(6, "The servers stay up until Ctrl-C. In another terminal:")
+    hand.act(6, "The servers stay up until Ctrl-C. In a browser:")
+    hand.console.print(f"\n  {fleet.dashboard()}", soft_wrap=True, markup=False)
+    hand.remark("\nIn another terminal:")
     for comment, command in (
         ("watch the gossip", f"{program} stats --watch {socket}"),
         ("who knows whom", f"{program} peers {socket}"),

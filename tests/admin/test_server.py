@@ -98,6 +98,20 @@ def test_closing_leaves_no_file_and_no_thread_behind(node: PlainNode, tmp_path: 
         AdminClient(path).stats()
 
 
+def test_the_log_says_where_the_dashboard_is(node: PlainNode, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "meshcache.admin")
+    with AdminServer(node, AdminSettings(socket=None, http="127.0.0.1:0")) as server:
+        assert f"dashboard: http://{server.http_address}/, and /metrics for Prometheus" in caplog.messages
+
+
+def test_without_the_http_port_the_log_speaks_of_no_dashboard(
+    node: PlainNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.admin")
+    with AdminServer(node, AdminSettings(socket=tmp_path / "admin.sock")):
+        assert not [message for message in caplog.messages if "dashboard" in message]
+
+
 def test_an_open_connection_does_not_keep_the_node_from_stopping(node: PlainNode, tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     server = AdminServer(node, AdminSettings(socket=path)).start()

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from meshcache.demo.servers import DemoError, Fleet
-from meshcache.demo.stage import SERVERS, build
+from meshcache.demo.stage import DASHBOARD, SERVERS, build
 
 
 def test_a_server_that_can_not_start_is_named_with_its_log_and_all_are_ended(folder: Path) -> None:
@@ -18,6 +18,16 @@ def test_a_server_that_can_not_start_is_named_with_its_log_and_all_are_ended(fol
     with pytest.raises(DemoError, match=r"(?s)edge-1 ended with exit code 2.*nonsense"), Fleet(stage) as fleet:
         fleet.wait_until_all_know_each_other()
     assert set(psutil.Process().children()) <= before
+
+
+def test_a_dashboard_that_the_log_does_not_name_stops_the_demo(folder: Path) -> None:
+    stage = build(folder, mdns=False)
+    fleet = Fleet(stage)
+    stage.log(DASHBOARD).write_text("dashboard: http://127.0.0.1:4321/, and /metrics for Prometheus\n")
+    assert fleet.dashboard() == "http://127.0.0.1:4321/"
+    stage.log(DASHBOARD).write_text("the last word\n")
+    with pytest.raises(DemoError, match=r"(?s)edge-1 did not say.*the last word"):
+        fleet.dashboard()
 
 
 def test_asking_a_server_that_is_not_there_stops_the_demo(folder: Path) -> None:

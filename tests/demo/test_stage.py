@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from meshcache.config import load
-from meshcache.demo.stage import SERVERS, VIPS, Door, _free_ports, build, has_multicast
+from meshcache.demo.stage import DASHBOARD, SERVERS, VIPS, Door, _free_ports, build, has_multicast
 from meshcache.edges.keyfile import load_keyring
 
 
@@ -24,6 +24,7 @@ def test_every_server_gets_a_file_that_loads(folder: Path, mdns: bool) -> None:
         assert settings.mesh.mdns is mdns
         assert len(settings.mesh.seeds) == (0 if mdns else 2)
         assert settings.admin.socket == stage.admin_socket(server)
+        assert settings.admin.http == ("127.0.0.1:0" if server == DASHBOARD else None)
         for vip in VIPS:
             found = settings.vip(vip.name)
             assert found is not None

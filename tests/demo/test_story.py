@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -67,6 +69,10 @@ def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(
     assert way.lower() in demo.output.lower()
     for hint in ("stats --watch --socket", "peers --socket", "policy show --socket", "-sess_out", "-sess_in"):
         assert hint in demo.output
+
+    (address,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/)$", demo.output, re.MULTILINE)
+    with urllib.request.urlopen(address, timeout=5) as page:
+        assert b"<title>" in page.read()
 
     demo.send(ending)
     demo.send(ending)  # an impatient hand must not keep it from ending its servers
