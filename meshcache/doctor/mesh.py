@@ -34,7 +34,7 @@ def _members(peers: Sequence[Mapping[str, Any]]) -> Finding:
         )
     if not peers:
         return note("members", "this node knows no other: nothing is shared", "see mesh.seeds and mesh.mdns")
-    return fine("members", f"{len(peers)} other nodes, all alive")
+    return fine("members", "one other node, alive" if len(peers) == 1 else f"{len(peers)} other nodes, all alive")
 
 
 def _islands(peers: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -83,7 +83,8 @@ def _clocks(clocks: Mapping[str, float]) -> Iterator[Finding]:
     elif off:
         yield problem("clocks", _some([f"{node} is {_far(s)}" for node, s in sorted(off.items())]), "set them there")
     elif clocks:
-        yield fine("clocks", f"{len(clocks)} other nodes' agree with this one within {CLOCK_OFF_S:.0f} s")
+        whose = "the other node's agrees" if len(clocks) == 1 else f"{len(clocks)} other nodes' agree"
+        yield fine("clocks", f"{whose} with this one within {CLOCK_OFF_S:.0f} s")
 
 
 def _off(off: Mapping[str, float]) -> str:

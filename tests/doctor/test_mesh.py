@@ -27,6 +27,15 @@ def test_a_mesh_that_is_well_has_no_problem() -> None:
     assert problems(found(clocks={"edge-2": 0.1})) == []
 
 
+def test_one_other_node_is_spoken_of_as_one() -> None:
+    one = found(clocks={"edge-2": 0.1})
+    assert one["members"].text == "one other node, alive"
+    assert one["clocks"].text == "the other node's agrees with this one within 30 s"
+    two = found({"peers": [peer("a"), peer("b")]}, clocks={"a": 0.1, "b": 0.0})
+    assert two["members"].text == "2 other nodes, all alive"
+    assert two["clocks"].text == "2 other nodes' agree with this one within 30 s"
+
+
 def test_members_that_are_away_are_named() -> None:
     told = found({"peers": [peer(f"e{i}", "lost") for i in range(7)]})["members"]
     assert told.text == "e0 (fra1), e1 (fra1), e2 (fra1), e3 (fra1), e4 (fra1) and 2 more not heard"
