@@ -19,8 +19,9 @@ shown as nobody's. The names are kept as long as the process: at most 64 bytes e
 _OUTCOMES = (Outcome.FULL, Outcome.LOCAL, Outcome.REMOTE, Outcome.PULLED)
 _RESULTS: tuple[HandshakeResult, ...] = ("full", "local", "remote", "pulled")
 _ORIGIN_SHIFT, _ORIGIN_MASK, _BIRTH_SHIFT = 2, 0xFFFF, 18
-_BIRTH_ZERO = 1 << 40
-"""Births are milliseconds since the process began, and before it for sessions that are older: 34 years both ways."""
+_BIRTH_ZERO_S = (1 << 40) / 1000
+"""Births are milliseconds since this long before the process began: 34 years both ways. They are rounded up, since the
+cache rounds them down to its seconds: were both down, each renewal would make its lineage a second older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,14 @@ class Tokens:
     """The tokens of one node. Threads may share it."""
 
     def __init__(self, now: float) -> None:
-        self._epoch = now
+        self._zero = now - _BIRTH_ZERO_S
         self._origins: list[str | None] = [None]
         self._index: dict[str, int] = {}
         self._adding = threading.Lock()
 
     def pack(self, outcome: Outcome, origin: str, born_at: float) -> int:
         """A number of less than 64 bits, never 0 for a session that resumes."""
-        birth = int((born_at - self._epoch) * 1000) + _BIRTH_ZERO
+        birth = int((born_at - self._zero) * 1000) + 1
         index = self._index.get(origin) or self._add(origin)
         return max(birth, 0) << _BIRTH_SHIFT | index << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
 
@@ -59,7 +60,7 @@ class Tokens:
 
     def born_at(self, token: int) -> float | None:
         """When the lineage of the session began; None for a full handshake, with which one begins."""
-        return self._epoch + ((token >> _BIRTH_SHIFT) - _BIRTH_ZERO) / 1000 if token else None
+        return self._zero + (token >> _BIRTH_SHIFT) / 1000 if token else None
 
     def _add(self, origin: str) -> int:
         with self._adding:

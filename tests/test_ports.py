@@ -67,6 +67,17 @@ def test_what_was_made_is_found_as_local(port: VipPort, node: MeshNode) -> None:
     assert node._tokens.outcome(token) is Outcome.LOCAL
 
 
+def test_what_it_shows_of_itself_has_no_secret(port: VipPort) -> None:
+    session_id = made(port)
+    with port._lock:
+        port.removed(session_id)
+        shown = f"{port!r}{port!s}{port._tokens!r}{port.find!r}"
+    assert "VipPort" in shown
+    for secret in (session_id, DER):
+        assert repr(secret)[2:-1] not in shown
+        assert secret.hex() not in shown
+
+
 def test_an_unknown_id_is_one_miss_and_nothing_more(port: VipPort, node: MeshNode) -> None:
     assert port.find(os.urandom(32)) is None
     assert node.stats()["vips"]["shop"]["lookups"]["miss"] == 1
@@ -77,6 +88,17 @@ def test_a_renewal_inherits_the_birth_of_its_lineage(port: VipPort, node: MeshNo
     found = port.find(made(port, token))
     assert found is not None
     assert node._tokens.born_at(found[1]) == pytest.approx(port._clock() - 5000, abs=2)
+
+
+def test_however_often_it_is_renewed_a_lineage_keeps_its_birth(port: VipPort, node: MeshNode) -> None:
+    first = port.find(made(port))
+    assert first is not None
+    token = first[1]
+    for _ in range(50):
+        found = port.find(made(port, token))
+        assert found is not None
+        token = found[1]
+    assert token == first[1]
 
 
 def test_a_renewal_lives_no_longer_than_its_lineage_and_not_at_all_after_it(port: VipPort, node: MeshNode) -> None:
