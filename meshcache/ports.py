@@ -69,22 +69,22 @@ class VipPort:
             self._say_why()
             return
         lifetime_s = self._lifetime_s_of[tls_version >= _TLS13]
-        born_at = self._tokens.born_at(token)
-        if born_at is not None:
-            lifetime_s = min(lifetime_s, born_at + self._lineage_s - self._clock())
-            if lifetime_s <= 0:
-                return  # the next handshake is a full one, with which a new lineage begins
+        born_at = self._tokens.born_at(token) if token else None
         with self._lock:
-            self._core.session_created(
+            now = self._clock()  # with the lock held, like every `now`: the core's time never runs backwards
+            if born_at is not None:
+                lifetime_s = min(lifetime_s, born_at + self._lineage_s - now)
+                if lifetime_s <= 0:
+                    return  # the next handshake is a full one, with which a new lineage begins
+            due_at = self._core.session_created(
                 self.name,
                 session_id,
                 der,
-                self._clock(),  # read with the lock held, like every `now`: the core's time never runs backwards
+                now,
                 born_at=born_at,
                 client_certificate=client_certificate,
                 lifetime_s=lifetime_s,
             )
-            due_at = self._core.next_deadline()
         self._pump.published(due_at)
 
     def find(self, session_id: bytes) -> tuple[bytes, int] | None:

@@ -66,17 +66,19 @@ class MeshCore:
         born_at: float | None = None,
         client_certificate: bool = False,
         lifetime_s: float | None = None,
-    ) -> None:
+    ) -> float:
         """File a session of this node's own and publish it to whom it may concern.
 
         ``born_at`` is when the full handshake of its lineage ended (default: now), ``lifetime_s`` what OpenSSL gives it
-        if that is less than the VIP's. Send when `next_deadline()` is not after `now`. Unknown VIPs are ignored.
+        if that is less than the VIP's. Unknown VIPs are ignored. Returns `next_deadline()`: send when it is not after
+        `now`.
         """
         served = self._board.vips.get(vip)
         if served is not None:
             born = now if born_at is None else born_at
             lasts_s = LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s
             self._inside.shelf.created(served, session_id, der, born, lasts_s, client_certificate, now)
+        return self._inside.next_due()
 
     def lookup(self, vip: str, session_id: bytes, now: float, *, final: bool = True) -> Lookup:
         """Find a session that may resume on this VIP now; counts how it ended.

@@ -5,6 +5,8 @@ Runs on handshake threads: memory only, a few microseconds, no message is decode
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from meshcache.core.board import Board
@@ -31,6 +33,9 @@ class Lookup(NamedTuple):
 
 _ALLOWED, _LOCAL, _REMOTE = Verdict.ALLOWED, Outcome.LOCAL, Outcome.REMOTE  # looking them up takes as long as a call
 
+_hit: Callable[[tuple[Session, Outcome, Verdict]], Lookup] = partial(tuple.__new__, Lookup)
+"""What ``Lookup(...)`` does, without its call of Python's, as in `cache`."""
+
 _MISS = Lookup(None, None, Verdict.ALLOWED)
 
 _EXPIRED = Lookup(None, None, Verdict.LIFETIME)
@@ -44,6 +49,7 @@ class Shelf:
         self._publisher = publisher
         self._quarantine = quarantine
         self._withdraws = withdraws
+        self._get = board.cache.get
 
     def created(
         self,
@@ -74,20 +80,19 @@ class Shelf:
 
     def lookup(self, served: Served, session_id: bytes, now: float, *, final: bool) -> Lookup:
         """Find a session that may resume on this VIP now. A plain miss counts only if it is final."""
-        session, counters = None, served.counters
+        counters = served.counters
         for shelf in served.shelves:
-            session = self._board.cache.get(shelf, session_id)
-            if session is not None:
+            found = self._get(shelf, session_id)
+            if found is not None:
                 break
         else:
             counters.miss += final
             return _MISS
+        session, stream = found
         if session.expires_at <= now:
             self._board.cache.remove(shelf, session_id)
             counters.expired += 1
             return _EXPIRED
-        stream = self._board.streams.get(session.stream)
-        assert stream is not None, "entries never outlive their stream"
         made_here = stream is served.stream or _made_here(served, session)
         verdict = served.may_resume(stream.terms)
         if verdict is _ALLOWED:
@@ -95,9 +100,11 @@ class Shelf:
         if verdict is not _ALLOWED:
             counters.lookups_refused[verdict.value] += 1
             return Lookup(None, None, verdict)
-        counters.local += made_here
-        counters.remote += not made_here
-        return Lookup(session, _LOCAL if made_here else _REMOTE, _ALLOWED)
+        if made_here:
+            counters.local += 1
+            return _hit((session, _LOCAL, _ALLOWED))
+        counters.remote += 1
+        return _hit((session, _REMOTE, _ALLOWED))
 
     def holds(self, served: Served, session_id: bytes) -> bool:
         """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""

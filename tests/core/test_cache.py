@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from meshcache.core.cache import ENTRY_OVERHEAD_BYTES, Put, SessionCache
+from meshcache.core.cache import Put, SessionCache
+from meshcache.core.entry import ENTRY_OVERHEAD_BYTES
 from meshcache.core.policy import REACH_COLO, Terms
 from meshcache.core.session import DER_BYTES_MAX, Session, StreamKey
 from meshcache.core.streams import Stream, StreamTable
@@ -55,8 +56,21 @@ class House:
 def test_what_was_put_comes_back_whole() -> None:
     house = House(now=1000.0)
     assert house.put(7, expires=1060.0, born=990.0) is Put.STORED
-    session = house.cache.get("shop", ident(7))
+    session, stream = house.cache.get("shop", ident(7))  # type: ignore[misc]
+    assert stream is stream_of(house.table)
+    assert type(session) is Session
     assert session == Session(ident(7), DER, StreamKey("edge-1", 1, "shop"), 7, 1060.0, 990.0)
+
+
+def test_what_it_shows_of_itself_has_no_secret() -> None:
+    house = House()
+    house.put(7)
+    share, found = house.cache.share("shop"), house.cache.get("shop", ident(7))
+    shown = "".join(f"{thing!r}{thing!s}" for thing in (house.cache, share, found, house.cache.peek("shop", ident(7))))
+    assert "shop from edge-1 #7" in shown
+    for secret in (ident(7), DER):
+        assert repr(secret)[2:-1] not in shown
+        assert secret.hex() not in shown
 
 
 def test_an_id_of_one_vip_is_unknown_to_another() -> None:
@@ -73,7 +87,7 @@ def test_the_first_der_under_an_id_stays() -> None:
     assert house.put(1) is Put.STORED
     assert house.put(1) is Put.DUPLICATE
     assert house.put(1, der=b"forged") is Put.CONFLICT
-    assert house.cache.get("shop", ident(1)).der == DER  # type: ignore[union-attr]
+    assert house.cache.get("shop", ident(1))[0].der == DER  # type: ignore[index]
     assert len(house.cache) == 1
 
 
@@ -111,7 +125,7 @@ def test_a_share_too_small_for_one_entry_says_so_and_keeps_none(quota: tuple[int
 def test_times_are_kept_in_whole_seconds_that_never_prolong_a_session() -> None:
     house = House(now=0.5)
     house.put(1, expires=60.9, born=0.9)
-    session = house.cache.get("shop", ident(1))
+    session = house.cache.peek("shop", ident(1))
     assert session is not None
     assert 59.5 <= session.expires_at <= 60.9
     assert session.born_at <= 0.9
@@ -121,7 +135,7 @@ def test_times_are_kept_in_whole_seconds_that_never_prolong_a_session() -> None:
 def test_absurd_times_are_clamped(far: float) -> None:
     house = House()
     assert house.put(1, expires=far, born=far) is Put.STORED
-    assert house.cache.get("shop", ident(1)).expires_at in (-(2**31), 2**31 - 1)  # type: ignore[union-attr]
+    assert house.cache.get("shop", ident(1))[0].expires_at in (-(2**31), 2**31 - 1)  # type: ignore[index, operator]
 
 
 # --- room ------------------------------------------------------------------------------------------------------------
@@ -281,7 +295,8 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, vip=vips)
     def get(self, number: int, vip: str) -> None:
-        session = self.house.cache.get(vip, ident(number))
+        found = self.house.cache.get(vip, ident(number))
+        session = found and found[0]
         known = self.model[vip].pop(number, None)
         assert (session and (session.der, session.expires_at)) == known
         if known is not None:

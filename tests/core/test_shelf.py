@@ -38,6 +38,17 @@ def test_what_was_made_here_is_local_and_what_came_is_remote() -> None:
     assert (lookups(a, net), lookups(b, net)) == ({"local": 1}, {"remote": 1})
 
 
+def test_what_is_shown_of_a_hit_has_no_secret() -> None:
+    net, host = alone()
+    found = host.core.lookup("shop", make(net, host, 1), net.now)
+    assert found.session is not None
+    shown = f"{found!r}{found!s}{found.session!s}"
+    assert "Outcome.LOCAL" in shown
+    for secret in (sid(1), DER):
+        assert repr(secret)[2:-1] not in shown
+        assert secret.hex() not in shown
+
+
 def test_an_unknown_id_is_a_miss_and_makes_no_message() -> None:
     net = Net()
     a, _ = mesh(net, ["a", "b"])
@@ -92,6 +103,15 @@ def test_vips_of_one_group_with_other_settings_do_not_resume_each_others() -> No
     made = make(net, host, 1, "a")
     assert host.core.lookup("b", made, net.now).verdict is Verdict.SETTINGS_DIFFER
     assert has(net, host, made, "a")
+
+
+def test_filing_says_when_it_wants_to_be_sent() -> None:
+    net = Net()
+    a, _ = mesh(net, ["a", "b"])
+    net.run(3)
+    quiet = a.core.session_created("blog", sid(1), DER, net.now)
+    assert net.now < quiet == a.core.next_deadline()
+    assert a.core.session_created("shop", sid(1), DER, net.now) == a.core.next_deadline() <= net.now
 
 
 def test_the_gate_is_asked_at_every_lookup() -> None:
