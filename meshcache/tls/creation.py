@@ -11,7 +11,7 @@ from typing import Any
 
 from meshcache.core.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
-from meshcache.tls.state import KEPT_VERSIONS, Attached, Scratch, State
+from meshcache.tls.state import KEPT_VERSIONS, Attached, State
 
 _ZEROS = bytes(DER_BYTES_MAX)
 
@@ -77,24 +77,15 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
         context = unpack(place, scratch.count[0])
         version = version_of(session)
         fit = attached.scopes.gave(context) and verify_mode_of(ssl) == attached.verify_mode
-        if fit and version in KEPT_VERSIONS and not early_data_of(session):
-            der = encoded(session, scratch)
-            if der:
-                place = id_of(session, scratch.count)
-                session_id = unpack(place, scratch.count[0])
-                attached.port.created(session_id, der, token, peer_of(session) != 0, version)
+        length = encode(session, null) if fit and version in KEPT_VERSIONS and not early_data_of(session) else 0
+        if 0 < length <= DER_BYTES_MAX:
+            scratch.cursor[0] = scratch.der
+            encode(session, scratch.cursor)
+            der = unpack(scratch.der, length)
+            overwrite(scratch.der, _ZEROS, length)  # the bytes object is out of reach, this copy isn't
+            place = id_of(session, scratch.count)
+            attached.port.created(unpack(place, scratch.count[0]), der, token, peer_of(session) != 0, version)
         give_back(scratch)
-
-    def encoded(session: int, scratch: Scratch) -> bytes:
-        """The session as DER; empty when it is larger than any that is kept."""
-        length = encode(session, null)
-        if not 0 < length <= DER_BYTES_MAX:
-            return b""
-        scratch.cursor[0] = scratch.der
-        encode(session, scratch.cursor)
-        der: bytes = unpack(scratch.der, length)
-        overwrite(scratch.der, _ZEROS, length)  # the bytes object is out of reach, this copy isn't
-        return der
 
     return keep
 

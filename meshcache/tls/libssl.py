@@ -12,7 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -62,11 +62,11 @@ def find(context: object) -> Found:
 
 def find_connection(connection: object) -> Found | None:
     """The library and the ``SSL *`` of a connection of either kind; None when it is closed or of neither kind."""
-    if isinstance(connection, (ssl.SSLSocket, ssl.SSLObject)):
-        return _stdlib_connection(connection)
-    module = _pyopenssl_module()
+    module = sys.modules.get("OpenSSL.SSL")
     if module is not None and isinstance(connection, module.Connection):
         return Found(_pyopenssl(), _pyopenssl_pointer(connection, "_ssl"))
+    if isinstance(connection, (ssl.SSLSocket, ssl.SSLObject)):
+        return _stdlib_connection(connection)
     return None
 
 
@@ -82,18 +82,18 @@ def _pyopenssl_pointer(owner: object, field: str) -> int:
     pointer = getattr(owner, field, None)
     if pointer is None:
         raise HookError(f"this pyOpenSSL keeps no {field}: install pyOpenSSL 22 to 26")
-    return _address(pointer)
+    return int(_as_number()(pointer))
 
 
 def _address(pointer: object) -> int:
-    return int(_pyopenssl_ffi().cast("uintptr_t", pointer))
+    return int(_as_number()(pointer))
 
 
 @cache
-def _pyopenssl_ffi() -> Any:
+def _as_number() -> Any:
     from OpenSSL._util import ffi
 
-    return ffi
+    return partial(ffi.cast, ffi.typeof("uintptr_t"))
 
 
 @cache

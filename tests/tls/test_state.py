@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ssl
 
+from meshcache.tls.functions import ffi
 from meshcache.tls.libssl import find
 from meshcache.tls.state import State
 
@@ -16,6 +17,15 @@ def test_scratch_is_reused_and_made_when_there_is_none() -> None:
     assert first is not second
     one.scratch.append(first)
     assert one.take_scratch() is first
+
+
+def test_what_it_shows_of_itself_has_no_secret() -> None:
+    one = state()
+    scratch = one.take_scratch()
+    ffi.memmove(scratch.der, b"a session", 9)
+    one.scratch.append(scratch)
+    for thing in (one, scratch, scratch.der, scratch.cursor):
+        assert "a session" not in f"{thing!r}{thing!s}"
 
 
 def test_each_ex_data_has_an_index_of_its_own_that_is_not_the_applications() -> None:
