@@ -135,10 +135,15 @@ class MeshCore:
         self._inside.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
-        """The transport couldn't take this message (queue full, no link): counted, and repaired later."""
-        self._board.drop("not_sent")
+        """The transport couldn't take this message (queue full, no link): counted, and repaired later.
+
+        A hello to an address where nobody answered yet is tried again anyway, and isn't counted.
+        """
         peer = self._board.members.at(message.address)
-        if peer is not None and message.sessions:
+        if peer is None:
+            return
+        self._board.drop("not_sent")
+        if message.sessions:
             peer.blocked_until = now + self._board.limits.blocked_s
 
     def handle_timer(self, now: float) -> None:

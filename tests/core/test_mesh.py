@@ -55,12 +55,15 @@ def test_links_are_the_peers_and_the_addresses_that_are_dialled() -> None:
     assert host.core.links() == {"seed:1", "x:7946"}
 
 
-def test_a_refused_message_is_counted_also_when_nobody_is_known_there() -> None:
+def test_a_message_that_the_transport_does_not_take_is_counted_once_its_receiver_is_known() -> None:
     net = Net()
     host = net.add("me", "ams1", vip("me"))
-    host.core.candidate("seed:1", "seed", net.now)
+    host.core.candidate("x:7946", "seed", net.now)
     host.core.handle_timer(net.now)
     (hello,) = host.core.messages_to_send(net.now)
+    host.core.refused(hello, net.now)
+    assert dropped(host, net) == {}, "a seed that isn't up yet is nothing to wonder about"
+    Puppet(net, "x").joins(host)
     host.core.refused(hello, net.now)
     assert dropped(host, net) == {"not_sent": 1}
 
