@@ -188,14 +188,12 @@ class MeshNode:
         """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""
         token = token_of(connection)
         if token and self._state == "running":
-            with self._pump.lock:
-                self._pump.core.handshake(vip, self._tokens.result(token))
+            self._pump.core.handshake(vip, self._tokens.result(token))
 
     def handshake_failed(self, vip: str) -> None:
         """Count a handshake that didn't end well."""
         if self._state == "running":
-            with self._pump.lock:
-                self._pump.core.handshake(vip, "failed")
+            self._pump.core.handshake(vip, "failed")
 
     # --- operation
 

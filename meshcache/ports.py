@@ -120,8 +120,7 @@ class VipPort:
 
     def full(self) -> None:
         if self._open:
-            with self._lock:
-                self._core.handshake(self.name, "full")
+            self._core.handshake(self.name, "full")
 
     def hit_not_resumed(self) -> None:
         if self._open:

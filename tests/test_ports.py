@@ -150,6 +150,14 @@ def test_counters_go_to_the_core(port: VipPort, node: MeshNode) -> None:
     assert (stats["handshakes"]["full"], stats["lookups"]["hit_not_resumed"]) == (2, 1)
 
 
+def test_a_handshake_is_counted_while_another_thread_holds_the_lock(port: VipPort, node: MeshNode) -> None:
+    with node._pump.lock:
+        port.full()
+        node.handshake_failed("shop")
+    handshakes = node.stats()["vips"]["shop"]["handshakes"]
+    assert (handshakes["full"], handshakes["failed"]) == (1, 1)
+
+
 def test_a_fault_is_counted_each_time_and_logged_once_without_its_message(
     port: VipPort, node: MeshNode, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,5 @@
-"""Plain numbers that the core counts in passing: an addition each, no lock, nothing that could fail.
+"""Plain numbers that the core counts in passing: an addition each, nothing that could fail, and all but `Tallies` under
+the node's lock.
 
 Knows no names of JSON; `stats` gives them their form.
 """
@@ -6,17 +7,44 @@ Knows no names of JSON; `stats` gives them their form.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 
 from meshcache.core.lag import LagHistogram
 from meshcache.core.messages import Message
+
+HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
+
+
+class Tallies:
+    """Counts by name that any thread may add to at any time, exactly and without a lock; reading needs the node's lock.
+
+    Giving out the next number is one step of the interpreter's, where ``+= 1`` is three. To read is to take a number
+    too, so what was read before is taken off.
+    """
+
+    __slots__ = ("_numbers", "_read")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._numbers = {name: count() for name in names}
+        self._read = dict.fromkeys(self._numbers, 0)
+
+    def add(self, name: str) -> None:
+        """Count one."""
+        next(self._numbers[name])
+
+    def __getitem__(self, name: str) -> int:
+        read = self._read[name]
+        self._read[name] = read + 1
+        return next(self._numbers[name]) - read
 
 
 @dataclass(slots=True)
 class VipCounters:
     """What happened to one VIP since it was first served; a change of its settings doesn't reset them."""
 
-    handshakes: Counter[str] = field(default_factory=Counter)
+    handshakes: Tallies = field(default_factory=lambda: Tallies(HANDSHAKE_RESULTS))
     local: int = 0
     remote: int = 0
     pulled: int = 0

@@ -108,10 +108,10 @@ class MeshCore:
             self._inside.shelf.removed(served, session_id)
 
     def handshake(self, vip: str, result: HandshakeResult) -> None:
-        """Count how a handshake ended."""
-        served = self._board.vips.get(vip)
-        if served is not None:
-            served.counters.handshakes[result] += 1
+        """Count how a handshake ended. This method alone needs no lock of the caller's."""
+        counters = self._board.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
+        if counters is not None:
+            counters.handshakes.add(result)
 
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""
