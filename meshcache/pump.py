@@ -69,10 +69,10 @@ class Pump:
         self._on_wakeup, self._on_anything = select.poll(), select.poll()
         for poller in (self._on_wakeup, self._on_anything):
             poller.register(self._wakeup, select.POLLIN)
-        self._on_anything.register(transport.fileno(), select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="meshcache-pump", daemon=True)
 
     def start(self) -> None:
+        self._on_anything.register(self._transport.fileno(), select.POLLIN)
         self._thread.start()
 
     def wake(self) -> None:
