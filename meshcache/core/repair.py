@@ -42,6 +42,7 @@ class _Asked:
     peer: str
     key: StreamKey
     ranges: tuple[tuple[int, int], ...]
+    at: float
     until: float
     on_end: Callable[[FillEnd | None, int, float], None]
     batches: int = 0
@@ -129,7 +130,7 @@ class Repair:
         while token in self._asked:
             token = (token + 1) % _TOKENS
         until = now + self._board.limits.fetch_timeout_s
-        self._asked[token] = _Asked(peer.name, key, ranges, until, on_end)
+        self._asked[token] = _Asked(peer.name, key, ranges, now, until, on_end)
         self._board.send(peer, Fetch(token, key, ranges, snapshot))
         return token
 
@@ -158,7 +159,7 @@ class Repair:
 
     def _take(self, peer: Peer, fill: Fill, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
-        batch = aged(fill.batch, int(peer.late_s))
+        batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
         objection = "" if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
         if objection:
             self._board.drop(objection)

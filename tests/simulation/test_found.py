@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Hello, Leave, Ping, Pong, Push, Roster, Withdraw
+from meshcache.core.messages import Fetch, Fill, Hello, Leave, Ping, Pong, Push, Roster, Withdraw
 from meshcache.core.policy import REACH_EVERYWHERE as WIDE
 from meshcache.core.policy import REACH_SERVER
 from tests.core.net import Net, Puppet, dropped, has, make, mesh, sid, vip
@@ -164,6 +164,22 @@ def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
     peer.says(host, Push(peer.batch(2)))
     born = [session.born_at for session in host.core._inside.board.cache.sessions("shop")]
     assert [round(net.now - at) for at in born] == [7, 0]
+
+
+def test_what_comes_in_answer_to_a_question_is_not_older_than_the_question() -> None:
+    """Seed 124: each repair after a cut made sessions older by the whole cut, until a long past withdraw fitted them."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    net.run(3)
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    net.run(6)
+    peer.says(host, Push(peer.batch(2)))
+    net.run(0.5)
+    peer.says(host, Fill(peer.hears(Fetch)[-1].token, peer.batch(1)))
+    born = {session.seq: session.born_at for session in host.core._inside.board.cache.sessions("shop")}
+    assert net.now - born[2] > 6
+    assert net.now - born[1] < 2
 
 
 def test_a_word_that_forbade_ends_with_a_newer_one_that_does_not() -> None:
