@@ -167,7 +167,7 @@ def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
 
 
 def test_what_comes_in_answer_to_a_question_is_not_older_than_the_question() -> None:
-    """Seed 124: each repair after a cut made sessions older by the whole cut, until a long past withdraw fitted them."""
+    """Seed 124: each repair after a cut made sessions older by the whole cut, until a withdraw of long ago fitted."""
     net = Net()
     host = net.add("me", "ams1", vip("me"))
     net.run(3)
