@@ -84,10 +84,17 @@ class Trouble:
         some = frozenset(self._rng.sample(alive, self._rng.randrange(fewest, len(alive) - fewest + 1)))
         rest = frozenset(alive) - some
         cut = Cut(some, rest, one_way=self._rng.random() < 0.4)
+        if not self._talk(some, rest):
+            return  # between nodes that don't talk anyway it would never be seen to stop anything
         self._cuts.append(cut)
         self.planned.add(cut.kind)
         self._world.network.cut(cut)
         self._world.scheduler.after(3 + 20 * self._rng.random(), self._heal, cut)
+
+    def _talk(self, some: frozenset[str], rest: frozenset[str]) -> bool:
+        """Whether any of the first has a link to any of the others."""
+        addresses = {self._world.hosts[name].address for name in rest}
+        return any(not addresses.isdisjoint(self._world.hosts[name].core.links()) for name in some)
 
     def _heal(self, cut: Cut) -> None:
         """End a cut, unless everyone who could have met it was stalled so far."""
