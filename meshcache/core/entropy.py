@@ -1,4 +1,4 @@
-"""Compares what this node has seen with a random peer every few seconds, and exchanges only what differs.
+"""Compares what this node has seen with some peer every few seconds, and exchanges only what differs.
 
 Finds what no gap and no heartbeat shows: sessions of an origin that died, and news of nodes far away.
 """
@@ -68,7 +68,9 @@ class Entropy:
         return self._due_at
 
     def tick(self, now: float) -> None:
-        """Compare with a random peer."""
+        """Compare with the peer that it is longest ago with: drawn at random, one of seven is left out for half a minute
+        now and then, and it may be the one that has what is missing. News goes to some at random.
+        """
         if self._due_at > now:
             return
         self._due_at = now + self._board.limits.entropy_s * (0.8 + 0.4 * self._board.rng.random())
@@ -76,6 +78,9 @@ class Entropy:
         self._turn += 1
         pool = [peer for peer in alive if self._kin(peer)] if self._turn % _TURNS else []
         pool = pool or alive
+        longest_ago = min((peer.compared_at for peer in pool), default=0.0)
+        if not self._hurried:
+            pool = [peer for peer in pool if peer.compared_at == longest_ago]
         for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(pool))):
             self.compare(pool.pop(self._board.rng.randrange(len(pool))), now)
         self._hurried = False
@@ -88,10 +93,12 @@ class Entropy:
 
     def compare(self, peer: Peer, now: float, answer: bool = False) -> None:
         """Send a peer our digest; it answers with what differs."""
+        peer.compared_at = now
         self._board.send(peer, self._digest(peer, now, answer))
 
     def compared(self, peer: Peer, digest: Digest, now: float) -> None:
         """A peer's digest came: send what we have seen where it differs, and ask for what is fresher there."""
+        peer.compared_at = now
         ours = self._digest(peer, now, answer=True)
         mask = _differing(ours.buckets, digest.buckets)
         if mask and not digest.answer:

@@ -36,6 +36,7 @@ class Peer:
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
+    ``compared_at`` is when either last told the other what it has seen.
     """
 
     record: NodeRecord
@@ -62,6 +63,7 @@ class Peer:
     blocked_until: float = 0.0
     flaps: int = 0
     late_s: float = 0.0
+    compared_at: float = 0.0
 
     @property
     def name(self) -> str:

@@ -233,12 +233,15 @@ class Repair:
         gap.due_at = now + pause_s * (0.8 + 0.4 * self._board.rng.random())
 
     def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:
-        """Whom to ask at this attempt: the origin, those who claim to have it, then anyone, in turn."""
+        """Whom to ask at this attempt: the origin and those who claim to have it, then anyone and one of these in turn,
+        since a question or its answer can get lost.
+        """
         members = self._board.members
         named = [members.get(name) for name in dict.fromkeys([key.origin, *gap.holders])]
         willing = [peer for peer in named if peer is not None and self._can_be_asked(peer)]
-        if gap.attempts < len(willing):
-            return willing[gap.attempts]
+        beyond = gap.attempts - len(willing)
+        if willing and (beyond < 0 or beyond % 2):
+            return willing[gap.attempts % len(willing)]
         others = [peer for peer in members.usable() if peer not in willing and self._can_be_asked(peer)]
         return self._board.pick(others or willing)
 

@@ -1,4 +1,4 @@
-"""Comparing with a random peer: what no gap and no heartbeat shows, for few bytes when there is nothing to show."""
+"""Comparing with some peer: what no gap and no heartbeat shows, for few bytes when there is nothing to show."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ def test_peers_that_know_the_same_exchange_digests_and_nothing_else() -> None:
     net.run(60)
     assert 40 <= carried(net, 10) <= 80
     assert carried(net, 11) == carried(net, 8) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_peer_is_left_out_for_long(seed: int) -> None:
+    net = Net(seed)
+    host = net.add("me", "ams1", vip("me"))
+    peers = [Puppet(net, f"x{at}", "ams1", vip(f"x{at}")) for at in range(7)]
+    for peer in peers:
+        peer.joins(host)
+    peers[0].lives(host, 8, *peers[1:])
+    net.sent.clear()
+    peers[0].lives(host, 8 * 1.2 * net.limits.entropy_s, *peers[1:])
+    assert all(peer.hears(Digest) for peer in peers)
 
 
 def test_an_idle_node_of_a_colo_sends_under_a_kilobyte_a_second() -> None:
