@@ -68,8 +68,8 @@ class Entropy:
         return self._due_at
 
     def tick(self, now: float) -> None:
-        """Compare with the peer that it is longest ago with: drawn at random, one of seven is left out for half a minute
-        now and then, and it may be the one that has what is missing. News goes to some at random.
+        """Compare with the peer that it is longest ago with: drawn at random, one of seven is now and then left out for
+        half a minute, and it may be the one that has what is missing. News goes to some at random.
         """
         if self._due_at > now:
             return

@@ -97,7 +97,7 @@ class Limits:
     """What this node serves to others in answers, all together: under a third of what a core can encode."""
     fill_sessions_burst: float = 8192.0
     entropy_s: float = 5.0
-    """Between comparisons with a random peer, give or take a fifth."""
+    """Between comparisons with one peer and the next, give or take a fifth."""
     entropy_hurry_s: float = 0.5
     """The same right after something was learnt that its origin can no longer tell: it spreads like a rumour."""
 
