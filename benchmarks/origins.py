@@ -101,6 +101,7 @@ def feed(keyring: str, node: str, numbers: Sequence[int], receivers: int) -> Non
     usual = Limits()
     # Twice as often as the node would be chosen: comparisons that it begins itself go unanswered here.
     limits = Limits(
+        flush_at_once_peers=0,
         flush_s_per_peer=usual.flush_s(receivers),
         flush_s_per_peer_cubed=0.0,
         entropy_s=usual.entropy_s * receivers / 2,

@@ -212,7 +212,7 @@ def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPa
 
 
 def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    keyring, busy = Keyring.new(), Limits(flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
+    keyring, busy = Keyring.new(), Limits(flush_at_once_peers=0, flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
     one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
     meet(one, other)
     reads: list[int] = []

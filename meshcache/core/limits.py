@@ -55,15 +55,18 @@ class Limits:
     """Connections whose sender is remembered; the longest silent is forgotten and may name itself anew."""
 
     # --- push
-    flush_s_per_peer: float = 0.0002
-    """Under load a VIP's sessions are collected for this long, times the number of receivers, plus the next."""
+    flush_at_once_peers: int = 3
+    """So few are always told at once: no process makes sessions so fast that collecting them would save anything, and
+    one session in ten waited for a thread to wake up."""
+    flush_s_per_peer: float = 0.0004
+    """Under load a VIP's sessions are collected for this long, times the number of other receivers, plus the next."""
     flush_s_per_peer_cubed: float = 0.000_001
     """Each of n peers pays for what n send, so that in a large colo only fewer and larger messages keep a node's share
-    of a core small. 1 peer: 0.2 ms, 5: 1.1 ms, 15: 6 ms, 31: 36 ms, 63: 0.25 s, with 25 sessions each at 100/s."""
+    of a core small. 5 peers: 0.9 ms, 15: 8 ms, 31: 41 ms, 63: 0.25 s, with 25 sessions each at 100/s."""
     flush_s_max: float = 0.25
     rest_share: float = 0.125
     """Of the time for which peers collect, that a receiver may let their messages lie, to read several at once:
-    5 peers: 0.1 ms, 31: 4.5 ms, 63: 31 ms. A lookup that misses doesn't wait for it."""
+    5 peers: 0.1 ms, 31: 5 ms, 63: 31 ms. A lookup that misses doesn't wait for it."""
     outbox_sessions: int = 8192
     """Sessions of one VIP that wait to be pushed; the oldest are dropped, counted, and repaired by the receivers."""
     queue_messages: int = 1024
@@ -137,7 +140,8 @@ class Limits:
 
     def flush_s(self, receivers: int) -> float:
         """How long to collect sessions under load when a flush goes to this many receivers."""
-        collected_s = receivers * self.flush_s_per_peer + receivers**3 * self.flush_s_per_peer_cubed
+        others = max(receivers - self.flush_at_once_peers, 0)
+        collected_s = others * self.flush_s_per_peer + receivers**3 * self.flush_s_per_peer_cubed
         return min(collected_s, self.flush_s_max)
 
     def rest_s(self, peers: int) -> float:

@@ -20,7 +20,7 @@ def test_times_of_membership_follow_on_one_another() -> None:
 def test_a_few_receivers_are_served_at_once_and_many_within_a_quarter_of_a_second() -> None:
     limits = Limits()
     assert limits.flush_s(0) == 0
-    assert limits.flush_s(1) < 0.00025
+    assert limits.flush_s(3) < 0.00005
     assert limits.flush_s(5) < 0.0015
     assert limits.flush_s(15) < 0.01
     assert 0.2 < limits.flush_s(63) <= 0.25
@@ -36,5 +36,5 @@ def test_messages_lie_unread_in_large_meshes_only_and_for_less_than_their_sender
 
 def test_at_the_cap_a_node_sends_a_bounded_number_of_messages_a_second() -> None:
     limits = Limits()
-    rates = [receivers / limits.flush_s(receivers) for receivers in range(1, 64)]
-    assert max(rates) <= 5000
+    rates = [receivers / limits.flush_s(receivers) for receivers in range(limits.flush_at_once_peers + 1, 64)]
+    assert max(rates) <= 10_000
