@@ -29,6 +29,7 @@ from meshcache.edges.handshakes import (
     Refused,
     peer_host,
 )
+from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring, MeshKey
 from meshcache.edges.sockets import (
     RECONNECT_MS,
@@ -84,6 +85,7 @@ class Transport:
         self._endpoint = ""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, LINKS_MAX * _SOCKETS_PER_LINK + 16)
+        others = libzmq_threads()
         self._gate = Gate(self._context, self._see)
         self._gate.allow(keyring)
         self._watch = ListenerWatch(peer_host)
@@ -91,6 +93,7 @@ class Transport:
         self._looks_again_at: float | None = None
         self._router = make_router(self._context, keyring.current, listen)
         self._descriptor = int(self._router.getsockopt(zmq.FD))
+        hasten(libzmq_threads() - others)
 
     @property
     def address(self) -> str:
