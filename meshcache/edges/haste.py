@@ -7,7 +7,7 @@ runs to use up its slice, some 3 ms, where a session is sent and again where it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,16 +18,28 @@ _TASKS = Path("/proc/self/task")
 _NAME = "ZMQbg/"
 """libzmq's names for its threads begin like this: ``ZMQbg/IO/0``, ``ZMQbg/Reaper``."""
 
+_THREADS = 2
+"""Of a context with one for the network: that and the one that closes sockets."""
+
+_STARTED_S_MAX = 0.5
+"""They name themselves, when they first run. What is later keeps its priority."""
+
 
 def libzmq_threads() -> set[int]:
     """The threads of this process that are libzmq's, as the kernel numbers them."""
     return {int(task.name) for task in _TASKS.iterdir() if _name(task).startswith(_NAME)}
 
 
-def hasten(threads: Iterable[int]) -> bool:
-    """Raise the priority of threads; False when this process may not, and nothing has changed then."""
+def hasten(others: set[int]) -> bool:
+    """Raise the priority of a context that was just made: of libzmq's threads without those that were there before.
+
+    Waits until they have started. False when this process may not, and nothing has changed then.
+    """
+    deadline = time.monotonic() + _STARTED_S_MAX
+    while len(libzmq_threads() - others) < _THREADS and time.monotonic() < deadline:
+        time.sleep(0.001)
     try:
-        for thread in threads:
+        for thread in libzmq_threads() - others:
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, thread, NICE)
     except PermissionError:

@@ -93,7 +93,7 @@ class Transport:
         self._looks_again_at: float | None = None
         self._router = make_router(self._context, keyring.current, listen)
         self._descriptor = int(self._router.getsockopt(zmq.FD))
-        hasten(libzmq_threads() - others)
+        hasten(others)
 
     @property
     def address(self) -> str:
