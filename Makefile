@@ -10,7 +10,7 @@ ARGS ?=
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench chaos security mutants fuzz clean need-demo need-test
+.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
 	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
 	@echo "make fuzz    coverage-guided fuzzing of messages and sessions, SECONDS=60 each"
+	@echo "make sim     the deterministic simulator: SEEDS=1000 of random faults and policies; SCENARIO=split for one by name"
 	@echo "make chaos   real nodes stopped, cut off, split apart, drowned in joiners; namespaces need root"
 	@echo "make setup   .venv with everything for development"
 	@echo "make format  put the sources into shape;  make clean  remove what make made"
@@ -69,6 +70,11 @@ fuzz: need-test $(VENV)/.dev
 # About four minutes. `make test` runs a slice of it.
 chaos: need-test $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/chaos -m "chaos or not chaos" $(ARGS)
+
+SEEDS ?= 1000
+SCENARIO ?= mixed
+sim: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) $(ARGS)
 
 setup: need-test $(VENV)/.dev
 	@echo "ready: $(BIN)/meshcache --help"
