@@ -24,12 +24,13 @@ TCP_BYTES: Final = Constant(
 )
 SEGMENT_BYTES: Final = Constant(1448, "bytes", "what a segment carries at an MTU of 1,500")
 HELD_BYTES: Final = Constant(340, "bytes", "benchmarks/memory.py: a session in the cache")
-TAKE_US: Final = Constant(
-    10.0, "us", "benchmarks/receiver.py: 145,000 sessions/s over CURVE, and half as many unbatched"
+TAKE_US: Final = Constant(10.0, "us", "benchmarks/node64.py: a session among others in a push, with caches gone cold")
+TAKE_MESSAGE_US: Final = Constant(
+    100.0, "us", "benchmarks/node64.py: a push beside its sessions, with ZeroMQ's thread and the pump that it wakes"
 )
 SEND_US: Final = Constant(35.0, "us", "docs/performance.md: ZeroMQ's thread for each message")
-FULL_US: Final = Constant(1950.0, "us", "benchmarks/cpu.py: TLS 1.3 full, RSA-2048")
-RESUMED_US: Final = Constant(1140.0, "us", "benchmarks/cpu.py: TLS 1.3 resumed")
+FULL_US: Final = Constant(1900.0, "us", "benchmarks/cpu.py: TLS 1.3 full, RSA-2048")
+RESUMED_US: Final = Constant(870.0, "us", "benchmarks/cpu.py: TLS 1.3 resumed")
 BEAT_BYTES: Final = Constant(
     150, "bytes", "core.messages.Beat with a few VIPs, CURVE and TCP around it, each second to each peer"
 )

@@ -21,6 +21,7 @@ from meshcache.planning.constants import (
     INGRESS_PER_S_MAX,
     RESUMED_US,
     SEND_US,
+    TAKE_MESSAGE_US,
     TAKE_US,
     wire_bytes,
 )
@@ -158,7 +159,7 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
         bytes_in_per_s=taken * wire_bytes(batch_in) + beats,
         bytes_out_per_s=out + beats,
         cpu_handshakes=load.per_node * (load.resumed * RESUMED_US.value + (1 - load.resumed) * FULL_US.value) / 1e6,
-        cpu_mesh=(taken * TAKE_US.value + messages * SEND_US.value) / 1e6,
+        cpu_mesh=(taken * (TAKE_US.value + TAKE_MESSAGE_US.value / batch_in) + messages * SEND_US.value) / 1e6,
         memory_bytes=int(held * HELD_BYTES.value),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import pytest
 
 from meshcache import Settings
-from meshcache.planning.constants import FULL_US, RESUMED_US
+from meshcache.planning.constants import FULL_US, RESUMED_US, SEND_US
 from meshcache.planning.predict import Load, Plan, predict
 
 
@@ -30,6 +31,15 @@ def test_inside_a_colo_each_node_gets_what_the_others_make() -> None:
     assert node.taken_per_s == pytest.approx(90)
     assert node.sent_per_s == pytest.approx(90)
     assert node.vips[0].held == 100 * 3600
+
+
+def test_a_session_costs_its_receiver_less_in_a_large_message() -> None:
+    cost = {}
+    for nodes in (2, 64):  # with as many sessions taken by each node
+        (node,) = planned(settings(reach("colo")), rate=6300 / (nodes - 1) * nodes, ams1=nodes).nodes
+        assert node.taken_per_s == pytest.approx(6300)
+        cost[nodes] = node.cpu_mesh - node.messages_per_s * SEND_US.value / 1e6
+    assert 4 * cost[64] < cost[2]
 
 
 def test_what_stays_on_its_server_costs_the_mesh_nothing() -> None:
@@ -94,7 +104,8 @@ class TestFaults:
 
     def test_more_cpu_than_a_process_has_is_refused_with_how_many_nodes_would_do(self) -> None:
         faults = planned(settings(reach("server")), rate=5000, resumed=0, ams1=2).faults
-        assert any("cores, over 0.8: use 13 nodes or more" in fault for fault in faults)
+        enough = ceil(5000 * FULL_US.value / 1e6 / 0.8)
+        assert any(f"cores, over 0.8: use {enough} nodes or more" in fault for fault in faults)
 
     def test_more_peers_than_a_node_can_have_are_refused(self) -> None:
         assert any("peers, over 1,024" in fault for fault in planned(settings(), ams1=2000).faults)
