@@ -20,6 +20,7 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettin
 
 from . import process, systemd
 from .faults import Faults
+from .leaving import LEAVING_MAX, Leaving
 from .listener import Listener
 from .service import Service
 from .services import make_contexts, make_service
@@ -39,6 +40,7 @@ class ServerApp:
         self.node = node
         self.faults = Faults()
         self.table = Table(settings.server.max_connections, _shortest_timeout(settings), self.faults)
+        self.leaving = Leaving()
         self.listeners: dict[str, Listener] = {}
         self._reread = reread
         self._contexts: dict[str, SSL.Context] = {}
@@ -80,6 +82,7 @@ class ServerApp:
             if self._draining is not None:
                 self._draining.cancel()
             self.table.abort()
+            self.leaving.abort()
         self._stop.set()
 
     async def reload(self) -> bool:
@@ -150,7 +153,7 @@ class ServerApp:
         for vip in settings.vips:
             if vip.name in contexts:
                 self.node.attach(contexts[vip.name], vip=vip.name)
-                services[vip.name] = make_service(vip, contexts[vip.name], settings, self.node)
+                services[vip.name] = make_service(vip, contexts[vip.name], settings, self.node, self.leaving)
         return services
 
     async def _install(
@@ -162,7 +165,10 @@ class ServerApp:
     ) -> None:
         self.settings, self._contexts, self.listeners = settings, contexts, listeners
         limits = settings.server
-        process.allow_files(limits.max_connections, 2 if any(vip.backend for vip in settings.vips) else 1)
+        if any(vip.backend for vip in settings.vips):
+            process.allow_files(limits.max_connections + LEAVING_MAX // 2, 2)
+        else:
+            process.allow_files(limits.max_connections, 1)
         self.table.tune(limits.max_connections, _shortest_timeout(settings))
         for vip, key in _keys(settings):
             await listeners[key].serve(services[vip.name])
@@ -173,6 +179,7 @@ class ServerApp:
         _close(self.listeners.values())
         self._draining = asyncio.create_task(self.table.drain(self.settings.server.drain_s))
         await asyncio.wait([self._draining])
+        await self.leaving.drain()
         self.table.stop()
         self.faults.report(float("inf"))
 

@@ -41,6 +41,9 @@ class Client(Protocol):
     def resume(self) -> None:
         """Take bytes from the client again."""
 
+    def acknowledge_early(self) -> None:
+        """Let the client's kernel send the rest of what it holds without waiting (Nagle meets delayed ACK)."""
+
     def touch(self) -> None:
         """Something useful happened: the idle timeout starts anew."""
 

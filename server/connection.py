@@ -7,6 +7,8 @@ the bytes that end the client's handshake are written, and a client can't be bac
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from enum import Enum, auto
 
 from OpenSSL import SSL
@@ -217,6 +219,13 @@ class ClientConnection(asyncio.Protocol):
         """Go on reading."""
         if self._stage is _OPEN:
             self._transport.resume_reading()
+
+    def acknowledge_early(self) -> None:
+        """Turn delayed acknowledgements off for what comes next; TCP turns them on again by itself."""
+        link = self._transport.get_extra_info("socket")
+        if link is not None:
+            with suppress(OSError):
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def touch(self) -> None:
         """Put the idle timeout off."""

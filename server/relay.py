@@ -1,7 +1,8 @@
 """Relays one client's plain bytes to a TCP backend and back; looks into none of them.
 
 Either side that falls behind pauses the other, so that memory stays bounded; either side may end its half first. What
-was cut short on one side is cut short on the other, never passed on as a proper end (truncation, RFC 8446 section 6.1).
+was cut short on one side is cut short on the other, never passed on as a proper end (truncation, RFC 8446 section 6.1),
+and only after every byte that came whole was passed on (`leaving`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from .application import Client
-from .proxy_protocol import TlsFacts, header
-from .resets import reset
+from .leaving import Leaving
+from .proxy_protocol import Endpoint, TlsFacts, header
 
-FLUSH_S = 5.0
-"""For the backend to take the last bytes of a client that ended properly and is gone."""
+WAITING_BYTES_MAX = 64 * 1024
+"""Taken from a client before there is a backend to give it to, and one read more. What stays in the client's own kernel
+is lost when it hangs up with something unread, as its session ticket (RFC 9112 section 9.6), so to take it early is to
+save it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,21 @@ class Relay(asyncio.Protocol):
         "_client_lost",
         "_connecting",
         "_ended",
+        "_ends",
         "_is_full",
+        "_leaving",
         "_transport",
         "_waiting",
     )
 
-    def __init__(self, client: Client, backend: Backend, is_full: Callable[[], bool]) -> None:
-        """`is_full` says whether the handshake was a full one, which the PROXY header tells of client certificates."""
+    def __init__(self, client: Client, backend: Backend, is_full: Callable[[], bool], leaving: Leaving) -> None:
+        """`is_full` says whether the handshake was a full one, which the PROXY header tells of client certificates;
+        `leaving` takes the connection to the backend when the client is gone."""
         self._client = client
         self._backend = backend
         self._is_full = is_full
+        self._leaving = leaving
+        self._ends: tuple[Endpoint, Endpoint] | None = None
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._waiting: list[bytes] = []
@@ -62,8 +70,10 @@ class Relay(asyncio.Protocol):
     # The client's side (see `application.Application`).
 
     def start(self) -> None:
-        """Connect to the backend; the client has to wait, so that little is read before it is known where to."""
-        self._client.pause()
+        """Connect to the backend, and meanwhile take from the client what it may not live to repeat."""
+        self._client.acknowledge_early()
+        client, server = self._client.endpoint("peername"), self._client.endpoint("sockname")
+        self._ends = None if client is None or server is None else (client, server)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def receive(self, plain: bytes) -> None:
@@ -71,6 +81,8 @@ class Relay(asyncio.Protocol):
         self._client.touch()
         if self._transport is None:
             self._waiting.append(plain)
+            if sum(map(len, self._waiting)) >= WAITING_BYTES_MAX:
+                self._client.pause()
         else:
             self._transport.write(plain)
 
@@ -81,19 +93,17 @@ class Relay(asyncio.Protocol):
             self._end_backend()
 
     def lost(self) -> None:
-        """The client is gone: the backend may finish reading what ended properly, and is reset otherwise."""
-        self._client_lost = True
-        transport, self._transport = self._transport, None
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        if transport is None:
+        """The client is gone: the backend gets what it has sent, and then the end or the reset that the client came to.
+
+        While we connect, that is worth waiting for only if there is something to pass on.
+        """
+        if self._client_lost:
             return
-        if self._client_ended or self._ended:
-            transport.close()
-            asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
-        else:
-            reset(transport)
+        self._client_lost = True
+        if self._transport is not None:
+            self._leave(self._transport)
+        elif self._connecting is not None and not self._waiting:
+            self._connecting.cancel()
 
     def stalled(self) -> None:
         """The client isn't reading."""
@@ -127,18 +137,16 @@ class Relay(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the header, what the client has sent meanwhile, and let it go on."""
-        backend = cast(asyncio.Transport, transport)
-        if self._client_lost:
-            backend.abort()
-            return
-        self._transport = backend
+        backend = self._transport = cast(asyncio.Transport, transport)
         self._client.resume()  # first: writing may pause it again
         if self._backend.proxy_protocol and not self._send_header(backend):
             return
         if self._waiting:
             backend.write(b"".join(self._waiting))
         self._waiting = []
-        if self._client_ended:
+        if self._client_lost:
+            self._leave(backend)
+        elif self._client_ended:
             self._end_backend()
 
     def data_received(self, data: bytes) -> None:
@@ -149,6 +157,8 @@ class Relay(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The backend sends nothing more; it may still read what the client sends."""
         self._ended = True
+        if self._client_lost:
+            return True  # `leaving` ends it as the client did
         if self._client_ended:
             self._client.close()
             return False
@@ -166,13 +176,21 @@ class Relay(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The backend is gone. Without its FIN before, the client mustn't take what it has for everything."""
-        self._transport = None
+        transport, self._transport = self._transport, None
         if self._client_lost:
+            if transport is not None:
+                self._leaving.gone(transport)
             return
         if self._ended or error is None:
             self._client.close()
         else:
             self._client.abort("backend reset")
+
+    def _leave(self, transport: asyncio.Transport) -> None:
+        if self._client_ended:
+            self._leaving.in_order(transport)
+        else:
+            self._leaving.cut_short(transport)
 
     def _end_backend(self) -> None:
         transport = self._transport
@@ -185,11 +203,10 @@ class Relay(asyncio.Protocol):
             transport.write_eof()
 
     def _send_header(self, backend: asyncio.Transport) -> bool:
-        client, server = self._client.endpoint("peername"), self._client.endpoint("sockname")
-        if client is None or server is None:
+        if self._ends is None:
             self._client.abort("connection reset")
             return False
-        backend.write(header(client, server, self._tls_facts()))
+        backend.write(header(*self._ends, self._tls_facts()))
         return True
 
     def _tls_facts(self) -> TlsFacts:

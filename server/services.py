@@ -11,6 +11,7 @@ from meshcache import ConfigError, MeshNode, Settings, VipSettings
 from .addresses import split_address
 from .application import Application, Client
 from .contexts import answered_names, make_context
+from .leaving import Leaving
 from .relay import Backend, Relay
 from .responder import About, Responder
 from .service import Service
@@ -34,20 +35,26 @@ def make_contexts(settings: Settings) -> dict[str, SSL.Context]:
     return contexts
 
 
-def make_service(vip: VipSettings, context: SSL.Context, settings: Settings, node: MeshNode) -> Service:
+def make_service(
+    vip: VipSettings, context: SSL.Context, settings: Settings, node: MeshNode, leaving: Leaving
+) -> Service:
     """The service of a VIP whose context is attached to the node."""
     return Service(
         vip=vip.name,
         context=context,
         mesh=node,
-        make_application=_relay_maker(vip, vip.backend, settings, node) if vip.backend else _responder_maker(vip, node),
+        make_application=_relay_maker(vip, vip.backend, settings, node, leaving)
+        if vip.backend
+        else _responder_maker(vip, node),
         handshake_timeout_s=settings.server.handshake_timeout_s,
         idle_timeout_s=settings.server.idle_timeout_s,
         connections_listed=bool(vip.alpn),
     )
 
 
-def _relay_maker(vip: VipSettings, backend: str, settings: Settings, node: MeshNode) -> Callable[[Client], Application]:
+def _relay_maker(
+    vip: VipSettings, backend: str, settings: Settings, node: MeshNode, leaving: Leaving
+) -> Callable[[Client], Application]:
     host, port = split_address(backend)
     address = Backend(
         host=host,
@@ -57,7 +64,7 @@ def _relay_maker(vip: VipSettings, backend: str, settings: Settings, node: MeshN
     )
 
     def make(client: Client) -> Application:
-        return Relay(client, address, lambda: node.resumption(client.tls).outcome.value == "full")
+        return Relay(client, address, lambda: node.resumption(client.tls).outcome.value == "full", leaving)
 
     return make
 

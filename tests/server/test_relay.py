@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 from meshcache_server.application import Application, Client
+from meshcache_server.leaving import Leaving
 from meshcache_server.relay import Backend, Relay
 from OpenSSL import SSL
 
@@ -22,8 +23,9 @@ T = TypeVar("T")
 def relay_to(
     port: int, *, proxy_protocol: bool = False, connect_timeout_s: float = 5.0
 ) -> Callable[[Client], Application]:
+    leaving = Leaving()
     target = Backend("127.0.0.1", port, connect_timeout_s, proxy_protocol)
-    return lambda client: Relay(client, target, lambda: True)
+    return lambda client: Relay(client, target, lambda: True, leaving)
 
 
 async def talk(server: Running, certificates: Certificates, run: Callable[[Dialogue], T]) -> T:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from meshcache_server.application import Client
+from meshcache_server.leaving import Leaving
 from meshcache_server.relay import Relay
 from meshcache_server.responder import Responder
 from meshcache_server.services import make_contexts, make_service
@@ -60,7 +61,9 @@ def test_the_faults_of_all_vips_are_named_at_once(settings: Settings) -> None:
 
 def test_a_vip_with_a_backend_relays_and_another_responds(settings: Settings, node: MeshNode) -> None:
     contexts = make_contexts(settings)
-    shop, pay = (make_service(settings.vips[at], contexts[settings.vips[at].name], settings, node) for at in (0, 1))
+    shop, pay = (
+        make_service(settings.vips[at], contexts[settings.vips[at].name], settings, node, Leaving()) for at in (0, 1)
+    )
     client = cast(Client, Nobody())
     assert isinstance(shop.make_application(client), Responder)
     relay = pay.make_application(client)
