@@ -15,7 +15,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
@@ -31,7 +32,7 @@ from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
-from meshcache.errors import MeshcacheError
+from meshcache.errors import MeshcacheError, TransportError
 from meshcache.events import EventList
 from meshcache.finders import Finders
 from meshcache.pump import Pump
@@ -197,23 +198,26 @@ class MeshNode:
 
     # --- operation
 
-    def reload(self, settings: Settings) -> None:
+    def reload(self, settings: Settings) -> Callable[[], None]:
         """Take over other settings and read the key file again. The cache and all connections are kept.
 
         What can't change while the node runs (its name, colo, mesh and listener) is left as it is, with a line in the
-        log. Raises KeyringError, AttachError, TransportError; except for the last, nothing changed then.
+        log. Returns a function that puts the settings and the keys from before back, from memory, for a program whose
+        own part of the reload fails after this. May take seconds when the keys change: keep it off an event loop.
+
+        Raises KeyringError, AttachError, TransportError; nothing changed then, unless the port itself was lost.
         """
         with self._lock:
             self._require("running", "start the node first")
             keyring = load_keyring(settings.mesh.key_file)
-            settings = self._fixed(settings)
-            self._steering.reload(settings)
-            before, self._settings = self._settings, settings
-            if keyring != self._keyring:
-                self._change_keys(keyring)
-            elif settings.mesh == before.mesh:
-                return
-            self._look_for_peers()
+            before = self._settings, self._keyring
+            try:
+                self._take(self._fixed(settings), keyring)
+            except TransportError:
+                with suppress(TransportError):
+                    self._take(*before)
+                raise
+        return lambda: self._put_back(*before)
 
     def stats(self) -> dict[str, Any]:
         """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
@@ -262,6 +266,20 @@ class MeshNode:
         return self._address
 
     # --- helpers
+
+    def _take(self, settings: Settings, keyring: Keyring) -> None:
+        self._steering.reload(settings)
+        before, self._settings = self._settings, settings
+        if keyring != self._keyring:
+            self._change_keys(keyring)
+        elif settings.mesh == before.mesh:
+            return
+        self._look_for_peers()
+
+    def _put_back(self, settings: Settings, keyring: Keyring) -> None:
+        with self._lock:
+            if self._state == "running":
+                self._take(settings, keyring)
 
     def _make_core(self, settings: Settings) -> MeshCore:
         self._address = advertised_address(settings.mesh, self._transport.address)

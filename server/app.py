@@ -56,6 +56,16 @@ class ServerApp:
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._fault_in_loop)
+        self._obey_signals(loop)
+        async with self._reload_turn:  # a SIGHUP that comes early is obeyed when the server is ready
+            await self._start()
+        with beside(self.node):
+            log.info("ready: %s", self._about())
+            systemd.ready()
+            await self._stop.wait()
+            await self._drain()
+
+    async def _start(self) -> None:
         contexts = make_contexts(self.settings)
         listeners = self._bind(self.settings, {})
         try:
@@ -66,13 +76,7 @@ class ServerApp:
         except BaseException:
             _close(listeners.values())
             raise
-        self._obey_signals(loop)
         gc.freeze()  # what is there now stays; collections needn't look at it again
-        with beside(self.node):
-            log.info("ready: %s", self._about())
-            systemd.ready()
-            await self._stop.wait()
-            await self._drain()
 
     def stop(self) -> None:
         """Drain and end; the second call ends at once."""
@@ -114,13 +118,15 @@ class ServerApp:
         contexts = make_contexts(settings)
         listeners = self._bind(settings, self.listeners)
         before, after = set(self.listeners.values()), set(listeners.values())
+        put_back: Callable[[], None] | None = None
         try:
-            self.node.reload(settings)
+            put_back = await asyncio.to_thread(self.node.reload, settings)  # new keys take it seconds
             services = self._attach(settings, contexts)
-        except MeshcacheError:
+        except BaseException:  # whatever it is, nothing new may be left standing
             _close(after - before)
-            self.node.reload(self.settings)
-            self._attach(self.settings, self._contexts)
+            if put_back is not None:
+                await asyncio.to_thread(put_back)
+                self._attach(self.settings, self._contexts)
             raise
         _close(before - after)
         await self._install(settings, contexts, services, listeners)

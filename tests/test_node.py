@@ -415,6 +415,18 @@ class TestReload:
         assert (one.name, one.colo) == ("edge-1", "ams1")
         assert "only with a restart" in caplog.text
 
+    def test_what_a_reload_returns_puts_settings_and_keys_back_from_memory(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2")
+        place.wait_until_met()
+        file = one._settings.mesh.key_file
+        old = load_keyring(file)
+        save_keyring(file, old.add().promote().retire())
+        put_back = one.reload(self._with_sharing(one, reach="everywhere"))
+        wait_until(lambda: alive(one) == set())
+        put_back()  # the file still holds the new key
+        assert one._settings.vips[0].sharing.reach.kind != "everywhere"
+        wait_until(lambda: alive(one) == {"edge-2"} and alive(other) == {"edge-1"}, within_s=30)
+
     def test_new_seeds_are_dialled(self, place: Place) -> None:
         first = place.node("edge-1")
         second = place.node("edge-2", mesh={"seeds": []})

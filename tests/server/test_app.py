@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from meshcache_server.app import ServerApp
+from meshcache_server.service import Service
 
+from meshcache import MeshNode, Settings, load
+from meshcache.edges.keyfile import load_keyring, save_keyring
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.harness import connect
 from tests.support.processes import Processes
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -131,6 +137,88 @@ def test_sighup_with_a_bad_file_keeps_everything_and_names_every_fault(shop: Dep
     shop.renew()
     shop.reload()
     assert shop.serial() != before
+
+
+def test_a_reload_that_fails_at_its_end_keeps_the_old_keys_and_no_new_address(shop: Deployment) -> None:
+    """A second VIP can't be attached, after the node has taken the new key file: everything goes back, from memory."""
+    process = shop.start()
+    old = load_keyring(shop.folder / "mesh.key")
+    save_keyring(shop.folder / "mesh.key", old.add().promote().retire())
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        other = found.getsockname()[1]
+    shop.write(
+        vip=f"""[[vip]]
+name = "pay"
+listen = "127.0.0.1:{other}"
+certificate = "shop.pem"
+private_key = "shop.key"
+names = ["pay.example"]"""
+    )
+    process.send(signal.SIGHUP)
+    wait_until(lambda: "not reloaded: VIP pay" in process.output)
+    keys = [line.rpartition(" ")[2] for line in process.output.splitlines() if "the mesh keys are now" in line]
+    assert keys[-1] == old.current.fingerprint
+    assert refuses(other)
+    assert shop.ask().startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("fault", [OSError(13, "Permission denied"), RuntimeError("unforeseen")])
+async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    settings = load(shop.file)
+    with MeshNode(settings) as node:
+        app = ServerApp(settings, node, lambda: load(shop.file))
+        monkeypatch.setattr(node, "start", lambda: node)
+        serving = asyncio.create_task(app.serve())
+        await wait_until_async(lambda: app.listeners)
+        before, services = dict(app.listeners), app_services(app)
+        shop.write(vip='[[vip]]\nname="pay"\nlisten="127.0.0.1:0"\ncertificate="shop.pem"\nprivate_key="shop.key"')
+
+        def broken(*_arguments: object) -> None:
+            raise fault
+
+        with monkeypatch.context() as patch:
+            patch.setattr("meshcache_server.app.make_service", broken)
+            assert not await app.reload()
+        assert app.listeners == before
+        assert app_services(app) == services
+        assert await app.reload()
+        assert len(app.listeners) == 2
+        app.stop()
+        await serving
+
+
+async def test_a_reload_that_takes_its_time_stops_no_handshake(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New keys bind the mesh's port again, which may take seconds: the loop goes on meanwhile."""
+    settings = load(shop.file)
+    with MeshNode(settings) as node:
+        app = ServerApp(settings, node, lambda: load(shop.file))
+        monkeypatch.setattr(node, "start", lambda: node)
+        serving = asyncio.create_task(app.serve())
+        await wait_until_async(lambda: app.listeners)
+        let_go = threading.Event()
+        reload_node = node.reload
+
+        def slow(settings: Settings) -> Callable[[], None]:
+            assert let_go.wait(20)
+            return reload_node(settings)
+
+        monkeypatch.setattr(node, "reload", slow)
+        reloading = asyncio.create_task(app.reload())
+        shop.port = int(app.listeners["shop[0]"].bound_address.rpartition(":")[2])
+        assert (await asyncio.to_thread(shop.ask)).startswith(b"HTTP/1.1 200")
+        assert not reloading.done()
+        let_go.set()
+        assert await reloading
+        app.stop()
+        await serving
+
+
+def app_services(app: ServerApp) -> list[Service]:
+    return [listener._service for listener in app.listeners.values()]
 
 
 def test_sighup_takes_addresses_away_and_adds_others(shop: Deployment) -> None:
