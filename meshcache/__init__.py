@@ -40,8 +40,9 @@ if TYPE_CHECKING:
         split_address,
     )
     from meshcache.core.session import Outcome
-    from meshcache.node import MeshNode, attach
+    from meshcache.node import MeshNode
     from meshcache.tokens import Resumption
+    from meshcache.workers.running import attach
 
 __all__ = [
     # a node, and a context that joins it
@@ -72,7 +73,7 @@ __all__ = [
     "PolicyError",
 ]
 
-_HOMES = {"MeshNode": "node", "attach": "node", "Resumption": "tokens", "Outcome": "core.session"}
+_HOMES = {"MeshNode": "node", "attach": "workers.running", "Resumption": "tokens", "Outcome": "core.session"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,20 +6,34 @@ What they find is only a hint; the core decides whether it is worth a connection
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from meshcache.config import MeshSettings
 from meshcache.edges.discovery import Announcement, Discovery
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.seeds import Seeds
+from meshcache.workers.slots import Slot
 
 
 class Finders:
-    """Calls `on_candidate` with ``host:port`` and where it is from ("seed", "dns" or "mdns"), on other threads."""
+    """Calls `on_candidate` with ``host:port`` and where it is from ("seed", "dns", "host" or "mdns"), on other threads.
+
+    A worker has a `slot`, in which it tells the other workers of its host where it listens.
+    """
 
     def __init__(
-        self, mesh: MeshSettings, address: str, keyring: Keyring, on_candidate: Callable[[str, str], None]
+        self,
+        mesh: MeshSettings,
+        address: str,
+        keyring: Keyring,
+        on_candidate: Callable[[str, str], None],
+        slot: Slot | None = None,
     ) -> None:
-        self._seeds = Seeds(mesh.seeds, on_candidate)
+        nearby = None
+        if slot is not None:
+            slot.publish(mesh.name, keyring.fingerprints[0], address)
+            nearby = partial(slot.others, mesh.name, keyring.fingerprints)
+        self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
         self._discovery: Discovery | None = None
         if mesh.mdns:
             announcement = Announcement(address, mesh.name, keyring.fingerprints)

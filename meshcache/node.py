@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from meshcache.config import Settings, load
 from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore
 from meshcache.core.topology import Identity
+from meshcache.edges import native
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
@@ -42,6 +42,11 @@ from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.tokens import Resumption, Tokens
 from meshcache.vips import LocalVips
+from meshcache.workers.ending import close_at_end
+from meshcache.workers.left_out import LeftOut
+from meshcache.workers.naming import host_of, worker_settings
+from meshcache.workers.running import nodes, one_of_file
+from meshcache.workers.slots import Slot
 
 if TYPE_CHECKING:
     from meshcache.admin.server import AdminServer
@@ -51,8 +56,6 @@ Context = TypeVar("Context")
 FORKED = "this process was forked after its MeshNode started; start a node in each process, after the fork"
 
 log = logging.getLogger("meshcache.mesh")
-
-_running: list[MeshNode] = []
 
 
 class MeshNode:
@@ -65,13 +68,15 @@ class MeshNode:
     started once, and belongs to the process that started it: a forked child needs one of its own.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing happens before `start`."""
+    def __init__(self, settings: Settings, slot: Slot | None = None) -> None:
+        """Nothing happens before `start`. `slot` is a worker's, see `for_worker`."""
         self._settings = settings
+        self._slot = slot
+        self._left_out = LeftOut()
         self._started_at = time.monotonic()
         self._tokens = Tokens(self._started_at)
         self._events = EventList(settings.node.name, settings.node.colo, self._started_at)
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._state = "new"
         self._keyring: Keyring
         self._transport: Transport
@@ -86,15 +91,27 @@ class MeshNode:
         """A node as a configuration file describes it, with ``KEY=VALUE`` overrides. Raises ConfigError."""
         return cls(load(Path(path), overrides))
 
+    @classmethod
+    def for_worker(cls, path: str | Path, overrides: Sequence[str] = ()) -> MeshNode:
+        """A node for this process, one of several workers that are started from one file. See docs/workers.md.
+
+        Its name can't collide, its port and its admin socket are its own, workers of one host find each other, and it
+        closes when the process exits or is told to by SIGTERM. Asked again in the same process, also by a module that
+        is loaded twice, it gives the same node while that isn't closed. Raises ConfigError.
+        """
+        return one_of_file(Path(path), overrides, lambda: cls(*worker_settings(Path(path), overrides)))
+
     # --- life
 
     def start(self) -> Self:
         """Listen, find peers, and from then on take and give sessions. Returns at once; peers come when they are found.
 
-        Raises KeyringError, TransportError, and ConfigError for an admin socket or a state file that can't be had;
-        nothing is running then.
+        A worker's node that runs already goes on. Raises KeyringError, TransportError, and ConfigError for an admin
+        socket or a state file that can't be had; nothing is running then.
         """
         with self._lock:
+            if self._slot is not None and self._state == "running":
+                return self
             self._require("new", "a node is started once; make another")
             settings = self._settings
             self._keyring = load_keyring(settings.mesh.key_file)
@@ -112,7 +129,9 @@ class MeshNode:
             self._steering.start()
             self._state = "running"
             forks.watch(self)
-            _running.append(self)
+            if self._slot is not None:
+                close_at_end(self)
+            nodes.append(self)
             self._pump.start()
             self._look_for_peers()
             try:
@@ -129,9 +148,11 @@ class MeshNode:
         """
         with self._lock:
             running, self._state = self._state == "running", "closed"
+            if self._slot is not None:
+                self._slot.release()
             if not running:
                 return
-            _running.remove(self)
+            nodes.remove(self)
             if self._admin is not None:
                 self._admin.close()
             if self._finders is not None:
@@ -155,28 +176,39 @@ class MeshNode:
 
     def forked(self) -> None:
         """In a child process, called by `forks`: from now on this node is of no use here, and says so."""
+        self._lock = native.RLock()  # whoever held it is gone
         if self._state == "running":
             self._state = "forked"
-            _running.clear()
+            nodes.clear()
             self._vips.forked(FORKED)
+            if self._slot is not None:
+                self._slot.release()
             if self._admin is not None:
                 self._admin.forked()
 
     # --- TLS
 
-    def attach(self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep") -> Context:
+    def attach(
+        self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep", required: bool = True
+    ) -> Context:
         """Let a pyOpenSSL Context or an ssl.SSLContext serve a VIP of the configuration; returns the context.
 
         Set it up completely before: certificate, client authentication, TLS versions. ``"drop"`` forgets sessions whose
         connection ended uncleanly, as RFC 5246 asks and half of Python's servers always do.
 
         Raises HookError when this OpenSSL can't be hooked and AttachError when the context can't serve the VIP; the
-        context is as it was then.
+        context is as it was then. With ``required=False`` nothing is raised: whatever is wrong, also with a node that
+        isn't running, is counted in `left_out`, said once in the log, and the context shakes hands without the mesh.
         """
-        with self._lock:
+        with self._left_out.unless(required, vip, self._state.replace("running", "")), self._lock:
             self._require("running", "start the node first")
             self._vips.attach(context, vip, on_unclean_close)
         return context
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many contexts ``required=False`` left without the mesh, by reason."""
+        return self._left_out.counts()
 
     def resumption(self, connection: object) -> Resumption:
         """How the handshake of a connection ended: full, or resumed and with whose session.
@@ -225,17 +257,20 @@ class MeshNode:
         with self._pump.lock:
             stats = self._pump.core.stats(time.monotonic())
         cache = self._settings.cache
+        stats["node"]["host"] = host_of(self.name)
         stats["node"]["uptime_s"] = round(time.monotonic() - self._started_at, 3)
         stats["cache"] |= {"max_sessions": cache.max_sessions, "max_bytes": cache.max_bytes}
         stats["transport"] = self._transport.stats()
         stats["faults"] = self._vips.faults()
+        stats["left_out"] = self.left_out
         return stats
 
     def peers(self) -> list[dict[str, Any]]:
         """The other nodes as this one sees them."""
         self._require("running", "start the node first")
         with self._pump.lock:
-            return self._pump.core.peers(time.monotonic())
+            peers = self._pump.core.peers(time.monotonic())
+        return [peer | {"host": host_of(peer["name"])} for peer in peers]
 
     def policy(self) -> list[dict[str, Any]]:
         """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""
@@ -252,8 +287,17 @@ class MeshNode:
         return self._events.since(since)
 
     @property
+    def closed(self) -> bool:
+        return self._state == "closed"
+
+    @property
     def name(self) -> str:
         return self._settings.node.name
+
+    @property
+    def vips(self) -> list[str]:
+        """The names of the VIPs in its configuration."""
+        return [vip.name for vip in self._settings.vips]
 
     @property
     def colo(self) -> str:
@@ -296,14 +340,14 @@ class MeshNode:
     def _look_for_peers(self) -> None:
         if self._finders is not None:
             self._finders.close()
-        self._finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate)
+        self._finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate, self._slot)
         self._finders.start()
 
     def _start_admin(self) -> None:
         if self._settings.admin.socket or self._settings.admin.http:
             from meshcache.admin.server import AdminServer  # here: aiohttp loads slower than all the rest together
 
-            self._admin = AdminServer(self, self._settings.admin).start()
+            self._admin = AdminServer(self, self._settings.admin, http_needed=self._slot is None).start()
 
     def _candidate(self, address: str, source: str) -> None:
         with self._pump.lock:
@@ -344,17 +388,3 @@ class MeshNode:
     def _require(self, state: str, hint: str) -> None:
         if self._state != state:
             raise MeshcacheError(FORKED if self._state == "forked" else f"the node is {self._state}: {hint}")
-
-
-def attach(
-    context: Context, *, vip: str, node: MeshNode | None = None, on_unclean_close: OnUncleanClose = "keep"
-) -> Context:
-    """`MeshNode.attach` on the node that runs in this process; name it if there are several.
-
-    Raises MeshcacheError when none runs, or more than one.
-    """
-    if node is None:
-        if len(_running) != 1:
-            raise MeshcacheError(f"{len(_running)} nodes run in this process; say which: attach(…, node=…)")
-        node = _running[0]
-    return node.attach(context, vip=vip, on_unclean_close=on_unclean_close)

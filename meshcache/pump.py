@@ -9,13 +9,12 @@ import logging
 import math
 import os
 import select
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.edges import native
 from meshcache.edges.transport import Transport
 from meshcache.tracing import shown
 
@@ -55,21 +54,21 @@ class Pump:
         on_events: Callable[[list[Event]], None],
     ) -> None:
         self.core = core
-        self.lock = threading.Lock()
+        self.lock = native.Lock()
         self.clock = clock
         self.chores: list[Callable[[], None]] = []
         """Called in every step with the lock held; quick."""
         self._transport = transport
         self._on_events = on_events
-        self._sending = threading.Lock()
+        self._sending = native.Lock()
         self._links: frozenset[str] = frozenset()
         self._wakes_at = 0.0
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._on_wakeup, self._on_anything = select.poll(), select.poll()
+        self._on_wakeup, self._on_anything = native.poll(), native.poll()
         for poller in (self._on_wakeup, self._on_anything):
             poller.register(self._wakeup, select.POLLIN)
-        self._thread = threading.Thread(target=self._run, name="meshcache-pump", daemon=True)
+        self._thread = native.thread(self._run, "meshcache-pump")
 
     def start(self) -> None:
         self._on_anything.register(self._transport.fileno(), select.POLLIN)
@@ -127,7 +126,7 @@ class Pump:
                 received = self._step()
             except Exception as error:  # noqa: BLE001 - handshakes must go on; the message could hold a secret
                 log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
-                time.sleep(_FAULT_S)
+                native.sleep(_FAULT_S)
                 continue
             if received < RECEIVE_MAX:
                 self._sleep(resting=received > 0)
@@ -198,7 +197,7 @@ class Pump:
         poller = self._on_wakeup if resting else self._on_anything
         remaining = deadline - self.clock()
         if 0 < remaining < _FINE_S and not poller.poll(0):
-            time.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
+            native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
         elif remaining > 0:
             poller.poll(math.floor(remaining * 1000))
         with suppress(BlockingIOError):

@@ -6,11 +6,11 @@ mean something in this process only; they never travel.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from meshcache.core.mesh import HandshakeResult
 from meshcache.core.session import Outcome
+from meshcache.edges import native
 
 ORIGINS_MAX = (1 << 16) - 1
 """Nodes that can be told apart as origins; four times those that a node remembers (`core.limits`). Later ones are
@@ -39,7 +39,7 @@ class Tokens:
         self._zero = now - _BIRTH_ZERO_S
         self._origins: list[str | None] = [None]
         self._index: dict[str, int] = {}
-        self._adding = threading.Lock()
+        self._adding = native.Lock()
 
     def pack(self, outcome: Outcome, origin: str, born_at: float) -> int:
         """A number of less than 64 bits, never 0 for a session that resumes."""

@@ -5,13 +5,13 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from meshcache.attaching import InForce, Joining
 from meshcache.config import Settings
 from meshcache.core.topology import LocalVip, VipNote
+from meshcache.edges import native
 from meshcache.errors import AttachError
 from meshcache.ports import VipPort
 from meshcache.pump import Pump
@@ -66,7 +66,7 @@ class LocalVips:
         self._tokens = tokens
         self._served: dict[str, _Served] = {}
         self._generation = 0
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         pump.chores.append(self._take_removed)
 
     def __contains__(self, name: object) -> bool:

@@ -37,6 +37,14 @@ ROOMS = {
     "meshcache.tls": {"meshcache.tls", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
+    "meshcache.workers": {
+        "meshcache.workers",
+        "meshcache.tls",
+        "meshcache.edges",
+        "meshcache.errors",
+        "meshcache.config",
+        "meshcache.tracing",
+    },
 }
 """The parts of meshcache that a room may know."""
 

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, Self, cast
@@ -21,6 +20,8 @@ from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
 from meshcache.config import AdminSettings
 from meshcache.config.values import join_address
+from meshcache.edges import native
+from meshcache.errors import ConfigError
 
 CONNECTIONS_MAX: Final = 64
 """On each listener. Scrapers, dashboards and operators stay below; a flood ends here, before it takes the file
@@ -38,16 +39,18 @@ _log = logging.getLogger("meshcache.admin")
 class AdminServer:
     """The Unix socket and the HTTP port of one node. `start` once, then `close`; also a context manager."""
 
-    def __init__(self, node: AdminNode, settings: AdminSettings) -> None:
+    def __init__(self, node: AdminNode, settings: AdminSettings, *, http_needed: bool = True) -> None:
+        """Without `http_needed`, a port that another worker of the host has is left to that one."""
+        self._http_needed = http_needed
         self._node = node
         self._settings = settings
         self._unix: socket.socket | None = None
         self._http: socket.socket | None = None
         self._accepting: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: native.ThreadLike | None = None
         self._stopping: asyncio.Event | None = None
-        self._serving = threading.Event()
+        self._serving = native.Event()
         self._failure: BaseException | None = None
 
     def start(self) -> Self:
@@ -57,12 +60,12 @@ class AdminServer:
         """
         try:
             self._unix = open_unix(self._settings.socket) if self._settings.socket else None
-            self._http = open_http(self._settings.http) if self._settings.http else None
+            self._http = self._open_http(self._settings.http) if self._settings.http else None
         except BaseException:
             self._close_sockets()
             raise
         if self._unix or self._http:
-            self._thread = threading.Thread(target=self._run, name="meshcache-admin", daemon=True)
+            self._thread = native.thread(self._run, "meshcache-admin")
             self._thread.start()
             self._serving.wait()
             if self._failure is not None:
@@ -102,6 +105,15 @@ class AdminServer:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def _open_http(self, address: str) -> socket.socket | None:
+        try:
+            return open_http(address)
+        except ConfigError as error:
+            if self._http_needed:
+                raise
+            _log.info("no HTTP from this worker: %s", error)
+            return None
 
     def _close_sockets(self) -> None:
         if self._unix is not None:

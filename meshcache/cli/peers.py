@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ def peers(socket: Path | None, as_json: bool) -> None:
         click.echo("no peers: no other node of this mesh was found yet")
         return
     print_table(COLUMNS, [_row(peer) for peer in found])
+    workers = Counter(str(peer["host"]) for peer in found if peer.get("host", peer.get("name")) != peer.get("name"))
+    for host, number in workers.items():
+        click.echo(f"{host}: {number} of its workers are peers")
     for line in peer_warnings(found):
         warn(line)
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from meshcache.admin.client import AdminClient
+from meshcache.admin.sockets import answers
 from meshcache.errors import AdminError
 
 FILE: Final = "meshcache.toml"
@@ -60,12 +61,22 @@ def _find(given: Path | None) -> tuple[Path, str]:
         )
     from meshcache.config import load
 
-    socket = load(file).admin.socket
+    settings = load(file, placeholders={"pid": 0})
+    socket = settings.admin.socket
     if socket is None:
         raise AdminError(
             f"{file.absolute()} turns the admin socket off (admin.socket = false), so the node can't be asked"
         )
-    return socket, f"admin.socket in {file.absolute()}"
+    return _of_a_worker(settings.node.state_dir, socket), f"admin.socket in {file.absolute()}"
+
+
+def _of_a_worker(state_dir: Path, socket: Path) -> Path:
+    """The socket of the file's node; where only workers of it run, the first that answers."""
+    if not socket.exists():
+        with suppress(OSError):
+            workers = sorted(state_dir.glob(f"worker-*/{socket.name}"), key=lambda path: (len(str(path)), path))
+            return next(filter(answers, workers), socket)
+    return socket
 
 
 def _siblings(socket: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from meshcache.config.crosschecks import cross_faults
 from meshcache.config.faults import plain_faults
 from meshcache.config.overrides import apply_overrides
+from meshcache.config.placeholders import filled_in
 from meshcache.config.settings import AdminSettings, MeshSettings, Settings
 from meshcache.config.vip import VipSettings
 from meshcache.errors import ConfigError
@@ -28,21 +29,31 @@ Table = TypeVar("Table", VipSettings, MeshSettings, AdminSettings)
 _SYNTAX_PLACE = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+def load(
+    path: str | Path, overrides: Sequence[str] = (), *, placeholders: Mapping[str, object] | None = None
+) -> Settings:
     """The settings in the file at `path`, with overrides such as ``node.name=edge-2`` applied to it.
 
+    ``placeholders`` are values for ``{worker}``, ``{pid}`` and ``{host}`` other than 0, this process's and this host's.
     Raises ConfigError, which names every fault with its key's path.
     """
     path = Path(path)
-    return read_settings(_read_toml(path), path.absolute().parent, overrides)
+    return read_settings(_read_toml(path), path.absolute().parent, overrides, placeholders=placeholders)
 
 
-def read_settings(plain: dict[str, Any], base: Path, overrides: Sequence[str] = ()) -> Settings:
+def read_settings(
+    plain: dict[str, Any],
+    base: Path,
+    overrides: Sequence[str] = (),
+    *,
+    placeholders: Mapping[str, object] | None = None,
+) -> Settings:
     """The settings in `plain`, as TOML or JSON would give them; relative paths count from `base`.
 
     Raises ConfigError, which names every fault with its key's path.
     """
     plain, faults = apply_overrides(plain, overrides)
+    plain = filled_in(plain, placeholders or {})
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(plain, context={"base": base})

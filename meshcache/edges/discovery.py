@@ -23,6 +23,7 @@ from zeroconf.asyncio import AsyncServiceInfo
 
 from meshcache.config.values import join_address, split_address
 from meshcache.core.topology import PROTOCOL_MAJOR
+from meshcache.edges import native
 from meshcache.edges.address import dialable
 
 SERVICE_TYPE = "_meshcache._tcp.local."
@@ -83,7 +84,7 @@ class Discovery:
         self._resolving: dict[str, Future[None]] = {}
         self._zeroconf: zeroconf.Zeroconf | None = None
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="meshcache-mdns", daemon=True)
+        self._thread = native.thread(self._run, "meshcache-mdns")
 
     def start(self) -> None:
         """Begin to speak and listen; returns at once."""

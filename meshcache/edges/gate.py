@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from contextlib import suppress
 import zmq
 from zmq.utils import z85
 
-from meshcache.edges import zap
+from meshcache.edges import native, zap
 from meshcache.edges.handshakes import DiallerWatch, LinkEvent, ListenerWatch, Refusal, Refused
 from meshcache.edges.keyring import Keyring
 
@@ -57,7 +56,7 @@ class Gate:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._zap = context.socket(zmq.REP)
         self._poller = zmq.Poller()
-        self._thread = threading.Thread(target=self._run, name="meshcache-gate", daemon=True)
+        self._thread = native.thread(self._run, "meshcache-gate")
 
     def start(self) -> None:
         """Begin to answer; a socket that binds after this is guarded from its first connection."""

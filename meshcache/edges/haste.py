@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from meshcache.edges import native
+
 NICE = -10
 """setpriority(2). Needs CAP_SYS_NICE, or an RLIMIT_NICE that allows it (systemd: ``LimitNICE=-10``)."""
 
@@ -37,7 +39,7 @@ def hasten(others: set[int]) -> bool:
     """
     deadline = time.monotonic() + _STARTED_S_MAX
     while len(libzmq_threads() - others) < _THREADS and time.monotonic() < deadline:
-        time.sleep(0.001)
+        native.sleep(0.001)
     try:
         for thread in libzmq_threads() - others:
             with suppress(ProcessLookupError):

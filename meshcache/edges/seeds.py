@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from meshcache.config.values import join_address, split_address
+from meshcache.edges import native
 
 AGAIN_S = 30.0
 """How often names are looked up: as long as DNS records of headless services live."""
@@ -30,16 +30,23 @@ class Seeds:
     With it comes "seed" for an address that an operator wrote, and "dns" for one that a name has today.
     """
 
-    def __init__(self, seeds: Sequence[str], on_candidate: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        on_candidate: Callable[[str, str], None],
+        nearby: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
+        """`nearby` gives the addresses of workers on this host, which are offered as "host"."""
         self._seeds = tuple(seeds)
+        self._nearby = nearby
         self._on_candidate = on_candidate
-        self._closing = threading.Event()
+        self._closing = native.Event()
         self._silent: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="meshcache-seeds", daemon=True)
+        self._thread = native.thread(self._run, "meshcache-seeds")
 
     def start(self) -> None:
-        """Begin with the first round; without seeds there is none."""
-        if self._seeds:
+        """Begin with the first round; without seeds and workers there is none."""
+        if self._seeds or self._nearby is not None:
             self._thread.start()
 
     def close(self) -> None:
@@ -50,6 +57,8 @@ class Seeds:
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            for address in self._nearby() if self._nearby is not None else ():
+                self._on_candidate(address, "host")
             for seed in self._seeds:
                 for address in self._addresses(seed):
                     if self._closing.is_set():

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import zmq
 
+from meshcache.edges import native
 from meshcache.edges.address import dialable
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import (
@@ -80,7 +80,7 @@ class Transport:
         self._links: dict[str, _Link] = {}
         self._attempts = itertools.count(1)
         self._turned_away: dict[str, int] = {}  # address -> attempt, from the gate's thread to `tend`
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._closed = False
         self._endpoint = ""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
@@ -280,6 +280,6 @@ class Transport:
             except zmq.ZMQError as error:
                 if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
                     raise TransportError(f"mesh.listen: {self.address} was lost: {error.strerror}") from None
-                time.sleep(0.002)
+                native.sleep(0.002)
             else:
                 return

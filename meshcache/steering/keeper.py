@@ -6,9 +6,9 @@ Taking over a policy touches every context and a file, which the mesh's own thre
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
+from meshcache.edges import native
 from meshcache.tracing import shown
 
 STOP_S = 5.0
@@ -22,9 +22,9 @@ class Keeper:
 
     def __init__(self, chore: Callable[[], None]) -> None:
         self._chore = chore
-        self._woken = threading.Event()
+        self._woken = native.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="meshcache-policy", daemon=True)
+        self._thread = native.thread(self._run, "meshcache-policy")
 
     def start(self) -> None:
         """Wait for the first `wake`."""

@@ -7,7 +7,6 @@ says what is refused, `overlay` what holds.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from meshcache.core.events import Event, PolicyChanged
 from meshcache.core.live import GROUP, VIP
 from meshcache.core.questions import Matter
 from meshcache.core.topology import NodeRecord
+from meshcache.edges import native
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump
 from meshcache.steering import explaining
@@ -57,7 +57,7 @@ class Steering:
         self._store = PolicyFile.of(file)
         self._kept = kept
         self._node_only = {vip: dict(values) for vip, values in kept.node.items()}
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._keeper = Keeper(self._catch_up)
         self._faults: tuple[str, ...] = ()
         self._holds: Overlay

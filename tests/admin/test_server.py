@@ -158,3 +158,12 @@ def test_a_forked_child_does_not_keep_the_socket_alive_after_its_parent(node: Pl
         os.waitpid(child, 0)
         os.close(told)
         os.close(tell)
+
+
+def test_a_port_that_another_worker_has_is_left_to_it_where_it_is_not_needed(tmp_path: Path) -> None:
+    with AdminServer(PlainNode(), AdminSettings(socket=None, http="127.0.0.1:0")) as first:
+        settings = AdminSettings(socket=tmp_path / "admin.sock", http=first.http_address)
+        with AdminServer(PlainNode(), settings, http_needed=False) as second:
+            assert second.http_address is None
+        with pytest.raises(ConfigError, match=r"admin\.http"):
+            AdminServer(PlainNode(), settings).start()

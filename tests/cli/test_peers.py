@@ -34,3 +34,9 @@ def test_a_hostile_name_reaches_the_terminal_without_its_commands(
     out = meshcache("peers", "--socket", socket).out
     assert "\x1b" not in out
     assert "?]0;owned?[red]" in out
+
+
+def test_workers_of_one_host_are_counted_together(meshcache: Meshcache, socket: Path, node: BusyNode) -> None:
+    node.peers_plain[0].update(name="web-1.4f2a9c.w0", host="web-1.4f2a9c")
+    node.peers_plain[1].update(name="web-1.4f2a9c.w1", host="web-1.4f2a9c")
+    assert "web-1.4f2a9c: 2 of its workers are peers" in meshcache("peers", "--socket", socket).out

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Meshcache
+from meshcache.admin.server import AdminServer
+from meshcache.config import AdminSettings
+from tests.cli.conftest import BusyNode, Meshcache
 
 
 def test_the_option_wins_over_the_variable_and_the_variable_over_the_file(
@@ -54,3 +56,14 @@ def test_a_node_without_a_socket_cannot_be_asked(meshcache: Meshcache) -> None:
     ended = meshcache("stats")
     assert ended.code == 1
     assert "turns the admin socket off" in ended.err
+
+
+def test_where_only_workers_run_the_first_that_answers_is_asked(
+    meshcache: Meshcache, node: BusyNode, tmp_path: Path
+) -> None:
+    Path("meshcache.toml").write_text('[node]\nname = "web"\n')
+    dead = tmp_path / "state/web/worker-0/admin.sock"
+    dead.parent.mkdir(parents=True)
+    dead.touch()
+    with AdminServer(node, AdminSettings(socket=tmp_path / "state/web/worker-10/admin.sock")):
+        assert meshcache("peers", "--json").code == 0

@@ -124,3 +124,12 @@ def test_nothing_is_offered_after_closing(found: list[str], monkeypatch: pytest.
     before, alive = len(found), threading.enumerate()
     assert not [thread for thread in alive if thread.name == "meshcache-seeds"]
     assert len(found) == before
+
+
+def test_workers_nearby_are_offered_each_round_and_first() -> None:
+    found: list[tuple[str, str]] = []
+    seeds = Seeds(["127.0.0.1:2"], lambda address, source: found.append((address, source)), lambda: ["127.0.0.1:1"])
+    seeds.start()
+    wait_until(lambda: len(found) == 2)
+    seeds.close()
+    assert found == [("127.0.0.1:1", "host"), ("127.0.0.1:2", "seed")]

@@ -1,0 +1,43 @@
+"""Counts the contexts that were left without the mesh because a service mattered more, and says each reason once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from meshcache.errors import MeshcacheError
+from meshcache.tracing import shown
+
+log = logging.getLogger("meshcache.mesh")
+
+
+class LeftOut:
+    """By reason: the state of a node that isn't running, or the kind of error."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def counts(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    @contextmanager
+    def unless(self, required: bool, vip: str, reason: str = "") -> Iterator[None]:
+        """Let an error of the body's out if it is `required`; else count it, log the first of its kind, and go on."""
+        try:
+            yield
+        except Exception as error:
+            if required:
+                raise
+            reason = reason or type(error).__name__
+            if reason not in self._counts:
+                self.say(vip, error)
+            self.count(reason)
+
+    def count(self, reason: str) -> None:
+        self._counts[reason] += 1
+
+    def say(self, vip: str | None, error: Exception) -> None:
+        what = str(error) if isinstance(error, MeshcacheError) else shown(error)
+        log.error("VIP %s: handshakes without the mesh, in full (counted; not logged again): %s", vip or "?", what)

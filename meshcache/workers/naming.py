@@ -1,0 +1,70 @@
+"""What one worker's settings are, made from those of its server: its name, its folder, its sockets and its port.
+
+web-1.4f2a9c.w0      node.name or the host's, the tag of the state folder, the slot's number
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshcache.config import Settings, load, split_address
+from meshcache.config.values import NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX, join_address
+from meshcache.workers.slots import TAG_CHARS, Slot
+
+log = logging.getLogger("meshcache.mesh")
+
+_SUFFIX_CHARS_MAX = len(".") + TAG_CHARS + len(".w1023")
+
+
+def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings, Slot]:
+    """The settings of a worker of the server that a file describes, and the slot that it has from now on.
+
+    A name with ``{worker}`` in it is taken as it stands; every other one gets the folder's tag and the slot's number.
+    Raises ConfigError.
+    """
+    server = load(path, overrides, placeholders={"pid": 0})
+    slot = Slot.take(server.node.state_dir)
+    try:
+        folder = server.node.state_dir / f"worker-{slot.number}"
+        own = [
+            *overrides,
+            f"node.name={json.dumps(_name(path, overrides, slot))}",
+            f"node.state_dir={json.dumps(str(folder))}",
+            f"mesh.listen={json.dumps(join_address(split_address(server.mesh.listen)[0], 0))}",
+        ]
+        own += _socket(path, own, slot, folder)
+        return load(path, own, placeholders=_values(slot)), slot
+    except BaseException:
+        slot.release()
+        raise
+
+
+def host_of(name: str) -> str:
+    """What the names of one host's workers have in common; the name itself for a node that is no worker."""
+    host, dot, slot = name.rpartition(".w")
+    return host if dot and slot.isdigit() else name
+
+
+def _values(slot: Slot, ahead: int = 0) -> dict[str, object]:
+    return {"pid": os.getpid(), "worker": slot.number + ahead}
+
+
+def _name(path: Path, overrides: Sequence[str], slot: Slot) -> str:
+    name, another = (load(path, overrides, placeholders=_values(slot, ahead)).node.name for ahead in (0, 1))
+    if name != another:
+        return name
+    return f"{name[: NAME_CHARS_MAX - _SUFFIX_CHARS_MAX].rstrip('.-')}.{slot.tag}.w{slot.number}"
+
+
+def _socket(path: Path, overrides: Sequence[str], slot: Slot, folder: Path) -> list[str]:
+    """What makes the admin socket the worker's own: nothing where the file's name for it differs between workers."""
+    own = folder / "admin.sock"
+    if len(bytes(own)) > SOCKET_PATH_BYTES_MAX:
+        log.warning("no admin socket: %s is longer than Unix sockets take; shorten node.state_dir", own)
+        return ["admin.socket=false"]
+    one, another = (load(path, overrides, placeholders=_values(slot, ahead)).admin.socket for ahead in (0, 1))
+    return [] if one is None or one != another else [f"admin.socket={json.dumps(str(own))}"]
