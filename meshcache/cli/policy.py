@@ -10,7 +10,14 @@ import click
 
 from meshcache.cli.figures import NONE, count, duration, size
 from meshcache.cli.output import Column, clean, print_json, print_table, warn
-from meshcache.cli.reach import explained_session, explained_way, who_has_it
+from meshcache.cli.reach import (
+    DEGRADED,
+    explained_session,
+    explained_way,
+    in_force_everywhere,
+    what_differs,
+    who_has_it,
+)
 from meshcache.cli.target import Target, asks_a_node
 
 COLUMNS = (
@@ -55,6 +62,9 @@ def set_values(socket: Path | None, as_json: bool, vip: str, values: tuple[str, 
 
     KEY is reach (server, colo, everywhere, or colos such as ams1,fra1), lifetime_s, lineage_s, quota or
     client_certificates. It holds over restarts, until it is set again or unset.
+
+    Exits 3 where it isn't in force on every node that serves VIP, and names those nodes and why: no answer yet, a file
+    that allows no more, or another operator's value that was set at the same time.
     """
     wanted = _pairs(values)
     done = Target(socket).ask(lambda client: client.set_policy(vip, wanted, node_only=node_only))
@@ -92,7 +102,7 @@ def explain(socket: Path | None, as_json: bool, source: str | None, target: str 
     for line in () if as_json else lines:
         click.echo(clean(line))
     if not fine:
-        raise click.exceptions.Exit(3)
+        raise click.exceptions.Exit(DEGRADED)
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:
@@ -110,7 +120,13 @@ def _pairs(values: Sequence[str]) -> dict[str, str]:
 def _report(done: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(done)
-        return
+    else:
+        _tell(done)
+    if not in_force_everywhere(done):
+        raise click.exceptions.Exit(DEGRADED)
+
+
+def _tell(done: dict[str, Any]) -> None:
     changed = done.get("changed") or {}
     words = (
         ", ".join(f"{key}={value}" if value else f"no {key}" for key, value in changed.items()) or "nothing to change"
@@ -125,6 +141,8 @@ def _report(done: dict[str, Any], as_json: bool) -> None:
             f"in force on {who_has_it(done['nodes'])}; {count(recalled['mesh'])} copies that it no longer allows were "
             f"removed there, {count(recalled['here'])} of them here"
         )
+        for line in what_differs(done):
+            click.echo(clean(line))
     if not done.get("kept", True):
         warn("it could not be written to the state folder, so a restart of this node may lose it; its log says why")
 

@@ -9,12 +9,33 @@ from meshcache.cli.figures import duration
 
 NAMES_SHOWN: Final = 6
 
+DEGRADED: Final = 3
+"""The exit code of a command that did what it could, and not everything that was asked for holds."""
+
 Lines = tuple[list[str], bool]
 """The lines, and whether everything that was asked about is allowed."""
 
 
+def in_force_everywhere(done: dict[str, Any]) -> bool:
+    """Whether a change holds on every node that it was for. One for this node alone always does."""
+    nodes = done.get("nodes")
+    return nodes is None or not (nodes["missing"] or nodes.get("differ") or done.get("superseded"))
+
+
+def what_differs(done: dict[str, Any]) -> list[str]:
+    """One line for each node on which something else holds, and for each value that another operator's replaced."""
+    differ = (done.get("nodes") or {}).get("differ", [])
+    lines = [f"  not on {each['name']}: {'; '.join(each['holds'])}" for each in differ[:NAMES_SHOWN]]
+    more = len(differ) - NAMES_SHOWN
+    lines += [f"  nor on {more} more, which --json names"] if more > 0 else []
+    for key, winner in done.get("superseded", {}).items():
+        value = f"{key}={winner['value']}" if winner["value"] else f"no {key}"
+        lines.append(f"  {value} is in force instead: it was set on {winner['author']} at the same time")
+    return lines
+
+
 def who_has_it(nodes: dict[str, Any]) -> str:
-    """``5 of 6 nodes (no answer from edge-4)``."""
+    """``5 of 6 nodes (not yet, or no answer: edge-4)``."""
     missing = nodes["missing"]
     silent = f" (not yet, or no answer: {named(missing)})" if missing else ""
     return f"{nodes['have']} of {nodes['expected']} {'node' if nodes['expected'] == 1 else 'nodes'}{silent}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from meshcache.cli.figures import count
 from meshcache.cli.output import clean, print_json, warn
-from meshcache.cli.reach import who_has_it
+from meshcache.cli.reach import DEGRADED, in_force_everywhere, who_has_it
 from meshcache.cli.target import Target, asks_a_node
 
 
@@ -36,7 +37,7 @@ def withdraw(
     """Forget sessions made before now, on every node. Clients get a full handshake the next time.
 
     A node that is away is told when it is back. With --new-epoch the share group's policy epoch goes up: what was made
-    in an earlier one can't resume any more, even where the withdraw never came.
+    in an earlier one can't resume any more, even where the withdraw never came. Exits 3 while a node hasn't done it.
     """
     if sum(map(bool, (vip, group, origin, everything))) != 1:
         raise click.UsageError("give one of --vip, --group, --origin and --all")
@@ -50,7 +51,13 @@ def withdraw(
     done = Target(socket).ask(lambda client: client.withdraw(**what))
     if as_json:
         print_json(done)
-        return
+    else:
+        _tell(done)
+    if not in_force_everywhere(done):
+        raise click.exceptions.Exit(DEGRADED)
+
+
+def _tell(done: dict[str, Any]) -> None:
     gone = done["withdrawn"]
     click.echo(
         f"{count(gone['mesh'])} sessions withdrawn, {count(gone['here'])} of them here; done on "

@@ -13,6 +13,7 @@ from meshcache.core.buckets import Bucket
 from meshcache.core.members import Peer
 from meshcache.core.questions import Answer, Ask, Figures, Matter
 from meshcache.core.recall import Recall
+from meshcache.core.topology import VipNote
 from meshcache.core.vips import Served
 from meshcache.core.withdraws import Withdraws
 
@@ -47,11 +48,13 @@ class Polls:
         self.unix_minus_now_s: float | None = None
         """How far the wall clock is ahead of `now`, as the node last saw it; None if it keeps that to itself."""
 
-    def ask(self, matter: Matter, number: int, now: float, *, name: str = "", since: float = 0.0) -> int:
+    def ask(
+        self, matter: Matter, number: int, now: float, *, name: str = "", since: float = 0.0, digest: bytes = b""
+    ) -> int:
         """Ask all nodes, this one too; says the token by which `answers` finds what came back."""
         own, token = self._board.identity, self._board.rng.randrange(_TOKENS)
         elapsed_s = int(max(now - since, 0.0)) if since else 0
-        ask = Ask(own.node, own.incarnation, token, matter, number, name, elapsed_s)
+        ask = Ask(own.node, own.incarnation, token, matter, number, name, elapsed_s, digest)
         self._own[token] = {own.node: self._answer(ask, now)}
         while len(self._own) > _OWN_MAX:
             self._own.popitem(last=False)
@@ -101,10 +104,16 @@ class Polls:
             gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
             has, sessions = gone is not None, gone or 0
         else:
-            served = self._board.vips.get(ask.name)
-            has = served is not None and served.vip.note.version >= ask.number
-            sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
+            return self._about_policy(ask, now)
         return Answer(ask.asker, ask.token, node, has, sessions)
+
+    def _about_policy(self, ask: Ask, now: float) -> Answer:
+        """A number alone doesn't name a version: two operators may have given the same one to different values."""
+        served = self._board.vips.get(ask.name)
+        note = VipNote() if served is None else served.vip.note
+        has = served is not None and note.version >= ask.number and ask.digest in (b"", note.digest)
+        sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
+        return Answer(ask.asker, ask.token, self._board.identity.node, has, sessions, held=note.held)
 
     def _figures(self) -> tuple[Figures, ...]:
         return tuple(map(self._figures_of, self._board.vips))

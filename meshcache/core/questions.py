@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+HELD_MAX = 16
+"""Keys of one VIP about which an answer can say that something else holds there; there are five today."""
+
+HELD_BYTES_MAX = 256
+"""Of one of them: a key, what holds, and the reason. A longer list of colos is cut."""
+
 
 class Matter(Enum):
     """What a node can be asked about."""
 
     POLICY = "policy"
-    """Has it version ``number`` of VIP ``name``, and how many copies did it recall in the last ``elapsed_s``?"""
+    """Has it version ``number`` of VIP ``name``, with ``digest`` where that is given, and how many copies did it recall
+    in the last ``elapsed_s``?"""
     WITHDRAW = "withdraw"
     """Has it the asker's withdraw ``number``, and how many sessions went?"""
     CLOCK = "clock"
@@ -37,6 +44,7 @@ class Ask:
     number: int
     name: str = ""
     elapsed_s: int = 0
+    digest: bytes = b""
 
 
 class Figures(NamedTuple):
@@ -54,8 +62,8 @@ class Figures(NamedTuple):
 class Answer:
     """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
 
-    ``unix_ms`` is its wall clock, ``colo`` and ``figures`` how its clients resume, where that was asked. No decision is
-    made by them: an operator may want to know.
+    ``unix_ms`` is its wall clock, ``colo`` and ``figures`` how its clients resume, ``held`` where other values hold
+    there than those set live, where that was asked. No decision is made by them: an operator may want to know.
     """
 
     asker: str
@@ -66,3 +74,4 @@ class Answer:
     unix_ms: int = 0
     colo: str = ""
     figures: tuple[Figures, ...] = ()
+    held: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from meshcache.core.columns import write_columns
 from meshcache.core.fields import FieldError
 from meshcache.core.messages import Batch, ColoDigest, FillEnd, LiveEntry, Message
 from meshcache.core.policy import Terms
-from meshcache.core.questions import Figures, Matter
+from meshcache.core.questions import HELD_BYTES_MAX, HELD_MAX, Figures, Matter
 from meshcache.core.topology import VIPS_MAX
 
 _REQUIRED = object()
@@ -300,6 +300,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("n", "number", _LIVE_NUMBER),
             Field("p", "name", fields.name_or_none, ""),
             Field("a", "elapsed_s", fields.seconds, 0),
+            Field("d", "digest", fields.octets(0, 8), b""),
         ),
     ),
     questions.Answer: (
@@ -314,6 +315,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("c", "unix_ms", _LIVE_NUMBER, 0),
             Field("l", "colo", fields.name_or_none, ""),
             Field("f", "figures", fields.items(_figures, VIPS_MAX), (), write=_rows),
+            Field("w", "held", fields.items(fields.text(1, HELD_BYTES_MAX), HELD_MAX), (), write=list),
         ),
     ),
 }

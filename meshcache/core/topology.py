@@ -63,11 +63,14 @@ class VipNote:
     """What a node tells of a VIP besides its terms, for operators' eyes; no gate asks for it.
 
     ``parts`` are `core.parts` of its settings; ``version`` and ``digest`` say which live policy is in force there.
+    ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it doesn't
+    travel with the record, and is told to whoever asks.
     """
 
     parts: bytes = field(default=b"", repr=False)
     version: int = 0
     digest: bytes = field(default=b"", repr=False)
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

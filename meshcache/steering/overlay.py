@@ -12,8 +12,9 @@ from typing import Any
 from meshcache.attaching import InForce
 from meshcache.config import Settings, VipSettings
 from meshcache.core.live import GROUP, VIP, LivePolicies
+from meshcache.core.questions import HELD_BYTES_MAX
 from meshcache.core.topology import VipNote
-from meshcache.steering.values import KEYS, allowed, parse
+from meshcache.steering.values import KEYS, allowed, parse, written
 
 EPOCH = "epoch"
 """The one key of a group; the number of its newest change is the group's policy epoch."""
@@ -52,7 +53,7 @@ def overlay(file: Settings, live: LivePolicies, node_only: Values) -> Overlay:
         vips.append(changed)
     vips = _fitting_quotas(file, vips, sources, faults)
     settings = file.model_copy(update={"vips": tuple(vips)})
-    return Overlay(InForce(settings, _epochs(vips, live), _notes(vips, live)), sources, tuple(faults))
+    return Overlay(InForce(settings, _epochs(vips, live), _notes(vips, live, sources)), sources, tuple(faults))
 
 
 def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
@@ -119,6 +120,40 @@ def _epochs(vips: list[VipSettings], live: LivePolicies) -> dict[str, int]:
     return {group: entry.number for group, entry in found.items() if entry is not None}
 
 
-def _notes(vips: list[VipSettings], live: LivePolicies) -> dict[str, VipNote]:
-    versions = {vip.name: live.version(VIP, vip.name) for vip in vips}
-    return {name: VipNote(b"", version.number, version.digest) for name, version in versions.items()}
+def _notes(
+    vips: list[VipSettings], live: LivePolicies, sources: Mapping[str, Mapping[str, Source]]
+) -> dict[str, VipNote]:
+    notes = {}
+    for vip in vips:
+        version = live.version(VIP, vip.name)
+        held = _held(vip, {key: entry.value for key, entry in live.values(VIP, vip.name).items()}, sources[vip.name])
+        notes[vip.name] = VipNote(b"", version.number, version.digest, held)
+    return notes
+
+
+def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
+    held = []
+    for key in KEYS:
+        holds = getattr(vip.sharing, key)
+        if key not in set_live or holds == _parsed(vip, key, set_live[key], []):
+            continue
+        value = "the file's" if holds is None else written(holds)
+        why = _why_held(key, vip, sources[key])
+        held.append(f"{key}={value} ({why})".encode()[:HELD_BYTES_MAX].decode(errors="ignore"))
+    return tuple(held)
+
+
+def _why_held(key: str, vip: VipSettings, source: Source) -> str:
+    if source.name == "node":
+        return "set on that node alone"
+    if key == "quota" and source.name != "live":
+        return "more does not fit beside its other quotas"
+    if key == "lifetime_s" and vip.sharing.lifetime_s == vip.sharing.lineage_s:
+        return "no longer than lineage_s there"
+    return f'its file allows no more: live = "{vip.sharing.live}"'
+
+
+def key_of(held: str) -> str:
+    """The key that a line of `VipNote.held` is about."""
+    return held.partition("=")[0]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from meshcache.config import Settings
 from meshcache.core.events import Event, PolicyChanged
 from meshcache.core.live import GROUP, VIP
-from meshcache.core.questions import Matter
 from meshcache.core.topology import NodeRecord
 from meshcache.edges import native
 from meshcache.errors import PolicyError
@@ -25,7 +24,7 @@ from meshcache.steering.keeper import Keeper
 from meshcache.steering.overlay import EPOCH, Overlay, overlay
 from meshcache.steering.shown import shown_vip
 from meshcache.steering.store import Kept, PolicyFile
-from meshcache.steering.totals import ask_all, ask_clocks, ask_figures
+from meshcache.steering.totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
 from meshcache.vips import LocalVips
 
 log = logging.getLogger("meshcache.policy")
@@ -137,7 +136,7 @@ class Steering:
             here, number = self._issue(vip, group, origin)
             epochs = {name: self._new_epoch(name) for name in self._groups(vip, group)} if new_epoch else {}
             kept = self._take_over() if new_epoch else True
-        total = ask_all(self._pump, self._reachable(), Matter.WITHDRAW, number)
+        total = ask_withdraw(self._pump, self._reachable(), number)
         return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
 
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
@@ -190,9 +189,19 @@ class Steering:
         }
         if done.node_only:
             return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
-        reachable = self._reachable(done.vip)
-        total = ask_all(self._pump, reachable, Matter.POLICY, done.version, name=done.vip, since=done.since)
-        return result | {"recalled": {"here": done.recalled, "mesh": total["sessions"]}, "nodes": total}
+        total = ask_policy(self._pump, self._reachable(done.vip), done.vip, done.changed, done.since)
+        recalled = {"here": done.recalled, "mesh": total["sessions"]}
+        return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
+
+    def _superseded(self, done: _Done) -> dict[str, dict[str, Any]]:
+        """The keys for which another operator's value is in force by now, with it and the node where it was set."""
+        with self._pump.lock:
+            entries = self._pump.core.live.entries()
+        return {
+            entry.key: {"value": entry.value, "author": entry.author}
+            for entry in entries
+            if (entry.scope, entry.name) == (VIP, done.vip) and done.changed.get(entry.key, entry.value) != entry.value
+        }
 
     def _set_live(self, scope: str, name: str, texts: Mapping[str, str]) -> int:
         with self._pump.lock:

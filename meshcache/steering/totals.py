@@ -6,11 +6,13 @@ Waits for a moment and no longer: a node that is silent has been told all the sa
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple
 
+from meshcache.core.live import VIP
 from meshcache.core.questions import Answer, Figures, Matter
 from meshcache.pump import Pump
+from meshcache.steering.overlay import key_of
 
 WAIT_S: Final = 2.0
 """For the whole mesh: two links between colos and back take some 0.6 s, and taking a policy over some 0.1 s."""
@@ -27,20 +29,55 @@ _ROUND_S: Final = 0.5
 _LOOK_S: Final = 0.01
 
 
-def ask_all(
-    pump: Pump, expected: Collection[str], matter: Matter, number: int, *, name: str = "", since: float = 0.0
-) -> dict[str, Any]:
-    """Ask until every expected node has it, at most `WAIT_S`: ``mesh`` sessions on the ``answered`` nodes that have it.
+class Ask(NamedTuple):
+    """What `core.polls` is told to ask; see there."""
+
+    matter: Matter
+    number: int = 0
+    name: str = ""
+    since: float = 0.0
+    digest: bytes = b""
+
+
+def ask_withdraw(pump: Pump, expected: Collection[str], number: int) -> dict[str, Any]:
+    """Ask until a withdraw of ours was done on every expected node, at most `WAIT_S`; see `_summed`.
 
     Blocks; call it on a thread that may.
     """
+    return _summed(expected, _ask_all(pump, expected, lambda: Ask(Matter.WITHDRAW, number)))
+
+
+def ask_policy(pump: Pump, expected: Collection[str], vip: str, keys: Collection[str], since: float) -> dict[str, Any]:
+    """Ask until the policy of a VIP as it is known here is in force on every expected node, at most `WAIT_S`.
+
+    Besides `_summed`, ``differ`` names the nodes that know it and where something else holds for one of `keys`, with
+    what and why. Blocks; call it on a thread that may.
+    """
+
+    def ask() -> Ask:
+        with pump.lock:  # anew each time: another operator's change may have come meanwhile, and won
+            number, digest = pump.core.live.version(VIP, vip)
+        return Ask(Matter.POLICY, number, vip, since, digest)
+
+    found = _ask_all(pump, expected, ask)
+    held = {node: [line for line in answer.held if key_of(line) in keys] for node, answer in sorted(found.items())}
+    differ = [{"name": node, "holds": lines} for node, lines in held.items() if lines and found[node].has]
+    total = _summed(expected, found)
+    return total | {"have": total["have"] - len(differ), "differ": differ}
+
+
+def _ask_all(pump: Pump, expected: Collection[str], ask: Callable[[], Ask]) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     deadline = pump.clock() + WAIT_S
     while True:
-        _ask_once(pump, expected, found, matter, number, name, since)
+        _ask_once(pump, expected, found, ask())
         if _complete(expected, found) or pump.clock() >= deadline:
-            break
+            return found
         time.sleep(_AGAIN_S)
+
+
+def _summed(expected: Collection[str], found: dict[str, Answer]) -> dict[str, Any]:
+    """``sessions`` on the ``answered`` nodes; on how many of those ``expected`` it is done, which are ``missing``."""
     have = {node: answer for node, answer in found.items() if answer.has}
     return {
         "sessions": sum(answer.sessions for answer in found.values()),
@@ -73,7 +110,7 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
 def ask_figures(pump: Pump, expected: Collection[str]) -> dict[str, Any]:
     """How clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
     found: dict[str, Answer] = {}
-    _ask_once(pump, expected, found, Matter.FIGURES, 0, "", 0.0)
+    _ask_once(pump, expected, found, Ask(Matter.FIGURES))
     nodes = [
         {"name": node, "colo": answer.colo, "vips": {of.vip: _plain_figures(of) for of in answer.figures}}
         for node, answer in sorted(found.items())
@@ -89,17 +126,11 @@ def _plain_figures(of: Figures) -> dict[str, Any]:
     }
 
 
-def _ask_once(
-    pump: Pump,
-    expected: Collection[str],
-    found: dict[str, Answer],
-    matter: Matter,
-    number: int,
-    name: str,
-    since: float,
-) -> None:
+def _ask_once(pump: Pump, expected: Collection[str], found: dict[str, Answer], ask: Ask) -> None:
     with pump.lock:
-        token = pump.core.polls.ask(matter, number, pump.clock(), name=name, since=since)
+        token = pump.core.polls.ask(
+            ask.matter, ask.number, pump.clock(), name=ask.name, since=ask.since, digest=ask.digest
+        )
     pump.wake()
     until = pump.clock() + _ROUND_S
     while pump.clock() < until:

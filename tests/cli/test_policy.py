@@ -82,6 +82,15 @@ def test_tightening_says_how_many_copies_went(meshcache: Meshcache, pair: Pair) 
     assert (told["nodes"]["have"], told["version"], told["kept"]) == (2, 2, True)
 
 
+def test_a_node_where_something_else_holds_is_named_with_3(meshcache: Meshcache, pair: Pair) -> None:
+    assert meshcache("policy", "set", "shop", "lifetime_s=60", "--node-only", "--socket", pair.far_socket).code == 0
+    ended = meshcache("policy", "set", "shop", "lifetime_s=5000", "--socket", pair.socket)
+    assert ended.code == 3
+    assert "in force on 1 of 2 nodes;" in ended.out
+    assert "  not on edge-2: lifetime_s=60 (set on that node alone)" in ended.out
+    assert meshcache("policy", "unset", "shop", "--socket", pair.socket).code == 0
+
+
 def test_for_one_node_only(meshcache: Meshcache, pair: Pair) -> None:
     ended = meshcache("policy", "set", "shop", "reach=server", "--node-only", "--socket", pair.socket)
     assert ended.out.startswith("shop: reach=server, on this node only\n0 copies")

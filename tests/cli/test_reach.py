@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.cli.reach import explained_session, explained_way, named, who_has_it
+from meshcache.cli.reach import (
+    explained_session,
+    explained_way,
+    in_force_everywhere,
+    named,
+    what_differs,
+    who_has_it,
+)
 
 
 def way(verdict: str = "allowed", **more: Any) -> dict[str, Any]:
@@ -17,6 +24,30 @@ def test_who_has_a_change_and_who_is_silent() -> None:
         "5 of 6 nodes (not yet, or no answer: edge-4)"
     )
     assert who_has_it({"have": 1, "expected": 1, "missing": []}) == "1 of 1 node"
+
+
+def test_who_differs_and_whose_value_won_is_told() -> None:
+    nodes = {"missing": [], "differ": [{"name": f"edge-{i}", "holds": ["reach=colo (why)"]} for i in range(8)]}
+    done = {
+        "nodes": nodes,
+        "superseded": {"quota": {"value": "", "author": "b"}, "reach": {"value": "x", "author": "c"}},
+    }
+    lines = what_differs(done)
+    assert lines[0] == "  not on edge-0: reach=colo (why)"
+    assert lines[-3:] == [
+        "  nor on 2 more, which --json names",
+        "  no quota is in force instead: it was set on b at the same time",
+        "  reach=x is in force instead: it was set on c at the same time",
+    ]
+
+
+def test_a_change_holds_everywhere_when_nobody_lacks_it_differs_or_won() -> None:
+    fine: dict[str, Any] = {"nodes": {"missing": [], "differ": []}, "superseded": {}}
+    assert in_force_everywhere(fine)
+    assert in_force_everywhere({"nodes": None})
+    assert not in_force_everywhere({**fine, "nodes": {"missing": ["a"], "differ": []}})
+    assert not in_force_everywhere({**fine, "nodes": {"missing": [], "differ": [{}]}})
+    assert not in_force_everywhere({**fine, "superseded": {"reach": {}}})
 
 
 def test_long_lists_of_names_end_in_a_number() -> None:

@@ -44,6 +44,18 @@ def test_a_node_has_a_policy_when_it_is_in_force_there() -> None:
         assert {answer.node: answer.has for answer in first.core.polls.answers(token)} == {"a": False, "b": has}
 
 
+def test_versions_of_one_number_are_told_apart_and_what_a_file_holds_back_is_said() -> None:
+    net = Net()
+    first, second = mesh(net, ["a", "b"])
+    net.until(lambda: bool(first.core.peers(net.now)))
+    second.core.set_vip(replace(vip("b"), note=VipNote(version=4, digest=b"ours", held=("reach=colo (why)",))), net.now)
+    for digest, has in ((b"ours", True), (b"theirs", False), (b"", True)):
+        token = first.core.polls.ask(Matter.POLICY, 4, net.now, name="shop", digest=digest)
+        net.run(0.1)
+        answer = first.core.polls.answers(token)[1]
+        assert (answer.node, answer.has, answer.held) == ("b", has, ("reach=colo (why)",))
+
+
 def test_recalls_since_the_change_are_counted_and_older_ones_not() -> None:
     net = Net()
     first, second = mesh(net, ["a", "b"], reach=REACH_EVERYWHERE)

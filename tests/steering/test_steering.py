@@ -8,11 +8,13 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from meshcache import AttachError, MeshNode, PolicyError
+from meshcache.core.live import VIP
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import ask_clients, client_context, server_context, visit
@@ -93,6 +95,32 @@ class TestSet:
         assert second.steering.set_policy("shop", {"lineage_s": "9000"})["version"] == 2
         wait_for(first, "lineage_s", 9000)
         assert second.steering.set_policy("shop", {"lineage_s": "9000"})["version"] == 2, "nothing to change"
+
+    def test_whose_change_lost_against_one_of_the_same_number_is_told_what_won(self, place: Place) -> None:
+        first, second = place.node("edge-1"), place.node("edge-2")
+        for node in (first, second):
+            place.server(node)
+        place.wait_until_met()
+        core, done = second._pump.core, []
+        setting = Thread(target=lambda: done.append(first.steering.set_policy("shop", {"lineage_s": "7200"})))
+        with second._pump.lock:  # it takes nothing in until it has set a value of its own
+            setting.start()
+            wait_until(lambda: first._pump.core.live.version(VIP, "shop").number == 1)
+            core.live.set(VIP, "shop", {"lineage_s": "9000"}, second._pump.clock())
+        setting.join()
+        assert done[0]["superseded"] == {"lineage_s": {"value": "9000", "author": "edge-2"}}
+        assert (done[0]["nodes"]["have"], done[0]["nodes"]["missing"]) == (2, [])
+        assert [policy(node)["lineage_s"] for node in (first, second)] == [9000, 9000]
+
+    def test_a_node_with_a_value_of_its_own_is_named(self, place: Place) -> None:
+        first, second = place.node("edge-1"), place.node("edge-2")
+        for node in (first, second):
+            place.server(node)
+        place.wait_until_met()
+        second.steering.set_policy("shop", {"reach": "server"}, node_only=True)
+        done = first.steering.set_policy("shop", {"reach": "everywhere", "lineage_s": "90000"})
+        assert done["nodes"]["differ"] == [{"name": "edge-2", "holds": ["reach=server (set on that node alone)"]}]
+        assert first.steering.set_policy("shop", {"lineage_s": "90001"})["nodes"]["have"] == 2, "another key"
 
     def test_a_node_that_joins_later_gets_it(self, place: Place) -> None:
         first = place.node("edge-1")
@@ -234,7 +262,10 @@ class TestVeto:
             place.server(node)
         place.wait_until_met()
         done = first.steering.set_policy("shop", {"reach": "everywhere"})
-        assert done["nodes"]["have"] == 2
+        assert (done["nodes"]["have"], done["nodes"]["missing"], done["superseded"]) == (1, [], {})
+        assert done["nodes"]["differ"] == [
+            {"name": "edge-2", "holds": ['reach=server (its file allows no more: live = "tighten")']}
+        ]
         assert policy(second)["reach"] == "server"
         assert policy(second)["sources"]["reach"] == {"from": "live", "wanted": "everywhere"}
         with pytest.raises(PolicyError, match='live = "tighten" and reach = server, and this would be wider'):
@@ -245,7 +276,10 @@ class TestVeto:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        first.steering.set_policy("shop", {"reach": "server"})
+        done = first.steering.set_policy("shop", {"reach": "server"})
+        assert done["nodes"]["differ"] == [
+            {"name": "edge-2", "holds": ['reach=colo (its file allows no more: live = "none")']}
+        ]
         assert policy(second)["reach"] == "colo"
         assert policy(second)["sources"]["reach"] == {"from": "default", "wanted": "server"}
         with pytest.raises(PolicyError, match='it has live = "none"'):
