@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from meshcache.config import (
         AdminSettings,
         CacheSettings,
+        CertificateSettings,
         ClientAuthSettings,
         MeshSettings,
         NodeSettings,
@@ -60,6 +61,7 @@ __all__ = [
     "AdminSettings",
     "ServerSettings",
     "VipSettings",
+    "CertificateSettings",
     "ClientAuthSettings",
     "SharingSettings",
     # what it raises

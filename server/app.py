@@ -14,16 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from OpenSSL import SSL
-
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
 
 from . import process, systemd
 from .faults import Faults
 from .leaving import LEAVING_MAX, Leaving
 from .listener import Listener
-from .service import Service
-from .services import make_contexts, make_service
+from .services import Contexts, Served, make_contexts, make_services, routes_by_key
 from .table import Table
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
@@ -43,7 +40,7 @@ class ServerApp:
         self.leaving = Leaving()
         self.listeners: dict[str, Listener] = {}
         self._reread = reread
-        self._contexts: dict[str, SSL.Context] = {}
+        self._contexts: Contexts = {}
         self._stop = asyncio.Event()
         self._reload_turn = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
@@ -138,7 +135,7 @@ class ServerApp:
         fresh: list[Listener] = []
         faults = []
         for place, key, address in _addresses(settings):
-            listener = present.get(key) or bound.get(address)
+            listener = listeners.get(key) or present.get(key) or bound.get(address)
             if listener is None:
                 listener = Listener(address, self.table)
                 try:
@@ -153,20 +150,21 @@ class ServerApp:
             raise ConfigError(faults)
         return listeners
 
-    def _attach(self, settings: Settings, contexts: dict[str, SSL.Context]) -> dict[str, Service]:
-        """Join each context to its VIP. Raises AttachError and HookError."""
+    def _attach(self, settings: Settings, contexts: Contexts) -> dict[str, list[Served]]:
+        """Join each context to its VIP, in the file's order. Raises AttachError and HookError."""
         services = {}
         for vip in settings.vips:
             if vip.name in contexts:
-                self.node.attach(contexts[vip.name], vip=vip.name)
-                services[vip.name] = make_service(vip, contexts[vip.name], settings, self.node, self.leaving)
+                for each in contexts[vip.name]:
+                    self.node.attach(each.context, vip=vip.name)
+                services[vip.name] = make_services(vip, contexts[vip.name], settings, self.node, self.leaving)
         return services
 
     async def _install(
         self,
         settings: Settings,
-        contexts: dict[str, SSL.Context],
-        services: dict[str, Service],
+        contexts: Contexts,
+        services: dict[str, list[Served]],
         listeners: dict[str, Listener],
     ) -> None:
         self.settings, self._contexts, self.listeners = settings, contexts, listeners
@@ -176,8 +174,8 @@ class ServerApp:
         else:
             process.allow_files(limits.max_connections, 1)
         self.table.tune(limits.max_connections, _shortest_timeout(settings))
-        for vip, key in _keys(settings):
-            await listeners[key].serve(services[vip.name])
+        for key, routes in routes_by_key(_keys(settings), services).items():
+            await listeners[key].serve(routes)
 
     async def _drain(self) -> None:
         systemd.stopping()

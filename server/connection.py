@@ -14,8 +14,11 @@ from enum import Enum, auto
 from OpenSSL import SSL
 
 from .application import Application
+from .preface import STRANGER, Preface
+from .proxy_header import HeaderError, looks_like_one
+from .proxy_protocol import Endpoint
 from .resets import reset
-from .service import Service
+from .routes import Routes
 from .stream import StreamError, TlsStream
 from .table import Table
 
@@ -31,6 +34,7 @@ is TLS's own answers to a client that asks (key updates) and does not read."""
 class Stage(Enum):
     """Where a connection is; it never goes back."""
 
+    PREFACE = auto()
     HANDSHAKE = auto()
     OPEN = auto()
     CLOSING = auto()
@@ -38,7 +42,7 @@ class Stage(Enum):
 
 
 # An enum's attributes are slow to look up, and these are looked at several times in each handshake.
-_HANDSHAKE, _OPEN, _CLOSING, _LOST = Stage
+_PREFACE, _HANDSHAKE, _OPEN, _CLOSING, _LOST = Stage
 
 
 class ClientConnection(asyncio.Protocol):
@@ -47,6 +51,9 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_application",
         "_end_told",
+        "_ends",
+        "_preface",
+        "_routes",
         "_service",
         "_spoke",
         "_stage",
@@ -57,10 +64,13 @@ class ClientConnection(asyncio.Protocol):
         "deadline",
     )
 
-    def __init__(self, service: Service, table: Table) -> None:
+    def __init__(self, routes: Routes, table: Table) -> None:
+        service = routes.default
+        self._routes = routes
         self._service = service
         self._table = table
-        self._stage = _HANDSHAKE
+        self._stage = _HANDSHAKE if routes.only is service and not routes.proxies else _PREFACE
+        self._ends: tuple[Endpoint, Endpoint] | None = None
         self._spoke = False
         self._end_told = False
         self._unsent = 0
@@ -73,8 +83,11 @@ class ClientConnection(asyncio.Protocol):
         """Begin, unless there are too many connections."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
         if self._table.admit(self):
-            service = self._service
-            self._stream = TlsStream(service.context, self._table.scratch, service.connections_listed)
+            if self._stage is _HANDSHAKE:
+                self._begin(self._service.context)
+            else:
+                peer = self._transport.get_extra_info("peername")
+                self._preface = Preface(self._routes, peer[0] if peer else "0.0.0.0")  # noqa: S104  # it is gone already
         else:
             self._stage = _LOST
             self._transport.abort()
@@ -86,8 +99,14 @@ class ClientConnection(asyncio.Protocol):
                 self._deliver(self._stream.receive(data))
             elif self._stage is _HANDSHAKE:
                 self._handshake(data)
+            elif self._stage is _PREFACE:
+                self._read_preface(data)
         except StreamError as error:
-            self._refuse(f"tls: {error}")
+            stranger = self._stage is _HANDSHAKE and looks_like_one(data)
+            self._refuse(STRANGER if stranger else f"tls: {error}")
+        except HeaderError as error:
+            self._table.faults.count(str(error))
+            self._transport.abort()
         except Exception as error:  # noqa: BLE001  # whatever it is, it may cost this connection and no other
             self._table.faults.bug("receiving", error)
             self._transport.abort()
@@ -109,10 +128,12 @@ class ClientConnection(asyncio.Protocol):
             self._table.faults.count("connection reset")
         if self._stage is _HANDSHAKE and self._spoke:
             self._service.mesh.handshake_failed(self._service.vip)
+        begun = self._stage is not _PREFACE
         self._stage = _LOST
         self._table.remove(self)
         self._release()
-        self._stream.free()
+        if begun:
+            self._stream.free()
 
     def pause_writing(self) -> None:
         """The client isn't reading."""
@@ -131,13 +152,13 @@ class ClientConnection(asyncio.Protocol):
     def expired(self) -> None:
         """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
         unsent = self._transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent and self._stage is not _HANDSHAKE:
+        if unsent and unsent != self._unsent and self._stage not in (_HANDSHAKE, _PREFACE):
             self._unsent = unsent
             self.touch()
         elif self._stage is _OPEN:
             self._table.faults.count("idle timeout")
             self.close()
-        elif self._stage is _HANDSHAKE:
+        elif self._stage in (_HANDSHAKE, _PREFACE):
             self._table.faults.count("handshake timeout")
             self._transport.abort()
         elif unsent:
@@ -149,7 +170,7 @@ class ClientConnection(asyncio.Protocol):
         """End as soon as nothing is in flight; a handshake that has begun is."""
         if self._application is not None:
             self._application.drain()
-        elif self._stage is _HANDSHAKE and not self._spoke:
+        elif self._stage in (_HANDSHAKE, _PREFACE) and not self._spoke:
             self._transport.close()
 
     def close_now(self) -> None:
@@ -172,7 +193,12 @@ class ClientConnection(asyncio.Protocol):
         return self._stream.connection
 
     def endpoint(self, which: str) -> tuple[str, int] | None:
-        """Address and port of ``peername`` or ``sockname``; None if the client is gone already."""
+        """Address and port of ``peername`` or ``sockname``; None if the client is gone already.
+
+        Behind a balancer they are what its PROXY header says.
+        """
+        if self._ends is not None:
+            return self._ends[which == "sockname"]
         name = self._transport.get_extra_info(which)
         return (name[0], name[1]) if name else None
 
@@ -232,6 +258,23 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self._table.after(self._service.idle_timeout_s)
 
     # Steps.
+
+    def _begin(self, context: SSL.Context) -> None:
+        self._stream = TlsStream(context, self._table.scratch, self._service.connections_listed)
+
+    def _read_preface(self, data: bytes) -> None:
+        """Find out whom the connection is for, and let TLS begin."""
+        opening = self._preface.receive(data)
+        if opening is None:
+            return
+        service = self._service = opening.service
+        self._ends = opening.ends
+        apart = service.apart if opening.local else None
+        self._begin(apart or service.context)
+        self._stage = _HANDSHAKE
+        self.deadline = self._table.after(service.handshake_timeout_s)
+        if opening.received:
+            self._handshake(opening.received)
 
     def _handshake(self, data: bytes) -> None:
         self._spoke = True

@@ -6,8 +6,9 @@ Everything a context can be refused for is found here, before any client meets i
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -15,8 +16,31 @@ from OpenSSL import SSL, crypto
 
 from meshcache import ConfigError, VipSettings
 
-from .names import CertificateNames, names_in
 from .stream import StreamError, reason_of
+
+T = TypeVar("T")
+
+
+class CertificateFiles(Protocol):
+    """A certificate's two files."""
+
+    @property
+    def certificate(self) -> Path | None:
+        """PEM: the server's certificate first."""
+
+    @property
+    def private_key(self) -> Path | None:
+        """PEM."""
+
+
+PlacedCertificate = tuple[str, CertificateFiles]
+"""With its place in the configuration, such as ``vip[0].more_certificates[1]``."""
+
+
+class _Pair(NamedTuple):
+    certificate: Path | None
+    private_key: Path | None
+
 
 CIPHERS_TLS12 = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Without ``ciphers``: forward secrecy and AEAD only (RFC 9325 section 4.2). TLS 1.3 has nothing else anyway."""
@@ -32,8 +56,10 @@ _OPTIONS = (
 )
 
 
-def make_context(place: str, vip: VipSettings) -> SSL.Context:
+def make_context(place: str, vip: VipSettings, certificates: Sequence[PlacedCertificate] = ()) -> SSL.Context:
     """A context for `vip`, which the configuration has at `place` (such as ``vip[0]``). Not attached to a node yet.
+
+    It has these certificates of the VIP, each of another kind, or the VIP's first.
 
     Raises ConfigError, which names every fault with its place.
     """
@@ -42,36 +68,25 @@ def make_context(place: str, vip: VipSettings) -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 34 kB less for each idle connection (SSL_CTX_set_mode(3))
     context.set_min_proto_version(_VERSIONS[vip.min_tls])
     faults: list[str] = []
-    for key, step in (
-        ("certificate", _use_certificate),
-        ("private_key", _use_private_key),
-        ("ciphers", _use_ciphers),
-        ("client_auth", _use_client_auth),
-        ("alpn", _use_alpn),
-    ):
+    for at, pair in certificates or [(place, _first_of(vip))]:
+        _attempt(faults, f"{at}.certificate", _use_certificate, context, pair.certificate)
+        _attempt(faults, f"{at}.private_key", _use_private_key, context, pair.private_key)
+    for key, step in (("ciphers", _use_ciphers), ("client_auth", _use_client_auth), ("alpn", _use_alpn)):
         _attempt(faults, f"{place}.{key}", step, context, vip)
     if faults:
         raise ConfigError(faults)
     return context
 
 
-def answered_names(vip: VipSettings) -> CertificateNames:
-    """Every host name that `vip` answers to."""
-    if vip.certificate is None:
-        return CertificateNames(vip.names)
-    leaf = x509.load_pem_x509_certificate(vip.certificate.read_bytes())
-    return CertificateNames([*vip.names, *names_in(leaf)])
+def _first_of(vip: VipSettings) -> _Pair:
+    return _Pair(vip.certificate, vip.private_key)
 
 
 def _attempt(
-    faults: list[str],
-    place: str,
-    step: Callable[[SSL.Context, VipSettings], None],
-    context: SSL.Context,
-    vip: VipSettings,
+    faults: list[str], place: str, step: Callable[[SSL.Context, T], None], context: SSL.Context, value: T
 ) -> None:
     try:
-        step(context, vip)
+        step(context, value)
     except (SSL.Error, crypto.Error) as error:
         faults.append(f"{place}: OpenSSL refuses it: {reason_of(error)}")
     except OSError as error:
@@ -80,13 +95,13 @@ def _attempt(
         faults.append(f"{place}: {error}")
 
 
-def _use_certificate(context: SSL.Context, vip: VipSettings) -> None:
-    path = _readable(vip.certificate, "a certificate in PEM")
+def _use_certificate(context: SSL.Context, certificate: Path | None) -> None:
+    path = _readable(certificate, "a certificate in PEM")
     context.use_certificate_chain_file(str(path))
 
 
-def _use_private_key(context: SSL.Context, vip: VipSettings) -> None:
-    path = _readable(vip.private_key, "a private key in PEM, without a passphrase")
+def _use_private_key(context: SSL.Context, private_key: Path | None) -> None:
+    path = _readable(private_key, "a private key in PEM, without a passphrase")
     if stat.S_IMODE(path.stat().st_mode) & 0o007:
         raise ValueError(f"everyone can reach {path}; it must be 0600: chmod 600 {path}")
     try:

@@ -1,4 +1,4 @@
-"""One listening address of a VIP: makes a connection of everyone who comes, with the service of today."""
+"""One listening address: makes a connection of everyone who comes, for the VIPs that are served there today."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import socket
 
 from .addresses import join_address, split_address
 from .connection import ClientConnection
-from .service import Service
+from .routes import Routes
 from .table import Table
 
 BACKLOG = 1024
 """Connections the kernel accepts while we do a slow handshake; Linux caps it at net.core.somaxconn (4096)."""
 
 
+DEFER_S = 3
+"""How long the kernel waits for a client's first byte before it hands over a connection without one, so that a silent
+client meets ``handshake_timeout_s`` in the end."""
+
+
 class Listener:
-    """An address to listen on: `bind` takes it, `serve` begins to accept, and `serve` again replaces the service."""
+    """An address to listen on: `bind` takes it, `serve` begins to accept, and `serve` again replaces the routes."""
 
     def __init__(self, address: str, table: Table) -> None:
         self.address = address
@@ -34,6 +39,8 @@ class Listener:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:  # so that [::] and 0.0.0.0 can be two listeners
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # A client that sends nothing isn't accepted yet (tcp(7)): a TCP check that ends with a reset never is.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
             self._socket.bind((host, port))
             self._socket.listen(BACKLOG)
         except OSError:
@@ -41,9 +48,9 @@ class Listener:
             raise
         self.bound_address = join_address(*self._socket.getsockname()[:2])
 
-    async def serve(self, service: Service) -> None:
-        """Give new connections this service, and begin to accept them; those that are open keep the one they have."""
-        self._service = service
+    async def serve(self, routes: Routes) -> None:
+        """Give new connections these routes, and begin to accept them; those that are open keep what they have."""
+        self._routes = routes
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._connection, sock=self._socket, backlog=BACKLOG)
@@ -56,4 +63,4 @@ class Listener:
             self._socket.close()
 
     def _connection(self) -> ClientConnection:
-        return ClientConnection(self._service, self._table)
+        return ClientConnection(self._routes, self._table)

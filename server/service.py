@@ -35,3 +35,5 @@ class Service:
     handshake_timeout_s: float
     idle_timeout_s: float
     connections_listed: bool = True
+    apart: SSL.Context | None = None
+    """For connections whose sessions are nobody's, such as a balancer's health checks."""

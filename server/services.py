@@ -2,54 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from OpenSSL import SSL
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_network
 
 from meshcache import ConfigError, MeshNode, Settings, VipSettings
 
 from .addresses import split_address
 from .application import Application, Client
-from .contexts import answered_names, make_context
+from .certified import Certified, certify
 from .leaving import Leaving
 from .relay import Backend, Relay
 from .responder import About, Responder
+from .routes import Routes, make_routes
 from .service import Service
 
+Served = tuple[Service, Sequence[str]]
+"""A service and the names that choose it."""
 
-def make_contexts(settings: Settings) -> dict[str, SSL.Context]:
-    """A context for each VIP that listens, by the VIP's name; none is attached yet.
+
+Contexts = dict[str, tuple[Certified, ...]]
+"""The contexts of each VIP that listens, by the VIP's name."""
+
+
+def make_contexts(settings: Settings) -> Contexts:
+    """The contexts of each VIP that listens, by the VIP's name; none is attached yet.
 
     Raises ConfigError, which names every fault of every VIP.
     """
     faults: list[str] = []
-    contexts = {}
+    contexts: Contexts = {}
     for index, vip in enumerate(settings.vips):
         if vip.listen:
             try:
-                contexts[vip.name] = make_context(f"vip[{index}]", vip)
+                contexts[vip.name] = certify(f"vip[{index}]", vip)
             except ConfigError as error:
                 faults += error.faults
+    faults += _names_taken_twice(settings, contexts)
     if faults:
         raise ConfigError(faults)
     return contexts
 
 
+def make_services(
+    vip: VipSettings, contexts: Sequence[Certified], settings: Settings, node: MeshNode, leaving: Leaving
+) -> list[Served]:
+    """The services of a VIP whose contexts are attached to the node, each with its names; the default is the first."""
+    return [
+        (make_service(vip, each, settings, node, leaving), [*each.names, *(vip.names if each is contexts[0] else ())])
+        for each in contexts
+    ]
+
+
 def make_service(
-    vip: VipSettings, context: SSL.Context, settings: Settings, node: MeshNode, leaving: Leaving
+    vip: VipSettings, certified: Certified, settings: Settings, node: MeshNode, leaving: Leaving
 ) -> Service:
-    """The service of a VIP whose context is attached to the node."""
+    """The service of one context of a VIP."""
     return Service(
         vip=vip.name,
-        context=context,
+        context=certified.context,
         mesh=node,
         make_application=_relay_maker(vip, vip.backend, settings, node, leaving)
         if vip.backend
-        else _responder_maker(vip, node),
+        else _responder_maker(vip, certified, node),
         handshake_timeout_s=settings.server.handshake_timeout_s,
         idle_timeout_s=settings.server.idle_timeout_s,
-        connections_listed=bool(vip.alpn),
+        connections_listed=certified.listed,
+        apart=certified.apart,
     )
+
+
+def routes_by_key(keys: Iterable[tuple[VipSettings, str]], services: dict[str, list[Served]]) -> dict[str, Routes]:
+    """What each listener serves, by its key: every VIP that listens there, told apart by server name."""
+    by_key: dict[str, list[VipSettings]] = {}
+    for vip, key in keys:
+        by_key.setdefault(key, []).append(vip)
+    routes = {}
+    for key, vips in by_key.items():
+        default = next((vip for vip in vips if vip.default), vips[0])
+        served = [pair for vip in vips for pair in services[vip.name]]
+        proxies = tuple(ip_network(network) for network in default.proxy_from)
+        routes[key] = make_routes(served, services[default.name][0][0], proxies)
+    return routes
+
+
+def _names_taken_twice(settings: Settings, contexts: Contexts) -> Iterator[str]:
+    """Two VIPs of one address with one name: which of them answers would be an accident."""
+    first: dict[tuple[str, str], int] = {}
+    for index, vip in enumerate(settings.vips):
+        names = {name.lower() for each in contexts.get(vip.name, ()) for name in each.names} | set(vip.names)
+        for address in (each for each in vip.listen if not each.endswith(":0")):
+            for name in sorted(names):
+                other = first.setdefault((address, name), index)
+                if other != index:
+                    yield (
+                        f"vip[{index}].certificate: vip[{other}] answers for {name} on {address} already; give one of "
+                        "them another address, or certificates that share no name"
+                    )
 
 
 def _relay_maker(
@@ -69,8 +117,8 @@ def _relay_maker(
     return make
 
 
-def _responder_maker(vip: VipSettings, node: MeshNode) -> Callable[[Client], Application]:
-    about = About(server=node.name, colo=node.colo, vip=vip.name, names=answered_names(vip))
+def _responder_maker(vip: VipSettings, certified: Certified, node: MeshNode) -> Callable[[Client], Application]:
+    about = About(server=node.name, colo=node.colo, vip=vip.name, names=certified.answered)
 
     def make(client: Client) -> Application:
         def resumed() -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from meshcache.checks.pem import attempt, read_certificates, read_private_key
-from meshcache.config import VipSettings
+from meshcache.config import CertificateSettings, VipSettings
 from meshcache.core.scope import covers
 
 ENDS_SOON = timedelta(days=14)
@@ -24,34 +24,74 @@ SHOWN_NAMES_MAX = 5
 
 def certificate_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
     """Every fault of the certificate and key of the VIP at `place`."""
-    faults: list[str] = []
-    chain = vip.certificate and attempt(faults, f"{place}.certificate", read_certificates, vip.certificate)
-    key = vip.private_key and attempt(faults, f"{place}.private_key", read_private_key, vip.private_key)
-    if vip.certificate and chain:
-        faults += (f"{place}.certificate: {fault}" for fault in _chain_faults(vip.certificate, chain, now))
-        faults += (f"{place}.names[{at}]: {fault}" for at, fault in _uncovered(vip.names, chain[0]))
-    if chain and key and not _fit(chain[0], key):
-        faults.append(
-            f"{place}.private_key: {vip.private_key} is not the key of the first certificate in {vip.certificate}"
-        )
+    if vip.certificate is None or vip.private_key is None:
+        faults = _pair_faults(place, vip.certificate, vip.private_key, (), now)
+    else:
+        faults = [
+            fault
+            for at, pair in placed_certificates(place, vip)
+            for fault in _pair_faults(at, pair.certificate, pair.private_key, vip.names, now)
+        ]
     return faults
+
+
+def placed_certificates(place: str, vip: VipSettings) -> list[tuple[str, CertificateSettings]]:
+    """Each certificate of the VIP at `place`, with its own place in the file."""
+    places = [place, *(f"{place}.more_certificates[{at}]" for at in range(len(vip.more_certificates)))]
+    return list(zip(places, vip.certificates, strict=False))
+
+
+def names_taken_twice(vips: Sequence[VipSettings]) -> Iterator[str]:
+    """Two VIPs of one address whose certificates have one name: which of them answers would be an accident."""
+    first: dict[tuple[str, str], int] = {}
+    for index, vip in enumerate(vips):
+        chains = [attempt([], "", read_certificates, pair.certificate) for pair in vip.certificates]
+        names = {name.lower() for chain in chains if chain for name in subject_names(chain[0])} | set(vip.names)
+        for address in (each for each in vip.listen if not each.endswith(":0")):
+            for name in sorted(names):
+                other = first.setdefault((address, name), index)
+                if other != index:
+                    yield (
+                        f"vip[{index}].certificate: vip[{other}] answers for {name} on {address} already; give one of "
+                        "them another address, or certificates that share no name"
+                    )
+
+
+def _pair_faults(
+    place: str, certificate: Path | None, private_key: Path | None, names: Sequence[str], now: datetime
+) -> list[str]:
+    faults: list[str] = []
+    chain = certificate and attempt(faults, f"{place}.certificate", read_certificates, certificate)
+    key = private_key and attempt(faults, f"{place}.private_key", read_private_key, private_key)
+    if certificate and chain:
+        faults += (f"{place}.certificate: {fault}" for fault in _chain_faults(certificate, chain, now))
+        faults += (f"{_place_of_names(place)}[{at}]: {fault}" for at, fault in _uncovered(names, chain[0]))
+    if chain and key and not _fit(chain[0], key):
+        faults.append(f"{place}.private_key: {private_key} is not the key of the first certificate in {certificate}")
+    return faults
+
+
+def _place_of_names(place: str) -> str:
+    return place.partition(".more_certificates")[0] + ".names"
 
 
 def certificate_notes(place: str, vip: VipSettings, now: datetime) -> list[str]:
     """What is no fault of the certificate and yet worth knowing."""
-    chain = vip.certificate and attempt([], place, read_certificates, vip.certificate)
+    return [note for at, pair in placed_certificates(place, vip) for note in _pair_notes(at, pair.certificate, now)]
+
+
+def _pair_notes(place: str, certificate: Path, now: datetime) -> Iterator[str]:
+    chain = attempt([], place, read_certificates, certificate)
     if not chain:
-        return []
-    notes = []
+        return
     left = chain[0].not_valid_after_utc - now
     if timedelta(0) < left < ENDS_SOON:
-        notes.append(f"{place}.certificate: {vip.certificate} ends in {left.days} days; renew it and send SIGHUP")
+        yield f"{place}.certificate: {certificate} ends in {left.days} days; renew it: the server reads it by itself"
     if not subject_names(chain[0]):
-        notes.append(
-            f"{place}.certificate: {vip.certificate} has no subject alternative name, so clients that send a server "
+        yield (
+            f"{place}.certificate: {certificate} has no subject alternative name, so clients that send a server "
             "name share no sessions"
         )
-    return notes
 
 
 def subject_names(certificate: x509.Certificate) -> tuple[str, ...]:

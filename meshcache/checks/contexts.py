@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from OpenSSL import SSL
 
+from meshcache.checks.certificates import placed_certificates
 from meshcache.config import VipSettings
 
 
@@ -20,12 +23,14 @@ def cipher_faults(place: str, vip: VipSettings) -> list[str]:
 
 def chain_faults(place: str, vip: VipSettings) -> list[str]:
     """What OpenSSL has against a certificate that reads well, such as a key below its security level."""
-    if vip.certificate is None:
-        return []
+    return [fault for at, pair in placed_certificates(place, vip) for fault in _refused(at, pair.certificate)]
+
+
+def _refused(place: str, certificate: Path) -> list[str]:
     try:
-        SSL.Context(SSL.TLS_SERVER_METHOD).use_certificate_chain_file(str(vip.certificate))
+        SSL.Context(SSL.TLS_SERVER_METHOD).use_certificate_chain_file(str(certificate))
     except SSL.Error as error:
-        return [f"{place}.certificate: OpenSSL does not take {vip.certificate}: {_reason(error)}"]
+        return [f"{place}.certificate: OpenSSL does not take {certificate}: {_reason(error)}"]
     return []
 
 

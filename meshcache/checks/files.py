@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from meshcache.checks.certificates import certificate_faults, certificate_notes
+from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
 from meshcache.checks.clients import client_auth_faults, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.config import Settings, VipSettings
@@ -22,7 +22,7 @@ def file_faults(settings: Settings) -> list[str]:
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
-    return [*faults, *disagreeing_authorities(settings.vips)]
+    return [*faults, *names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
 
 
 def file_notes(settings: Settings) -> list[str]:

@@ -15,7 +15,7 @@ from meshcache.config.settings import (
     Settings,
 )
 from meshcache.config.values import split_address
-from meshcache.config.vip import ClientAuthSettings, SharingSettings, VipSettings
+from meshcache.config.vip import CertificateSettings, ClientAuthSettings, SharingSettings, VipSettings
 
 __all__ = [
     "load",
@@ -27,6 +27,7 @@ __all__ = [
     "AdminSettings",
     "ServerSettings",
     "VipSettings",
+    "CertificateSettings",
     "ClientAuthSettings",
     "SharingSettings",
     "split_address",

@@ -28,6 +28,7 @@ def cross_faults(vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: Ad
     return [
         *_duplicate_names(vips),
         *_shared_addresses(vips, mesh, admin),
+        *_sharers_that_disagree(vips),
         *_half_a_listener(vips),
         *_protocols_nobody_speaks(vips),
         *_quotas_over_all(vips),
@@ -49,7 +50,7 @@ def _duplicate_names(vips: Sequence[PlacedVip]) -> Iterator[str]:
 def _shared_addresses(
     vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: AdminSettings | None
 ) -> Iterator[str]:
-    """Two sockets on one address; a wildcard address has every address of its family."""
+    """Two sockets on one address; a wildcard address has every address of its family. VIPs may share one."""
     places = [(f"vip[{index}].listen[{at}]", address) for index, vip in vips for at, address in enumerate(vip.listen)]
     if mesh is not None:
         places.append(("mesh.listen", mesh.listen))
@@ -59,7 +60,7 @@ def _shared_addresses(
     for place, address in places:
         port = split_address(address)[1]
         for earlier, other in by_port[port]:
-            if port and _collide(address, other):
+            if port and _collide(address, other) and not (address == other and _two_vips(place, earlier)):
                 yield f"{place}: {address} is taken by {earlier} ({other}); give it an address or port of its own"
                 break
         by_port[port].append((place, address))
@@ -71,10 +72,39 @@ def _collide(one: str, other: str) -> bool:
     return hosts[0] == hosts[1] or (same_family and any(host.is_unspecified for host in hosts))
 
 
+def _two_vips(place: str, earlier: str) -> bool:
+    """Whether these are listeners of two VIPs, which are told apart by server name."""
+    vips = [each.partition(".")[0] for each in (place, earlier)]
+    return all(vip.startswith("vip[") for vip in vips) and vips[0] != vips[1]
+
+
+def _sharers_that_disagree(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """VIPs on one address: one default at most, and one answer to who begins with a PROXY header."""
+    by_address: dict[str, list[PlacedVip]] = defaultdict(list)
+    for index, vip in vips:
+        for address in vip.listen:
+            if split_address(address)[1]:
+                by_address[address].append((index, vip))
+    for address, sharers in by_address.items():
+        first, other = sharers[0]
+        defaults = [index for index, vip in sharers if vip.default]
+        if len(defaults) > 1:
+            yield (
+                f"vip[{defaults[1]}].default: vip[{defaults[0]}] is the default of {address} already; one address has "
+                "one"
+            )
+        for index, vip in sharers[1:]:
+            if set(vip.proxy_from) != set(other.proxy_from):
+                yield (
+                    f"vip[{index}].proxy_from: differs from that of vip[{first}], which listens on {address} too; the "
+                    "header comes before the server name, so make them equal"
+                )
+
+
 def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
     """A VIP that listens needs a certificate and its key; a certificate needs its key, and a key its certificate."""
     for index, vip in vips:
-        needs_both = bool(vip.listen or vip.certificate or vip.private_key)
+        needs_both = bool(vip.listen or vip.certificate or vip.private_key or vip.more_certificates or vip.ocsp)
         because = "listens" if vip.listen else "has one of certificate and private_key and needs both"
         for key, value in (("certificate", vip.certificate), ("private_key", vip.private_key)):
             if needs_both and value is None:

@@ -20,6 +20,9 @@ Location = tuple[int | str, ...]
 _CONSEQUENCES = frozenset({"default_factory_not_called"})
 """Errors that only say that another value, named already, is wrong."""
 
+_LISTS = frozenset({"vip", "vip.more_certificates"})
+"""Tables that there may be several of."""
+
 _KINDS = {
     "string_type": "a string",
     "string_too_short": "text that isn't empty",
@@ -64,8 +67,8 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"must be {_quoted(context['expected'])}, not {found}"
     if kind == "bool_type":
         return f"must be true or false, not {found}"
-    if kind == "tuple_type" and location == ("vip",):
-        return f"must be a list of tables, each written as [[vip]], not {found}"
+    if kind == "tuple_type" and _path(location) in _LISTS:
+        return f"must be a list of tables, each written as [[{_path(location)}]], not {found}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}{_example(location)}, not {found}"
     return _out_of_bounds(kind, context, found) or f"{detail['msg'].lower()}{_example(location)}, not {found}"
@@ -108,9 +111,13 @@ def _toml(value: object) -> str:
 
 
 def _not_a_table(location: Location, found: str) -> str:
-    name = ".".join(str(step) for step in location if isinstance(step, str))
-    header = f"[[{name}]]" if name == "vip" else f"[{name}]"
+    name = _path(location)
+    header = f"[[{name}]]" if name in _LISTS else f"[{name}]"
     return f"must be a table, written as {header} with its keys below, not {found}"
+
+
+def _path(location: Location) -> str:
+    return ".".join(step for step in location if isinstance(step, str))
 
 
 def _unknown_key(location: Location) -> str:
@@ -127,7 +134,7 @@ def _unknown_key(location: Location) -> str:
 
 
 def _all_tables(model: type[BaseModel], name: str) -> dict[str, list[str]]:
-    tables = {f"[{name}]" if name != "vip" else "[[vip]]": _keys(model)} if name else {}
+    tables = {f"[[{name}]]" if name in _LISTS else f"[{name}]": _keys(model)} if name else {}
     for key, field in _fields(model).items():
         inner = _model_of(field.annotation)
         if inner is not None:

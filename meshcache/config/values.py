@@ -10,7 +10,8 @@ right. None of them looks at the machine.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -91,6 +92,14 @@ def parse_ip(plain: object) -> str:
     if isinstance(plain, str) and _is_ip(plain):
         return str(ip_address(plain))
     raise ValueError(f'an interface is named by its IP address, such as "10.0.0.4", not {shown(plain)}')
+
+
+def parse_network(plain: object) -> str:
+    """A network of IP addresses such as ``10.0.0.0/8``; a single address is a network of one."""
+    if isinstance(plain, str):
+        with suppress(ValueError):
+            return str(ip_network(plain, strict=False))
+    raise ValueError(f'a network looks like "10.0.0.0/8" or "fd00::/8", not {shown(plain)}')
 
 
 def parse_size(plain: object) -> int:
@@ -200,6 +209,7 @@ Bind = Annotated[str, BeforeValidator(parse_bind)]
 Target = Annotated[str, BeforeValidator(parse_target)]
 Seed = Annotated[str, BeforeValidator(parse_seed)]
 InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
+Network = Annotated[str, BeforeValidator(parse_network)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 ReachValue = Annotated[Reach, PlainValidator(parse_reach)]

@@ -13,6 +13,7 @@ from meshcache.config.values import (
     HostName,
     Listed,
     Name,
+    Network,
     Number,
     ReachValue,
     Share,
@@ -29,8 +30,24 @@ LISTEN_MAX = 64
 NAMES_MAX = 1000
 """Names that one certificate covers; public authorities stop at 100."""
 
+CERTIFICATES_MAX = 1000
+"""Beside the first. Each set of names takes a TLS context, about 100 kB."""
+
 LINEAGE_S_MAX = 30 * 24 * 3600
 """How long renewals may put off the next full handshake; RFC 8446 section 4.6.1 asks for some limit, and names none."""
+
+
+class CertificateSettings(Table):
+    """One certificate of a VIP with its key, beside the VIP's first."""
+
+    certificate: FilePath = Field(examples=["shop-ecdsa.pem"])
+    """PEM: the server's certificate first, then the intermediate ones."""
+
+    private_key: FilePath = Field(examples=["shop-ecdsa.key"])
+    """PEM without a passphrase."""
+
+    ocsp: FilePath | None = Field(default=None, examples=["shop-ecdsa.ocsp"])
+    """The authority's OCSP response for this certificate, in DER, which is sent to clients that ask for one."""
 
 
 class ClientAuthSettings(Table):
@@ -97,6 +114,21 @@ class VipSettings(Table):
     private_key: FilePath | None = Field(default=None, examples=["shop.key"])
     """PEM without a passphrase, readable by its owner only."""
 
+    ocsp: FilePath | None = Field(default=None, examples=["shop.ocsp"])
+    """The authority's OCSP response for ``certificate``, in DER, which is sent to clients that ask for one."""
+
+    more_certificates: tuple[CertificateSettings, ...] = Field(default=(), max_length=CERTIFICATES_MAX)
+    """Further certificates: of another kind (RSA beside ECDSA) for the same names, or for other names. A client gets
+    the one that is for the name it asks for and that it can verify; the first is for those who ask for no name."""
+
+    default: Truth = Field(default=False, examples=[True])
+    """On an address that several VIPs listen on: take clients that ask for a name which no certificate there has, or
+    for none. Default: the first VIP of the address in this file."""
+
+    proxy_from: Annotated[tuple[Network, ...], Listed] = Field(default=(), max_length=256, examples=[["10.0.0.0/8"]])
+    """Networks of load balancers that begin each connection with a PROXY protocol header, version 1 or 2. From there
+    it is demanded, from elsewhere refused."""
+
     names: Annotated[tuple[HostName, ...], Listed] = Field(
         default=(), max_length=NAMES_MAX, examples=[["shop.example"]]
     )
@@ -125,6 +157,14 @@ class VipSettings(Table):
     def group(self) -> str:
         """The share group that holds: the one given, or the VIP alone under its own name."""
         return self.sharing.group or self.name
+
+    @property
+    def certificates(self) -> tuple[CertificateSettings, ...]:
+        """Every certificate of the VIP with its key, in the file's order; none where the first isn't whole."""
+        if self.certificate is None or self.private_key is None:
+            return ()
+        first = CertificateSettings(certificate=self.certificate, private_key=self.private_key, ocsp=self.ocsp)
+        return (first, *self.more_certificates)
 
     @field_validator("min_tls", mode="before")
     @classmethod

@@ -27,7 +27,6 @@ def faults_of(*vips: dict[str, Any], **tables: Any) -> list[str]:
 @pytest.mark.parametrize(
     "one,other",
     [
-        ("10.0.0.1:443", "10.0.0.1:443"),
         ("0.0.0.0:443", "10.0.0.1:443"),
         ("10.0.0.1:443", "0.0.0.0:443"),
         ("[::]:443", "[::1]:443"),
@@ -43,6 +42,7 @@ def test_two_vips_on_one_address_are_refused_and_wildcards_count(one: str, other
     "one,other",
     [
         ("10.0.0.1:443", "10.0.0.2:443"),
+        ("10.0.0.1:443", "10.0.0.1:443"),
         ("10.0.0.1:443", "10.0.0.1:444"),
         ("0.0.0.0:443", "[::]:443"),
         ("127.0.0.1:0", "127.0.0.1:0"),
@@ -50,6 +50,19 @@ def test_two_vips_on_one_address_are_refused_and_wildcards_count(one: str, other
 )
 def test_addresses_that_do_not_meet_are_fine(one: str, other: str) -> None:
     assert faults_of(vip("a", one), vip("b", other)) == []
+
+
+def test_one_vip_listens_once_on_an_address() -> None:
+    (fault,) = faults_of(vip("a", "10.0.0.1:443", "10.0.0.1:443"))
+    assert fault.startswith("vip[0].listen[1]: 10.0.0.1:443 is taken by vip[0].listen[0]")
+
+
+def test_vips_of_one_address_have_one_default_and_one_answer_to_who_is_a_balancer() -> None:
+    faults = faults_of(
+        vip("a", "10.0.0.1:443", default=True),
+        vip("b", "10.0.0.1:443", default=True, proxy_from="10.0.0.0/8"),
+    )
+    assert [fault.split(":")[0] for fault in faults] == ["vip[1].default", "vip[1].proxy_from"]
 
 
 def test_the_mesh_and_the_admin_port_are_addresses_too() -> None:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from meshcache.config import (
     AdminSettings,
     CacheSettings,
+    CertificateSettings,
     ClientAuthSettings,
     MeshSettings,
     NodeSettings,
@@ -32,6 +33,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "## [admin]": AdminSettings,
     "## [server]": ServerSettings,
     "## [[vip]]": VipSettings,
+    "### [[vip.more_certificates]]": CertificateSettings,
     "### [vip.client_auth]": ClientAuthSettings,
     "### [vip.sharing]": SharingSettings,
 }
@@ -45,7 +47,7 @@ def rows(heading: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_key_is_explained_and_none_that_does_not_exist(heading: str) -> None:
-    inner = {"client_auth", "sharing"}  # tables of their own
+    inner = {"client_auth", "sharing", "more_certificates"}  # tables of their own
     assert set(rows(heading)) == set(TABLES[heading].model_fields) - inner
 
 

@@ -17,6 +17,7 @@ from meshcache_server.faults import Faults
 from meshcache_server.listener import Listener
 from meshcache_server.names import CertificateNames
 from meshcache_server.responder import About, Responder
+from meshcache_server.routes import Routes, make_routes
 from meshcache_server.service import Service
 from meshcache_server.table import Table
 from OpenSSL import SSL
@@ -104,6 +105,7 @@ async def serving(
     handshake_timeout_s: float = 10.0,
     idle_timeout_s: float = 60.0,
     connections_max: int = 1000,
+    routes: Routes | None = None,
 ) -> AsyncIterator[Running]:
     """A VIP named shop on a free port of 127.0.0.1."""
     faults, tally = Faults(), Tally()
@@ -112,7 +114,7 @@ async def serving(
     service = Service("shop", context, tally, make_application, handshake_timeout_s, idle_timeout_s)
     listener = Listener("127.0.0.1:0", table)
     listener.bind()
-    await listener.serve(service)
+    await listener.serve(routes or make_routes([(service, [])], service))
     port = int(listener.bound_address.rpartition(":")[2])
     try:
         yield Running("127.0.0.1", port, table, faults, tally, listener, service)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from meshcache_server.app import ServerApp
-from meshcache_server.service import Service
+from meshcache_server.routes import Routes
 
 from meshcache import MeshNode, Settings, load
 from meshcache.edges.keyfile import load_keyring, save_keyring
@@ -179,7 +179,7 @@ async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(
             raise fault
 
         with monkeypatch.context() as patch:
-            patch.setattr("meshcache_server.app.make_service", broken)
+            patch.setattr("meshcache_server.app.make_services", broken)
             assert not await app.reload()
         assert app.listeners == before
         assert app_services(app) == services
@@ -217,8 +217,8 @@ async def test_a_reload_that_takes_its_time_stops_no_handshake(
         await serving
 
 
-def app_services(app: ServerApp) -> list[Service]:
-    return [listener._service for listener in app.listeners.values()]
+def app_services(app: ServerApp) -> list[Routes]:
+    return [listener._routes for listener in app.listeners.values()]
 
 
 def test_sighup_takes_addresses_away_and_adds_others(shop: Deployment) -> None:

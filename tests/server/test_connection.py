@@ -16,6 +16,7 @@ import pytest
 from meshcache_server.application import Application, Client
 from meshcache_server.connection import LINGER_S, ClientConnection
 from meshcache_server.responder import Responder
+from meshcache_server.routes import make_routes
 from OpenSSL import SSL
 
 from tests.server.harness import (
@@ -164,7 +165,7 @@ async def test_the_callbacks_of_a_flight_have_run_before_it_is_written(
 
     context.set_info_callback(info)
     async with serving(context) as server:
-        connection = ClientConnection(server.service, server.table)
+        connection = ClientConnection(make_routes([], server.service), server.table)
         connection.connection_made(wire)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = certificates.client(version).wrap_bio(incoming, outgoing, server_hostname=NAME)

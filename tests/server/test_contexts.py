@@ -12,7 +12,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from meshcache_server.contexts import answered_names, make_context
+from meshcache_server.contexts import make_context
 from OpenSSL import SSL
 
 from meshcache import ClientAuthSettings, ConfigError, VipSettings
@@ -227,9 +227,3 @@ def test_a_chain_deeper_than_allowed_is_refused(
     refused = ClientAuthSettings(mode="required", ca_file=ca_file, depth=0)
     with pytest.raises(SSL.Error, match="verify failed"):
         shake(make_context("vip[0]", VipSettings(**shop, client_auth=refused)), client)
-
-
-def test_the_names_are_the_certificates_and_those_listed(shop: dict[str, Any]) -> None:
-    names = answered_names(VipSettings(**shop, names=["pay.example"]))
-    assert all(names.cover(host) for host in (NAME, "a.shop.example", "pay.example"))
-    assert not names.cover("other.example")

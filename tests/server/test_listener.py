@@ -8,6 +8,7 @@ import socket
 import pytest
 from meshcache_server.faults import Faults
 from meshcache_server.listener import Listener
+from meshcache_server.routes import make_routes
 from meshcache_server.table import Table
 from OpenSSL import SSL
 
@@ -53,7 +54,7 @@ async def test_an_address_is_free_again_as_soon_as_it_is_closed(
         server.listener.close()
         again = Listener(f"127.0.0.1:{server.port}", server.table)
         again.bind()
-        await again.serve(server.service)
+        await again.serve(make_routes([], server.service))
         assert await asyncio.to_thread(still_open.ask, ASK)
         still_open.close()
         fresh = await asyncio.to_thread(Dialogue, server.port, certificates)
@@ -67,7 +68,8 @@ async def test_a_new_service_is_for_new_connections(certificates: Certificates, 
 
     async with serving(context) as server:
         before = await asyncio.to_thread(Dialogue, server.port, certificates)
-        await server.listener.serve(replace(server.service, vip="other"))
+        other = replace(server.service, vip="other")
+        await server.listener.serve(make_routes([], other))
         after = await asyncio.to_thread(Dialogue, server.port, certificates)
         assert server.tally.done == ["shop", "other"]
         for dialogue in (before, after):

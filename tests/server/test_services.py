@@ -49,7 +49,7 @@ def node(settings: Settings) -> Iterator[MeshNode]:
 def test_every_vip_that_listens_has_a_context_of_its_own(settings: Settings) -> None:
     contexts = make_contexts(settings)
     assert set(contexts) == {"shop", "pay"}
-    assert contexts["shop"] is not contexts["pay"]
+    assert contexts["shop"][0].context is not contexts["pay"][0].context
 
 
 def test_the_faults_of_all_vips_are_named_at_once(settings: Settings) -> None:
@@ -62,7 +62,7 @@ def test_the_faults_of_all_vips_are_named_at_once(settings: Settings) -> None:
 def test_a_vip_with_a_backend_relays_and_another_responds(settings: Settings, node: MeshNode) -> None:
     contexts = make_contexts(settings)
     shop, pay = (
-        make_service(settings.vips[at], contexts[settings.vips[at].name], settings, node, Leaving()) for at in (0, 1)
+        make_service(settings.vips[at], contexts[settings.vips[at].name][0], settings, node, Leaving()) for at in (0, 1)
     )
     client = cast(Client, Nobody())
     assert isinstance(shop.make_application(client), Responder)
