@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity, LocalVip
-from meshcache.core.wire import Decoder, encode
+from meshcache.core.values.topology import Identity, LocalVip
+from meshcache.core.wire.codec import Decoder, encode
 from tests.core.samples import SAMPLES, SHOP
 from tests.tls.world import (
     TLS_ERRORS,

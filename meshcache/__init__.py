@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         load,
         split_address,
     )
-    from meshcache.core.session import Outcome
+    from meshcache.core.values.session import Outcome
     from meshcache.node import MeshNode, attach
     from meshcache.tokens import Resumption
 

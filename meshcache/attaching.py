@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from meshcache.config import Settings, VipSettings
-from meshcache.core.parts import parts_of
-from meshcache.core.policy import Terms
-from meshcache.core.scope import Names, Security, covers, group_digest
-from meshcache.core.topology import LocalVip, VipNote
+from meshcache.core.policy.digest_parts import parts_of
+from meshcache.core.policy.gates import Terms
+from meshcache.core.policy.scope import Names, Security, covers, group_digest
+from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.tls.facts import ContextFacts
 

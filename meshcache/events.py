@@ -8,7 +8,7 @@ from dataclasses import fields
 from threading import Lock
 from typing import Any
 
-from meshcache.core.events import Event, PeerForgotten, PeerJoined, SnapshotFinished
+from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, SnapshotFinished
 
 KEPT_MAX = 1000
 """Events that can be read later: hours of a quiet mesh; a colo that restarts makes some hundred."""

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from meshcache import forks
 from meshcache.config import Settings, load
-from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity
+from meshcache.core.values.events import Event
+from meshcache.core.values.topology import Identity
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring

@@ -10,8 +10,8 @@ import sys
 from collections import Counter, deque
 
 from meshcache.config import VipSettings
-from meshcache.core.policy import Verdict
-from meshcache.core.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome
 from meshcache.pump import Pump
 from meshcache.tokens import Tokens
 from meshcache.tracing import shown

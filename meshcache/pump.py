@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.core.values.events import Event
 from meshcache.edges.transport import Transport
 from meshcache.tracing import shown
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 
 from meshcache.core.mesh import HandshakeResult
-from meshcache.core.session import Outcome
+from meshcache.core.values.session import Outcome
 
 ORIGINS_MAX = (1 << 16) - 1
 """Nodes that can be told apart as origins; four times those that a node remembers (`core.limits`). Later ones are

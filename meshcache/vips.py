@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from meshcache.attaching import InForce, Joining
 from meshcache.config import Settings
-from meshcache.core.topology import LocalVip, VipNote
+from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.ports import VipPort
 from meshcache.pump import Pump

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from meshcache import events as module
-from meshcache.core import events as core
+from meshcache.core.values import events as core
 from meshcache.events import EventList
 
 ALL: dict[core.Event, str] = {

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from meshcache import MeshNode
-from meshcache.core.policy import Verdict
-from meshcache.core.session import Outcome
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.values.session import Outcome
 from meshcache.ports import REMOVED_MAX, VipPort
 from meshcache.tls.port import SessionPort
 from tests.nodes import settings

@@ -11,12 +11,12 @@ from random import Random
 import pytest
 
 from meshcache import pump as module
-from meshcache.core.events import Event, PeerJoined
-from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore
-from meshcache.core.policy import REACH_COLO, Terms
-from meshcache.core.session import Outcome
-from meshcache.core.topology import Identity, LocalVip
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.events import Event, PeerJoined
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import Outcome
+from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.pump import READ_MAX, Pump

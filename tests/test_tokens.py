@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from meshcache import tokens as module
-from meshcache.core.session import Outcome
+from meshcache.core.values.session import Outcome
 from meshcache.tokens import Tokens
 
 NOW = 1000.0

@@ -116,7 +116,7 @@ def test_a_reload_that_a_certificate_does_not_allow_changes_nothing(node: MeshNo
 
 
 def test_more_vips_than_the_core_takes_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshcache.core.vips.VIPS_MAX", 1)
+    monkeypatch.setattr("meshcache.core.state.served_vips.VIPS_MAX", 1)
     with MeshNode(settings(folder, vip=[{"name": "shop"}, {"name": "pay"}])) as node:
         node.attach(server_context("stdlib"), vip="shop")
         context = server_context("stdlib")

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core import fields, stats
-from meshcache.core.events import Event
-from meshcache.core.limits import Limits
-from meshcache.core.policy import Terms, Verdict
-from meshcache.core.post import Outgoing
-from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
-from meshcache.core.shelf import HandshakeResult, Lookup
-from meshcache.core.topology import Identity, LocalVip, NodeRecord, Rng
-from meshcache.core.workings import Workings
+from meshcache.core import stats
+from meshcache.core.assembly import Workings
+from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
+from meshcache.core.state.outbox import Outgoing
+from meshcache.core.values.events import Event
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
+from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, Rng
+from meshcache.core.wire import fields
 
 __all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 

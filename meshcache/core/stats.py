@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core.board import Board
-from meshcache.core.counters import Traffic, VipCounters
-from meshcache.core.explain import island_parts
-from meshcache.core.lag import LagHistogram
-from meshcache.core.members import Peer
-from meshcache.core.tables import KINDS
-from meshcache.core.vips import Served
+from meshcache.core.control.explain import island_parts
+from meshcache.core.state.counters import Traffic, VipCounters
+from meshcache.core.state.lag import LagHistogram
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import Board
+from meshcache.core.state.served_vips import Served
+from meshcache.core.wire.kinds import KINDS
 
 
 def stats(board: Board, now: float) -> dict[str, Any]:

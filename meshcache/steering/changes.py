@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from meshcache.config import Settings, VipSettings
-from meshcache.core.policy import Reach
-from meshcache.core.topology import NodeRecord
+from meshcache.core.policy.gates import Reach
+from meshcache.core.values.topology import NodeRecord
 from meshcache.errors import PolicyError
 from meshcache.steering.overlay import Overlay, file_values
 from meshcache.steering.values import FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, written

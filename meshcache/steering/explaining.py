@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from meshcache.core.explain import Place, explain_session, explain_way
-from meshcache.core.parts import asks_clients
-from meshcache.core.session import session_hash
-from meshcache.core.topology import LocalVip
+from meshcache.core.control.explain import Place, explain_session, explain_way
+from meshcache.core.policy.digest_parts import asks_clients
+from meshcache.core.values.session import session_hash
+from meshcache.core.values.topology import LocalVip
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump
 from meshcache.steering.values import nearest

@@ -11,8 +11,8 @@ from typing import Any
 
 from meshcache.attaching import InForce
 from meshcache.config import Settings, VipSettings
-from meshcache.core.live import GROUP, VIP, LivePolicies
-from meshcache.core.topology import VipNote
+from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
+from meshcache.core.values.topology import VipNote
 from meshcache.steering.values import KEYS, allowed, parse
 
 EPOCH = "epoch"

@@ -10,8 +10,8 @@ from typing import Any
 
 from meshcache.attaching import quota_bytes
 from meshcache.config import VipSettings
-from meshcache.core.live import VIP, LivePolicies
-from meshcache.core.topology import NodeRecord
+from meshcache.core.control.live_policies import VIP, LivePolicies
+from meshcache.core.values.topology import NodeRecord
 from meshcache.steering.overlay import Overlay, Source
 
 

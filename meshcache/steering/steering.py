@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meshcache.config import Settings
-from meshcache.core.events import Event, PolicyChanged
-from meshcache.core.live import GROUP, VIP
-from meshcache.core.questions import Matter
-from meshcache.core.topology import NodeRecord
+from meshcache.core.control.live_policies import GROUP, VIP
+from meshcache.core.values.events import Event, PolicyChanged
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.queries import Matter
 from meshcache.errors import PolicyError
 from meshcache.pump import Pump
 from meshcache.steering import explaining

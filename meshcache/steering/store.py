@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from meshcache.config import Settings
-from meshcache.core.live import ENTRIES_MAX, KEYS_MAX
-from meshcache.core.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
-from meshcache.core.topology import NAME_BYTES_MAX, VIPS_MAX
+from meshcache.core.control.live_policies import ENTRIES_MAX, KEYS_MAX
+from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
+from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
 
 FILE: Final = "policy.json"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from typing import Any, Final
 
-from meshcache.core.questions import Answer, Figures, Matter
+from meshcache.core.wire.queries import Answer, Figures, Matter
 from meshcache.pump import Pump
 
 WAIT_S: Final = 2.0

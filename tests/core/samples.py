@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from meshcache.core import messages, questions
-from meshcache.core.entry import Entries
-from meshcache.core.messages import Batch, FillEnd, Message, Seen
-from meshcache.core.policy import REACH_EVERYWHERE, Reach, Terms
-from meshcache.core.session import StreamKey
-from meshcache.core.topology import VIPS_MAX, NodeRecord, VipNote
+from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import REACH_EVERYWHERE, Reach, Terms
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import VIPS_MAX, NodeRecord, VipNote
+from meshcache.core.wire import messages, queries
+from meshcache.core.wire.messages import Batch, FillEnd, Message, Seen
 
 SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
 ADMIN = Terms("edge-1", "ams1", "admin", "admin", b"\xaa" * 32, Reach.parse(["ams1", "fra1"]))
@@ -39,10 +39,10 @@ SAMPLES: dict[str, Message] = {
     "roster": messages.Roster("ams1", 3, (RECORD,), 1, 2),
     "withdraw": messages.Withdraw("edge-1", 7, 1, 2, 3600, vip="shop"),
     "live": messages.Live((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
-    "ask": questions.Ask("edge-1", 7, 9, questions.Matter.POLICY, 4, "shop", 2),
-    "answer": questions.Answer("edge-1", 9, "edge-2", True, 3),
-    "answer-figures": questions.Answer(
-        "edge-1", 9, "edge-2", True, colo="ams1", figures=(questions.Figures("shop", 5, 4, 300, 1, 9),)
+    "ask": queries.Ask("edge-1", 7, 9, queries.Matter.POLICY, 4, "shop", 2),
+    "answer": queries.Answer("edge-1", 9, "edge-2", True, 3),
+    "answer-figures": queries.Answer(
+        "edge-1", 9, "edge-2", True, colo="ams1", figures=(queries.Figures("shop", 5, 4, 300, 1, 9),)
     ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }

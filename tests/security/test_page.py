@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.core.limits import Limits
-from meshcache.core.session import DER_BYTES_MAX
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
 from tests.tls.world import KINDS, VERSIONS, DictPort, attach, client_context, server_context, visit
 

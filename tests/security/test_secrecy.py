@@ -16,11 +16,11 @@ import pytest
 
 from meshcache import MeshNode
 from meshcache.admin.api import http_app, unix_app
-from meshcache.core.entry import Entries
-from meshcache.core.messages import Batch, Push
-from meshcache.core.post import Outgoing
-from meshcache.core.session import Session, StreamKey
-from meshcache.core.template import Made
+from meshcache.core.cache.entry import Entries
+from meshcache.core.state.outbox import Outgoing
+from meshcache.core.values.session import Session, StreamKey
+from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.push_template import Made
 from meshcache.edges.keyfile import load_keyring
 from tests.nodes import Place
 from tests.security.members import HostileMember, Tap

@@ -17,7 +17,7 @@ import trustme
 from meshcache import AttachError, Settings
 from meshcache.attaching import InForce
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity
+from meshcache.core.values.topology import Identity
 from meshcache.pump import Pump
 from meshcache.tokens import Tokens
 from meshcache.vips import LocalVips

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from meshcache.core.messages import COLOS_KNOWN_MAX
-from meshcache.core.ranges import RANGES_MAX
-from meshcache.core.streams import STREAMS_MAX
+from meshcache.core.cache.streams import STREAMS_MAX
+from meshcache.core.values.ranges import RANGES_MAX
+from meshcache.core.wire.messages import COLOS_KNOWN_MAX
 from tests.simulation.host import Host
 from tests.simulation.safety import ViolationError
 from tests.simulation.world import World

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from meshcache.core.audience import Audiences
-from meshcache.core.repair import Repair
+from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.repair import Repair
 from tests.simulation.network import Network
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.messages import Fetch, Fill, Hello, Leave, Ping, Pong, Push, Roster, Withdraw
-from meshcache.core.policy import REACH_EVERYWHERE as WIDE
-from meshcache.core.policy import REACH_SERVER
+from meshcache.core.policy.gates import REACH_EVERYWHERE as WIDE
+from meshcache.core.policy.gates import REACH_SERVER
+from meshcache.core.wire.messages import Fetch, Fill, Hello, Leave, Ping, Pong, Push, Roster, Withdraw
 from tests.core.net import Net, Puppet, dropped, has, make, mesh, sid, vip
 from tests.simulation import builder
 from tests.simulation.host import Host

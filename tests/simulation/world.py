@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
-from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore
-from meshcache.core.session import Session
-from meshcache.core.topology import Identity
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import Session
+from meshcache.core.values.topology import Identity
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.faults import Fired
 from tests.simulation.host import Host

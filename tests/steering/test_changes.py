@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from meshcache import PolicyError, Settings
-from meshcache.core.policy import REACH_COLO, Terms
-from meshcache.core.topology import NodeRecord
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.topology import NodeRecord
 from meshcache.steering.changes import Checks
 from meshcache.steering.overlay import overlay
 from tests.steering.test_overlay import live

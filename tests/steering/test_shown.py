@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.live import VIP
-from meshcache.core.policy import REACH_COLO, Terms
-from meshcache.core.topology import NodeRecord, VipNote
+from meshcache.core.control.live_policies import VIP
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.topology import NodeRecord, VipNote
 from meshcache.steering.overlay import overlay
 from meshcache.steering.shown import nodes_of, shown_vip
 from tests.core.net import Net, vip

@@ -402,7 +402,7 @@ class TestExplain:
         assert "how clients are asked for certificates" in island["differs"]
 
     def test_a_session_is_followed_by_its_hash(self, place: Place) -> None:
-        from meshcache.core.session import session_hash
+        from meshcache.core.values.session import session_hash
 
         near, far = place.node("edge-1"), place.node("edge-2", colo="fra1")
         context = place.server(near)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.messages import LiveEntry
+from meshcache.core.wire.messages import LiveEntry
 from meshcache.errors import ConfigError
 from meshcache.steering.store import FILE, Kept, PolicyFile
 

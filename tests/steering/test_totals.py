@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.core.questions import Matter
+from meshcache.core.wire.queries import Matter
 from meshcache.steering.totals import WAIT_S, ask_all, ask_clocks
 from tests.nodes import Place, places
 

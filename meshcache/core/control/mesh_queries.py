@@ -1,0 +1,116 @@
+"""Asks every node of the mesh what a change has done there, and counts the answers that come back in time.
+
+A question spreads as live policies do and is answered once by each node, back along the way it came. Whoever waits for
+the answers decides how long; a node that is silent is simply not among them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from meshcache.core.control.recall import Recall
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import Board
+from meshcache.core.state.served_vips import Served
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.wire.queries import Answer, Ask, Figures, Matter
+
+_PASSED_MAX = 256
+"""Questions whose way back is remembered: some seconds of several impatient operators."""
+
+_OWN_MAX = 16
+"""Questions of our own whose answers are kept."""
+
+_ANSWERS_MAX = 8192
+"""Nodes whose answer to one question is kept; as many as the core can know of."""
+
+_PER_S, _BURST = 20.0, 100.0
+"""Questions of all other nodes together: one costs every node a message or two."""
+
+_EARLY_S = 1.0
+"""Recalls from so long before the question are counted in: what it is about may have spread faster than it did."""
+
+_TOKENS = 1 << 32
+
+
+class Polls:
+    """Our own questions with their answers, and the way back of others'."""
+
+    def __init__(self, board: Board, recall: Recall, withdraws: Withdraws, now: float) -> None:
+        self._board = board
+        self._recall = recall
+        self._withdraws = withdraws
+        self._own: OrderedDict[int, dict[str, Answer]] = OrderedDict()
+        self._passed: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._rate = Bucket(_PER_S, _BURST, now)
+        self.unix_minus_now_s: float | None = None
+        """How far the wall clock is ahead of `now`, as the node last saw it; None if it keeps that to itself."""
+
+    def ask(self, matter: Matter, number: int, now: float, *, name: str = "", since: float = 0.0) -> int:
+        """Ask all nodes, this one too; says the token by which `answers` finds what came back."""
+        own, token = self._board.identity, self._board.rng.randrange(_TOKENS)
+        elapsed_s = int(max(now - since, 0.0)) if since else 0
+        ask = Ask(own.node, own.incarnation, token, matter, number, name, elapsed_s)
+        self._own[token] = {own.node: self._answer(ask, now)}
+        while len(self._own) > _OWN_MAX:
+            self._own.popitem(last=False)
+        self._board.post.send_all([peer.address for peer in self._board.members if peer.usable], ask)
+        return token
+
+    def answers(self, token: int) -> list[Answer]:
+        """The answers so far, one of each node, our own among them; in the order of names."""
+        answers = self._own.get(token, {})
+        return [answers[node] for node in sorted(answers)]
+
+    def asked(self, peer: Peer, ask: Ask, now: float) -> None:
+        """A question came: answer it to whom we have it from, and pass it on where they can't."""
+        key = (ask.asker, ask.token)
+        if ask.asker == self._board.identity.node or key in self._passed:
+            return
+        if not self._rate.take(1, now):
+            self._board.drop("ask_rate")
+            return
+        self._passed[key] = peer.name
+        if len(self._passed) > _PASSED_MAX:
+            self._passed.popitem(last=False)
+        self._board.send(peer, self._answer(ask, now))
+        others = [other.address for other in self._board.members if other.usable and other.colo != peer.colo]
+        self._board.post.send_all(others, ask)
+
+    def answered(self, _peer: Peer, answer: Answer, _now: float) -> None:
+        """An answer came: ours to keep, or another's to send on."""
+        if answer.asker == self._board.identity.node:
+            answers = self._own.get(answer.token)
+            if answers is not None and len(answers) < _ANSWERS_MAX:
+                answers.setdefault(answer.node, answer)
+            return
+        back = self._board.members.get(self._passed.get((answer.asker, answer.token), ""))
+        if back is not None and back.usable:
+            self._board.send(back, answer)
+
+    def _answer(self, ask: Ask, now: float) -> Answer:
+        node = self._board.identity.node
+        if ask.matter is Matter.CLOCK:
+            offset_s = self.unix_minus_now_s
+            unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
+            return Answer(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
+        if ask.matter is Matter.FIGURES:
+            return Answer(ask.asker, ask.token, node, True, colo=self._board.identity.colo, figures=self._figures())
+        if ask.matter is Matter.WITHDRAW:
+            gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
+            has, sessions = gone is not None, gone or 0
+        else:
+            served = self._board.vips.get(ask.name)
+            has = served is not None and served.vip.note.version >= ask.number
+            sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
+        return Answer(ask.asker, ask.token, node, has, sessions)
+
+    def _figures(self) -> tuple[Figures, ...]:
+        return tuple(map(self._figures_of, self._board.vips))
+
+    def _figures_of(self, served: Served) -> Figures:
+        name, counters = served.vip.terms.vip, served.counters
+        ended, share = counters.handshakes, self._board.cache.share(name)
+        remote, entries = ended["remote"] + ended["pulled"], len(share.entries) if share else 0
+        return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)
