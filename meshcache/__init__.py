@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from meshcache.core.values.session import Outcome
     from meshcache.node import MeshNode, attach
-    from meshcache.tokens import Resumption
+    from meshcache.runtime.origin_tokens import Resumption
 
 __all__ = [
     # a node, and a context that joins it
@@ -72,7 +72,12 @@ __all__ = [
     "PolicyError",
 ]
 
-_HOMES = {"MeshNode": "node", "attach": "node", "Resumption": "tokens", "Outcome": "core.session"}
+_HOMES = {
+    "MeshNode": "node",
+    "attach": "node",
+    "Resumption": "runtime.origin_tokens",
+    "Outcome": "core.values.session",
+}
 
 
 def __getattr__(name: str) -> Any:

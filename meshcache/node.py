@@ -22,7 +22,6 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from meshcache import forks
 from meshcache.config import Settings, load
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
@@ -33,15 +32,16 @@ from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.errors import MeshcacheError, TransportError
-from meshcache.events import EventList
-from meshcache.finders import Finders
-from meshcache.pump import Pump
+from meshcache.runtime import forks
+from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.event_log import EventList
+from meshcache.runtime.finders import Finders
+from meshcache.runtime.origin_tokens import Resumption, Tokens
+from meshcache.runtime.pump import Pump
 from meshcache.steering.steering import Steering
 from meshcache.steering.store import PolicyFile
 from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
-from meshcache.tokens import Resumption, Tokens
-from meshcache.vips import LocalVips
 
 if TYPE_CHECKING:
     from meshcache.admin.server import AdminServer

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from meshcache.tracing import shown
+from meshcache.runtime.tracing import shown
 
 STOP_S = 5.0
 """How long closing waits for the chore, which takes milliseconds where the disk is well."""

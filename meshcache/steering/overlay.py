@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshcache.attaching import InForce
 from meshcache.config import Settings, VipSettings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
+from meshcache.runtime.attaching import InForce
 from meshcache.steering.values import KEYS, allowed, parse
 
 EPOCH = "epoch"

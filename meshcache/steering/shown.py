@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshcache.attaching import quota_bytes
 from meshcache.config import VipSettings
 from meshcache.core.control.live_policies import VIP, LivePolicies
 from meshcache.core.values.topology import NodeRecord
+from meshcache.runtime.attaching import quota_bytes
 from meshcache.steering.overlay import Overlay, Source
 
 

@@ -18,7 +18,8 @@ from meshcache.core.values.events import Event, PolicyChanged
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.queries import Matter
 from meshcache.errors import PolicyError
-from meshcache.pump import Pump
+from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.pump import Pump
 from meshcache.steering import explaining
 from meshcache.steering.changes import Checks
 from meshcache.steering.keeper import Keeper
@@ -26,7 +27,6 @@ from meshcache.steering.overlay import EPOCH, Overlay, overlay
 from meshcache.steering.shown import shown_vip
 from meshcache.steering.store import Kept, PolicyFile
 from meshcache.steering.totals import ask_all, ask_clocks, ask_figures
-from meshcache.vips import LocalVips
 
 log = logging.getLogger("meshcache.policy")
 

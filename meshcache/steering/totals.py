@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from meshcache.core.wire.queries import Answer, Figures, Matter
-from meshcache.pump import Pump
+from meshcache.runtime.pump import Pump
 
 WAIT_S: Final = 2.0
 """For the whole mesh: two links between colos and back take some 0.6 s, and taking a policy over some 0.1 s."""

@@ -102,7 +102,7 @@ MUTANTS = [
     ),
     Mutant(
         "a context may have an SNI callback",
-        "meshcache/attaching.py",
+        "meshcache/runtime/attaching.py",
         "        if self.facts.sni_callback:\n",
         "        if False:\n",
         f"{SECURITY}/test_embedding.py::test_a_context_with_an_sni_callback_is_therefore_refused",
@@ -151,7 +151,7 @@ MUTANTS = [
     ),
     Mutant(
         "faults are logged with their words",
-        "meshcache/ports.py",
+        "meshcache/runtime/session_ports.py",
         "shown(sys.exception()))",
         "repr(sys.exception()))",
         f"{SECURITY}/test_secrecy.py::test_logs_and_every_page_of_the_admin_interface_are_clean",

@@ -15,12 +15,12 @@ from typing import Any
 import trustme
 
 from meshcache import AttachError, Settings
-from meshcache.attaching import InForce
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.topology import Identity
-from meshcache.pump import Pump
-from meshcache.tokens import Tokens
-from meshcache.vips import LocalVips
+from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.attaching import InForce
+from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.pump import Pump
 from tests.security.oracle import Coming, Node, Vip, may_attach
 from tests.tls.world import (
     TLS_ERRORS,

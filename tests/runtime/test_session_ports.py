@@ -13,7 +13,7 @@ import pytest
 from meshcache import MeshNode
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import Outcome
-from meshcache.ports import REMOVED_MAX, VipPort
+from meshcache.runtime.session_ports import REMOVED_MAX, VipPort
 from meshcache.tls.port import SessionPort
 from tests.nodes import settings
 from tests.support.waiting import wait_until
@@ -169,7 +169,7 @@ def test_a_fault_is_counted_each_time_and_logged_once_without_its_message(
             port.fault("get")
     assert node.stats()["faults"] == {"shop": {"get": 3}}
     assert len(caplog.records) == 1
-    assert "KeyError at test_ports.py" in caplog.text
+    assert "KeyError at test_session_ports.py" in caplog.text
     assert "session id" not in caplog.text
 
 

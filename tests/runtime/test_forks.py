@@ -2,7 +2,7 @@ import gc
 import os
 import weakref
 
-from meshcache import forks
+from meshcache.runtime import forks
 
 
 class Told:

@@ -10,7 +10,6 @@ from random import Random
 
 import pytest
 
-from meshcache import pump as module
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.events import Event, PeerJoined
@@ -19,7 +18,8 @@ from meshcache.core.values.session import Outcome
 from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
-from meshcache.pump import READ_MAX, Pump
+from meshcache.runtime import pump as module
+from meshcache.runtime.pump import READ_MAX, Pump
 from tests.support.waiting import wait_until
 
 DER = bytes(range(134))

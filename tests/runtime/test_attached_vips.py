@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshcache import AttachError, MeshNode, Settings
-from meshcache import vips as module
+from meshcache.runtime import attached_vips as module
 from tests.nodes import settings
 from tests.tls.world import ask_clients, client_context, server_context, visit
 

@@ -2,9 +2,9 @@ import threading
 
 import pytest
 
-from meshcache import tokens as module
 from meshcache.core.values.session import Outcome
-from meshcache.tokens import Tokens
+from meshcache.runtime import origin_tokens as module
+from meshcache.runtime.origin_tokens import Tokens
 
 NOW = 1000.0
 

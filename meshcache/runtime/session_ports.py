@@ -12,9 +12,9 @@ from collections import Counter, deque
 from meshcache.config import VipSettings
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome
-from meshcache.pump import Pump
-from meshcache.tokens import Tokens
-from meshcache.tracing import shown
+from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.pump import Pump
+from meshcache.runtime.tracing import shown
 
 REMOVED_MAX = 4096
 """Removals that wait for the pump; it takes them within milliseconds. Above it the oldest sessions just stay."""

@@ -9,16 +9,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from meshcache.attaching import InForce, Joining
 from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
-from meshcache.ports import VipPort
-from meshcache.pump import Pump
+from meshcache.runtime.attaching import InForce, Joining
+from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.pump import Pump
+from meshcache.runtime.session_ports import VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context
 from meshcache.tls.facts import read_facts
 from meshcache.tls.scopes import scopes_for
-from meshcache.tokens import Tokens
 
 _PRUNE_AT = 64
 """Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a

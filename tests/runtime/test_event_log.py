@@ -2,9 +2,9 @@ import logging
 
 import pytest
 
-from meshcache import events as module
 from meshcache.core.values import events as core
-from meshcache.events import EventList
+from meshcache.runtime import event_log as module
+from meshcache.runtime.event_log import EventList
 
 ALL: dict[core.Event, str] = {
     core.PeerJoined(12.0, "edge-2", "fra1", "10.0.0.5:7946", 7): "edge-2 (fra1) joined at 10.0.0.5:7946",

@@ -17,7 +17,7 @@ from contextlib import suppress
 from meshcache.core.mesh import MeshCore, Outgoing
 from meshcache.core.values.events import Event
 from meshcache.edges.transport import Transport
-from meshcache.tracing import shown
+from meshcache.runtime.tracing import shown
 
 RECEIVE_MAX = 32
 """Messages taken from the transport at a time, so that whoever wants to send waits 0.1 ms at most."""

@@ -1,4 +1,4 @@
-from meshcache.tracing import FRAMES_MAX, shown
+from meshcache.runtime.tracing import FRAMES_MAX, shown
 
 
 def fail(depth: int) -> None:

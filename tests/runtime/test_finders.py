@@ -1,6 +1,6 @@
 from meshcache import MeshSettings
 from meshcache.edges.keyring import Keyring
-from meshcache.finders import Finders
+from meshcache.runtime.finders import Finders
 from tests.support.waiting import wait_until
 
 

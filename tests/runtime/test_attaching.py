@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from meshcache import AttachError, Settings, SharingSettings, VipSettings
-from meshcache.attaching import Joining, quota_bytes, vip_settings
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.policy.scope import ClientAuth
+from meshcache.runtime.attaching import Joining, quota_bytes, vip_settings
 from meshcache.tls.facts import ContextFacts
 
 FACTS = ContextFacts(("shop.example", "*.shop.example"), (b"leaf", b"issuer"), ClientAuth(), 0x0303, own_callback=False)
