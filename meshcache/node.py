@@ -32,14 +32,14 @@ from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.errors import MeshcacheError, TransportError
+from meshcache.live_policy.controller import PolicyController
+from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.runtime import forks
 from meshcache.runtime.attached_vips import LocalVips
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
-from meshcache.steering.steering import Steering
-from meshcache.steering.store import PolicyFile
 from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
 
@@ -77,7 +77,7 @@ class MeshNode:
         self._transport: Transport
         self._pump: Pump
         self._vips: LocalVips
-        self._steering: Steering
+        self._policies: PolicyController
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
@@ -108,8 +108,8 @@ class MeshNode:
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
             self._vips = LocalVips(settings, self._pump, self._tokens)
-            self._steering = Steering(settings, self._pump, self._vips, kept)
-            self._steering.start()
+            self._policies = PolicyController(settings, self._pump, self._vips, kept)
+            self._policies.start()
             self._state = "running"
             forks.watch(self)
             _running.append(self)
@@ -136,7 +136,7 @@ class MeshNode:
                 self._admin.close()
             if self._finders is not None:
                 self._finders.close()
-            self._steering.close()
+            self._policies.close()
             self._vips.close()
             self._pump.close()
             self._transport.close()
@@ -239,13 +239,13 @@ class MeshNode:
 
     def policy(self) -> list[dict[str, Any]]:
         """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""
-        return self.steering.show()
+        return self.policies.show()
 
     @property
-    def steering(self) -> Steering:
+    def policies(self) -> PolicyController:
         """How policies are changed while the node runs, sessions withdrawn, and verdicts explained."""
         self._require("running", "start the node first")
-        return self._steering
+        return self._policies
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """The events with a higher number than `since`, oldest first; the newest thousand are kept."""
@@ -268,7 +268,7 @@ class MeshNode:
     # --- helpers
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
-        self._steering.reload(settings)
+        self._policies.reload(settings)
         before, self._settings = self._settings, settings
         if keyring != self._keyring:
             self._change_keys(keyring)
@@ -312,7 +312,7 @@ class MeshNode:
 
     def _happened(self, events: list[Event]) -> None:
         self._events.take(events)
-        self._steering.noticed(events)
+        self._policies.noticed(events)
 
     def _link_changed(self, _event: LinkEvent) -> None:
         if self._state == "running":

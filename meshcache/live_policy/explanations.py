@@ -13,8 +13,8 @@ from meshcache.core.policy.digest_parts import asks_clients
 from meshcache.core.values.session import session_hash
 from meshcache.core.values.topology import LocalVip
 from meshcache.errors import PolicyError
+from meshcache.live_policy.values import nearest
 from meshcache.runtime.pump import Pump
-from meshcache.steering.values import nearest
 
 _HASH: Final = re.compile(r"[0-9a-f]{12}")
 

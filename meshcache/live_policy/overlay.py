@@ -12,8 +12,8 @@ from typing import Any
 from meshcache.config import Settings, VipSettings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
+from meshcache.live_policy.values import KEYS, allowed, parse
 from meshcache.runtime.attaching import InForce
-from meshcache.steering.values import KEYS, allowed, parse
 
 EPOCH = "epoch"
 """The one key of a group; the number of its newest change is the group's policy epoch."""

@@ -1,4 +1,4 @@
-"""Names in questions are checked before they are answered; the answers are seen in `test_steering`."""
+"""Names in questions are checked before they are answered; the answers are seen in `test_controller`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshcache import MeshNode, PolicyError
-from meshcache.steering.explaining import session, way
+from meshcache.live_policy.explanations import session, way
 from tests.nodes import settings
 from tests.tls.world import ask_clients, server_context
 

@@ -7,7 +7,7 @@ from typing import Any
 from meshcache import Settings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
-from meshcache.steering.overlay import Overlay, Source, overlay
+from meshcache.live_policy.overlay import Overlay, Source, overlay
 from tests.core.net import Net, vip
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from meshcache.steering.keeper import Keeper
+from meshcache.live_policy.debouncer import Keeper
 from tests.support.waiting import wait_until
 
 

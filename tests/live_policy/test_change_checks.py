@@ -1,4 +1,4 @@
-"""Checks of changes; each refusal is tried on real nodes in `test_steering`, and here what needs many nodes."""
+"""Checks of changes; each refusal is tried on real nodes in `test_controller`, and here what needs many nodes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from meshcache import PolicyError, Settings
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.topology import NodeRecord
-from meshcache.steering.changes import Checks
-from meshcache.steering.overlay import overlay
-from tests.steering.test_overlay import live
+from meshcache.live_policy.change_checks import Checks
+from meshcache.live_policy.overlay import overlay
+from tests.live_policy.test_overlay import live
 
 
 def checks(sharing: dict[str, Any], *colos: str, **values: str) -> tuple[Checks, Any]:

@@ -64,7 +64,7 @@ class TestSet:
         for node in nodes:
             place.server(node)
         place.wait_until_met()
-        done = nodes[3].steering.set_policy("shop", {"reach": "everywhere", "lifetime_s": "600"})
+        done = nodes[3].policies.set_policy("shop", {"reach": "everywhere", "lifetime_s": "600"})
         assert (done["version"], done["nodes"]["have"], done["nodes"]["expected"]) == (1, 4, 4)
         for node in nodes:
             assert policy(node)["reach"] == "everywhere"
@@ -79,7 +79,7 @@ class TestSet:
         place.wait_until_met()
         client = client_context()
         assert not visit(other, client, session=visit(context, client).session).resumed
-        far.steering.set_policy("shop", EVERYWHERE)
+        far.policies.set_policy("shop", EVERYWHERE)
         session = visit(context, client).session
         wait_until(lambda: entries(far) >= 2)
         assert visit(other, client, session=session).resumed
@@ -89,15 +89,15 @@ class TestSet:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        assert first.steering.set_policy("shop", {"lineage_s": "7200"})["version"] == 1
-        assert second.steering.set_policy("shop", {"lineage_s": "9000"})["version"] == 2
+        assert first.policies.set_policy("shop", {"lineage_s": "7200"})["version"] == 1
+        assert second.policies.set_policy("shop", {"lineage_s": "9000"})["version"] == 2
         wait_for(first, "lineage_s", 9000)
-        assert second.steering.set_policy("shop", {"lineage_s": "9000"})["version"] == 2, "nothing to change"
+        assert second.policies.set_policy("shop", {"lineage_s": "9000"})["version"] == 2, "nothing to change"
 
     def test_a_node_that_joins_later_gets_it(self, place: Place) -> None:
         first = place.node("edge-1")
         place.server(first)
-        first.steering.set_policy("shop", EVERYWHERE)
+        first.policies.set_policy("shop", EVERYWHERE)
         late = place.node("edge-2")
         place.server(late)
         wait_for(late, "reach", "everywhere")
@@ -107,13 +107,13 @@ class TestSet:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        first.steering.set_policy("shop", {"reach": "server"}, node_only=True)
-        first.steering.set_policy("shop", {"lineage_s": "4000"})
+        first.policies.set_policy("shop", {"reach": "server"}, node_only=True)
+        first.policies.set_policy("shop", {"lineage_s": "4000"})
         wait_for(second, "lineage_s", 4000)
         assert policy(second)["reach"] == "colo"
         assert policy(first)["reach"] == "server"
         assert policy(first)["sources"]["reach"] == {"from": "node"}
-        first.steering.unset_policy("shop", [], node_only=True)
+        first.policies.unset_policy("shop", [], node_only=True)
         assert policy(first)["reach"] == "colo"
         assert policy(first)["lineage_s"] == 4000
 
@@ -123,12 +123,12 @@ class TestSet:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        first.steering.set_policy("shop", {"reach": "server", "lifetime_s": "60"})
+        first.policies.set_policy("shop", {"reach": "server", "lifetime_s": "60"})
         wait_for(second, "lifetime_s", 60)
-        first.steering.unset_policy("shop", ["lifetime_s"])
+        first.policies.unset_policy("shop", ["lifetime_s"])
         assert (policy(first)["lifetime_s"], policy(first)["reach"]) == (1000, "server")
         wait_for(second, "lifetime_s", 3600)
-        second.steering.unset_policy("shop", [])
+        second.policies.unset_policy("shop", [])
         wait_for(first, "reach", "everywhere")
         assert policy(first)["sources"]["reach"] == {"from": "file"}
         assert policy(second)["sources"]["reach"] == {"from": "default"}
@@ -136,17 +136,17 @@ class TestSet:
     def test_a_reload_keeps_what_was_set(self, place: Place, folder: Path) -> None:
         node = place.node("edge-1")
         place.server(node)
-        node.steering.set_policy("shop", {"reach": "server"})
+        node.policies.set_policy("shop", {"reach": "server"})
         node.reload(settings(folder, sharing={"reach": "everywhere", "lifetime_s": 100}))
         assert policy(node)["reach"] == "server"
         assert policy(node)["lifetime_s"] == 100
-        node.steering.unset_policy("shop", [])
+        node.policies.unset_policy("shop", [])
         assert policy(node)["reach"] == "everywhere"
 
     def test_a_lifetime_is_what_new_sessions_get(self, place: Place) -> None:
         node = place.node("edge-1")
         context = place.server(node)
-        node.steering.set_policy("shop", {"lifetime_s": "120"})
+        node.policies.set_policy("shop", {"lifetime_s": "120"})
         assert visit(context, client_context("1.3")).session.ticket_lifetime_hint == 120
 
 
@@ -155,9 +155,9 @@ class TestRestart:
         made = settings(folder)
         with MeshNode(made) as node:
             node.attach(server_context("stdlib"), vip="shop")
-            node.steering.set_policy("shop", EVERYWHERE)
-            node.steering.set_policy("shop", {"lifetime_s": "60"}, node_only=True)
-            node.steering.withdraw(group="shop", new_epoch=True)
+            node.policies.set_policy("shop", EVERYWHERE)
+            node.policies.set_policy("shop", {"lifetime_s": "60"}, node_only=True)
+            node.policies.withdraw(group="shop", new_epoch=True)
         path = made.node.state_dir / "policy.json"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with MeshNode(made) as node:
@@ -180,9 +180,9 @@ class TestRestart:
         with MeshNode(settings(folder, "edge-2", mesh=seeds)) as second:
             second.attach(server_context("stdlib"), vip="shop")
             wait_until(lambda: second.peers() and first.peers())
-            second.steering.set_policy("shop", {"lineage_s": "5000"})
+            second.policies.set_policy("shop", {"lineage_s": "5000"})
             wait_for(first, "lineage_s", 5000)
-        first.steering.set_policy("shop", {"lineage_s": "6000"})
+        first.policies.set_policy("shop", {"lineage_s": "6000"})
         with MeshNode(settings(folder, "edge-2", mesh=seeds)) as second:
             second.attach(server_context("stdlib"), vip="shop")
             wait_for(second, "lineage_s", 6000)
@@ -200,7 +200,7 @@ class TestRestart:
         node = place.node("edge-1")
         place.server(node)
         (folder / "edge-1").write_text("a file where the folder would be")
-        done = node.steering.set_policy("shop", {"reach": "server"})
+        done = node.policies.set_policy("shop", {"reach": "server"})
         assert not done["kept"]
         assert policy(node)["reach"] == "server"
 
@@ -212,7 +212,7 @@ class TestRecall:
         contexts = [place.server(node) for node in nodes]
         place.wait_until_met()
         make_sessions(nodes[0], contexts[0], 5, *nodes[1:])
-        done = nodes[0].steering.set_policy("shop", {"reach": "colo"})
+        done = nodes[0].policies.set_policy("shop", {"reach": "colo"})
         assert done["recalled"] == {"here": 0, "mesh": 10}
         assert [entries(node) for node in nodes] == [5, 0, 0]
 
@@ -220,10 +220,10 @@ class TestRecall:
         node = place.node("edge-1", sharing={"lifetime_s": 20_000})
         context = place.server(node)
         make_sessions(node, context, 3)
-        assert node.steering.set_policy("shop", {"lifetime_s": "10000"})["recalled"]["mesh"] == 0
+        assert node.policies.set_policy("shop", {"lifetime_s": "10000"})["recalled"]["mesh"] == 0
         clock = node._pump.clock
         node._pump.clock = lambda: clock() + 4001
-        assert node.steering.set_policy("shop", {"lifetime_s": "4000"})["recalled"]["mesh"] == 3
+        assert node.policies.set_policy("shop", {"lifetime_s": "4000"})["recalled"]["mesh"] == 3
         assert entries(node) == 0
 
 
@@ -233,23 +233,23 @@ class TestVeto:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        done = first.steering.set_policy("shop", {"reach": "everywhere"})
+        done = first.policies.set_policy("shop", {"reach": "everywhere"})
         assert done["nodes"]["have"] == 2
         assert policy(second)["reach"] == "server"
         assert policy(second)["sources"]["reach"] == {"from": "live", "wanted": "everywhere"}
         with pytest.raises(PolicyError, match='live = "tighten" and reach = server, and this would be wider'):
-            second.steering.set_policy("shop", {"reach": "colo"}, node_only=True)
+            second.policies.set_policy("shop", {"reach": "colo"}, node_only=True)
 
     def test_a_file_may_take_no_live_values_at_all(self, place: Place) -> None:
         first, second = place.node("edge-1"), place.node("edge-2", sharing={"live": "none"})
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        first.steering.set_policy("shop", {"reach": "server"})
+        first.policies.set_policy("shop", {"reach": "server"})
         assert policy(second)["reach"] == "colo"
         assert policy(second)["sources"]["reach"] == {"from": "default", "wanted": "server"}
         with pytest.raises(PolicyError, match='it has live = "none"'):
-            second.steering.set_policy("shop", {"reach": "server"})
+            second.policies.set_policy("shop", {"reach": "server"})
 
     def test_no_member_can_let_sessions_with_client_certificates_travel(self, place: Place) -> None:
         first = place.node("edge-1", sharing={"client_certificates": "revalidate"})
@@ -258,10 +258,10 @@ class TestVeto:
             place.server(node)
         place.wait_until_met()
         with pytest.raises(PolicyError, match="only the file can let sessions with client certificates travel"):
-            second.steering.set_policy("shop", {"client_certificates": "revalidate"})
-        first.steering.set_policy("shop", {"client_certificates": "revalidate"})
+            second.policies.set_policy("shop", {"client_certificates": "revalidate"})
+        first.policies.set_policy("shop", {"client_certificates": "revalidate"})
         assert policy(second)["client_certificates"] == "never"
-        second.steering.set_policy("shop", {"client_certificates": "never"})
+        second.policies.set_policy("shop", {"client_certificates": "never"})
         wait_for(first, "client_certificates", "never")
 
 
@@ -301,15 +301,15 @@ class TestRefusals:
     ) -> None:
         before = json.dumps(node.policy())
         with pytest.raises(PolicyError, match=reason):
-            node.steering.set_policy(vip, {**values, "lineage_s": "90000"} if "reach" in values else values)
+            node.policies.set_policy(vip, {**values, "lineage_s": "90000"} if "reach" in values else values)
         assert json.dumps(node.policy()) == before
         assert not (folder / "edge-1" / "policy.json").exists()
 
     def test_unset_of_an_unknown_vip_or_key_is_refused(self, node: MeshNode) -> None:
         with pytest.raises(PolicyError, match="did you mean"):
-            node.steering.unset_policy("shpo", [])
+            node.policies.unset_policy("shpo", [])
         with pytest.raises(PolicyError, match='no key "reech"'):
-            node.steering.unset_policy("shop", ["reech"])
+            node.policies.unset_policy("shop", ["reech"])
 
     @pytest.mark.parametrize(
         "what, reason",
@@ -326,7 +326,7 @@ class TestRefusals:
         self, node: MeshNode, what: dict[str, Any], reason: str
     ) -> None:
         with pytest.raises(PolicyError, match=reason):
-            node.steering.withdraw(**what)
+            node.policies.withdraw(**what)
 
 
 class TestWithdraw:
@@ -335,7 +335,7 @@ class TestWithdraw:
         one, _ = place.server(first), place.server(second)
         place.wait_until_met()
         make_sessions(first, one, 4, second)
-        done = second.steering.withdraw(vip="shop")
+        done = second.policies.withdraw(vip="shop")
         assert done["withdrawn"] == {"here": 4, "mesh": 8}
         assert (done["nodes"]["have"], done["nodes"]["missing"]) == (2, [])
         assert entries(first) == entries(second) == 0
@@ -346,7 +346,7 @@ class TestWithdraw:
         place.wait_until_met()
         make_sessions(first, one, 2, second)
         make_sessions(second, two, 3, first)
-        assert first.steering.withdraw(origin="edge-2")["withdrawn"] == {"here": 3, "mesh": 6}
+        assert first.policies.withdraw(origin="edge-2")["withdrawn"] == {"here": 3, "mesh": 6}
         assert entries(first) == entries(second) == 2
 
     def test_with_a_new_epoch_no_older_session_resumes_anywhere_and_new_ones_do(self, place: Place) -> None:
@@ -356,7 +356,7 @@ class TestWithdraw:
         client = client_context()
         old = visit(one, client).session
         wait_until(lambda: entries(second) == 1)
-        assert first.steering.withdraw(group="shop", new_epoch=True)["epochs"] == {"shop": 1}
+        assert first.policies.withdraw(group="shop", new_epoch=True)["epochs"] == {"shop": 1}
         wait_for(second, "epoch", 1)
         assert not visit(one, client, session=old).resumed
         assert not visit(two, client, session=old).resumed
@@ -368,19 +368,19 @@ class TestWithdraw:
     ) -> None:
         first = place.node("edge-1")
         one = place.server(first)
-        first.steering.withdraw(everything=True, new_epoch=True)
+        first.policies.withdraw(everything=True, new_epoch=True)
         late = place.node("edge-2")
         two = place.server(late)
         wait_for(late, "epoch", 1)
         wait_until(lambda: late.peers() and not late.peers()[0]["islands"])
-        assert first.steering.withdraw(vip="shop", new_epoch=True)["epochs"] == {"shop": 2}
+        assert first.policies.withdraw(vip="shop", new_epoch=True)["epochs"] == {"shop": 2}
         wait_for(late, "epoch", 2)
         wait_until(partial(shared, one, two), what="sessions of the second epoch are shared")
 
     def test_contexts_that_join_later_are_in_the_epoch_too(self, place: Place) -> None:
         node = place.node("edge-1")
         one = place.server(node)
-        node.steering.withdraw(group="shop", new_epoch=True)
+        node.policies.withdraw(group="shop", new_epoch=True)
         other = node.attach(server_context("pyopenssl"), vip="shop")
         wait_until(partial(shared, one, other), what="both contexts are in one epoch")
 
@@ -394,7 +394,7 @@ class TestExplain:
         second.attach(context, vip="shop")
         place.wait_until_met()
         wait_until(lambda: first.peers()[0]["islands"])
-        told = first.steering.explain_way("shop@ams1", "shop@ams1")
+        told = first.policies.explain_way("shop@ams1", "shop@ams1")
         assert told["allowed"] == "none"
         assert {way["verdict"] for way in told["ways"]} == {"settings_differ"}
         assert "how clients are asked for certificates" in told["ways"][0]["differs"]
@@ -410,30 +410,30 @@ class TestExplain:
         place.wait_until_met()
         visit(context, client_context())
         (session_id,) = near._pump.core.session_ids("shop")
-        told = near.steering.explain_session(session_hash(session_id))
+        told = near.policies.explain_session(session_hash(session_id))
         assert (told["found"], told["vip"], told["origin"], told["made_here"]) == (True, "shop", "edge-1", True)
         assert [way["verdict"] for way in told["here"]] == ["allowed"]
         assert [(way["verdict"], way["nodes"]) for way in told["elsewhere"]] == [("sender_reach", ["edge-2"])]
-        assert not far.steering.explain_session(session_hash(session_id))["found"]
+        assert not far.policies.explain_session(session_hash(session_id))["found"]
         for wrong in ("", "xyz", "0" * 13):
             with pytest.raises(PolicyError, match="12 hexadecimal digits"):
-                near.steering.explain_session(wrong)
+                near.policies.explain_session(wrong)
 
     def test_unknown_places_are_refused(self, place: Place) -> None:
         node = place.node("edge-1")
         place.server(node)
         with pytest.raises(PolicyError, match='nobody serves "shop@ams2"; did you mean "shop@ams1"'):
-            node.steering.explain_way("shop@ams2", "shop@ams1")
+            node.policies.explain_way("shop@ams2", "shop@ams1")
         with pytest.raises(PolicyError, match="a place is VIP@COLO"):
-            node.steering.explain_way("shop", "shop@ams1")
+            node.policies.explain_way("shop", "shop@ams1")
 
 
 def test_a_reload_that_can_not_be_taken_over_changes_nothing(place: Place, folder: Path) -> None:
     node = place.node("edge-1")
     context = place.server(node)
-    node.steering.set_policy("shop", {"reach": "server"})
+    node.policies.set_policy("shop", {"reach": "server"})
     with pytest.raises(AttachError):
         node.reload(settings(folder, vip=[{"name": "shop", "names": ["elsewhere.test"]}]))
-    node.steering.set_policy("shop", {"lineage_s": "5000"})
+    node.policies.set_policy("shop", {"lineage_s": "5000"})
     assert (policy(node)["reach"], policy(node)["lineage_s"]) == ("server", 5000)
     assert visit(context, client_context()).session is not None

@@ -13,8 +13,8 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import Reach
 from meshcache.core.values.topology import NodeRecord
 from meshcache.errors import PolicyError
-from meshcache.steering.overlay import Overlay, file_values
-from meshcache.steering.values import FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, written
+from meshcache.live_policy.overlay import Overlay, file_values
+from meshcache.live_policy.values import FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, written
 
 
 class Checks:

@@ -1,4 +1,4 @@
-"""Sums over the mesh: bounded in time, whoever is silent. The sums themselves are seen in `test_steering`."""
+"""Sums over the mesh: bounded in time, whoever is silent. The sums themselves are seen in `test_controller`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshcache.core.wire.queries import Matter
-from meshcache.steering.totals import WAIT_S, ask_all, ask_clocks
+from meshcache.live_policy.mesh_totals import WAIT_S, ask_all, ask_clocks
 from tests.nodes import Place, places
 
 
@@ -36,4 +36,4 @@ def test_clocks_of_one_machine_agree(place: Place) -> None:
     clocks = ask_clocks(first._pump, {"edge-1", "edge-2"})
     assert set(clocks) == {"edge-2"}
     assert abs(clocks["edge-2"]) < 2
-    assert first.steering.clocks().keys() == {"edge-2"}
+    assert first.policies.clocks().keys() == {"edge-2"}

@@ -1,4 +1,4 @@
-"""What `policy show` has to say, beside what `test_steering` sees of it on real nodes."""
+"""What `policy show` has to say, beside what `test_controller` sees of it on real nodes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from meshcache.core.control.live_policies import VIP
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.topology import NodeRecord, VipNote
-from meshcache.steering.overlay import overlay
-from meshcache.steering.shown import nodes_of, shown_vip
+from meshcache.live_policy.overlay import overlay
+from meshcache.live_policy.policy_view import nodes_of, shown_vip
 from tests.core.net import Net, vip
-from tests.steering.test_overlay import SHOP, file
+from tests.live_policy.test_overlay import SHOP, file
 
 TERMS = Terms("a", "ams1", "shop", "shop", bytes(32), REACH_COLO)
 

@@ -11,8 +11,8 @@ from typing import Any
 from meshcache.config import VipSettings
 from meshcache.core.control.live_policies import VIP, LivePolicies
 from meshcache.core.values.topology import NodeRecord
+from meshcache.live_policy.overlay import Overlay, Source
 from meshcache.runtime.attaching import quota_bytes
-from meshcache.steering.overlay import Overlay, Source
 
 
 def shown_vip(

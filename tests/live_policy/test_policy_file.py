@@ -13,7 +13,7 @@ import pytest
 
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.steering.store import FILE, Kept, PolicyFile
+from meshcache.live_policy.policy_file import FILE, Kept, PolicyFile
 
 KEPT = Kept([LiveEntry("vip", "shop", "reach", 7, "edge-1", "colo")], {"shop": {"quota": "5%"}})
 

@@ -18,15 +18,15 @@ from meshcache.core.values.events import Event, PolicyChanged
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.queries import Matter
 from meshcache.errors import PolicyError
+from meshcache.live_policy import explanations
+from meshcache.live_policy.change_checks import Checks
+from meshcache.live_policy.debouncer import Keeper
+from meshcache.live_policy.mesh_totals import ask_all, ask_clocks, ask_figures
+from meshcache.live_policy.overlay import EPOCH, Overlay, overlay
+from meshcache.live_policy.policy_file import Kept, PolicyFile
+from meshcache.live_policy.policy_view import shown_vip
 from meshcache.runtime.attached_vips import LocalVips
 from meshcache.runtime.pump import Pump
-from meshcache.steering import explaining
-from meshcache.steering.changes import Checks
-from meshcache.steering.keeper import Keeper
-from meshcache.steering.overlay import EPOCH, Overlay, overlay
-from meshcache.steering.shown import shown_vip
-from meshcache.steering.store import Kept, PolicyFile
-from meshcache.steering.totals import ask_all, ask_clocks, ask_figures
 
 log = logging.getLogger("meshcache.policy")
 
@@ -43,7 +43,7 @@ class _Done(NamedTuple):
     changed: dict[str, str]
 
 
-class Steering:
+class PolicyController:
     """The live policies of one node. Threads may share it.
 
     The order of locks is: this one's, then the VIPs', then the core's.
@@ -142,11 +142,11 @@ class Steering:
 
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
         """See `explaining.way`."""
-        return explaining.way(self._pump, source, target)
+        return explanations.way(self._pump, source, target)
 
     def explain_session(self, session: str) -> dict[str, Any]:
         """See `explaining.session`."""
-        return explaining.session(self._pump, session)
+        return explanations.session(self._pump, session)
 
     def clocks(self) -> dict[str, float]:
         """By how many seconds the other nodes' wall clocks are ahead of this one's, of those that answer in time."""

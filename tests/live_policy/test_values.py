@@ -8,7 +8,7 @@ import pytest
 
 from meshcache import VipSettings
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
-from meshcache.steering.values import FIXED, KEYS, allowed, both, lifetime_s_max, nearest, parse, written
+from meshcache.live_policy.values import FIXED, KEYS, allowed, both, lifetime_s_max, nearest, parse, written
 
 AMS_FRA, AMS_LON = Reach.parse(["ams1", "fra1"]), Reach.parse(["ams1", "lon1"])
 
