@@ -35,7 +35,7 @@ from meshcache.errors import MeshcacheError, TransportError
 from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.runtime import forks
-from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.origin_tokens import Resumption, Tokens
@@ -76,7 +76,7 @@ class MeshNode:
         self._keyring: Keyring
         self._transport: Transport
         self._pump: Pump
-        self._vips: LocalVips
+        self._vips: AttachedVips
         self._policies: PolicyController
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
@@ -107,7 +107,7 @@ class MeshNode:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
-            self._vips = LocalVips(settings, self._pump, self._tokens)
+            self._vips = AttachedVips(settings, self._pump, self._tokens)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
             self._state = "running"

@@ -16,7 +16,7 @@ from meshcache.config import Settings
 from meshcache.core.control.live_policies import GROUP, VIP
 from meshcache.core.values.events import Event, PolicyChanged
 from meshcache.core.values.topology import NodeRecord
-from meshcache.core.wire.queries import Matter
+from meshcache.core.wire.queries import QueryKind
 from meshcache.errors import PolicyError
 from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
@@ -25,7 +25,7 @@ from meshcache.live_policy.mesh_totals import ask_all, ask_clocks, ask_figures
 from meshcache.live_policy.overlay import EPOCH, Overlay, overlay
 from meshcache.live_policy.policy_file import Kept, PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
-from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.pump import Pump
 
 log = logging.getLogger("meshcache.policy")
@@ -49,7 +49,7 @@ class PolicyController:
     The order of locks is: this one's, then the VIPs', then the core's.
     """
 
-    def __init__(self, file: Settings, pump: Pump, vips: LocalVips, kept: Kept) -> None:
+    def __init__(self, file: Settings, pump: Pump, vips: AttachedVips, kept: Kept) -> None:
         """`kept` is what an earlier life of the node left: `PolicyFile.of(file).load()`."""
         self._file = file
         self._pump = pump
@@ -137,7 +137,7 @@ class PolicyController:
             here, number = self._issue(vip, group, origin)
             epochs = {name: self._new_epoch(name) for name in self._groups(vip, group)} if new_epoch else {}
             kept = self._take_over() if new_epoch else True
-        total = ask_all(self._pump, self._reachable(), Matter.WITHDRAW, number)
+        total = ask_all(self._pump, self._reachable(), QueryKind.WITHDRAW, number)
         return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
 
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class PolicyController:
         if done.node_only:
             return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
         reachable = self._reachable(done.vip)
-        total = ask_all(self._pump, reachable, Matter.POLICY, done.version, name=done.vip, since=done.since)
+        total = ask_all(self._pump, reachable, QueryKind.POLICY, done.version, name=done.vip, since=done.since)
         return result | {"recalled": {"here": done.recalled, "mesh": total["sessions"]}, "nodes": total}
 
     def _set_live(self, scope: str, name: str, texts: Mapping[str, str]) -> int:
@@ -261,7 +261,7 @@ class PolicyController:
 
     def _tell_time(self) -> None:
         """In each step of the pump, which holds the core's lock: clocks are set while nodes run."""
-        self._pump.core.polls.unix_minus_now_s = time.time() - self._pump.clock()
+        self._pump.core.queries.unix_minus_now_s = time.time() - self._pump.clock()
 
     def _apply(self) -> None:
         with self._pump.lock:

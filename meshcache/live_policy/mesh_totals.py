@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from typing import Any, Final
 
-from meshcache.core.wire.queries import Answer, Figures, Matter
+from meshcache.core.wire.queries import Figures, QueryKind, QueryReply
 from meshcache.runtime.pump import Pump
 
 WAIT_S: Final = 2.0
@@ -19,7 +19,7 @@ CLOCKS_S: Final = 1.0
 """For an answer about a clock; a later one would say little."""
 
 _AGAIN_S: Final = 0.1
-"""Between two questions, which all nodes answer; `core.polls` takes in 20 a second."""
+"""Between two questions, which all nodes answer; `core.queries` takes in 20 a second."""
 
 _ROUND_S: Final = 0.5
 """How long answers to one question are waited for; across two links and back it is some 0.3 s."""
@@ -28,13 +28,13 @@ _LOOK_S: Final = 0.01
 
 
 def ask_all(
-    pump: Pump, expected: Collection[str], matter: Matter, number: int, *, name: str = "", since: float = 0.0
+    pump: Pump, expected: Collection[str], matter: QueryKind, number: int, *, name: str = "", since: float = 0.0
 ) -> dict[str, Any]:
     """Ask until every expected node has it, at most `WAIT_S`: ``mesh`` sessions on the ``answered`` nodes that have it.
 
     Blocks; call it on a thread that may.
     """
-    found: dict[str, Answer] = {}
+    found: dict[str, QueryReply] = {}
     deadline = pump.clock() + WAIT_S
     while True:
         _ask_once(pump, expected, found, matter, number, name, since)
@@ -55,14 +55,14 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
     """By how many seconds other nodes' wall clocks are ahead of ours, give or take the time their answer took."""
     found: dict[str, float] = {}
     with pump.lock:
-        token = pump.core.polls.ask(Matter.CLOCK, 0, pump.clock())
-        own = {answer.node for answer in pump.core.polls.answers(token)}
+        token = pump.core.queries.ask(QueryKind.CLOCK, 0, pump.clock())
+        own = {answer.node for answer in pump.core.queries.answers(token)}
     pump.wake()
     asked_at, deadline = time.time(), pump.clock() + CLOCKS_S
     while pump.clock() < deadline and not set(expected) <= set(found) | own:
         time.sleep(_LOOK_S)
         with pump.lock:
-            answers = pump.core.polls.answers(token)
+            answers = pump.core.queries.answers(token)
         middle = (asked_at + time.time()) / 2
         for answer in answers:
             if answer.has and answer.node not in own:
@@ -72,8 +72,8 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
 
 def ask_figures(pump: Pump, expected: Collection[str]) -> dict[str, Any]:
     """How clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
-    found: dict[str, Answer] = {}
-    _ask_once(pump, expected, found, Matter.FIGURES, 0, "", 0.0)
+    found: dict[str, QueryReply] = {}
+    _ask_once(pump, expected, found, QueryKind.FIGURES, 0, "", 0.0)
     nodes = [
         {"name": node, "colo": answer.colo, "vips": {of.vip: _plain_figures(of) for of in answer.figures}}
         for node, answer in sorted(found.items())
@@ -92,24 +92,24 @@ def _plain_figures(of: Figures) -> dict[str, Any]:
 def _ask_once(
     pump: Pump,
     expected: Collection[str],
-    found: dict[str, Answer],
-    matter: Matter,
+    found: dict[str, QueryReply],
+    matter: QueryKind,
     number: int,
     name: str,
     since: float,
 ) -> None:
     with pump.lock:
-        token = pump.core.polls.ask(matter, number, pump.clock(), name=name, since=since)
+        token = pump.core.queries.ask(matter, number, pump.clock(), name=name, since=since)
     pump.wake()
     until = pump.clock() + _ROUND_S
     while pump.clock() < until:
         with pump.lock:
-            answers = {answer.node: answer for answer in pump.core.polls.answers(token)}
+            answers = {answer.node: answer for answer in pump.core.queries.answers(token)}
         found.update(answers)
         if set(expected) <= set(answers):
             return
         time.sleep(_LOOK_S)
 
 
-def _complete(expected: Collection[str], found: dict[str, Answer]) -> bool:
+def _complete(expected: Collection[str], found: dict[str, QueryReply]) -> bool:
     return all(node in found and found[node].has for node in expected)

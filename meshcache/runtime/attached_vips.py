@@ -57,7 +57,7 @@ class _Served:
         self.attached.append(attached)
 
 
-class LocalVips:
+class AttachedVips:
     """The VIPs of one node. Threads may share it."""
 
     def __init__(self, settings: Settings, pump: Pump, tokens: Tokens) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.core.wire.queries import Matter
+from meshcache.core.wire.queries import QueryKind
 from meshcache.live_policy.mesh_totals import WAIT_S, ask_all, ask_clocks
 from tests.nodes import Place, places
 
@@ -22,7 +22,7 @@ def test_a_node_that_does_not_answer_costs_a_moment_and_is_named(place: Place) -
     node = place.node("edge-1")
     place.server(node)
     began = time.monotonic()
-    total = ask_all(node._pump, {"edge-1", "edge-9"}, Matter.POLICY, 0, name="shop")
+    total = ask_all(node._pump, {"edge-1", "edge-9"}, QueryKind.POLICY, 0, name="shop")
     assert WAIT_S <= time.monotonic() - began < WAIT_S + 2
     assert total["missing"] == ["edge-1", "edge-9"] or total["missing"] == ["edge-9"]
     assert (total["answered"], total["expected"]) == (1, 2)

@@ -17,7 +17,7 @@ import trustme
 from meshcache import AttachError, Settings
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.topology import Identity
-from meshcache.runtime.attached_vips import LocalVips
+from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.attaching import InForce
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -74,7 +74,7 @@ class Member:
         identity = Identity("test", node.name, 1, node.colo, address, "0")
         self.core = MeshCore(identity, rng=Random(node.name), now=clock.now)
         self.pump = Pump(self.core, self.wire, clock, lambda _events: None)  # type: ignore[arg-type]
-        self.vips = LocalVips(settings(node), self.pump, Tokens(clock.now))
+        self.vips = AttachedVips(settings(node), self.pump, Tokens(clock.now))
         self.contexts: dict[str, Any] = {}
         self.refused: list[str] = []
         for vip in node.vips:

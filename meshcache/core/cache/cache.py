@@ -16,7 +16,7 @@ from math import floor
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head, pack_many
 from meshcache.core.cache.streams import Stream, StreamTable
-from meshcache.core.cache.vip_cache import Share, Sweep
+from meshcache.core.cache.vip_cache import Sweep, VipCache
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
 
 _COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
@@ -26,7 +26,7 @@ _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Se
 """What ``Session(...)`` does, without its call of Python's: each lookup makes one, and calling costs it 0.4 us."""
 
 
-class Put(Enum):
+class PutResult(Enum):
     """What became of an entry that was offered to the cache."""
 
     STORED = "stored"
@@ -48,7 +48,7 @@ class SessionCache:
         self._streams = streams
         self._epoch = now
         self._on_drop = on_drop
-        self._shares: dict[str, Share] = {}
+        self._shares: dict[str, VipCache] = {}
         self._sweep = Sweep()
 
     def __len__(self) -> int:
@@ -59,13 +59,13 @@ class SessionCache:
         """Memory in use by entries, by the same estimate that quotas are held to."""
         return sum(share.bytes for share in self._shares.values())
 
-    def share(self, vip: str) -> Share | None:
+    def share(self, vip: str) -> VipCache | None:
         """A VIP's share, to read its counters."""
         return self._shares.get(vip)
 
     def set_quota(self, vip: str, bytes_max: int, sessions_max: int) -> None:
         """Give a VIP its share, or change it; entries over a smaller one are evicted at once."""
-        share = self._shares.setdefault(vip, Share(bytes_max, sessions_max))
+        share = self._shares.setdefault(vip, VipCache(bytes_max, sessions_max))
         share.bytes_max, share.sessions_max = bytes_max, sessions_max
         self._make_room(share)
 
@@ -91,7 +91,7 @@ class SessionCache:
         client_certificate: bool = False,
         *,
         at_own_cost: bool = False,
-    ) -> Put:
+    ) -> PutResult:
         """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
 
         With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
@@ -99,12 +99,12 @@ class SessionCache:
         """
         share = self._shares.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
-            return Put.TOO_LARGE
+            return PutResult.TOO_LARGE
         if share is None or not share.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
-            return Put.NO_QUOTA
+            return PutResult.NO_QUOTA
         known = share.entries.get(session_id)
         if known is not None:
-            return Put.DUPLICATE if known[HEAD_BYTES:] == der else Put.CONFLICT
+            return PutResult.DUPLICATE if known[HEAD_BYTES:] == der else PutResult.CONFLICT
         head = pack_head(stream.index, seq, expires_at - self._epoch, born_at - self._epoch, client_certificate)
         share.put(session_id, head + der)
         if seq:
@@ -112,9 +112,9 @@ class SessionCache:
         stream.cached += 1
         if share.over():
             self._make_room(share, stream if at_own_cost else None)
-        return Put.STORED
+        return PutResult.STORED
 
-    def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
+    def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
         """File a peer's batch under its stream's VIP; says how many met which end. Lengths are the decoder's to check.
 
         Where the share is full, a stream that holds more than half of it loses its own oldest: a peer that floods
@@ -123,7 +123,7 @@ class SessionCache:
         share = self._shares.get(stream.vip)
         ids, count = entries.ids, len(entries.ids)
         if share is None:
-            return {Put.NO_QUOTA: count}
+            return {PutResult.NO_QUOTA: count}
         known = share.entries
         if not known.keys().isdisjoint(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
             return self._put_each(stream, entries, now)
@@ -133,7 +133,7 @@ class SessionCache:
         self._note(stream, entries)
         if share.over():
             self._make_room(share, stream)
-        return {Put.STORED: count}
+        return {PutResult.STORED: count}
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
         """The entry of this VIP, which becomes the youngest, and its stream; the caller judges what expired."""
@@ -217,8 +217,8 @@ class SessionCache:
                 self.remove(stream.vip, session_id)
         return held
 
-    def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[Put, int]:
-        ends: dict[Put, int] = {}
+    def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
+        ends: dict[PutResult, int] = {}
         second = self._epoch + floor(now - self._epoch)
         for seq, session_id, der, remaining, elapsed, certified in entries.rows():
             expires_at, born_at = second + remaining, second - elapsed
@@ -234,7 +234,7 @@ class SessionCache:
         for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
             stream.entries.add(seq, session_id)
 
-    def _make_room(self, share: Share, stream: Stream | None = None) -> None:
+    def _make_room(self, share: VipCache, stream: Stream | None = None) -> None:
         while share.over():
             own = stream.entries.oldest() if stream and stream.cached * 2 > len(share.entries) else None
             session_id = share.oldest() if own is None else own

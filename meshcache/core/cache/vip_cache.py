@@ -17,7 +17,7 @@ _VICTIMS = 1024
 _BESIDE_BYTES = ENTRY_OVERHEAD_BYTES - HEAD_BYTES
 
 
-class Share:
+class VipCache:
     """One VIP's part of the cache: its entries in order of use, and its limits."""
 
     __slots__ = ("_victims", "bytes", "bytes_max", "entries", "evicted", "sessions_max")
@@ -70,11 +70,11 @@ class Sweep:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Share] = []
-        self._share: Share | None = None
+        self._waiting: list[VipCache] = []
+        self._share: VipCache | None = None
         self._ids: list[bytes] = []
 
-    def take(self, shares: Iterable[Share], budget: int) -> Iterator[tuple[Share, bytes]]:
+    def take(self, shares: Iterable[VipCache], budget: int) -> Iterator[tuple[VipCache, bytes]]:
         """Up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
         if not self._ids:
             self._waiting = self._waiting or [share for share in shares if share.entries]

@@ -13,10 +13,10 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import PolicyChanged
 from meshcache.core.values.token_bucket import Bucket
-from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, Live, LiveEntry
+from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, LiveEntry, LivePolicyUpdate
 
 VIP, GROUP = "vip", "group"
 """What a policy can be about."""
@@ -53,8 +53,8 @@ class LiveVersion(NamedTuple):
 class LivePolicies:
     """The table of one node. `on_hearsay` is called for news that its author didn't tell, with `now`."""
 
-    def __init__(self, board: Board, on_hearsay: Callable[[float], None], now: float) -> None:
-        self._board = board
+    def __init__(self, state: NodeState, on_hearsay: Callable[[float], None], now: float) -> None:
+        self._state = state
         self._on_hearsay = on_hearsay
         self._known: dict[tuple[str, str], dict[str, LiveEntry]] = {}
         self._rate = Bucket(_PER_S, _BURST, now)
@@ -70,14 +70,14 @@ class LivePolicies:
         Raises ValueError when the table is full; nothing has changed then.
         """
         number = self.version(scope, name).number + 1
-        author = self._board.identity.node
+        author = self._state.identity.node
         entries = [LiveEntry(scope, name, key, number, author, value) for key, value in sorted(values.items())]
         if not all(self._has_room(entry) for entry in entries):
             raise ValueError(f"no more than {ENTRIES_MAX} values, and {KEYS_MAX} for each, can be set in one mesh")
         for entry in entries:
             self._put(entry)
         self._happened(entries, now)
-        self._send([peer for peer in self._board.members if peer.usable], entries)
+        self._send([peer for peer in self._state.members if peer.usable], entries)
         return self.version(scope, name)
 
     def load(self, entries: Iterable[LiveEntry]) -> None:
@@ -117,13 +117,13 @@ class LivePolicies:
             self._told.popitem(last=False)
         self._send([peer], self.entries())
 
-    def received(self, peer: Peer, live: Live, now: float) -> None:
+    def received(self, peer: Peer, live: LivePolicyUpdate, now: float) -> None:
         """A peer tells of policies: what is new is kept and passed on, what is old is not even counted."""
         news = [entry for entry in sorted(live.entries, key=_rank) if self._take(entry, now)]
         if not news:
             return
         self._happened(news, now)
-        others = [other for other in self._board.members if other.usable and other.colo != peer.colo]
+        others = [other for other in self._state.members if other.usable and other.colo != peer.colo]
         self._send(others, news)
         if any(entry.author != peer.name for entry in news):
             self._on_hearsay(now)
@@ -132,11 +132,11 @@ class LivePolicies:
         if not self._is_news(entry):
             return False
         if entry.number > self.version(entry.scope, entry.name).number + JUMP_MAX:
-            self._board.drop("live_jump")
+            self._state.drop("live_jump")
         elif not self._has_room(entry):
-            self._board.drop("live_full")
+            self._state.drop("live_full")
         elif not self._rate.take(1, now):
-            self._board.drop("live_rate")
+            self._state.drop("live_rate")
         else:
             self._put(entry)
             return True
@@ -165,8 +165,8 @@ class LivePolicies:
 
     def _is_ours(self, scope: str, name: str) -> bool:
         if scope == VIP:
-            return self._board.vips.get(name) is not None
-        return scope == GROUP and any(terms.group == name for terms in self._board.vips.terms)
+            return self._state.vips.get(name) is not None
+        return scope == GROUP and any(terms.group == name for terms in self._state.vips.terms)
 
     def _put(self, entry: LiveEntry) -> None:
         self._known.setdefault((entry.scope, entry.name), {})[entry.key] = entry
@@ -177,14 +177,14 @@ class LivePolicies:
             about = [entry for entry in entries if (entry.scope, entry.name) == (scope, name)]
             words = ", ".join(f"{entry.key}={entry.value}" if entry.value else f"no {entry.key}" for entry in about)
             number, authors = self.version(scope, name).number, sorted({entry.author for entry in about})
-            self._board.events.add(
+            self._state.events.add(
                 PolicyChanged(now, scope, name, number, ", ".join(authors)[:_SHOWN_CHARS], words[:_SHOWN_CHARS])
             )
 
     def _send(self, peers: list[Peer], entries: list[LiveEntry]) -> None:
         addresses = [peer.address for peer in peers]
         for at in range(0, len(entries), LIVE_ENTRIES_MAX):
-            self._board.post.send_all(addresses, Live(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
+            self._state.outbox.send_all(addresses, LivePolicyUpdate(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
 
 
 def _rank(entry: LiveEntry) -> tuple[int, str, str]:

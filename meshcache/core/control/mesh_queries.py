@@ -11,10 +11,10 @@ from collections import OrderedDict
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
-from meshcache.core.state.served_vips import Served
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.token_bucket import Bucket
-from meshcache.core.wire.queries import Answer, Ask, Figures, Matter
+from meshcache.core.wire.queries import Figures, Query, QueryKind, QueryReply
 
 _PASSED_MAX = 256
 """Questions whose way back is remembered: some seconds of several impatient operators."""
@@ -34,83 +34,83 @@ _EARLY_S = 1.0
 _TOKENS = 1 << 32
 
 
-class Polls:
+class MeshQueries:
     """Our own questions with their answers, and the way back of others'."""
 
-    def __init__(self, board: Board, recall: Recall, withdraws: Withdraws, now: float) -> None:
-        self._board = board
+    def __init__(self, state: NodeState, recall: Recall, withdraws: Withdraws, now: float) -> None:
+        self._state = state
         self._recall = recall
         self._withdraws = withdraws
-        self._own: OrderedDict[int, dict[str, Answer]] = OrderedDict()
+        self._own: OrderedDict[int, dict[str, QueryReply]] = OrderedDict()
         self._passed: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._rate = Bucket(_PER_S, _BURST, now)
         self.unix_minus_now_s: float | None = None
         """How far the wall clock is ahead of `now`, as the node last saw it; None if it keeps that to itself."""
 
-    def ask(self, matter: Matter, number: int, now: float, *, name: str = "", since: float = 0.0) -> int:
+    def ask(self, matter: QueryKind, number: int, now: float, *, name: str = "", since: float = 0.0) -> int:
         """Ask all nodes, this one too; says the token by which `answers` finds what came back."""
-        own, token = self._board.identity, self._board.rng.randrange(_TOKENS)
+        own, token = self._state.identity, self._state.rng.randrange(_TOKENS)
         elapsed_s = int(max(now - since, 0.0)) if since else 0
-        ask = Ask(own.node, own.incarnation, token, matter, number, name, elapsed_s)
+        ask = Query(own.node, own.incarnation, token, matter, number, name, elapsed_s)
         self._own[token] = {own.node: self._answer(ask, now)}
         while len(self._own) > _OWN_MAX:
             self._own.popitem(last=False)
-        self._board.post.send_all([peer.address for peer in self._board.members if peer.usable], ask)
+        self._state.outbox.send_all([peer.address for peer in self._state.members if peer.usable], ask)
         return token
 
-    def answers(self, token: int) -> list[Answer]:
+    def answers(self, token: int) -> list[QueryReply]:
         """The answers so far, one of each node, our own among them; in the order of names."""
         answers = self._own.get(token, {})
         return [answers[node] for node in sorted(answers)]
 
-    def asked(self, peer: Peer, ask: Ask, now: float) -> None:
+    def query_received(self, peer: Peer, ask: Query, now: float) -> None:
         """A question came: answer it to whom we have it from, and pass it on where they can't."""
         key = (ask.asker, ask.token)
-        if ask.asker == self._board.identity.node or key in self._passed:
+        if ask.asker == self._state.identity.node or key in self._passed:
             return
         if not self._rate.take(1, now):
-            self._board.drop("ask_rate")
+            self._state.drop("ask_rate")
             return
         self._passed[key] = peer.name
         if len(self._passed) > _PASSED_MAX:
             self._passed.popitem(last=False)
-        self._board.send(peer, self._answer(ask, now))
-        others = [other.address for other in self._board.members if other.usable and other.colo != peer.colo]
-        self._board.post.send_all(others, ask)
+        self._state.send(peer, self._answer(ask, now))
+        others = [other.address for other in self._state.members if other.usable and other.colo != peer.colo]
+        self._state.outbox.send_all(others, ask)
 
-    def answered(self, _peer: Peer, answer: Answer, _now: float) -> None:
+    def reply_received(self, _peer: Peer, answer: QueryReply, _now: float) -> None:
         """An answer came: ours to keep, or another's to send on."""
-        if answer.asker == self._board.identity.node:
+        if answer.asker == self._state.identity.node:
             answers = self._own.get(answer.token)
             if answers is not None and len(answers) < _ANSWERS_MAX:
                 answers.setdefault(answer.node, answer)
             return
-        back = self._board.members.get(self._passed.get((answer.asker, answer.token), ""))
+        back = self._state.members.get(self._passed.get((answer.asker, answer.token), ""))
         if back is not None and back.usable:
-            self._board.send(back, answer)
+            self._state.send(back, answer)
 
-    def _answer(self, ask: Ask, now: float) -> Answer:
-        node = self._board.identity.node
-        if ask.matter is Matter.CLOCK:
+    def _answer(self, ask: Query, now: float) -> QueryReply:
+        node = self._state.identity.node
+        if ask.matter is QueryKind.CLOCK:
             offset_s = self.unix_minus_now_s
             unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
-            return Answer(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
-        if ask.matter is Matter.FIGURES:
-            return Answer(ask.asker, ask.token, node, True, colo=self._board.identity.colo, figures=self._figures())
-        if ask.matter is Matter.WITHDRAW:
+            return QueryReply(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
+        if ask.matter is QueryKind.FIGURES:
+            return QueryReply(ask.asker, ask.token, node, True, colo=self._state.identity.colo, figures=self._figures())
+        if ask.matter is QueryKind.WITHDRAW:
             gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
             has, sessions = gone is not None, gone or 0
         else:
-            served = self._board.vips.get(ask.name)
+            served = self._state.vips.get(ask.name)
             has = served is not None and served.vip.note.version >= ask.number
             sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
-        return Answer(ask.asker, ask.token, node, has, sessions)
+        return QueryReply(ask.asker, ask.token, node, has, sessions)
 
     def _figures(self) -> tuple[Figures, ...]:
-        return tuple(map(self._figures_of, self._board.vips))
+        return tuple(map(self._figures_of, self._state.vips))
 
-    def _figures_of(self, served: Served) -> Figures:
+    def _figures_of(self, served: ServedVip) -> Figures:
         name, counters = served.vip.terms.vip, served.counters
-        ended, share = counters.handshakes, self._board.cache.share(name)
+        ended, share = counters.handshakes, self._state.cache.share(name)
         remote, entries = ended["remote"] + ended["pulled"], len(share.entries) if share else 0
         return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)

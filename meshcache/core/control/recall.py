@@ -11,7 +11,7 @@ from typing import TypeAlias
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import PeerState
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import SessionsRecalled
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import NodeRecord
@@ -29,8 +29,8 @@ _Word: TypeAlias = tuple[Terms, tuple[int, int]]
 class Recall:
     """Holds streams to the newest terms that are known of their origin."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
         self._heard_of = (-1, -1)
         self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
@@ -39,11 +39,11 @@ class Recall:
         """How many copies of a VIP's sessions were taken back here since a moment not long ago."""
         return sum(count for at, name, count in self._recent if name == vip and at >= since)
 
-    def learnt(self, record: NodeRecord, now: float) -> None:
+    def record_received(self, record: NodeRecord, now: float) -> None:
         """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
         for said in record.vips:
             self._remember(said, record.age)
-        for stream in list(self._board.streams):
+        for stream in list(self._state.streams):
             if stream.key.origin == record.node and stream.age < record.age:
                 terms = record.terms_of(stream.key.vip)
                 if terms is not None and stream.key.incarnation <= record.incarnation:
@@ -51,13 +51,13 @@ class Recall:
 
     def by_hearsay(self, now: float) -> None:
         """Hold streams of nodes that aren't linked, or don't live, to what others say of them. Call it now and then."""
-        stamp = self._board.roster.generation, self._board.members.generation
+        stamp = self._state.roster.generation, self._state.members.generation
         if stamp == self._heard_of:
             return
         self._heard_of = stamp
-        linked = {peer.name for peer in self._board.members if peer.state is PeerState.ALIVE}
-        told = {record.node: record for record in self._board.roster if record.node not in linked}
-        for stream in list(self._board.streams):
+        linked = {peer.name for peer in self._state.members if peer.state is PeerState.ALIVE}
+        told = {record.node: record for record in self._state.roster if record.node not in linked}
+        for stream in list(self._state.streams):
             record = told.get(stream.key.origin)
             terms = None if record is None else record.terms_of(stream.key.vip)
             if record is not None and terms is not None and stream.age < record.age:
@@ -65,9 +65,9 @@ class Recall:
 
     def word(self, key: StreamKey) -> _Word | None:
         """The newest terms known here of a stream that this node doesn't have, or has no more, and their age."""
-        peer = self._board.members.get(key.origin)
+        peer = self._state.members.get(key.origin)
         own = _word_of(None if peer is None else peer.record, key.vip)
-        words = (own, _word_of(self._board.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
+        words = (own, _word_of(self._state.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
         return max(filter(None, words), key=_age_of, default=None)
 
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
@@ -77,47 +77,47 @@ class Recall:
         """
         old, stream.terms, stream.age = stream.terms, terms, age
         same = (old.group, old.digest) == (terms.group, terms.digest)
-        if not same or self._board.vips.accept(terms)[1] != stream.vip:
+        if not same or self._state.vips.accept(terms)[1] != stream.vip:
             self._forget(stream, now)
         self._remember(terms, age)
 
     def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
         """This node's own VIP has new terms: every stream is looked at again."""
-        for stream in list(self._board.streams):
+        for stream in list(self._state.streams):
             own = self._is_own(stream)
             if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
                 self._empty(stream, now)
-            elif not own and self._board.vips.accept(stream.terms)[1] != stream.vip:
+            elif not own and self._state.vips.accept(stream.terms)[1] != stream.vip:
                 self._forget(stream, now)
 
     def certified(self, vip: str, now: float) -> None:
         """Other nodes' sessions with client certificates aren't welcome at this VIP any more."""
-        own = self._board.identity
+        own = self._state.identity
         ids = [
             session.id
-            for session in self._board.cache.sessions(vip)
+            for session in self._state.cache.sessions(vip)
             if session.client_certificate and session.stream[:2] != (own.node, own.incarnation)
         ]
         for session_id in ids:
-            self._board.cache.remove(vip, session_id)
+            self._state.cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
     def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
         """Sessions of this VIP live less long from now on, those that are here as well."""
-        self._report(vip, self._board.cache.shorten(vip, old_s, new_s, now), now)
+        self._report(vip, self._state.cache.shorten(vip, old_s, new_s, now), now)
 
     def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
         """Lineages of this VIP end earlier from now on."""
-        ids = [session.id for session in self._board.cache.sessions(vip) if now - session.born_at > lineage_s]
+        ids = [session.id for session in self._state.cache.sessions(vip) if now - session.born_at > lineage_s]
         for session_id in ids:
-            self._board.cache.remove(vip, session_id)
+            self._state.cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
     def without_vip(self, vip: str) -> None:
         """A VIP is served no longer; its entries are gone already, now its streams go."""
-        for stream in list(self._board.streams):
+        for stream in list(self._state.streams):
             if stream.vip == vip:
-                self._board.streams.drop(stream)
+                self._state.streams.drop(stream)
 
     def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
         """Keep a word that forbids something here, until there is a newer one that doesn't: whoever missed it may offer
@@ -126,28 +126,28 @@ class Recall:
         key = (terms.node, terms.vip)
         known = self._refused.pop(key, (terms, age))
         newest = max((terms, age), known, key=_age_of)
-        if not self._board.vips.accept(newest[0])[0]:
+        if not self._state.vips.accept(newest[0])[0]:
             self._refused[key] = newest
         if len(self._refused) > _REFUSED_MAX:
             self._refused.popitem(last=False)
 
     def _is_own(self, stream: Stream) -> bool:
-        own = self._board.identity
+        own = self._state.identity
         return stream.key[:2] == (own.node, own.incarnation)
 
     def _empty(self, stream: Stream, now: float) -> None:
-        self._report(stream.vip, self._board.cache.drop_stream(stream), now)
+        self._report(stream.vip, self._state.cache.drop_stream(stream), now)
 
     def _forget(self, stream: Stream, now: float) -> None:
         self._empty(stream, now)
-        self._board.streams.drop(stream)
+        self._state.streams.drop(stream)
 
     def _report(self, vip: str, sessions: int, now: float) -> None:
         if not sessions:
             return
         self._recent.append((now, vip, sessions))
-        self._board.counters.vip(vip).recalled += sessions
-        self._board.events.add(SessionsRecalled(now, vip, sessions))
+        self._state.counters.vip(vip).recalled += sessions
+        self._state.events.add(SessionsRecalled(now, vip, sessions))
 
 
 def _word_of(record: NodeRecord | None, vip: str) -> _Word | None:

@@ -12,7 +12,7 @@ from math import ceil
 
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import SessionsWithdrawn
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
 from meshcache.core.values.token_bucket import Bucket
@@ -51,8 +51,8 @@ class _Known:
 class Withdraws:
     """All withdraws in force here."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
         self._known: dict[tuple[str, int, int], _Known] = {}
         self._rates: dict[str, Bucket] = {}
         self._gone: dict[tuple[str, int, int], int] = {}
@@ -69,14 +69,14 @@ class Withdraws:
 
     def full(self) -> bool:
         """Whether there is no room for another."""
-        return len(self._known) >= self._board.limits.withdraws_max
+        return len(self._known) >= self._state.limits.withdraws_max
 
     def __len__(self) -> int:
         return len(self._known)
 
     def issue(self, now: float, vip: str, group: str, origin: str, ids: tuple[bytes, ...], lasts_s: float) -> int:
         """Withdraw, here and everywhere, for as long as anything can be left of it; says how many went here."""
-        own = self._board.identity
+        own = self._state.identity
         self._number += 1
         withdraw = Withdraw(own.node, own.incarnation, self._number, 0, ceil(lasts_s), vip, group, origin, ids)
         return self._act(withdraw, now, "")
@@ -86,7 +86,7 @@ class Withdraws:
         if (withdraw.issuer, withdraw.incarnation, withdraw.number) in self._known or not withdraw.remaining_s:
             return
         if withdraw.remaining_s > LIFETIME_S_MAX_TLS13 or not self._may(withdraw.issuer, now):
-            self._board.drop("withdraw_refused")
+            self._state.drop("withdraw_refused")
             return
         self._act(withdraw, now, peer.name)
 
@@ -110,7 +110,7 @@ class Withdraws:
     def tell(self, peer: Peer, now: float) -> None:
         """Give a peer all of them."""
         for known in self._known.values():
-            self._board.send(peer, _aged(known, now))
+            self._state.send(peer, _aged(known, now))
 
     def expire(self, now: float) -> None:
         """Forget those that nothing can be left of."""
@@ -119,30 +119,30 @@ class Withdraws:
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
         if self.full():
-            self._board.drop("withdraws_full")
+            self._state.drop("withdraws_full")
             return 0
         known = _Known(withdraw, now - withdraw.elapsed_s, now + withdraw.remaining_s)
         self._known[known.name] = known
         gone = self._gone[known.name] = self._remove(known)
-        self._board.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
-        others = [peer.address for peer in self._board.members if peer.usable and peer.name != passed_on_by]
-        self._board.post.send_all(others, _aged(known, now))
+        self._state.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
+        others = [peer.address for peer in self._state.members if peer.usable and peer.name != passed_on_by]
+        self._state.outbox.send_all(others, _aged(known, now))
         return gone
 
     def _remove(self, known: _Known) -> int:
         gone = 0
-        for served in self._board.vips:
+        for served in self._state.vips:
             name = served.vip.terms.vip
             removed = [session.id for session in self._fitting(name, known)]
             for session_id in removed:
-                self._board.cache.remove(name, session_id)
+                self._state.cache.remove(name, session_id)
             served.counters.withdrawn += len(removed)
             gone += len(removed)
         return gone
 
     def _fitting(self, vip: str, known: _Known) -> Iterator[Session]:
-        for session in self._board.cache.sessions(vip):
-            stream = self._board.streams.get(session.stream)
+        for session in self._state.cache.sessions(vip):
+            stream = self._state.streams.get(session.stream)
             if stream is not None and known.fits(stream.terms, session.id, session.born_at):
                 yield session
 
@@ -151,7 +151,7 @@ class Withdraws:
         if rate is None:
             if len(self._rates) >= _ISSUERS_MAX:
                 self._rates.clear()
-            limits = self._board.limits
+            limits = self._state.limits
             rate = self._rates[issuer] = Bucket(limits.withdraws_per_s, limits.withdraws_burst, now)
         return rate.take(1, now)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import IslandFound, IslandGone, PeerRefused
 from meshcache.core.values.topology import PROTOCOL_MAJOR, NodeRecord
 from meshcache.core.wire.messages import Hello, Refuse
@@ -21,28 +21,28 @@ _HELLO_PAUSE_S_MAX = 1.0
 """Between hellos to a peer that lives and doesn't have our latest terms."""
 
 
-class Greeter:
+class Joining:
     """``on_peer`` is called for each peer that joined, ``on_record`` for each record that is new or newer."""
 
     def __init__(
-        self, board: Board, on_peer: Callable[[Peer, float], None], on_record: Callable[[NodeRecord, float], None]
+        self, state: NodeState, on_peer: Callable[[Peer, float], None], on_record: Callable[[NodeRecord, float], None]
     ) -> None:
-        self._board = board
+        self._state = state
         self._on_peer = on_peer
         self._on_record = on_record
         self._refused: dict[tuple[str, str], None] = {}
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
-        self.candidates = Candidates(board.limits)
+        self.candidates = Candidates(state.limits)
         self.joining = True
         self.chooses: Callable[[Peer], bool] = lambda _peer: True
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""
-        if len(self._uninformed) > len(self._board.members):
-            self._uninformed = {name: None for name in self._uninformed if self._board.members.get(name) is not None}
+        if len(self._uninformed) > len(self._state.members):
+            self._uninformed = {name: None for name in self._uninformed if self._state.members.get(name) is not None}
         if self.candidates.next_due() <= now:  # else no chance is asked for: the node's is a system call
-            for address in self.candidates.due(now, self._board.rng.random()):
-                self._board.post.send(address, self._hello(dialled=address))
+            for address in self.candidates.due(now, self._state.rng.random()):
+                self._state.outbox.send(address, self._hello(dialled=address))
         for peer in self._waiting():
             if peer.hello_at <= now:
                 self.greet(peer, now)
@@ -54,19 +54,19 @@ class Greeter:
 
     def greet(self, peer: Peer, now: float, answers: str = "") -> None:
         """Send a peer our hello; more follow, ever slower, until it is seen to know our terms."""
-        limits = self._board.limits
+        limits = self._state.limits
         peer.hello_pause_s = min(max(peer.hello_pause_s * 2, limits.hello_s), _HELLO_PAUSE_S_MAX)
         peer.hello_at = now + peer.hello_pause_s
         # Of a peer that is silent nothing is known for sure: it may be another life of it, with the same revision.
         knows = peer.record.revision if peer.state is PeerState.ALIVE else 0
-        self._board.send(peer, self._hello(peer.address, answers, knows, self.chooses(peer)))
+        self._state.send(peer, self._hello(peer.address, answers, knows, self.chooses(peer)))
 
     def knows(self, peer: Peer, revision: int) -> None:
         """A peer says which revision of our record it has."""
         if peer.knows != revision:
             peer.knows = revision
             peer.hello_pause_s = 0.0
-        if revision == self._board.vips.record.revision:
+        if revision == self._state.vips.record.revision:
             self._uninformed.pop(peer.name, None)
 
     def hello(self, hello: Hello, now: float) -> None:
@@ -75,7 +75,7 @@ class Greeter:
         if reason:
             self._turn_away(hello, reason, now)
             return
-        peer = self._board.members.get(hello.record.node)
+        peer = self._state.members.get(hello.record.node)
         if peer is None or peer.record.incarnation < hello.record.incarnation:
             self._let_in(hello, peer, now)
             return
@@ -83,13 +83,13 @@ class Greeter:
             if not self._bearable(hello.record, peer, now):
                 return
             self._recall_unsent(peer, hello)
-            self._board.members.renew(peer, hello.record)
+            self._state.members.renew(peer, hello.record)
             self._learn(peer, now)
         self._take_note(peer, hello, now)
 
     def revised(self, now: float) -> None:
         """Our own terms changed: every peer is told at once, and islands are looked at anew."""
-        for peer in self._board.members:
+        for peer in self._state.members:
             peer.hello_at, peer.hello_pause_s = now, 0.0
             self._uninformed[peer.name] = None
             self._look_for_islands(peer, now)
@@ -97,18 +97,18 @@ class Greeter:
     def _waiting(self) -> list[Peer]:
         if not self._uninformed:
             return []
-        peers = (self._board.members.get(name) for name in self._uninformed)
+        peers = (self._state.members.get(name) for name in self._uninformed)
         return [peer for peer in peers if peer is not None and peer.usable]
 
     def _objection(self, hello: Hello) -> str:
-        board, record = self._board, hello.record
-        if hello.mesh != board.identity.mesh:
+        state, record = self._state, hello.record
+        if hello.mesh != state.identity.mesh:
             return "other_mesh"
         if not hello.majors[0] <= PROTOCOL_MAJOR <= hello.majors[1]:
             return "other_version"
-        if record.node == board.identity.node:
-            return "ourselves" if record.incarnation == board.identity.incarnation else "name_taken"
-        known = board.members.get(record.node)
+        if record.node == state.identity.node:
+            return "ourselves" if record.incarnation == state.identity.incarnation else "name_taken"
+        known = state.members.get(record.node)
         if known is not None and known.record.incarnation > record.incarnation:
             return "old_incarnation"
         if known is not None and known.record.incarnation == record.incarnation and known.colo != record.colo:
@@ -116,12 +116,12 @@ class Greeter:
         return ""
 
     def _turn_away(self, hello: Hello, reason: str, now: float) -> None:
-        self._board.drop(reason)
+        self._state.drop(reason)
         if reason == "ourselves":
             self.candidates.ourselves(hello.dialled)
             return
         if reason in ("other_mesh", "other_version") and hello.record.address in self.candidates:
-            self._board.post.send(hello.record.address, Refuse(reason))
+            self._state.outbox.send(hello.record.address, Refuse(reason))
         self.refused(hello.record.node, hello.record.address, reason, now)
 
     def refused(self, node: str, address: str, reason: str, now: float) -> None:
@@ -129,12 +129,12 @@ class Greeter:
         if (node, reason) in self._refused or len(self._refused) >= _REFUSED_MAX or reason == "old_incarnation":
             return
         self._refused[node, reason] = None
-        self._board.events.add(PeerRefused(now, node, address, reason))
+        self._state.events.add(PeerRefused(now, node, address, reason))
 
     def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:
-        members = self._board.members
+        members = self._state.members
         if old is None and members.full():
-            self._board.drop("peers_full")
+            self._state.drop("peers_full")
             return
         record = hello.record
         if not self._bearable(record, old, now):
@@ -151,29 +151,29 @@ class Greeter:
 
     def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
         """Whether there is memory for a record. If not, its node is no peer any more: what it said before is over."""
-        if self._board.members.fits(record):
+        if self._state.members.fits(record):
             return True
-        self._board.drop("too_heavy")
+        self._state.drop("too_heavy")
         self.refused(record.node, record.address, "too_heavy", now)
         if old is not None:
-            self._board.members.part(old)
-            self._board.post.drop(old.address)
+            self._state.members.part(old)
+            self._state.outbox.drop(old.address)
         return False
 
     def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
         """What waits to be sent was judged by terms that may have been stricter since."""
         if hello.record.vips != peer.record.vips:
-            self._board.post.recall()
+            self._state.outbox.recall()
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:
             self.candidates.answered(hello.answers, peer.name)
             if hello.answers == peer.record.address != peer.address:
-                self._board.members.move(peer, hello.answers)
+                self._state.members.move(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
         peer.joining, peer.chosen = hello.joining, hello.chosen
         self.knows(peer, hello.knows)
-        if hello.knows != self._board.vips.record.revision:
+        if hello.knows != self._state.vips.record.revision:
             self.greet(peer, now, hello.dialled)
 
     def _learn(self, peer: Peer, now: float) -> None:
@@ -181,13 +181,13 @@ class Greeter:
         self._look_for_islands(peer, now)
 
     def _look_for_islands(self, peer: Peer, now: float) -> None:
-        found = self._board.vips.islands(peer.record)
+        found = self._state.vips.islands(peer.record)
         for group in sorted(found - peer.islands):
-            self._board.events.add(IslandFound(now, peer.name, group))
+            self._state.events.add(IslandFound(now, peer.name, group))
         for group in sorted(peer.islands - found):
-            self._board.events.add(IslandGone(now, peer.name, group))
+            self._state.events.add(IslandGone(now, peer.name, group))
         peer.islands = found
 
     def _hello(self, dialled: str = "", answers: str = "", knows: int = 0, chosen: bool = True) -> Hello:
-        board = self._board
-        return Hello(board.identity.mesh, board.vips.record, dialled, answers, knows, chosen, self.joining)
+        state = self._state
+        return Hello(state.identity.mesh, state.vips.record, dialled, answers, knows, chosen, self.joining)

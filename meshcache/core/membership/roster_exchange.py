@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.roster import digest_of
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import (
@@ -58,11 +58,11 @@ class _Pages:
         return [record for at in sorted(self.by_place) for record in self.by_place[at].records]
 
 
-class Rosters:
+class RosterExchange:
     """What is told and learnt of nodes by hearsay."""
 
-    def __init__(self, board: Board, candidates: Candidates) -> None:
-        self._board = board
+    def __init__(self, state: NodeState, candidates: Candidates) -> None:
+        self._state = state
         self._candidates = candidates
         self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
@@ -70,30 +70,30 @@ class Rosters:
 
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
         """What a digest of ours says of all colos."""
-        own = self._board.identity.colo
-        return (ColoDigest(own, digest_of(self._own()), 0), *self._board.roster.digests(now))
+        own = self._state.identity.colo
+        return (ColoDigest(own, digest_of(self._own()), 0), *self._state.roster.digests(now))
 
-    def compared(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
+    def digests_received(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
         """A peer says what it knows: ask for what is fresher there; says whether there is any."""
         wanted = [colo.colo for colo in told if self._wants(peer, colo, now)]
         if wanted:
-            self._board.send(peer, RosterAsk(tuple(wanted)))
+            self._state.send(peer, RosterAsk(tuple(wanted)))
         return bool(wanted)
 
-    def asked(self, peer: Peer, ask: RosterAsk, now: float) -> None:
+    def request_received(self, peer: Peer, ask: RosterAsk, now: float) -> None:
         """Give a peer the records of these colos."""
-        own = self._board.identity.colo
+        own = self._state.identity.colo
         for colo in dict.fromkeys(ask.colos):
-            records = self._own() if colo == own else list(self._board.roster.records(colo))
-            age_s = 0 if colo == own or not records else self._board.roster.vouched_s(colo, now)
+            records = self._own() if colo == own else list(self._state.roster.records(colo))
+            age_s = 0 if colo == own or not records else self._state.roster.vouched_s(colo, now)
             pages = _pages(records)
             for at, page in enumerate(pages if records else []):
-                self._board.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
+                self._state.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
 
-    def told(self, peer: Peer, roster: Roster, now: float) -> None:
+    def roster_received(self, peer: Peer, roster: Roster, now: float) -> None:
         """A page came; with the last of them the colo's records are learnt."""
         if roster.page >= roster.pages:
-            self._board.drop("bad_page")
+            self._state.drop("bad_page")
             return
         key = (peer.name, roster.colo)
         pages = self._pending.setdefault(key, _Pages(roster.pages))
@@ -103,17 +103,17 @@ class Rosters:
             self._learn(roster, pages.records(), now)
         self._give_up_pages()
 
-    def spoke(self, record: NodeRecord, now: float) -> None:
+    def record_received(self, record: NodeRecord, now: float) -> None:
         """A node spoke for itself."""
-        if record.colo != self._board.identity.colo:
-            self._board.roster.note(record, int(self._board.limits.forget_s / 2), now)
+        if record.colo != self._state.identity.colo:
+            self._state.roster.note(record, int(self._state.limits.forget_s / 2), now)
 
     def _give_up_pages(self) -> None:
         while len(self._pending) > _PENDING_MAX:
             self._pending.popitem(last=False)
         while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
             self._pending.popitem(last=False)
-            self._board.drop("too_heavy")
+            self._state.drop("too_heavy")
 
     def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
         if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:
@@ -124,34 +124,34 @@ class Rosters:
         return True
 
     def _differs(self, peer: Peer, told: ColoDigest, now: float) -> bool:
-        own = self._board.identity.colo
+        own = self._state.identity.colo
         if told.colo != own:
             if told.age_s == 0 and peer.colo != told.colo:
                 told = told._replace(age_s=1)  # only its own nodes see a colo this minute
-            return self._board.roster.compare(told, now)
+            return self._state.roster.compare(told, now)
         return told.digest not in self._merged and told.digest != digest_of(self._own())
 
     def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
-        if roster.colo == self._board.identity.colo:
+        if roster.colo == self._state.identity.colo:
             self._merge(records, now)
             return
-        linked = [peer.record for peer in self._board.members if peer.colo == roster.colo]
-        self._board.roster.learn(roster.colo, records, linked, roster.age_s, now)
+        linked = [peer.record for peer in self._state.members if peer.colo == roster.colo]
+        self._state.roster.learn(roster.colo, records, linked, roster.age_s, now)
 
     def _merge(self, records: list[NodeRecord], now: float) -> None:
         self._merged[digest_of(records)] = None
         while len(self._merged) > _MERGED_MAX:
             self._merged.popitem(last=False)
-        own, members = self._board.identity, self._board.members
+        own, members = self._state.identity, self._state.members
         for record in records:
             strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
             if strange and not members.buried(record.node, record.incarnation, now):
                 self._candidates.hint(record.address, "roster", now)
 
     def _own(self) -> list[NodeRecord]:
-        own = self._board.identity
-        records = [peer.record for peer in self._board.members if peer.colo == own.colo]
-        return sorted([self._board.vips.record, *records], key=lambda record: record.node)
+        own = self._state.identity
+        records = [peer.record for peer in self._state.members if peer.colo == own.colo]
+        return sorted([self._state.vips.record, *records], key=lambda record: record.node)
 
 
 def _pages(records: list[NodeRecord]) -> list[list[NodeRecord]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from meshcache.core.membership.links import Links
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 
 _MEMO_MAX = 1024
 """Audiences kept by the object that the terms are, which is kept with them; forgotten all at once."""
@@ -28,22 +28,22 @@ class Audience(NamedTuple):
 class Audiences:
     """Audiences by terms."""
 
-    def __init__(self, board: Board, links: Links) -> None:
-        self._board = board
+    def __init__(self, state: NodeState, links: Links) -> None:
+        self._state = state
         self._links = links
         self._known: dict[int, tuple[Terms, Audience]] = {}
         self._known_for = (-1, -1)
 
     def of_own(self, source: Terms) -> Audience:
         """Who gets what this node makes under these terms."""
-        if self._known_for != (self._board.members.generation, self._board.vips.record.revision):
+        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
             self._forget()
         known = self._known.get(id(source))
         return self._find(source, relays=True) if known is None else known[1]
 
     def of_relayed(self, source: Terms) -> list[Peer]:
         """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
-        if self._known_for != (self._board.members.generation, self._board.vips.record.revision):
+        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
             self._forget()
         known = self._known.get(id(source))
         return (self._find(source, relays=False) if known is None else known[1]).inside
@@ -57,15 +57,15 @@ class Audiences:
         return audience
 
     def _inside(self, source: Terms) -> list[Peer]:
-        peers = self._board.members.usable(self._board.identity.colo)
-        return [peer for peer in peers if self._board.vips.send(source, peer.record)]
+        peers = self._state.members.usable(self._state.identity.colo)
+        return [peer for peer in peers if self._state.vips.send(source, peer.record)]
 
     def _relays(self, source: Terms) -> list[Peer]:
-        peers = self._board.members.usable()
-        colos = sorted({peer.colo for peer in peers} - {self._board.identity.colo})
+        peers = self._state.members.usable()
+        colos = sorted({peer.colo for peer in peers} - {self._state.identity.colo})
         relays = (self._links.relay(source, colo, peers) for colo in colos)
         return [relay for relay in relays if relay is not None]
 
     def _forget(self) -> None:
         self._known.clear()
-        self._known_for = self._board.members.generation, self._board.vips.record.revision
+        self._known_for = self._state.members.generation, self._state.vips.record.revision

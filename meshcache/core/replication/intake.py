@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from meshcache.core.cache.cache import Put
+from meshcache.core.cache.cache import PutResult
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
@@ -17,8 +17,8 @@ from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import Board
-from meshcache.core.state.served_vips import Served
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.topology import LocalVip
 from meshcache.core.wire.messages import Batch, Push
 
@@ -28,29 +28,29 @@ class Intake:
 
     def __init__(
         self,
-        board: Board,
+        state: NodeState,
         audiences: Audiences,
         recall: Recall,
         quarantine: Quarantine,
         withdraws: Withdraws,
         on_gap: Callable[[Stream, float], None],
     ) -> None:
-        self._board = board
+        self._state = state
         self._audiences = audiences
         self._recall = recall
         self._quarantine = quarantine
         self._withdraws = withdraws
         self._on_gap = on_gap
 
-    def pushed(self, peer: Peer, push: Push, now: float) -> None:
+    def push_received(self, peer: Peer, push: Push, now: float) -> None:
         """A peer pushes sessions: its own, or another colo's that it relays."""
         batch = push.batch
         objection = self._objection(peer, batch)
         if objection:
-            self._board.drop(objection)
+            self._state.drop(objection)
             return
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
-            self._board.drop("origin_quota", len(batch.entries.ids))
+            self._state.drop("origin_quota", len(batch.entries.ids))
             return
         batch = aged(batch, int(peer.late_s))
         stream = self.take(batch, now)
@@ -59,16 +59,16 @@ class Intake:
         self._count_lag(peer, push)
         if not stream.seen.covers(1, stream.newest):
             self._on_gap(stream, now)
-        if push.relay and batch.terms.node == peer.name and peer.colo != self._board.identity.colo:
+        if push.relay and batch.terms.node == peer.name and peer.colo != self._state.identity.colo:
             self.spread(batch, peer, push.age_us)
 
     def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
         """File what is new of a batch; None when nothing was, or nothing may be kept."""
         key = batch.key
-        known = self._board.streams.get(key)
+        known = self._state.streams.get(key)
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
-            known = self._board.streams.get(key)
+            known = self._state.streams.get(key)
         served = self._place(batch, known)
         if served is None:
             return None
@@ -90,25 +90,26 @@ class Intake:
     def spread(self, batch: Batch, source: Peer, age_us: int) -> None:
         """Pass another colo's batch on inside this one, once, to whom its origin's own terms allow."""
         peers = [peer for peer in self._audiences.of_relayed(batch.terms) if peer is not source]
-        self._board.counters.relayed += len(batch.entries.ids) if peers else 0
-        self._board.post.send_all([peer.address for peer in peers], Push(batch, False, age_us), len(batch.entries.ids))
+        self._state.counters.relayed += len(batch.entries.ids) if peers else 0
+        addresses = [peer.address for peer in peers]
+        self._state.outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
 
     def _objection(self, peer: Peer, batch: Batch) -> str:
-        own, terms = self._board.identity, batch.terms
+        own, terms = self._state.identity, batch.terms
         if terms.node == peer.name:
             if batch.incarnation != peer.record.incarnation:
                 return "old_incarnation"
             return "" if terms.colo == peer.colo else "forged_origin"
         if terms.node == own.node or peer.colo != own.colo or terms.colo == own.colo:
             return "forged_origin"
-        origin = self._board.members.get(terms.node)
+        origin = self._state.members.get(terms.node)
         if origin is not None and origin.record.incarnation > batch.incarnation:
             return "old_incarnation"
         return self.hearsay_objection(batch)
 
     def hearsay_objection(self, batch: Batch) -> str:
         """What speaks against a batch that another than its origin gives: a living origin's own word counts more."""
-        origin = self._board.members.get(batch.terms.node)
+        origin = self._state.members.get(batch.terms.node)
         if origin is None:
             return ""
         newer = batch.age > origin.record.age and origin.state is PeerState.ALIVE
@@ -117,18 +118,18 @@ class Intake:
             return "forged_terms"
         return "" if batch.terms.colo == origin.colo else "forged_origin"
 
-    def _place(self, batch: Batch, known: Stream | None) -> Served | None:
+    def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
         """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
-        verdict, vip = self._board.vips.accept(batch.terms)
+        verdict, vip = self._state.vips.accept(batch.terms)
         newest, age = self._newest(batch) if known is None else (known.terms, known.age)
         if verdict and age > batch.age:
-            verdict, vip = self._board.vips.accept(newest)
+            verdict, vip = self._state.vips.accept(newest)
             if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
                 verdict = Verdict.SETTINGS_DIFFER
         if not verdict:
             self._refuse(batch, verdict)
             return None
-        return self._board.vips.get(vip)
+        return self._state.vips.get(vip)
 
     def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
         """The newest terms of a stream that isn't here yet: the batch's, or what its origin is known to say."""
@@ -136,44 +137,44 @@ class Intake:
         return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
 
     def _refuse(self, batch: Batch, verdict: Verdict) -> None:
-        served = self._board.vips.get(batch.terms.vip)
+        served = self._state.vips.get(batch.terms.vip)
         if served is None:
-            self._board.drop("refused", len(batch.entries.ids))
+            self._state.drop("refused", len(batch.entries.ids))
         else:
             served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
 
-    def _open(self, batch: Batch, served: Served, now: float) -> Stream | None:
+    def _open(self, batch: Batch, served: ServedVip, now: float) -> Stream | None:
         newest, age = self._newest(batch)
-        stream = self._board.streams.open(newest, batch.key, served.vip.terms.vip, now)
+        stream = self._state.streams.open(newest, batch.key, served.vip.terms.vip, now)
         if stream is None:
-            self._board.drop("streams_full", len(batch.entries.ids))
+            self._state.drop("streams_full", len(batch.entries.ids))
         else:
             stream.age = age
         return stream
 
-    def _unseen(self, stream: Stream, batch: Batch, served: Served) -> Entries:
+    def _unseen(self, stream: Stream, batch: Batch, served: ServedVip) -> Entries:
         entries = batch.entries
         places = [at for at, seq in enumerate(entries.seqs) if seq not in stream.seen]
         served.counters.duplicate += len(entries.ids) - len(places)
         return entries if len(places) == len(entries.ids) else entries.chosen(places)
 
-    def _file(self, stream: Stream, entries: Entries, served: Served, now: float, repaired: bool) -> None:
+    def _file(self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool) -> None:
         entries = self._permitted(stream, entries, served, now)
         if not entries.ids:
             return
-        home = self._board.vips.get(stream.vip) or served
+        home = self._state.vips.get(stream.vip) or served
         counters = home.counters
-        for end, count in self._board.cache.put_many(stream, entries, now).items():
-            if end is Put.STORED:
+        for end, count in self._state.cache.put_many(stream, entries, now).items():
+            if end is PutResult.STORED:
                 counters.received += count
                 counters.repaired += count if repaired else 0
-                self._board.counters.repaired += count if repaired else 0
-            elif end is Put.DUPLICATE:
+                self._state.counters.repaired += count if repaired else 0
+            elif end is PutResult.DUPLICATE:
                 counters.duplicate += count
             else:
                 counters.sessions_refused[end.value] += count
 
-    def _permitted(self, stream: Stream, entries: Entries, served: Served, now: float) -> Entries:
+    def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
         """Without what this VIP's own limits, a withdraw or the quarantine keep out; lifetimes cut to the VIP's."""
         out = self._kept_out(stream, entries, served.vip, now)
         for reason in out.values():
@@ -203,8 +204,8 @@ class Intake:
 
     def _count_lag(self, peer: Peer, push: Push) -> None:
         lag_s = push.age_us / 1e6 + (peer.rtt_s or 0.0) / 2
-        inside = push.batch.terms.colo == self._board.identity.colo
-        histogram = self._board.counters.lag_inside if inside else self._board.counters.lag_between
+        inside = push.batch.terms.colo == self._state.identity.colo
+        histogram = self._state.counters.lag_inside if inside else self._state.counters.lag_between
         histogram.add(lag_s)
 
 

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from meshcache.core.cache.cache import Put
+from meshcache.core.cache.cache import PutResult
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.replication.publisher import Publisher
-from meshcache.core.state.node_state import Board
-from meshcache.core.state.served_vips import Served, own_limits
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip, own_limits
 from meshcache.core.values.session import Outcome, Session
-from meshcache.core.wire.push_template import Made
+from meshcache.core.wire.push_template import NewSession
 
 HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
 
@@ -40,19 +40,19 @@ _MISS = Lookup(None, None, Verdict.ALLOWED)
 _EXPIRED = Lookup(None, None, Verdict.LIFETIME)
 
 
-class Shelf:
+class LocalSessions:
     """What the node's TLS edge asks of the core."""
 
-    def __init__(self, board: Board, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
-        self._board = board
+    def __init__(self, state: NodeState, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
+        self._state = state
         self._publisher = publisher
         self._quarantine = quarantine
         self._withdraws = withdraws
-        self._get = board.cache.get
+        self._get = state.cache.get
 
     def created(
         self,
-        served: Served,
+        served: ServedVip,
         session_id: bytes,
         der: bytes,
         born_at: float,
@@ -68,20 +68,20 @@ class Shelf:
         stays = certified and not vip.export_client_certificates
         seq = 0 if stays else served.last_seq + 1
         expires_at = now + min(lifetime_s, vip.lifetime_s)
-        end = self._board.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
-        if end is not Put.STORED:
+        end = self._state.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
+        if end is not PutResult.STORED:
             served.counters.sessions_refused[end.value] += 1
             return
         served.counters.made += 1
         if seq:
             served.last_seq = seq
-            self._publisher.add(served, Made(seq, session_id, der, expires_at, born_at, certified, now), now)
+            self._publisher.add(served, NewSession(seq, session_id, der, expires_at, born_at, certified, now), now)
 
-    def lookup(self, served: Served, session_id: bytes, now: float, *, final: bool) -> Lookup:
+    def lookup(self, served: ServedVip, session_id: bytes, now: float, *, final: bool) -> Lookup:
         """Find a session that may resume on this VIP now. A plain miss counts only if it is final."""
         counters = served.counters
-        for shelf in served.shelves:
-            found = self._get(shelf, session_id)
+        for filed_vip in served.filed_under:
+            found = self._get(filed_vip, session_id)
             if found is not None:
                 break
         else:
@@ -89,7 +89,7 @@ class Shelf:
             return _MISS
         session, stream = found
         if session.expires_at <= now:
-            self._board.cache.remove(shelf, session_id)
+            self._state.cache.remove(filed_vip, session_id)
             counters.expired += 1
             return _EXPIRED
         made_here = stream is served.stream or _made_here(served, session)
@@ -105,14 +105,15 @@ class Shelf:
         counters.remote += 1
         return _hit((session, _REMOTE, _ALLOWED))
 
-    def holds(self, served: Served, session_id: bytes) -> bool:
+    def holds(self, served: ServedVip, session_id: bytes) -> bool:
         """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""
-        return any(self._board.cache.holds(shelf, session_id) for shelf in served.shelves)
+        return any(self._state.cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
 
-    def unusable(self, served: Served, session_id: bytes, reason: Verdict, now: float) -> None:
+    def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float) -> None:
         """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
         counters = served.counters
-        found = next(filter(None, (self._board.cache.peek(shelf, session_id) for shelf in served.shelves)), None)
+        copies = (self._state.cache.peek(vip, session_id) for vip in served.filed_under)
+        found = next(filter(None, copies), None)
         if found is not None:  # the lookup counted a hit, and it was none
             counters.local -= _made_here(served, found)
             counters.remote -= not _made_here(served, found)
@@ -120,13 +121,13 @@ class Shelf:
         self._quarantine.add(session_id, now)
         self.removed(served, session_id)
 
-    def removed(self, served: Served, session_id: bytes) -> None:
+    def removed(self, served: ServedVip, session_id: bytes) -> None:
         """Forget a session here and only here."""
-        for shelf in served.shelves:
-            if self._board.cache.remove(shelf, session_id):
+        for filed_vip in served.filed_under:
+            if self._state.cache.remove(filed_vip, session_id):
                 return
 
 
-def _made_here(served: Served, session: Session) -> bool:
+def _made_here(served: ServedVip, session: Session) -> bool:
     """Whether this node made it in this life; by whichever of its VIPs."""
     return session.stream[:2] == served.stream.key[:2]

@@ -11,7 +11,7 @@ from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import may_send
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import Session
 from meshcache.core.values.token_bucket import Bucket
@@ -22,8 +22,8 @@ from meshcache.core.wire.messages import (
     SNAPSHOT_SESSIONS_MAX,
     Batch,
     Fetch,
-    Fill,
-    FillEnd,
+    FetchEnd,
+    FetchReply,
 )
 
 BATCHES_MAX = 64
@@ -33,21 +33,21 @@ BATCHES_MAX = 64
 class Serving:
     """Serves repair to all, within one rate, and a snapshot to the one joiner that has the place."""
 
-    def __init__(self, board: Board, now: float) -> None:
-        limits = board.limits
-        self._board = board
+    def __init__(self, state: NodeState, now: float) -> None:
+        limits = state.limits
+        self._state = state
         self._rate = Bucket(limits.fill_sessions_per_s, limits.fill_sessions_burst, now)
         self._snapshot_rate = Bucket(limits.snapshot_sessions_per_s, limits.fill_sessions_burst, now)
         self._joiner = ""
         self._joiner_until = now
 
-    def fetched(self, peer: Peer, fetch: Fetch, now: float) -> None:
+    def fetch_received(self, peer: Peer, fetch: Fetch, now: float) -> None:
         """A peer asks for ranges of a stream."""
-        stream = self._board.streams.get(fetch.key)
+        stream = self._state.streams.get(fetch.key)
         if stream is None or not may_send(stream.terms, peer.record.vips):
-            self._end(peer, fetch, FillEnd.UNKNOWN)
+            self._end(peer, fetch, FetchEnd.UNKNOWN)
         elif fetch.snapshot and not self.place(peer, now):
-            self._end(peer, fetch, FillEnd.BUSY)
+            self._end(peer, fetch, FetchEnd.BUSY)
         else:
             self._serve(peer, fetch, stream, now)
 
@@ -55,7 +55,7 @@ class Serving:
         """Give the joiners' one place to a peer, or renew it; False when another has it."""
         if self._joiner not in ("", peer.name) and now < self._joiner_until:
             return False
-        self._joiner, self._joiner_until = peer.name, now + self._board.limits.snapshot_lease_s
+        self._joiner, self._joiner_until = peer.name, now + self._state.limits.snapshot_lease_s
         return True
 
     def done(self, peer: Peer) -> None:
@@ -65,7 +65,7 @@ class Serving:
 
     def seen(self, stream: Stream) -> Ranges:
         """What this node has seen of a stream; of its own, what it has made and sent."""
-        own, served = self._board.identity, self._board.vips.get(stream.key.vip)
+        own, served = self._state.identity, self._state.vips.get(stream.key.vip)
         if stream.key[:2] != (own.node, own.incarnation):
             return stream.seen
         return Ranges([(1, served.flushed_seq)] if served is not None and served.flushed_seq else ())
@@ -74,14 +74,14 @@ class Serving:
         batches, complete = self._batches(stream, fetch, now)
         sessions = sum(len(batch.entries.ids) for batch in batches)
         if not (self._snapshot_rate if fetch.snapshot else self._rate).take(sessions, now):
-            self._end(peer, fetch, FillEnd.BUSY)
+            self._end(peer, fetch, FetchEnd.BUSY)
             return
         for batch in batches:
-            self._board.post.send_all([peer.address], Fill(fetch.token, batch), len(batch.entries.ids))
-        self._end(peer, fetch, FillEnd.DONE if complete else FillEnd.MORE)
+            self._state.outbox.send_all([peer.address], FetchReply(fetch.token, batch), len(batch.entries.ids))
+        self._end(peer, fetch, FetchEnd.DONE if complete else FetchEnd.MORE)
 
-    def _end(self, peer: Peer, fetch: Fetch, end: FillEnd) -> None:
-        self._board.send(peer, Fill(fetch.token, None, end))
+    def _end(self, peer: Peer, fetch: Fetch, end: FetchEnd) -> None:
+        self._state.send(peer, FetchReply(fetch.token, None, end))
 
     def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
@@ -108,12 +108,12 @@ class Serving:
         yield _batch(stream, first, last, sessions, now)
 
     def _living(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
-        served = self._board.vips.get(stream.vip)
+        served = self._state.vips.get(stream.vip)
         exports = served is not None and served.vip.export_client_certificates
         for seq, session_id in stream.entries.downwards(last + 1):
             if seq < first:
                 return
-            session = self._board.cache.peek(stream.vip, session_id)
+            session = self._state.cache.peek(stream.vip, session_id)
             if session is None or session.expires_at - now < 1 or (session.client_certificate and not exports):
                 continue
             yield session

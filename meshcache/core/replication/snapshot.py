@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from meshcache.core.membership.joining import Greeter
-from meshcache.core.replication.anti_entropy import Entropy, newest_ranges
+from meshcache.core.membership.joining import Joining
+from meshcache.core.replication.anti_entropy import AntiEntropy, newest_ranges
 from meshcache.core.replication.repair import Repair
 from meshcache.core.replication.serving import Serving
 from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import Board
+from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import (
     VECTOR_ENTRIES_MAX,
     VECTORS_MAX,
-    FillEnd,
+    FetchEnd,
     Seen,
     SnapshotAsk,
     SnapshotOffer,
@@ -46,13 +46,13 @@ class Snapshot:
     """Both sides: the joiner that this node is at first, and the source it is for others later."""
 
     def __init__(
-        self, board: Board, greeter: Greeter, repair: Repair, serving: Serving, entropy: Entropy, now: float
+        self, state: NodeState, joining: Joining, repair: Repair, serving: Serving, entropy: AntiEntropy, now: float
     ) -> None:
-        self._board = board
-        self._greeter = greeter
+        self._state = state
+        self._joining = joining
         self._repair = repair
         self._serving = serving
-        self._entropy = entropy
+        self._anti_entropy = entropy
         self._began_at = now
         self._source = ""
         self._tried: list[str] = []
@@ -61,18 +61,18 @@ class Snapshot:
         self._offers = 0
         self._waiting = 0
         self._turn = 0
-        self._had = board.counters.repaired
+        self._had = state.counters.repaired
         repair.paused = True
 
     def next_due(self) -> float:
         """When `tick` has something to do."""
-        return self._due_at if self._greeter.joining else float("inf")
+        return self._due_at if self._joining.joining else float("inf")
 
     def tick(self, now: float) -> None:
         """As a joiner: look for a source, or go on with it; stop when there is none in time."""
-        if not self._greeter.joining or self._due_at > now:
+        if not self._joining.joining or self._due_at > now:
             return
-        self._due_at = now + self._board.limits.snapshot_ask_s
+        self._due_at = now + self._state.limits.snapshot_ask_s
         if self._source and not self._alive(self._source):
             self._source = ""
         if self._source and (self._wanted or self._waiting):
@@ -80,31 +80,31 @@ class Snapshot:
         elif not self._give_up(now):
             self._look_for_a_source()
 
-    def asked(self, peer: Peer, ask: SnapshotAsk, now: float) -> None:
+    def request_received(self, peer: Peer, ask: SnapshotAsk, now: float) -> None:
         """As a source: give a joiner the place, and the streams it may fetch."""
         if ask.done:
             self._serving.done(peer)
             return
-        if self._greeter.joining or not self._serving.place(peer, now):
-            self._board.send(peer, SnapshotOffer(False))
+        if self._joining.joining or not self._serving.place(peer, now):
+            self._state.send(peer, SnapshotOffer(False))
             return
-        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._entropy.view(peer)]
+        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._anti_entropy.view(peer)]
         parts = [seen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(seen), VECTOR_ENTRIES_MAX)] or [[]]
         del parts[VECTORS_MAX:]
         for at, part in enumerate(parts):
-            self._board.send(peer, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
+            self._state.send(peer, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
 
-    def offered(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
+    def offer_received(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
         """As a joiner: a source answers."""
-        if not self._greeter.joining or peer.name != self._source or self._offers >= VECTORS_MAX:
+        if not self._joining.joining or peer.name != self._source or self._offers >= VECTORS_MAX:
             if offer.granted and not offer.more:
-                self._board.send(peer, SnapshotAsk(done=True))  # it came too late: somebody else may have the place
+                self._state.send(peer, SnapshotAsk(done=True))  # it came too late: somebody else may have the place
             return
         if not offer.granted:
-            self._source, self._due_at = "", now + _BUSY_S * (0.5 + self._board.rng.random())
+            self._source, self._due_at = "", now + _BUSY_S * (0.5 + self._state.rng.random())
             return
         self._offers += 1
-        own = self._board.identity
+        own = self._state.identity
         for key, flat in offer.seen:
             if flat and key[:2] != (own.node, own.incarnation) and self._repair.missing(key, flat[-1]):
                 self._wanted.append(_Wanted(key, flat[-1]))
@@ -113,23 +113,23 @@ class Snapshot:
         self._fetch(now)
 
     def _look_for_a_source(self) -> None:
-        ready = [peer for peer in self._board.members if peer.state is PeerState.ALIVE and not peer.joining]
+        ready = [peer for peer in self._state.members if peer.state is PeerState.ALIVE and not peer.joining]
         fresh = [peer for peer in ready if peer.name not in self._tried]
         if not fresh:
             self._tried.clear()
-        near = [peer for peer in fresh or ready if peer.colo == self._board.identity.colo]
-        peer = self._board.pick(near or fresh or ready)
+        near = [peer for peer in fresh or ready if peer.colo == self._state.identity.colo]
+        peer = self._state.pick(near or fresh or ready)
         if peer is None:
             return
         self._source, self._offers, self._waiting = peer.name, 0, 0
         self._turn += 1
         self._wanted.clear()
         self._tried.append(peer.name)
-        self._board.send(peer, SnapshotAsk())
+        self._state.send(peer, SnapshotAsk())
 
     def _give_up(self, now: float) -> bool:
-        limits, elapsed_s = self._board.limits, now - self._began_at
-        nobody = not any(peer.usable and not peer.joining for peer in self._board.members)
+        limits, elapsed_s = self._state.limits, now - self._began_at
+        nobody = not any(peer.usable and not peer.joining for peer in self._state.members)
         allowed_s = limits.snapshot_wait_s if nobody else limits.snapshot_busy_s
         if elapsed_s < allowed_s:
             return False
@@ -137,8 +137,8 @@ class Snapshot:
         return True
 
     def _fetch(self, now: float) -> None:
-        peer = self._board.members.get(self._source)
-        if peer is None or now - self._began_at > self._board.limits.snapshot_s_max:
+        peer = self._state.members.get(self._source)
+        if peer is None or now - self._began_at > self._state.limits.snapshot_s_max:
             self._finish(now, complete=False)
             return
         while self._wanted and self._waiting < _FETCHES:
@@ -147,38 +147,38 @@ class Snapshot:
             if ranges:
                 self._ask(peer, wanted, ranges, now)
         if not self._wanted and not self._waiting:
-            self._board.send(peer, SnapshotAsk(done=True))
+            self._state.send(peer, SnapshotAsk(done=True))
             self._finish(now, complete=True)
 
     def _ask(self, peer: Peer, wanted: _Wanted, ranges: tuple[tuple[int, int], ...], now: float) -> None:
         turn = self._turn
 
-        def ended(end: FillEnd | None, batches: int, then: float) -> None:
-            if self._turn == turn and self._greeter.joining:
+        def ended(end: FetchEnd | None, batches: int, then: float) -> None:
+            if self._turn == turn and self._joining.joining:
                 self._waiting -= 1
                 self._ended(wanted, end, batches, then)
 
         self._waiting += 1
         self._repair.ask(peer, wanted.key, ranges, now, ended, snapshot=True)
 
-    def _ended(self, wanted: _Wanted, end: FillEnd | None, batches: int, now: float) -> None:
+    def _ended(self, wanted: _Wanted, end: FetchEnd | None, batches: int, now: float) -> None:
         wanted.tries = 0 if batches else wanted.tries + 1
-        if end is FillEnd.MORE and batches:
+        if end is FetchEnd.MORE and batches:
             self._wanted.append(wanted)
-        elif end in (FillEnd.BUSY, None) and wanted.tries < _TRIES_MAX:
+        elif end in (FetchEnd.BUSY, None) and wanted.tries < _TRIES_MAX:
             self._wanted.append(wanted)
             self._due_at = now + _BUSY_S
             return
         self._fetch(now)
 
     def _finish(self, now: float, *, complete: bool) -> None:
-        self._greeter.joining = False
+        self._joining.joining = False
         self._repair.paused = False
-        came = self._board.counters.repaired - self._had
+        came = self._state.counters.repaired - self._had
         if self._source or came:
-            self._board.events.add(SnapshotFinished(now, self._source, came, complete))
+            self._state.events.add(SnapshotFinished(now, self._source, came, complete))
         self._wanted.clear()
 
     def _alive(self, name: str) -> bool:
-        peer = self._board.members.get(name)
+        peer = self._state.members.get(name)
         return peer is not None and peer.state is PeerState.ALIVE

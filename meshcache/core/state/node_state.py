@@ -9,9 +9,9 @@ from meshcache.core.cache.streams import StreamTable
 from meshcache.core.state.counters import Counters
 from meshcache.core.state.crossings import Crossings
 from meshcache.core.state.members import Members, Peer
-from meshcache.core.state.outbox import Post
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
-from meshcache.core.state.served_vips import LocalVips
+from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, Rng
@@ -19,7 +19,7 @@ from meshcache.core.wire.messages import Message
 
 
 @dataclass(slots=True)
-class Board:
+class NodeState:
     """The shared state of one core."""
 
     identity: Identity
@@ -29,17 +29,17 @@ class Board:
     events: EventLog
     streams: StreamTable
     cache: SessionCache
-    vips: LocalVips
+    vips: ServedVips
     members: Members
     roster: RosterTable
-    post: Post
+    outbox: Outbox
     crossings: Crossings = field(default_factory=Crossings)
     last_seqs: dict[str, int] = field(default_factory=dict)
     """The newest number given for each VIP that isn't served any more: should it come back, its stream goes on."""
 
     def send(self, peer: Peer, message: Message) -> None:
         """Queue a message to a peer."""
-        self.post.send(peer.address, message)
+        self.outbox.send(peer.address, message)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was not done, by reason."""

@@ -27,7 +27,7 @@ class Outgoing(NamedTuple):
         return f"<Outgoing of {len(self.payload)} bytes to {self.address}>"
 
 
-class Post:
+class Outbox:
     """All queues; ``version`` grows with each message, so that idle is cheap to see."""
 
     def __init__(self, identity: Identity, limits: Limits, counters: Counters) -> None:

@@ -21,12 +21,12 @@ once."""
 
 
 @dataclass(slots=True)
-class Served:
+class ServedVip:
     """A VIP as it is served now.
 
     ``stream`` numbers what this node publishes for it, ``last_seq`` is the newest number given and ``flushed_seq`` the
-    newest that peers may be told of. ``shelves`` are the VIPs under which a session for it may be filed: itself first,
-    then the others of its share group.
+    newest that peers may be told of. ``filed_under`` are the VIPs under which a session for it may be filed: itself
+    first, then the others of its share group.
     """
 
     vip: LocalVip
@@ -34,7 +34,7 @@ class Served:
     counters: VipCounters
     last_seq: int = 0
     flushed_seq: int = 0
-    shelves: tuple[str, ...] = ()
+    filed_under: tuple[str, ...] = ()
     _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
 
     def may_resume(self, source: Terms) -> Verdict:
@@ -50,11 +50,11 @@ class Served:
         return known[2]
 
 
-class LocalVips:
+class ServedVips:
     """All VIPs of this node, by name; ``record`` is what it tells others of them."""
 
     def __init__(self, identity: Identity) -> None:
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, ServedVip] = {}
         self.get = self._served.get
         """The VIP of this name, or None. The dict's own method, always the same dict: a handshake asks often."""
         self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
@@ -63,14 +63,14 @@ class LocalVips:
             identity.node, identity.incarnation, identity.colo, identity.address, 1, (), identity.version
         )
 
-    def __iter__(self) -> Iterator[Served]:
+    def __iter__(self) -> Iterator[ServedVip]:
         """In the order of names, which is the order of ``record.vips``."""
         return iter(list(self._served.values()))
 
     def __len__(self) -> int:
         return len(self._served)
 
-    def put(self, served: Served) -> None:
+    def put(self, served: ServedVip) -> None:
         """Serve a VIP from now on, or serve it on other terms. Raises ValueError when there are too many."""
         if served.vip.terms.vip not in self._served and len(self._served) >= VIPS_MAX:
             raise ValueError(f"a node serves at most {VIPS_MAX} VIPs")
@@ -116,10 +116,10 @@ class LocalVips:
         notes = tuple(served.vip.note for served in self._served.values())
         self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms, notes=notes)
         for served in self._served.values():
-            served.shelves = self._shelves(served.vip.terms)
+            served.filed_under = self._filed_under(served.vip.terms)
             served.stream.age = self.record.age
 
-    def _shelves(self, terms: Terms) -> tuple[str, ...]:
+    def _filed_under(self, terms: Terms) -> tuple[str, ...]:
         others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)
         return (terms.vip, *others)
 

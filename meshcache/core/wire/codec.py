@@ -17,7 +17,7 @@ from meshcache.core.wire import fields, messages
 from meshcache.core.wire.columns import ColumnError, read_columns
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.kinds import KINDS, Spec
-from meshcache.core.wire.messages import Batch, Envelope, Fill, FillEnd, Hello, Message, Push
+from meshcache.core.wire.messages import Batch, Envelope, FetchEnd, FetchReply, Hello, Message, Push
 
 DEPTH_MAX = 8
 """Envelope, body, list of records, record, list of VIPs, VIP, reach: seven; and one for what a newer node adds."""
@@ -68,7 +68,7 @@ class Decoder:
     def _inside(self, spec: Spec, body: dict[str, Any]) -> Message:
         if spec.make is Push:
             return Push(self._batch(body, messages.PUSH_SPAN_MAX), **spec.read(body))
-        if spec.make is Fill:
+        if spec.make is FetchReply:
             batch = self._batch(body, SEQ_MAX) if "t" in body else None
             return _fill(batch, **spec.read(body))
         return spec.make(**spec.read(body))
@@ -99,10 +99,10 @@ _TERMS_BYTES_MAX = 8192
 _SPECS = dict(KINDS.values())
 
 
-def _fill(batch: Batch | None, token: int, end: FillEnd | None) -> Fill:
+def _fill(batch: Batch | None, token: int, end: FetchEnd | None) -> FetchReply:
     if batch is None and end is None:
         raise FieldError("empty fill")
-    return Fill(token, batch, end)
+    return FetchReply(token, batch, end)
 
 
 def _outside(item: Any) -> tuple[Any, Any, Any, dict[str, Any]]:

@@ -16,8 +16,8 @@ from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire import fields, messages, queries
 from meshcache.core.wire.columns import write_columns
 from meshcache.core.wire.fields import FieldError
-from meshcache.core.wire.messages import Batch, ColoDigest, FillEnd, LiveEntry, Message
-from meshcache.core.wire.queries import Figures, Matter
+from meshcache.core.wire.messages import Batch, ColoDigest, FetchEnd, LiveEntry, Message
+from meshcache.core.wire.queries import Figures, QueryKind
 
 _REQUIRED = object()
 
@@ -102,9 +102,9 @@ def _majors(value: Any) -> tuple[int, int]:
     return low, high
 
 
-def _end(value: Any) -> FillEnd:
+def _end(value: Any) -> FetchEnd:
     try:
-        return FillEnd(value)
+        return FetchEnd(value)
     except ValueError as error:
         raise FieldError("end") from error
 
@@ -122,9 +122,9 @@ def _live_entry(value: Any) -> LiveEntry:
     )
 
 
-def _matter(value: Any) -> Matter:
+def _matter(value: Any) -> QueryKind:
     try:
-        return Matter(value)
+        return QueryKind(value)
     except ValueError as error:
         raise FieldError("matter") from error
 
@@ -181,10 +181,10 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("j", "joining", fields.flag, default=False),
         ),
     ),
-    messages.Beat: (
+    messages.Heartbeat: (
         2,
         Spec(
-            messages.Beat,
+            messages.Heartbeat,
             Field("n", "count", fields.uint((1 << 32) - 1)),
             Field("r", "revision", fields.revision),
             Field("k", "knows", fields.revision),
@@ -216,10 +216,10 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("j", "snapshot", fields.flag, default=False),
         ),
     ),
-    messages.Fill: (
+    messages.FetchReply: (
         9,
         Spec(
-            messages.Fill,
+            messages.FetchReply,
             Field("q", "token", fields.token),
             Field("y", "end", _end, None, lambda end: end.value),
             batch=True,
@@ -285,14 +285,17 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("k", "ids", fields.items(fields.octets(1, 32), messages.WITHDRAW_IDS_MAX), (), write=list),
         ),
     ),
-    messages.Live: (
+    messages.LivePolicyUpdate: (
         17,
-        Spec(messages.Live, Field("e", "entries", fields.items(_live_entry, messages.LIVE_ENTRIES_MAX), write=_rows)),
+        Spec(
+            messages.LivePolicyUpdate,
+            Field("e", "entries", fields.items(_live_entry, messages.LIVE_ENTRIES_MAX), write=_rows),
+        ),
     ),
-    queries.Ask: (
+    queries.Query: (
         18,
         Spec(
-            queries.Ask,
+            queries.Query,
             Field("o", "asker", fields.name),
             Field("i", "incarnation", fields.incarnation),
             Field("q", "token", fields.token),
@@ -302,10 +305,10 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("a", "elapsed_s", fields.seconds, 0),
         ),
     ),
-    queries.Answer: (
+    queries.QueryReply: (
         19,
         Spec(
-            queries.Answer,
+            queries.QueryReply,
             Field("o", "asker", fields.name),
             Field("q", "token", fields.token),
             Field("s", "node", fields.name),

@@ -13,7 +13,7 @@ from meshcache.core.cache.entry import Entries
 from meshcache.core.policy.gates import Terms
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeRecord
-from meshcache.core.wire.queries import Answer, Ask
+from meshcache.core.wire.queries import Query, QueryReply
 
 MESSAGE_BYTES_MAX = 128 * 1024
 """Checked before a byte is decoded; a full batch is half of it. The transport's own limit is the same."""
@@ -96,7 +96,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """The heartbeat to one peer: alive, this many beats so far, and the newest number of each stream it may have.
 
     ``newest`` follows the order of VIPs in the sender's record of this ``revision``; 0 stands for a VIP that the
@@ -177,7 +177,7 @@ class Fetch:
     snapshot: bool = False
 
 
-class FillEnd(Enum):
+class FetchEnd(Enum):
     """How the answer to a fetch ended."""
 
     DONE = "done"
@@ -189,12 +189,12 @@ class FillEnd(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class FetchReply:
     """Part of the answer to the fetch with this token; the last part has an ``end``."""
 
     token: int
     batch: Batch | None = None
-    end: FillEnd | None = None
+    end: FetchEnd | None = None
 
 
 class ColoDigest(NamedTuple):
@@ -303,7 +303,7 @@ class LiveEntry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LivePolicyUpdate:
     """Some of the live policies that the sender knows, its own or others'."""
 
     entries: tuple[LiveEntry, ...]
@@ -311,14 +311,14 @@ class Live:
 
 Message: TypeAlias = (
     Hello
-    | Beat
+    | Heartbeat
     | Ping
     | Pong
     | Leave
     | Refuse
     | Push
     | Fetch
-    | Fill
+    | FetchReply
     | Digest
     | Vector
     | SnapshotAsk
@@ -326,9 +326,9 @@ Message: TypeAlias = (
     | RosterAsk
     | Roster
     | Withdraw
-    | Live
-    | Ask
-    | Answer
+    | LivePolicyUpdate
+    | Query
+    | QueryReply
 )
 
 

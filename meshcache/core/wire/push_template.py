@@ -19,7 +19,7 @@ from meshcache.core.wire.kinds import KINDS
 from meshcache.core.wire.messages import Push
 
 
-class Made(NamedTuple):
+class NewSession(NamedTuple):
     """A new session on its way out; ``id`` and ``der`` are secrets."""
 
     seq: int
@@ -45,7 +45,7 @@ _COUNT_AND_ID = dumps({"n": 1, "k": bytes(SESSION_ID_BYTES_MAX)})[1:-SESSION_ID_
 _DER_WIDTH = dumps({"z": bytes(2)})[1:-2]
 
 
-class Template:
+class PushTemplate:
     """For what this node makes under these terms, while `record` is what it says of itself."""
 
     __slots__ = ("_envelope", "_stream", "record", "terms")
@@ -58,11 +58,11 @@ class Template:
         self._stream = dumps(head)[1:] + b"\x61f"
 
     @staticmethod
-    def suits(made: Made) -> bool:
+    def suits(made: NewSession) -> bool:
         """Whether a session is a usual one: its id has full length, and there was no client certificate."""
         return len(made.id) == SESSION_ID_BYTES_MAX and not made.certified
 
-    def write(self, made: Made, now: float, age_us: int, *, relay: bool) -> bytes:
+    def write(self, made: NewSession, now: float, age_us: int, *, relay: bool) -> bytes:
         """The message that pushes this one session."""
         seq, der = dumps(made.seq), made.der
         elapsed_s, remaining_s = round(now - made.born_at), int(made.expires_at - now)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Matter(Enum):
+class QueryKind(Enum):
     """What a node can be asked about."""
 
     POLICY = "policy"
@@ -24,7 +24,7 @@ class Matter(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Query:
     """A question to every node of the mesh; each answers to whom it first heard it from, and passes it on.
 
     (asker, token) names it, so that it is answered once.
@@ -33,7 +33,7 @@ class Ask:
     asker: str
     incarnation: int
     token: int
-    matter: Matter
+    matter: QueryKind
     number: int
     name: str = ""
     elapsed_s: int = 0
@@ -51,7 +51,7 @@ class Figures(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryReply:
     """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
 
     ``unix_ms`` is its wall clock, ``colo`` and ``figures`` how its clients resume, where that was asked. No decision is

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from meshcache.core.cache.cache import Put, SessionCache
+from meshcache.core.cache.cache import PutResult, SessionCache
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.policy.gates import REACH_COLO, Terms
@@ -43,7 +43,7 @@ class House:
 
     def put(
         self, number: int, vip: str = "shop", *, der: bytes = DER, expires: float = 3600.0, born: float = 0.0
-    ) -> Put:
+    ) -> PutResult:
         return self.cache.put(stream_of(self.table, vip), number, ident(number), der, expires, born)
 
     def ids(self, vip: str = "shop") -> list[int]:
@@ -55,7 +55,7 @@ class House:
 
 def test_what_was_put_comes_back_whole() -> None:
     house = House(now=1000.0)
-    assert house.put(7, expires=1060.0, born=990.0) is Put.STORED
+    assert house.put(7, expires=1060.0, born=990.0) is PutResult.STORED
     session, stream = house.cache.get("shop", ident(7))  # type: ignore[misc]
     assert stream is stream_of(house.table)
     assert type(session) is Session
@@ -84,9 +84,9 @@ def test_an_id_of_one_vip_is_unknown_to_another() -> None:
 
 def test_the_first_der_under_an_id_stays() -> None:
     house = House()
-    assert house.put(1) is Put.STORED
-    assert house.put(1) is Put.DUPLICATE
-    assert house.put(1, der=b"forged") is Put.CONFLICT
+    assert house.put(1) is PutResult.STORED
+    assert house.put(1) is PutResult.DUPLICATE
+    assert house.put(1, der=b"forged") is PutResult.CONFLICT
     assert house.cache.get("shop", ident(1))[0].der == DER  # type: ignore[index]
     assert len(house.cache) == 1
 
@@ -94,23 +94,23 @@ def test_the_first_der_under_an_id_stays() -> None:
 @pytest.mark.parametrize(
     ("session_id", "der", "outcome"),
     [
-        (b"", DER, Put.TOO_LARGE),
-        (b"i" * 33, DER, Put.TOO_LARGE),
-        (b"i" * 32, b"", Put.TOO_LARGE),
-        (b"i" * 32, b"d" * (DER_BYTES_MAX + 1), Put.TOO_LARGE),
-        (b"i" * 32, b"d" * DER_BYTES_MAX, Put.STORED),
-        (b"i", b"d", Put.STORED),
+        (b"", DER, PutResult.TOO_LARGE),
+        (b"i" * 33, DER, PutResult.TOO_LARGE),
+        (b"i" * 32, b"", PutResult.TOO_LARGE),
+        (b"i" * 32, b"d" * (DER_BYTES_MAX + 1), PutResult.TOO_LARGE),
+        (b"i" * 32, b"d" * DER_BYTES_MAX, PutResult.STORED),
+        (b"i", b"d", PutResult.STORED),
     ],
 )
-def test_sizes_are_held_to_their_limits(session_id: bytes, der: bytes, outcome: Put) -> None:
+def test_sizes_are_held_to_their_limits(session_id: bytes, der: bytes, outcome: PutResult) -> None:
     house = House()
     assert house.cache.put(stream_of(house.table), 1, session_id, der, 9.0, 0.0) is outcome
-    assert len(house.cache) == (outcome is Put.STORED)
+    assert len(house.cache) == (outcome is PutResult.STORED)
 
 
 def test_a_vip_without_a_share_keeps_nothing() -> None:
     house = House(shop=(PLENTY, 9))
-    assert house.put(1, "stranger") is Put.NO_QUOTA
+    assert house.put(1, "stranger") is PutResult.NO_QUOTA
     assert list(house.cache.sessions("stranger")) == []
     assert house.cache.share("stranger") is None
 
@@ -118,7 +118,7 @@ def test_a_vip_without_a_share_keeps_nothing() -> None:
 @pytest.mark.parametrize("quota", [(ENTRY - 1, 9), (PLENTY, 0)])
 def test_a_share_too_small_for_one_entry_says_so_and_keeps_none(quota: tuple[int, int]) -> None:
     house = House(shop=quota)
-    assert house.put(1) is Put.NO_QUOTA
+    assert house.put(1) is PutResult.NO_QUOTA
     assert (len(house.cache), house.dropped) == (0, [])
 
 
@@ -134,7 +134,7 @@ def test_times_are_kept_in_whole_seconds_that_never_prolong_a_session() -> None:
 @pytest.mark.parametrize("far", [1e12, -1e12, float("inf"), float("-inf")])
 def test_absurd_times_are_clamped(far: float) -> None:
     house = House()
-    assert house.put(1, expires=far, born=far) is Put.STORED
+    assert house.put(1, expires=far, born=far) is PutResult.STORED
     assert house.cache.get("shop", ident(1))[0].expires_at in (-(2**31), 2**31 - 1)  # type: ignore[index, operator]
 
 
@@ -287,9 +287,9 @@ class CacheMachine(RuleBasedStateMachine):
         outcome = self.house.put(number, vip, der=der, expires=expires)
         known = self.model[vip].get(number)
         if known is not None:
-            assert outcome is (Put.DUPLICATE if known[0] == der else Put.CONFLICT)
+            assert outcome is (PutResult.DUPLICATE if known[0] == der else PutResult.CONFLICT)
             return
-        assert outcome is Put.STORED
+        assert outcome is PutResult.STORED
         self.model[vip][number] = (der, expires)
         self.make_room(vip)
 

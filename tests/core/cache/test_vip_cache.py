@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES
-from meshcache.core.cache.vip_cache import Share, Sweep
+from meshcache.core.cache.vip_cache import Sweep, VipCache
 
 PACKED = b"\0" * HEAD_BYTES + b"der"
 
 
-def share(*ids: bytes, sessions_max: int = 10) -> Share:
-    made = Share(10_000, sessions_max)
+def share(*ids: bytes, sessions_max: int = 10) -> VipCache:
+    made = VipCache(10_000, sessions_max)
     for session_id in ids:
         made.put(session_id, PACKED)
     return made
@@ -35,7 +35,7 @@ def test_bytes_follow_what_comes_and_goes() -> None:
 def test_it_is_over_by_entries_or_by_bytes() -> None:
     assert not share(b"a", b"b", sessions_max=2).over()
     assert share(b"a", b"b", b"c", sessions_max=2).over()
-    small = Share(ENTRY_OVERHEAD_BYTES + 4, 10)
+    small = VipCache(ENTRY_OVERHEAD_BYTES + 4, 10)
     small.put(b"a", PACKED)
     assert not small.over()
     small.put(b"b", PACKED)

@@ -12,7 +12,7 @@ from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, JUMP_MAX, K
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.events import PolicyChanged
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, Digest, Live, LiveEntry
+from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, Digest, LiveEntry, LivePolicyUpdate
 from tests.core.net import Host, Net, Puppet, dropped, mesh, vip
 
 
@@ -53,7 +53,7 @@ class TestMerge:
         puppet = Puppet(net, "p")
         puppet.joins(host)
         for each in (*order, order[0]):
-            puppet.says(host, Live((each,)))
+            puppet.says(host, LivePolicyUpdate((each,)))
         assert host.core.live.entries() == [entry("quota", 2, "b", "10%"), entry("reach", 2, "b", "server")]
 
     def test_the_author_decides_between_two_of_one_number_and_the_value_between_two_of_one_author(self) -> None:
@@ -61,9 +61,9 @@ class TestMerge:
         host = net.add("h", "ams1", vip("h"))
         puppet = Puppet(net, "p")
         puppet.joins(host)
-        puppet.says(host, Live((entry("reach", 2, "a", "zzz"), entry("reach", 2, "b", "aaa"))))
+        puppet.says(host, LivePolicyUpdate((entry("reach", 2, "a", "zzz"), entry("reach", 2, "b", "aaa"))))
         assert value(host) == "aaa"
-        puppet.says(host, Live((entry("reach", 2, "b", "bbb"), entry("reach", 2, "b", "aab"))))
+        puppet.says(host, LivePolicyUpdate((entry("reach", 2, "b", "bbb"), entry("reach", 2, "b", "aab"))))
         assert value(host) == "bbb"
 
     def test_what_was_taken_back_stays_so_when_it_comes_again(self) -> None:
@@ -74,7 +74,7 @@ class TestMerge:
         put(net, host, reach="")
         puppet = Puppet(net, "p")
         puppet.joins(host)
-        puppet.says(host, Live(tuple(old)))
+        puppet.says(host, LivePolicyUpdate(tuple(old)))
         assert value(host) is None
         assert host.core.live.version(VIP, "shop").number == 2
 
@@ -118,7 +118,7 @@ class TestSpread:
         put(net, hosts[3], reach="everywhere")
         net.run(2 * net.delay_s + 0.001)
         assert {value(host) for host in hosts} == {"everywhere"}
-        told = [1 for _, _, payload, _ in net.sent if isinstance(Decoder().decode(payload).message, Live)]
+        told = [1 for _, _, payload, _ in net.sent if isinstance(Decoder().decode(payload).message, LivePolicyUpdate)]
         assert len(told) == 11
 
     @pytest.mark.parametrize("reach", [REACH_EVERYWHERE, REACH_SERVER])
@@ -200,7 +200,7 @@ class TestHostility:
         puppet = Puppet(net, "p")
         puppet.joins(host)
         for at in range(0, len(entries), LIVE_ENTRIES_MAX):
-            puppet.says(host, Live(entries[at : at + LIVE_ENTRIES_MAX]))
+            puppet.says(host, LivePolicyUpdate(entries[at : at + LIVE_ENTRIES_MAX]))
         return host
 
     def test_a_number_far_ahead_can_not_end_all_changes(self, net: Net) -> None:
@@ -217,12 +217,12 @@ class TestHostility:
         puppet.joins(host)
         for at in range(0, len(many), 256):
             for part in range(at, at + 256, LIVE_ENTRIES_MAX):
-                puppet.says(host, Live(tuple(many[part : part + LIVE_ENTRIES_MAX])))
+                puppet.says(host, LivePolicyUpdate(tuple(many[part : part + LIVE_ENTRIES_MAX])))
             net.run(60)
             puppet.joins(host)
         assert len(host.core.live) == ENTRIES_MAX
         assert dropped(host, net)["live_full"] >= ENTRIES_MAX
-        puppet.says(host, Live((entry("reach", 1, "p", "server"),)))
+        puppet.says(host, LivePolicyUpdate((entry("reach", 1, "p", "server"),)))
         assert value(host) == "server"
         assert len(host.core.live) == ENTRIES_MAX
 
@@ -244,7 +244,7 @@ class TestHostility:
         puppet = Puppet(net, "p")
         puppet.joins(host)
         net.run(1.5)
-        before = len(puppet.hears(Live))
+        before = len(puppet.hears(LivePolicyUpdate))
         for _ in range(50):
             puppet.says(host, Digest(bytes(128), answer=True, live=b"\x01" * 8))
-        assert len(puppet.hears(Live)) == before + 1
+        assert len(puppet.hears(LivePolicyUpdate)) == before + 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.topology import VipNote
-from meshcache.core.wire.queries import Answer, Ask, Figures, Matter
+from meshcache.core.wire.queries import Figures, Query, QueryKind, QueryReply
 from tests.core.net import Host, Net, Puppet, dropped, make, mesh, vip
 
 
@@ -26,9 +26,9 @@ def test_every_node_of_every_colo_answers_though_few_are_linked() -> None:
     hosts = three_colos(net)
     assert any(len(host.core.peers(net.now)) < 8 for host in hosts)
     asker = hosts[4].core
-    token = asker.polls.ask(Matter.POLICY, 1, net.now, name="shop")
+    token = asker.queries.ask(QueryKind.POLICY, 1, net.now, name="shop")
     net.run(0.1)
-    answers = asker.polls.answers(token)
+    answers = asker.queries.answers(token)
     assert [answer.node for answer in answers] == sorted(host.name for host in hosts)
     assert not any(answer.has for answer in answers)
 
@@ -39,9 +39,9 @@ def test_a_node_has_a_policy_when_it_is_in_force_there() -> None:
     net.until(lambda: bool(first.core.peers(net.now)))
     second.core.set_vip(replace(vip("b"), note=VipNote(version=4)), net.now)
     for number, has in ((4, True), (5, False)):
-        token = first.core.polls.ask(Matter.POLICY, number, net.now, name="shop")
+        token = first.core.queries.ask(QueryKind.POLICY, number, net.now, name="shop")
         net.run(0.1)
-        assert {answer.node: answer.has for answer in first.core.polls.answers(token)} == {"a": False, "b": has}
+        assert {answer.node: answer.has for answer in first.core.queries.answers(token)} == {"a": False, "b": has}
 
 
 def test_recalls_since_the_change_are_counted_and_older_ones_not() -> None:
@@ -53,13 +53,13 @@ def test_recalls_since_the_change_are_counted_and_older_ones_not() -> None:
     net.run(1)
     changed_at = net.now
     second.core.set_vip(vip("b", reach=REACH_SERVER), net.now)
-    token = first.core.polls.ask(Matter.POLICY, 0, net.now, name="shop", since=changed_at)
+    token = first.core.queries.ask(QueryKind.POLICY, 0, net.now, name="shop", since=changed_at)
     net.run(0.1)
-    assert sum(answer.sessions for answer in first.core.polls.answers(token)) == 5
+    assert sum(answer.sessions for answer in first.core.queries.answers(token)) == 5
     net.run(10)
-    token = first.core.polls.ask(Matter.POLICY, 0, net.now, name="shop", since=net.now)
+    token = first.core.queries.ask(QueryKind.POLICY, 0, net.now, name="shop", since=net.now)
     net.run(0.1)
-    assert sum(answer.sessions for answer in first.core.polls.answers(token)) == 0
+    assert sum(answer.sessions for answer in first.core.queries.answers(token)) == 0
 
 
 def test_every_node_says_how_its_clients_resume() -> None:
@@ -69,9 +69,9 @@ def test_every_node_says_how_its_clients_resume() -> None:
     make(net, first, 1)
     second.core.handshake("shop", "remote")
     net.run(1)
-    token = first.core.polls.ask(Matter.FIGURES, 0, net.now)
+    token = first.core.queries.ask(QueryKind.FIGURES, 0, net.now)
     net.run(0.1)
-    answers = first.core.polls.answers(token)
+    answers = first.core.queries.answers(token)
     assert [(answer.node, answer.colo) for answer in answers] == [("a", "ams1"), ("b", "ams1")]
     assert [answer.figures for answer in answers] == [
         (Figures("shop", 0, 0, 0, 0, 1),),
@@ -89,9 +89,9 @@ def test_a_withdraw_is_asked_after_by_its_number() -> None:
     assert second.core.withdraw(net.now, vip="shop") == 3
     net.run(0.1)
     for number, gone in ((1, 6), (2, 0)):
-        token = second.core.polls.ask(Matter.WITHDRAW, number, net.now)
+        token = second.core.queries.ask(QueryKind.WITHDRAW, number, net.now)
         net.run(0.1)
-        answers = second.core.polls.answers(token)
+        answers = second.core.queries.answers(token)
         assert sum(answer.sessions for answer in answers) == gone
         assert all(answer.has == (gone > 0) for answer in answers)
 
@@ -102,9 +102,9 @@ def test_a_question_is_answered_once_and_comes_not_back_to_who_asked() -> None:
     puppet = Puppet(net, "p")
     puppet.joins(host)
     for _ in range(3):
-        puppet.says(host, Ask("p", 7, 5, Matter.POLICY, 1, "shop"))
-        puppet.says(host, Ask("h", 1, 6, Matter.POLICY, 1, "shop"))
-    assert [answer.token for answer in puppet.hears(Answer)] == [5]
+        puppet.says(host, Query("p", 7, 5, QueryKind.POLICY, 1, "shop"))
+        puppet.says(host, Query("h", 1, 6, QueryKind.POLICY, 1, "shop"))
+    assert [answer.token for answer in puppet.hears(QueryReply)] == [5]
 
 
 def test_a_flood_of_questions_costs_little() -> None:
@@ -113,8 +113,8 @@ def test_a_flood_of_questions_costs_little() -> None:
     puppet = Puppet(net, "p")
     puppet.joins(host)
     for token in range(1000):
-        puppet.says(host, Ask("p", 7, token, Matter.POLICY, 1, "shop"))
-    assert len(puppet.hears(Answer)) <= 100
+        puppet.says(host, Query("p", 7, token, QueryKind.POLICY, 1, "shop"))
+    assert len(puppet.hears(QueryReply)) <= 100
     assert dropped(host, net)["ask_rate"] >= 900
 
 
@@ -123,18 +123,18 @@ def test_answers_that_nobody_asked_for_go_nowhere() -> None:
     host = net.add("h", "ams1", vip("h"))
     puppet = Puppet(net, "p")
     puppet.joins(host)
-    puppet.says(host, Answer("h", 99, "p", True, 1000))
-    puppet.says(host, Answer("elsewhere", 99, "p", True, 1000))
-    assert host.core.polls.answers(99) == []
-    token = host.core.polls.ask(Matter.POLICY, 1, net.now, name="shop")
-    puppet.says(host, Answer("h", token, "p", True, 1))
-    puppet.says(host, Answer("h", token, "p", True, 1000))
-    assert [answer.sessions for answer in host.core.polls.answers(token) if answer.node == "p"] == [1]
+    puppet.says(host, QueryReply("h", 99, "p", True, 1000))
+    puppet.says(host, QueryReply("elsewhere", 99, "p", True, 1000))
+    assert host.core.queries.answers(99) == []
+    token = host.core.queries.ask(QueryKind.POLICY, 1, net.now, name="shop")
+    puppet.says(host, QueryReply("h", token, "p", True, 1))
+    puppet.says(host, QueryReply("h", token, "p", True, 1000))
+    assert [answer.sessions for answer in host.core.queries.answers(token) if answer.node == "p"] == [1]
 
 
 def test_only_the_newest_questions_are_kept() -> None:
     net = Net()
     host = net.add("h", "ams1", vip("h"))
-    tokens = [host.core.polls.ask(Matter.POLICY, 1, net.now, name="shop") for _ in range(20)]
-    assert host.core.polls.answers(tokens[0]) == []
-    assert host.core.polls.answers(tokens[-1])
+    tokens = [host.core.queries.ask(QueryKind.POLICY, 1, net.now, name="shop") for _ in range(20)]
+    assert host.core.queries.answers(tokens[0]) == []
+    assert host.core.queries.answers(tokens[-1])

@@ -139,7 +139,7 @@ def test_a_member_under_many_names_that_say_much_takes_so_much_memory_and_no_mor
     assert {event.reason for event in host.happened(PeerRefused)} == {"too_heavy"}
     honest = Puppet(net, "honest", "ams1", vip("honest"))
     honest.joins(host)
-    assert host.core._board.members.get("honest")
+    assert host.core._state.members.get("honest")
 
 
 def test_a_peer_that_says_ever_more_is_no_peer_any_more_when_it_is_too_much() -> None:
@@ -205,8 +205,8 @@ def test_chance_is_asked_for_nothing_while_nobody_is_to_be_dialled() -> None:
     a, b = mesh(net, ["a", "b"])
     net.until(lambda: alive(a, net) == ["b"] and alive(b, net) == ["a"], within=0.2)
     asked: list[float] = []
-    a.core._board.rng = type("Counting", (), {"random": lambda _: asked.append(net.now) or 0.5})()
+    a.core._state.rng = type("Counting", (), {"random": lambda _: asked.append(net.now) or 0.5})()
 
-    a.core._inside.greeter.tick(net.now)
+    a.core._inside.joining.tick(net.now)
 
     assert asked == []

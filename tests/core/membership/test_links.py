@@ -48,7 +48,7 @@ def test_all_of_the_mesh_is_known_everywhere_without_being_linked() -> None:
     _net, hosts = colos(REACH_COLO)
     for host in hosts:
         other = "fra1" if host.colo == "ams1" else "ams1"
-        assert len(host.core._board.roster.records(other)) == 5
+        assert len(host.core._state.roster.records(other)) == 5
 
 
 def test_links_that_nobody_needs_end_without_suspicion() -> None:

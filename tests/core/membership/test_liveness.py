@@ -15,7 +15,7 @@ from meshcache.core.values.events import (
     PeerRecovered,
     PeerSuspect,
 )
-from meshcache.core.wire.messages import Beat, Ping, Pong
+from meshcache.core.wire.messages import Heartbeat, Ping, Pong
 from tests.core.net import Host, Net, Puppet, mesh, vip
 
 
@@ -150,10 +150,10 @@ def test_loss_is_measured_from_the_beats_that_did_not_come() -> None:
     peer = Puppet(net, "x")
     peer.joins(host)
     for count in range(2, 80, 2):
-        peer.says(host, Beat(count, 1, 1))
+        peer.says(host, Heartbeat(count, 1, 1))
     assert host.core.peers(net.now)[0]["loss"] == pytest.approx(0.5, abs=0.05)
     for count in range(80, 120):
-        peer.says(host, Beat(count, 1, 1))
+        peer.says(host, Heartbeat(count, 1, 1))
     assert host.core.peers(net.now)[0]["loss"] < 0.02
 
 
@@ -163,7 +163,7 @@ def test_a_beat_that_comes_twice_or_late_is_no_loss() -> None:
     peer = Puppet(net, "x")
     peer.joins(host)
     for count in (1, 2, 4, 3, 3, 4, 5):
-        peer.says(host, Beat(count, 1, 1))
+        peer.says(host, Heartbeat(count, 1, 1))
     assert host.core.peers(net.now)[0]["loss"] <= 0.1
 
 

@@ -24,7 +24,7 @@ def record(name: str, colo: str, incarnation: int = 1) -> NodeRecord:
 
 
 def known(host: Host, colo: str) -> list[str]:
-    return [found.node for found in host.core._board.roster.records(colo)]
+    return [found.node for found in host.core._state.roster.records(colo)]
 
 
 def test_what_is_fresher_is_asked_for_and_learnt_when_all_pages_are_here() -> None:

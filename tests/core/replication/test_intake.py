@@ -151,7 +151,7 @@ def test_what_the_gates_refuse_leaves_a_count_and_no_stream() -> None:
     net, host, peer = world(reach=REACH_SERVER)
     peer.says(host, Push(peer.batch(1, 3)))
     assert sessions(host, net)["refused"] == {Verdict.RECEIVER_REACH.value: 3}
-    assert len(host.core._board.streams) == 1
+    assert len(host.core._state.streams) == 1
     island = Puppet(net, "island", "ams1", vip("island", name="blog"))
     island.joins(host)
     island.says(host, Push(island.batch(1, 2)))
@@ -206,7 +206,7 @@ def test_a_flood_is_cut_and_what_was_cut_stays_a_gap() -> None:
         peer.says(host, Push(peer.batch(first, 64)))
     assert sessions(host, net)["received"] == 64
     assert dropped(host, net) == {"origin_quota": 9 * 64}
-    assert not host.core._board.streams.get(peer.batch(1).key).seen.covers(1, 65)  # type: ignore[union-attr]
+    assert not host.core._state.streams.get(peer.batch(1).key).seen.covers(1, 65)  # type: ignore[union-attr]
 
 
 def test_a_flood_of_empty_batches_is_cut_too() -> None:
@@ -214,7 +214,7 @@ def test_a_flood_of_empty_batches_is_cut_too() -> None:
     for at in range(1, 200):
         empty = Batch(peer.vips[0], 7, (7, 1), 2 * at, 2 * at, Entries((), (), (), (), (), ()))
         peer.says(host, Push(empty))
-    stream = host.core._board.streams.get(peer.batch(1).key)
+    stream = host.core._state.streams.get(peer.batch(1).key)
     assert stream is not None
     assert len(stream.seen) == 100
 
@@ -233,7 +233,7 @@ def test_a_member_that_floods_a_full_cache_pushes_out_its_own(trick: str) -> Non
         peer.says(host, Push(columns(batch, ids=ids)))
     survivors = sum(host.core.holds("shop", b"q" * 31 + bytes([at])) for at in range(40))
     assert survivors == 40
-    assert len(host.core._board.cache) == 100
+    assert len(host.core._state.cache) == 100
 
 
 def test_a_relay_spreads_what_comes_from_another_colo_once_and_by_the_origins_terms() -> None:

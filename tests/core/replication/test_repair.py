@@ -9,7 +9,7 @@ import pytest
 
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Beat, Fetch, Fill, FillEnd, Push, Seen, Vector
+from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Heartbeat, Push, Seen, Vector
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
 
@@ -79,8 +79,8 @@ def test_newest_gaps_are_asked_for_first_and_an_answer_counts() -> None:
     net.run(0.5)
     (fetch,) = peer.hears(Fetch)
     assert fetch.ranges == ((1, 99),)
-    peer.says(host, Fill(fetch.token, peer.batch(90, 10)))
-    peer.says(host, Fill(fetch.token, None, FillEnd.MORE))
+    peer.says(host, FetchReply(fetch.token, peer.batch(90, 10)))
+    peer.says(host, FetchReply(fetch.token, None, FetchEnd.MORE))
     net.run(0.1)
     assert has(net, host, sid(95))
     assert peer.hears(Fetch)[1].ranges == ((1, 89),)
@@ -96,16 +96,16 @@ def test_a_fill_that_nobody_asked_for_is_dropped(lie: str) -> None:
     (fetch,) = peer.hears(Fetch)
     batch = peer.batch(5)
     if lie == "token":
-        peer.says(host, Fill(fetch.token ^ 1, batch))
+        peer.says(host, FetchReply(fetch.token ^ 1, batch))
     elif lie == "range":
-        peer.says(host, Fill(fetch.token, peer.batch(9, 2)))
+        peer.says(host, FetchReply(fetch.token, peer.batch(9, 2)))
     elif lie == "stream":
-        peer.says(host, Fill(fetch.token, replace(batch, incarnation=6)))
+        peer.says(host, FetchReply(fetch.token, replace(batch, incarnation=6)))
     elif lie == "peer":
-        other.says(host, Fill(fetch.token, batch))
+        other.says(host, FetchReply(fetch.token, batch))
     else:
-        peer.says(host, Fill(fetch.token, None, FillEnd.DONE))
-        peer.says(host, Fill(fetch.token, batch))
+        peer.says(host, FetchReply(fetch.token, None, FetchEnd.DONE))
+        peer.says(host, FetchReply(fetch.token, batch))
     assert not has(net, host, sid(5))
     assert dropped(host, net) == {"unasked_fill": 1}
 
@@ -123,7 +123,7 @@ def test_a_fill_about_a_linked_origin_that_contradicts_it_is_dropped() -> None:
         peer.lives(host, 0.1, origin)
     fetch = peer.hears(Fetch)[-1]
     forged = origin.batch(5, terms=replace(origin.vips[0], colo="fra1"))
-    peer.says(host, Fill(fetch.token, forged))
+    peer.says(host, FetchReply(fetch.token, forged))
     assert not has(net, host, sid(5))
     assert dropped(host, net)["forged_terms"] == 1
 
@@ -150,7 +150,7 @@ def test_who_claimed_to_have_it_is_asked_again_when_the_answer_was_lost() -> Non
         holder.lives(host, 0.5, *others)
         for other in others:
             for fetch in other.hears(Fetch):
-                other.says(host, Fill(fetch.token, None, FillEnd.UNKNOWN))
+                other.says(host, FetchReply(fetch.token, None, FetchEnd.UNKNOWN))
     asked = sum(len(other.hears(Fetch)) for other in others)
     assert 1 <= asked <= 2, "anybody may have it too"
 
@@ -170,14 +170,14 @@ def test_a_peer_that_never_answers_is_asked_ever_less_and_the_gap_is_given_up() 
 def test_an_origin_that_lives_is_asked_again_and_again() -> None:
     net, host, peer = watched()
     for count in range(1, 60):
-        peer.says(host, Beat(count, 1, host.core._board.vips.record.revision, (10,)))
+        peer.says(host, Heartbeat(count, 1, host.core._state.vips.record.revision, (10,)))
         peer.lives(host, 1.0)
     asked = len(peer.hears(Fetch))
     assert asked > 15
     while len(peer.hears(Fetch)) == asked:
         peer.lives(host, 0.1)
     fetch = peer.hears(Fetch)[-1]
-    peer.says(host, Fill(fetch.token, peer.batch(1, 10)))
+    peer.says(host, FetchReply(fetch.token, peer.batch(1, 10)))
     assert has(net, host, sid(7))
 
 
@@ -187,7 +187,7 @@ def test_an_absurd_claim_of_a_third_party_does_not_keep_a_living_origin_from_bei
     liar.joins(host)
     key = StreamKey("x", 7, "shop")
     for _ in range(20):
-        host.core._inside._entropy.claimed(host.core._board.members.get("liar"), key, (1, 2**53), net.now)  # type: ignore[arg-type]
+        host.core._inside._anti_entropy.claimed(host.core._state.members.get("liar"), key, (1, 2**53), net.now)  # type: ignore[arg-type]
         peer.lives(host, 0.2, liar)
     assert liar.hears(Fetch) == peer.hears(Fetch) == []
     peer.says(host, Push(peer.batch(2)))
@@ -241,6 +241,6 @@ def test_a_gap_that_was_given_up_is_taken_up_again_when_somebody_has_some_of_it(
     other.says(host, Vector(0, (Seen(StreamKey("x", 7, "shop"), (4, 5, 10, 10)),)))
     peer.lives(host, 1, other)
     assert len(peer.hears(Fetch)) == asked + 1
-    peer.says(host, Fill(peer.hears(Fetch)[-1].token, None, FillEnd.UNKNOWN))
+    peer.says(host, FetchReply(peer.hears(Fetch)[-1].token, None, FetchEnd.UNKNOWN))
     peer.lives(host, 2, other)
     assert [fetch.ranges for fetch in other.hears(Fetch)] == [((1, 9),)]

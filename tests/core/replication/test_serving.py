@@ -7,7 +7,7 @@ from itertools import pairwise
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import FETCH_SESSIONS_MAX, Fetch, Fill, FillEnd, Push
+from meshcache.core.wire.messages import FETCH_SESSIONS_MAX, Fetch, FetchEnd, FetchReply, Push
 from tests.core.net import Host, Net, Puppet, make, sid, vip
 
 KEY = StreamKey("me", 1, "shop")
@@ -25,17 +25,17 @@ def world(made: int = 10, limits: Limits | None = None, **settings: bool) -> tup
 
 def fetch(
     host: Host, peer: Puppet, *ranges: tuple[int, int], key: StreamKey = KEY, snapshot: bool = False
-) -> list[Fill]:
-    before = len(peer.hears(Fill))
+) -> list[FetchReply]:
+    before = len(peer.hears(FetchReply))
     peer.says(host, Fetch(1, key, ranges, snapshot))
-    return peer.hears(Fill)[before:]
+    return peer.hears(FetchReply)[before:]
 
 
-def given(fills: list[Fill]) -> list[int]:
+def given(fills: list[FetchReply]) -> list[int]:
     return [seq for fill in fills if fill.batch for seq in fill.batch.entries.seqs]
 
 
-def covered(fills: list[Fill]) -> list[tuple[int, int]]:
+def covered(fills: list[FetchReply]) -> list[tuple[int, int]]:
     return [(fill.batch.first, fill.batch.last) for fill in fills if fill.batch]
 
 
@@ -44,7 +44,7 @@ def test_what_was_asked_for_is_given_and_the_end_is_told() -> None:
     fills = fetch(host, peer, (3, 5))
     assert given(fills) == [3, 4, 5]
     assert covered(fills) == [(3, 5)]
-    assert fills[-1].end is FillEnd.DONE
+    assert fills[-1].end is FetchEnd.DONE
 
 
 def test_the_newest_come_first() -> None:
@@ -85,7 +85,7 @@ def test_a_long_answer_is_cut_and_says_so_and_its_parts_join() -> None:
     _, host, peer = world(3000)
     fills = fetch(host, peer, (1, 3000))
     assert len(given(fills)) <= FETCH_SESSIONS_MAX
-    assert fills[-1].end is FillEnd.MORE
+    assert fills[-1].end is FetchEnd.MORE
     ranges = covered(fills)
     assert ranges[0][1] == 3000
     assert all(later[1] == earlier[0] - 1 for earlier, later in pairwise(ranges))
@@ -100,12 +100,12 @@ def test_who_may_not_have_a_stream_learns_nothing_of_it() -> None:
         peer.joins(host)
         (fill,) = fetch(host, peer, (1, 10))
         assert fill.batch is None
-        assert fill.end is FillEnd.UNKNOWN
+        assert fill.end is FetchEnd.UNKNOWN
 
 
 def test_a_stream_that_is_not_here_is_unknown() -> None:
     _, host, peer = world()
-    assert [fill.end for fill in fetch(host, peer, (1, 2), key=StreamKey("o", 1, "shop"))] == [FillEnd.UNKNOWN]
+    assert [fill.end for fill in fetch(host, peer, (1, 2), key=StreamKey("o", 1, "shop"))] == [FetchEnd.UNKNOWN]
 
 
 def test_what_must_stay_is_never_given() -> None:
@@ -136,17 +136,17 @@ def test_the_expired_are_covered_and_not_given() -> None:
 
 def test_repair_has_a_rate() -> None:
     net, host, peer = world(2000, Limits(fill_sessions_per_s=1000, fill_sessions_burst=1024))
-    assert fetch(host, peer, (1, 2000))[-1].end is FillEnd.MORE
-    assert [fill.end for fill in fetch(host, peer, (1, 2000))] == [FillEnd.BUSY]
+    assert fetch(host, peer, (1, 2000))[-1].end is FetchEnd.MORE
+    assert [fill.end for fill in fetch(host, peer, (1, 2000))] == [FetchEnd.BUSY]
     net.run(1.1)
-    assert fetch(host, peer, (1, 2000))[-1].end is FillEnd.MORE
+    assert fetch(host, peer, (1, 2000))[-1].end is FetchEnd.MORE
 
 
 def test_there_is_one_place_for_a_joiner_and_it_is_lost_by_silence() -> None:
     net, host, peer = world(10)
     other = Puppet(net, "y", "ams1", vip("y"))
     other.joins(host)
-    assert fetch(host, peer, (1, 2), snapshot=True)[-1].end is FillEnd.DONE
-    assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FillEnd.BUSY
+    assert fetch(host, peer, (1, 2), snapshot=True)[-1].end is FetchEnd.DONE
+    assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FetchEnd.BUSY
     net.now += net.limits.snapshot_lease_s + 0.1
-    assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FillEnd.DONE
+    assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FetchEnd.DONE

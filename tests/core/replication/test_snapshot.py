@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Fetch, Fill, FillEnd, Hello, Push, Seen, SnapshotAsk, SnapshotOffer
+from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Hello, Push, Seen, SnapshotAsk, SnapshotOffer
 from tests.core.net import Host, Net, Puppet, has, make, mesh, sid, vip
 
 
@@ -22,7 +22,7 @@ def filled(count: int, names: str = "ab", limits: Limits | None = None) -> tuple
 
 
 def size(host: Host) -> int:
-    return len(host.core._board.cache)
+    return len(host.core._state.cache)
 
 
 def finished(host: Host) -> list[SnapshotFinished]:
@@ -109,7 +109,7 @@ def test_the_first_of_a_mesh_wait_for_nobody_for_long() -> None:
     net = Net()
     hosts = mesh(net, ["a", "b", "c"])
     net.run(2.6)
-    assert not any(host.core._inside.greeter.joining for host in hosts)
+    assert not any(host.core._inside.joining.joining for host in hosts)
     assert not any(finished(host) for host in hosts)
 
 
@@ -136,7 +136,7 @@ def test_one_that_is_always_refused_is_ready_in_the_end() -> None:
     for _ in range(40):
         source.says(host, SnapshotOffer(False))
         source.lives(host, 0.5)
-    assert not host.core._inside.greeter.joining
+    assert not host.core._inside.joining.joining
     assert net.now > 1015
 
 
@@ -149,8 +149,8 @@ def test_gaps_wait_until_the_snapshot_is_over() -> None:
     assert fetch.ranges == ((1, 99),)
     source.lives(host, 0.8)
     assert len(source.hears(Fetch)) == 1
-    source.says(host, Fill(fetch.token, source.batch(90, 10)))
-    source.says(host, Fill(fetch.token, None, FillEnd.DONE))
+    source.says(host, FetchReply(fetch.token, source.batch(90, 10)))
+    source.says(host, FetchReply(fetch.token, None, FetchEnd.DONE))
     source.lives(host, 1)
     assert SnapshotAsk(done=True) in source.hears(SnapshotAsk)
     assert [later.snapshot for later in source.hears(Fetch)[1:]] in ([False], [False, False])

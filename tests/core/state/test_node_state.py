@@ -10,15 +10,15 @@ def test_one_of_several_is_picked_and_none_of_none() -> None:
     host = net.add("me", "ams1", vip("me"))
     for at in range(5):
         Puppet(net, f"x{at}").joins(host)
-    board = host.core._board
-    peers = list(board.members)
-    assert {board.pick(peers) for _ in range(200)} == set(peers)
-    assert board.pick([]) is None
+    state = host.core._state
+    peers = list(state.members)
+    assert {state.pick(peers) for _ in range(200)} == set(peers)
+    assert state.pick([]) is None
 
 
 def test_drops_add_up_by_reason() -> None:
     net = Net()
     host = net.add("me", "ams1", vip("me"))
-    host.core._board.drop("flood")
-    host.core._board.drop("flood", 4)
+    host.core._state.drop("flood")
+    host.core._state.drop("flood", 4)
     assert dropped(host, net) == {"flood": 5}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshcache.core.state.counters import Counters
-from meshcache.core.state.outbox import Post
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity
 from meshcache.core.wire.codec import Decoder
@@ -12,12 +12,12 @@ from meshcache.core.wire.messages import Ping, Refuse
 ME = Identity("test", "me", 1, "ams1", "me:1", "0")
 
 
-def post(**limits: int) -> tuple[Post, Counters]:
+def post(**limits: int) -> tuple[Outbox, Counters]:
     counters = Counters()
-    return Post(ME, Limits(**limits), counters), counters
+    return Outbox(ME, Limits(**limits), counters), counters
 
 
-def tokens(queue: Post) -> list[tuple[str, int]]:
+def tokens(queue: Outbox) -> list[tuple[str, int]]:
     messages = [(out.address, Decoder().decode(out.payload).message) for out in queue.drain()]
     return [(address, message.token) for address, message in messages if isinstance(message, Ping)]
 

@@ -7,7 +7,7 @@ import pytest
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms, Verdict
 from meshcache.core.state.counters import VipCounters
-from meshcache.core.state.served_vips import LocalVips, Served
+from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import VIPS_MAX, Identity, NodeRecord
 from tests.core.net import DIGEST, vip
@@ -15,9 +15,9 @@ from tests.core.net import DIGEST, vip
 ME = Identity("test", "me", 1, "ams1", "me:1", "0")
 
 
-def serve(vips: LocalVips, name: str, group: str = "", reach: Reach = REACH_COLO, digest: bytes = DIGEST) -> Served:
+def serve(vips: ServedVips, name: str, group: str = "", reach: Reach = REACH_COLO, digest: bytes = DIGEST) -> ServedVip:
     local = vip("me", "ams1", name, group=group, reach=reach, digest=digest)
-    served = Served(local, Stream(StreamKey("me", 1, name), local.terms, name, len(vips)), VipCounters())
+    served = ServedVip(local, Stream(StreamKey("me", 1, name), local.terms, name, len(vips)), VipCounters())
     vips.put(served)
     return served
 
@@ -27,7 +27,7 @@ def theirs(name: str, group: str, colo: str = "ams1", reach: Reach = REACH_EVERY
 
 
 def test_the_record_is_in_order_and_counts_its_changes() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     before = vips.record.revision
     serve(vips, "shop")
     serve(vips, "blog")
@@ -39,7 +39,7 @@ def test_the_record_is_in_order_and_counts_its_changes() -> None:
 
 
 def test_a_session_is_filed_under_its_own_vip_else_under_another_of_its_group() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     serve(vips, "shop", "store")
     serve(vips, "checkout", "store")
     assert vips.accept(theirs("shop", "store")) == (Verdict.ALLOWED, "shop")
@@ -47,13 +47,13 @@ def test_a_session_is_filed_under_its_own_vip_else_under_another_of_its_group() 
 
 
 def test_a_name_that_is_equal_in_another_group_is_another_vip() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     serve(vips, "shop", "store")
     assert vips.accept(theirs("shop", "shop")) == (Verdict.OTHER_GROUP, "")
 
 
 def test_an_answer_is_forgotten_when_terms_change() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     terms = theirs("shop", "store")
     assert not vips.accept(terms)[0]
     serve(vips, "shop", "store")
@@ -63,19 +63,19 @@ def test_an_answer_is_forgotten_when_terms_change() -> None:
 
 
 def test_lookups_go_to_the_own_shelf_first_and_then_to_the_groups() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     shop = serve(vips, "shop", "store")
     checkout = serve(vips, "checkout", "store")
     alone = serve(vips, "blog")
-    assert shop.shelves == ("shop", "checkout")
-    assert checkout.shelves == ("checkout", "shop")
-    assert alone.shelves == ("blog",)
+    assert shop.filed_under == ("shop", "checkout")
+    assert checkout.filed_under == ("checkout", "shop")
+    assert alone.filed_under == ("blog",)
     vips.remove("shop")
-    assert checkout.shelves == ("checkout",)
+    assert checkout.filed_under == ("checkout",)
 
 
 def test_an_island_is_a_group_that_both_serve_with_settings_that_differ() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     serve(vips, "shop", "store")
     serve(vips, "blog")
     same = theirs("shop", "store")
@@ -85,7 +85,7 @@ def test_an_island_is_a_group_that_both_serve_with_settings_that_differ() -> Non
 
 
 def test_there_is_a_maximum_of_vips_and_a_change_is_not_one_more() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     for at in range(VIPS_MAX):
         serve(vips, f"v{at:02}")
     serve(vips, "v00", reach=REACH_SERVER)
@@ -94,7 +94,7 @@ def test_there_is_a_maximum_of_vips_and_a_change_is_not_one_more() -> None:
 
 
 def test_the_memory_of_answers_is_bounded() -> None:
-    vips = LocalVips(ME)
+    vips = ServedVips(ME)
     serve(vips, "shop")
     kept = [theirs("shop", "shop") for _ in range(5000)]
     assert all(vips.accept(terms)[0] for terms in kept)

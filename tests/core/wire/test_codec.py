@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshcache.core.wire.codec import DEPTH_MAX, Decoder, WireError, encode, messages
-from meshcache.core.wire.messages import MESSAGE_BYTES_MAX, Beat, Fetch, Hello, Ping, Push
+from meshcache.core.wire.messages import MESSAGE_BYTES_MAX, Fetch, Heartbeat, Hello, Ping, Push
 from tests.core.samples import SAMPLES
 
 
@@ -139,7 +139,7 @@ def test_terms_of_a_busy_stream_are_read_once() -> None:
 
 
 def test_a_heartbeat_is_small() -> None:
-    assert len(encode("colo-12-node-31", 1_750_000_000_000, Beat(86_400, 3, 3, (100_000, 20)))) < 56
+    assert len(encode("colo-12-node-31", 1_750_000_000_000, Heartbeat(86_400, 3, 3, (100_000, 20)))) < 56
 
 
 @given(st.binary(max_size=200))

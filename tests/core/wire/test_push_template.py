@@ -10,7 +10,7 @@ from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.columns import SECONDS_MAX
 from meshcache.core.wire.messages import Batch, Push
-from meshcache.core.wire.push_template import Made, Template
+from meshcache.core.wire.push_template import NewSession, PushTemplate
 from tests.core.samples import RECORD, SHOP
 
 NOW = 5e9
@@ -21,7 +21,7 @@ ages = st.one_of(st.just(0), st.integers(0, SECONDS_MAX))
 ders = st.integers(1, DER_BYTES_MAX).map(bytes)
 
 
-def generally(made: Made, age_us: int, relay: bool) -> bytes:
+def generally(made: NewSession, age_us: int, relay: bool) -> bytes:
     remaining_s, elapsed_s = int(made.expires_at - NOW), round(NOW - made.born_at)
     entries = Entries([made.seq], [made.id], [made.der], [remaining_s], [elapsed_s], [made.certified])
     batch = Batch(SHOP, RECORD.incarnation, RECORD.age, made.seq, made.seq, entries)
@@ -32,20 +32,20 @@ def generally(made: Made, age_us: int, relay: bool) -> bytes:
 def test_a_template_writes_what_the_general_way_writes(
     seq: int, session_id: bytes, der: bytes, remaining_s: float, elapsed_s: float, age_us: int, relay: bool
 ) -> None:
-    made = Made(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, NOW)
-    assert Template.suits(made)
-    assert Template(RECORD, SHOP).write(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
+    made = NewSession(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, NOW)
+    assert PushTemplate.suits(made)
+    assert PushTemplate(RECORD, SHOP).write(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
 
 
 def test_a_clock_that_rounds_never_makes_a_time_negative() -> None:
-    made = Made(1, b"i" * 32, b"der", NOW - 0.5, NOW + 0.6, False, NOW)
+    made = NewSession(1, b"i" * 32, b"der", NOW - 0.5, NOW + 0.6, False, NOW)
     at_once = made._replace(expires_at=NOW, born_at=NOW)
-    template = Template(RECORD, SHOP)
+    template = PushTemplate(RECORD, SHOP)
     assert template.write(made, NOW, 0, relay=False) == template.write(at_once, NOW, 0, relay=False)
 
 
 def test_what_is_unusual_about_a_session_is_left_to_the_general_way() -> None:
-    usual = Made(1, b"i" * 32, b"der", NOW, NOW, False, NOW)
-    assert Template.suits(usual)
-    assert not Template.suits(usual._replace(id=b"i" * 31))
-    assert not Template.suits(usual._replace(certified=True))
+    usual = NewSession(1, b"i" * 32, b"der", NOW, NOW, False, NOW)
+    assert PushTemplate.suits(usual)
+    assert not PushTemplate.suits(usual._replace(id=b"i" * 31))
+    assert not PushTemplate.suits(usual._replace(certified=True))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from meshcache.core.wire.queries import Answer, Matter
+from meshcache.core.wire.queries import QueryKind, QueryReply
 
 
 def test_what_may_be_asked_is_on_the_wire_by_name() -> None:
-    assert {matter.value for matter in Matter} == {"policy", "withdraw", "clock", "figures"}
+    assert {matter.value for matter in QueryKind} == {"policy", "withdraw", "clock", "figures"}
     with pytest.raises(ValueError, match="keys"):
-        Matter("keys")
+        QueryKind("keys")
 
 
 def test_an_answer_says_nothing_that_was_not_asked() -> None:
-    assert Answer("asker", 1, "node", True) == Answer("asker", 1, "node", True, 0, 0, "", ())
+    assert QueryReply("asker", 1, "node", True) == QueryReply("asker", 1, "node", True, 0, 0, "", ())
