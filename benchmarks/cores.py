@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterator
 
 from meshcache.core.mesh import MeshCore
-from meshcache.core.policy import REACH_EVERYWHERE, Terms
-from meshcache.core.topology import Identity, LocalVip
+from meshcache.core.policy.gates import REACH_EVERYWHERE, Terms
+from meshcache.core.values.topology import Identity, LocalVip
 
 VIP = "shop"
 

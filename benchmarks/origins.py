@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.cores import DER_BYTES, ID_BYTES, VIP
-from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore
-from meshcache.core.messages import Digest, Roster, RosterAsk, SnapshotAsk, Vector
-from meshcache.core.policy import REACH_EVERYWHERE, Terms
-from meshcache.core.tables import KINDS
-from meshcache.core.topology import Identity, LocalVip
+from meshcache.core.policy.gates import REACH_EVERYWHERE, Terms
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import Identity, LocalVip
+from meshcache.core.wire.kinds import KINDS
+from meshcache.core.wire.messages import Digest, Roster, RosterAsk, SnapshotAsk, Vector
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 

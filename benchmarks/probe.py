@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from meshcache.core.cache import SessionCache
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.mesh import MeshCore
 
 ARRIVALS_MAX = 200_000

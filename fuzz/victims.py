@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity, LocalVip
-from meshcache.core.wire import Decoder, encode
+from meshcache.core.values.topology import Identity, LocalVip
+from meshcache.core.wire.codec import Decoder, encode
 from tests.core.samples import SAMPLES, SHOP
 from tests.tls.world import (
     TLS_ERRORS,
@@ -51,7 +51,7 @@ class CoreVictim:
 
     def take(self, payload: bytes) -> None:
         """One message from the peer. Raises AssertionError for whatever must not come of it."""
-        if self._core._inside.board.members.get(_PEER) is None:  # noqa: SLF001
+        if self._core._inside.state.members.get(_PEER) is None:  # noqa: SLF001
             self._begin()
         self.taken += 1
         self.now += 0.01
@@ -79,7 +79,7 @@ class CoreVictim:
         terms = SHOP.__class__("victim", "ams1", "shop", SHOP.group, SHOP.digest, SHOP.reach)
         self._core.set_vip(LocalVip(terms, 3600, 86_400, QUOTA_SESSIONS * 1024, QUOTA_SESSIONS), self.now)
         self._core.receive(b"c", seeds()["hello"], self.now)
-        assert self._core._inside.board.members.get(_PEER) is not None  # noqa: SLF001
+        assert self._core._inside.state.members.get(_PEER) is not None  # noqa: SLF001
 
 
 class TlsVictim:

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
         load,
         split_address,
     )
-    from meshcache.core.session import Outcome
+    from meshcache.core.values.session import Outcome
     from meshcache.node import MeshNode
-    from meshcache.tokens import Resumption
+    from meshcache.runtime.origin_tokens import Resumption
     from meshcache.workers.running import attach
 
 __all__ = [
@@ -75,7 +75,12 @@ __all__ = [
     "PolicyError",
 ]
 
-_HOMES = {"MeshNode": "node", "attach": "workers.running", "Resumption": "tokens", "Outcome": "core.session"}
+_HOMES = {
+    "MeshNode": "node",
+    "attach": "workers.running",
+    "Resumption": "runtime.origin_tokens",
+    "Outcome": "core.values.session",
+}
 
 
 def __getattr__(name: str) -> Any:

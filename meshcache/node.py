@@ -21,11 +21,10 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from meshcache import forks
 from meshcache.config import Settings, load
-from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity
+from meshcache.core.values.events import Event
+from meshcache.core.values.topology import Identity
 from meshcache.edges import native
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.interfaces import advertised_address
@@ -33,15 +32,16 @@ from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.errors import MeshcacheError, TransportError
-from meshcache.events import EventList
-from meshcache.finders import Finders
-from meshcache.pump import Pump
-from meshcache.steering.steering import Steering
-from meshcache.steering.store import PolicyFile
+from meshcache.live_policy.controller import PolicyController
+from meshcache.live_policy.policy_file import PolicyFile
+from meshcache.runtime import forks
+from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.event_log import EventList
+from meshcache.runtime.finders import Finders
+from meshcache.runtime.origin_tokens import Resumption, Tokens
+from meshcache.runtime.pump import Pump
 from meshcache.tls.contexts import OnUncleanClose
 from meshcache.tls.contexts import resumption as token_of
-from meshcache.tokens import Resumption, Tokens
-from meshcache.vips import LocalVips
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.left_out import LeftOut
 from meshcache.workers.naming import host_of, worker_settings
@@ -81,8 +81,8 @@ class MeshNode:
         self._keyring: Keyring
         self._transport: Transport
         self._pump: Pump
-        self._vips: LocalVips
-        self._steering: Steering
+        self._vips: AttachedVips
+        self._policies: PolicyController
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
@@ -124,9 +124,9 @@ class MeshNode:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
-            self._vips = LocalVips(settings, self._pump, self._tokens)
-            self._steering = Steering(settings, self._pump, self._vips, kept)
-            self._steering.start()
+            self._vips = AttachedVips(settings, self._pump, self._tokens)
+            self._policies = PolicyController(settings, self._pump, self._vips, kept)
+            self._policies.start()
             self._state = "running"
             forks.watch(self)
             if self._slot is not None:
@@ -157,7 +157,7 @@ class MeshNode:
                 self._admin.close()
             if self._finders is not None:
                 self._finders.close()
-            self._steering.close()
+            self._policies.close()
             self._vips.close()
             self._pump.close()
             self._transport.close()
@@ -274,13 +274,13 @@ class MeshNode:
 
     def policy(self) -> list[dict[str, Any]]:
         """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""
-        return self.steering.show()
+        return self.policies.show()
 
     @property
-    def steering(self) -> Steering:
+    def policies(self) -> PolicyController:
         """How policies are changed while the node runs, sessions withdrawn, and verdicts explained."""
         self._require("running", "start the node first")
-        return self._steering
+        return self._policies
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """The events with a higher number than `since`, oldest first; the newest thousand are kept."""
@@ -312,7 +312,7 @@ class MeshNode:
     # --- helpers
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
-        self._steering.reload(settings)
+        self._policies.reload(settings)
         before, self._settings = self._settings, settings
         if keyring != self._keyring:
             self._change_keys(keyring)
@@ -356,7 +356,7 @@ class MeshNode:
 
     def _happened(self, events: list[Event]) -> None:
         self._events.take(events)
-        self._steering.noticed(events)
+        self._policies.noticed(events)
 
     def _link_changed(self, _event: LinkEvent) -> None:
         if self._state == "running":

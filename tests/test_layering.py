@@ -43,10 +43,16 @@ ROOMS = {
         "meshcache.edges",
         "meshcache.errors",
         "meshcache.config",
-        "meshcache.tracing",
+        "meshcache.runtime.tracing",
     },
 }
 """The parts of meshcache that a room may know."""
+
+CORE_ROOMS = ("policy", "values", "cache", "wire", "state", "membership", "control", "replication")
+"""The rooms of the core from the lowest up: each may import itself and what stands before it."""
+
+CORE_FACES = {"mesh", "assembly", "stats"}
+"""What stands above all rooms of the core; no room may import it."""
 
 OWNERS = {
     "zmq": {"meshcache.edges"},
@@ -125,14 +131,14 @@ def test_importing_the_core_loads_no_clock_of_ours_no_socket_and_no_openssl() ->
         "import sys, pkgutil, importlib, cbor2\n"
         "before = set(sys.modules)\n"
         "import meshcache.core\n"
-        "names = [m.name for m in pkgutil.iter_modules(meshcache.core.__path__, 'meshcache.core.')]\n"
+        "names = [m.name for m in pkgutil.walk_packages(meshcache.core.__path__, 'meshcache.core.')]\n"
         "for name in names: importlib.import_module(name)\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
     ).stdout.split()
-    assert "meshcache.core.cache" in loaded
+    assert "meshcache.core.cache.cache" in loaded
     banned = {"socket", "_ssl", "ssl", "asyncio", "zmq", "zeroconf", "OpenSSL", "cryptography", "logging", "random"}
     assert not banned & set(loaded)
 
@@ -146,6 +152,26 @@ def test_a_room_knows_only_the_rooms_below_it(room: str) -> None:
         if module.split(".")[0] in ("meshcache", "meshcache_server") and not within(module, ROOMS[room])
     }
     assert not found
+
+
+@pytest.mark.parametrize("room", CORE_ROOMS)
+def test_a_room_of_the_core_imports_only_itself_and_the_rooms_below(room: str) -> None:
+    allowed = {f"meshcache.core.{below}" for below in CORE_ROOMS[: CORE_ROOMS.index(room) + 1]}
+    found = {
+        f"{module_name(path)} imports {module}.{name}"
+        for path in sources_of(f"meshcache.core.{room}")
+        for module, names in imports(path)
+        for name in names or ("",)
+        if within(module, {"meshcache.core"}) and not within(f"{module}.{name}", allowed)
+    }
+    assert not found
+
+
+def test_every_module_of_the_core_is_in_a_room_or_is_its_face() -> None:
+    parts = {
+        module_name(path).split(".")[2] for path in sources_of("meshcache.core") if module_name(path).count(".") > 1
+    }
+    assert parts == {*CORE_ROOMS, *CORE_FACES}
 
 
 @pytest.mark.parametrize("library", OWNERS)

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from meshcache.admin import dashboard, metrics
-from meshcache.admin.control import Steered, control_routes
+from meshcache.admin.control import HasPolicies, control_routes
 from meshcache.admin.stream import Stream
 
 REQUEST_BYTES_MAX: Final = 64 * 1024
@@ -47,7 +47,7 @@ def unix_app(node: AdminNode) -> web.Application:
     """The application on the Unix socket, whose file mode has decided who may ask."""
     app = web.Application(middlewares=[_plain_errors], client_max_size=REQUEST_BYTES_MAX)
     app.add_routes(read_routes(node))
-    if isinstance(node, Steered):
+    if isinstance(node, HasPolicies):
         app.add_routes(control_routes(node, answer))
     return app
 

@@ -23,8 +23,8 @@ VALUES_MAX = 16
 _TEXT_CHARS_MAX = 2048
 
 
-class Steers(Protocol):
-    """What changes policies and explains them; see `steering.Steering`. Each call may take seconds."""
+class ChangesPolicies(Protocol):
+    """What changes policies and explains them; see `live_policy.PolicyController`. Each call may take seconds."""
 
     def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]: ...
     def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> dict[str, Any]: ...
@@ -38,14 +38,14 @@ class Steers(Protocol):
 
 
 @runtime_checkable
-class Steered(Protocol):
+class HasPolicies(Protocol):
     """A node that can be told what to do."""
 
     @property
-    def steering(self) -> Steers: ...
+    def policies(self) -> ChangesPolicies: ...
 
 
-def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
+def control_routes(node: HasPolicies, answer: Answer) -> list[web.AbstractRouteDef]:
     """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``GET /v1/explain``, ``/v1/clocks``,
     ``/v1/mesh``.
     """
@@ -62,18 +62,18 @@ def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
     async def set_policy(request: web.Request) -> dict[str, Any]:
         body = await _body(request, {"vip", "set", "node_only"})
         values, node_only = _values(body.get("set")), _flag(body, "node_only")
-        return await asyncio.to_thread(node.steering.set_policy, _text(body, "vip"), values, node_only=node_only)
+        return await asyncio.to_thread(node.policies.set_policy, _text(body, "vip"), values, node_only=node_only)
 
     async def unset_policy(request: web.Request) -> dict[str, Any]:
         body = await _body(request, {"vip", "keys", "node_only"})
         keys, node_only = _keys(body.get("keys", [])), _flag(body, "node_only")
-        return await asyncio.to_thread(node.steering.unset_policy, _text(body, "vip"), keys, node_only=node_only)
+        return await asyncio.to_thread(node.policies.unset_policy, _text(body, "vip"), keys, node_only=node_only)
 
     async def withdraw(request: web.Request) -> dict[str, Any]:
         body = await _body(request, {"vip", "group", "origin", "all", "new_epoch"})
         names = {key: _text(body, key) for key in ("vip", "group", "origin")}
         everything, new_epoch = _flag(body, "all"), _flag(body, "new_epoch")
-        return await asyncio.to_thread(node.steering.withdraw, **names, everything=everything, new_epoch=new_epoch)
+        return await asyncio.to_thread(node.policies.withdraw, **names, everything=everything, new_epoch=new_epoch)
 
     return [
         web.post("/v1/policy/set", route(set_policy)),
@@ -83,20 +83,20 @@ def control_routes(node: Steered, answer: Answer) -> list[web.AbstractRouteDef]:
     ]
 
 
-def _questions(node: Steered) -> dict[str, Callable[[web.Request], Awaitable[dict[str, Any]]]]:
+def _questions(node: HasPolicies) -> dict[str, Callable[[web.Request], Awaitable[dict[str, Any]]]]:
     """What is only read, and yet asks other nodes or takes a while."""
 
     async def explain(request: web.Request) -> dict[str, Any]:
         query = request.query
         if "session" in query:
-            return await asyncio.to_thread(node.steering.explain_session, query["session"])
-        return await asyncio.to_thread(node.steering.explain_way, query.get("from", ""), query.get("to", ""))
+            return await asyncio.to_thread(node.policies.explain_session, query["session"])
+        return await asyncio.to_thread(node.policies.explain_way, query.get("from", ""), query.get("to", ""))
 
     async def clocks(_request: web.Request) -> dict[str, Any]:
-        return {"ahead_s": await asyncio.to_thread(node.steering.clocks)}
+        return {"ahead_s": await asyncio.to_thread(node.policies.clocks)}
 
     async def figures(_request: web.Request) -> dict[str, Any]:
-        return await asyncio.to_thread(node.steering.figures)
+        return await asyncio.to_thread(node.policies.figures)
 
     return {"/v1/clocks": clocks, "/v1/explain": explain, "/v1/mesh": figures}
 

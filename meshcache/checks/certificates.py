@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from meshcache.checks.pem import attempt, read_certificates, read_private_key
 from meshcache.config import CertificateSettings, VipSettings
-from meshcache.core.scope import covers
+from meshcache.core.policy.scope import covers
 
 ENDS_SOON = timedelta(days=14)
 """Public authorities renew after two thirds of a certificate's life, so one with two weeks left was forgotten."""

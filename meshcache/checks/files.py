@@ -11,7 +11,7 @@ from meshcache.checks.certificates import certificate_faults, certificate_notes,
 from meshcache.checks.clients import client_auth_faults, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.config import Settings, VipSettings
-from meshcache.core.policy import ReachKind
+from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
 from meshcache.errors import KeyringError
 

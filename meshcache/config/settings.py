@@ -32,7 +32,7 @@ from meshcache.config.values import (
     split_address,
 )
 from meshcache.config.vip import VipSettings
-from meshcache.core.topology import VIPS_MAX
+from meshcache.core.values.topology import VIPS_MAX
 from meshcache.errors import ConfigError
 
 SEEDS_MAX = 256

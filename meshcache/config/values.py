@@ -17,8 +17,8 @@ from typing import Annotated
 
 from pydantic import AllowInfNan, BeforeValidator, PlainValidator, Strict, ValidationInfo
 
-from meshcache.core.policy import Reach
-from meshcache.core.scope import normal_name
+from meshcache.core.policy.gates import Reach
+from meshcache.core.policy.scope import normal_name
 
 NAME_CHARS_MAX = 64
 """Names of nodes, colos, VIPs and groups travel in every hello; `core.policy` holds colos to the same length."""

@@ -21,8 +21,8 @@ from meshcache.config.values import (
     Truth,
     Whole,
 )
-from meshcache.core.policy import REACH_COLO, REACH_SERVER
-from meshcache.core.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
 
 LISTEN_MAX = 64
 """Addresses of one VIP: each is a socket of its own."""

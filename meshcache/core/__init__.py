@@ -1,1 +1,15 @@
-"""Decides; does no I/O. Bytes, peers and `now` in; messages, events and the next deadline out."""
+"""Decides; does no I/O. Bytes, peers and `now` in; messages, events and the next deadline out.
+
+Rooms, each above what it may import; `tests/test_layering.py` holds the order:
+
+    mesh          the facade: what the node and the TLS edge may ask. Start here
+    assembly      makes each duty and gives it what it needs
+    replication   sessions on their way: publish, take in, repair, compare, catch up; file and find
+    control       what operators change: live policies, VIPs, withdraws, recall, explain
+    membership    who belongs and who lives; where messages enter
+    state         the tables of one node
+    wire          messages, and bytes to messages and back
+    cache         where sessions lie
+    values        what all rooms speak in
+    policy        where a session may go
+"""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core import fields, stats
-from meshcache.core.events import Event
-from meshcache.core.limits import Limits
-from meshcache.core.policy import Terms, Verdict
-from meshcache.core.post import Outgoing
-from meshcache.core.session import LIFETIME_S_MAX_TLS13, Session
-from meshcache.core.shelf import HandshakeResult, Lookup
-from meshcache.core.topology import Identity, LocalVip, NodeRecord, Rng
-from meshcache.core.workings import Workings
+from meshcache.core import stats
+from meshcache.core.assembly import Assembly
+from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
+from meshcache.core.state.outbox import Outgoing
+from meshcache.core.values.events import Event
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
+from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, Rng
+from meshcache.core.wire import fields
 
 __all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 
@@ -30,11 +31,11 @@ class MeshCore:
         Raises ValueError when a name or the address of the identity is not one that can be told to peers.
         """
         _check(identity)
-        self._inside = Workings(identity, rng, now, limits or Limits())
-        self._board = self._inside.board
+        self._inside = Assembly(identity, rng, now, limits or Limits())
+        self._state = self._inside.state
         self.live = self._inside.live
         """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
-        self.polls = self._inside.polls
+        self.queries = self._inside.queries
         """Questions to all nodes, and their answers."""
         self.withdraws = self._inside.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
@@ -49,12 +50,12 @@ class MeshCore:
         node or colo than this one, or when there are too many VIPs.
         """
         self._inside.woken(now)
-        self._inside.settings.set_vip(vip, now)
+        self._inside.vip_changes.set_vip(vip, now)
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer; its entries go. Unknown names are ignored."""
         self._inside.woken(now)
-        self._inside.settings.remove_vip(name, now)
+        self._inside.vip_changes.remove_vip(name, now)
 
     def session_created(
         self,
@@ -73,11 +74,11 @@ class MeshCore:
         if that is less than the VIP's. Unknown VIPs are ignored. Returns `next_deadline()`: send when it is not after
         `now`.
         """
-        served = self._board.vips.get(vip)
+        served = self._state.vips.get(vip)
         if served is not None:
             born = now if born_at is None else born_at
             lasts_s = LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s
-            self._inside.shelf.created(served, session_id, der, born, lasts_s, client_certificate, now)
+            self._inside.sessions.created(served, session_id, der, born, lasts_s, client_certificate, now)
         return self._inside.next_due()
 
     def lookup(self, vip: str, session_id: bytes, now: float, *, final: bool = True) -> Lookup:
@@ -85,37 +86,37 @@ class MeshCore:
 
         A plain miss that isn't `final` counts as nothing: the caller takes in what has arrived, and looks again.
         """
-        served = self._board.vips.get(vip)
+        served = self._state.vips.get(vip)
         if served is None:
             return Lookup(None, None, Verdict.NO_TERMS)
-        return self._inside.shelf.lookup(served, session_id, now, final=final)
+        return self._inside.sessions.lookup(served, session_id, now, final=final)
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Whether a lookup would find an entry at all, expired or not; counts nothing."""
-        served = self._board.vips.get(vip)
-        return served is not None and self._inside.shelf.holds(served, session_id)
+        served = self._state.vips.get(vip)
+        return served is not None and self._inside.sessions.holds(served, session_id)
 
     def session_unusable(self, vip: str, session_id: bytes, reason: Verdict, now: float) -> None:
         """The TLS edge would not give a found entry to OpenSSL: it goes, isn't taken again for a while, is counted."""
-        served = self._board.vips.get(vip)
+        served = self._state.vips.get(vip)
         if served is not None:
-            self._inside.shelf.unusable(served, session_id, reason, now)
+            self._inside.sessions.unusable(served, session_id, reason, now)
 
     def session_removed(self, vip: str, session_id: bytes) -> None:
         """Forget a session here and only here."""
-        served = self._board.vips.get(vip)
+        served = self._state.vips.get(vip)
         if served is not None:
-            self._inside.shelf.removed(served, session_id)
+            self._inside.sessions.removed(served, session_id)
 
     def handshake(self, vip: str, result: HandshakeResult) -> None:
         """Count how a handshake ended. This method alone needs no lock of the caller's."""
-        counters = self._board.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
+        counters = self._state.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
         if counters is not None:
             counters.handshakes.add(result)
 
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""
-        served = self._board.vips.get(vip)
+        served = self._state.vips.get(vip)
         if served is not None:
             served.counters.hit_not_resumed += 1
 
@@ -139,12 +140,12 @@ class MeshCore:
 
         A hello to an address where nobody answered yet is tried again anyway, and isn't counted.
         """
-        peer = self._board.members.at(message.address)
+        peer = self._state.members.at(message.address)
         if peer is None:
             return
-        self._board.drop("not_sent")
+        self._state.drop("not_sent")
         if message.sessions:
-            peer.blocked_until = now + self._board.limits.blocked_s
+            peer.blocked_until = now + self._state.limits.blocked_s
 
     def handle_timer(self, now: float) -> None:
         """Do what is due. Call it when `next_deadline()` has come, and at least then."""
@@ -156,21 +157,21 @@ class MeshCore:
 
     def rest_s(self) -> float:
         """How long the transport's messages may lie unread after some were read: less than their senders collect."""
-        return self._board.limits.rest_s(len(self._board.members))
+        return self._state.limits.rest_s(len(self._state.members))
 
     def links(self) -> frozenset[str]:
         """The addresses that the transport must keep a link to; ask after every step of the pump."""
-        peers = (peer.address for peer in self._board.members)
-        return frozenset((*peers, *self._inside.greeter.candidates.dialling()))
+        peers = (peer.address for peer in self._state.members)
+        return frozenset((*peers, *self._inside.joining.candidates.dialling()))
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
         """Flush what is due and take everything that waits to be sent, in order for each address."""
         self._inside.publisher.flush(now)
-        return self._board.post.drain()
+        return self._state.outbox.drain()
 
     def events(self) -> list[Event]:
         """What happened since the last call."""
-        return self._board.events.drain()
+        return self._state.events.drain()
 
     def leave(self, now: float) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop."""
@@ -180,55 +181,55 @@ class MeshCore:
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all the given names fit; says how many were here."""
-        lifetimes = [served.vip.lifetime_s for served in self._board.vips if vip == served.vip.terms.vip]
+        lifetimes = [served.vip.lifetime_s for served in self._state.vips if vip == served.vip.terms.vip]
         lasts_s = max(lifetimes, default=LIFETIME_S_MAX_TLS13)
         return self._inside.withdraws.issue(now, vip, group, origin, (), lasts_s)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
         """Forget one session mesh-wide; says whether it was here. One that isn't here is nobody's to withdraw."""
-        session = self._board.cache.peek(vip, session_id)
+        session = self._state.cache.peek(vip, session_id)
         if session is None or session.expires_at <= now:
             return False
         return bool(self._inside.withdraws.issue(now, "", "", "", (session_id,), session.expires_at - now))
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
-        linked = [(peer.record, peer.state.value) for peer in self._board.members]
+        linked = [(peer.record, peer.state.value) for peer in self._state.members]
         names = {record.node for record, _ in linked}
-        hearsay = [(record, "hearsay") for record in self._board.roster if record.node not in names]
-        return [(self._board.vips.record, "own"), *linked, *hearsay]
+        hearsay = [(record, "hearsay") for record in self._state.roster if record.node not in names]
+        return [(self._state.vips.record, "own"), *linked, *hearsay]
 
     def local_vips(self) -> list[LocalVip]:
         """What is served here, in the order of names."""
-        return [served.vip for served in self._board.vips]
+        return [served.vip for served in self._state.vips]
 
     def recalled(self, vip: str) -> int:
         """How many copies of a VIP's sessions today's policies have taken away here so far."""
-        counters = self._board.counters.vips.get(vip)
+        counters = self._state.counters.vips.get(vip)
         return counters.recalled if counters is not None else 0
 
     def origins(self) -> set[str]:
         """Every node that sessions here, or streams of them, come from."""
-        return {stream.key.origin for stream in self._board.streams}
+        return {stream.key.origin for stream in self._state.streams}
 
     def session_ids(self, vip: str) -> list[bytes]:
         """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
-        share = self._board.cache.share(vip)
+        share = self._state.cache.share(vip)
         return list(share.entries) if share is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
         """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
-        session = self._board.cache.peek(vip, session_id)
-        stream = None if session is None else self._board.streams.get(session.stream)
+        session = self._state.cache.peek(vip, session_id)
+        stream = None if session is None else self._state.streams.get(session.stream)
         return None if session is None or stream is None else (session, stream.terms)
 
     def stats(self, now: float) -> dict[str, Any]:
         """The object of ``meshcache stats --json``, without ``node.uptime_s``."""
-        return stats.stats(self._board, now)
+        return stats.stats(self._state, now)
 
     def peers(self, now: float) -> list[dict[str, Any]]:
         """Every peer with its state, VIPs and islands."""
-        return stats.peers(self._board, now)
+        return stats.peers(self._state, now)
 
 
 def _check(identity: Identity) -> None:

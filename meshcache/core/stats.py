@@ -7,32 +7,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core.board import Board
-from meshcache.core.counters import Traffic, VipCounters
-from meshcache.core.explain import island_parts
-from meshcache.core.lag import LagHistogram
-from meshcache.core.members import Peer
-from meshcache.core.tables import KINDS
-from meshcache.core.vips import Served
+from meshcache.core.control.explain import island_parts
+from meshcache.core.state.counters import Traffic, VipCounters
+from meshcache.core.state.lag import LagHistogram
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.wire.kinds import KINDS
 
 
-def stats(board: Board, now: float) -> dict[str, Any]:
+def stats(state: NodeState, now: float) -> dict[str, Any]:
     """The whole object, without ``node.uptime_s``, which only the node knows."""
-    own = board.identity
+    own = state.identity
     return {
         "node": {"name": own.node, "colo": own.colo, "mesh": own.mesh, "version": own.version},
-        "vips": {served.vip.terms.vip: _vip(board, served) for served in board.vips},
-        "cache": _cache(board),
-        "gossip": _gossip(board),
-        "peers": [_peer(board, peer, now) for peer in board.members],
-        "policy": _policy(board),
+        "vips": {served.vip.terms.vip: _vip(state, served) for served in state.vips},
+        "cache": _cache(state),
+        "gossip": _gossip(state),
+        "peers": [_peer(state, peer, now) for peer in state.members],
+        "policy": _policy(state),
     }
 
 
-def peers(board: Board, now: float) -> list[dict[str, Any]]:
+def peers(state: NodeState, now: float) -> list[dict[str, Any]]:
     """Every peer, with where it is, what it serves and where its settings differ from ours."""
     return [
-        _peer(board, peer, now)
+        _peer(state, peer, now)
         | {
             "address": peer.address,
             "incarnation": peer.record.incarnation,
@@ -43,30 +43,30 @@ def peers(board: Board, now: float) -> list[dict[str, Any]]:
                 {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()} for terms in peer.record.vips
             ],
         }
-        for peer in board.members
+        for peer in state.members
     ]
 
 
-def _peer(board: Board, peer: Peer, now: float) -> dict[str, Any]:
+def _peer(state: NodeState, peer: Peer, now: float) -> dict[str, Any]:
     return {
         "name": peer.name,
         "colo": peer.colo,
         "state": peer.state.value,
         "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 3),
-        "queue": board.post.waiting(peer.address),
+        "queue": state.outbox.waiting(peer.address),
         "last_seen_s": round(max(now - peer.heard_at, 0.0), 3),
         "flaps": peer.flaps,
-        "islands": [_island(board, peer, group) for group in sorted(peer.islands)],
+        "islands": [_island(state, peer, group) for group in sorted(peer.islands)],
     }
 
 
-def _island(board: Board, peer: Peer, group: str) -> dict[str, Any]:
-    differs = island_parts(board.vips.record, peer.record, group)
+def _island(state: NodeState, peer: Peer, group: str) -> dict[str, Any]:
+    differs = island_parts(state.vips.record, peer.record, group)
     return {"group": group, "differs": list(differs)} if differs else {"group": group}
 
 
-def _vip(board: Board, served: Served) -> dict[str, Any]:
-    share = board.cache.share(served.vip.terms.vip)
+def _vip(state: NodeState, served: ServedVip) -> dict[str, Any]:
+    share = state.cache.share(served.vip.terms.vip)
     counters = served.counters
     return {
         "group": served.vip.terms.group,
@@ -107,17 +107,17 @@ def _lookups(counters: VipCounters) -> dict[str, Any]:
     }
 
 
-def _cache(board: Board) -> dict[str, int]:
+def _cache(state: NodeState) -> dict[str, int]:
     return {
-        "entries": len(board.cache),
-        "bytes": board.cache.bytes_used,
-        "max_sessions": sum(served.vip.quota_sessions for served in board.vips),
-        "max_bytes": sum(served.vip.quota_bytes for served in board.vips),
+        "entries": len(state.cache),
+        "bytes": state.cache.bytes_used,
+        "max_sessions": sum(served.vip.quota_sessions for served in state.vips),
+        "max_bytes": sum(served.vip.quota_bytes for served in state.vips),
     }
 
 
-def _gossip(board: Board) -> dict[str, Any]:
-    counters = board.counters
+def _gossip(state: NodeState) -> dict[str, Any]:
+    counters = state.counters
     inside, between = counters.lag_inside, counters.lag_between
     return {
         "lag_ms": {
@@ -145,12 +145,12 @@ def _lag(lag: LagHistogram) -> dict[str, Any]:
     }
 
 
-def _policy(board: Board) -> dict[str, Any]:
-    made = {served.vip.terms.vip: served.counters.made for served in board.vips}
-    others = [peer.record for peer in board.members if peer.usable]
-    stamp = (board.members.generation, board.vips.record.revision)
-    board.crossings.update(made, board.vips.terms, others, stamp)
-    return {"crossings": board.crossings.to_plain()}
+def _policy(state: NodeState) -> dict[str, Any]:
+    made = {served.vip.terms.vip: served.counters.made for served in state.vips}
+    others = [peer.record for peer in state.members if peer.usable]
+    stamp = (state.members.generation, state.vips.record.revision)
+    state.crossings.update(made, state.vips.terms, others, stamp)
+    return {"crossings": state.crossings.to_plain()}
 
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:

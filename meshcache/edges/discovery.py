@@ -22,7 +22,7 @@ import zeroconf
 from zeroconf.asyncio import AsyncServiceInfo
 
 from meshcache.config.values import join_address, split_address
-from meshcache.core.topology import PROTOCOL_MAJOR
+from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import native
 from meshcache.edges.address import dialable
 

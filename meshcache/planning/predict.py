@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from meshcache.config import Settings, VipSettings
-from meshcache.core.entry import ENTRY_OVERHEAD_BYTES
-from meshcache.core.limits import Limits
-from meshcache.core.session import SESSION_ID_BYTES_MAX
+from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import SESSION_ID_BYTES_MAX
 from meshcache.planning.constants import (
     BEAT_BYTES,
     CPU_CORES_MAX,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshcache.core.session import DER_BYTES_MAX
+from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
 from meshcache.tls.state import KEPT_VERSIONS, Attached, State
 

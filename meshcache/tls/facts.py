@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from cryptography import x509
 
-from meshcache.core.scope import ClientAuth, normal_name
+from meshcache.core.policy.scope import ClientAuth, normal_name
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
 from meshcache.tls.functions import Functions, der_of, ffi

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from meshcache.core.scope import CONTEXT_BYTES
+from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
 from meshcache.tls.state import REMEMBERED_MAX, State

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from meshcache.core.scope import CONTEXT_BYTES
+from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.errors import AttachError
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import ffi

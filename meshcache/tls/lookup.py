@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 from meshcache.tls.functions import ffi
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.state import REMEMBERED_MAX, Attached, State

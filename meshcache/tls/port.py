@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 
 
 class SessionPort(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from meshcache.core.scope import Names, name_class, session_id_context
+from meshcache.core.policy.scope import Names, name_class, session_id_context
 
 SCOPES_MAX = 2048
 """Answers remembered for one VIP: names under a wildcard, in the spellings clients use. About 300 bytes each, and when

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from meshcache.core.session import DER_BYTES_MAX
+from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes

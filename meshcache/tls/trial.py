@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from meshcache.core.policy import Verdict
-from meshcache.core.scope import Names
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.policy.scope import Names
 from meshcache.errors import HookError
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import Functions, ffi

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from meshcache.errors import MeshcacheError
-from meshcache.tracing import shown
+from meshcache.runtime.tracing import shown
 
 log = logging.getLogger("meshcache.mesh")
 

@@ -49,19 +49,19 @@ class Wheel:
         return {"edge-2": 0.5}
 
 
-class SteeredNode(PlainNode):
+class NodeWithPolicies(PlainNode):
     def __init__(self) -> None:
         super().__init__()
-        self.steering = Wheel()
+        self.policies = Wheel()
 
 
 @pytest.fixture
-def node() -> SteeredNode:
-    return SteeredNode()
+def node() -> NodeWithPolicies:
+    return NodeWithPolicies()
 
 
 @pytest.fixture
-def server(node: SteeredNode, tmp_path: Path) -> Iterator[AdminServer]:
+def server(node: NodeWithPolicies, tmp_path: Path) -> Iterator[AdminServer]:
     settings = AdminSettings(socket=tmp_path / "state/admin.sock", http="127.0.0.1:0")
     with AdminServer(node, settings) as running:
         yield running
@@ -72,14 +72,14 @@ def client(server: AdminServer, tmp_path: Path) -> AdminClient:
     return AdminClient(tmp_path / "state/admin.sock")
 
 
-def test_what_is_asked_reaches_the_node(node: SteeredNode, client: AdminClient) -> None:
+def test_what_is_asked_reaches_the_node(node: NodeWithPolicies, client: AdminClient) -> None:
     assert client.set_policy("shop", {"reach": "colo"}) == {"done": True}
     client.set_policy("shop", {"quota": "5%"}, node_only=True)
     client.unset_policy("shop", ["reach"])
     client.withdraw(vip="shop", new_epoch=True)
     client.explain(**{"from": "shop@ams1", "to": "shop@fra1"})
     client.explain(session="0123456789ab")
-    assert node.steering.told == [
+    assert node.policies.told == [
         ("set", "shop", {"reach": "colo"}, False),
         ("set", "shop", {"quota": "5%"}, True),
         ("unset", "shop", ["reach"], False),
@@ -90,11 +90,11 @@ def test_what_is_asked_reaches_the_node(node: SteeredNode, client: AdminClient) 
     assert client.get("/v1/clocks") == {"ahead_s": {"edge-2": 0.5}}
 
 
-def test_a_refusal_comes_back_as_the_error_it_was(node: SteeredNode, client: AdminClient) -> None:
-    node.steering.fault = PolicyError('there is no VIP "shpo"; did you mean "shop"?')
+def test_a_refusal_comes_back_as_the_error_it_was(node: NodeWithPolicies, client: AdminClient) -> None:
+    node.policies.fault = PolicyError('there is no VIP "shpo"; did you mean "shop"?')
     with pytest.raises(PolicyError, match=r'^there is no VIP "shpo"; did you mean "shop"\?$'):
         client.set_policy("shpo", {"reach": "colo"})
-    node.steering.fault = RuntimeError("secret")
+    node.policies.fault = RuntimeError("secret")
     with pytest.raises(AdminError, match="answered 500") as caught:
         client.set_policy("shop", {"reach": "colo"})
     assert "secret" not in str(caught.value)
@@ -118,34 +118,36 @@ def test_a_refusal_comes_back_as_the_error_it_was(node: SteeredNode, client: Adm
     ],
 )
 def test_a_body_that_is_none_is_refused_and_the_node_not_asked(
-    node: SteeredNode, client: AdminClient, target: str, body: Any
+    node: NodeWithPolicies, client: AdminClient, target: str, body: Any
 ) -> None:
     with pytest.raises(AdminError, match="answered 400"):
         client.post(target, body)
-    assert node.steering.told == []
+    assert node.policies.told == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 50_000, b"\xff"])
-def test_bytes_that_are_no_json_are_refused(node: SteeredNode, client: AdminClient, body: bytes) -> None:
+def test_bytes_that_are_no_json_are_refused(node: NodeWithPolicies, client: AdminClient, body: bytes) -> None:
     with pytest.raises(AdminError, match="answered 400: the body must be a JSON object"):
         client._ask("POST", "/v1/policy/set", body)
-    assert node.steering.told == []
+    assert node.policies.told == []
 
 
-def test_a_body_that_is_too_long_is_refused(node: SteeredNode, client: AdminClient) -> None:
+def test_a_body_that_is_too_long_is_refused(node: NodeWithPolicies, client: AdminClient) -> None:
     with pytest.raises(AdminError, match=r"answered 413|could not be asked"):
         client._ask("POST", "/v1/policy/set", b" " * 70_000)
-    assert node.steering.told == []
+    assert node.policies.told == []
 
 
 @pytest.mark.parametrize("target", ["/v1/policy/set", "/v1/policy/unset", "/v1/sessions/withdraw"])
-def test_over_http_every_change_is_405_and_changes_nothing(node: SteeredNode, server: AdminServer, target: str) -> None:
+def test_over_http_every_change_is_405_and_changes_nothing(
+    node: NodeWithPolicies, server: AdminServer, target: str
+) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         status, headers, body = ask(server, method, target)
         assert (status, headers["Allow"]) == (405, "GET,HEAD")
         assert "GET, HEAD only" in json.loads(body)["error"]
     assert ask(server, "GET", target)[0] == 404
-    assert node.steering.told == []
+    assert node.policies.told == []
 
 
 @pytest.mark.parametrize("target", ["/v1/explain?session=0123456789ab", "/v1/clocks"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.limits import Limits
+from meshcache.core.values.limits import Limits
 from tests.chaos.blackhole import Blackhole
 from tests.chaos.hosts import Host, Hosts, wait_until_all_have, wait_until_met
 from tests.support.waiting import wait_until

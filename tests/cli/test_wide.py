@@ -29,15 +29,15 @@ MESH: dict[str, Any] = {
 }
 
 
-class _Steering:
-    """Answers for a whole mesh; a node's `steering` has more."""
+class _Policies:
+    """Answers for a whole mesh; a node's `policies` has more."""
 
     def figures(self) -> dict[str, Any]:
         return MESH
 
 
 class _WideNode(BusyNode):
-    steering = _Steering()
+    policies = _Policies()
 
 
 @pytest.fixture

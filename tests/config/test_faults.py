@@ -11,7 +11,7 @@ import pytest
 
 from meshcache.config import read_settings
 from meshcache.config.faults import FAULTS_MAX, place
-from meshcache.core.topology import VIPS_MAX
+from meshcache.core.values.topology import VIPS_MAX
 from meshcache.errors import ConfigError
 
 

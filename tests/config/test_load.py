@@ -8,7 +8,7 @@ import pytest
 
 from meshcache.config import load
 from meshcache.config.load import FILE_BYTES_MAX
-from meshcache.core.policy import Reach, ReachKind
+from meshcache.core.policy.gates import Reach, ReachKind
 from meshcache.errors import ConfigError
 
 DESIGN_EXAMPLE = """

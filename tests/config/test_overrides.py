@@ -9,7 +9,7 @@ import pytest
 
 from meshcache.config import load, read_settings
 from meshcache.config.overrides import apply_overrides, parse_value
-from meshcache.core.policy import REACH_EVERYWHERE
+from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.errors import ConfigError
 
 FILE: dict[str, Any] = {"vip": [{"name": "shop"}, {"name": "www.shop.example", "sharing": {"reach": "colo"}}]}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from meshcache.config import values
-from meshcache.core.policy import Reach, ReachKind
+from meshcache.core.policy.gates import Reach, ReachKind
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
-from meshcache.core.entry import Entries
-from meshcache.core.events import Event
-from meshcache.core.limits import Limits
+from meshcache.core.cache.entry import Entries
 from meshcache.core.mesh import MeshCore, Outgoing
-from meshcache.core.messages import Batch, Hello, Message, Pong
-from meshcache.core.policy import REACH_COLO, Reach, Terms
-from meshcache.core.topology import Identity, LocalVip, NodeRecord
-from meshcache.core.wire import Decoder, encode
+from meshcache.core.policy.gates import REACH_COLO, Reach, Terms
+from meshcache.core.values.events import Event
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import Identity, LocalVip, NodeRecord
+from meshcache.core.wire.codec import Decoder, encode
+from meshcache.core.wire.messages import Batch, Hello, Message, Pong
 
 T = TypeVar("T")
 

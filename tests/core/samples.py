@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from meshcache.core import messages, questions
-from meshcache.core.entry import Entries
-from meshcache.core.messages import Batch, FillEnd, Message, Seen
-from meshcache.core.policy import REACH_EVERYWHERE, Reach, Terms
-from meshcache.core.session import StreamKey
-from meshcache.core.topology import VIPS_MAX, NodeRecord, VipNote
+from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import REACH_EVERYWHERE, Reach, Terms
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import VIPS_MAX, NodeRecord, VipNote
+from meshcache.core.wire import messages, queries
+from meshcache.core.wire.messages import Batch, FetchEnd, Message, Seen
 
 SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
 ADMIN = Terms("edge-1", "ams1", "admin", "admin", b"\xaa" * 32, Reach.parse(["ams1", "fra1"]))
@@ -20,15 +20,15 @@ SPARSE = Entries([40, 44], [b"short", b"\x03" * 32], [b"a", b"b"], [60, 59], [7,
 SAMPLES: dict[str, Message] = {
     "hello": messages.Hello("prod", RECORD, "10.0.0.7:7946", "10.0.0.4:7946", 2, False, True),
     "hello-first": messages.Hello("prod", NodeRecord("edge-1", 7, "ams1", "[::1]:7946", 1, (), "")),
-    "beat": messages.Beat(1000, 3, 2, (0, 42), False, True),
+    "beat": messages.Heartbeat(1000, 3, 2, (0, 42), False, True),
     "ping": messages.Ping(0xDEADBEEF),
     "pong": messages.Pong(0xDEADBEEF),
     "leave": messages.Leave(),
     "refuse": messages.Refuse("other_version"),
     "push": messages.Push(Batch(SHOP, 7, (7, 3), 41, 42, DENSE), True, 850),
     "fetch": messages.Fetch(5, KEY, ((1, 9), (12, 40)), True),
-    "fill": messages.Fill(5, Batch(SHOP, 7, (8, 1), 39, 44, SPARSE)),
-    "fill-end": messages.Fill(5, None, FillEnd.MORE),
+    "fill": messages.FetchReply(5, Batch(SHOP, 7, (8, 1), 39, 44, SPARSE)),
+    "fill-end": messages.FetchReply(5, None, FetchEnd.MORE),
     "digest": messages.Digest(
         bytes(128), (messages.ColoDigest("fra1", b"\x05" * 8, 12),), b"\x06" * 8, True, b"\x07" * 8
     ),
@@ -38,11 +38,11 @@ SAMPLES: dict[str, Message] = {
     "roster-ask": messages.RosterAsk(("ams1", "fra1")),
     "roster": messages.Roster("ams1", 3, (RECORD,), 1, 2),
     "withdraw": messages.Withdraw("edge-1", 7, 1, 2, 3600, vip="shop"),
-    "live": messages.Live((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
-    "ask": questions.Ask("edge-1", 7, 9, questions.Matter.POLICY, 4, "shop", 2),
-    "answer": questions.Answer("edge-1", 9, "edge-2", True, 3),
-    "answer-figures": questions.Answer(
-        "edge-1", 9, "edge-2", True, colo="ams1", figures=(questions.Figures("shop", 5, 4, 300, 1, 9),)
+    "live": messages.LivePolicyUpdate((messages.LiveEntry("vip", "shop", "reach", 4, "edge-1", "everywhere"),)),
+    "ask": queries.Query("edge-1", 7, 9, queries.QueryKind.POLICY, 4, "shop", 2),
+    "answer": queries.QueryReply("edge-1", 9, "edge-2", True, 3),
+    "answer-figures": queries.QueryReply(
+        "edge-1", 9, "edge-2", True, colo="ams1", figures=(queries.Figures("shop", 5, 4, 300, 1, 9),)
     ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }

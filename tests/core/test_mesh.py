@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from meshcache.core.mesh import MeshCore
-from meshcache.core.policy import REACH_COLO, REACH_EVERYWHERE, Reach
-from meshcache.core.topology import Identity
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
+from meshcache.core.values.topology import Identity
 from tests.core.net import Net, Puppet, dropped, has, make, mesh, sid, vip
 
 ME = Identity("test", "me", 1, "ams1", "me:7946", "0")

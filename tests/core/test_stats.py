@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 from tests.core.net import Host, Net, has, make, mesh
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core.lag import HALVE_AT, LagHistogram
-from meshcache.core.policy import REACH_COLO, REACH_EVERYWHERE
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE
+from meshcache.core.state.lag import HALVE_AT, LagHistogram
 from tests.core.net import Host, Net, make, mesh, vip
 
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from meshcache.core.policy import Reach, Terms, may_cross, may_resume
+from meshcache.core.policy.gates import Reach, Terms, may_cross, may_resume
 from meshcache.demo.clients import PythonClient, Visit
 from meshcache.demo.stage import SERVERS, VIPS, Door, build
 from meshcache.demo.trials import BORDERS, Expectation, Trial, _arrives, door, everywhere, survivors

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import zeroconf
 
-from meshcache.core.topology import PROTOCOL_MAJOR
+from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
 from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Discovery, mesh_hash
 from tests.support.waiting import wait_until

@@ -14,11 +14,11 @@ from typing import Any, Self
 import zmq
 
 from meshcache import MeshNode
-from meshcache.core.entry import Entries
-from meshcache.core.messages import Batch, Hello, Message, Push
-from meshcache.core.policy import Terms
-from meshcache.core.topology import NodeRecord
-from meshcache.core.wire import encode
+from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import Terms
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.codec import encode
+from meshcache.core.wire.messages import Batch, Hello, Message, Push
 from meshcache.edges.keyring import Keyring, MeshKey
 from meshcache.edges.sockets import close_socket, make_dealer
 from tests.support.waiting import wait_until

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzz.victims import CoreVictim, seeds
-from meshcache.core.messages import MESSAGE_BYTES_MAX
+from meshcache.core.wire.messages import MESSAGE_BYTES_MAX
 from meshcache.tls.scopes import host_name
 
 INPUTS = int(os.environ.get("MESHCACHE_INPUTS", "250"))

@@ -14,8 +14,8 @@ import pytest
 import zmq
 
 from meshcache import MeshNode
-from meshcache.core.limits import Limits
-from meshcache.core.messages import MESSAGE_BYTES_MAX, Hello, Leave
+from meshcache.core.values.limits import Limits
+from meshcache.core.wire.messages import MESSAGE_BYTES_MAX, Hello, Leave
 from meshcache.edges.discovery import Announcement, mesh_hash
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
@@ -145,7 +145,7 @@ class TestStrangers:
 
 
 def _hello_of(member: HostileMember) -> bytes:
-    from meshcache.core.wire import encode
+    from meshcache.core.wire.codec import encode
 
     return encode(member.name, member.incarnation, Hello(member.mesh, member.record))
 

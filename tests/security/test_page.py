@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.core.limits import Limits
-from meshcache.core.session import DER_BYTES_MAX
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
 from tests.tls.world import KINDS, VERSIONS, DictPort, attach, client_context, server_context, visit
 
@@ -29,7 +29,7 @@ def test_every_limit_that_it_names_exists() -> None:
 
 
 def test_every_file_that_it_names_exists() -> None:
-    named = set(re.findall(r"`((?:\w+/)?\w+\.py)`", PAGE))
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", PAGE))
     assert len(named) > 12
     for name in named:
         assert (ROOT / "meshcache" / name).exists() or (ROOT / name).exists(), name

@@ -16,11 +16,11 @@ import pytest
 
 from meshcache import MeshNode
 from meshcache.admin.api import http_app, unix_app
-from meshcache.core.entry import Entries
-from meshcache.core.messages import Batch, Push
-from meshcache.core.post import Outgoing
-from meshcache.core.session import Session, StreamKey
-from meshcache.core.template import Made
+from meshcache.core.cache.entry import Entries
+from meshcache.core.state.outbox import Outgoing
+from meshcache.core.values.session import Session, StreamKey
+from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.push_template import NewSession
 from meshcache.edges.keyfile import load_keyring
 from tests.nodes import Place
 from tests.security.members import HostileMember, Tap
@@ -220,7 +220,7 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
     busy(one, other, made, found, secrets)
     core, keyring = other._pump.core, load_keyring(other._settings.mesh.key_file)
     session_id = core.session_ids("shop")[0]
-    session = core._board.cache.peek("shop", session_id)
+    session = core._state.cache.peek("shop", session_id)
     assert isinstance(session, Session)
     assert isinstance(session.stream, StreamKey)
     shown = [keyring, keyring.current, keyring.current.listener, one, other, session, core.records(), core.local_vips()]
@@ -230,7 +230,7 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
         batch,
         pushed,
         Outgoing("a:1", session.id + session.der, 1),
-        Made(1, session.id, session.der, 9, 0, False, 0),
+        NewSession(1, session.id, session.der, 9, 0, False, 0),
     ]
     shown += [other._transport, other._vips, other._settings, other.policy(), other.peers(), other.stats()]
     with pytest.raises(Exception, match="each key once") as error:

@@ -15,12 +15,12 @@ from typing import Any
 import trustme
 
 from meshcache import AttachError, Settings
-from meshcache.attaching import InForce
 from meshcache.core.mesh import MeshCore
-from meshcache.core.topology import Identity
-from meshcache.pump import Pump
-from meshcache.tokens import Tokens
-from meshcache.vips import LocalVips
+from meshcache.core.values.topology import Identity
+from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.attaching import InForce
+from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.pump import Pump
 from tests.security.oracle import Coming, Node, Vip, may_attach
 from tests.tls.world import (
     TLS_ERRORS,
@@ -74,7 +74,7 @@ class Member:
         identity = Identity("test", node.name, 1, node.colo, address, "0")
         self.core = MeshCore(identity, rng=Random(node.name), now=clock.now)
         self.pump = Pump(self.core, self.wire, clock, lambda _events: None)  # type: ignore[arg-type]
-        self.vips = LocalVips(settings(node), self.pump, Tokens(clock.now))
+        self.vips = AttachedVips(settings(node), self.pump, Tokens(clock.now))
         self.contexts: dict[str, Any] = {}
         self.refused: list[str] = []
         for vip in node.vips:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshcache.core.events import PeerLost, PeerSuspect
+from meshcache.core.values.events import PeerLost, PeerSuspect
 from tests.simulation import builder
 from tests.simulation.budget import Budget
 from tests.simulation.faults import NetworkOptions

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from meshcache.core.events import Event
 from meshcache.core.mesh import MeshCore
+from meshcache.core.values.events import Event
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.network import Flight, Network
 

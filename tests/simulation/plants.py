@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from meshcache.core.audience import Audiences
-from meshcache.core.repair import Repair
+from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.repair import Repair
 from tests.simulation.network import Network
 
 
@@ -19,7 +19,7 @@ def unjudged_relay() -> Iterator[None]:
     """A relay passes another colo's sessions on to everybody in its own, without asking the policy."""
 
     def everyone(self: Any, _source: object) -> Any:
-        return self._board.members.usable(self._board.identity.colo)
+        return self._state.members.usable(self._state.identity.colo)
 
     with _replaced(Audiences, "of_relayed", everyone):
         yield

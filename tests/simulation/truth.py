@@ -1,6 +1,6 @@
 """What is true in a simulated world: who serves what on which policy since when, and which sessions were made.
 
-The oracle here says where a session may be. It is written from the rules in `docs/`, never from `core/policy.py`.
+The oracle here says where a session may be. It is written from the rules in `docs/`, never from `core/policy/gates.py`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from meshcache.core.policy import Reach, Terms
-from meshcache.core.topology import LocalVip
+from meshcache.core.policy.gates import Reach, Terms
+from meshcache.core.values.topology import LocalVip
 
 SLACK_S = 2.0
 """Times travel as whole seconds, and clocks run apart: so close to its end a session may be here or not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 from tests.simulation.host import Host
 from tests.simulation.safety import Safety
 from tests.simulation.truth import Made, VipTruth

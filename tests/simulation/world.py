@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
-from meshcache.core.limits import Limits
 from meshcache.core.mesh import MeshCore
-from meshcache.core.session import Session
-from meshcache.core.topology import Identity
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import Session
+from meshcache.core.values.topology import Identity
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.faults import Fired
 from tests.simulation.host import Host
@@ -68,7 +68,7 @@ class World:
         host = Host(name, colo, self._incarnation, self._clock(), self.scheduler, self.network)
         identity = Identity("sim", name, self._incarnation, colo, host.address, "0")
         core = MeshCore(identity, rng=Random(self.rng.random()), now=host.now(), limits=self.limits)
-        core._inside.board.cache._on_drop = self._dropped
+        core._inside.state.cache._on_drop = self._dropped
         host.on_received, host.on_sent = self._received, self._sent
         self.hosts[name] = host
         host.version = self.truth.declare(name, colo, policy, self.now)

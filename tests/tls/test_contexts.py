@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from meshcache.core.scope import Names
+from meshcache.core.policy.scope import Names
 from meshcache.errors import AttachError
 from meshcache.tls import contexts
 from meshcache.tls.contexts import attach_context, resumption

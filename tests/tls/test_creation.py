@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from meshcache.core.session import DER_BYTES_MAX
+from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls import creation, libssl
 from meshcache.tls.functions import der_of, ffi
 from tests.tls.world import (

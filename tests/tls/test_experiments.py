@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 from meshcache.tls import libssl
 from meshcache.tls.functions import der_of, ffi
 from tests.tls.world import (

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
-from meshcache.core.scope import ClientAuth
+from meshcache.core.policy.scope import ClientAuth
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
 from meshcache.tls.facts import ContextFacts, certificate_names, read_facts

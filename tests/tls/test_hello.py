@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from meshcache.core.scope import Names
+from meshcache.core.policy.scope import Names
 from meshcache.tls import contexts, hello, libssl
 from meshcache.tls.scopes import Scopes
 from tests.tls.world import (

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.policy import Verdict
-from meshcache.core.scope import Names
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.policy.scope import Names
 from meshcache.tls import contexts, libssl, lookup
 from meshcache.tls.contexts import attach_context, resumption
 from meshcache.tls.functions import der_of, ffi

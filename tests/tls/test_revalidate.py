@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
-from meshcache.core.policy import Verdict
+from meshcache.core.policy.gates import Verdict
 from meshcache.tls import libssl
 from meshcache.tls.contexts import resumption
 from meshcache.tls.facts import read_facts

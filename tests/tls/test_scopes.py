@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshcache.core.scope import Names, session_id_context
+from meshcache.core.policy.scope import Names, session_id_context
 from meshcache.tls import scopes as module
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX, SCOPES_MAX, Scopes, host_name, scopes_for
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 
-from meshcache.core.policy import Verdict
-from meshcache.core.scope import Names, Security, group_digest
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.policy.scope import Names, Security, group_digest
 from meshcache.tls import elf
 from meshcache.tls.contexts import Attachment, attach_context
 from meshcache.tls.facts import ContextFacts, read_facts

@@ -1,0 +1,258 @@
+"""The bounded local session cache: one share for each VIP, least recently used out first, every step O(1) amortised.
+
+Decides nothing about sharing and checks no expiry at a lookup: `mesh` asks the policy and the clock.
+Not locked here: `node` owns the one lock that handshakes and the pump share.
+
+An entry is one bytes object, a 21-byte head before the DER. At 200,000 sessions that is what keeps an entry near 330
+bytes with its id; an object for each would add 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from math import floor
+
+from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head, pack_many
+from meshcache.core.cache.streams import Stream, StreamTable
+from meshcache.core.cache.vip_cache import Sweep, VipCache
+from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
+
+_COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
+"""Of any entry; a share smaller than that looks at each."""
+
+_session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Session] = partial(tuple.__new__, Session)
+"""What ``Session(...)`` does, without its call of Python's: each lookup makes one, and calling costs it 0.4 us."""
+
+
+class PutResult(Enum):
+    """What became of an entry that was offered to the cache."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    """Another DER is filed under this id; sessions are immutable, so the first one stays."""
+    TOO_LARGE = "too_large"
+    NO_QUOTA = "no_quota"
+    """The VIP has no share of this cache, or a share smaller than this one entry."""
+
+
+class SessionCache:
+    """Sessions by VIP and id.
+
+    ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it.
+    """
+
+    def __init__(self, streams: StreamTable, now: float, on_drop: Callable[[Session], None] | None = None) -> None:
+        self._streams = streams
+        self._epoch = now
+        self._on_drop = on_drop
+        self._shares: dict[str, VipCache] = {}
+        self._sweep = Sweep()
+
+    def __len__(self) -> int:
+        return sum(len(share.entries) for share in self._shares.values())
+
+    @property
+    def bytes_used(self) -> int:
+        """Memory in use by entries, by the same estimate that quotas are held to."""
+        return sum(share.bytes for share in self._shares.values())
+
+    def share(self, vip: str) -> VipCache | None:
+        """A VIP's share, to read its counters."""
+        return self._shares.get(vip)
+
+    def set_quota(self, vip: str, bytes_max: int, sessions_max: int) -> None:
+        """Give a VIP its share, or change it; entries over a smaller one are evicted at once."""
+        share = self._shares.setdefault(vip, VipCache(bytes_max, sessions_max))
+        share.bytes_max, share.sessions_max = bytes_max, sessions_max
+        self._make_room(share)
+
+    def drop_vip(self, vip: str) -> int:
+        """Take a VIP's share away with all its entries; says how many there were."""
+        share = self._shares.get(vip)
+        if share is None:
+            return 0
+        ids = list(share.entries)
+        for session_id in ids:
+            self.remove(vip, session_id)
+        del self._shares[vip]
+        return len(ids)
+
+    def put(
+        self,
+        stream: Stream,
+        seq: int,
+        session_id: bytes,
+        der: bytes,
+        expires_at: float,
+        born_at: float,
+        client_certificate: bool = False,
+        *,
+        at_own_cost: bool = False,
+    ) -> PutResult:
+        """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
+
+        With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
+        makes room as `put_many` does.
+        """
+        share = self._shares.get(stream.vip)
+        if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
+            return PutResult.TOO_LARGE
+        if share is None or not share.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
+            return PutResult.NO_QUOTA
+        known = share.entries.get(session_id)
+        if known is not None:
+            return PutResult.DUPLICATE if known[HEAD_BYTES:] == der else PutResult.CONFLICT
+        head = pack_head(stream.index, seq, expires_at - self._epoch, born_at - self._epoch, client_certificate)
+        share.put(session_id, head + der)
+        if seq:
+            stream.entries.add(seq, session_id)
+        stream.cached += 1
+        if share.over():
+            self._make_room(share, stream if at_own_cost else None)
+        return PutResult.STORED
+
+    def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
+        """File a peer's batch under its stream's VIP; says how many met which end. Lengths are the decoder's to check.
+
+        Where the share is full, a stream that holds more than half of it loses its own oldest: a peer that floods
+        can't push out everyone else's.
+        """
+        share = self._shares.get(stream.vip)
+        ids, count = entries.ids, len(entries.ids)
+        if share is None:
+            return {PutResult.NO_QUOTA: count}
+        known = share.entries
+        if not known.keys().isdisjoint(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
+            return self._put_each(stream, entries, now)
+        packed = pack_many(stream.index, entries, floor(now - self._epoch))
+        known.update(zip(ids, packed, strict=True))
+        share.bytes += sum(map(len, ids)) + sum(map(len, packed)) + count * (ENTRY_OVERHEAD_BYTES - HEAD_BYTES)
+        self._note(stream, entries)
+        if share.over():
+            self._make_room(share, stream)
+        return {PutResult.STORED: count}
+
+    def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
+        """The entry of this VIP, which becomes the youngest, and its stream; the caller judges what expired."""
+        share = self._shares.get(vip)
+        packed = None if share is None else share.get(session_id)
+        return None if packed is None else self._unpack(session_id, packed)
+
+    def peek(self, vip: str, session_id: bytes) -> Session | None:
+        """The entry of this VIP without counting as use: for repair, snapshots and views."""
+        share = self._shares.get(vip)
+        packed = None if share is None else share.entries.get(session_id)
+        return None if packed is None else self._unpack(session_id, packed)[0]
+
+    def holds(self, vip: str, session_id: bytes) -> bool:
+        """Whether there is an entry. Two reads of dicts: safe to call while another thread changes the cache."""
+        share = self._shares.get(vip)
+        return share is not None and session_id in share.entries
+
+    def remove(self, vip: str, session_id: bytes) -> bool:
+        """Forget an entry; says whether it was there."""
+        share = self._shares.get(vip)
+        packed = None if share is None else share.pop(session_id)
+        if packed is None:
+            return False
+        self._forget(packed)
+        return True
+
+    def expire(self, now: float, budget: int) -> int:
+        """Look at up to `budget` entries of one VIP, in turn over calls, and forget the expired; says how many.
+
+        Bounds how long the secrets of a session outlive it when nobody asks for it and nothing needs its room.
+        """
+        due = floor(now - self._epoch)
+        gone = 0
+        for share, session_id in self._sweep.take(self._shares.values(), budget):
+            packed = share.entries.get(session_id)
+            if packed is not None and HEAD.unpack_from(packed)[2] <= due:
+                share.pop(session_id)
+                self._forget(packed)
+                gone += 1
+        return gone
+
+    def sessions(self, vip: str) -> Iterator[Session]:
+        """All entries of a VIP, oldest use first; the cache must not change meanwhile."""
+        share = self._shares.get(vip)
+        for session_id, packed in share.entries.items() if share else ():
+            yield self._unpack(session_id, packed)[0]
+
+    def shorten(self, vip: str, old_s: float, new_s: float, now: float) -> int:
+        """The VIP's lifetime was cut from `old_s` to `new_s`: no entry outlives its age by it; says how many are gone.
+
+        An entry doesn't say when it was made. It was after its lineage began and, if this VIP's old lifetime limited
+        it, `old_s` before it ends: the later of the two counts.
+        """
+        share = self._shares.get(vip)
+        due, ends = floor(now - self._epoch), []
+        for session_id, packed in share.entries.items() if share else ():
+            index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
+            until = floor(max(birth + new_s, expiry - old_s + new_s))
+            if until < expiry:
+                ends.append((session_id, pack_head(index, seq, until, birth, certified), packed, until <= due))
+        for session_id, head, packed, over in ends:
+            if over:
+                self.remove(vip, session_id)
+            elif share is not None:
+                share.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
+        return sum(over for *_, over in ends)
+
+    def drop_stream(self, stream: Stream) -> int:
+        """Forget all entries of a stream; says how many there were.
+
+        The journal names nearly all of them; only for those that it can't is every entry of the VIP looked at.
+        """
+        share = self._shares.get(stream.vip)
+        held = stream.cached
+        for _, session_id in list(stream.entries.downwards(SEQ_MAX + 1)):
+            self.remove(stream.vip, session_id)
+        if share is not None and stream.cached:
+            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in share.entries.items())
+            for session_id in [session_id for session_id, head in heads if head[0] == stream.index]:
+                self.remove(stream.vip, session_id)
+        return held
+
+    def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
+        ends: dict[PutResult, int] = {}
+        second = self._epoch + floor(now - self._epoch)
+        for seq, session_id, der, remaining, elapsed, certified in entries.rows():
+            expires_at, born_at = second + remaining, second - elapsed
+            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=True)
+            ends[end] = ends.get(end, 0) + 1
+        return ends
+
+    def _note(self, stream: Stream, entries: Entries) -> None:
+        stream.cached += len(entries.ids)
+        if entries.seqs[-1] - entries.seqs[0] == len(entries.seqs) - 1:
+            stream.entries.extend(entries.seqs[0], entries.ids)
+            return
+        for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
+            stream.entries.add(seq, session_id)
+
+    def _make_room(self, share: VipCache, stream: Stream | None = None) -> None:
+        while share.over():
+            own = stream.entries.oldest() if stream and stream.cached * 2 > len(share.entries) else None
+            session_id = share.oldest() if own is None else own
+            packed = share.pop(session_id)
+            assert packed is not None, "victims and journals name entries only"
+            share.evicted += 1
+            self._forget(packed)
+            if self._on_drop is not None:
+                self._on_drop(self._unpack(session_id, packed)[0])
+
+    def _forget(self, packed: bytes) -> None:
+        index, seq, _, _, _ = HEAD.unpack_from(packed)
+        stream = self._streams.at(index)
+        stream.entries.remove(seq)
+        stream.cached -= 1
+
+    def _unpack(self, session_id: bytes, packed: bytes) -> tuple[Session, Stream]:
+        index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
+        stream, epoch = self._streams.at(index), self._epoch
+        fields = (session_id, packed[HEAD_BYTES:], stream.key, seq, epoch + expiry, epoch + birth, certified == 1)
+        return _session(fields), stream

@@ -1,0 +1,93 @@
+"""Remembers, for each stream, who made it, under which terms, what has been seen of it and which entries are here.
+
+A stream is what one incarnation of one node publishes for one VIP, numbered from 1. What was *seen* and what is *here*
+are kept apart: an entry that was evicted, filtered or refused has been seen and is never fetched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.journal import Journal
+from meshcache.core.policy.gates import Terms
+from meshcache.core.values.ranges import Ranges
+from meshcache.core.values.session import StreamKey
+
+STREAMS_MAX = 16_384
+"""Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first."""
+
+_INDEXES = 1 << 32
+"""As many as the cache's entry header has room for."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream on this node.
+
+    ``index`` is its place in the table, which is how a cached entry names its stream in four bytes.
+    ``vip`` is the local VIP whose quota its entries use. ``seen`` says which numbers need never be asked for again,
+    ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
+    ``age`` is the (incarnation, revision) of the origin that ``terms`` come from.
+    """
+
+    key: StreamKey
+    terms: Terms
+    vip: str
+    index: int
+    seen: Ranges = field(default_factory=Ranges)
+    newest: int = 0
+    last_active_at: float = 0.0
+    entries: Journal = field(default_factory=Journal)
+    cached: int = 0
+    age: tuple[int, int] = (0, 0)
+
+
+class StreamTable:
+    """All streams of this node by key and by index; bounded. An index comes again after 2^32 others at the earliest."""
+
+    def __init__(self, streams_max: int = STREAMS_MAX) -> None:
+        self._streams_max = streams_max
+        self._by_key: dict[StreamKey, Stream] = {}
+        self._by_index: dict[int, Stream] = {}
+        self.get = self._by_key.get
+        """The stream with this key, or None. These two are the dicts' own methods: each lookup asks both."""
+        self.at = self._by_index.__getitem__
+        """The stream of a cached entry, by its index; entries never outlive their stream, so it is there."""
+        self._next_index = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._by_key.values())
+
+    def open(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream | None:
+        """The stream with this key, made if need be; None when the table is full of streams that hold entries."""
+        stream = self._by_key.get(key)
+        if stream is None:
+            if len(self._by_key) >= self._streams_max and not self._drop_longest_silent():
+                return None
+            stream = Stream(key, terms, vip, self._free_index())
+            self._by_key[key] = self._by_index[stream.index] = stream
+        stream.last_active_at = now
+        return stream
+
+    def drop(self, stream: Stream) -> None:
+        """Forget a stream that has no entries left; what was seen of it is forgotten too."""
+        assert not stream.cached, "the cache refers to its streams by index"
+        del self._by_key[stream.key], self._by_index[stream.index]
+
+    def _free_index(self) -> int:
+        while self._next_index in self._by_index:
+            self._next_index = (self._next_index + 1) % _INDEXES
+        index = self._next_index
+        self._next_index = (index + 1) % _INDEXES
+        return index
+
+    def _drop_longest_silent(self) -> bool:
+        idle = min((s for s in self if not s.cached), key=lambda s: s.last_active_at, default=None)
+        if idle is None:
+            return False
+        self.drop(idle)
+        return True

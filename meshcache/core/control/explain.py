@@ -1,0 +1,205 @@
+"""Says in words why sessions may or may not go from one VIP to another, as one node knows the mesh.
+
+Asks the same gates as the sessions meet and reports what they answer; nothing here is asked when a session moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from meshcache.core.policy.digest_parts import differing
+from meshcache.core.policy.gates import Terms, Verdict, may_cross, may_resume
+from meshcache.core.state.served_vips import own_limits
+from meshcache.core.values.session import Session
+from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
+
+NODES_SHOWN_MAX = 64
+"""Names listed for one answer; a colo's own nodes fit."""
+
+
+class Place(NamedTuple):
+    """A VIP in a colo, written ``VIP@COLO``."""
+
+    vip: str
+    colo: str
+
+    def __str__(self) -> str:
+        return f"{self.vip}@{self.colo}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Nodes that say the same of a VIP, so that one of them answers for all."""
+
+    terms: Terms
+    parts: bytes
+    nodes: tuple[str, ...]
+
+
+def explain_way(records: Iterable[NodeRecord], source: Place, target: Place) -> dict[str, Any]:
+    """May sessions of `source` be used at `target`: ``allowed`` is "all", "some" or "none" of the ways between nodes.
+
+    Each of ``ways`` is a verdict with the gate that gives it, its reason in words, and whom it is between.
+    """
+    records = list(records)
+    ways = [
+        _way(one, other)
+        for one in _alike(records, source)
+        for other in _alike(records, target)
+        if (one.nodes, len(one.nodes)) != (other.nodes, 1)
+    ]
+    return {
+        "from": str(source),
+        "to": str(target),
+        "allowed": _summary([way["verdict"] == Verdict.ALLOWED.value for way in ways]),
+        "ways": sorted(ways, key=lambda way: (way["verdict"], way["from_nodes"], way["to_nodes"])),
+    }
+
+
+def explain_session(
+    session: Session,
+    origin: Terms,
+    own: NodeRecord,
+    records: Iterable[NodeRecord],
+    vips: Iterable[LocalVip],
+    now: float,
+) -> dict[str, Any]:
+    """Where one session that is in this node's cache may resume: here, VIP by VIP, and on which other nodes."""
+    records = list(records)
+    made_here = session.stream[:2] == (own.node, own.incarnation)
+    note = next((record.note_of(origin.vip) for record in records if record.node == origin.node), VipNote())
+    return {
+        "vip": origin.vip,
+        "group": origin.group,
+        "origin": origin.node,
+        "origin_colo": origin.colo,
+        "made_here": made_here,
+        "remaining_s": max(int(session.expires_at - now), 0),
+        "lineage_s": max(int(now - session.born_at), 0),
+        "client_certificate": session.client_certificate,
+        "here": [
+            _resumes(session, origin, note, vip, made_here, now) for vip in vips if vip.terms.group == origin.group
+        ],
+        "elsewhere": sorted(_elsewhere(session, origin, note, records, own.node), key=lambda way: way["verdict"]),
+    }
+
+
+def island_parts(own: NodeRecord, other: NodeRecord, group: str) -> tuple[str, ...]:
+    """In words, the settings of a share group in which two nodes differ; nothing where they don't tell."""
+    mine, theirs = (_parts_of(record, group) for record in (own, other))
+    return differing(mine, theirs) if mine and theirs else ()
+
+
+def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...] = ()) -> str:
+    """A crossing's verdict in words that say what to change."""
+    match verdict:
+        case Verdict.ALLOWED:
+            return "both ends allow it"
+        case Verdict.OTHER_GROUP:
+            return f"share group {source.group} is not share group {target.group}"
+        case Verdict.SETTINGS_DIFFER:
+            return f"settings of share group {source.group} differ: {', '.join(differs)}"
+        case Verdict.SENDER_REACH:
+            return f"the reach of {source.vip} in {source.colo} is {source.reach}, which leaves out {target.colo}"
+        case Verdict.RECEIVER_REACH:
+            return f"the reach of {target.vip} in {target.colo} is {target.reach}, which leaves out {source.colo}"
+        case _:
+            return str(verdict.value).replace("_", " ")
+
+
+def _way(one: _Alike, other: _Alike) -> dict[str, Any]:
+    verdict = may_cross(one.terms, other.terms)
+    differs = differing(one.parts, other.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
+    return {
+        "verdict": verdict.value,
+        "gate": None if verdict else "may_send",
+        "why": why(verdict, one.terms, other.terms, differs),
+        "differs": list(differs),
+        "from_nodes": list(one.nodes[:NODES_SHOWN_MAX]),
+        "to_nodes": list(other.nodes[:NODES_SHOWN_MAX]),
+    }
+
+
+def _alike(records: list[NodeRecord], place: Place) -> list[_Alike]:
+    found: dict[tuple[Terms, bytes], list[str]] = {}
+    for record in records:
+        terms = record.terms_of(place.vip) if record.colo == place.colo else None
+        if terms is not None:
+            found.setdefault((replace(terms, node=""), record.note_of(place.vip).parts), []).append(record.node)
+    return [_Alike(terms, parts, tuple(sorted(nodes))) for (terms, parts), nodes in found.items()]
+
+
+def _summary(allowed: list[bool]) -> str:
+    if not any(allowed):
+        return "none"
+    return "all" if all(allowed) else "some"
+
+
+def _resumes(
+    session: Session, origin: Terms, note: VipNote, vip: LocalVip, made_here: bool, now: float
+) -> dict[str, Any]:
+    verdict = may_resume(origin, vip.terms)
+    differs = differing(note.parts, vip.note.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
+    reason = why(verdict, origin, vip.terms, differs)
+    if verdict and session.expires_at <= now:
+        verdict, reason = Verdict.LIFETIME, "its lifetime is over"
+    elif verdict:
+        verdict = own_limits(vip, session, now, made_here)
+        reason = _OWN_WORDS.get(verdict, reason)
+    return {
+        "vip": vip.terms.vip,
+        "verdict": verdict.value,
+        "gate": None if verdict else "may_resume",
+        "why": reason,
+        "differs": list(differs),
+    }
+
+
+_OWN_WORDS = {
+    Verdict.LINEAGE: "its lineage began longer ago than lineage_s",
+    Verdict.CLIENT_CERTIFICATE: "a client certificate was shown for it, and client_certificates is never here",
+}
+
+
+def _elsewhere(
+    session: Session, origin: Terms, note: VipNote, records: list[NodeRecord], own: str
+) -> Iterator[dict[str, Any]]:
+    if not session.seq:
+        yield {
+            "verdict": Verdict.CLIENT_CERTIFICATE.value,
+            "gate": "may_send",
+            "why": "a client certificate was shown for it, so it never leaves this server (client_certificates)",
+            "differs": [],
+            "nodes": sorted(record.node for record in records if record.node != own)[:NODES_SHOWN_MAX],
+        }
+        return
+    found: dict[tuple[Verdict, str, tuple[str, ...]], list[str]] = {}
+    for record in records:
+        if record.node not in (own, origin.node):
+            found.setdefault(_best_at(origin, note, record), []).append(record.node)
+    for (verdict, reason, differs), nodes in found.items():
+        yield {
+            "verdict": verdict.value,
+            "gate": None if verdict else "may_send",
+            "why": reason,
+            "differs": list(differs),
+            "nodes": sorted(nodes)[:NODES_SHOWN_MAX],
+        }
+
+
+def _best_at(origin: Terms, note: VipNote, record: NodeRecord) -> tuple[Verdict, str, tuple[str, ...]]:
+    """The verdict that a node's VIP nearest to having it gives: that of the same group, else any."""
+    if not record.vips:
+        return Verdict.NO_TERMS, "it serves no VIP", ()
+    terms = min(record.vips, key=lambda terms: (not may_cross(origin, terms), terms.group != origin.group))
+    verdict = may_cross(origin, terms)
+    differs = differing(note.parts, record.note_of(terms.vip).parts) if verdict is Verdict.SETTINGS_DIFFER else ()
+    if verdict is Verdict.OTHER_GROUP:
+        return verdict, f"it serves no VIP of share group {origin.group}", ()
+    return verdict, why(verdict, origin, terms, differs), differs
+
+
+def _parts_of(record: NodeRecord, group: str) -> bytes:
+    return next((record.note_of(terms.vip).parts for terms in record.vips if terms.group == group), b"")

@@ -1,0 +1,200 @@
+"""Policies that operators set while the mesh runs: every node keeps all of them, merges in one order, passes news on.
+
+One value is a slot: of a VIP or a group, under a key. The entry with the highest (number, author, value) stays in it,
+whatever order entries arrive in and however often, so all nodes end with the same. Values are text here: what they
+mean, and whether a node's file allows them, is decided where they are applied.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.events import PolicyChanged
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, LiveEntry, LivePolicyUpdate
+
+VIP, GROUP = "vip", "group"
+"""What a policy can be about."""
+
+KEYS_MAX = 16
+"""Keys of one VIP or group; today's versions know six."""
+
+ENTRIES_MAX = 1024
+"""Of all VIPs and groups of the mesh: five keys of 64 VIPs, in three parts of a mesh that have no VIP in common."""
+
+JUMP_MAX = 1 << 20
+"""How far ahead of what is known here a number may be. Operators don't change a policy a million times while a node is
+away; without this, one message with the highest number there is would be the last change ever."""
+
+_TOLD_S = 1.0
+"""Between two times that one peer is told everything, however often it asks."""
+
+_TOLD_MAX = 1024
+
+_PER_S, _BURST = 20.0, 512.0
+"""News taken in, from all peers together: each costs this node a hello to every peer. What is more comes again with the
+next comparison."""
+
+_SHOWN_CHARS = 100
+
+
+class LiveVersion(NamedTuple):
+    """How far one VIP's or group's policy is: the highest number in it, and a hash that is equal where all of it is."""
+
+    number: int = 0
+    digest: bytes = b""
+
+
+class LivePolicies:
+    """The table of one node. `on_hearsay` is called for news that its author didn't tell, with `now`."""
+
+    def __init__(self, state: NodeState, on_hearsay: Callable[[float], None], now: float) -> None:
+        self._state = state
+        self._on_hearsay = on_hearsay
+        self._known: dict[tuple[str, str], dict[str, LiveEntry]] = {}
+        self._rate = Bucket(_PER_S, _BURST, now)
+        self._told: OrderedDict[str, float] = OrderedDict()
+        self._digest: bytes | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._known.values()))
+
+    def set(self, scope: str, name: str, values: Mapping[str, str], now: float) -> LiveVersion:
+        """Give a VIP or group these values, on every node; empty text takes a value back. Says the new version.
+
+        Raises ValueError when the table is full; nothing has changed then.
+        """
+        number = self.version(scope, name).number + 1
+        author = self._state.identity.node
+        entries = [LiveEntry(scope, name, key, number, author, value) for key, value in sorted(values.items())]
+        if not all(self._has_room(entry) for entry in entries):
+            raise ValueError(f"no more than {ENTRIES_MAX} values, and {KEYS_MAX} for each, can be set in one mesh")
+        for entry in entries:
+            self._put(entry)
+        self._happened(entries, now)
+        self._send([peer for peer in self._state.members if peer.usable], entries)
+        return self.version(scope, name)
+
+    def load(self, entries: Iterable[LiveEntry]) -> None:
+        """Take in what an earlier life of this node knew. Tells nobody: a comparison will, if they don't know."""
+        for entry in sorted(entries, key=_rank):
+            if self._has_room(entry) and self._is_news(entry):
+                self._put(entry)
+
+    def entries(self) -> list[LiveEntry]:
+        """All of them, also those that took a value back, in a fixed order."""
+        return [known[key] for _, known in sorted(self._known.items()) for key in sorted(known)]
+
+    def values(self, scope: str, name: str) -> dict[str, LiveEntry]:
+        """What is set for a VIP or group, by key."""
+        return {key: entry for key, entry in self._known.get((scope, name), {}).items() if entry.value}
+
+    def version(self, scope: str, name: str) -> LiveVersion:
+        """How far the policy of a VIP or group is here."""
+        known = self._known.get((scope, name))
+        if not known:
+            return LiveVersion()
+        return LiveVersion(max(entry.number for entry in known.values()), _hash(known[key] for key in sorted(known)))
+
+    def digest(self) -> bytes:
+        """Eight bytes that are equal when two nodes have the same policies; none when there are none."""
+        if self._digest is None:
+            self._digest = _hash(self.entries()) if self._known else b""
+        return self._digest
+
+    def tell(self, peer: Peer, now: float) -> None:
+        """Give a peer all of them; not again at once, since anybody can ask."""
+        if now - self._told.get(peer.name, now - _TOLD_S) < _TOLD_S:
+            return
+        self._told[peer.name] = now
+        self._told.move_to_end(peer.name)
+        if len(self._told) > _TOLD_MAX:
+            self._told.popitem(last=False)
+        self._send([peer], self.entries())
+
+    def received(self, peer: Peer, live: LivePolicyUpdate, now: float) -> None:
+        """A peer tells of policies: what is new is kept and passed on, what is old is not even counted."""
+        news = [entry for entry in sorted(live.entries, key=_rank) if self._take(entry, now)]
+        if not news:
+            return
+        self._happened(news, now)
+        others = [other for other in self._state.members if other.usable and other.colo != peer.colo]
+        self._send(others, news)
+        if any(entry.author != peer.name for entry in news):
+            self._on_hearsay(now)
+
+    def _take(self, entry: LiveEntry, now: float) -> bool:
+        if not self._is_news(entry):
+            return False
+        if entry.number > self.version(entry.scope, entry.name).number + JUMP_MAX:
+            self._state.drop("live_jump")
+        elif not self._has_room(entry):
+            self._state.drop("live_full")
+        elif not self._rate.take(1, now):
+            self._state.drop("live_rate")
+        else:
+            self._put(entry)
+            return True
+        return False
+
+    def _is_news(self, entry: LiveEntry) -> bool:
+        known = self._known.get((entry.scope, entry.name), {}).get(entry.key)
+        return known is None or _rank(entry) > _rank(known)
+
+    def _has_room(self, entry: LiveEntry) -> bool:
+        """Room for a key that isn't known yet. What concerns this node pushes out what doesn't."""
+        known = self._known.get((entry.scope, entry.name), {})
+        if entry.key in known:
+            return True
+        if len(known) >= KEYS_MAX:
+            return False
+        return len(self) < ENTRIES_MAX or (self._is_ours(entry.scope, entry.name) and self._push_out())
+
+    def _push_out(self) -> bool:
+        foreign = next((slot for slot in sorted(self._known) if not self._is_ours(*slot)), None)
+        if foreign is None:
+            return False
+        del self._known[foreign]
+        self._digest = None
+        return True
+
+    def _is_ours(self, scope: str, name: str) -> bool:
+        if scope == VIP:
+            return self._state.vips.get(name) is not None
+        return scope == GROUP and any(terms.group == name for terms in self._state.vips.terms)
+
+    def _put(self, entry: LiveEntry) -> None:
+        self._known.setdefault((entry.scope, entry.name), {})[entry.key] = entry
+        self._digest = None
+
+    def _happened(self, entries: list[LiveEntry], now: float) -> None:
+        for scope, name in sorted({(entry.scope, entry.name) for entry in entries}):
+            about = [entry for entry in entries if (entry.scope, entry.name) == (scope, name)]
+            words = ", ".join(f"{entry.key}={entry.value}" if entry.value else f"no {entry.key}" for entry in about)
+            number, authors = self.version(scope, name).number, sorted({entry.author for entry in about})
+            self._state.events.add(
+                PolicyChanged(now, scope, name, number, ", ".join(authors)[:_SHOWN_CHARS], words[:_SHOWN_CHARS])
+            )
+
+    def _send(self, peers: list[Peer], entries: list[LiveEntry]) -> None:
+        addresses = [peer.address for peer in peers]
+        for at in range(0, len(entries), LIVE_ENTRIES_MAX):
+            self._state.outbox.send_all(addresses, LivePolicyUpdate(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
+
+
+def _rank(entry: LiveEntry) -> tuple[int, str, str]:
+    """The one order in which all nodes see changes: no clock is asked, and the value settles what the rest can't."""
+    return entry.number, entry.author, entry.value
+
+
+def _hash(entries: Iterable[LiveEntry]) -> bytes:
+    digest = blake2b(digest_size=8)
+    for entry in entries:
+        for part in map(str, entry):
+            digest.update(f"{len(part)}:{part}".encode())
+    return digest.digest()

@@ -1,0 +1,159 @@
+"""Takes back what today's terms no longer allow: at the origin when it changes them, at peers when they learn of it.
+
+Removes local copies and counts them; the sessions themselves are told nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TypeAlias
+
+from meshcache.core.cache.streams import Stream
+from meshcache.core.policy.gates import Terms
+from meshcache.core.state.members import PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.events import SessionsRecalled
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import NodeRecord
+
+_RECENT_MAX = 1024
+"""Recalls whose time is remembered, for an operator who asks what a change has done: each stream makes one."""
+
+_REFUSED_MAX = 4096
+"""Newest terms that forbid a stream here, kept after their origin is gone; the oldest go first."""
+
+_Word: TypeAlias = tuple[Terms, tuple[int, int]]
+"""Terms, and the (incarnation, revision) of the node that said so."""
+
+
+class Recall:
+    """Holds streams to the newest terms that are known of their origin."""
+
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
+        self._heard_of = (-1, -1)
+        self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
+        self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
+
+    def lately(self, vip: str, since: float) -> int:
+        """How many copies of a VIP's sessions were taken back here since a moment not long ago."""
+        return sum(count for at, name, count in self._recent if name == vip and at >= since)
+
+    def record_received(self, record: NodeRecord, now: float) -> None:
+        """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
+        for said in record.vips:
+            self._remember(said, record.age)
+        for stream in list(self._state.streams):
+            if stream.key.origin == record.node and stream.age < record.age:
+                terms = record.terms_of(stream.key.vip)
+                if terms is not None and stream.key.incarnation <= record.incarnation:
+                    self.adopt(stream, terms, record.age, now)
+
+    def by_hearsay(self, now: float) -> None:
+        """Hold streams of nodes that aren't linked, or don't live, to what others say of them. Call it now and then."""
+        stamp = self._state.roster.generation, self._state.members.generation
+        if stamp == self._heard_of:
+            return
+        self._heard_of = stamp
+        linked = {peer.name for peer in self._state.members if peer.state is PeerState.ALIVE}
+        told = {record.node: record for record in self._state.roster if record.node not in linked}
+        for stream in list(self._state.streams):
+            record = told.get(stream.key.origin)
+            terms = None if record is None else record.terms_of(stream.key.vip)
+            if record is not None and terms is not None and stream.age < record.age:
+                self.adopt(stream, terms, record.age, now)
+
+    def word(self, key: StreamKey) -> _Word | None:
+        """The newest terms known here of a stream that this node doesn't have, or has no more, and their age."""
+        peer = self._state.members.get(key.origin)
+        own = _word_of(None if peer is None else peer.record, key.vip)
+        words = (own, _word_of(self._state.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
+        return max(filter(None, words), key=_age_of, default=None)
+
+    def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
+        """Hold a stream to newer terms; if they don't allow it here, it is forgotten with all its entries.
+
+        Entries made under other settings or in another group don't resume at their origin any more: they go too.
+        """
+        old, stream.terms, stream.age = stream.terms, terms, age
+        same = (old.group, old.digest) == (terms.group, terms.digest)
+        if not same or self._state.vips.accept(terms)[1] != stream.vip:
+            self._forget(stream, now)
+        self._remember(terms, age)
+
+    def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
+        """This node's own VIP has new terms: every stream is looked at again."""
+        for stream in list(self._state.streams):
+            own = self._is_own(stream)
+            if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
+                self._empty(stream, now)
+            elif not own and self._state.vips.accept(stream.terms)[1] != stream.vip:
+                self._forget(stream, now)
+
+    def certified(self, vip: str, now: float) -> None:
+        """Other nodes' sessions with client certificates aren't welcome at this VIP any more."""
+        own = self._state.identity
+        ids = [
+            session.id
+            for session in self._state.cache.sessions(vip)
+            if session.client_certificate and session.stream[:2] != (own.node, own.incarnation)
+        ]
+        for session_id in ids:
+            self._state.cache.remove(vip, session_id)
+        self._report(vip, len(ids), now)
+
+    def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
+        """Sessions of this VIP live less long from now on, those that are here as well."""
+        self._report(vip, self._state.cache.shorten(vip, old_s, new_s, now), now)
+
+    def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
+        """Lineages of this VIP end earlier from now on."""
+        ids = [session.id for session in self._state.cache.sessions(vip) if now - session.born_at > lineage_s]
+        for session_id in ids:
+            self._state.cache.remove(vip, session_id)
+        self._report(vip, len(ids), now)
+
+    def without_vip(self, vip: str) -> None:
+        """A VIP is served no longer; its entries are gone already, now its streams go."""
+        for stream in list(self._state.streams):
+            if stream.vip == vip:
+                self._state.streams.drop(stream)
+
+    def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
+        """Keep a word that forbids something here, until there is a newer one that doesn't: whoever missed it may offer
+        what was taken back.
+        """
+        key = (terms.node, terms.vip)
+        known = self._refused.pop(key, (terms, age))
+        newest = max((terms, age), known, key=_age_of)
+        if not self._state.vips.accept(newest[0])[0]:
+            self._refused[key] = newest
+        if len(self._refused) > _REFUSED_MAX:
+            self._refused.popitem(last=False)
+
+    def _is_own(self, stream: Stream) -> bool:
+        own = self._state.identity
+        return stream.key[:2] == (own.node, own.incarnation)
+
+    def _empty(self, stream: Stream, now: float) -> None:
+        self._report(stream.vip, self._state.cache.drop_stream(stream), now)
+
+    def _forget(self, stream: Stream, now: float) -> None:
+        self._empty(stream, now)
+        self._state.streams.drop(stream)
+
+    def _report(self, vip: str, sessions: int, now: float) -> None:
+        if not sessions:
+            return
+        self._recent.append((now, vip, sessions))
+        self._state.counters.vip(vip).recalled += sessions
+        self._state.events.add(SessionsRecalled(now, vip, sessions))
+
+
+def _word_of(record: NodeRecord | None, vip: str) -> _Word | None:
+    terms = None if record is None else record.terms_of(vip)
+    return None if record is None or terms is None else (terms, record.age)
+
+
+def _age_of(word: _Word) -> tuple[int, int]:
+    return word[1]

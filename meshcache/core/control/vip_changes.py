@@ -1,0 +1,85 @@
+"""What this node serves, and on which terms: changes at any time, tells the peers, and takes back what has to go."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from meshcache.core.control.recall import Recall
+from meshcache.core.membership.joining import Joining
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import LocalVip
+
+
+class PendingPushes(Protocol):
+    """What waits to be pushed; the publisher, which stands above this room."""
+
+    def drop_vip(self, name: str) -> None:
+        """Forget what waits for this VIP."""
+
+
+class VipChanges:
+    """The one place where terms of this node change: configuration, SIGHUP and live policies all end here."""
+
+    def __init__(self, state: NodeState, joining: Joining, publisher: PendingPushes, recall: Recall) -> None:
+        self._state = state
+        self._joining = joining
+        self._publisher = publisher
+        self._recall = recall
+
+    def set_vip(self, vip: LocalVip, now: float) -> None:
+        """Serve a VIP, or serve it on other terms from now on. Raises ValueError; nothing has changed then."""
+        own, terms = self._state.identity, vip.terms
+        if (terms.node, terms.colo) != (own.node, own.colo):
+            raise ValueError("a VIP's terms are this node's own")
+        served = self._state.vips.get(terms.vip)
+        if served is None:
+            self._add(vip, now)
+        else:
+            self._change(served, vip, now)
+
+    def remove_vip(self, name: str, now: float) -> None:
+        """Serve a VIP no longer."""
+        served = self._state.vips.get(name)
+        if served is None:
+            return
+        share = self._state.cache.share(name)
+        served.counters.evicted_before += share.evicted if share else 0
+        self._publisher.drop_vip(name)
+        self._state.outbox.recall()
+        self._state.cache.drop_vip(name)
+        self._recall.without_vip(name)
+        self._state.vips.remove(name)
+        self._state.last_seqs[name] = served.last_seq
+        self._joining.revised(now)
+
+    def _add(self, vip: LocalVip, now: float) -> None:
+        state, name = self._state, vip.terms.vip
+        key = StreamKey(state.identity.node, state.identity.incarnation, name)
+        stream = state.streams.open(vip.terms, key, name, now)
+        if stream is None:
+            raise ValueError("no room for another stream")
+        last_seq = state.last_seqs.get(name, 0)
+        state.vips.put(ServedVip(vip, stream, state.counters.vip(name), last_seq, last_seq))
+        state.cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
+        self._joining.revised(now)
+
+    def _change(self, served: ServedVip, vip: LocalVip, now: float) -> None:
+        state, old = self._state, served.vip
+        served.vip = vip
+        served.stream.terms = vip.terms
+        state.cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
+        if vip.lifetime_s < old.lifetime_s:
+            self._recall.shortened(vip.terms.vip, old.lifetime_s, vip.lifetime_s, now)
+        if vip.lineage_s < old.lineage_s:
+            self._recall.renewed_too_long(vip.terms.vip, vip.lineage_s, now)
+        if old.export_client_certificates and not vip.export_client_certificates:
+            self._recall.certified(vip.terms.vip, now)
+        if (vip.terms, vip.note) != (old.terms, old.note):
+            state.vips.put(served)
+            state.outbox.recall()
+            self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
+            # What earlier lives of this node made is held to the new terms too.
+            self._recall.record_received(state.vips.record, now)
+            self._joining.revised(now)

@@ -1,0 +1,48 @@
+"""Binds each connection to the first sender it names, and to a rate of messages.
+
+Every member holds the same mesh key, so a name is a claim; but one connection can't claim two.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.token_bucket import Bucket
+
+
+class _Connection:
+    __slots__ = ("bucket", "sender")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.sender: tuple[str, int] | None = None
+
+
+class Connections:
+    """Connections by the transport's name for them; the longest silent is forgotten when there are too many."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: OrderedDict[bytes, _Connection] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def admit(self, connection: bytes, now: float) -> bool:
+        """Count a message that came on a connection; False when it sends too many to be read."""
+        known = self._known.get(connection)
+        if known is None:
+            known = _Connection(Bucket(self._limits.messages_per_s, self._limits.messages_burst, now))
+            self._known[connection] = known
+            if len(self._known) > self._limits.connections_max:
+                self._known.popitem(last=False)
+        self._known.move_to_end(connection)
+        return known.bucket.take(1, now)
+
+    def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
+        """Whether this sender may speak on this connection: the first it names is bound to it."""
+        known = self._known[connection]
+        if known.sender is None:
+            known.sender = (sender, incarnation)
+        return known.sender == (sender, incarnation)

@@ -1,0 +1,75 @@
+"""Takes messages in: decodes, checks who may speak on which connection, and hands each to the duty it is for.
+
+Whatever is wrong with a message is counted by reason, and the message dropped; nothing is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshcache.core.membership.connections import Connections
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.wire.codec import Decoder, WireError
+from meshcache.core.wire.messages import Hello, Message, Refuse
+
+Handler = Callable[[Peer, Any, float], None]
+
+
+class Inbox:
+    """``handlers`` says who takes which kind of a peer's messages; hellos and refusals come from strangers too."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        on_hello: Callable[[Hello, float], None],
+        on_refuse: Callable[[str, str, float], None],
+        handlers: dict[type[Message], Handler],
+    ) -> None:
+        self._state = state
+        self._on_hello = on_hello
+        self._on_refuse = on_refuse
+        self._handlers = handlers
+        self._connections = Connections(state.limits)
+        self._decoder = Decoder()
+
+    def receive(self, connection: bytes, payload: bytes, now: float) -> None:
+        """One message from the transport."""
+        received = self._state.counters.received
+        received.messages += 1
+        received.bytes += len(payload)
+        if not self._connections.admit(connection, now):
+            self._state.drop("flood")
+            return
+        try:
+            sender, incarnation, message, unknown = self._decoder.decode(payload)
+        except WireError as error:
+            self._state.drop(error.reason)
+            return
+        self._state.counters.unknown_fields += unknown
+        received.kinds[type(message)] += 1
+        if not self._connections.binds(connection, sender, incarnation):
+            self._state.drop("connection_name")
+        elif type(message) is Hello:
+            self._greet(message, now)
+        elif type(message) is Refuse:
+            self._on_refuse(sender, message.reason, now)
+        else:
+            self._hand_over(sender, incarnation, message, now)
+
+    def _greet(self, hello: Hello, now: float) -> None:
+        self._on_hello(hello, now)
+        peer = self._state.members.get(hello.record.node)
+        if peer is not None and peer.record.incarnation == hello.record.incarnation:
+            self._state.members.heard(peer, now)
+
+    def _hand_over(self, sender: str, incarnation: int, message: Message, now: float) -> None:
+        peer = self._state.members.get(sender)
+        if peer is None:
+            self._state.drop("unknown_sender")
+        elif peer.record.incarnation != incarnation:
+            self._state.drop("old_incarnation" if incarnation < peer.record.incarnation else "unknown_sender")
+        else:
+            self._state.members.heard(peer, now)
+            self._handlers[type(message)](peer, message, now)

@@ -1,0 +1,107 @@
+"""Chooses whom to be linked to: everybody in the own colo, and in each other colo the relays for what may go there.
+
+From hearsay it chooses whom to dial; which of the linked ones a batch goes to is judged by their own hellos.
+"""
+
+from __future__ import annotations
+
+from meshcache.core.membership.candidates import Candidates
+from meshcache.core.policy.gates import Terms
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.topology import NodeRecord, best, rank
+
+RELAYS_LINKED = 2
+"""Links to each colo that gets our sessions: the relay, and the next best, which is there when the first is gone."""
+
+_CHOOSE_S = 0.5
+"""Between two choices: at a start, hellos come by the dozen."""
+
+
+class Links:
+    """Who is wanted; `choose` again whenever the tables changed."""
+
+    def __init__(self, state: NodeState, candidates: Candidates, now: float) -> None:
+        self._state = state
+        self._candidates = candidates
+        self._wanted: frozenset[str] = frozenset()
+        self._chosen_for: tuple[int, ...] = ()
+        self._choose_at = now
+
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        return self._choose_at if self._stamp() != self._chosen_for else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Choose again if something changed, and dial those who are chosen and not linked."""
+        stamp = self._stamp()
+        if stamp == self._chosen_for or now < self._choose_at:
+            return
+        self._chosen_for, self._choose_at = stamp, now + _CHOOSE_S
+        wanted = [record for colo in self._state.roster.colos() for record in self._of_colo(colo)]
+        self._wanted = frozenset(record.node for record in wanted)
+        missing = [record for record in wanted if self._state.members.get(record.node) is None]
+        self._candidates.want({r.address: r.node for r in missing if not self._buried(r, now)}, now)
+
+    def wants(self, peer: Peer, now: float) -> bool:
+        """Whether this node wants a link to a peer; for a while after its hello it wants everyone."""
+        return peer.colo == self._state.identity.colo or peer.name in self._wanted or now < peer.linger_until
+
+    def relay(self, source: Terms, colo: str, peers: list[Peer]) -> Peer | None:
+        """The one of these peers in another colo that gets what this node makes under `source`, to spread it there."""
+        permitted = [peer for peer in peers if peer.colo == colo and self._state.vips.send(source, peer.record)]
+        alive = [peer for peer in permitted if peer.state is PeerState.ALIVE] or permitted
+        name = best(self._duty(colo), [peer.name for peer in alive])
+        return None if name is None else self._state.members.get(name)
+
+    def _stamp(self) -> tuple[int, ...]:
+        state, candidates = self._state, self._candidates
+        return state.members.generation, state.roster.generation, state.vips.record.revision, candidates.generation
+
+    def _of_colo(self, colo: str) -> list[NodeRecord]:
+        records = {record.node: self._newest(record) for record in self._state.roster.records(colo)}
+        permitted = [node for node, record in records.items() if self._any_may_go(record)]
+        if not permitted:
+            return self._bridge(colo, records)
+        chosen: list[NodeRecord] = []
+        for node in rank(self._duty(colo), permitted):
+            chosen.append(records[node])
+            if sum(not self._is_lost(record) for record in chosen) >= RELAYS_LINKED:
+                break
+        return self._with_lost(chosen)
+
+    def _bridge(self, colo: str, records: dict[str, NodeRecord]) -> list[NodeRecord]:
+        """Where nothing may go, one node of each colo keeps a link, so that all of the mesh is known everywhere."""
+        own = self._state.identity
+        ours = [own.node, *(peer.name for peer in self._state.members.usable(own.colo))]
+        if best(f"bridge {own.colo}>{colo}", ours) != own.node:
+            return []
+        chosen: list[NodeRecord] = []
+        for node in rank(f"bridge {own.colo}>{colo}", records):
+            chosen.append(records[node])
+            if not self._is_lost(records[node]):
+                break
+        return self._with_lost(chosen)
+
+    def _with_lost(self, chosen: list[NodeRecord]) -> list[NodeRecord]:
+        """Those that can be reached, and the best of those that can't: they are wanted once they are back."""
+        lost = [record for record in chosen if self._is_lost(record)]
+        return [record for record in chosen if not self._is_lost(record)] + lost[:RELAYS_LINKED]
+
+    def _duty(self, colo: str) -> str:
+        return f"relay {self._state.identity.node}>{colo}"
+
+    def _any_may_go(self, record: NodeRecord) -> bool:
+        return any(self._state.vips.send(terms, record) for terms in self._state.vips.terms)
+
+    def _newest(self, record: NodeRecord) -> NodeRecord:
+        peer = self._state.members.get(record.node)
+        return peer.record if peer is not None and peer.record.age >= record.age else record
+
+    def _is_lost(self, record: NodeRecord) -> bool:
+        """Whether it doesn't answer, as a peer or when it is dialled: hearsay of the dead lives on for a while."""
+        peer = self._state.members.get(record.node)
+        return not peer.usable if peer is not None else self._candidates.silent(record.address)
+
+    def _buried(self, record: NodeRecord, now: float) -> bool:
+        return self._state.members.buried(record.node, record.incarnation, now)

@@ -1,0 +1,186 @@
+"""Watches peers: sends heartbeats, asks those that fall silent, and suspects, loses and forgets them in that order.
+
+Doubts this node first: when its own timer comes late, everybody gets that much more time. Tells nobody what it thinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshcache.core.membership.joining import Joining
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.events import LoopStalled
+from meshcache.core.wire.messages import Heartbeat, Leave, Ping, Pong
+
+_CHECK_S_MIN = 0.05
+"""Between two looks at all peers."""
+
+_SUSPECT_PAUSES = 4
+"""A suspect is asked so many times less often than one that has only just fallen silent."""
+
+_LOSS_WEIGHT = 0.2
+"""Of the newest heartbeat in a peer's loss: half of a change is seen after three."""
+
+_LOSS_FULL = 0.5
+"""Loss at which times are stretched to the full."""
+
+_RTT_WEIGHT = 0.3
+
+_TOKENS = 1 << 32
+
+
+class Liveness:
+    """`wants` says whether this node wants a link to a peer; without that, silence ends the link and means nothing."""
+
+    def __init__(self, state: NodeState, joining: Joining, wants: Callable[[Peer], bool], now: float) -> None:
+        self._state = state
+        self._joining = joining
+        self._wants = wants
+        self.on_doubt: Callable[[float], None] = lambda _now: None
+        self._beat_at = now + state.limits.heartbeat_s * state.rng.random()
+        self._check_at = now
+        self._expected_at = now + state.limits.heartbeat_s
+
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._beat_at, self._check_at)
+
+    def tick(self, now: float) -> None:
+        """Send heartbeats, ask, suspect, lose and forget, as far as it is due."""
+        if self._check_at <= now:
+            self._check_at = now + self._state.limits.heartbeat_s
+            for peer in self._state.members:
+                self._check(peer, now)
+        if self._beat_at <= now:
+            self._beat_at = max(
+                self._beat_at + self._state.limits.heartbeat_s, now + self._state.limits.heartbeat_s / 2
+            )
+            for peer in self._state.members:
+                if peer.usable:
+                    self.send_heartbeat(peer)
+
+    def doubt_ourselves(self, now: float) -> None:
+        """Compare this call of the timer with when it was due; a stall of ours is nobody else's silence."""
+        late_s = now - self._expected_at
+        self._expected_at = max(now, self.next_due())
+        if late_s < self._state.limits.stall_s:
+            return
+        for peer in self._state.members:
+            peer.heard_at = min(peer.heard_at + late_s, now)
+            peer.late_s, peer.ping_at = max(peer.late_s, late_s), now
+        self._state.events.add(LoopStalled(now, late_s))
+
+    def rest(self, now: float) -> None:
+        """The timer has done its work: it is expected again when the next of it is due."""
+        self._expected_at = max(now, self.next_due())
+
+    def send_heartbeat(self, peer: Peer) -> None:
+        """Send a peer our heartbeat."""
+        state = self._state
+        peer.beats_sent += 1
+        may = [state.vips.send(served.vip.terms, peer.record) for served in state.vips]
+        newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(state.vips, may, strict=True))
+        revision, knows = state.vips.record.revision, peer.record.revision
+        chosen = self._wants(peer)
+        peer.parting = not chosen
+        state.send(peer, Heartbeat(peer.beats_sent, revision, knows, newest, chosen, self._joining.joining))
+
+    def heartbeat_received(self, peer: Peer, beat: Heartbeat) -> None:
+        """A peer's heartbeat came: how many of them got lost on the way?"""
+        peer.joining, peer.chosen = beat.joining, beat.chosen
+        self._joining.knows(peer, beat.knows)
+        since = beat.count - peer.beats
+        if since > 0:
+            missed = (since - 1) / since if peer.beats else 0.0
+            peer.loss += _LOSS_WEIGHT * (missed - peer.loss)
+            peer.beats = beat.count
+
+    def ping(self, peer: Peer, now: float) -> None:
+        """Ask a peer for a sign of life, and measure the round trip."""
+        peer.ping_token = self._state.rng.randrange(_TOKENS)
+        peer.ping_sent_at = now
+        peer.ping_at = now + self._state.limits.ping_s * (0.9 + 0.2 * self._state.rng.random())
+        self._state.send(peer, Ping(peer.ping_token))
+
+    def ping_received(self, peer: Peer, ping: Ping) -> None:
+        """Answer at once."""
+        self._state.send(peer, Pong(ping.token))
+
+    def pong_received(self, peer: Peer, pong: Pong, now: float) -> None:
+        """Take the round trip of the newest ping; older answers were signs of life and no more."""
+        if peer.ping_sent_at is None or pong.token != peer.ping_token:
+            return
+        rtt_s = now - peer.ping_sent_at
+        peer.late_s = min(peer.late_s, rtt_s)
+        peer.ping_sent_at = None
+        peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
+
+    def leave_received(self, peer: Peer, now: float) -> None:
+        """A peer said goodbye."""
+        self._state.members.left(peer, now)
+        self._gone(peer, now)
+
+    def leave(self) -> None:
+        """Say goodbye to everyone."""
+        addresses = [peer.address for peer in self._state.members if peer.usable]
+        self._state.outbox.send_all(addresses, Leave())
+
+    def _check(self, peer: Peer, now: float) -> None:
+        limits, silent_s = self._state.limits, now - peer.heard_at
+        stretch = self._stretch(peer)
+        unneeded = peer.parting and not peer.chosen
+        if not self._wants(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
+            self._state.members.part(peer)
+            self._state.outbox.drop(peer.address)
+        elif silent_s >= limits.forget_s:
+            self._state.members.forget(peer, now)
+            self._gone(peer, now)
+        elif peer.state is PeerState.LOST:
+            self._redial(peer, now, limits.redial_s)
+        elif silent_s >= limits.lost_s * stretch:
+            self._state.members.lose(peer, now)
+            self._joining.candidates.missing(peer.name, now)
+            self._redial(peer, now, limits.redial_s)
+        else:
+            self._watch(peer, now, silent_s, stretch)
+
+    def _watch(self, peer: Peer, now: float, silent_s: float, stretch: float) -> None:
+        limits = self._state.limits
+        if peer.state is PeerState.ALIVE and silent_s >= limits.suspect_s * stretch:
+            self._state.members.doubt(peer, now)
+            self.on_doubt(now)
+        if peer.state is PeerState.SUSPECT:
+            self._redial(peer, now, limits.heartbeat_s)
+        if silent_s >= limits.probe_after_s:
+            self._probe(peer, now)
+        elif peer.ping_at <= now:
+            self.ping(peer, now)
+        step = limits.suspect_s if peer.state is PeerState.ALIVE else limits.lost_s
+        asked_at = max(peer.heard_at + limits.probe_after_s, peer.probe_at)
+        self._wake(now, min(peer.heard_at + step * stretch, max(asked_at, now + limits.probe_s)))
+
+    def _probe(self, peer: Peer, now: float) -> None:
+        if peer.probe_at <= now:
+            pauses = 1 if peer.state is PeerState.ALIVE else _SUSPECT_PAUSES
+            peer.probe_at = now + self._state.limits.probe_s * pauses
+            self.ping(peer, now)
+
+    def _redial(self, peer: Peer, now: float, pause_s: float) -> None:
+        """A peer that restarted or was cut off may not know us any more: only a hello helps then."""
+        if peer.hello_at <= now:
+            self._joining.greet(peer, now)
+            peer.hello_at = now + pause_s * (0.8 + 0.2 * self._state.rng.random())
+        self._wake(now, peer.hello_at)
+
+    def _stretch(self, peer: Peer) -> float:
+        limits = self._state.limits
+        over = (peer.loss - limits.loss_tolerated) / (_LOSS_FULL - limits.loss_tolerated)
+        return 1.0 + (limits.loss_stretch - 1.0) * min(max(over, 0.0), 1.0)
+
+    def _wake(self, now: float, at: float) -> None:
+        self._check_at = min(self._check_at, max(at, now + _CHECK_S_MIN))
+
+    def _gone(self, peer: Peer, now: float) -> None:
+        self._joining.candidates.missing(peer.name, now)
+        self._state.outbox.drop(peer.address)

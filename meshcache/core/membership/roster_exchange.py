@@ -1,0 +1,167 @@
+"""Exchanges rosters: what each node knows of every colo's nodes, a hash first and the records only when they differ.
+
+The own colo's roster only hints at addresses to dial; another colo's says where relays may be found.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from meshcache.core.membership.candidates import Candidates
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.roster import digest_of
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.messages import (
+    COLOS_KNOWN_MAX,
+    ROSTER_BYTES_MAX,
+    ROSTER_PAGES_MAX,
+    ROSTER_RECORDS_MAX,
+    ColoDigest,
+    Roster,
+    RosterAsk,
+)
+from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight_of
+
+_MERGED_MAX = 16
+"""Sets of our own colo that we have looked through already, by hash."""
+
+_ASK_S = 1.0
+"""Between two asks for one colo: when fifty nodes start together, everybody's knowledge differs for a moment."""
+
+_PENDING_MAX = 64
+"""Rosters of which some pages have come; the oldest is given up."""
+
+_TERMS_BYTES = 192
+"""Of one VIP with its note on the wire, for cutting pages; a long list of colos adds to it."""
+
+
+@dataclass(slots=True)
+class _Pages:
+    """Of one colo from one peer, so many there are, with the bytes of memory they take."""
+
+    of: int
+    by_place: dict[int, Roster] = field(default_factory=dict)
+    size: int = 0
+
+    def put(self, roster: Roster) -> None:
+        """Add a page; one that disagrees with the others on how many there are begins anew."""
+        if roster.pages != self.of:
+            self.of, self.by_place, self.size = roster.pages, {}, 0
+        old = self.by_place.get(roster.page)
+        self.by_place[roster.page] = roster
+        self.size += weight_of(roster.records) - (weight_of(old.records) if old else 0)
+
+    def records(self) -> list[NodeRecord]:
+        """Of all pages in their order."""
+        return [record for at in sorted(self.by_place) for record in self.by_place[at].records]
+
+
+class RosterExchange:
+    """What is told and learnt of nodes by hearsay."""
+
+    def __init__(self, state: NodeState, candidates: Candidates) -> None:
+        self._state = state
+        self._candidates = candidates
+        self._asked_at: dict[str, float] = {}
+        self._merged: OrderedDict[bytes, None] = OrderedDict()
+        self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
+
+    def digests(self, now: float) -> tuple[ColoDigest, ...]:
+        """What a digest of ours says of all colos."""
+        own = self._state.identity.colo
+        return (ColoDigest(own, digest_of(self._own()), 0), *self._state.roster.digests(now))
+
+    def digests_received(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
+        """A peer says what it knows: ask for what is fresher there; says whether there is any."""
+        wanted = [colo.colo for colo in told if self._wants(peer, colo, now)]
+        if wanted:
+            self._state.send(peer, RosterAsk(tuple(wanted)))
+        return bool(wanted)
+
+    def request_received(self, peer: Peer, ask: RosterAsk, now: float) -> None:
+        """Give a peer the records of these colos."""
+        own = self._state.identity.colo
+        for colo in dict.fromkeys(ask.colos):
+            records = self._own() if colo == own else list(self._state.roster.records(colo))
+            age_s = 0 if colo == own or not records else self._state.roster.vouched_s(colo, now)
+            pages = _pages(records)
+            for at, page in enumerate(pages if records else []):
+                self._state.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
+
+    def roster_received(self, peer: Peer, roster: Roster, now: float) -> None:
+        """A page came; with the last of them the colo's records are learnt."""
+        if roster.page >= roster.pages:
+            self._state.drop("bad_page")
+            return
+        key = (peer.name, roster.colo)
+        pages = self._pending.setdefault(key, _Pages(roster.pages))
+        pages.put(roster)
+        if len(pages.by_place) == pages.of:
+            del self._pending[key]
+            self._learn(roster, pages.records(), now)
+        self._give_up_pages()
+
+    def record_received(self, record: NodeRecord, now: float) -> None:
+        """A node spoke for itself."""
+        if record.colo != self._state.identity.colo:
+            self._state.roster.note(record, int(self._state.limits.forget_s / 2), now)
+
+    def _give_up_pages(self) -> None:
+        while len(self._pending) > _PENDING_MAX:
+            self._pending.popitem(last=False)
+        while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
+            self._pending.popitem(last=False)
+            self._state.drop("too_heavy")
+
+    def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
+        if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:
+            return False
+        if len(self._asked_at) > COLOS_KNOWN_MAX:
+            self._asked_at.clear()
+        self._asked_at[told.colo] = now
+        return True
+
+    def _differs(self, peer: Peer, told: ColoDigest, now: float) -> bool:
+        own = self._state.identity.colo
+        if told.colo != own:
+            if told.age_s == 0 and peer.colo != told.colo:
+                told = told._replace(age_s=1)  # only its own nodes see a colo this minute
+            return self._state.roster.compare(told, now)
+        return told.digest not in self._merged and told.digest != digest_of(self._own())
+
+    def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
+        if roster.colo == self._state.identity.colo:
+            self._merge(records, now)
+            return
+        linked = [peer.record for peer in self._state.members if peer.colo == roster.colo]
+        self._state.roster.learn(roster.colo, records, linked, roster.age_s, now)
+
+    def _merge(self, records: list[NodeRecord], now: float) -> None:
+        self._merged[digest_of(records)] = None
+        while len(self._merged) > _MERGED_MAX:
+            self._merged.popitem(last=False)
+        own, members = self._state.identity, self._state.members
+        for record in records:
+            strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
+            if strange and not members.buried(record.node, record.incarnation, now):
+                self._candidates.hint(record.address, "roster", now)
+
+    def _own(self) -> list[NodeRecord]:
+        own = self._state.identity
+        records = [peer.record for peer in self._state.members if peer.colo == own.colo]
+        return sorted([self._state.vips.record, *records], key=lambda record: record.node)
+
+
+def _pages(records: list[NodeRecord]) -> list[list[NodeRecord]]:
+    pages: list[list[NodeRecord]] = [[]]
+    size = 0
+    for record in records:
+        cost = _TERMS_BYTES + sum(_TERMS_BYTES + 16 * len(vip.reach.colos) for vip in record.vips)
+        if len(pages[-1]) >= ROSTER_RECORDS_MAX or (pages[-1] and size + cost > ROSTER_BYTES_MAX):
+            pages.append([])
+            size = 0
+        pages[-1].append(record)
+        size += cost
+    return pages[:ROSTER_PAGES_MAX]

@@ -1,0 +1,206 @@
+"""Compares what this node has seen with some peer every few seconds, and exchanges only what differs.
+
+Finds what no gap and no heartbeat shows: sessions of an origin that died, and news of nodes far away.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from meshcache.core.control.live_policies import LivePolicies
+from meshcache.core.control.recall import Recall
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.membership.roster_exchange import RosterExchange
+from meshcache.core.policy.gates import Terms
+from meshcache.core.replication.repair import Repair
+from meshcache.core.replication.serving import Serving
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.ranges import Ranges
+from meshcache.core.values.session import StreamKey
+from meshcache.core.wire.messages import (
+    BUCKET_BYTES,
+    BUCKETS,
+    VECTOR_ENTRIES_MAX,
+    VECTOR_RANGES_MAX,
+    VECTORS_MAX,
+    Digest,
+    Seen,
+    Vector,
+)
+
+_RUMOUR_PEERS = 3
+"""Peers that hear of news at once: with one, a rumour among fifty would be a chain and not a tree."""
+
+
+_TURNS = 4
+"""Of so many comparisons, one is with any peer and the others with one that shares something with this node: of fifty
+peers it may be two."""
+
+
+class AntiEntropy:
+    """Anti-entropy; `hurry` brings the next comparison forward."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        repair: Repair,
+        serving: Serving,
+        rosters: RosterExchange,
+        withdraws: Withdraws,
+        live: LivePolicies,
+        recall: Recall,
+        now: float,
+    ) -> None:
+        self._state = state
+        self._repair = repair
+        self._serving = serving
+        self._rosters = rosters
+        self._withdraws = withdraws
+        self._live = live
+        self._recall = recall
+        self._due_at = now + state.limits.entropy_s * state.rng.random()
+        self._hurried = False
+        self._turn = 0
+
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        return self._due_at
+
+    def tick(self, now: float) -> None:
+        """Compare with the peer that it is longest ago with: drawn at random, one of seven is now and then left out for
+        half a minute, and it may be the one that has what is missing. News goes to some at random.
+        """
+        if self._due_at > now:
+            return
+        self._due_at = now + self._state.limits.entropy_s * (0.8 + 0.4 * self._state.rng.random())
+        alive = [peer for peer in self._state.members if peer.state is PeerState.ALIVE]
+        self._turn += 1
+        pool = [peer for peer in alive if self._kin(peer)] if self._turn % _TURNS else []
+        pool = pool or alive
+        longest_ago = min((peer.compared_at for peer in pool), default=0.0)
+        if not self._hurried:
+            pool = [peer for peer in pool if peer.compared_at == longest_ago]
+        for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(pool))):
+            self.compare(pool.pop(self._state.rng.randrange(len(pool))), now)
+        self._hurried = False
+
+    def compare_soon(self, now: float) -> None:
+        """Something was learnt that its origin didn't tell: pass it on like a rumour."""
+        self._hurried = True
+        soon = now + self._state.limits.entropy_hurry_s * (0.5 + 0.5 * self._state.rng.random())
+        self._due_at = min(self._due_at, soon)
+
+    def compare(self, peer: Peer, now: float, answer: bool = False) -> None:
+        """Send a peer our digest; it answers with what differs."""
+        peer.compared_at = now
+        self._state.send(peer, self._digest(peer, now, answer))
+
+    def digest_received(self, peer: Peer, digest: Digest, now: float) -> None:
+        """A peer's digest came: send what we have seen where it differs, and ask for what is fresher there."""
+        peer.compared_at = now
+        ours = self._digest(peer, now, answer=True)
+        mask = _differing(ours.buckets, digest.buckets)
+        if mask and not digest.answer:
+            self._tell(peer, mask, wants_reply=True)
+        fresher = self._rosters.digests_received(peer, digest.colos, now)
+        news = digest.withdraws != ours.withdraws
+        if news:
+            self._withdraws.tell(peer, now)
+        policies = digest.live != ours.live
+        if policies:
+            self._live.tell(peer, now)
+        if not digest.answer and (news or policies or fresher or _colos(ours) != _colos(digest)):
+            self._state.send(peer, ours)
+
+    def vector_received(self, peer: Peer, vector: Vector, now: float) -> None:
+        """A peer says what it has seen: what we haven't is a gap."""
+        for key, flat in vector.seen:
+            self.claimed(peer, key, flat, now)
+        if vector.wants_reply:
+            self._tell(peer, vector.buckets, wants_reply=False)
+
+    def claimed(self, peer: Peer, key: StreamKey, flat: tuple[int, ...], now: float) -> None:
+        """Note what a peer has seen of one stream that we haven't, and may have."""
+        own = self._state.identity
+        if not flat or key[:2] == (own.node, own.incarnation) or not self._welcome(key):
+            return
+        stream = self._state.streams.get(key)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
+            self._repair.claimed(key, flat[-1], peer, now + self._grace_s(key))
+
+    def view(self, peer: Peer) -> list[tuple[StreamKey, Ranges]]:
+        """Every stream that a peer may have, with what we have seen of it, in the order of names."""
+        may: dict[Terms, bool] = {}
+        found = []
+        for stream in self._state.streams:
+            if stream.terms not in may:
+                may[stream.terms] = self._state.vips.send(stream.terms, peer.record)
+            seen = self._serving.seen(stream) if may[stream.terms] else None
+            if seen:
+                found.append((stream.key, seen))
+        return sorted(found, key=lambda item: item[0])
+
+    def _kin(self, peer: Peer) -> bool:
+        """Whether a peer serves a share group of ours with equal settings, so that both may hold the same sessions."""
+        ours = {(terms.group, terms.digest) for terms in self._state.vips.terms}
+        return any((terms.group, terms.digest) in ours for terms in peer.record.vips)
+
+    def _digest(self, peer: Peer, now: float, answer: bool) -> Digest:
+        buckets = [0] * BUCKETS
+        for key, seen in self.view(peer):
+            buckets[_bucket(key)] ^= _mark(key, seen)
+        joined = b"".join(value.to_bytes(BUCKET_BYTES, "big") for value in buckets)
+        return Digest(joined, self._rosters.digests(now), self._withdraws.digest(), answer, self._live.digest())
+
+    def _tell(self, peer: Peer, mask: int, *, wants_reply: bool) -> None:
+        chosen = [Seen(key, newest_ranges(seen)) for key, seen in self.view(peer) if mask >> _bucket(key) & 1]
+        parts = [chosen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(chosen), VECTOR_ENTRIES_MAX)] or [[]]
+        for at, part in enumerate(parts[:VECTORS_MAX]):
+            self._state.send(peer, Vector(mask, tuple(part), wants_reply and at == 0))
+
+    def _grace_s(self, key: StreamKey) -> float:
+        """What a linked origin that doesn't live any more has sent is here, or it never will be."""
+        origin = self._state.members.get(key.origin)
+        limits = self._state.limits
+        dead = origin is not None and (
+            origin.state is not PeerState.ALIVE or origin.record.incarnation > key.incarnation
+        )
+        return 0.0 if dead else limits.hearsay_grace_s
+
+    def _welcome(self, key: StreamKey) -> bool:
+        """Whether it makes sense to fetch a stream, as far as its terms are known here."""
+        stream = self._state.streams.get(key)
+        word = (stream.terms, stream.age) if stream is not None else self._recall.word(key)
+        return word is None or bool(self._state.vips.accept(word[0])[0])
+
+
+def newest_ranges(seen: Ranges) -> tuple[int, ...]:
+    """What a vector says of a stream: its newest ranges, flat."""
+    return tuple(number for pair in list(seen)[-VECTOR_RANGES_MAX:] for number in pair)
+
+
+def _bucket(key: StreamKey) -> int:
+    return blake2b(_name(key), digest_size=1).digest()[0] % BUCKETS
+
+
+def _mark(key: StreamKey, seen: Ranges) -> int:
+    flat = b"".join(b"%d-%d," % pair for pair in seen)
+    return int.from_bytes(blake2b(_name(key) + flat, digest_size=BUCKET_BYTES).digest(), "big")
+
+
+def _name(key: StreamKey) -> bytes:
+    return f"{len(key.origin)}:{key.origin}{key.incarnation}:{key.vip};".encode()
+
+
+def _differing(ours: bytes, theirs: bytes) -> int:
+    mask = 0
+    for at in range(BUCKETS):
+        part = slice(at * BUCKET_BYTES, (at + 1) * BUCKET_BYTES)
+        mask |= (ours[part] != theirs[part]) << at
+    return mask
+
+
+def _colos(digest: Digest) -> list[tuple[str, bytes]]:
+    return sorted((told.colo, told.digest) for told in digest.colos)

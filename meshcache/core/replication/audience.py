@@ -1,0 +1,71 @@
+"""Says who gets what this node publishes and what it relays: inside the colo everyone permitted, elsewhere one relay.
+
+Remembers its answers until a table changes; asks the policy for each of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meshcache.core.membership.links import Links
+from meshcache.core.policy.gates import Terms
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+
+_MEMO_MAX = 1024
+"""Audiences kept by the object that the terms are, which is kept with them; forgotten all at once."""
+
+
+class Audience(NamedTuple):
+    """Peers in the own colo, and the relays in the others."""
+
+    inside: list[Peer]
+    relays: list[Peer]
+    receivers: int
+    """How many get a copy from this node."""
+
+
+class Audiences:
+    """Audiences by terms."""
+
+    def __init__(self, state: NodeState, links: Links) -> None:
+        self._state = state
+        self._links = links
+        self._known: dict[int, tuple[Terms, Audience]] = {}
+        self._known_for = (-1, -1)
+
+    def of_own(self, source: Terms) -> Audience:
+        """Who gets what this node makes under these terms."""
+        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
+            self._forget()
+        known = self._known.get(id(source))
+        return self._find(source, relays=True) if known is None else known[1]
+
+    def of_relayed(self, source: Terms) -> list[Peer]:
+        """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
+        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
+            self._forget()
+        known = self._known.get(id(source))
+        return (self._find(source, relays=False) if known is None else known[1]).inside
+
+    def _find(self, source: Terms, *, relays: bool) -> Audience:
+        if len(self._known) >= _MEMO_MAX:
+            self._known.clear()
+        found = self._inside(source), self._relays(source) if relays else []
+        audience = Audience(*found, sum(map(len, found)))
+        self._known[id(source)] = (source, audience)
+        return audience
+
+    def _inside(self, source: Terms) -> list[Peer]:
+        peers = self._state.members.usable(self._state.identity.colo)
+        return [peer for peer in peers if self._state.vips.send(source, peer.record)]
+
+    def _relays(self, source: Terms) -> list[Peer]:
+        peers = self._state.members.usable()
+        colos = sorted({peer.colo for peer in peers} - {self._state.identity.colo})
+        relays = (self._links.relay(source, colo, peers) for colo in colos)
+        return [relay for relay in relays if relay is not None]
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_for = self._state.members.generation, self._state.vips.record.revision

@@ -1,0 +1,227 @@
+"""Takes batches in: judges who may claim what, asks the gates once for each batch, and files the rest by the column.
+
+A batch that may not be kept leaves no trace but a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from meshcache.core.cache.cache import PutResult
+from meshcache.core.cache.entry import Entries
+from meshcache.core.cache.quarantine import Quarantine
+from meshcache.core.cache.streams import Stream
+from meshcache.core.control.recall import Recall
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.replication.audience import Audiences
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.topology import LocalVip
+from meshcache.core.wire.messages import Batch, Push
+
+
+class Intake:
+    """``on_gap`` is called when a batch shows that something before it is missing."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        audiences: Audiences,
+        recall: Recall,
+        quarantine: Quarantine,
+        withdraws: Withdraws,
+        on_gap: Callable[[Stream, float], None],
+    ) -> None:
+        self._state = state
+        self._audiences = audiences
+        self._recall = recall
+        self._quarantine = quarantine
+        self._withdraws = withdraws
+        self._on_gap = on_gap
+
+    def push_received(self, peer: Peer, push: Push, now: float) -> None:
+        """A peer pushes sessions: its own, or another colo's that it relays."""
+        batch = push.batch
+        objection = self._objection(peer, batch)
+        if objection:
+            self._state.drop(objection)
+            return
+        if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
+            self._state.drop("origin_quota", len(batch.entries.ids))
+            return
+        batch = aged(batch, int(peer.late_s))
+        stream = self.take(batch, now)
+        if stream is None:
+            return
+        self._count_lag(peer, push)
+        if not stream.seen.covers(1, stream.newest):
+            self._on_gap(stream, now)
+        if push.relay and batch.terms.node == peer.name and peer.colo != self._state.identity.colo:
+            self.spread(batch, peer, push.age_us)
+
+    def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
+        """File what is new of a batch; None when nothing was, or nothing may be kept."""
+        key = batch.key
+        known = self._state.streams.get(key)
+        if known is not None and batch.age > known.age:
+            self._recall.adopt(known, batch.terms, batch.age, now)
+            known = self._state.streams.get(key)
+        served = self._place(batch, known)
+        if served is None:
+            return None
+        stream = self._open(batch, served, now) if known is None else known
+        if stream is None:
+            return None
+        stream.last_active_at = now
+        entries = batch.entries
+        if stream.seen.highest >= batch.first:
+            entries = self._unseen(stream, batch, served)
+            if not entries.ids and stream.seen.covers(batch.first, batch.last):
+                return None
+        stream.seen.add(batch.first, batch.last)
+        stream.newest = max(stream.newest, batch.last)
+        if entries.ids:
+            self._file(stream, entries, served, now, repaired)
+        return stream
+
+    def spread(self, batch: Batch, source: Peer, age_us: int) -> None:
+        """Pass another colo's batch on inside this one, once, to whom its origin's own terms allow."""
+        peers = [peer for peer in self._audiences.of_relayed(batch.terms) if peer is not source]
+        self._state.counters.relayed += len(batch.entries.ids) if peers else 0
+        addresses = [peer.address for peer in peers]
+        self._state.outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
+
+    def _objection(self, peer: Peer, batch: Batch) -> str:
+        own, terms = self._state.identity, batch.terms
+        if terms.node == peer.name:
+            if batch.incarnation != peer.record.incarnation:
+                return "old_incarnation"
+            return "" if terms.colo == peer.colo else "forged_origin"
+        if terms.node == own.node or peer.colo != own.colo or terms.colo == own.colo:
+            return "forged_origin"
+        origin = self._state.members.get(terms.node)
+        if origin is not None and origin.record.incarnation > batch.incarnation:
+            return "old_incarnation"
+        return self.hearsay_objection(batch)
+
+    def hearsay_objection(self, batch: Batch) -> str:
+        """What speaks against a batch that another than its origin gives: a living origin's own word counts more."""
+        origin = self._state.members.get(batch.terms.node)
+        if origin is None:
+            return ""
+        newer = batch.age > origin.record.age and origin.state is PeerState.ALIVE
+        own_word = origin.record.terms_of(batch.terms.vip)
+        if newer or (batch.age == origin.record.age and batch.terms != own_word):
+            return "forged_terms"
+        return "" if batch.terms.colo == origin.colo else "forged_origin"
+
+    def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
+        """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
+        verdict, vip = self._state.vips.accept(batch.terms)
+        newest, age = self._newest(batch) if known is None else (known.terms, known.age)
+        if verdict and age > batch.age:
+            verdict, vip = self._state.vips.accept(newest)
+            if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
+                verdict = Verdict.SETTINGS_DIFFER
+        if not verdict:
+            self._refuse(batch, verdict)
+            return None
+        return self._state.vips.get(vip)
+
+    def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
+        """The newest terms of a stream that isn't here yet: the batch's, or what its origin is known to say."""
+        word = self._recall.word(batch.key)
+        return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
+
+    def _refuse(self, batch: Batch, verdict: Verdict) -> None:
+        served = self._state.vips.get(batch.terms.vip)
+        if served is None:
+            self._state.drop("refused", len(batch.entries.ids))
+        else:
+            served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
+
+    def _open(self, batch: Batch, served: ServedVip, now: float) -> Stream | None:
+        newest, age = self._newest(batch)
+        stream = self._state.streams.open(newest, batch.key, served.vip.terms.vip, now)
+        if stream is None:
+            self._state.drop("streams_full", len(batch.entries.ids))
+        else:
+            stream.age = age
+        return stream
+
+    def _unseen(self, stream: Stream, batch: Batch, served: ServedVip) -> Entries:
+        entries = batch.entries
+        places = [at for at, seq in enumerate(entries.seqs) if seq not in stream.seen]
+        served.counters.duplicate += len(entries.ids) - len(places)
+        return entries if len(places) == len(entries.ids) else entries.chosen(places)
+
+    def _file(self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool) -> None:
+        entries = self._permitted(stream, entries, served, now)
+        if not entries.ids:
+            return
+        home = self._state.vips.get(stream.vip) or served
+        counters = home.counters
+        for end, count in self._state.cache.put_many(stream, entries, now).items():
+            if end is PutResult.STORED:
+                counters.received += count
+                counters.repaired += count if repaired else 0
+                self._state.counters.repaired += count if repaired else 0
+            elif end is PutResult.DUPLICATE:
+                counters.duplicate += count
+            else:
+                counters.sessions_refused[end.value] += count
+
+    def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
+        """Without what this VIP's own limits, a withdraw or the quarantine keep out; lifetimes cut to the VIP's."""
+        out = self._kept_out(stream, entries, served.vip, now)
+        for reason in out.values():
+            served.counters.sessions_refused[reason] += 1
+        if out:
+            entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
+        return _shortened(entries, int(served.vip.lifetime_s))
+
+    def _kept_out(self, stream: Stream, entries: Entries, vip: LocalVip, now: float) -> dict[int, str]:
+        """Places in the batch, and why; where several reasons hold, the last of these."""
+        out: dict[int, str] = {}
+        if max(entries.elapsed_s) > vip.lineage_s:
+            old = (at for at, elapsed in enumerate(entries.elapsed_s) if elapsed > vip.lineage_s)
+            out.update(dict.fromkeys(old, Verdict.LINEAGE.value))
+        if min(entries.remaining_s) < 1:
+            over = (at for at, remaining in enumerate(entries.remaining_s) if remaining < 1)
+            out.update(dict.fromkeys(over, Verdict.LIFETIME.value))
+        if any(entries.certified) and not vip.export_client_certificates:
+            certified = (at for at, flag in enumerate(entries.certified) if flag)
+            out.update(dict.fromkeys(certified, Verdict.CLIENT_CERTIFICATE.value))
+        if self._quarantine:
+            out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED.value))
+        if self._withdraws:
+            withdrawn = self._withdraws.places(stream.terms, entries.ids, entries.elapsed_s, now)
+            out.update(dict.fromkeys(withdrawn, "withdrawn"))
+        return out
+
+    def _count_lag(self, peer: Peer, push: Push) -> None:
+        lag_s = push.age_us / 1e6 + (peer.rtt_s or 0.0) / 2
+        inside = push.batch.terms.colo == self._state.identity.colo
+        histogram = self._state.counters.lag_inside if inside else self._state.counters.lag_between
+        histogram.add(lag_s)
+
+
+def aged(batch: Batch, late_s: int) -> Batch:
+    """A batch that may have been under way for so long: in doubt its sessions are older, so that none outlives its end
+    or a withdraw.
+    """
+    if not late_s:
+        return batch
+    entries = batch.entries
+    elapsed = [seconds + late_s for seconds in entries.elapsed_s]
+    remaining = [max(seconds - late_s, 0) for seconds in entries.remaining_s]
+    return replace(batch, entries=entries._replace(remaining_s=remaining, elapsed_s=elapsed))
+
+
+def _shortened(entries: Entries, lifetime_s: int) -> Entries:
+    if not entries.ids or max(entries.remaining_s) <= lifetime_s:
+        return entries
+    return entries._replace(remaining_s=[min(remaining, lifetime_s) for remaining in entries.remaining_s])

@@ -1,0 +1,133 @@
+"""The TLS side of the core: files what handshakes make, finds what clients bring back, and counts how it went.
+
+Runs on handshake threads: memory only, a few microseconds, no message is decoded or sent from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+from meshcache.core.cache.cache import PutResult
+from meshcache.core.cache.quarantine import Quarantine
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.policy.gates import Verdict
+from meshcache.core.replication.publisher import Publisher
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip, own_limits
+from meshcache.core.values.session import Outcome, Session
+from meshcache.core.wire.push_template import NewSession
+
+HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
+
+
+class Lookup(NamedTuple):
+    """What a lookup found. Without a session, ``verdict`` says why: ALLOWED for a plain miss, else the refusal."""
+
+    session: Session | None
+    outcome: Outcome | None
+    verdict: Verdict
+
+
+_ALLOWED, _LOCAL, _REMOTE = Verdict.ALLOWED, Outcome.LOCAL, Outcome.REMOTE  # looking them up takes as long as a call
+
+_hit: Callable[[tuple[Session, Outcome, Verdict]], Lookup] = partial(tuple.__new__, Lookup)
+"""What ``Lookup(...)`` does, without its call of Python's, as in `cache`."""
+
+_MISS = Lookup(None, None, Verdict.ALLOWED)
+
+_EXPIRED = Lookup(None, None, Verdict.LIFETIME)
+
+
+class LocalSessions:
+    """What the node's TLS edge asks of the core."""
+
+    def __init__(self, state: NodeState, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
+        self._state = state
+        self._publisher = publisher
+        self._quarantine = quarantine
+        self._withdraws = withdraws
+        self._get = state.cache.get
+
+    def created(
+        self,
+        served: ServedVip,
+        session_id: bytes,
+        der: bytes,
+        born_at: float,
+        lifetime_s: float,
+        certified: bool,
+        now: float,
+    ) -> None:
+        """File a session that this node made, and publish it unless it has to stay."""
+        vip = served.vip
+        if len(self._withdraws) and self._withdraws.refuses(vip.terms, session_id, born_at):
+            served.counters.sessions_refused["withdrawn"] += 1
+            return
+        stays = certified and not vip.export_client_certificates
+        seq = 0 if stays else served.last_seq + 1
+        expires_at = now + min(lifetime_s, vip.lifetime_s)
+        end = self._state.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
+        if end is not PutResult.STORED:
+            served.counters.sessions_refused[end.value] += 1
+            return
+        served.counters.made += 1
+        if seq:
+            served.last_seq = seq
+            self._publisher.add(served, NewSession(seq, session_id, der, expires_at, born_at, certified, now), now)
+
+    def lookup(self, served: ServedVip, session_id: bytes, now: float, *, final: bool) -> Lookup:
+        """Find a session that may resume on this VIP now. A plain miss counts only if it is final."""
+        counters = served.counters
+        for filed_vip in served.filed_under:
+            found = self._get(filed_vip, session_id)
+            if found is not None:
+                break
+        else:
+            counters.miss += final
+            return _MISS
+        session, stream = found
+        if session.expires_at <= now:
+            self._state.cache.remove(filed_vip, session_id)
+            counters.expired += 1
+            return _EXPIRED
+        made_here = stream is served.stream or _made_here(served, session)
+        verdict = served.may_resume(stream.terms)
+        if verdict is _ALLOWED:
+            verdict = own_limits(served.vip, session, now, made_here)
+        if verdict is not _ALLOWED:
+            counters.lookups_refused[verdict.value] += 1
+            return Lookup(None, None, verdict)
+        if made_here:
+            counters.local += 1
+            return _hit((session, _LOCAL, _ALLOWED))
+        counters.remote += 1
+        return _hit((session, _REMOTE, _ALLOWED))
+
+    def holds(self, served: ServedVip, session_id: bytes) -> bool:
+        """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""
+        return any(self._state.cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
+
+    def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float) -> None:
+        """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
+        counters = served.counters
+        copies = (self._state.cache.peek(vip, session_id) for vip in served.filed_under)
+        found = next(filter(None, copies), None)
+        if found is not None:  # the lookup counted a hit, and it was none
+            counters.local -= _made_here(served, found)
+            counters.remote -= not _made_here(served, found)
+        counters.lookups_refused[reason.value] += 1
+        self._quarantine.add(session_id, now)
+        self.removed(served, session_id)
+
+    def removed(self, served: ServedVip, session_id: bytes) -> None:
+        """Forget a session here and only here."""
+        for filed_vip in served.filed_under:
+            if self._state.cache.remove(filed_vip, session_id):
+                return
+
+
+def _made_here(served: ServedVip, session: Session) -> bool:
+    """Whether this node made it in this life; by whichever of its VIPs."""
+    return session.stream[:2] == served.stream.key[:2]

@@ -1,0 +1,152 @@
+"""Pushes what this node makes: at once when it was idle, collected for a moment under load, in batches encoded once.
+
+Runs on the thread of the handshake that made the session, so `add` is an append and two comparisons.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from meshcache.core.cache.entry import Entries
+from meshcache.core.replication.audience import Audiences
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.wire.codec import encode
+from meshcache.core.wire.columns import SECONDS_MAX
+from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
+from meshcache.core.wire.push_template import NewSession, PushTemplate
+
+_NEVER = float("inf")
+
+
+class _PushQueue:
+    __slots__ = ("due_at", "flushed_at", "name", "template", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waiting: deque[NewSession] = deque()
+        self.due_at = _NEVER
+        self.flushed_at = -_NEVER
+        self.template: PushTemplate | None = None
+
+
+class Publisher:
+    """One bounded queue for each VIP. ``due_at`` is when the first of them wants to be flushed."""
+
+    def __init__(self, state: NodeState, audiences: Audiences) -> None:
+        self._state = state
+        self._audiences = audiences
+        self._queues: dict[str, _PushQueue] = {}
+        self.due_at = _NEVER
+
+    def add(self, served: ServedVip, made: NewSession, now: float) -> None:
+        """Publish a session to whom it may concern; nothing waits when that is nobody."""
+        audience = self._audiences.of_own(served.vip.terms)
+        if not audience.receivers:
+            served.flushed_seq = made.seq
+            return
+        queue = self._queues.get(served.vip.terms.vip)
+        if queue is None:
+            queue = self._queues[served.vip.terms.vip] = _PushQueue(served.vip.terms.vip)
+        queue.waiting.append(made)
+        if len(queue.waiting) >= BATCH_SESSIONS_MAX:
+            self._overflow(queue, now)
+        elif len(queue.waiting) == 1:
+            queue.due_at = max(now, queue.flushed_at + self._state.limits.flush_s(audience.receivers))
+        self.due_at = min(self.due_at, queue.due_at)
+
+    def flush(self, now: float) -> None:
+        """Send what is due."""
+        if self.due_at > now:
+            return
+        due_at = _NEVER
+        for queue in self._queues.values():
+            if queue.due_at <= now:
+                self._flush(queue, now)
+            elif queue.due_at < due_at:
+                due_at = queue.due_at
+        self.due_at = due_at
+
+    def flush_all(self, now: float) -> None:
+        """Send everything that waits: this node is going."""
+        for queue in self._queues.values():
+            self._flush(queue, now)
+
+    def drop_vip(self, name: str) -> None:
+        """What waits for this VIP goes nowhere any more."""
+        self._queues.pop(name, None)
+
+    def _overflow(self, queue: _PushQueue, now: float) -> None:
+        queue.due_at = min(queue.due_at, now)
+        if len(queue.waiting) > self._state.limits.outbox_sessions:
+            queue.waiting.popleft()
+            self._state.drop("outbox_full")
+
+    def _flush(self, queue: _PushQueue, now: float) -> None:
+        queue.due_at, queue.flushed_at = _NEVER, now
+        served = self._state.vips.get(queue.name)
+        if served is None or not queue.waiting:
+            return
+        audience = self._audiences.of_own(served.vip.terms)
+        waiting = list(queue.waiting)
+        queue.waiting.clear()
+        served.flushed_seq = waiting[-1].seq
+        for made in [waiting] if len(waiting) == 1 else _batches(waiting):
+            inside = self._push(queue, served, made, now, audience.inside, relay=False)
+            relays = self._push(queue, served, made, now, audience.relays, relay=True) if audience.relays else 0
+            served.counters.pushed += max(inside, relays)
+
+    def _push(
+        self,
+        queue: _PushQueue,
+        served: ServedVip,
+        made: Sequence[NewSession],
+        now: float,
+        peers: list[Peer],
+        *,
+        relay: bool,
+    ) -> int:
+        """Send a batch to those of these peers that take any; says how many sessions are on their way."""
+        ready = self._ready(peers, now)
+        if not ready:
+            return 0
+        terms, record, first = served.vip.terms, self._state.vips.record, made[0]
+        age_us = min(int((now - first.made_at) * 1e6), SECONDS_MAX)
+        if len(made) == 1 and PushTemplate.suits(first):
+            template = queue.template
+            if template is None or template.record is not record or template.terms is not terms:
+                template = queue.template = PushTemplate(record, terms)
+            payload = template.write(first, now, age_us, relay=relay)
+        else:
+            batch = Batch(terms, record.incarnation, record.age, first.seq, made[-1].seq, _columns(made, now))
+            payload = encode(record.node, record.incarnation, Push(batch, relay, age_us))
+        self._state.outbox.send_encoded(ready, payload, Push, len(made))
+        return len(made)
+
+    def _ready(self, peers: list[Peer], now: float) -> list[str]:
+        ready = [peer.address for peer in peers if peer.blocked_until <= now]
+        if len(ready) < len(peers):
+            self._state.drop("peer_blocked", len(peers) - len(ready))
+        return ready
+
+
+def _batches(waiting: list[NewSession]) -> list[list[NewSession]]:
+    batches: list[list[NewSession]] = [[]]
+    size = 0
+    for made in waiting:
+        cost = len(made.id) + len(made.der)
+        if len(batches[-1]) >= BATCH_SESSIONS_MAX or size + cost > BATCH_BYTES_MAX:
+            batches.append([])
+            size = 0
+        batches[-1].append(made)
+        size += cost
+    return batches
+
+
+def _columns(made: Sequence[NewSession], now: float) -> Entries:
+    seqs, ids, ders, expiries, births, certified, _ = zip(*made, strict=True)
+    remaining = [max(int(expires_at - now), 0) for expires_at in expiries]
+    elapsed = [max(round(now - born_at), 0) for born_at in births]
+    return Entries(seqs, ids, ders, remaining, elapsed, certified)

@@ -1,0 +1,257 @@
+"""Finds what is missing and fetches it: from the origin if it lives, else from whoever claims to have it, else anyone.
+
+A gap is given a moment to close by itself. Peers are asked one after the other with growing pauses; in the end a gap
+rests until somebody claims to have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.streams import Stream
+from meshcache.core.replication.intake import Intake, aged
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.session import StreamKey
+from meshcache.core.wire.messages import FETCH_RANGES_MAX, Fetch, FetchEnd, FetchReply, Heartbeat
+
+_HOLDERS_MAX = 4
+"""Peers remembered as claiming to have what is missing."""
+
+_BUSY_S = 0.4
+
+_PAUSE_GROWTH = 1.5
+
+_TOKENS = 1 << 32
+
+_NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Gap:
+    upto: int
+    due_at: float
+    holders: list[str] = field(default_factory=list)
+    attempts: int = 0
+    token: int | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    peer: str
+    key: StreamKey
+    ranges: tuple[tuple[int, int], ...]
+    at: float
+    until: float
+    on_end: Callable[[FetchEnd | None, int, float], None]
+    batches: int = 0
+
+
+class Repair:
+    """Gaps by stream, and the fetches that are under way."""
+
+    def __init__(self, state: NodeState, intake: Intake, on_hearsay: Callable[[float], None]) -> None:
+        self._state = state
+        self._intake = intake
+        self._on_hearsay = on_hearsay
+        self._gaps: dict[StreamKey, _Gap] = {}
+        self._asked: dict[int, _Asked] = {}
+        self.paused = False
+
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)
+        if self.paused or len(self._asked) >= self._state.limits.fetches_max:
+            return timeouts
+        return min(timeouts, min((gap.due_at for gap in self._gaps.values() if gap.token is None), default=_NEVER))
+
+    def heartbeat_received(self, peer: Peer, beat: Heartbeat, now: float) -> None:
+        """A heartbeat says how far the sender's own streams go."""
+        record = peer.record
+        if beat.revision != record.revision:
+            return
+        for terms, newest in zip(record.vips, beat.newest, strict=False):
+            if newest and self._state.vips.accept(terms)[0]:
+                inside = peer.colo == self._state.identity.colo
+                grace_s = self._state.limits.gap_grace_s if inside else self._state.limits.hearsay_grace_s
+                self._made(StreamKey(peer.name, record.incarnation, terms.vip), newest, now + grace_s)
+
+    def claimed(self, key: StreamKey, upto: int, holder: Peer, due_at: float) -> None:
+        """A peer claims to have seen a stream up to a number: note what is missing here.
+
+        Of a stream whose origin lives and is linked, only the origin says how far it goes.
+        """
+        stream = self._state.streams.get(key)
+        origin = self._state.members.get(key.origin)
+        told_by_origin = origin is not None and origin.state is PeerState.ALIVE and origin is not holder
+        if told_by_origin and origin is not None and origin.record.incarnation == key.incarnation:
+            upto = min(upto, stream.newest if stream is not None else 0)
+        if not upto or (stream is not None and stream.seen.covers(1, upto)):
+            return
+        gap = self._note(key, upto, due_at)
+        if gap is None:
+            return
+        gap.holders = [holder.name, *(name for name in gap.holders if name != holder.name)][:_HOLDERS_MAX]
+        if gap.token is None and gap.attempts:  # here is somebody who has some of it
+            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
+
+    def gap_seen(self, stream: Stream, now: float) -> None:
+        """A batch came, and something before it has not."""
+        gap = self._note(stream.key, stream.newest, now + self._state.limits.gap_grace_s)
+        if gap is not None and gap.token is None and gap.attempts > 1:
+            gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._state.limits.heartbeat_s)
+
+    def tick(self, now: float) -> None:
+        """Give up on those who don't answer, and fetch what is due."""
+        for token, asked in list(self._asked.items()):
+            if asked.until <= now:
+                del self._asked[token]
+                asked.on_end(None, asked.batches, now)
+        if self.paused:
+            return
+        due = [(gap.due_at, key) for key, gap in self._gaps.items() if gap.token is None and gap.due_at <= now]
+        for _, key in sorted(due):
+            if len(self._asked) >= self._state.limits.fetches_max:
+                return
+            self._fetch(key, self._gaps[key], now)
+
+    def ask(
+        self,
+        peer: Peer,
+        key: StreamKey,
+        ranges: tuple[tuple[int, int], ...],
+        now: float,
+        on_end: Callable[[FetchEnd | None, int, float], None],
+        snapshot: bool = False,
+    ) -> int:
+        """Fetch ranges of a stream from a peer; `on_end` gets how it ended (None: no answer) and how much came."""
+        token = self._state.rng.randrange(_TOKENS)
+        while token in self._asked:
+            token = (token + 1) % _TOKENS
+        until = now + self._state.limits.fetch_timeout_s
+        self._asked[token] = _Asked(peer.name, key, ranges, now, until, on_end)
+        self._state.send(peer, Fetch(token, key, ranges, snapshot))
+        return token
+
+    def asking(self, peer: Peer) -> int:
+        """How many fetches a peer owes answers to."""
+        return sum(asked.peer == peer.name for asked in self._asked.values())
+
+    def reply_received(self, peer: Peer, fill: FetchReply, now: float) -> None:
+        """Part of an answer came; it counts only if it is the answer to what this peer was asked."""
+        asked = self._asked.get(fill.token)
+        if asked is None or asked.peer != peer.name or not _fits(asked, fill):
+            self._state.drop("unasked_fill")
+            return
+        asked.until = now + self._state.limits.fetch_timeout_s
+        if fill.batch is not None:
+            self._take(peer, fill, asked, now)
+        if fill.end is not None:
+            del self._asked[fill.token]
+            asked.on_end(fill.end, asked.batches, now)
+
+    def missing(self, key: StreamKey, upto: int) -> tuple[tuple[int, int], ...]:
+        """The highest gaps of a stream up to a number, as many as one fetch may ask for, highest first."""
+        stream = self._state.streams.get(key)
+        gaps = list(stream.seen.missing(upto)) if stream is not None else [(1, upto)]
+        return tuple(gaps[-FETCH_RANGES_MAX:])
+
+    def _take(self, peer: Peer, fill: FetchReply, asked: _Asked, now: float) -> None:
+        assert fill.batch is not None, "the caller looked"
+        batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
+        objection = "" if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
+        if objection:
+            self._state.drop(objection)
+            return
+        asked.batches += 1
+        stream = self._intake.take(batch, now, repaired=True)
+        if stream is None or not batch.entries.ids:
+            return
+        if peer.colo != self._state.identity.colo and batch.terms.colo != self._state.identity.colo:
+            self._intake.spread(batch, peer, 0)
+        if batch.terms.node != peer.name:
+            self._on_hearsay(now)
+
+    def _made(self, key: StreamKey, newest: int, due_at: float) -> None:
+        stream = self._state.streams.get(key)
+        if stream is not None:
+            stream.newest = max(stream.newest, newest)
+        if stream is not None and stream.seen.covers(1, newest):
+            return
+        gap = self._note(key, newest, due_at)
+        if gap is not None and gap.token is None and gap.attempts > 1:  # the origin lives: it is worth asking again
+            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at + self._state.limits.heartbeat_s)
+
+    def _note(self, key: StreamKey, upto: int, due_at: float) -> _Gap | None:
+        gap = self._gaps.get(key)
+        if gap is None:
+            if len(self._gaps) >= self._state.limits.gaps_max:
+                self._state.drop("gaps_full")
+                return None
+            gap = self._gaps[key] = _Gap(upto, due_at)
+        elif upto > gap.upto:
+            gap.upto = upto
+            if gap.token is None and gap.attempts:
+                gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
+        return gap
+
+    def _fetch(self, key: StreamKey, gap: _Gap, now: float) -> None:
+        ranges = self.missing(key, gap.upto)
+        if not ranges or gap.attempts >= self._state.limits.fetch_attempts:
+            del self._gaps[key]
+            return
+        peer = self._source(key, gap)
+        if peer is None:
+            self._later(gap, now)
+            return
+
+        def ended(end: FetchEnd | None, batches: int, then: float) -> None:
+            self._ended(key, gap, end, batches, then)
+
+        gap.token = self.ask(peer, key, ranges, now, ended)
+
+    def _ended(self, key: StreamKey, gap: _Gap, end: FetchEnd | None, batches: int, now: float) -> None:
+        gap.token = None
+        if not self.missing(key, gap.upto):
+            self._gaps.pop(key, None)
+        elif end is FetchEnd.MORE and batches:
+            gap.attempts, gap.due_at = 0, now
+        elif end is FetchEnd.BUSY:
+            gap.due_at = now + _BUSY_S * (1 + self._state.rng.random())
+        else:
+            self._later(gap, now)
+
+    def _later(self, gap: _Gap, now: float) -> None:
+        """Pause, longer each time; after the last attempt the gap rests until there is news of it."""
+        limits = self._state.limits
+        gap.attempts += 1
+        pause_s = min(limits.fetch_timeout_s / 4 * _PAUSE_GROWTH**gap.attempts, limits.fetch_retry_s_max)
+        if gap.attempts >= limits.fetch_attempts:
+            pause_s = limits.forget_s
+            self._state.drop("gap_given_up")
+        gap.due_at = now + pause_s * (0.8 + 0.4 * self._state.rng.random())
+
+    def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:
+        """Whom to ask at this attempt: the origin and those who claim to have it, then anyone and one of these in turn,
+        since a question or its answer can get lost.
+        """
+        members = self._state.members
+        named = [members.get(name) for name in dict.fromkeys([key.origin, *gap.holders])]
+        willing = [peer for peer in named if peer is not None and self._can_be_asked(peer)]
+        beyond = gap.attempts - len(willing)
+        if willing and (beyond < 0 or beyond % 2):
+            return willing[gap.attempts % len(willing)]
+        others = [peer for peer in members.usable() if peer not in willing and self._can_be_asked(peer)]
+        return self._state.pick(others or willing)
+
+    def _can_be_asked(self, peer: Peer) -> bool:
+        return peer.state is PeerState.ALIVE and self.asking(peer) < self._state.limits.fetches_per_peer
+
+
+def _fits(asked: _Asked, fill: FetchReply) -> bool:
+    batch = fill.batch
+    if batch is None:
+        return True
+    within = any(first <= batch.first and batch.last <= last for first, last in asked.ranges)
+    return within and batch.key == asked.key

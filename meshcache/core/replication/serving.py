@@ -1,0 +1,140 @@
+"""Answers fetches: what this node has of a stream, newest first, in batches that say exactly which numbers they cover.
+
+Gives nothing that the asking node's own terms don't allow, covers nothing that this node hasn't seen itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshcache.core.cache.entry import Entries
+from meshcache.core.cache.streams import Stream
+from meshcache.core.policy.gates import may_send
+from meshcache.core.state.members import Peer
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.ranges import Ranges
+from meshcache.core.values.session import Session
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.wire.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_SESSIONS_MAX,
+    FETCH_SESSIONS_MAX,
+    SNAPSHOT_SESSIONS_MAX,
+    Batch,
+    Fetch,
+    FetchEnd,
+    FetchReply,
+)
+
+BATCHES_MAX = 64
+"""Batches in answer to one fetch: many small pieces cost more than one large."""
+
+
+class Serving:
+    """Serves repair to all, within one rate, and a snapshot to the one joiner that has the place."""
+
+    def __init__(self, state: NodeState, now: float) -> None:
+        limits = state.limits
+        self._state = state
+        self._rate = Bucket(limits.fill_sessions_per_s, limits.fill_sessions_burst, now)
+        self._snapshot_rate = Bucket(limits.snapshot_sessions_per_s, limits.fill_sessions_burst, now)
+        self._joiner = ""
+        self._joiner_until = now
+
+    def fetch_received(self, peer: Peer, fetch: Fetch, now: float) -> None:
+        """A peer asks for ranges of a stream."""
+        stream = self._state.streams.get(fetch.key)
+        if stream is None or not may_send(stream.terms, peer.record.vips):
+            self._end(peer, fetch, FetchEnd.UNKNOWN)
+        elif fetch.snapshot and not self.place(peer, now):
+            self._end(peer, fetch, FetchEnd.BUSY)
+        else:
+            self._serve(peer, fetch, stream, now)
+
+    def place(self, peer: Peer, now: float) -> bool:
+        """Give the joiners' one place to a peer, or renew it; False when another has it."""
+        if self._joiner not in ("", peer.name) and now < self._joiner_until:
+            return False
+        self._joiner, self._joiner_until = peer.name, now + self._state.limits.snapshot_lease_s
+        return True
+
+    def done(self, peer: Peer) -> None:
+        """A joiner needs its place no longer."""
+        if self._joiner == peer.name:
+            self._joiner = ""
+
+    def seen(self, stream: Stream) -> Ranges:
+        """What this node has seen of a stream; of its own, what it has made and sent."""
+        own, served = self._state.identity, self._state.vips.get(stream.key.vip)
+        if stream.key[:2] != (own.node, own.incarnation):
+            return stream.seen
+        return Ranges([(1, served.flushed_seq)] if served is not None and served.flushed_seq else ())
+
+    def _serve(self, peer: Peer, fetch: Fetch, stream: Stream, now: float) -> None:
+        batches, complete = self._batches(stream, fetch, now)
+        sessions = sum(len(batch.entries.ids) for batch in batches)
+        if not (self._snapshot_rate if fetch.snapshot else self._rate).take(sessions, now):
+            self._end(peer, fetch, FetchEnd.BUSY)
+            return
+        for batch in batches:
+            self._state.outbox.send_all([peer.address], FetchReply(fetch.token, batch), len(batch.entries.ids))
+        self._end(peer, fetch, FetchEnd.DONE if complete else FetchEnd.MORE)
+
+    def _end(self, peer: Peer, fetch: Fetch, end: FetchEnd) -> None:
+        self._state.send(peer, FetchReply(fetch.token, None, end))
+
+    def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
+        batches: list[Batch] = []
+        room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
+        for first, last in _parts(self.seen(stream), fetch.ranges):
+            for batch in self._of_part(stream, first, last, now):
+                if len(batches) >= BATCHES_MAX or room < len(batch.entries.ids):
+                    return batches, False
+                batches.append(batch)
+                room -= len(batch.entries.ids)
+        return batches, True
+
+    def _of_part(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Batch]:
+        """Batches from the top down that together cover `first` to `last` without a gap."""
+        sessions: list[Session] = []
+        size = 0
+        for session in self._living(stream, first, last, now):
+            cost = len(session.id) + len(session.der)
+            if len(sessions) >= BATCH_SESSIONS_MAX or size + cost > BATCH_BYTES_MAX:
+                yield _batch(stream, sessions[-1].seq, last, sessions, now)
+                sessions, size, last = [], 0, sessions[-1].seq - 1
+            sessions.append(session)
+            size += cost
+        yield _batch(stream, first, last, sessions, now)
+
+    def _living(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
+        served = self._state.vips.get(stream.vip)
+        exports = served is not None and served.vip.export_client_certificates
+        for seq, session_id in stream.entries.downwards(last + 1):
+            if seq < first:
+                return
+            session = self._state.cache.peek(stream.vip, session_id)
+            if session is None or session.expires_at - now < 1 or (session.client_certificate and not exports):
+                continue
+            yield session
+
+
+def _parts(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where both meet, highest first."""
+    for first, last in sorted(ranges, reverse=True):
+        for low, high in reversed(list(seen)):
+            if max(first, low) <= min(last, high):
+                yield max(first, low), min(last, high)
+
+
+def _batch(stream: Stream, first: int, last: int, sessions: list[Session], now: float) -> Batch:
+    rows = sessions[::-1]
+    entries = Entries(
+        [session.seq for session in rows],
+        [session.id for session in rows],
+        [session.der for session in rows],
+        [int(session.expires_at - now) for session in rows],
+        [max(round(now - session.born_at), 0) for session in rows],
+        [session.client_certificate for session in rows],
+    )
+    return Batch(stream.terms, stream.key.incarnation, stream.age, first, last, entries)

@@ -1,0 +1,184 @@
+"""Catches up after a start: one ready peer gives what it has, newest first, while this node already serves.
+
+If the source goes, another one goes on where it stopped: what was seen is not asked for again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from meshcache.core.membership.joining import Joining
+from meshcache.core.replication.anti_entropy import AntiEntropy, newest_ranges
+from meshcache.core.replication.repair import Repair
+from meshcache.core.replication.serving import Serving
+from meshcache.core.state.members import Peer, PeerState
+from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.events import SnapshotFinished
+from meshcache.core.values.session import StreamKey
+from meshcache.core.wire.messages import (
+    VECTOR_ENTRIES_MAX,
+    VECTORS_MAX,
+    FetchEnd,
+    Seen,
+    SnapshotAsk,
+    SnapshotOffer,
+)
+
+_FETCHES = 4
+"""Streams fetched at a time: hides the round trips to a source in another colo."""
+
+_BUSY_S = 0.25
+
+
+@dataclass(slots=True)
+class _Wanted:
+    key: StreamKey
+    upto: int
+    tries: int = 0
+
+
+_TRIES_MAX = 40
+"""Times a source may be busy or silent for one stream before it is left to repair."""
+
+
+class Snapshot:
+    """Both sides: the joiner that this node is at first, and the source it is for others later."""
+
+    def __init__(
+        self, state: NodeState, joining: Joining, repair: Repair, serving: Serving, entropy: AntiEntropy, now: float
+    ) -> None:
+        self._state = state
+        self._joining = joining
+        self._repair = repair
+        self._serving = serving
+        self._anti_entropy = entropy
+        self._began_at = now
+        self._source = ""
+        self._tried: list[str] = []
+        self._due_at = now
+        self._wanted: deque[_Wanted] = deque()
+        self._offers = 0
+        self._waiting = 0
+        self._turn = 0
+        self._had = state.counters.repaired
+        repair.paused = True
+
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        return self._due_at if self._joining.joining else float("inf")
+
+    def tick(self, now: float) -> None:
+        """As a joiner: look for a source, or go on with it; stop when there is none in time."""
+        if not self._joining.joining or self._due_at > now:
+            return
+        self._due_at = now + self._state.limits.snapshot_ask_s
+        if self._source and not self._alive(self._source):
+            self._source = ""
+        if self._source and (self._wanted or self._waiting):
+            self._fetch(now)
+        elif not self._give_up(now):
+            self._look_for_a_source()
+
+    def request_received(self, peer: Peer, ask: SnapshotAsk, now: float) -> None:
+        """As a source: give a joiner the place, and the streams it may fetch."""
+        if ask.done:
+            self._serving.done(peer)
+            return
+        if self._joining.joining or not self._serving.place(peer, now):
+            self._state.send(peer, SnapshotOffer(False))
+            return
+        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._anti_entropy.view(peer)]
+        parts = [seen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(seen), VECTOR_ENTRIES_MAX)] or [[]]
+        del parts[VECTORS_MAX:]
+        for at, part in enumerate(parts):
+            self._state.send(peer, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
+
+    def offer_received(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
+        """As a joiner: a source answers."""
+        if not self._joining.joining or peer.name != self._source or self._offers >= VECTORS_MAX:
+            if offer.granted and not offer.more:
+                self._state.send(peer, SnapshotAsk(done=True))  # it came too late: somebody else may have the place
+            return
+        if not offer.granted:
+            self._source, self._due_at = "", now + _BUSY_S * (0.5 + self._state.rng.random())
+            return
+        self._offers += 1
+        own = self._state.identity
+        for key, flat in offer.seen:
+            if flat and key[:2] != (own.node, own.incarnation) and self._repair.missing(key, flat[-1]):
+                self._wanted.append(_Wanted(key, flat[-1]))
+        if offer.more:
+            return
+        self._fetch(now)
+
+    def _look_for_a_source(self) -> None:
+        ready = [peer for peer in self._state.members if peer.state is PeerState.ALIVE and not peer.joining]
+        fresh = [peer for peer in ready if peer.name not in self._tried]
+        if not fresh:
+            self._tried.clear()
+        near = [peer for peer in fresh or ready if peer.colo == self._state.identity.colo]
+        peer = self._state.pick(near or fresh or ready)
+        if peer is None:
+            return
+        self._source, self._offers, self._waiting = peer.name, 0, 0
+        self._turn += 1
+        self._wanted.clear()
+        self._tried.append(peer.name)
+        self._state.send(peer, SnapshotAsk())
+
+    def _give_up(self, now: float) -> bool:
+        limits, elapsed_s = self._state.limits, now - self._began_at
+        nobody = not any(peer.usable and not peer.joining for peer in self._state.members)
+        allowed_s = limits.snapshot_wait_s if nobody else limits.snapshot_busy_s
+        if elapsed_s < allowed_s:
+            return False
+        self._finish(now, complete=nobody)
+        return True
+
+    def _fetch(self, now: float) -> None:
+        peer = self._state.members.get(self._source)
+        if peer is None or now - self._began_at > self._state.limits.snapshot_s_max:
+            self._finish(now, complete=False)
+            return
+        while self._wanted and self._waiting < _FETCHES:
+            wanted = self._wanted.popleft()
+            ranges = self._repair.missing(wanted.key, wanted.upto)
+            if ranges:
+                self._ask(peer, wanted, ranges, now)
+        if not self._wanted and not self._waiting:
+            self._state.send(peer, SnapshotAsk(done=True))
+            self._finish(now, complete=True)
+
+    def _ask(self, peer: Peer, wanted: _Wanted, ranges: tuple[tuple[int, int], ...], now: float) -> None:
+        turn = self._turn
+
+        def ended(end: FetchEnd | None, batches: int, then: float) -> None:
+            if self._turn == turn and self._joining.joining:
+                self._waiting -= 1
+                self._ended(wanted, end, batches, then)
+
+        self._waiting += 1
+        self._repair.ask(peer, wanted.key, ranges, now, ended, snapshot=True)
+
+    def _ended(self, wanted: _Wanted, end: FetchEnd | None, batches: int, now: float) -> None:
+        wanted.tries = 0 if batches else wanted.tries + 1
+        if end is FetchEnd.MORE and batches:
+            self._wanted.append(wanted)
+        elif end in (FetchEnd.BUSY, None) and wanted.tries < _TRIES_MAX:
+            self._wanted.append(wanted)
+            self._due_at = now + _BUSY_S
+            return
+        self._fetch(now)
+
+    def _finish(self, now: float, *, complete: bool) -> None:
+        self._joining.joining = False
+        self._repair.paused = False
+        came = self._state.counters.repaired - self._had
+        if self._source or came:
+            self._state.events.add(SnapshotFinished(now, self._source, came, complete))
+        self._wanted.clear()
+
+    def _alive(self, name: str) -> bool:
+        peer = self._state.members.get(name)
+        return peer is not None and peer.state is PeerState.ALIVE

@@ -1,0 +1,97 @@
+"""Plain numbers that the core counts in passing: an addition each, nothing that could fail, and all but `Tallies` under
+the node's lock.
+
+Knows no names of JSON; `stats` gives them their form.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from meshcache.core.state.lag import LagHistogram
+from meshcache.core.wire.messages import Message
+
+HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
+
+
+class Tallies:
+    """Counts by name that any thread may add to at any time, exactly and without a lock; reading needs the node's lock.
+
+    Giving out the next number is one step of the interpreter's, where ``+= 1`` is three. To read is to take a number
+    too, so what was read before is taken off.
+    """
+
+    __slots__ = ("_numbers", "_read")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._numbers = {name: count() for name in names}
+        self._read = dict.fromkeys(self._numbers, 0)
+
+    def add(self, name: str) -> None:
+        """Count one."""
+        next(self._numbers[name])
+
+    def __getitem__(self, name: str) -> int:
+        read = self._read[name]
+        self._read[name] = read + 1
+        return next(self._numbers[name]) - read
+
+
+@dataclass(slots=True)
+class VipCounters:
+    """What happened to one VIP since it was first served; a change of its settings doesn't reset them."""
+
+    handshakes: Tallies = field(default_factory=lambda: Tallies(HANDSHAKE_RESULTS))
+    local: int = 0
+    remote: int = 0
+    pulled: int = 0
+    miss: int = 0
+    expired: int = 0
+    lookups_refused: Counter[str] = field(default_factory=Counter)
+    hit_not_resumed: int = 0
+    made: int = 0
+    pushed: int = 0
+    received: int = 0
+    repaired: int = 0
+    duplicate: int = 0
+    recalled: int = 0
+    withdrawn: int = 0
+    sessions_refused: Counter[str] = field(default_factory=Counter)
+    evicted_before: int = 0
+    """By earlier shares of this VIP: a share that is given back takes its own count along."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Messages in one direction."""
+
+    messages: int = 0
+    bytes: int = 0
+    sessions: int = 0
+    kinds: Counter[type[Message]] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to this node in the mesh."""
+
+    vips: dict[str, VipCounters] = field(default_factory=dict)
+    sent: Traffic = field(default_factory=Traffic)
+    received: Traffic = field(default_factory=Traffic)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Messages or sessions, by reason; the reasons are listed in docs/protocol.md."""
+    repaired: int = 0
+    relayed: int = 0
+    unknown_fields: int = 0
+    lag_inside: LagHistogram = field(default_factory=LagHistogram)
+    lag_between: LagHistogram = field(default_factory=LagHistogram)
+
+    def vip(self, name: str) -> VipCounters:
+        """A VIP's counters; made for VIPs that this node serves only, so there are as many as an operator named."""
+        counters = self.vips.get(name)
+        if counters is None:
+            counters = self.vips[name] = VipCounters()
+        return counters

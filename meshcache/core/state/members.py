@@ -1,0 +1,231 @@
+"""The nodes that this one talks to, and what it thinks of each: alive, suspect or lost. An opinion is never passed on.
+
+Keeps the table and its states; `greeting` lets nodes in, `liveness` watches them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from meshcache.core.values.events import (
+    EventLog,
+    PeerForgotten,
+    PeerJoined,
+    PeerLeft,
+    PeerLost,
+    PeerRecovered,
+    PeerSuspect,
+)
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.record_size import PEER_BYTES_FAIR, PEERS_BYTES_MAX, weight
+
+FORGOTTEN_MAX = 1024
+"""Incarnations that left or were forgotten and that hearsay must not bring back; remembered as long as lost ones."""
+
+
+class PeerState(Enum):
+    """What this node thinks of a peer."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    LOST = "lost"
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A node whose hello was accepted. ``address`` is where this node dials it, which may differ from its record's.
+
+    ``knows`` is the revision of our own record that the peer has, ``chosen`` whether the peer wants the link.
+    ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
+    ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
+    back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
+    ``compared_at`` is when either last told the other what it has seen.
+    """
+
+    record: NodeRecord
+    address: str
+    origin_bucket: Bucket
+    heard_at: float
+    linger_until: float
+    state: PeerState = PeerState.ALIVE
+    joining: bool = False
+    chosen: bool = True
+    parting: bool = False
+    knows: int = 0
+    islands: frozenset[str] = field(default_factory=frozenset)
+    beats: int = 0
+    beats_sent: int = 0
+    loss: float = 0.0
+    probe_at: float = 0.0
+    hello_at: float = 0.0
+    hello_pause_s: float = 0.0
+    ping_at: float = 0.0
+    ping_sent_at: float | None = None
+    ping_token: int = 0
+    rtt_s: float | None = None
+    blocked_until: float = 0.0
+    flaps: int = 0
+    late_s: float = 0.0
+    compared_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.record.node
+
+    @property
+    def colo(self) -> str:
+        return self.record.colo
+
+    @property
+    def usable(self) -> bool:
+        """Whether it makes sense to send to it."""
+        return self.state is not PeerState.LOST
+
+
+class Members:
+    """All peers by name. ``generation`` grows whenever something changed that an audience may depend on."""
+
+    def __init__(self, limits: Limits, events: EventLog) -> None:
+        self._limits = limits
+        self._events = events
+        self._peers: dict[str, Peer] = {}
+        self._by_address: dict[str, Peer] = {}
+        self._forgotten: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._bytes = 0
+        self.generation = 0
+
+    def __iter__(self) -> Iterator[Peer]:
+        """In the order of names, whatever order they came in: the same run gives the same messages."""
+        return iter(list(self._peers.values()))
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, name: str) -> Peer | None:
+        return self._peers.get(name)
+
+    def at(self, address: str) -> Peer | None:
+        """The peer that this node dials at an address."""
+        return self._by_address.get(address)
+
+    def usable(self, colo: str | None = None) -> list[Peer]:
+        """Peers that aren't lost, of one colo or of all."""
+        return [peer for peer in self if peer.usable and colo in (None, peer.colo)]
+
+    def full(self) -> bool:
+        """Whether there is no room for another peer."""
+        return len(self._peers) >= self._limits.peers_max
+
+    def fits(self, record: NodeRecord) -> bool:
+        """Whether there is memory for what a node says of itself, in place of what it said before."""
+        old = self._peers.get(record.node)
+        said, says = weight(old.record) if old else 0, weight(record)
+        return says <= max(PEER_BYTES_FAIR, said) or self._bytes - said + says <= PEERS_BYTES_MAX
+
+    def join(self, record: NodeRecord, address: str, now: float) -> Peer:
+        """Take a node in, or its new incarnation in place of the old."""
+        old = self._peers.get(record.node)
+        if old is not None:
+            self._by_address.pop(old.address, None)
+        limits = self._limits
+        bucket = Bucket(limits.origin_sessions_per_s, limits.origin_sessions_burst, now)
+        peer = Peer(record, address, bucket, heard_at=now, linger_until=now + limits.linger_s)
+        if old is not None:
+            peer.flaps = old.flaps + (old.state is not PeerState.ALIVE)
+        self._weigh(old.record if old else None, record)
+        self._peers[record.node] = self._by_address[address] = peer
+        self._peers = dict(sorted(self._peers.items()))
+        self.generation += 1
+        self._events.add(PeerJoined(now, record.node, record.colo, address, record.incarnation))
+        return peer
+
+    def renew(self, peer: Peer, record: NodeRecord) -> None:
+        """Note what a peer now says of itself."""
+        self._weigh(peer.record, record)
+        peer.record = record
+        self.generation += 1
+
+    def move(self, peer: Peer, address: str) -> None:
+        """Dial a peer at another address from now on."""
+        self._by_address.pop(peer.address, None)
+        peer.address = address
+        self._by_address[address] = peer
+        self.generation += 1
+
+    def heard(self, peer: Peer, now: float) -> None:
+        """Anything that arrives from a peer is a sign of life.
+
+        What comes after a silence, and all that follows it on the same link, may have waited for as long: for a cut to
+        heal, or for us to read. That is so until an answer to a ping shows how long the way takes now.
+        """
+        silent_s, peer.heard_at = now - peer.heard_at, now
+        if silent_s > self._limits.probe_after_s:
+            peer.late_s = max(peer.late_s, silent_s)
+            peer.ping_at = now
+        if peer.state is PeerState.ALIVE:
+            return
+        if peer.state is PeerState.LOST:
+            record = peer.record
+            self._events.add(PeerJoined(now, record.node, record.colo, peer.address, record.incarnation))
+        else:
+            self._events.add(PeerRecovered(now, peer.name))
+        peer.state = PeerState.ALIVE
+        peer.flaps += 1
+        self.generation += 1
+
+    def doubt(self, peer: Peer, now: float) -> None:
+        """A peer was silent for the suspicion time."""
+        peer.state = PeerState.SUSPECT
+        self.generation += 1
+        self._events.add(PeerSuspect(now, peer.name))
+
+    def lose(self, peer: Peer, now: float) -> None:
+        """A peer was silent for the time after which this node goes on without it."""
+        peer.state = PeerState.LOST
+        self.generation += 1
+        self._events.add(PeerLost(now, peer.name))
+
+    def forget(self, peer: Peer, now: float) -> None:
+        """Give a lost peer's place back."""
+        self._remove(peer)
+        self._bury(peer, now)
+        self._events.add(PeerForgotten(now, peer.name))
+
+    def left(self, peer: Peer, now: float) -> None:
+        """A peer said goodbye."""
+        self._remove(peer)
+        self._bury(peer, now)
+        self._events.add(PeerLeft(now, peer.name))
+
+    def part(self, peer: Peer) -> None:
+        """End a link that neither side needs any more; the node is as well as it was."""
+        self._remove(peer)
+
+    def buried(self, node: str, incarnation: int, now: float) -> bool:
+        """Whether this incarnation is known to be gone, so that hearsay of it is old."""
+        until = self._forgotten.get((node, incarnation))
+        return until is not None and until > now
+
+    def exhume(self, node: str, incarnation: int) -> None:
+        """It speaks, so it isn't gone."""
+        self._forgotten.pop((node, incarnation), None)
+
+    def _weigh(self, said: NodeRecord | None, says: NodeRecord | None) -> None:
+        self._bytes += (weight(says) if says else 0) - (weight(said) if said else 0)
+
+    def _remove(self, peer: Peer) -> None:
+        self._weigh(peer.record, None)
+        del self._peers[peer.name]
+        if self._by_address.get(peer.address) is peer:
+            del self._by_address[peer.address]
+        self.generation += 1
+
+    def _bury(self, peer: Peer, now: float) -> None:
+        self._forgotten[peer.name, peer.record.incarnation] = now + self._limits.forget_s
+        while len(self._forgotten) > FORGOTTEN_MAX:
+            self._forgotten.popitem(last=False)

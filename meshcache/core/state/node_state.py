@@ -1,0 +1,50 @@
+"""What all duties of one core share: who we are, the tables, the counters and the way out. Decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.streams import StreamTable
+from meshcache.core.state.counters import Counters
+from meshcache.core.state.crossings import Crossings
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.roster import RosterTable
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.events import EventLog
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import Identity, Rng
+from meshcache.core.wire.messages import Message
+
+
+@dataclass(slots=True)
+class NodeState:
+    """The shared state of one core."""
+
+    identity: Identity
+    limits: Limits
+    rng: Rng
+    counters: Counters
+    events: EventLog
+    streams: StreamTable
+    cache: SessionCache
+    vips: ServedVips
+    members: Members
+    roster: RosterTable
+    outbox: Outbox
+    crossings: Crossings = field(default_factory=Crossings)
+    last_seqs: dict[str, int] = field(default_factory=dict)
+    """The newest number given for each VIP that isn't served any more: should it come back, its stream goes on."""
+
+    def send(self, peer: Peer, message: Message) -> None:
+        """Queue a message to a peer."""
+        self.outbox.send(peer.address, message)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what was not done, by reason."""
+        self.counters.dropped[reason] += count
+
+    def pick(self, peers: list[Peer]) -> Peer | None:
+        """One of these peers at random."""
+        return peers[self.rng.randrange(len(peers))] if peers else None

@@ -1,0 +1,102 @@
+"""Messages on their way out: one bounded queue for each address until the transport takes them.
+
+Knows no protocol; drops the oldest of a queue that is full and counts it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import NamedTuple
+
+from meshcache.core.state.counters import Counters
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import Identity
+from meshcache.core.wire.codec import encode
+from meshcache.core.wire.messages import Message
+
+
+class Outgoing(NamedTuple):
+    """A message for the transport: to whom, what, and how many sessions it carries, which are secrets."""
+
+    address: str
+    payload: bytes
+    sessions: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Outgoing of {len(self.payload)} bytes to {self.address}>"
+
+
+class Outbox:
+    """All queues; ``version`` grows with each message, so that idle is cheap to see."""
+
+    def __init__(self, identity: Identity, limits: Limits, counters: Counters) -> None:
+        self._identity = identity
+        self._limits = limits
+        self._counters = counters
+        self._queues: dict[str, deque[Outgoing]] = {}
+        self._bytes: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._queues)
+
+    def waiting(self, address: str) -> int:
+        """Messages that wait for this address."""
+        return len(self._queues.get(address, ()))
+
+    def send(self, address: str, message: Message) -> None:
+        """Queue a message to one."""
+        self.send_all([address], message)
+
+    def send_all(self, addresses: list[str], message: Message, sessions: int = 0) -> None:
+        """Queue a message to many, encoded once."""
+        if addresses:
+            payload = encode(self._identity.node, self._identity.incarnation, message)
+            self.send_encoded(addresses, payload, type(message), sessions)
+
+    def send_encoded(self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0) -> None:
+        """Queue a message to many that is encoded already."""
+        count, sent = len(addresses), self._counters.sent
+        sent.messages += count
+        sent.bytes += count * len(payload)
+        sent.sessions += count * sessions
+        sent.kinds[kind] += count
+        for address in addresses:
+            self._queue(Outgoing(address, payload, sessions))
+
+    def drain(self) -> list[Outgoing]:
+        """Everything that waits, in order for each address."""
+        messages = list(chain.from_iterable(self._queues.values()))
+        self._queues.clear()
+        self._bytes.clear()
+        return messages
+
+    def drop(self, address: str) -> None:
+        """Forget what waits for an address that nobody listens at any more."""
+        self._queues.pop(address, None)
+        self._bytes.pop(address, None)
+
+    def recall(self) -> None:
+        """Forget what waits and carries sessions: terms have changed, and who may have it is judged anew.
+
+        Counted; who misses it repairs it.
+        """
+        for address, queue in list(self._queues.items()):
+            kept = deque(message for message in queue if not message.sessions)
+            self._counters.dropped["recalled_unsent"] += len(queue) - len(kept)
+            self._queues[address], self._bytes[address] = kept, sum(len(message.payload) for message in kept)
+            if not kept:
+                self.drop(address)
+
+    def _queue(self, message: Outgoing) -> None:
+        address = message.address
+        queue = self._queues.get(address)
+        if queue is None:
+            queue = self._queues[address] = deque()
+        queue.append(message)
+        size = self._bytes.get(address, 0) + len(message.payload)
+        while len(queue) > self._limits.queue_messages or size > self._limits.queue_bytes:
+            size -= len(queue.popleft().payload)
+            self._counters.dropped["queue_full"] += 1
+        self._bytes[address] = size

@@ -1,0 +1,133 @@
+"""The VIPs that this node serves: their terms, their own streams, and what the gates answer for them.
+
+Moves no session; says where one belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from meshcache.core.cache.streams import Stream
+from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
+from meshcache.core.state.counters import VipCounters
+from meshcache.core.values.session import Session
+from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord
+
+_MEMO_MAX = 4096
+"""Answers of may_accept, and of may_resume for each VIP, kept by the object they were about, which is kept with them:
+hashing one costs more than asking the policy. The decoder gives the same object for the same bytes. Forgotten all at
+once."""
+
+
+@dataclass(slots=True)
+class ServedVip:
+    """A VIP as it is served now.
+
+    ``stream`` numbers what this node publishes for it, ``last_seq`` is the newest number given and ``flushed_seq`` the
+    newest that peers may be told of. ``filed_under`` are the VIPs under which a session for it may be filed: itself
+    first, then the others of its share group.
+    """
+
+    vip: LocalVip
+    stream: Stream
+    counters: VipCounters
+    last_seq: int = 0
+    flushed_seq: int = 0
+    filed_under: tuple[str, ...] = ()
+    _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
+
+    def may_resume(self, source: Terms) -> Verdict:
+        """What the policy answers for a session made under `source`, by the terms that this VIP has now.
+
+        An answer is kept with the two terms it was about, which can't change, and holds for these two alone.
+        """
+        target, known = self.vip.terms, self._verdicts.get(id(source))
+        if known is None or known[0] is not source or known[1] is not target:
+            if len(self._verdicts) >= _MEMO_MAX:
+                self._verdicts.clear()
+            known = self._verdicts[id(source)] = (source, target, may_resume(source, target))
+        return known[2]
+
+
+class ServedVips:
+    """All VIPs of this node, by name; ``record`` is what it tells others of them."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._served: dict[str, ServedVip] = {}
+        self.get = self._served.get
+        """The VIP of this name, or None. The dict's own method, always the same dict: a handshake asks often."""
+        self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
+        self.terms: tuple[Terms, ...] = ()
+        self.record = NodeRecord(
+            identity.node, identity.incarnation, identity.colo, identity.address, 1, (), identity.version
+        )
+
+    def __iter__(self) -> Iterator[ServedVip]:
+        """In the order of names, which is the order of ``record.vips``."""
+        return iter(list(self._served.values()))
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    def put(self, served: ServedVip) -> None:
+        """Serve a VIP from now on, or serve it on other terms. Raises ValueError when there are too many."""
+        if served.vip.terms.vip not in self._served and len(self._served) >= VIPS_MAX:
+            raise ValueError(f"a node serves at most {VIPS_MAX} VIPs")
+        self._served[served.vip.terms.vip] = served
+        self._changed()
+
+    def remove(self, name: str) -> None:
+        """Serve a VIP no longer."""
+        del self._served[name]
+        self._changed()
+
+    def accept(self, source: Terms) -> tuple[Verdict, str]:
+        """May this node keep sessions made under `source`, and if so, under which VIP they are filed."""
+        known = self._accepted.get(id(source))
+        if known is None:
+            if len(self._accepted) >= _MEMO_MAX:
+                self._accepted.clear()
+            known = self._accepted[id(source)] = (source, self._judge(source))
+        return known[1]
+
+    def send(self, source: Terms, target: NodeRecord) -> bool:
+        """May sessions made under `source` go to the node with this record."""
+        return bool(may_send(source, target.vips))
+
+    def islands(self, record: NodeRecord) -> frozenset[str]:
+        """The share groups that this node and another both serve, with settings that differ."""
+        own = {terms.group: terms.digest for terms in self.terms}
+        return frozenset(vip.group for vip in record.vips if own.get(vip.group, vip.digest) != vip.digest)
+
+    def _judge(self, source: Terms) -> tuple[Verdict, str]:
+        verdict = may_accept(source, self.terms)
+        if not verdict:
+            return verdict, ""
+        willing = [own.vip for own in self.terms if may_cross(source, own)]
+        return verdict, source.vip if source.vip in willing else willing[0]
+
+    def _changed(self) -> None:
+        in_order = sorted(self._served.items())
+        self._served.clear()
+        self._served.update(in_order)
+        self._accepted.clear()
+        self.terms = tuple(served.vip.terms for served in self._served.values())
+        notes = tuple(served.vip.note for served in self._served.values())
+        self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms, notes=notes)
+        for served in self._served.values():
+            served.filed_under = self._filed_under(served.vip.terms)
+            served.stream.age = self.record.age
+
+    def _filed_under(self, terms: Terms) -> tuple[str, ...]:
+        others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)
+        return (terms.vip, *others)
+
+
+def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
+    """What this VIP asks of a session beyond what both ends agreed on."""
+    if now - session.born_at > vip.lineage_s:
+        return Verdict.LINEAGE
+    if session.client_certificate and not made_here and not vip.export_client_certificates:
+        return Verdict.CLIENT_CERTIFICATE
+    return Verdict.ALLOWED

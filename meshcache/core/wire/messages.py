@@ -1,0 +1,341 @@
+"""Every message of the protocol as a frozen value, and the sizes both ends agree on; `docs/protocol.md` explains them.
+
+Holds facts only: `wire` turns them into bytes and back, and lets nothing through that breaks a maximum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import Terms
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeRecord
+from meshcache.core.wire.queries import Query, QueryReply
+
+MESSAGE_BYTES_MAX = 128 * 1024
+"""Checked before a byte is decoded; a full batch is half of it. The transport's own limit is the same."""
+
+BATCH_SESSIONS_MAX = 64
+"""Sessions in a batch: 700,000/s went through one receiver at 64, and four times as many gained 3 %."""
+
+BATCH_BYTES_MAX = 64 * 1024
+"""Ids and DERs of a batch: 64 sessions with a kilobyte of client certificate each."""
+
+PUSH_SPAN_MAX = 4096
+"""Sequence numbers that one push may cover: what a false relay can make us believe we have seen."""
+
+VECTOR_ENTRIES_MAX = 512
+"""Streams in one vector or offer; more go into further messages."""
+
+VECTOR_RANGES_MAX = 32
+"""Ranges of one stream in a vector, the newest ones: what is left out is not claimed to be seen."""
+
+VECTORS_MAX = 32
+"""Vectors in answer to one digest: as many streams as the table holds."""
+
+FETCH_RANGES_MAX = 16
+"""Gaps of one stream asked for at a time."""
+
+FETCH_SESSIONS_MAX = 1024
+"""Sessions given in answer to one fetch: sixteen batches, a quarter of a megabyte."""
+
+SNAPSHOT_SESSIONS_MAX = 256
+"""The same for a joiner, who takes the streams in turn: so what is newest in all of them comes first."""
+
+BUCKETS = 32
+"""Parts of the stream table that a digest compares apart."""
+
+BUCKET_BYTES = 4
+
+ROSTER_RECORDS_MAX = 128
+"""Records in one roster page."""
+
+ROSTER_BYTES_MAX = 64 * 1024
+
+ROSTER_PAGES_MAX = 64
+"""Of one colo: 8,192 nodes."""
+
+COLOS_KNOWN_MAX = 256
+"""Colos in a mesh, as digests list them."""
+
+WITHDRAW_IDS_MAX = 64
+"""Ids in one withdraw."""
+
+LIVE_ENTRIES_MAX = 64
+"""Live policy values in one message; with the longest values and names that is 85 KB."""
+
+LIVE_VALUE_BYTES_MAX = 1024
+"""Of one value: a reach of a hundred colos with names as short as they are."""
+
+LIVE_NUMBER_MAX = 1 << 53
+"""Of a policy's version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who the sender is and what it serves; the first message on a link, and again when its terms change.
+
+    ``dialled`` is the address at which the sender dialled the receiver, ``answers`` the one in the hello that this one
+    answers: so a node learns to whom a seed's address belongs. ``knows`` is the revision of the receiver's own record
+    that the sender has; a receiver with another one answers. ``chosen`` says that the sender wants this link, and
+    doesn't merely answer on it. ``joining`` says that the sender is catching up and no source for a snapshot.
+    """
+
+    mesh: str
+    record: NodeRecord
+    dialled: str = ""
+    answers: str = ""
+    knows: int = 0
+    chosen: bool = True
+    joining: bool = False
+    majors: tuple[int, int] = (PROTOCOL_MAJOR, PROTOCOL_MAJOR)
+    minor: int = PROTOCOL_MINOR
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The heartbeat to one peer: alive, this many beats so far, and the newest number of each stream it may have.
+
+    ``newest`` follows the order of VIPs in the sender's record of this ``revision``; 0 stands for a VIP that the
+    receiver gets nothing of. ``knows`` and ``chosen`` are as in `Hello`.
+    """
+
+    count: int
+    revision: int
+    knows: int
+    newest: tuple[int, ...] = ()
+    chosen: bool = True
+    joining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a `Pong` with the same token at once."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a `Ping`."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The sender goes; only a node itself says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The sender will not talk to the receiver, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sessions of one stream, with the origin's terms as the sender knows them.
+
+    It covers every number from ``first`` to ``last``: what is not among the entries is not for the receiver.
+    ``age`` is the (incarnation, revision) of the origin that ``terms`` come from.
+    """
+
+    terms: Terms
+    incarnation: int
+    age: tuple[int, int]
+    first: int
+    last: int
+    entries: Entries = field(repr=False)
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream it belongs to."""
+        return StreamKey(self.terms.node, self.incarnation, self.terms.vip)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """New sessions; the oldest waited for ``age_us``. ``relay`` asks the receiver to spread them in its colo."""
+
+    batch: Batch
+    relay: bool = False
+    age_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Asks for what the receiver has of these ranges of a stream, newest first."""
+
+    token: int
+    key: StreamKey
+    ranges: tuple[tuple[int, int], ...]
+    snapshot: bool = False
+
+
+class FetchEnd(Enum):
+    """How the answer to a fetch ended."""
+
+    DONE = "done"
+    MORE = "more"
+    """There is more than fits into one answer: ask again."""
+    BUSY = "busy"
+    UNKNOWN = "unknown"
+    """The stream isn't here, or isn't for the one who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReply:
+    """Part of the answer to the fetch with this token; the last part has an ``end``."""
+
+    token: int
+    batch: Batch | None = None
+    end: FetchEnd | None = None
+
+
+class ColoDigest(NamedTuple):
+    """What the sender knows of a colo: a hash of its records, and how many seconds ago they were vouched for."""
+
+    colo: str
+    digest: bytes
+    age_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Compares two nodes' knowledge at 4 bytes a bucket of streams: what differs is exchanged.
+
+    Where colos, withdraws or live policies differ, the receiver sends its own back, as an ``answer`` that gets none.
+    """
+
+    buckets: bytes
+    colos: tuple[ColoDigest, ...] = ()
+    withdraws: bytes = b""
+    answer: bool = False
+    live: bytes = b""
+
+
+class Seen(NamedTuple):
+    """What a node has seen of a stream, as flat pairs of first and last."""
+
+    key: StreamKey
+    ranges: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """What the sender has seen of the streams in these buckets (a bit each); ``wants_reply`` asks for the same back."""
+
+    buckets: int
+    seen: tuple[Seen, ...]
+    wants_reply: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotAsk:
+    """A joiner asks a peer to be its source, or tells it that it is ``done``."""
+
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOffer:
+    """The answer: a place, and the streams the joiner can fetch from here; or none, as another joiner has it."""
+
+    granted: bool
+    seen: tuple[Seen, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RosterAsk:
+    """Asks for what the receiver knows of these colos' nodes."""
+
+    colos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """One page of a colo's records, vouched for ``age_s`` seconds ago."""
+
+    colo: str
+    age_s: int
+    records: tuple[NodeRecord, ...]
+    page: int = 0
+    pages: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Forget every session whose lineage began before this was issued and that all the given names fit.
+
+    ``elapsed_s`` is how long ago that was; after ``remaining_s`` more there is nothing left that it could fit.
+    With ``ids``, only those sessions. (issuer, incarnation, number) names it, so that it is acted on once.
+    """
+
+    issuer: str
+    incarnation: int
+    number: int
+    elapsed_s: int
+    remaining_s: int
+    vip: str = ""
+    group: str = ""
+    origin: str = ""
+    ids: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+class LiveEntry(NamedTuple):
+    """One value of a policy that was set while the mesh ran, by which node, and as its how manyeth change.
+
+    ``scope`` and ``name`` say of what: ``"vip"`` or ``"group"``. Empty ``value``: there is none any more.
+    """
+
+    scope: str
+    name: str
+    key: str
+    number: int
+    author: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LivePolicyUpdate:
+    """Some of the live policies that the sender knows, its own or others'."""
+
+    entries: tuple[LiveEntry, ...]
+
+
+Message: TypeAlias = (
+    Hello
+    | Heartbeat
+    | Ping
+    | Pong
+    | Leave
+    | Refuse
+    | Push
+    | Fetch
+    | FetchReply
+    | Digest
+    | Vector
+    | SnapshotAsk
+    | SnapshotOffer
+    | RosterAsk
+    | Roster
+    | Withdraw
+    | LivePolicyUpdate
+    | Query
+    | QueryReply
+)
+
+
+class Envelope(NamedTuple):
+    """A message and who sent it; ``unknown_fields`` were ignored."""
+
+    sender: str
+    incarnation: int
+    message: Message
+    unknown_fields: int = 0

@@ -1,0 +1,89 @@
+"""Writes the push of one session, which is most of what a node sends, from bytes that are the same in all of them.
+
+The general way costs more than everything else about publishing. The bytes are those of `wire.encode`, as a test shows;
+sessions that are unusual are left to that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cbor2 import dumps
+
+from meshcache.core.policy.gates import Terms
+from meshcache.core.values.session import SESSION_ID_BYTES_MAX
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.columns import SECONDS_MAX
+from meshcache.core.wire.fields import plain_terms
+from meshcache.core.wire.kinds import KINDS
+from meshcache.core.wire.messages import Push
+
+
+class NewSession(NamedTuple):
+    """A new session on its way out; ``id`` and ``der`` are secrets."""
+
+    seq: int
+    id: bytes
+    der: bytes
+    expires_at: float
+    born_at: float
+    certified: bool
+    made_at: float
+
+    def __repr__(self) -> str:
+        return f"<Made #{self.seq}>"
+
+
+_FIELDS = len("tirflnkzsx")
+"""Those that the push of any one session has."""
+
+_MAPS = [bytes((0xA0 + count,)) for count in range(16)]
+"""The head of a map with so many fields (RFC 8949 section 3.1)."""
+
+_RELAY, _AGE, _LAST, _DER, _REMAINING, _ELAPSED = b"\x61h\xf5", b"\x61a", b"\x61l", b"\x61s", b"\x61x", b"\x61b"
+_COUNT_AND_ID = dumps({"n": 1, "k": bytes(SESSION_ID_BYTES_MAX)})[1:-SESSION_ID_BYTES_MAX]
+_DER_WIDTH = dumps({"z": bytes(2)})[1:-2]
+
+
+class PushTemplate:
+    """For what this node makes under these terms, while `record` is what it says of itself."""
+
+    __slots__ = ("_envelope", "_stream", "record", "terms")
+
+    def __init__(self, record: NodeRecord, terms: Terms) -> None:
+        self.record = record
+        self.terms = terms
+        self._envelope = b"\x84" + dumps(KINDS[Push][0]) + dumps(record.node) + dumps(record.incarnation)
+        head = {"t": dumps(plain_terms(terms)), "i": record.incarnation, "r": record.revision}
+        self._stream = dumps(head)[1:] + b"\x61f"
+
+    @staticmethod
+    def suits(made: NewSession) -> bool:
+        """Whether a session is a usual one: its id has full length, and there was no client certificate."""
+        return len(made.id) == SESSION_ID_BYTES_MAX and not made.certified
+
+    def write(self, made: NewSession, now: float, age_us: int, *, relay: bool) -> bytes:
+        """The message that pushes this one session."""
+        seq, der = dumps(made.seq), made.der
+        elapsed_s, remaining_s = round(now - made.born_at), int(made.expires_at - now)
+        return b"".join(
+            (
+                self._envelope,
+                _MAPS[_FIELDS + relay + (age_us > 0) + (elapsed_s > 0)],
+                _RELAY if relay else b"",
+                _AGE + dumps(age_us) if age_us else b"",
+                self._stream,
+                seq,
+                _LAST,
+                seq,
+                _COUNT_AND_ID,
+                made.id,
+                _DER_WIDTH,
+                len(der).to_bytes(2, "big"),
+                _DER,
+                dumps(der),
+                _REMAINING,
+                dumps(min(max(remaining_s, 0), SECONDS_MAX)),
+                _ELAPSED + dumps(min(elapsed_s, SECONDS_MAX)) if elapsed_s > 0 else b"",
+            )
+        )

@@ -1,0 +1,281 @@
+"""One node's policies as operators change them: checked, spread, taken over, kept, and reported on.
+
+Joins the core, which spreads, the VIPs, which take over, and the file, which keeps. Decides nothing itself: `changes`
+says what is refused, `overlay` what holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from meshcache.config import Settings
+from meshcache.core.control.live_policies import GROUP, VIP
+from meshcache.core.values.events import Event, PolicyChanged
+from meshcache.core.values.topology import NodeRecord
+from meshcache.edges import native
+from meshcache.errors import PolicyError
+from meshcache.live_policy import explanations
+from meshcache.live_policy.change_checks import Checks
+from meshcache.live_policy.debouncer import Keeper
+from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
+from meshcache.live_policy.overlay import EPOCH, Overlay, overlay
+from meshcache.live_policy.policy_file import Kept, PolicyFile
+from meshcache.live_policy.policy_view import shown_vip
+from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.pump import Pump
+
+log = logging.getLogger("meshcache.policy")
+
+
+class _Done(NamedTuple):
+    """A change as it is on this node, before anybody else was asked."""
+
+    vip: str
+    node_only: bool
+    version: int
+    since: float
+    recalled: int
+    kept: bool
+    changed: dict[str, str]
+
+
+class PolicyController:
+    """The live policies of one node. Threads may share it.
+
+    The order of locks is: this one's, then the VIPs', then the core's.
+    """
+
+    def __init__(self, file: Settings, pump: Pump, vips: AttachedVips, kept: Kept) -> None:
+        """`kept` is what an earlier life of the node left: `PolicyFile.of(file).load()`."""
+        self._file = file
+        self._pump = pump
+        self._vips = vips
+        self._store = PolicyFile.of(file)
+        self._kept = kept
+        self._node_only = {vip: dict(values) for vip, values in kept.node.items()}
+        self._lock = native.RLock()
+        self._keeper = Keeper(self._catch_up)
+        self._faults: tuple[str, ...] = ()
+        self._holds: Overlay
+
+    def start(self) -> None:
+        """Take over what was kept, before the first context joins."""
+        with self._lock:
+            with self._pump.lock:
+                self._pump.core.live.load(self._kept.live)
+            self._apply()
+        self._pump.chores.append(self._tell_time)
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Finish what is under way; may be called again."""
+        self._keeper.close()
+
+    def noticed(self, events: Iterable[Event]) -> None:
+        """The core's events, on the pump's thread: policies that came from elsewhere are taken over soon."""
+        if any(isinstance(event, PolicyChanged) for event in events):
+            self._keeper.wake()
+
+    def reload(self, file: Settings) -> None:
+        """The file changed: what was set live is laid over the new one. Raises AttachError; nothing changed then."""
+        with self._lock:
+            with self._pump.lock:
+                holds = overlay(file, self._pump.core.live, self._node_only)
+            self._vips.reload(holds.in_force)
+            self._file, self._holds = file, holds
+
+    def show(self) -> list[dict[str, Any]]:
+        """What holds for each VIP that a context serves here; see `shown.shown_vip`."""
+        with self._lock, self._pump.lock:
+            core, holds = self._pump.core, self._holds
+            served = {vip.terms.vip for vip in core.local_vips()}
+            vips = [vip for vip in holds.in_force.settings.vips if vip.name in served]
+            return [shown_vip(vip, holds, core.live, core.records()) for vip in vips]
+
+    def set_policy(self, vip: str, values: Mapping[str, str], *, node_only: bool = False) -> dict[str, Any]:
+        """Set values of a VIP on every node that serves it, or on this one only; waits for what that does.
+
+        Raises PolicyError, and nothing changed anywhere then.
+        """
+        with self._lock:
+            checks = self._checks()
+            done = self._change(vip, checks.values(checks.vip(vip), values), node_only)
+        return self._with_totals(done)
+
+    def unset_policy(self, vip: str, keys: Sequence[str], *, node_only: bool = False) -> dict[str, Any]:
+        """Take values back, all without `keys`, so that the file's hold again. Raises PolicyError."""
+        with self._lock:
+            checks = self._checks()
+            checks.vip(vip)
+            checks.keys(keys)
+            with self._pump.lock:
+                known = set(self._node_only.get(vip, {}) if node_only else self._pump.core.live.values(VIP, vip))
+            done = self._change(vip, dict.fromkeys(sorted(known & set(keys or known)), ""), node_only)
+        return self._with_totals(done)
+
+    def withdraw(
+        self, *, vip: str = "", group: str = "", origin: str = "", everything: bool = False, new_epoch: bool = False
+    ) -> dict[str, Any]:
+        """Forget sessions on every node: of one VIP, group or origin, or all; says how many, here and elsewhere.
+
+        With `new_epoch`, what was made before is dead besides wherever it is: the sessions of the VIP's group, of the
+        group, or of every group. Raises PolicyError; nothing changed then.
+        """
+        named = {"vip": vip, "group": group, "origin": origin}
+        chosen = {what: name for what, name in named.items() if name}
+        if len(chosen) + everything != 1:
+            raise PolicyError("say what to withdraw: one of --vip, --group, --origin, or --all")
+        if origin and new_epoch:
+            raise PolicyError("an epoch is a share group's: --new-epoch goes with --vip, --group or --all")
+        with self._lock:
+            for what, name in chosen.items():
+                self._checks().known(what, name, self._origins())
+            here, number = self._issue(vip, group, origin)
+            epochs = {name: self._new_epoch(name) for name in self._groups(vip, group)} if new_epoch else {}
+            kept = self._take_over() if new_epoch else True
+        total = ask_withdraw(self._pump, self._reachable(), number)
+        return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
+
+    def explain_way(self, source: str, target: str) -> dict[str, Any]:
+        """See `explaining.way`."""
+        return explanations.way(self._pump, source, target)
+
+    def explain_session(self, session: str) -> dict[str, Any]:
+        """See `explaining.session`."""
+        return explanations.session(self._pump, session)
+
+    def clocks(self) -> dict[str, float]:
+        """By how many seconds the other nodes' wall clocks are ahead of this one's, of those that answer in time."""
+        return ask_clocks(self._pump, self._reachable())
+
+    def figures(self) -> dict[str, Any]:
+        """How clients resume on every node of the mesh that answers in time."""
+        return ask_figures(self._pump, self._reachable())
+
+    def records(self) -> list[tuple[NodeRecord, str]]:
+        """Every node that is known, with its state."""
+        with self._pump.lock:
+            return self._pump.core.records()
+
+    def _checks(self) -> Checks:
+        return Checks(self._file, self._holds, [record for record, _ in self.records()])
+
+    def _origins(self) -> set[str]:
+        with self._pump.lock:
+            return self._pump.core.origins()
+
+    def _change(self, vip: str, texts: Mapping[str, str], node_only: bool) -> _Done:
+        since, before = self._pump.clock(), self._recalled(vip)
+        if node_only:
+            values = {**self._node_only.get(vip, {}), **texts}
+            self._node_only[vip] = {key: text for key, text in values.items() if text}
+        else:
+            self._set_live(VIP, vip, texts)
+        kept = self._take_over()
+        with self._pump.lock:
+            version = self._pump.core.live.version(VIP, vip).number
+        return _Done(vip, node_only, version, since, self._recalled(vip) - before, kept, dict(texts))
+
+    def _with_totals(self, done: _Done) -> dict[str, Any]:
+        result = {
+            "vip": done.vip,
+            "node_only": done.node_only,
+            "version": done.version,
+            "changed": done.changed,
+            "kept": done.kept,
+        }
+        if done.node_only:
+            return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
+        total = ask_policy(self._pump, self._reachable(done.vip), done.vip, done.changed, done.since)
+        recalled = {"here": done.recalled, "mesh": total["sessions"]}
+        return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
+
+    def _superseded(self, done: _Done) -> dict[str, dict[str, Any]]:
+        """The keys for which another operator's value is in force by now, with it and the node where it was set."""
+        with self._pump.lock:
+            entries = self._pump.core.live.entries()
+        return {
+            entry.key: {"value": entry.value, "author": entry.author}
+            for entry in entries
+            if (entry.scope, entry.name) == (VIP, done.vip) and done.changed.get(entry.key, entry.value) != entry.value
+        }
+
+    def _set_live(self, scope: str, name: str, texts: Mapping[str, str]) -> int:
+        with self._pump.lock:
+            live = self._pump.core.live
+            now = {key: entry.value for key, entry in live.values(scope, name).items()}
+            news = {key: text for key, text in texts.items() if now.get(key, "") != text or scope == GROUP}
+            if news:
+                try:
+                    live.set(scope, name, news, self._pump.clock())
+                except ValueError as error:
+                    raise PolicyError(str(error)) from None
+            version = live.version(scope, name).number
+        self._pump.wake()
+        return version
+
+    def _issue(self, vip: str, group: str, origin: str) -> tuple[int, int]:
+        with self._pump.lock:
+            core = self._pump.core
+            if core.withdraws.full():
+                raise PolicyError("too many withdraws are in force already; wait until some have expired")
+            here = core.withdraw(self._pump.clock(), vip=vip, group=group, origin=origin)
+            number = core.withdraws.number
+        self._pump.wake()
+        return here, number
+
+    def _new_epoch(self, group: str) -> int:
+        return self._set_live(GROUP, group, {EPOCH: "new"})
+
+    def _groups(self, vip: str, group: str) -> list[str]:
+        if group:
+            return [group]
+        known = {(terms.vip, terms.group) for record, _ in self.records() for terms in record.vips}
+        known |= {(each.name, each.group) for each in self._file.vips}
+        return sorted({its_group for name, its_group in known if vip in ("", name)})
+
+    def _reachable(self, vip: str = "") -> set[str]:
+        """Nodes that can be expected to answer: all that aren't lost, or those of them that serve a VIP."""
+        return {
+            record.node
+            for record, state in self.records()
+            if state != "lost" and (not vip or record.terms_of(vip) is not None)
+        }
+
+    def _recalled(self, vip: str) -> int:
+        with self._pump.lock:
+            return self._pump.core.recalled(vip)
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._take_over()
+
+    def _take_over(self) -> bool:
+        """Let what is set now hold, and keep it; says whether it could be kept."""
+        self._apply()
+        with self._pump.lock:
+            entries = self._pump.core.live.entries()
+        to_keep = Kept(entries, {vip: dict(values) for vip, values in self._node_only.items() if values})
+        if to_keep != self._kept:
+            try:
+                self._store.save(to_keep)
+            except OSError as error:
+                log.warning("live policies can't be kept in %s: %s", self._store.path, error.strerror or error)
+                return False
+            self._kept = to_keep
+        return True
+
+    def _tell_time(self) -> None:
+        """In each step of the pump, which holds the core's lock: clocks are set while nodes run."""
+        self._pump.core.queries.unix_minus_now_s = time.time() - self._pump.clock()
+
+    def _apply(self) -> None:
+        with self._pump.lock:
+            self._holds = overlay(self._file, self._pump.core.live, self._node_only)
+        self._vips.apply(self._holds.in_force)
+        for fault in set(self._holds.faults) - set(self._faults):
+            log.warning("%s", fault)
+        self._faults = self._holds.faults

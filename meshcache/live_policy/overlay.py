@@ -1,0 +1,159 @@
+"""Lays live values over a node's file: what holds for each VIP, and where each value of it comes from.
+
+A pure function of the file, the mesh's live policies and this node's own: every node with equal ones gets equal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshcache.config import Settings, VipSettings
+from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
+from meshcache.core.values.topology import VipNote
+from meshcache.core.wire.queries import HELD_BYTES_MAX
+from meshcache.live_policy.values import KEYS, allowed, parse, written
+from meshcache.runtime.attaching import InForce
+
+EPOCH = "epoch"
+"""The one key of a group; the number of its newest change is the group's policy epoch."""
+
+Values = Mapping[str, Mapping[str, str]]
+"""Text by VIP and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value comes from: "default", "file", "live" or "node"; and what was set, where that isn't what holds."""
+
+    name: str
+    wanted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What holds on a node, and why."""
+
+    in_force: InForce
+    sources: Mapping[str, Mapping[str, Source]]
+    faults: tuple[str, ...] = ()
+    """Values that could not be used here at all, in words."""
+
+
+def overlay(file: Settings, live: LivePolicies, node_only: Values) -> Overlay:
+    """Lay the mesh's live values over the file, and this node's own over both."""
+    vips: list[VipSettings] = []
+    sources: dict[str, dict[str, Source]] = {}
+    faults: list[str] = []
+    for vip in file.vips:
+        mesh_wide = {key: entry.value for key, entry in live.values(VIP, vip.name).items()}
+        layers = {"live": mesh_wide, "node": dict(node_only.get(vip.name, {}))}
+        changed, sources[vip.name] = _changed(file, vip, layers, faults)
+        vips.append(changed)
+    vips = _fitting_quotas(file, vips, sources, faults)
+    settings = file.model_copy(update={"vips": tuple(vips)})
+    return Overlay(InForce(settings, _epochs(vips, live), _notes(vips, live, sources)), sources, tuple(faults))
+
+
+def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
+    """What the file says of each key that can be set live."""
+    values = {key: getattr(vip.sharing, key) for key in KEYS}
+    return values | {"quota": file.share_of_cache(vip.name)}
+
+
+def _changed(
+    file: Settings, vip: VipSettings, layers: Mapping[str, Mapping[str, str]], faults: list[str]
+) -> tuple[VipSettings, dict[str, Source]]:
+    own = file_values(file, vip)
+    values: dict[str, Any] = {}
+    sources = {key: Source("file" if key in vip.sharing.model_fields_set else "default") for key in KEYS}
+    for layer, texts in layers.items():
+        for key in KEYS:
+            wanted = _parsed(vip, key, texts.get(key), faults)
+            if wanted is None:
+                continue
+            holds = allowed(key, vip, own[key], wanted, file.node.colo)
+            if vip.sharing.live == "none":
+                sources[key] = Source(sources[key].name, texts[key])
+                continue
+            values[key] = holds
+            sources[key] = Source(layer, None if holds == wanted else texts[key])
+    sharing = vip.sharing.model_copy(update=values)
+    if sharing.lifetime_s > sharing.lineage_s:  # each was right where it was set, and neither knew of the other
+        sharing = sharing.model_copy(update={"lifetime_s": sharing.lineage_s})
+        sources["lifetime_s"] = Source(sources["lineage_s"].name, f"{values.get('lifetime_s', own['lifetime_s']):g}")
+    return vip.model_copy(update={"sharing": sharing}), sources
+
+
+def _parsed(vip: VipSettings, key: str, text: str | None, faults: list[str]) -> Any:
+    if text is None:
+        return None
+    try:
+        return parse(key, text)
+    except ValueError as error:
+        faults.append(f"VIP {vip.name}: {key}, as it was set live, can't be used here: {error}")
+        return None
+
+
+def _fitting_quotas(
+    file: Settings, vips: list[VipSettings], sources: dict[str, dict[str, Source]], faults: list[str]
+) -> list[VipSettings]:
+    """The file's own quotas where the live ones don't fit together on this node."""
+    given = [vip.sharing.quota for vip in vips if vip.sharing.quota is not None]
+    total = round(sum(given), 6)
+    if total < 1 or (total == 1 and len(given) == len(vips)):
+        return vips
+    faults.append("the quotas set live don't fit into this node's cache together with its others; the file's hold")
+    for vip in file.vips:
+        source = sources[vip.name]["quota"]
+        if source.name in ("live", "node"):
+            of_file = "file" if "quota" in vip.sharing.model_fields_set else "default"
+            sources[vip.name]["quota"] = Source(of_file, source.wanted or "set live")
+    own = {vip.name: vip.sharing.quota for vip in file.vips}
+    return [vip.model_copy(update={"sharing": vip.sharing.model_copy(update={"quota": own[vip.name]})}) for vip in vips]
+
+
+def _epochs(vips: list[VipSettings], live: LivePolicies) -> dict[str, int]:
+    groups = sorted({vip.group for vip in vips})
+    found = {group: live.values(GROUP, group).get(EPOCH) for group in groups}
+    return {group: entry.number for group, entry in found.items() if entry is not None}
+
+
+def _notes(
+    vips: list[VipSettings], live: LivePolicies, sources: Mapping[str, Mapping[str, Source]]
+) -> dict[str, VipNote]:
+    notes = {}
+    for vip in vips:
+        version = live.version(VIP, vip.name)
+        held = _held(vip, {key: entry.value for key, entry in live.values(VIP, vip.name).items()}, sources[vip.name])
+        notes[vip.name] = VipNote(b"", version.number, version.digest, held)
+    return notes
+
+
+def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
+    held = []
+    for key in KEYS:
+        holds = getattr(vip.sharing, key)
+        if key not in set_live or holds == _parsed(vip, key, set_live[key], []):
+            continue
+        value = "the file's" if holds is None else written(holds)
+        why = _why_held(key, vip, sources[key])
+        held.append(f"{key}={value} ({why})".encode()[:HELD_BYTES_MAX].decode(errors="ignore"))
+    return tuple(held)
+
+
+def _why_held(key: str, vip: VipSettings, source: Source) -> str:
+    if source.name == "node":
+        return "set on that node alone"
+    if key == "quota" and source.name != "live":
+        return "more does not fit beside its other quotas"
+    if key == "lifetime_s" and vip.sharing.lifetime_s == vip.sharing.lineage_s:
+        return "no longer than lineage_s there"
+    return f'its file allows no more: live = "{vip.sharing.live}"'
+
+
+def key_of(held: str) -> str:
+    """The key that a line of `VipNote.held` is about."""
+    return held.partition("=")[0]

@@ -1,0 +1,56 @@
+"""The object of ``meshcache policy show --json``: what holds for each VIP, where each value comes from, who has it.
+
+Reads and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meshcache.config import VipSettings
+from meshcache.core.control.live_policies import VIP, LivePolicies
+from meshcache.core.values.topology import NodeRecord
+from meshcache.live_policy.overlay import Overlay, Source
+from meshcache.runtime.attaching import quota_bytes
+
+
+def shown_vip(
+    vip: VipSettings, holds: Overlay, live: LivePolicies, records: Sequence[tuple[NodeRecord, str]]
+) -> dict[str, Any]:
+    """One VIP. ``vip`` is as it holds; ``records`` are all nodes known, each with its state."""
+    sharing, sources = vip.sharing, holds.sources[vip.name]
+    newest = max(live.values(VIP, vip.name).values(), key=lambda entry: entry[3:5], default=None)
+    return {
+        "vip": vip.name,
+        "group": vip.group,
+        "reach": sharing.reach.to_plain(),
+        "client_certificates": sharing.client_certificates,
+        "bind": sharing.bind,
+        "lifetime_s": sharing.lifetime_s,
+        "lineage_s": sharing.lineage_s,
+        "quota_bytes": quota_bytes(holds.in_force.settings, vip.name),
+        "epoch": holds.in_force.epochs.get(vip.group, 0),
+        "live": sharing.live,
+        "sources": {key: _source(source) for key, source in sources.items()},
+        "version": live.version(VIP, vip.name).number,
+        "author": newest.author if newest is not None else None,
+        "nodes": nodes_of(vip.name, live, records),
+    }
+
+
+def nodes_of(vip: str, live: LivePolicies, records: Sequence[tuple[NodeRecord, str]]) -> dict[str, Any]:
+    """Which nodes have the newest version of a VIP's live policy in force, and how far the others are."""
+    version = live.version(VIP, vip)
+    notes = [(record, state, record.note_of(vip)) for record, state in records if record.terms_of(vip) is not None]
+    have = [record.node for record, _, note in notes if (note.version, note.digest) == (version.number, version.digest)]
+    others = [
+        {"name": record.node, "colo": record.colo, "version": note.version, "state": state}
+        for record, state, note in notes
+        if record.node not in have
+    ]
+    return {"serving": len(notes), "have": len(have), "others": sorted(others, key=lambda other: str(other["name"]))}
+
+
+def _source(source: Source) -> dict[str, str]:
+    return {"from": source.name} | ({} if source.wanted is None else {"wanted": source.wanted})

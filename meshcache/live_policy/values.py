@@ -1,0 +1,147 @@
+"""What can be set live, in the words of operators and in values; and what a configuration file lets of it be.
+
+Live values are text wherever they travel or are kept. Decides about one value at a time, and knows no node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, Final
+
+from meshcache.config import VipSettings
+from meshcache.config.overrides import parse_value
+from meshcache.config.values import parse_name, parse_share, shown
+from meshcache.config.vip import LINEAGE_S_MAX
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, ReachKind
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+from meshcache.core.wire.messages import LIVE_VALUE_BYTES_MAX
+
+KEYS: Final = ("reach", "lifetime_s", "lineage_s", "quota", "client_certificates")
+
+FIXED: Final = {
+    "group": "who shares with whom is for the files of both to say, or any member could join VIPs to one another",
+    "bind": "it is part of what sessions are bound to",
+    "live": "it says what may be set live, so it can't be set live",
+    "names": "the certificate has to cover them",
+    "min_tls": "it is part of what sessions are bound to, and of the context itself",
+    "client_auth": "it is part of what sessions are bound to, and of the context itself",
+    "ciphers": "it is the context's",
+    "certificate": "it is the context's",
+    "alpn": "it is the context's",
+}
+"""Keys of a VIP that an operator might try, and why they are only in the file."""
+
+_REACHES = {"server": REACH_SERVER, "colo": REACH_COLO, "everywhere": REACH_EVERYWHERE}
+
+
+def nearest(wanted: str, known: Iterable[str]) -> str:
+    """Ends a refusal: what may have been meant, or what there is."""
+    names = sorted(set(known))
+    close = get_close_matches(wanted, names, n=1, cutoff=0.5)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"there is {', '.join(names[:20])}" if names else "there is none"
+
+
+def parse(key: str, text: str) -> Any:
+    """The value that `text` is for a key. Raises ValueError, with what would be right."""
+    return _PARSERS[key](text)
+
+
+def written(value: Any) -> str:
+    """A value as text; `parse` is its inverse."""
+    if isinstance(value, Reach):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -> Any:
+    """What holds when `live` was set and the file has `file_value`: the file has the last word.
+
+    With ``live = "none"`` the file's value, with "tighten" the stricter of both. With "any" the live value, but no
+    lifetime beyond the protocol's own, and sessions with client certificates travel only where the file lets them.
+    """
+    mode = vip.sharing.live
+    if mode == "none":
+        return file_value
+    if mode == "tighten" or key == "client_certificates":
+        live = _STRICTER[key](file_value, live, colo)
+    return min(live, lifetime_s_max(vip)) if key == "lifetime_s" else live
+
+
+def lifetime_s_max(vip: VipSettings) -> int:
+    """The longest lifetime that the VIP's protocol versions allow."""
+    return LIFETIME_S_MAX_TLS12 if vip.min_tls == "1.2" else LIFETIME_S_MAX_TLS13
+
+
+def both(one: Reach, other: Reach, colo: str) -> Reach:
+    """The reach that allows a node in `colo` what both of them do."""
+    if REACH_SERVER in (one, other):
+        return REACH_SERVER
+    if one.kind is ReachKind.EVERYWHERE:
+        return other
+    if other.kind is ReachKind.EVERYWHERE:
+        return one
+    common = (one.colos & other.colos) - {colo}
+    return Reach(ReachKind.COLOS, common | {colo}) if common else REACH_COLO
+
+
+def _reach(text: str) -> Reach:
+    value = parse_value(text)
+    if isinstance(value, str):
+        value = value.strip()
+        if value in _REACHES:
+            return _REACHES[value]
+        value = [colo.strip() for colo in value.split(",")]
+    if not isinstance(value, list):
+        raise ValueError(f"a reach is server, colo, everywhere or colos such as ams1,fra1, not {shown(value)}")  # noqa: TRY004
+    return Reach.parse([parse_name(colo) for colo in value])
+
+
+def _seconds(longest: int) -> Callable[[str], float]:
+    def parse_seconds(text: str) -> float:
+        value = parse_value(text)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"a time is a number of seconds such as 3600, not {shown(value)}")
+        if not 1 <= value <= longest:
+            raise ValueError(f"it is 1 to {longest} seconds, not {shown(value)}")
+        return float(value)
+
+    return parse_seconds
+
+
+def _client_certificates(text: str) -> str:
+    value = parse_value(text)
+    if value not in ("never", "revalidate"):
+        raise ValueError(f'it is "never" or "revalidate", not {shown(value)}')
+    return str(value)
+
+
+def _bounded(parser: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse_bounded(text: str) -> Any:
+        if len(text.encode()) > LIVE_VALUE_BYTES_MAX or not text.isprintable():
+            raise ValueError(f"a value is at most {LIVE_VALUE_BYTES_MAX} printable bytes")
+        return parser(text)
+
+    return parse_bounded
+
+
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "reach": _bounded(_reach),
+    "lifetime_s": _bounded(_seconds(LIFETIME_S_MAX_TLS13)),
+    "lineage_s": _bounded(_seconds(LINEAGE_S_MAX)),
+    "quota": _bounded(lambda text: parse_share(parse_value(text))),
+    "client_certificates": _bounded(_client_certificates),
+}
+
+_STRICTER: Final[dict[str, Callable[[Any, Any, str], Any]]] = {
+    "reach": both,
+    "lifetime_s": lambda one, other, _colo: min(one, other),
+    "lineage_s": lambda one, other, _colo: min(one, other),
+    "quota": lambda one, other, _colo: min(one, other),
+    "client_certificates": lambda one, other, _colo: "never" if "never" in (one, other) else "revalidate",
+}

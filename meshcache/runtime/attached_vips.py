@@ -1,0 +1,194 @@
+"""The VIPs that this process serves: their ports, the contexts attached to each, and what the core was told of them.
+
+Changes when a context joins or the settings are reloaded, never in a handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from meshcache.config import Settings
+from meshcache.core.values.topology import LocalVip, VipNote
+from meshcache.edges import native
+from meshcache.errors import AttachError
+from meshcache.runtime.attaching import InForce, Joining
+from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.pump import Pump
+from meshcache.runtime.session_ports import VipPort
+from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context
+from meshcache.tls.facts import read_facts
+from meshcache.tls.scopes import scopes_for
+
+_PRUNE_AT = 64
+"""Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
+server with a context for each connection pays for it once in many."""
+
+
+@dataclass(slots=True)
+class _Attached:
+    attachment: Attachment
+    joining: Joining
+    generation: int
+
+
+@dataclass(slots=True)
+class _Served:
+    port: VipPort
+    joining: Joining
+    """The newest; kept when its context is gone, since the VIP is served on, by contexts that are yet to come."""
+    told: LocalVip | None = None
+    attached: list[_Attached] = field(default_factory=list)
+    prune_at: int = _PRUNE_AT
+
+    def live(self) -> list[_Attached]:
+        """The attachments whose context still exists."""
+        self.attached = [each for each in self.attached if each.attachment.attached]
+        self.prune_at = max(_PRUNE_AT, 2 * len(self.attached))
+        return self.attached
+
+    def joinings(self) -> list[Joining]:
+        """The newest, and then that of each attachment whose context still exists."""
+        return [self.joining, *(each.joining for each in self.live())]
+
+    def add(self, attached: _Attached) -> None:
+        if len(self.attached) >= self.prune_at:
+            self.live()
+        self.attached.append(attached)
+
+
+class AttachedVips:
+    """The VIPs of one node. Threads may share it."""
+
+    def __init__(self, settings: Settings, pump: Pump, tokens: Tokens) -> None:
+        self._in_force = InForce(settings)
+        self._pump = pump
+        self._tokens = tokens
+        self._served: dict[str, _Served] = {}
+        self._generation = 0
+        self._lock = native.RLock()
+        pump.chores.append(self._take_removed)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._served
+
+    def attach(self, context: object, name: str, on_unclean_close: OnUncleanClose) -> None:
+        """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""
+        with self._lock:
+            joining = self._in_force.joining(name, read_facts(context))
+            joining.check()
+            for other in self._attached_since_reload():
+                joining.check_beside(other)
+            served = self._served.get(name) or _Served(VipPort(joining.vip, self._pump, self._tokens), joining)
+            attachment = attach_context(
+                context,
+                served.port,
+                scopes_for(joining.names, joining.digest),
+                on_unclean_close=on_unclean_close,
+                lifetime_s=int(joining.vip.sharing.lifetime_s),
+            )
+            try:
+                self._tell(served, joining)
+            except AttachError:
+                attachment.detach()
+                raise
+            served.joining = joining
+            self._supersede(served, joining)
+            served.add(_Attached(attachment, joining, self._generation))
+            self._served[name] = served
+
+    def reload(self, in_force: InForce) -> None:
+        """Take over changed settings; VIPs that are gone from them end. Raises AttachError, and nothing changed then.
+
+        Contexts that are attached after this may differ from those that were attached before, which they replace.
+        """
+        with self._lock:
+            self._take_over(in_force)
+            self._generation += 1
+            for name in set(self._served) - {vip.name for vip in in_force.settings.vips}:
+                self._end(name)
+
+    def apply(self, in_force: InForce) -> None:
+        """Take over what was set live: the same VIPs and contexts, in other policies and epochs."""
+        with self._lock:
+            self._take_over(in_force)
+
+    def faults(self) -> dict[str, dict[str, int]]:
+        """Exceptions at the TLS edge by VIP and callback; each was a miss."""
+        return {name: dict(served.port.faults) for name, served in list(self._served.items()) if served.port.faults}
+
+    def close(self) -> None:
+        """Every context leaves its VIP: handshakes go on, in full."""
+        with self._lock:
+            for served in self._served.values():
+                served.port.close()
+                for each in served.live():
+                    each.attachment.detach()
+
+    def forked(self, why: str) -> None:
+        """In a child process: find and keep nothing. Takes no lock, since the parent may have held it."""
+        for served in list(self._served.values()):
+            served.port.close(why)
+
+    def _take_over(self, in_force: InForce) -> None:
+        kept = {vip.name for vip in in_force.settings.vips}
+        changes = [
+            (served, [in_force.joining(name, joining.facts) for joining in served.joinings()])
+            for name, served in self._served.items()
+            if name in kept
+        ]
+        for _, (_, *joinings) in changes:
+            for joining in joinings:
+                joining.check()
+        self._in_force = in_force
+        for served, joinings in changes:
+            self._change(served, joinings)
+
+    def _attached_since_reload(self) -> Iterator[Joining]:
+        """One attachment of each VIP will do: those of one VIP agree."""
+        for served in self._served.values():
+            for each in reversed(served.attached):
+                if each.generation == self._generation and each.attachment.attached:
+                    yield each.joining
+                    break
+
+    def _tell(self, served: _Served, joining: Joining) -> None:
+        notes = self._in_force.notes
+        local = joining.local_vip(self._in_force.settings, notes.get(joining.vip.name, VipNote()))
+        if local == served.told:
+            return
+        try:
+            with self._pump.lock:
+                self._pump.core.set_vip(local, self._pump.clock())
+        except ValueError as error:
+            raise AttachError(f"VIP {joining.vip.name}: {error}") from None
+        served.told = local
+        self._pump.wake()
+
+    def _supersede(self, served: _Served, joining: Joining) -> None:
+        """End earlier attachments that bind their sessions to something else: those would be found and not resume."""
+        for each in served.attached:
+            if each.joining.digest != joining.digest:
+                each.attachment.detach()
+
+    def _change(self, served: _Served, joinings: list[Joining]) -> None:
+        served.joining, *each_joining = joinings
+        for each, joining in zip(served.attached, each_joining, strict=True):
+            each.joining = joining
+            each.attachment.scopes = scopes_for(joining.names, joining.digest)
+            each.attachment.limit(int(joining.vip.sharing.lifetime_s))
+        served.port.configure(served.joining.vip)
+        self._tell(served, served.joining)
+
+    def _end(self, name: str) -> None:
+        served = self._served.pop(name)
+        served.port.close()
+        for each in served.live():
+            each.attachment.detach()
+        with self._pump.lock:
+            self._pump.core.remove_vip(name, self._pump.clock())
+        self._pump.wake()
+
+    def _take_removed(self) -> None:
+        for served in list(self._served.values()):
+            served.port.take_removed()

@@ -1,0 +1,204 @@
+"""The thread that joins core and transport, and the two shortcuts by which handshakes needn't wait for it.
+
+Owns the lock around the core. Decides nothing: the core says what to send, to whom and when to be called again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+from collections.abc import Callable
+from contextlib import suppress
+
+from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.core.values.events import Event
+from meshcache.edges import native
+from meshcache.edges.transport import Transport
+from meshcache.runtime.tracing import shown
+
+RECEIVE_MAX = 32
+"""Messages taken from the transport at a time, so that whoever wants to send waits 0.1 ms at most."""
+
+READ_MAX = 8
+"""Messages that a handshake reads on a miss: at most 2 ms of decoding full batches. The pump reads the rest."""
+
+INLINE_LINKS_MAX = 8
+"""Up to so many links a handshake sends its own session, which costs it 5 us each; above it the pump does."""
+
+SLEEP_S_MAX = 60.0
+STOP_S = 5.0
+"""How long closing waits for the thread, which is never in anything that blocks for longer."""
+
+_FAULT_S = 0.1
+"""Pause after a fault of ours, so that one that stays doesn't take a whole core."""
+
+_FINE_S = 0.001
+"""poll(2) counts whole milliseconds, and the core collects for less than one."""
+
+log = logging.getLogger("meshcache.mesh")
+
+
+class Pump:
+    """Moves messages between core and transport until it is closed. `on_events` is called on its thread.
+
+    `lock` guards the core. The order of locks is: sending, then transport or core, never one inside the other.
+    """
+
+    def __init__(
+        self,
+        core: MeshCore,
+        transport: Transport,
+        clock: Callable[[], float],
+        on_events: Callable[[list[Event]], None],
+    ) -> None:
+        self.core = core
+        self.lock = native.Lock()
+        self.clock = clock
+        self.chores: list[Callable[[], None]] = []
+        """Called in every step with the lock held; quick."""
+        self._transport = transport
+        self._on_events = on_events
+        self._sending = native.Lock()
+        self._links: frozenset[str] = frozenset()
+        self._wakes_at = 0.0
+        self._stopping = False
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._on_wakeup, self._on_anything = native.poll(), native.poll()
+        for poller in (self._on_wakeup, self._on_anything):
+            poller.register(self._wakeup, select.POLLIN)
+        self._thread = native.thread(self._run, "meshcache-pump")
+
+    def start(self) -> None:
+        self._on_anything.register(self._transport.fileno(), select.POLLIN)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let the pump do a step now; from any thread, also with locks held."""
+        if not self._stopping:
+            with suppress(BlockingIOError):  # so many wake-ups that the counter is full are enough of them
+                os.eventfd_write(self._wakeup, 1)
+
+    def published(self, due_at: float) -> None:
+        """After a session was made that wants to be sent at `due_at`: send it from here if that is now and cheap, else
+        see that the pump does in time.
+        """
+        if due_at <= self.clock() and len(self._links) <= INLINE_LINKS_MAX and self._sending.acquire(blocking=False):
+            try:
+                self._send()
+            finally:
+                self._sending.release()
+        elif due_at < self._wakes_at:
+            self._wake_in_time()
+
+    def read_what_is_here(self) -> None:
+        """After a miss: take in what has arrived and the pump hasn't come to yet. Never waits.
+
+        That is the race of a client that comes back at once: its session is in this process already, unread.
+        """
+        received = self._transport.try_receive(READ_MAX)
+        for connection, payload in received:
+            with self.lock:
+                self.core.receive(connection, payload, self.clock())
+        if len(received) == READ_MAX:
+            self.wake()  # what is left would signal nobody again: libzmq's descriptor is edge-triggered
+        elif received:
+            self._wake_in_time()
+
+    def close(self) -> None:
+        """Say goodbye to all peers and stop the thread; the transport still has the goodbyes to flush."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._thread.is_alive():
+            os.eventfd_write(self._wakeup, 1)
+            self._thread.join(STOP_S)
+        with self.lock:
+            self.core.leave(self.clock())
+        with self._sending:
+            self._send()
+        os.close(self._wakeup)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                received = self._step()
+            except Exception as error:  # noqa: BLE001 - handshakes must go on; the message could hold a secret
+                log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
+                native.sleep(_FAULT_S)
+                continue
+            if received < RECEIVE_MAX:
+                self._sleep(resting=received > 0)
+
+    def _step(self) -> int:
+        """Everything that is due; says how many messages were read. At `RECEIVE_MAX` more may be waiting already."""
+        self._transport.tend()
+        received = self._transport.receive(RECEIVE_MAX)
+        for connection, payload in received:
+            with self.lock:  # taken for each message, so that a handshake waits for one and not for all
+                self.core.receive(connection, payload, self.clock())
+        with self.lock:
+            now = self.clock()
+            for chore in self.chores:
+                chore()
+            if self.core.next_deadline() <= now:
+                self.core.handle_timer(now)
+            events = self.core.events()
+        with self._sending:
+            self._send()
+        self._keep_links()
+        if events:
+            self._on_events(events)
+        return len(received)
+
+    def _send(self) -> None:
+        """Hand what is due to the transport, in the core's order: whoever calls this holds `_sending`."""
+        with self.lock:
+            messages = self.core.messages_to_send(self.clock())
+        send = self._transport.send
+        refused: list[Outgoing] = [message for message in messages if not send(message.address, message.payload)]
+        if refused:
+            with self.lock:
+                for message in refused:
+                    self.core.refused(message, self.clock())
+
+    def _wake_in_time(self) -> None:
+        """Wake the pump if it sleeps for longer than the core now allows."""
+        with self.lock:
+            deadline = self.core.next_deadline()
+            if deadline >= self._wakes_at:
+                return
+            self._wakes_at = deadline
+        self.wake()
+
+    def _keep_links(self) -> None:
+        with self.lock:
+            wanted = self.core.links()
+        if wanted == self._links:
+            return
+        for address in self._links - wanted:
+            self._transport.hangup(address)
+        for address in wanted - self._links:
+            self._transport.dial(address)
+        self._links = wanted
+
+    def _sleep(self, *, resting: bool) -> None:
+        """Until the core wants to be called, somebody wakes the pump, or a message comes.
+
+        After reading some, messages wake nobody for as long as the core allows: in a large mesh they come one at a time
+        and all the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here.
+        """
+        with self.lock:
+            now, deadline, rest_s = self.clock(), self.core.next_deadline(), self.core.rest_s()
+            resting = resting and rest_s >= _FINE_S
+            deadline = min(deadline, now + (rest_s if resting else SLEEP_S_MAX))
+            self._wakes_at = deadline
+        poller = self._on_wakeup if resting else self._on_anything
+        remaining = deadline - self.clock()
+        if 0 < remaining < _FINE_S and not poller.poll(0):
+            native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
+        elif remaining > 0:
+            poller.poll(math.floor(remaining * 1000))
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wakeup)

@@ -1,0 +1,75 @@
+"""The table of streams: found by key and by index, bounded, never losing one that entries refer to."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcache.core.cache.streams import _INDEXES, Stream, StreamTable
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.session import StreamKey
+
+TERMS = Terms("edge-1", "ams1", "shop", "shop", b"d" * 32, REACH_COLO)
+
+
+def opened(table: StreamTable, incarnation: int, now: float = 0.0) -> Stream:
+    stream = table.open(TERMS, StreamKey("edge-1", incarnation, "shop"), "shop", now)
+    assert stream is not None
+    return stream
+
+
+def test_a_stream_is_made_once_and_found_by_key_and_index() -> None:
+    table = StreamTable()
+    stream = opened(table, 1)
+    assert opened(table, 1) is stream
+    assert table.get(stream.key) is stream
+    assert table.at(stream.index) is stream
+    assert table.get(StreamKey("edge-1", 2, "shop")) is None
+    assert (len(table), list(table)) == (1, [stream])
+
+
+def test_opening_again_notes_that_it_is_active() -> None:
+    table = StreamTable()
+    assert opened(table, 1, now=3.0).last_active_at == 3.0
+    assert opened(table, 1, now=9.0).last_active_at == 9.0
+
+
+def test_the_longest_silent_makes_room() -> None:
+    table = StreamTable(streams_max=2)
+    first, second = opened(table, 1, now=0.0), opened(table, 2, now=1.0)
+    opened(table, 1, now=2.0)
+    third = opened(table, 3, now=3.0)
+    assert {stream.key for stream in table} == {first.key, third.key}
+    assert table.get(second.key) is None
+
+
+def test_a_stream_that_holds_entries_is_never_dropped_to_make_room() -> None:
+    table = StreamTable(streams_max=2)
+    for incarnation in (1, 2):
+        opened(table, incarnation).cached = 1
+    assert table.open(TERMS, StreamKey("edge-1", 3, "shop"), "shop", 9.0) is None
+    assert len(table) == 2
+
+
+def test_dropping_a_stream_that_holds_entries_is_our_own_mistake() -> None:
+    table = StreamTable()
+    stream = opened(table, 1)
+    stream.cached = 1
+    with pytest.raises(AssertionError, match="by index"):
+        table.drop(stream)
+
+
+def test_a_dropped_stream_is_gone_and_its_index_is_not_used_next() -> None:
+    table = StreamTable()
+    stream = opened(table, 1)
+    table.drop(stream)
+    assert table.get(stream.key) is None
+    assert opened(table, 1).index != stream.index
+
+
+def test_indexes_fit_the_entry_header_and_pass_over_those_in_use() -> None:
+    table = StreamTable()
+    first = opened(table, 1)
+    table._next_index = _INDEXES - 1
+    assert opened(table, 2).index == _INDEXES - 1
+    assert opened(table, 3).index == 1
+    assert first.index == 0

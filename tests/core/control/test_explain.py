@@ -1,0 +1,134 @@
+"""Verdicts in words: which gate, which reason, which nodes, which setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshcache.core.control.explain import Place, explain_session, explain_way, island_parts, why
+from meshcache.core.policy.digest_parts import parts_of
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms, Verdict
+from meshcache.core.policy.scope import ClientAuth, Security, group_digest
+from meshcache.core.values.session import Session, StreamKey
+from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
+
+PLAIN = Security("shop", ClientAuth(), 0x0303)
+STRICT = replace(PLAIN, tls_floor=0x0304)
+
+
+def record(
+    node: str, colo: str, reach: Reach = REACH_EVERYWHERE, vip: str = "shop", settings: Security = PLAIN
+) -> NodeRecord:
+    terms = Terms(node, colo, vip, settings.group, group_digest(settings), reach)
+    return NodeRecord(node, 1, colo, f"{node}:1", 1, (terms,), "0", (VipNote(parts_of(settings)),))
+
+
+def way(records: list[NodeRecord], source: tuple[str, str], target: tuple[str, str]) -> dict[str, Any]:
+    return explain_way(records, Place(*source), Place(*target))
+
+
+AMS, FRA = ("shop", "ams1"), ("shop", "fra1")
+
+
+def test_a_way_that_is_open_says_so() -> None:
+    told = way([record("a", "ams1"), record("b", "fra1"), record("c", "fra1")], AMS, FRA)
+    assert (told["from"], told["to"], told["allowed"]) == ("shop@ams1", "shop@fra1", "all")
+    assert told["ways"] == [
+        {
+            "verdict": "allowed",
+            "gate": None,
+            "why": "both ends allow it",
+            "differs": [],
+            "from_nodes": ["a"],
+            "to_nodes": ["b", "c"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "near, far, verdict, words",
+    [
+        (REACH_COLO, REACH_EVERYWHERE, "sender_reach", "the reach of shop in ams1 is colo, which leaves out fra1"),
+        (
+            REACH_EVERYWHERE,
+            REACH_SERVER,
+            "receiver_reach",
+            "the reach of shop in fra1 is server, which leaves out ams1",
+        ),
+    ],
+)
+def test_the_end_whose_reach_is_too_short_is_named(near: Reach, far: Reach, verdict: str, words: str) -> None:
+    told = way([record("a", "ams1", near), record("b", "fra1", far)], AMS, FRA)
+    assert told["allowed"] == "none"
+    assert [(each["verdict"], each["gate"], each["why"]) for each in told["ways"]] == [(verdict, "may_send", words)]
+
+
+def test_nodes_whose_settings_differ_are_told_apart_with_the_setting() -> None:
+    told = way([record("a", "ams1"), record("b", "fra1"), record("c", "fra1", settings=STRICT)], AMS, FRA)
+    assert told["allowed"] == "some"
+    differing = next(each for each in told["ways"] if each["verdict"] == "settings_differ")
+    assert (differing["differs"], differing["to_nodes"]) == (["the lowest TLS version"], ["c"])
+    assert differing["why"] == "settings of share group shop differ: the lowest TLS version"
+
+
+def test_other_groups_are_named() -> None:
+    told = way([record("a", "ams1"), record("b", "fra1", settings=replace(PLAIN, group="pay"))], AMS, FRA)
+    assert told["ways"][0]["why"] == "share group shop is not share group pay"
+
+
+def test_within_one_place_a_node_is_not_a_way_to_itself() -> None:
+    assert way([record("a", "ams1")], AMS, AMS)["ways"] == []
+    assert way([record("a", "ams1"), record("b", "ams1")], AMS, AMS)["allowed"] == "all"
+
+
+def test_a_node_that_tells_no_parts_is_no_reason_to_guess() -> None:
+    old = replace(record("b", "fra1", settings=STRICT), notes=())
+    told = way([record("a", "ams1"), old], AMS, FRA)
+    assert told["ways"][0]["differs"] == ["a setting that one of them can't name"]
+    assert island_parts(record("a", "ams1"), old, "shop") == ()
+    assert island_parts(record("a", "ams1"), record("c", "fra1", settings=STRICT), "shop") == (
+        "the lowest TLS version",
+    )
+
+
+def test_every_verdict_has_words() -> None:
+    terms = record("a", "ams1").vips[0]
+    assert all(why(verdict, terms, terms, ("x",)) for verdict in Verdict)
+
+
+class TestSession:
+    OWN = record("a", "ams1", REACH_COLO)
+    OTHERS = (
+        record("b", "ams1"),
+        record("c", "fra1"),
+        record("d", "ams1", vip="pay", settings=replace(PLAIN, group="pay")),
+    )
+
+    def told(self, now: float = 100.0, **changes: Any) -> dict[str, Any]:
+        session = Session(b"\x01" * 32, b"der", StreamKey("a", 1, "shop"), 5, 1000.0, 50.0)
+        local = LocalVip(self.OWN.vips[0], 3600, 500, 1, 1, note=self.OWN.notes[0])
+        records = (self.OWN, *self.OTHERS)
+        return explain_session(session._replace(**changes), self.OWN.vips[0], self.OWN, records, [local], now)
+
+    def test_it_says_whose_it_is_and_where_it_may_be_used(self) -> None:
+        told = self.told()
+        assert (told["origin"], told["made_here"], told["remaining_s"], told["lineage_s"]) == ("a", True, 900, 50)
+        assert [(each["vip"], each["verdict"]) for each in told["here"]] == [("shop", "allowed")]
+        assert {tuple(each["nodes"]): each["verdict"] for each in told["elsewhere"]} == {
+            ("b",): "allowed",
+            ("c",): "sender_reach",
+            ("d",): "other_group",
+        }
+
+    def test_ends_of_life_are_told_apart(self) -> None:
+        assert self.told(now=1000.0)["here"][0]["verdict"] == "lifetime"
+        assert self.told(now=600.0)["here"][0]["why"] == "its lineage began longer ago than lineage_s"
+
+    def test_one_with_a_client_certificate_stays(self) -> None:
+        (elsewhere,) = self.told(seq=0, client_certificate=True)["elsewhere"]
+        assert (elsewhere["verdict"], elsewhere["gate"]) == ("client_certificate", "may_send")
+        assert "never leaves this server" in elsewhere["why"]
+        foreign = self.told(stream=StreamKey("b", 1, "shop"), client_certificate=True)
+        assert foreign["here"][0]["verdict"] == "client_certificate"

@@ -1,0 +1,96 @@
+"""Hints of where members may listen: bounded, patient with seeds, and forgotten when nobody answers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from meshcache.core.membership.candidates import SEED, Candidates
+from meshcache.core.values.limits import Limits
+
+
+def tries(candidates: Candidates, until: float) -> list[float]:
+    """When something is dialled, up to a time."""
+    found = []
+    while (now := candidates.next_due()) <= until:
+        if candidates.due(now, 0.0):
+            found.append(now)
+    return found
+
+
+def test_an_address_is_tried_at_once_and_then_ever_slower() -> None:
+    candidates = Candidates(Limits(hello_s=0.05, redial_s=5.0))
+    candidates.hint("a:1", SEED, 100.0)
+    found = tries(candidates, 160.0)
+    pauses = [later - earlier for earlier, later in pairwise(found)]
+    assert found[0] == 100.0
+    assert pauses[0] == pytest.approx(0.05)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(5.0)
+
+
+def test_a_seed_is_tried_for_ever_and_a_hint_is_not() -> None:
+    for source, there in ((SEED, True), ("mdns", False)):
+        candidates = Candidates(Limits())
+        candidates.hint("a:1", source, 0.0)
+        tries(candidates, 600.0)
+        assert ("a:1" in candidates) is there
+
+
+def test_an_answered_hint_is_done_and_an_answered_seed_rests() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", SEED, 0.0)
+    candidates.hint("b:1", "mdns", 0.0)
+    candidates.answered("a:1", "edge-1")
+    candidates.answered("b:1", "edge-2")
+    assert candidates.dialling() == []
+    assert "a:1" in candidates
+    assert "b:1" not in candidates
+
+
+def test_a_seed_is_tried_again_when_who_answered_is_missing() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", SEED, 0.0)
+    candidates.answered("a:1", "edge-1")
+    candidates.missing("edge-2", 5.0)
+    assert candidates.dialling() == []
+    candidates.missing("edge-1", 5.0)
+    assert candidates.due(5.0, 0.0) == ["a:1"]
+
+
+def test_the_table_is_bounded_and_a_flood_of_hints_pushes_no_seed_out() -> None:
+    candidates = Candidates(Limits(candidates_max=4))
+    assert candidates.hint("seed:1", SEED, 0.0)
+    for at in range(20):
+        candidates.hint(f"m{at}:1", "mdns", 0.0)
+    assert len(candidates) == 4
+    assert "seed:1" in candidates
+
+
+def test_a_new_hint_takes_the_place_of_one_that_was_tried_in_vain() -> None:
+    candidates = Candidates(Limits(candidates_max=1))
+    candidates.hint("a:1", "mdns", 0.0)
+    assert not candidates.hint("b:1", "mdns", 0.0)
+    candidates.due(0.0, 0.0)
+    assert candidates.hint("b:1", "mdns", 0.0)
+    assert candidates.hint("seed:1", SEED, 0.0)
+    assert candidates.dialling() == ["seed:1"]
+    assert not candidates.hint("c:1", "mdns", 0.0)
+
+
+def test_our_own_address_is_dropped_even_as_a_seed() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("me:1", SEED, 0.0)
+    candidates.ourselves("me:1")
+    assert len(candidates) == 0
+
+
+def test_a_hint_that_comes_again_starts_anew_and_a_seed_stays_one() -> None:
+    candidates = Candidates(Limits(candidate_tries=2))
+    candidates.hint("a:1", "mdns", 0.0)
+    tries(candidates, 0.2)
+    candidates.hint("a:1", SEED, 0.2)
+    candidates.hint("a:1", "mdns", 0.2)
+    tries(candidates, 100.0)
+    assert "a:1" in candidates

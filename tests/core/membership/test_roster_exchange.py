@@ -1,0 +1,124 @@
+"""Rosters exchanged: pages, forgeries, and what is only hinted at."""
+
+from __future__ import annotations
+
+from meshcache.core.membership.roster_exchange import _PENDING_MAX
+from meshcache.core.policy.gates import Reach
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Roster, RosterAsk
+from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight
+from tests.core.net import Host, Net, Puppet, dropped, vip
+from tests.core.samples import large_record
+
+
+def world() -> tuple[Net, Host, Puppet]:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    return net, host, peer
+
+
+def record(name: str, colo: str, incarnation: int = 1) -> NodeRecord:
+    return NodeRecord(name, incarnation, colo, f"{name}:7946", 1, ())
+
+
+def known(host: Host, colo: str) -> list[str]:
+    return [found.node for found in host.core._state.roster.records(colo)]
+
+
+def test_what_is_fresher_is_asked_for_and_learnt_when_all_pages_are_here() -> None:
+    net, host, peer = world()
+    peer.says(host, Digest(b"\0" * 128, (ColoDigest("fra1", b"\x01" * 8, 3),)))
+    assert peer.hears(RosterAsk) == [RosterAsk(("fra1",))]
+    peer.says(host, Roster("fra1", 3, (record("b", "fra1"),), 1, 2))
+    assert known(host, "fra1") == []
+    peer.says(host, Roster("fra1", 3, (record("a", "fra1"),), 0, 2))
+    assert known(host, "fra1") == ["a", "b"]
+    assert host.core.stats(net.now)["gossip"]["dropped"] == {}
+
+
+def test_a_colo_is_asked_for_once_a_second() -> None:
+    net, host, peer = world()
+    for at in range(5):
+        peer.says(host, Digest(b"\0" * 128, (ColoDigest("fra1", bytes([at]) * 8, 3),)))
+    assert len(peer.hears(RosterAsk)) == 1
+    net.run(1.1)
+    peer.says(host, Digest(b"\0" * 128, (ColoDigest("fra1", b"\x09" * 8, 3),)))
+    assert len(peer.hears(RosterAsk)) == 2
+
+
+def test_nodes_of_our_own_colo_are_dialled_and_not_believed() -> None:
+    _, host, peer = world()
+    peer.says(host, Roster("ams1", 0, (record("me", "ams1", 99), record("new", "ams1"), record("odd", "fra1"))))
+    assert host.core.links() == {"x:7946", "new:7946"}
+    assert known(host, "ams1") == []
+    assert len(host.core.peers(0.0)) == 1
+
+
+def test_what_is_known_is_given_in_pages_that_join() -> None:
+    net, host, peer = world()
+    for at in range(200):
+        Puppet(net, f"n{at:03}", "ams1", vip(f"n{at:03}", reach=Reach.parse([f"c{n}" for n in range(20)]))).joins(host)
+    peer.says(host, RosterAsk(("ams1", "nowhere")))
+    pages = peer.hears(Roster)
+    assert {page.colo for page in pages} == {"ams1"}
+    assert [page.page for page in pages] == list(range(pages[0].pages))
+    assert len(pages) > 1
+    assert sum(len(page.records) for page in pages) == 202
+
+
+def test_a_page_that_is_not_of_its_set_is_dropped() -> None:
+    net, host, peer = world()
+    peer.says(host, Roster("fra1", 3, (record("a", "fra1"),), 2, 2))
+    assert dropped(host, net) == {"bad_page": 1}
+    peer.says(host, Roster("fra1", 3, (record("a", "fra1"),), 0, 2))
+    peer.says(host, Roster("fra1", 3, (record("b", "fra1"),), 1, 3))
+    assert known(host, "fra1") == []
+
+
+def test_half_told_rosters_are_bounded() -> None:
+    _, host, peer = world()
+    for at in range(_PENDING_MAX + 50):
+        peer.says(host, Roster(f"c{at}", 3, (), 0, 2))
+    assert len(host.core._inside._rosters._pending) == _PENDING_MAX
+
+
+def test_half_told_rosters_are_bounded_by_their_weight_too() -> None:
+    net, host, peer = world()
+    one = large_record("n", "fra1", name_bytes=4)
+    pending = host.core._inside._rosters._pending
+    for at in range(20):
+        for page in range(5):
+            peer.says(host, Roster(f"c{at}", 3, (one,), page, 64))
+            assert sum(pages.size for pages in pending.values()) <= PAGES_BYTES_MAX
+    assert len(pending) == PAGES_BYTES_MAX // (5 * weight(one))
+    assert dropped(host, net) == {"too_heavy": 20 - len(pending)}
+
+
+def test_a_page_that_is_told_twice_weighs_once() -> None:
+    _, host, peer = world()
+    one = large_record("n", "fra1", name_bytes=4)
+    for _ in range(3):
+        peer.says(host, Roster("fra1", 3, (one,), 0, 2))
+    assert [pages.size for pages in host.core._inside._rosters._pending.values()] == [weight(one)]
+
+
+def test_only_a_colos_own_nodes_can_say_that_they_see_it_now() -> None:
+    _, host, _ = world()
+    net = Net()
+    near, far = Puppet(net, "near", "ams1"), Puppet(net, "far", "fra1")
+    for puppet in (near, far):
+        puppet.joins(host)
+    far.says(host, Roster("fra1", 0, (record("far", "fra1"), record("a", "fra1"))))
+    assert known(host, "fra1") == ["a", "far"]
+    near.says(host, Digest(b"\0" * 128, (ColoDigest("fra1", b"\x07" * 8, 0),)))
+    assert near.hears(RosterAsk) == []
+
+
+def test_a_node_that_speaks_for_itself_is_in_the_roster_of_its_colo() -> None:
+    _, host, _ = world()
+    net = Net()
+    far = Puppet(net, "far", "fra1")
+    far.says(host, Hello("test", far.record))
+    assert known(host, "fra1") == ["far"]

@@ -1,0 +1,58 @@
+"""Which setting differs, told by hashes of the single settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from meshcache.core.policy.digest_parts import PARTS_BYTES_MAX, UNNAMED, asks_clients, differing, parts_of
+from meshcache.core.policy.scope import ClientAuth, Security, group_digest
+
+BASE = Security("shop", ClientAuth(1, 3, (b"a" * 32,), b"r" * 32), 0x0303)
+
+
+@pytest.mark.parametrize(
+    "changed, named",
+    [
+        (replace(BASE, client_auth=replace(BASE.client_auth, mode=3)), ("how clients are asked for certificates",)),
+        (replace(BASE, client_auth=replace(BASE.client_auth, depth=4)), ("how clients are asked for certificates",)),
+        (
+            replace(BASE, client_auth=replace(BASE.client_auth, authorities=(b"b" * 32,))),
+            ("the authorities of client certificates",),
+        ),
+        (
+            replace(BASE, client_auth=replace(BASE.client_auth, revocation=b"")),
+            ("the revocation lists of client certificates",),
+        ),
+        (replace(BASE, tls_floor=0x0304), ("the lowest TLS version",)),
+        (replace(BASE, epoch=1), ("the policy epoch",)),
+        (replace(BASE, chain=(b"leaf",)), ("what sessions are bound to",)),
+        (replace(BASE, epoch=1, tls_floor=0x0304), ("the lowest TLS version", "the policy epoch")),
+    ],
+)
+def test_every_setting_in_the_digest_is_named_when_it_differs(changed: Security, named: tuple[str, ...]) -> None:
+    assert group_digest(BASE) != group_digest(changed)
+    assert differing(parts_of(BASE), parts_of(changed)) == named
+    assert differing(parts_of(changed), parts_of(BASE)) == named
+
+
+def test_two_chains_differ_in_the_chain() -> None:
+    one, other = replace(BASE, chain=(b"leaf",)), replace(BASE, chain=(b"renewed",))
+    assert differing(parts_of(one), parts_of(other)) == ("the certificate chain",)
+
+
+def test_equal_settings_have_equal_parts_that_fit() -> None:
+    assert parts_of(BASE) == parts_of(replace(BASE))
+    assert len(parts_of(BASE)) <= PARTS_BYTES_MAX
+
+
+@pytest.mark.parametrize("parts", [b"", b"abc", parts_of(BASE), parts_of(BASE) + b"more"])
+def test_what_a_peer_does_not_tell_is_not_guessed(parts: bytes) -> None:
+    assert differing(parts_of(BASE), parts) == (UNNAMED,)
+
+
+def test_whether_clients_are_asked_can_be_told() -> None:
+    assert asks_clients(parts_of(BASE))
+    assert not asks_clients(parts_of(Security("shop", ClientAuth(), 0x0304)))
+    assert not asks_clients(b"")

@@ -1,0 +1,126 @@
+"""What a session is bound to: every setting that matters moves the context, nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshcache.core.policy.scope import (
+    CONTEXT_BYTES,
+    ClientAuth,
+    Names,
+    Security,
+    covers,
+    group_digest,
+    name_class,
+    normal_name,
+    session_id_context,
+)
+
+AUTH = ClientAuth(mode=3, depth=2, authorities=(b"a" * 32, b"b" * 32), revocation=b"r" * 32)
+SECURITY = Security("storefront", AUTH, 0x0303, epoch=4, chain=(b"leaf", b"root"))
+RECORDED = "031820d13564b1d72647d4eebee3753f98acc3b179f557b4b1e58ca34d9c0c6a"
+"""The digest of SECURITY: nodes of different versions must agree on it, so it never changes."""
+
+NAMES = Names(certificate=("shop.example", "*.cdn.example"), listed=("shop.example", "www.shop.example"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SECURITY, group="intranet"),
+        replace(SECURITY, tls_floor=0x0304),
+        replace(SECURITY, epoch=5),
+        replace(SECURITY, chain=()),
+        replace(SECURITY, chain=(b"leafr", b"oot")),
+        replace(SECURITY, client_auth=ClientAuth()),
+        replace(SECURITY, client_auth=replace(AUTH, mode=1)),
+        replace(SECURITY, client_auth=replace(AUTH, depth=3)),
+        replace(SECURITY, client_auth=replace(AUTH, authorities=(b"a" * 32,))),
+        replace(SECURITY, client_auth=replace(AUTH, authorities=(b"a" * 64,))),
+        replace(SECURITY, client_auth=replace(AUTH, revocation=b"")),
+    ],
+)
+def test_every_setting_that_must_agree_moves_the_digest(other: Security) -> None:
+    assert group_digest(other) != group_digest(SECURITY)
+    assert session_id_context(group_digest(other), "name:x") != session_id_context(group_digest(SECURITY), "name:x")
+
+
+def test_equal_settings_have_equal_digests_on_every_node() -> None:
+    twin = Security("storefront", replace(AUTH), 0x0303, 4, (b"leaf", b"root"))
+    assert group_digest(twin) == group_digest(SECURITY)
+    assert group_digest(SECURITY).hex() == RECORDED
+
+
+def test_the_context_fits_openssl_and_differs_by_name_class() -> None:
+    digest = group_digest(SECURITY)
+    contexts = {session_id_context(digest, name) for name in ("name:a.example", "name:b.example", "listed:a.example")}
+    assert len(contexts) == 3
+    assert {len(context) for context in contexts} == {CONTEXT_BYTES}
+
+
+@pytest.mark.parametrize("sni", ["shop.example", "SHOP.example", "shop.example.", "www.shop.example"])
+def test_listed_names_are_one_class(sni: str) -> None:
+    assert name_class(NAMES, sni) == "listed:shop.example,www.shop.example"
+
+
+@pytest.mark.parametrize("sni", ["a.cdn.example", "A.CDN.EXAMPLE."])
+def test_another_covered_name_is_a_class_of_its_own(sni: str) -> None:
+    assert name_class(NAMES, sni) == "name:a.cdn.example"
+    assert name_class(NAMES, "b.cdn.example") != name_class(NAMES, sni)
+
+
+@pytest.mark.parametrize(
+    "sni", ["other.example", "cdn.example", "x.a.cdn.example", "", ".", "xshop.example", "127.0.0.1"]
+)
+def test_a_name_neither_covered_nor_listed_shares_nothing(sni: str) -> None:
+    assert name_class(NAMES, sni) is None
+
+
+def test_without_sni_the_class_is_the_set_of_names_in_any_order() -> None:
+    turned = Names(certificate=("*.CDN.example", "shop.example", "shop.example."))
+    assert name_class(NAMES, None) == name_class(turned, None) == "certificate:*.cdn.example,shop.example"
+
+
+def test_a_client_cannot_name_itself_into_another_class() -> None:
+    for forged in ("certificate:shop.example", "listed:shop.example,www.shop.example", "name:shop.example"):
+        assert name_class(NAMES, forged) is None
+        assert name_class(Names(certificate=(forged,)), forged) == "name:" + forged
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "covered"),
+    [
+        ("shop.example", "shop.example", True),
+        ("Shop.Example", "sHOP.eXAMPLE", True),
+        ("*.shop.example", "a.shop.example", True),
+        ("*.shop.example", "a.b.shop.example", False),
+        ("*.shop.example", "shop.example", False),
+        ("*.shop.example", ".shop.example", False),
+        ("a*.shop.example", "ab.shop.example", False),
+        ("*", "localhost", False),
+        ("*.", "localhost", False),
+        ("shop.example", "sho.example", False),
+    ],
+)
+def test_a_wildcard_stands_for_exactly_one_label(pattern: str, name: str, covered: bool) -> None:
+    assert covers([pattern], name) is covered
+
+
+def test_only_ascii_letters_have_cases() -> None:
+    kelvin = "\N{KELVIN SIGN}iosk.example"
+    assert kelvin.lower() == "kiosk.example"
+    assert normal_name(kelvin) != "kiosk.example"
+    assert name_class(Names(certificate=("kiosk.example",)), kelvin) is None
+
+
+@given(st.text(max_size=80))
+def test_any_sni_is_answered(sni: str) -> None:
+    assert name_class(NAMES, sni) in (None, "name:" + normal_name(sni), "listed:shop.example,www.shop.example")
+
+
+def test_a_chain_stays_out_of_repr() -> None:
+    assert "leaf" not in repr(SECURITY)

@@ -1,0 +1,87 @@
+"""Who gets what: everybody permitted in the colo, one relay in each other colo, judged by both ends' terms."""
+
+from __future__ import annotations
+
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms
+from meshcache.core.replication.audience import Audiences
+from tests.core.net import DIGEST, Host, Net, Puppet, vip
+
+
+def audiences(host: Host) -> Audiences:
+    found: Audiences = host.core._inside.publisher._audiences
+    return found
+
+
+def own(host: Host) -> Terms:
+    return host.core._state.vips.terms[0]
+
+
+def world(reach: Reach) -> tuple[Net, Host]:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", reach=reach))
+    for name, colo, theirs in [
+        ("near", "ams1", REACH_COLO),
+        ("shy", "ams1", REACH_SERVER),
+        ("far-1", "fra1", REACH_EVERYWHERE),
+        ("far-2", "fra1", REACH_EVERYWHERE),
+        ("far-shy", "fra1", REACH_COLO),
+        ("lon-shy", "lon1", REACH_COLO),
+    ]:
+        Puppet(net, name, colo, vip(name, colo, reach=theirs)).joins(host)
+    Puppet(net, "island", "ams1", vip("island", digest=b"\x09" * 32)).joins(host)
+    Puppet(net, "other", "ams1", vip("other", name="blog")).joins(host)
+    return net, host
+
+
+def test_each_permitted_peer_of_the_colo_and_one_permitted_relay_of_each_other() -> None:
+    _, host = world(REACH_EVERYWHERE)
+    audience = audiences(host).of_own(own(host))
+    assert [peer.name for peer in audience.inside] == ["near"]
+    assert len(audience.relays) == 1
+    assert audience.relays[0].name in ("far-1", "far-2")
+    assert audience.receivers == 2
+
+
+def test_a_vip_that_stays_in_its_colo_has_no_relays() -> None:
+    _, host = world(REACH_COLO)
+    assert audiences(host).of_own(own(host)).relays == []
+
+
+def test_a_vip_that_stays_on_its_server_has_no_audience() -> None:
+    _, host = world(REACH_SERVER)
+    assert audiences(host).of_own(own(host)).receivers == 0
+
+
+def test_what_is_relayed_is_judged_by_the_origins_terms_and_not_by_ours() -> None:
+    _, host = world(REACH_EVERYWHERE)
+    listed = Terms("x", "fra1", "shop", "shop", DIGEST, Reach.parse(["ams1"]))
+    colo_only = Terms("x", "fra1", "shop", "shop", DIGEST, REACH_COLO)
+    assert audiences(host).of_relayed(colo_only) == []
+    assert audiences(host).of_relayed(listed) == []
+    Puppet(Net(), "near-2", "ams1", vip("near-2", reach=Reach.parse(["fra1"]))).joins(host)
+    assert [peer.name for peer in audiences(host).of_relayed(listed)] == ["near-2"]
+
+
+def test_an_audience_follows_what_happens_to_peers() -> None:
+    net, host = world(REACH_EVERYWHERE)
+    relay = audiences(host).of_own(own(host)).relays[0].name
+    other = {"far-1": "far-2", "far-2": "far-1"}[relay]
+    members = host.core._state.members
+    peer = members.get(relay)
+    assert peer is not None
+    members.doubt(peer, net.now)
+    assert [found.name for found in audiences(host).of_own(own(host)).relays] == [other]
+    members.heard(peer, net.now)
+    assert [found.name for found in audiences(host).of_own(own(host)).relays] == [relay]
+    members.lose(peer, net.now)
+    assert [found.name for found in audiences(host).of_own(own(host)).relays] == [other]
+
+
+def test_a_suspect_relay_is_better_than_none() -> None:
+    net, host = world(REACH_EVERYWHERE)
+    members = host.core._state.members
+    for name in ("far-1", "far-2"):
+        peer = members.get(name)
+        assert peer is not None
+        members.doubt(peer, net.now)
+    assert len(audiences(host).of_own(own(host)).relays) == 1

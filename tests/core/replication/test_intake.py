@@ -1,0 +1,302 @@
+"""Batches that come in: who may claim what, which numbers count, and what a hostile member can't do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Verdict
+from meshcache.core.values.limits import Limits
+from meshcache.core.wire.messages import Batch, Hello, Push
+from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
+
+
+def world(limits: Limits | None = None, reach: Any = REACH_EVERYWHERE, **settings: Any) -> tuple[Net, Host, Puppet]:
+    net = Net(limits=limits)
+    host = net.add("me", "ams1", vip("me", reach=reach, **settings))
+    peer = Puppet(net, "x", "ams1", vip("x", reach=REACH_EVERYWHERE))
+    peer.joins(host)
+    return net, host, peer
+
+
+def held(host: Host, net: Net, *numbers: int) -> list[bool]:
+    return [host.core.holds("shop", sid(number)) for number in numbers]
+
+
+def columns(batch: Batch, **changes: Any) -> Batch:
+    return replace(batch, entries=batch.entries._replace(**changes))
+
+
+def test_what_a_peer_pushes_resumes_here() -> None:
+    net, host, peer = world()
+    peer.says(host, Push(peer.batch(1, 3)))
+    assert all(has(net, host, sid(number)) for number in (1, 2, 3))
+    assert sessions(host, net)["received"] == 3
+
+
+def test_a_batch_that_comes_again_changes_nothing() -> None:
+    net, host, peer = world()
+    for _ in range(3):
+        peer.says(host, Push(peer.batch(1, 3)))
+    assert sessions(host, net)["received"] == 3
+    assert sessions(host, net)["duplicate"] == 6
+
+
+def test_reordered_and_overlapping_batches_end_in_the_same() -> None:
+    net, host, peer = world()
+    for first, count in ((5, 3), (1, 2), (2, 4), (1, 7), (6, 2)):
+        peer.says(host, Push(peer.batch(first, count)))
+    assert held(host, net, *range(1, 9)) == [True] * 7 + [False]
+    assert sessions(host, net)["received"] == 7
+
+
+def test_what_was_evicted_has_been_seen_and_does_not_come_back() -> None:
+    net, host, peer = world(sessions=2)
+    for number in range(1, 6):
+        peer.says(host, Push(peer.batch(number)))
+    assert held(host, net, 1, 2, 3, 4, 5) == [False, False, False, True, True]
+    peer.says(host, Push(peer.batch(1, 5)))
+    assert held(host, net, 1, 2, 3) == [False] * 3
+
+
+def test_the_first_of_two_sessions_with_one_id_stays() -> None:
+    net, host, peer = world()
+    other = Puppet(net, "y", "ams1", vip("y", reach=REACH_EVERYWHERE))
+    other.joins(host)
+    peer.says(host, Push(peer.batch(1)))
+    forged = columns(other.batch(1), ders=[b"\x30poison"])
+    other.says(host, Push(forged))
+    found = host.core.lookup("shop", sid(1), net.now).session
+    assert found is not None
+    assert found.der == DER
+    assert sessions(host, net)["refused"] == {"conflict": 1}
+
+
+def test_a_members_own_sessions_cannot_replace_ours() -> None:
+    net, host, peer = world()
+    make(net, host, 1)
+    peer.says(host, Push(columns(peer.batch(1), ders=[b"\x30poison"])))
+    found = host.core.lookup("shop", sid(1), net.now).session
+    assert found is not None
+    assert found.der == DER
+
+
+def origin(net: Net, name: str, colo: str, incarnation: int = 7) -> Puppet:
+    return Puppet(net, name, colo, vip(name, colo, reach=REACH_EVERYWHERE), incarnation=incarnation)
+
+
+@pytest.mark.parametrize(
+    ("relay_colo", "origin_name", "origin_colo", "allowed"),
+    [
+        ("ams1", "z", "fra1", True),
+        ("ams1", "z", "ams1", False),
+        ("fra1", "z", "fra1", False),
+        ("fra1", "z", "lon1", False),
+        ("ams1", "me", "fra1", False),
+        ("ams1", "me", "ams1", False),
+    ],
+)
+def test_only_a_relay_of_our_colo_may_push_for_another_colos_node(
+    relay_colo: str, origin_name: str, origin_colo: str, allowed: bool
+) -> None:
+    net, host, _ = world()
+    relay = origin(net, "relay", relay_colo)
+    relay.joins(host)
+    relay.says(host, Push(origin(net, origin_name, origin_colo).batch(1)))
+    assert held(host, net, 1) == [allowed]
+    assert dropped(host, net).get("forged_origin", 0) == (not allowed)
+
+
+def test_a_forged_origin_costs_its_sender_nothing_else() -> None:
+    net, host, peer = world()
+    peer.says(host, Push(origin(net, "z", "ams1").batch(1)))
+    peer.says(host, Push(peer.batch(2)))
+    assert held(host, net, 1, 2) == [False, True]
+
+
+def test_a_relay_may_not_say_that_a_linked_origin_is_elsewhere_or_has_other_terms() -> None:
+    net, host, relay = world()
+    far = origin(net, "z", "fra1")
+    far.joins(host)
+    relay.says(host, Push(replace(far.batch(1), terms=replace(far.vips[0], colo="lon1"))))
+    relay.says(host, Push(replace(far.batch(1), terms=replace(far.vips[0], reach=REACH_COLO))))
+    relay.says(host, Push(far.batch(1, age=(7, 99))))
+    assert held(host, net, 1) == [False]
+    assert dropped(host, net) == {"forged_terms": 3}
+    relay.says(host, Push(far.batch(1)))
+    assert held(host, net, 1) == [True]
+
+
+def test_a_former_life_pushes_nothing_itself_or_through_a_relay() -> None:
+    net, host, relay = world()
+    origin(net, "z", "fra1", incarnation=8).joins(host)
+    old = origin(net, "z", "fra1", incarnation=7)
+    old.says(host, Push(old.batch(1)), b"elsewhere")
+    relay.says(host, Push(old.batch(1)))
+    assert held(host, net, 1) == [False]
+    assert dropped(host, net) == {"old_incarnation": 2}
+
+
+def test_a_peer_may_not_push_for_a_former_or_a_later_life_of_its_own() -> None:
+    net, host, peer = world()
+    for incarnation in (6, 8):
+        peer.says(host, Push(peer.batch(1, incarnation=incarnation, age=(incarnation, 1))))
+    assert dropped(host, net) == {"old_incarnation": 2}
+
+
+def test_what_the_gates_refuse_leaves_a_count_and_no_stream() -> None:
+    net, host, peer = world(reach=REACH_SERVER)
+    peer.says(host, Push(peer.batch(1, 3)))
+    assert sessions(host, net)["refused"] == {Verdict.RECEIVER_REACH.value: 3}
+    assert len(host.core._state.streams) == 1
+    island = Puppet(net, "island", "ams1", vip("island", name="blog"))
+    island.joins(host)
+    island.says(host, Push(island.batch(1, 2)))
+    assert dropped(host, net) == {"refused": 2}
+
+
+def test_the_importers_lifetime_is_the_limit() -> None:
+    net, host, peer = world(lifetime_s=60)
+    peer.says(host, Push(columns(peer.batch(1), remaining_s=[10_000])))
+    net.now += 59
+    assert has(net, host, sid(1))
+    net.now += 2
+    assert not has(net, host, sid(1))
+
+
+def test_an_origins_shorter_life_is_kept() -> None:
+    net, host, peer = world()
+    peer.says(host, Push(columns(peer.batch(1), remaining_s=[5])))
+    net.now += 6
+    assert not has(net, host, sid(1))
+
+
+def test_only_what_is_wrong_with_a_batch_is_left_out() -> None:
+    net, host, peer = world(lineage_s=100)
+    batch = peer.batch(1, 4)
+    peer.says(host, Push(columns(batch, elapsed_s=[100, 101, 0, 0], remaining_s=[9, 9, 0, 9], certified=[0, 0, 0, 1])))
+    assert held(host, net, 1, 2, 3, 4) == [True, False, False, False]
+    assert sessions(host, net)["refused"] == {"lineage": 1, "lifetime": 1, "client_certificate": 1}
+
+
+def test_sessions_with_client_certificates_enter_where_the_vip_says_so() -> None:
+    net, host, peer = world(certified=True)
+    peer.says(host, Push(columns(peer.batch(1), certified=[1])))
+    found = host.core.lookup("shop", sid(1), net.now).session
+    assert found is not None
+    assert found.client_certificate
+
+
+def test_what_was_found_unusable_is_not_taken_again() -> None:
+    net, host, peer = world()
+    peer.says(host, Push(peer.batch(1)))
+    host.core.session_unusable("shop", sid(1), Verdict.DER, net.now)
+    again = columns(peer.batch(2), ids=[sid(1)])
+    peer.says(host, Push(again))
+    assert held(host, net, 1) == [False]
+    assert sessions(host, net)["refused"] == {"quarantined": 1}
+
+
+def test_a_flood_is_cut_and_what_was_cut_stays_a_gap() -> None:
+    net, host, peer = world(Limits(origin_sessions_per_s=10, origin_sessions_burst=100))
+    for first in range(1, 640, 64):
+        peer.says(host, Push(peer.batch(first, 64)))
+    assert sessions(host, net)["received"] == 64
+    assert dropped(host, net) == {"origin_quota": 9 * 64}
+    assert not host.core._state.streams.get(peer.batch(1).key).seen.covers(1, 65)  # type: ignore[union-attr]
+
+
+def test_a_flood_of_empty_batches_is_cut_too() -> None:
+    _net, host, peer = world(Limits(origin_sessions_per_s=10, origin_sessions_burst=100))
+    for at in range(1, 200):
+        empty = Batch(peer.vips[0], 7, (7, 1), 2 * at, 2 * at, Entries((), (), (), (), (), ()))
+        peer.says(host, Push(empty))
+    stream = host.core._state.streams.get(peer.batch(1).key)
+    assert stream is not None
+    assert len(stream.seen) == 100
+
+
+@pytest.mark.parametrize("trick", ["", "one id twice", "an id that is there"])
+def test_a_member_that_floods_a_full_cache_pushes_out_its_own(trick: str) -> None:
+    net, host, peer = world(sessions=100)
+    quiet = origin(net, "quiet", "ams1")
+    quiet.joins(host)
+    quiet.says(host, Push(columns(quiet.batch(1, 40), ids=[b"q" * 31 + bytes([at]) for at in range(40)])))
+    for first in range(1, 6400, 64):
+        batch = peer.batch(first, 64)
+        ids = list(batch.entries.ids)
+        if trick:
+            ids[0] = ids[1] if trick == "one id twice" else b"q" * 32
+        peer.says(host, Push(columns(batch, ids=ids)))
+    survivors = sum(host.core.holds("shop", b"q" * 31 + bytes([at])) for at in range(40))
+    assert survivors == 40
+    assert len(host.core._state.cache) == 100
+
+
+def test_a_relay_spreads_what_comes_from_another_colo_once_and_by_the_origins_terms() -> None:
+    net, host, near = world()
+    shy = Puppet(net, "shy", "ams1", vip("shy", reach=REACH_COLO))
+    shy.joins(host)
+    far = origin(net, "z", "fra1")
+    far.joins(host)
+    for _ in range(2):
+        far.says(host, Push(far.batch(1), relay=True))
+    assert [push.batch.terms.node for push in near.hears(Push)] == ["z"]
+    assert [push.relay for push in near.hears(Push)] == [False]
+    assert shy.hears(Push) == []
+    assert far.hears(Push) == []
+
+
+def test_what_a_relay_sends_is_not_spread_again_whatever_it_asks() -> None:
+    net, host, relay = world()
+    other = origin(net, "other", "ams1")
+    other.joins(host)
+    relay.says(host, Push(origin(net, "z", "fra1").batch(1), relay=True))
+    relay.says(host, Push(relay.batch(2), relay=True))
+    assert held(host, net, 1, 2) == [True, True]
+    assert other.hears(Push) == []
+
+
+def test_a_relay_does_not_pass_on_what_its_own_policy_refuses() -> None:
+    net, host, near = world(reach=REACH_COLO)
+    far = origin(net, "z", "fra1")
+    far.joins(host)
+    far.says(host, Push(far.batch(1), relay=True))
+    assert near.hears(Push) == []
+
+
+def test_newer_terms_on_a_batch_hold_for_what_came_before() -> None:
+    net, host, relay = world()
+    far = origin(net, "z", "fra1")
+    relay.says(host, Push(far.batch(1)))
+    tightened = replace(far.vips[0], reach=REACH_COLO)
+    relay.says(host, Push(replace(far.batch(2), terms=tightened, age=(7, 2))))
+    assert held(host, net, 1, 2) == [False, False]
+    assert sessions(host, net)["recalled"] == 1
+    relay.says(host, Push(replace(far.batch(3), terms=replace(far.vips[0], digest=b"\x09" * 32), age=(7, 3))))
+    assert sessions(host, net)["refused"] == {"sender_reach": 1, "settings_differ": 1}
+
+
+def test_the_lag_is_the_age_and_half_a_round_trip() -> None:
+    net = Net(delay_s=0.02)
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    make(net, a, 1)
+    net.run(1)
+    lag = b.core.stats(net.now)["gossip"]["lag_ms"]
+    assert 19 <= lag["p50"] <= 25
+    assert a.core.stats(net.now)["gossip"]["lag_ms"]["p50"] is None
+
+
+def test_a_hello_comes_before_anything_else() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.says(host, Push(peer.batch(1)))
+    assert dropped(host, net) == {"unknown_sender": 1}
+    peer.says(host, Hello("test", peer.record))
+    peer.says(host, Push(peer.batch(1)))
+    assert held(host, net, 1) == [True]

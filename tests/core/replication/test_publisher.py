@@ -1,0 +1,185 @@
+"""Pushing: at once when idle, collected under load, once to each receiver, and never without a bound."""
+
+from __future__ import annotations
+
+from meshcache.core.mesh import Outgoing
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.values.limits import Limits
+from meshcache.core.wire.codec import Decoder
+from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Push
+from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
+
+
+def alone_with(peers: int, limits: Limits | None = None) -> tuple[Net, Host]:
+    """A host with puppets as peers; nothing else happens on its own for half a second."""
+    net = Net(limits=limits)
+    host = net.add("me", "ams1", vip("me"))
+    for at in range(peers):
+        Puppet(net, f"x{at}", "ams1", vip(f"x{at}")).joins(host)
+    host.core.messages_to_send(net.now)
+    return net, host
+
+
+def pushes(net: Net, host: Host) -> list[Outgoing]:
+    return [message for message in host.core.messages_to_send(net.now) if message.sessions]
+
+
+def batches(found: list[Outgoing]) -> list[Push]:
+    messages = [Decoder().decode(message.payload).message for message in found]
+    return [message for message in messages if isinstance(message, Push)]
+
+
+def test_a_session_made_when_idle_goes_at_once_to_each_peer() -> None:
+    net, host = alone_with(5)
+    make(net, host, 1)
+    assert host.core._inside.publisher.due_at <= net.now
+    found = pushes(net, host)
+    assert sorted(message.address for message in found) == [f"x{at}:7946" for at in range(5)]
+    assert [message.sessions for message in found] == [1] * 5
+    assert len({message.payload for message in found}) == 1
+
+
+def test_under_load_sessions_are_collected_for_a_moment() -> None:
+    net, host = alone_with(5)
+    make(net, host, 1)
+    pushes(net, host)
+    for number in range(2, 12):
+        make(net, host, number)
+    assert pushes(net, host) == []
+    assert net.now < host.core._inside.publisher.due_at <= net.now + net.limits.flush_s(5)
+    net.now = host.core._inside.publisher.due_at
+    assert [message.sessions for message in pushes(net, host)] == [10] * 5
+
+
+def test_a_full_batch_does_not_wait() -> None:
+    net, host = alone_with(5)
+    make(net, host, 0)
+    pushes(net, host)
+    for number in range(1, BATCH_SESSIONS_MAX + 1):
+        make(net, host, number)
+    assert host.core._inside.publisher.due_at <= net.now
+    assert [message.sessions for message in pushes(net, host)] == [BATCH_SESSIONS_MAX] * 5
+
+
+def test_batches_are_cut_by_sessions_and_by_bytes_and_cover_all_numbers() -> None:
+    net, host = alone_with(1)
+    for number in range(100):
+        host.core.session_created("shop", sid(number), b"d" * 4000, net.now)
+    net.now += 1
+    found = [push.batch for push in batches(pushes(net, host))]
+    assert all(sum(map(len, batch.entries.ders)) <= BATCH_BYTES_MAX for batch in found)
+    assert [seq for batch in found for seq in range(batch.first, batch.last + 1)] == list(range(1, 101))
+
+
+def test_nobody_to_push_to_costs_nothing() -> None:
+    net, host = alone_with(0)
+    for number in range(100):
+        make(net, host, number)
+    assert pushes(net, host) == []
+    assert sessions(host, net)["pushed"] == 0
+    assert sessions(host, net)["made"] == 100
+
+
+def test_a_session_that_stays_on_its_server_is_in_no_message() -> None:
+    net = Net()
+    a, b = mesh(net, ["a", "b"], reach=REACH_SERVER)
+    net.run(3)
+    made = make(net, a, 1)
+    net.run(10)
+    assert has(net, a, made)
+    assert not has(net, b, made)
+    assert not any(made in payload for _, _, payload, _ in net.sent)
+
+
+def test_the_outbox_drops_its_oldest_which_peers_see_as_a_gap() -> None:
+    net, host = alone_with(1, Limits(outbox_sessions=100))
+    for number in range(150):
+        make(net, host, number)
+    assert dropped(host, net) == {"outbox_full": 50}
+    net.now += 1
+    found = batches(pushes(net, host))
+    assert found[0].batch.first == 51
+    assert found[-1].batch.last == 150
+
+
+def test_a_peer_that_takes_nothing_is_left_alone_for_a_while_and_costs_the_others_nothing() -> None:
+    net, host = alone_with(3)
+    make(net, host, 1)
+    refused = next(message for message in pushes(net, host) if message.address == "x1:7946")
+    host.core.refused(refused, net.now)
+    net.now += 0.1
+    make(net, host, 2)
+    assert sorted(message.address for message in pushes(net, host)) == ["x0:7946", "x2:7946"]
+    net.now += 0.2
+    make(net, host, 3)
+    assert len(pushes(net, host)) == 3
+    assert dropped(host, net) == {"not_sent": 1, "peer_blocked": 1}
+
+
+def test_the_age_of_the_oldest_is_told() -> None:
+    net, host = alone_with(5)
+    make(net, host, 1)
+    pushes(net, host)
+    make(net, host, 2)
+    net.now += 0.0005
+    make(net, host, 3)
+    net.now = host.core._inside.publisher.due_at
+    (push, *_) = batches(pushes(net, host))
+    assert push.age_us == int(net.limits.flush_s(5) * 1e6) or abs(push.age_us - net.limits.flush_s(5) * 1e6) < 2
+
+
+def test_times_travel_as_seconds_elapsed_and_remaining() -> None:
+    net, host = alone_with(1)
+    host.core.session_created("shop", sid(1), DER, net.now, born_at=net.now - 50, lifetime_s=100.9)
+    (push,) = batches(pushes(net, host))
+    assert list(push.batch.entries.remaining_s) == [100]
+    assert list(push.batch.entries.elapsed_s) == [50]
+
+
+def test_a_colo_gets_n_minus_one_pushes_and_each_other_colo_one_crossing() -> None:
+    net = Net()
+    for colo in ("ams1", "fra1", "lon1"):
+        mesh(net, [f"{colo}-{at}" for at in range(5)], colo, REACH_EVERYWHERE)
+    net.run(15)
+    net.sent.clear()
+    made = make(net, net.hosts["ams1-2"], 1)
+    net.run(2)
+    carried = [(sender, address[:6]) for sender, address, _, count in net.sent if count]
+    crossings = [pair for pair in carried if pair[0][:4] != pair[1][:4]]
+    inside = [pair for pair in carried if pair[0][:4] == pair[1][:4]]
+    assert sorted(address[:4] for _, address in crossings) == ["fra1", "lon1"]
+    assert len(inside) == 4 * 3
+    assert len(set(carried)) == len(carried)
+    assert all(has(net, host, made) for host in net.hosts.values())
+
+
+def test_what_waits_for_a_vip_that_goes_goes_nowhere() -> None:
+    net, host = alone_with(5)
+    make(net, host, 1)
+    pushes(net, host)
+    make(net, host, 2)
+    host.core.remove_vip("shop", net.now)
+    net.now += 1
+    assert pushes(net, host) == []
+
+
+def test_at_the_end_everything_that_waits_is_sent_before_the_goodbye() -> None:
+    net, host = alone_with(2)
+    make(net, host, 1)
+    pushes(net, host)
+    make(net, host, 2)
+    host.core.leave(net.now)
+    kinds = [type(Decoder().decode(out.payload).message).__name__ for out in host.core.messages_to_send(net.now)]
+    assert kinds == ["Push", "Leave"] * 2
+
+
+def test_a_push_of_one_session_tells_the_terms_of_today() -> None:
+    net, host = alone_with(1)
+    make(net, host, 1)
+    (before,) = batches(pushes(net, host))
+    host.core.set_vip(vip("me", reach=REACH_EVERYWHERE), net.now)
+    net.now += 1
+    make(net, host, 2)
+    (after,) = batches(pushes(net, host))
+    assert (before.batch.terms.reach, after.batch.terms.reach) == (REACH_COLO, REACH_EVERYWHERE)
+    assert after.batch.age > before.batch.age

@@ -1,0 +1,40 @@
+"""Limits: times that follow on one another, and the pace of flushes."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcache.core.values.limits import Limits
+
+
+def test_times_of_membership_follow_on_one_another() -> None:
+    Limits(suspect_s=2.9, lost_s=3.1)
+    with pytest.raises(ValueError, match="suspect_s < lost_s"):
+        Limits(suspect_s=8.0, lost_s=8.0)
+    with pytest.raises(ValueError, match="heartbeat_s"):
+        Limits(heartbeat_s=0.0)
+    with pytest.raises(ValueError, match="heartbeat_s"):
+        Limits(heartbeat_s=2.0)
+
+
+def test_a_few_receivers_are_served_at_once_and_many_within_a_quarter_of_a_second() -> None:
+    limits = Limits()
+    assert limits.flush_s(0) == 0
+    assert limits.flush_s(3) < 0.00005
+    assert limits.flush_s(5) < 0.0015
+    assert limits.flush_s(15) < 0.01
+    assert 0.2 < limits.flush_s(63) <= 0.25
+    assert limits.flush_s(1000) == limits.flush_s_max
+
+
+def test_messages_lie_unread_in_large_meshes_only_and_for_less_than_their_senders_collect() -> None:
+    limits = Limits()
+    assert limits.rest_s(5) < 0.0005
+    assert 0.005 < limits.rest_s(63) < 0.04
+    assert limits.rest_s(1000) < limits.flush_s(1000) / 4
+
+
+def test_at_the_cap_a_node_sends_a_bounded_number_of_messages_a_second() -> None:
+    limits = Limits()
+    rates = [receivers / limits.flush_s(receivers) for receivers in range(limits.flush_at_once_peers + 1, 64)]
+    assert max(rates) <= 10_000

@@ -1,0 +1,25 @@
+"""The token bucket."""
+
+from __future__ import annotations
+
+from meshcache.core.values.token_bucket import Bucket
+
+
+def test_a_burst_and_then_the_rate() -> None:
+    bucket = Bucket(10.0, 5.0, 0.0)
+    assert [bucket.take(1, 0.0) for _ in range(6)] == [True] * 5 + [False]
+    assert not bucket.take(1, 0.05)
+    assert bucket.take(1, 0.11)
+    assert not bucket.take(1, 0.11)
+
+
+def test_it_never_holds_more_than_a_burst() -> None:
+    bucket = Bucket(10.0, 5.0, 0.0)
+    assert not bucket.take(6, 1e9)
+    assert bucket.take(5, 1e9)
+
+
+def test_what_is_not_there_is_not_taken_in_part() -> None:
+    bucket = Bucket(1.0, 5.0, 0.0)
+    assert not bucket.take(6, 0.0)
+    assert bucket.take(5, 0.0)

@@ -1,0 +1,51 @@
+"""The template of a push: the same bytes as the general way, whatever the numbers in it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshcache.core.cache.entry import Entries
+from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX
+from meshcache.core.wire.codec import encode
+from meshcache.core.wire.columns import SECONDS_MAX
+from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.push_template import NewSession, PushTemplate
+from tests.core.samples import RECORD, SHOP
+
+NOW = 5e9
+
+numbers = st.one_of(st.integers(1, 70_000), st.integers(1, SEQ_MAX))
+times = st.one_of(st.integers(0, 70_000), st.integers(0, 2**33)).map(float)
+ages = st.one_of(st.just(0), st.integers(0, SECONDS_MAX))
+ders = st.integers(1, DER_BYTES_MAX).map(bytes)
+
+
+def generally(made: NewSession, age_us: int, relay: bool) -> bytes:
+    remaining_s, elapsed_s = int(made.expires_at - NOW), round(NOW - made.born_at)
+    entries = Entries([made.seq], [made.id], [made.der], [remaining_s], [elapsed_s], [made.certified])
+    batch = Batch(SHOP, RECORD.incarnation, RECORD.age, made.seq, made.seq, entries)
+    return encode(RECORD.node, RECORD.incarnation, Push(batch, relay, age_us))
+
+
+@given(numbers, st.binary(min_size=32, max_size=32), ders, times, times, ages, st.booleans())
+def test_a_template_writes_what_the_general_way_writes(
+    seq: int, session_id: bytes, der: bytes, remaining_s: float, elapsed_s: float, age_us: int, relay: bool
+) -> None:
+    made = NewSession(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, NOW)
+    assert PushTemplate.suits(made)
+    assert PushTemplate(RECORD, SHOP).write(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
+
+
+def test_a_clock_that_rounds_never_makes_a_time_negative() -> None:
+    made = NewSession(1, b"i" * 32, b"der", NOW - 0.5, NOW + 0.6, False, NOW)
+    at_once = made._replace(expires_at=NOW, born_at=NOW)
+    template = PushTemplate(RECORD, SHOP)
+    assert template.write(made, NOW, 0, relay=False) == template.write(at_once, NOW, 0, relay=False)
+
+
+def test_what_is_unusual_about_a_session_is_left_to_the_general_way() -> None:
+    usual = NewSession(1, b"i" * 32, b"der", NOW, NOW, False, NOW)
+    assert PushTemplate.suits(usual)
+    assert not PushTemplate.suits(usual._replace(id=b"i" * 31))
+    assert not PushTemplate.suits(usual._replace(certified=True))

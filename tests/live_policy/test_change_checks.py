@@ -1,0 +1,63 @@
+"""Checks of changes; each refusal is tried on real nodes in `test_controller`, and here what needs many nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache import PolicyError, Settings
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.topology import NodeRecord
+from meshcache.live_policy.change_checks import Checks
+from meshcache.live_policy.overlay import overlay
+from tests.live_policy.test_overlay import live
+
+
+def checks(sharing: dict[str, Any], *colos: str, **values: str) -> tuple[Checks, Any]:
+    made = Settings.model_validate(
+        {"node": {"name": "a", "colo": "ams1"}, "vip": [{"name": "shop", "sharing": sharing}]}
+    )
+    records = [
+        NodeRecord(colo, 1, colo, "h:1", 1, (Terms(colo, colo, "shop", "front", bytes(32), REACH_COLO),))
+        for colo in colos
+    ]
+    found = Checks(made, overlay(made, live(**values), {}), records)
+    return found, found.vip("shop")
+
+
+def test_colos_of_any_known_node_may_be_reached() -> None:
+    found, vip = checks({}, "fra1", "lon1")
+    assert found.values(vip, {"reach": "ams1, lon1"}) == {"reach": "ams1,lon1"}
+    with pytest.raises(PolicyError, match='no colo "nyc1"'):
+        found.values(vip, {"reach": "lon1,nyc1"})
+
+
+def test_values_have_to_go_with_those_that_hold_now() -> None:
+    found, vip = checks({}, lineage_s="1000", lifetime_s="500")
+    assert found.values(vip, {"lifetime_s": "1000.0"}) == {"lifetime_s": "1000"}
+    with pytest.raises(PolicyError, match=r"lineage_s \(1000\) must be at least lifetime_s \(1001\)"):
+        found.values(vip, {"lifetime_s": "1001"})
+    assert found.values(vip, {"lifetime_s": "2000", "lineage_s": "2000"})
+
+
+def test_a_file_that_takes_only_stricter_values_names_its_own() -> None:
+    found, vip = checks({"live": "tighten", "lifetime_s": 600}, "fra1")
+    assert found.values(vip, {"reach": "server", "lifetime_s": "60"})
+    with pytest.raises(PolicyError, match=r'live = "tighten" and lifetime_s = 600, and this would be wider'):
+        found.values(vip, {"lifetime_s": "601"})
+
+
+def test_names_may_be_those_of_the_file_or_of_any_node() -> None:
+    found, _ = checks({}, "fra1")
+    for what, name in (("vip", "shop"), ("group", "front"), ("group", "shop"), ("origin", "fra1"), ("origin", "gone")):
+        found.known(what, name, {"gone"})
+    with pytest.raises(PolicyError, match='no share group "frnt" in this mesh; did you mean "front"'):
+        found.known("group", "frnt", set())
+
+
+@pytest.mark.parametrize("key", ["group", "sharing.group", "bind", "min_tls", "live"])
+def test_keys_that_only_the_file_has_are_told_with_the_reason(key: str) -> None:
+    found, vip = checks({})
+    with pytest.raises(PolicyError, match=r"is not set live: .* Change it in the file"):
+        found.values(vip, {key: "x"})

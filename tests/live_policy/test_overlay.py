@@ -1,0 +1,93 @@
+"""What holds when live values lie over a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshcache import Settings
+from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
+from meshcache.live_policy.overlay import Overlay, Source, overlay
+from tests.core.net import Net, vip
+
+
+def file(*vips: dict[str, Any]) -> Settings:
+    return Settings.model_validate({"node": {"name": "edge-1", "colo": "ams1"}, "vip": list(vips)})
+
+
+def live(**values: str) -> LivePolicies:
+    net = Net()
+    made = net.add("edge-1", "ams1", vip("edge-1")).core.live
+    if values:
+        made.set(VIP, "shop", values, net.now)
+    return made
+
+
+def sharing(holds: Overlay, name: str = "shop") -> Any:
+    return next(each.sharing for each in holds.in_force.settings.vips if each.name == name)
+
+
+SHOP = {"name": "shop"}
+
+
+def test_without_anything_set_the_file_holds() -> None:
+    made = file({**SHOP, "sharing": {"lifetime_s": 60}})
+    holds = overlay(made, live(), {})
+    assert holds.in_force.settings == made
+    assert holds.sources["shop"]["lifetime_s"] == Source("file")
+    assert holds.sources["shop"]["reach"] == Source("default")
+    assert holds.faults == ()
+
+
+def test_live_goes_before_the_file_and_this_nodes_own_before_both() -> None:
+    holds = overlay(file(SHOP), live(reach="everywhere", lifetime_s="60"), {"shop": {"reach": "server"}})
+    assert (sharing(holds).reach, sharing(holds).lifetime_s) == (REACH_SERVER, 60)
+    assert holds.sources["shop"]["reach"] == Source("node")
+    assert holds.sources["shop"]["lifetime_s"] == Source("live")
+
+
+def test_what_the_file_forbids_is_shown_as_wanted() -> None:
+    made = file({**SHOP, "sharing": {"live": "tighten", "reach": "colo"}})
+    holds = overlay(made, live(reach="everywhere"), {})
+    assert sharing(holds).reach == REACH_COLO
+    assert holds.sources["shop"]["reach"] == Source("live", "everywhere")
+
+
+def test_values_that_this_version_can_not_read_are_left_and_told() -> None:
+    holds = overlay(file(SHOP), live(reach="a new kind", lifetime_s="60", colour="blue"), {})
+    assert (sharing(holds).reach, sharing(holds).lifetime_s) == (REACH_COLO, 60)
+    assert len(holds.faults) == 1
+    assert "VIP shop: reach, as it was set live" in holds.faults[0]
+
+
+def test_a_lifetime_never_outlives_the_lineage_that_another_node_set() -> None:
+    holds = overlay(file(SHOP), live(lifetime_s="7200", lineage_s="600"), {})
+    assert (sharing(holds).lifetime_s, sharing(holds).lineage_s) == (600, 600)
+    assert holds.sources["shop"]["lifetime_s"] == Source("live", "7200")
+
+
+def test_a_quota_lies_over_the_files_and_the_rest_is_divided_anew() -> None:
+    holds = overlay(file(SHOP, {"name": "pay"}), live(quota="80%"), {})
+    assert holds.in_force.settings.share_of_cache("shop") == 0.8
+    assert round(holds.in_force.settings.share_of_cache("pay"), 6) == 0.2
+
+
+def test_quotas_that_do_not_fit_here_leave_the_files() -> None:
+    made = file(SHOP, {"name": "pay", "sharing": {"quota": "60%"}})
+    holds = overlay(made, live(quota="80%", reach="everywhere"), {})
+    assert (sharing(holds).quota, sharing(holds).reach) == (None, REACH_EVERYWHERE)
+    assert holds.sources["shop"]["quota"].name == "default"
+    assert "don't fit" in holds.faults[0]
+
+
+def test_epochs_and_versions_are_those_of_the_groups_and_vips_here() -> None:
+    net = Net()
+    made = net.add("edge-1", "ams1", vip("edge-1")).core.live
+    for _ in range(3):
+        made.set(GROUP, "front", {"epoch": "new"}, net.now)
+    made.set(GROUP, "elsewhere", {"epoch": "new"}, net.now)
+    version = made.set(VIP, "shop", {"reach": "server"}, net.now)
+    holds = overlay(file({**SHOP, "sharing": {"group": "front"}}, {"name": "pay"}), made, {})
+    assert holds.in_force.epochs == {"front": 3}
+    assert (holds.in_force.notes["shop"].version, holds.in_force.notes["shop"].digest) == version
+    assert holds.in_force.notes["pay"].version == 0

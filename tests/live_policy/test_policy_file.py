@@ -1,0 +1,113 @@
+"""The file with live policies: whole or not there, its owner's alone, and never believed blindly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcache.core.wire.messages import LiveEntry
+from meshcache.errors import ConfigError
+from meshcache.live_policy.policy_file import FILE, Kept, PolicyFile
+
+KEPT = Kept([LiveEntry("vip", "shop", "reach", 7, "edge-1", "colo")], {"shop": {"quota": "5%"}})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PolicyFile:
+    return PolicyFile(tmp_path / "state" / "edge-1", "prod")
+
+
+def test_what_is_saved_is_loaded(store: PolicyFile) -> None:
+    assert store.load() == Kept([], {})
+    store.save(KEPT)
+    assert store.load() == KEPT
+    store.save(Kept([], {}))
+    assert store.load() == Kept([], {})
+
+
+def test_file_and_folder_are_the_owners_whatever_the_umask(store: PolicyFile) -> None:
+    before = os.umask(0)
+    try:
+        store.save(KEPT)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    assert [path.name for path in store.path.parent.iterdir()] == [FILE]
+
+
+def test_another_meshs_policies_are_left_alone(store: PolicyFile) -> None:
+    store.save(KEPT)
+    assert PolicyFile(store.path.parent, "test").load() == Kept([], {})
+    assert store.load() == KEPT
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_is_refused_with_what_to_do(store: PolicyFile, mode: int) -> None:
+    store.save(KEPT)
+    store.path.chmod(mode)
+    with pytest.raises(ConfigError, match=r"others can write .* chmod 600"):
+        store.load()
+
+
+def good() -> dict[str, Any]:
+    return {"format": 1, "mesh": "prod", "live": [list(KEPT.live[0])], "node": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"{}",
+        json.dumps(good() | {"format": 2}).encode(),
+        json.dumps(good() | {"live": 5}).encode(),
+        json.dumps(good() | {"live": [["vip", "shop", "reach", 0, "a", "colo"]]}).encode(),
+        json.dumps(good() | {"live": [["vip", "shop", "reach", True, "a", "colo"]]}).encode(),
+        json.dumps(good() | {"live": [["vip", "shop", "reach", 1, "a"]]}).encode(),
+        json.dumps(good() | {"live": [["vip", "", "reach", 1, "a", "colo"]]}).encode(),
+        json.dumps(good() | {"live": [["vip", "shop", "reach", 1, "a", "x" * 1025]]}).encode(),
+        json.dumps(good() | {"live": [["vip", "shop\n", "reach", 1, "a", "x"]]}).encode(),
+        json.dumps(good() | {"live": good()["live"] * 1025}).encode(),
+        json.dumps(good() | {"node": {"shop": "colo"}}).encode(),
+        json.dumps(good() | {"node": {"shop": {"reach": 5}}}).encode(),
+        b" " * (4 * 2**20 + 1),
+    ],
+)
+def test_what_is_broken_is_set_aside_and_told(
+    store: PolicyFile, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save(KEPT)
+    store.path.write_bytes(content)
+    with caplog.at_level(logging.ERROR):
+        assert store.load() == Kept([], {})
+    assert "set aside" in caplog.text
+    assert store.path.with_suffix(".broken").read_bytes() == content
+    store.save(KEPT)
+    assert store.load() == KEPT
+
+
+def test_a_folder_in_its_place_is_a_fault_of_the_configuration(store: PolicyFile) -> None:
+    store.path.mkdir(parents=True)
+    with pytest.raises(ConfigError, match="can't be read"):
+        store.load()
+
+
+def test_a_save_that_fails_leaves_what_was_there(store: PolicyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save(KEPT)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.save(Kept([], {}))
+    assert store.load() == KEPT
+    assert [path.name for path in store.path.parent.iterdir()] == [FILE]

@@ -1,0 +1,135 @@
+"""Live values in words, and what a file lets of them be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache import VipSettings
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
+from meshcache.live_policy.values import FIXED, KEYS, allowed, both, lifetime_s_max, nearest, parse, written
+
+AMS_FRA, AMS_LON = Reach.parse(["ams1", "fra1"]), Reach.parse(["ams1", "lon1"])
+
+
+def vip(**sharing: Any) -> VipSettings:
+    return VipSettings.model_validate({"name": "shop", "sharing": sharing})
+
+
+@pytest.mark.parametrize(
+    "key, text, value",
+    [
+        ("reach", "everywhere", REACH_EVERYWHERE),
+        ("reach", '"colo"', REACH_COLO),
+        ("reach", "server", REACH_SERVER),
+        ("reach", "ams1, fra1", AMS_FRA),
+        ("reach", '["ams1", "fra1"]', AMS_FRA),
+        ("reach", "fra1", Reach.parse(["fra1"])),
+        ("lifetime_s", "3600", 3600.0),
+        ("lineage_s", "1.5", 1.5),
+        ("quota", "25%", 0.25),
+        ("quota", "0.5", 0.5),
+        ("client_certificates", "never", "never"),
+    ],
+)
+def test_a_value_is_read_and_written_back_to_the_same(key: str, text: str, value: Any) -> None:
+    assert parse(key, text) == value
+    assert parse(key, written(value)) == value
+
+
+@pytest.mark.parametrize(
+    "key, text",
+    [
+        ("reach", "no where"),
+        ("reach", "5"),
+        ("reach", "[]"),
+        ("reach", "a,,b"),
+        ("reach", ","),
+        ("lifetime_s", "0"),
+        ("lifetime_s", "604801"),
+        ("lifetime_s", "inf"),
+        ("lifetime_s", "true"),
+        ("lifetime_s", "1h"),
+        ("lineage_s", "2592001"),
+        ("quota", "0%"),
+        ("quota", "101%"),
+        ("quota", "most"),
+        ("client_certificates", "sometimes"),
+        ("reach", "x" * 2000),
+        ("reach", "colo\n"),
+    ],
+)
+def test_what_is_no_value_is_refused(key: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse(key, text)
+
+
+def test_every_key_is_one_of_the_files_and_none_is_fixed() -> None:
+    assert set(KEYS) <= set(type(vip().sharing).model_fields)
+    assert not set(KEYS) & set(FIXED)
+
+
+@pytest.mark.parametrize(
+    "one, other, result",
+    [
+        (REACH_SERVER, REACH_EVERYWHERE, REACH_SERVER),
+        (REACH_EVERYWHERE, AMS_FRA, AMS_FRA),
+        (REACH_COLO, REACH_EVERYWHERE, REACH_COLO),
+        (REACH_COLO, AMS_FRA, REACH_COLO),
+        (AMS_FRA, AMS_LON, REACH_COLO),
+        (AMS_FRA, Reach.parse(["fra1", "lon1"]), AMS_FRA),
+    ],
+)
+def test_the_reach_that_both_allow(one: Reach, other: Reach, result: Reach) -> None:
+    for first, second in ((one, other), (other, one)):
+        found = both(first, second, "ams1")
+        assert found == result
+        for colo in ("ams1", "fra1", "lon1", "nyc1"):
+            assert found.allows("ams1", colo) == (first.allows("ams1", colo) and second.allows("ams1", colo))
+
+
+class TestAllowed:
+    def test_by_default_live_values_hold(self) -> None:
+        assert allowed("reach", vip(), REACH_COLO, REACH_EVERYWHERE, "ams1") == REACH_EVERYWHERE
+        assert allowed("lineage_s", vip(), 100.0, 5000.0, "ams1") == 5000
+
+    def test_a_file_that_keeps_sessions_on_their_server_is_not_widened_unless_it_says_so(self) -> None:
+        kept = vip(reach="server")
+        assert allowed("reach", kept, REACH_SERVER, REACH_EVERYWHERE, "ams1") == REACH_SERVER
+        free = vip(reach="server", live="any")
+        assert allowed("reach", free, REACH_SERVER, REACH_EVERYWHERE, "ams1") == REACH_EVERYWHERE
+
+    @pytest.mark.parametrize(
+        "key, file, live, holds",
+        [
+            ("reach", REACH_COLO, REACH_EVERYWHERE, REACH_COLO),
+            ("reach", REACH_EVERYWHERE, REACH_COLO, REACH_COLO),
+            ("lifetime_s", 100.0, 200.0, 100.0),
+            ("lifetime_s", 100.0, 50.0, 50.0),
+            ("lineage_s", 100.0, 200.0, 100.0),
+            ("quota", 0.5, 0.6, 0.5),
+            ("client_certificates", "never", "revalidate", "never"),
+            ("client_certificates", "revalidate", "never", "never"),
+        ],
+    )
+    def test_tighten_takes_the_stricter_of_both(self, key: str, file: Any, live: Any, holds: Any) -> None:
+        assert allowed(key, vip(live="tighten"), file, live, "ams1") == holds
+
+    def test_none_takes_the_files(self) -> None:
+        assert allowed("reach", vip(live="none"), REACH_EVERYWHERE, REACH_SERVER, "ams1") == REACH_EVERYWHERE
+
+    def test_no_live_value_lets_sessions_with_client_certificates_travel(self) -> None:
+        assert allowed("client_certificates", vip(live="any"), "never", "revalidate", "ams1") == "never"
+
+    def test_no_lifetime_is_longer_than_the_protocol_version_allows(self) -> None:
+        assert allowed("lifetime_s", vip(), 3600.0, 604_800.0, "ams1") == 86_400
+        tls13 = VipSettings(name="shop", min_tls="1.3")
+        assert allowed("lifetime_s", tls13, 3600.0, 604_800.0, "ams1") == 604_800
+        assert lifetime_s_max(tls13) == 604_800
+
+
+def test_the_nearest_name_ends_a_refusal() -> None:
+    assert nearest("shpo", ["shop", "pay"]) == 'did you mean "shop"?'
+    assert nearest("zzz", ["shop", "pay"]) == "there is pay, shop"
+    assert nearest("zzz", []) == "there is none"

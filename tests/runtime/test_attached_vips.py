@@ -1,0 +1,146 @@
+"""Contexts joining and leaving VIPs, on a running node."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcache import AttachError, MeshNode, Settings
+from meshcache.runtime import attached_vips as module
+from tests.nodes import settings
+from tests.tls.world import ask_clients, client_context, server_context, visit
+
+FRONT = {"group": "front"}
+VIPS = [{"name": "shop", "sharing": FRONT}, {"name": "cart", "sharing": FRONT}, {"name": "pay"}]
+
+
+@pytest.fixture
+def made(folder: Path) -> Settings:
+    return settings(folder, vip=VIPS)
+
+
+@pytest.fixture
+def node(made: Settings) -> Iterator[MeshNode]:
+    with MeshNode(made) as node:
+        yield node
+
+
+def asking(**more: Any) -> Any:
+    context = server_context("stdlib")
+    ask_clients(context, **more)
+    return context
+
+
+def resumes(context: Any, session: Any, client: Any) -> bool:
+    return visit(context, client, session=session).resumed
+
+
+def test_several_contexts_of_one_vip_share_its_sessions(node: MeshNode) -> None:
+    one, other = (node.attach(server_context(kind), vip="shop") for kind in ("stdlib", "pyopenssl"))
+    client = client_context()
+    assert resumes(other, visit(one, client).session, client)
+
+
+def test_a_context_that_differs_from_one_that_is_attached_is_refused_and_left_as_it_was(node: MeshNode) -> None:
+    one = node.attach(server_context("stdlib"), vip="shop")
+    other = asking(required=False)
+    with pytest.raises(AttachError, match="differs from one that is attached, in client authentication"):
+        node.attach(other, vip="shop")
+    client = client_context("1.2")
+    assert not resumes(other, visit(one, client).session, client)
+    assert resumes(one, visit(one, client).session, client)
+    node.attach(other, vip="pay")
+
+
+def test_it_may_take_the_place_of_one_that_is_gone(node: MeshNode) -> None:
+    one = node.attach(server_context("stdlib"), vip="shop")
+    del one
+    gc.collect()
+    node.attach(asking(required=False), vip="shop")
+
+
+def test_it_may_take_the_others_place_after_a_reload_and_the_others_end(node: MeshNode, made: Settings) -> None:
+    old = node.attach(server_context("stdlib"), vip="shop")
+    client = client_context("1.2")
+    session = visit(old, client).session
+    node.reload(made)
+    assert resumes(old, session, client)
+    new = node.attach(asking(required=False), vip="shop")
+    assert not resumes(new, session, client)
+    assert resumes(new, visit(new, client).session, client)
+    assert not resumes(old, visit(old, client).session, client)
+
+
+def test_vips_of_one_group_that_ask_differently_are_refused(node: MeshNode) -> None:
+    kept = node.attach(server_context("stdlib"), vip="shop")
+    with pytest.raises(AttachError, match="share group front with VIP shop"):
+        node.attach(asking(), vip="cart")
+    node.attach(asking(), vip="pay")
+    del kept
+
+
+def test_a_context_serves_one_vip(node: MeshNode) -> None:
+    context = node.attach(server_context("stdlib"), vip="shop")
+    node.attach(context, vip="shop")
+    with pytest.raises(AttachError, match="attached to VIP 'shop' already"):
+        node.attach(context, vip="pay")
+
+
+def test_a_context_without_a_certificate_can_not_join(node: MeshNode) -> None:
+    import ssl
+
+    with pytest.raises(AttachError, match="no certificate"):
+        node.attach(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), vip="shop")
+    assert node.stats()["vips"] == {}
+
+
+def test_names_that_the_certificate_does_not_cover_are_refused(folder: Path) -> None:
+    listed = [{"name": "shop", "names": ["a.test", "elsewhere.test"]}]
+    with MeshNode(settings(folder, vip=listed)) as node:
+        with pytest.raises(AttachError, match=r"does not cover elsewhere\.test"):
+            node.attach(server_context("stdlib"), vip="shop")
+        assert node.stats()["vips"] == {}
+
+
+def test_a_reload_that_a_certificate_does_not_allow_changes_nothing(node: MeshNode, folder: Path) -> None:
+    context, client = node.attach(server_context("stdlib"), vip="pay"), client_context()
+    session = visit(context, client).session
+    with pytest.raises(AttachError, match=r"does not cover elsewhere\.test"):
+        node.reload(settings(folder, vip=[{"name": "pay", "names": ["elsewhere.test"], "sharing": {"group": "new"}}]))
+    assert node.policy()[0]["group"] == "pay"
+    assert resumes(context, session, client)
+
+
+def test_more_vips_than_the_core_takes_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.core.state.served_vips.VIPS_MAX", 1)
+    with MeshNode(settings(folder, vip=[{"name": "shop"}, {"name": "pay"}])) as node:
+        node.attach(server_context("stdlib"), vip="shop")
+        context = server_context("stdlib")
+        with pytest.raises(AttachError, match=r"VIP pay: .* at most 1"):
+            node.attach(context, vip="pay")
+        assert list(node.stats()["vips"]) == ["shop"]
+        node.attach(context, vip="shop")
+
+
+def test_contexts_that_are_gone_are_forgotten(node: MeshNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PRUNE_AT", 4)
+    kept = node.attach(server_context("stdlib"), vip="shop")
+    served = node._vips._served["shop"]
+    served.prune_at = 4
+    for _ in range(50):
+        node.attach(server_context("stdlib"), vip="shop")
+    assert len(served.attached) <= 8
+    client = client_context()
+    assert resumes(kept, visit(kept, client).session, client)
+
+
+def test_closing_leaves_contexts_that_shake_hands_in_full(node: MeshNode) -> None:
+    context, client = node.attach(server_context("stdlib"), vip="shop"), client_context()
+    session = visit(context, client).session
+    node.close()
+    assert not resumes(context, session, client)
+    assert "shop" in node._vips

@@ -1,0 +1,234 @@
+"""The pump with a real core and real sockets; what it is told comes from threads, as handshakes are."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from meshcache.core.mesh import MeshCore
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.events import Event, PeerJoined
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import Outcome
+from meshcache.core.values.topology import Identity, LocalVip
+from meshcache.edges.keyring import Keyring
+from meshcache.edges.transport import Transport
+from meshcache.runtime import pump as module
+from meshcache.runtime.pump import READ_MAX, Pump
+from tests.support.waiting import wait_until
+
+DER = bytes(range(134))
+
+
+class End:
+    """A core, its transport and the pump between them, which is started by hand."""
+
+    def __init__(self, name: str, keyring: Keyring, limits: Limits | None = None) -> None:
+        self.seen: list[Event] = []
+        self.transport = Transport(keyring, "127.0.0.1:0", lambda _: self.pump.wake())
+        self.transport.bind()
+        now = time.monotonic()
+        identity = Identity("test", name, 1, "ams1", self.transport.address, "0")
+        self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits)
+        terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
+        self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
+        self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
+
+    def make(self, session_id: bytes) -> None:
+        with self.pump.lock:
+            self.core.session_created("shop", session_id, DER, time.monotonic())
+            due_at = self.core.next_deadline()
+        self.pump.published(due_at)
+
+    def has(self, session_id: bytes) -> bool:
+        return self.core.holds("shop", session_id)
+
+    def pushes(self) -> int:
+        """Messages with sessions that this end has sent."""
+        with self.pump.lock:
+            kinds = self.core.stats(time.monotonic())["gossip"]["sent"]["kinds"]
+        return int(kinds.get("push", 0))
+
+    def hint(self, other: End) -> None:
+        with self.pump.lock:
+            self.core.candidate(other.transport.address, "seed", time.monotonic())
+        self.pump.wake()
+
+    def close(self) -> None:
+        self.pump.close()
+        self.transport.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[End, End]]:
+    keyring = Keyring.new()
+    one, other = End("edge-1", keyring), End("edge-2", keyring)
+    meet(one, other)
+    yield one, other
+    for end in (one, other):
+        end.close()
+
+
+def meet(one: End, other: End) -> None:
+    for end in (one, other):
+        end.pump.start()
+    one.hint(other)
+    wait_until(lambda: all(any(isinstance(e, PeerJoined) for e in end.seen) for end in (one, other)))
+
+
+def test_sessions_travel_between_cores(ends: tuple[End, End]) -> None:
+    one, other = ends
+    ids = [os.urandom(32) for _ in range(500)]
+    for session_id in ids:
+        one.make(session_id)
+    wait_until(lambda: all(map(other.has, ids)))
+    found = other.core.lookup("shop", ids[0], time.monotonic())
+    assert (found.outcome, found.session and found.session.der) == (Outcome.REMOTE, DER)
+
+
+def test_a_single_session_leaves_on_the_thread_that_made_it(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ends
+    threads: list[str] = []
+    send = one.transport.send
+
+    def noted(address: str, payload: bytes) -> bool:
+        if len(payload) > len(DER):
+            threads.append(threading.current_thread().name)
+        return send(address, payload)
+
+    monkeypatch.setattr(one.transport, "send", noted)
+    session_id = os.urandom(32)
+    one.make(session_id)
+    assert threads == [threading.current_thread().name]
+    wait_until(lambda: other.has(session_id))
+
+
+def test_with_many_links_the_pump_sends(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = ends
+    monkeypatch.setattr(module, "INLINE_LINKS_MAX", 0)
+    session_id = os.urandom(32)
+    one.make(session_id)
+    wait_until(lambda: other.has(session_id), within_s=0.9, what="long before the next timer")
+
+
+def test_while_another_thread_sends_nobody_waits_and_nothing_is_forgotten(ends: tuple[End, End]) -> None:
+    one, other = ends
+    session_id = os.urandom(32)
+    with one.pump._sending:
+        began = time.monotonic()
+        one.make(session_id)
+        assert time.monotonic() - began < 0.5
+    wait_until(lambda: other.has(session_id))
+
+
+def test_what_has_arrived_is_read_at_once_by_who_asks(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = ends
+    with monkeypatch.context() as slow:
+        slow.setattr(other.transport, "receive", lambda _count: [])
+        session_id = os.urandom(32)
+        one.make(session_id)
+
+        def asked() -> bool:
+            other.pump.read_what_is_here()
+            return other.has(session_id)
+
+        wait_until(asked)
+    other.pump.wake()
+
+
+def test_who_reads_reads_a_bounded_number_and_leaves_the_rest_to_the_pump(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, other = ends
+    asked: list[int] = []
+
+    def full(count: int) -> list[tuple[bytes, bytes]]:
+        asked.append(count)
+        return [(b"connection", b"bad")] * count
+
+    monkeypatch.setattr(other.transport, "try_receive", full)
+    woken: list[bool] = []
+    monkeypatch.setattr(other.pump, "wake", lambda: woken.append(True))
+    other.pump.read_what_is_here()
+    assert asked == [READ_MAX]
+    assert woken == [True]
+
+
+def test_a_fault_in_the_core_is_logged_without_its_message_and_the_mesh_goes_on(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = ends
+    with monkeypatch.context() as broken:
+
+        def fail(_now: float) -> None:
+            raise KeyError(b"a session id")
+
+        broken.setattr(one.core, "handle_timer", fail)
+        wait_until(lambda: "please report it" in caplog.text)
+    assert "session id" not in caplog.text
+    assert "KeyError at" in caplog.text
+    session_id = os.urandom(32)
+    one.make(session_id)
+    wait_until(lambda: other.has(session_id))
+
+
+def test_chores_are_done_in_every_step_with_the_lock_held(ends: tuple[End, End]) -> None:
+    one, _ = ends
+    held: list[bool] = []
+    one.pump.chores.append(lambda: held.append(one.pump.lock.locked()))
+    one.pump.wake()
+    wait_until(lambda: held)
+    assert held[0]
+
+
+def test_closing_says_goodbye(ends: tuple[End, End]) -> None:
+    one, other = ends
+    one.close()
+    one.close()
+    wait_until(lambda: "PeerLeft" in [type(event).__name__ for event in other.seen])
+
+
+def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = ends
+    steps: list[float] = []
+    step = one.pump._step
+
+    def counted() -> int:
+        steps.append(time.monotonic())
+        return step()
+
+    monkeypatch.setattr(one.pump, "_step", counted)
+    wait_until(lambda: len(steps) >= 3)
+    began, count = time.monotonic(), len(steps)
+    wait_until(lambda: time.monotonic() > began + 1)
+    assert len(steps) - count < 100, "a second of an idle mesh of two is a handful of timers and messages"
+
+
+def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring, busy = Keyring.new(), Limits(flush_at_once_peers=0, flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
+    one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
+    meet(one, other)
+    reads: list[int] = []
+    step = other.pump._step
+
+    def counted() -> int:
+        reads.append(step())
+        return reads[-1]
+
+    monkeypatch.setattr(other.pump, "_step", counted)
+    ids = [os.urandom(32) for _ in range(200)]
+    for count, session_id in enumerate(ids):
+        one.make(session_id)
+        wait_until(lambda count=count: one.pushes() > count)
+    wait_until(lambda: all(map(other.has, ids)))
+    assert sum(reads) >= len(ids), "each session was a message of its own"
+    assert sum(map(bool, reads)) < len(ids) / 2
+    for end in (one, other):
+        end.close()
