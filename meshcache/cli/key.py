@@ -69,15 +69,19 @@ def new(file: Path | None) -> None:
 def add(file: Path, source: str | None) -> None:
     """Step 1: accept one more key. FILE's current key stays the one that this node listens with.
 
-    Without FROM, on the first node, it is a fresh random key. On every other node FROM is a copy of the first one's
-    file ("-" reads it from standard input): its keys that FILE lacks are added. Run twice, that changes nothing.
+    Without FROM, on the first node, it is a fresh random key, unless one was added that waits for step 2. On every
+    other node FROM is a copy of the first one's file ("-" reads it from standard input): its keys that FILE lacks are
+    added. Run twice, it changes nothing.
     """
     from meshcache.edges.keyfile import load_keyring
 
     before = load_keyring(file)
+    if source is None and before.awaiting:
+        _nothing_to_do(file, f"{before.awaiting[0].fingerprint} was added already and waits for `key promote`", before)
+        return
     after = before.add() if source is None else before.add_from(_read(source))
     if after == before:
-        click.echo(f"{file}: has every key of {source} already\n{_states(after)}")
+        _nothing_to_do(file, f"has every key of {source} already", after)
         return
     _save(file, after, _AFTER_ADD)
 
@@ -88,15 +92,17 @@ def add(file: Path, source: str | None) -> None:
 def promote(file: Path, fingerprint: str | None) -> None:
     """Step 2: listen with an accepted key from now on; the one before stays accepted.
 
-    Without FINGERPRINT it is the key that was added last. Promoting the current key changes nothing.
+    Without FINGERPRINT it is the key that was added last, if that was after the current one: run twice, it changes
+    nothing. To go back to an older key, name it.
     """
     from meshcache.edges.keyfile import load_keyring
 
     before = load_keyring(file)
-    if fingerprint == before.current.fingerprint:
-        click.echo(f"{file}: {fingerprint} is the current key already\n{_states(before)}")
+    after = before.promote(fingerprint)
+    if after == before:
+        _nothing_to_do(file, f"{after.current.fingerprint} is the current key already", after)
         return
-    _save(file, before.promote(fingerprint), _AFTER_PROMOTE)
+    _save(file, after, _AFTER_PROMOTE)
 
 
 @key.command()
@@ -105,11 +111,18 @@ def promote(file: Path, fingerprint: str | None) -> None:
 def retire(file: Path, fingerprint: str | None) -> None:
     """Step 3: accept a key no longer; connections that were made with it end. The current key can't be retired.
 
-    Without FINGERPRINT it is the accepted key that was added first.
+    Without FINGERPRINT it is the accepted key that was added first, if that was before the current one: run twice, it
+    changes nothing, and never retires the key that comes next. To give that one up, name it.
     """
     from meshcache.edges.keyfile import load_keyring
 
-    _save(file, load_keyring(file).retire(fingerprint), _AFTER_RETIRE)
+    before = load_keyring(file)
+    after = before.retire(fingerprint)
+    if after == before:
+        older = f"no key {fingerprint}" if fingerprint else "no accepted key that is older than the current one"
+        _nothing_to_do(file, f"there is {older}: retired already, or never added", after)
+        return
+    _save(file, after, _AFTER_RETIRE)
 
 
 def _read(source: str) -> Keyring:
@@ -131,6 +144,10 @@ def _save(file: Path, keyring: Keyring, next_steps: str) -> None:
 
     save_keyring(file.resolve() if file.is_symlink() else file, keyring)
     click.echo(f"{file}:\n{_states(keyring)}\n{next_steps.format(file=file, current=keyring.current.fingerprint)}")
+
+
+def _nothing_to_do(file: Path, why: str, keyring: Keyring) -> None:
+    click.echo(f"{file}: nothing changed: {why}\n{_states(keyring)}")
 
 
 def _states(keyring: Keyring) -> str:

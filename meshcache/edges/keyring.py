@@ -118,6 +118,16 @@ class Keyring:
     def fingerprints(self) -> tuple[str, ...]:
         return tuple(key.fingerprint for key in self.in_order)
 
+    @property
+    def awaiting(self) -> tuple[MeshKey, ...]:
+        """Accepted keys that were added after the current one: step one was done for them, and step two wasn't."""
+        return self.keys[: self.keys.index(self.current)]
+
+    @property
+    def outgoing(self) -> tuple[MeshKey, ...]:
+        """Accepted keys that were added before the current one: what step three is for."""
+        return self.keys[self.keys.index(self.current) + 1 :]
+
     def add(self, secret: bytes | None = None) -> Keyring:
         """Accept one more key: the given one, or a fresh random one. Step one of a rotation.
 
@@ -129,27 +139,46 @@ class Keyring:
     def add_from(self, other: Keyring) -> Keyring:
         """Accept every key of another keyring that isn't here yet: step one on the nodes that come after the first.
 
-        The keyring itself when it has them all. Raises KeyringError when it would be too full.
+        The keyring itself when it has them all. A key that is older than one that both have stays older, or an old copy
+        could bring back as the newest what was retired here. Raises KeyringError when it would be too full.
         """
         known = {key.secret for key in self.keys}
-        fresh = (_in_state(key, current=False) for key in other.keys if key.secret not in known)
-        return Keyring((*fresh, *self.keys))
+        newer: list[MeshKey] = []
+        older: list[MeshKey] = []
+        place = newer
+        for key in other.keys:
+            if key.secret in known:
+                place = older
+            else:
+                place.append(_in_state(key, current=False))
+        return Keyring((*newer, *self.keys, *older)) if newer or older else self
 
     def promote(self, fingerprint: str | None = None) -> Keyring:
         """Listen with an accepted key from now on; the one before stays accepted. Step two.
 
-        Without a fingerprint it is the newest accepted key. Raises KeyringError when there is no such key.
+        Without a fingerprint it is the newest of those `awaiting`, and the keyring itself when there is none but the
+        step was done before. Raises KeyringError when there is no such key.
         """
-        chosen = self._accepted(fingerprint, newest=True)
+        if fingerprint is None and not self.awaiting:
+            if not self.outgoing:
+                raise KeyringError("there is no key beside the current one; add one first")
+            return self
+        if fingerprint == self.current.fingerprint:
+            return self
+        chosen = self.awaiting[0] if fingerprint is None else self._accepted(fingerprint)
         return Keyring(tuple(_in_state(key, current=key is chosen) for key in self.keys))
 
     def retire(self, fingerprint: str | None = None) -> Keyring:
         """Stop accepting a key; connections made with it end. Step three.
 
-        Without a fingerprint it is the oldest accepted key. Raises KeyringError when there is no such key, or when it
-        is the current one: promote another first.
+        Without a fingerprint it is the oldest of those `outgoing`; the keyring itself when there is none, or no key
+        with that fingerprint. Raises KeyringError when it is the current one: promote another first.
         """
-        chosen = self._accepted(fingerprint, newest=False)
+        if fingerprint is None and not self.outgoing:
+            return self
+        if fingerprint is not None and is_fingerprint(fingerprint) and fingerprint not in self.fingerprints:
+            return self
+        chosen = self.outgoing[-1] if fingerprint is None else self._accepted(fingerprint)
         return Keyring(tuple(key for key in self.keys if key is not chosen))
 
     def to_toml(self) -> str:
@@ -168,18 +197,18 @@ class Keyring:
             raise KeyringError('it must hold [[key]] entries and nothing else; "meshcache key new" makes a key file')
         return cls(tuple(_parse(number, entry) for number, entry in enumerate(entries, 1)))
 
-    def _accepted(self, fingerprint: str | None, *, newest: bool) -> MeshKey:
-        candidates = [key for key in self.keys if key.state is KeyState.ACCEPTED]
-        if fingerprint is None:
-            if not candidates:
-                raise KeyringError("there is no key beside the current one; add one first")
-            return candidates[0 if newest else -1]
+    def _accepted(self, fingerprint: str) -> MeshKey:
         if fingerprint == self.current.fingerprint:
             raise KeyringError(f"key {fingerprint} is the current one; promote another first")
-        for key in candidates:
+        for key in self.keys:
             if key.fingerprint == fingerprint:
                 return key
         raise KeyringError(f"there is no key {fingerprint}; there are {', '.join(self.fingerprints)}")
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether it has the form of one."""
+    return len(text) == 16 and not set(text) - set("0123456789abcdef")
 
 
 def decode_secret(text: str) -> bytes:

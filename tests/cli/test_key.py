@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.edges.keyfile import load_keyring
+from meshcache.edges.keyfile import create_keyring, load_keyring
 from meshcache.edges.keyring import KEYS_MAX, Keyring, encode_secret
 from tests.cli.conftest import Meshcache
 
@@ -103,6 +103,26 @@ class TestThreeSteps:
         assert "is the current key already" in meshcache("key", "promote", "other.key", current).out
         assert other.read_bytes() == before
 
+    @pytest.mark.parametrize("named", [False, True], ids=["unnamed", "named"])
+    def test_each_step_done_again_changes_nothing_and_says_so(
+        self, meshcache: Meshcache, key: Path, named: bool
+    ) -> None:
+        old = states(key)[0][0]
+        meshcache("key", "add", "mesh.key")
+        again = meshcache("key", "add", "mesh.key")
+        fresh = states(key)[0][0]
+        assert f"nothing changed: {fresh} was added already and waits for `key promote`" in again.out
+        assert states(key) == [(fresh, "accepted"), (old, "current")]
+        for step, which, after in (
+            ("promote", fresh, [(fresh, "current"), (old, "accepted")]),
+            ("retire", old, [(fresh, "current")]),
+        ):
+            arguments = ("key", step, "mesh.key", *([which] if named else []))
+            assert meshcache(*arguments).code == 0
+            assert states(key) == after
+            again = meshcache(*arguments)
+            assert (again.code, "nothing changed" in again.out, states(key)) == (0, True, after)
+
     def test_a_link_to_the_file_stays_a_link(self, meshcache: Meshcache, key: Path) -> None:
         link = key.with_name("link.key")
         link.symlink_to(key)
@@ -118,7 +138,6 @@ class TestRefusals:
         "arguments, message",
         [
             (("promote", "mesh.key"), "there is no key beside the current one; add one first"),
-            (("retire", "mesh.key"), "there is no key beside the current one; add one first"),
             (("promote", "mesh.key", "0123456789abcdef"), "there is no key 0123456789abcdef; there are"),
             (("retire", "mesh.key", "{current}"), "is the current one; promote another first"),
             (("add", "missing.key"), "key file missing.key: there is no such file; `meshcache key new FILE` makes one"),
@@ -145,9 +164,10 @@ class TestRefusals:
         assert "its mode is 0640, so others can reach it; it must be 0600" in ended.err
 
     def test_of_more_keys_than_a_keyring_holds(self, meshcache: Meshcache, key: Path) -> None:
-        for _ in range(KEYS_MAX - 1):
-            assert meshcache("key", "add", "mesh.key").code == 0
-        ended = meshcache("key", "add", "mesh.key")
+        for _ in range(KEYS_MAX):
+            create_keyring(key.with_name("next.key"), Keyring.new())
+            ended = meshcache("key", "add", "mesh.key", "next.key")
+            key.with_name("next.key").unlink()
         assert ended.code == 2
         assert f"at most {KEYS_MAX} keys; retire one first" in ended.err
 

@@ -84,8 +84,35 @@ def test_the_current_key_is_never_retired() -> None:
     keyring = Keyring.new().add()
     with pytest.raises(KeyringError, match="promote another first"):
         keyring.retire(keyring.current.fingerprint)
+
+
+def test_a_step_done_again_changes_nothing() -> None:
+    added = Keyring.new().add()
+    promoted = added.promote()
+    assert promoted.promote() == promoted
+    assert promoted.promote(promoted.current.fingerprint) == promoted
+    retired = promoted.retire()
+    assert retired.retire() == retired
+    assert retired.retire(added.current.fingerprint) == retired
+    assert added.retire() == added, "the key that comes next isn't the one that goes"
     with pytest.raises(KeyringError, match="no key beside the current one"):
-        Keyring.new().retire()
+        retired.promote()
+
+
+def test_who_wants_to_go_back_names_the_key() -> None:
+    added = Keyring.new().add()
+    old = added.current.fingerprint
+    back = added.promote().promote(old)
+    assert (back.current.fingerprint, back.retire()) == (old, back)
+    assert back.retire(back.awaiting[0].fingerprint).fingerprints == (old,)
+
+
+def test_a_retired_key_never_comes_back_as_the_newest_from_an_old_copy() -> None:
+    promoted = Keyring.new().add().promote()
+    retired = promoted.retire()
+    again = retired.add_from(promoted)
+    assert again.promote() == again
+    assert again.retire() == retired
 
 
 def test_an_unknown_fingerprint_is_answered_with_the_known_ones() -> None:
