@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS ?=
+HOT := $(wildcard meshcache/hot/*.c meshcache/hot/*.h)
 
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test
+.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
@@ -18,6 +19,7 @@ help:
 	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
 	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
+	@echo "make sanitize  the compiled hot path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing of messages and sessions, SECONDS=60 each"
 	@echo "make sim     the deterministic simulator: SEEDS=1000 of random faults and policies; SCENARIO=split for one by name"
 	@echo "make chaos   real nodes stopped, cut off, split apart, drowned in joiners; namespaces need root"
@@ -56,6 +58,10 @@ security: need-test $(VENV)/.dev
 
 mutants: need-test $(VENV)/.dev
 	@MESHCACHE_MUTANTS=all $(BIN)/python -m pytest tests/security/test_mutants.py -v --timeout 900 $(ARGS)
+
+# The compiled hot path under AddressSanitizer and UndefinedBehaviorSanitizer, with the tests that use it. Three minutes.
+sanitize: need-test need-compiler $(VENV)/.dev
+	@tools/sanitize $(BIN)/python $(ARGS)
 
 SECONDS ?= 60
 fuzz: need-test $(VENV)/.dev
@@ -96,10 +102,17 @@ $(VENV)/.made: | need-demo
 	@$(PIP) install -c constraints.txt setuptools
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt $(HOT) | need-compiler
 	@echo "installing meshcache into $(VENV)"
 	@$(PIP) install --no-build-isolation -c constraints.txt -e .
+	@$(BIN)/python -c "import meshcache.hot as hot; hot.compiled or print('no compiled hot path, so handshakes take more' \
+	    ' CPU: ' + hot.why_not + '. It needs gcc, libc6-dev and python3-dev; then: make clean setup')"
 	@touch $@
+
+# Wanted, never needed: what can't be installed is left out, and the line above says so.
+need-compiler:
+	@tools/need gcc:gcc /usr/include/stdlib.h:libc6-dev \
+	    $$($(PYTHON) -c "import sysconfig; print(sysconfig.get_path('include'))")/Python.h:python3-dev 2>/dev/null || true
 
 $(BIN)/promtool: | $(VENV)/.made
 	@tools/promtool $(BIN)

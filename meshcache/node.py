@@ -21,6 +21,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import meshcache.hot as hot
 from meshcache.config import Settings, load
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
@@ -256,6 +257,7 @@ class MeshNode:
         self._require("running", "start the node first")
         with self._pump.lock:
             stats = self._pump.core.stats(time.monotonic())
+        stats["node"]["hot_path"] = hot.path()
         cache = self._settings.cache
         stats["node"]["host"] = host_of(self.name)
         stats["node"]["uptime_s"] = round(time.monotonic() - self._started_at, 3)

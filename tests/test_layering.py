@@ -34,7 +34,8 @@ bytes a value takes."""
 
 ROOMS = {
     "meshcache.core": {"meshcache.core", "meshcache.errors"},
-    "meshcache.tls": {"meshcache.tls", "meshcache.core", "meshcache.errors"},
+    "meshcache.hot": {"meshcache.hot"},
+    "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
     "meshcache.workers": {

@@ -239,6 +239,7 @@ class TestCounting:
         stats = one.stats()
         assert stats["node"]["name"] == "edge-1"
         assert stats["node"]["uptime_s"] >= 0
+        assert stats["node"]["hot_path"] in ("c", "python")
         assert stats["cache"]["max_sessions"] == 100_000
         assert stats["transport"]["links"] == 0
         assert stats["faults"] == {}

@@ -21,6 +21,7 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     Exits 0 when a server could start with it and 2 when not. While that server is running, its own addresses aren't
     tried.
     """
+    import meshcache.hot as hot
     from meshcache.checks import file_notes
     from meshcache.config import load
 
@@ -31,7 +32,7 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     else:
         faults, notes = all_faults(settings), file_notes(settings)
     if as_json:
-        print_json({"file": str(file), "faults": faults, "notes": notes})
+        print_json({"file": str(file), "faults": faults, "notes": notes, "hot_path": hot.path()})
     for note in () if as_json else notes:
         warn(note)
     if faults:
@@ -40,6 +41,8 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(
             f"{file}: fine: {_summary(len(settings.vips))} on node {settings.node.name} in colo {settings.node.colo}"
         )
+        if hot.compiled is None:
+            warn(f"the hot path is {hot.described()}; handshakes take more CPU")
 
 
 def _summary(vips: int) -> str:

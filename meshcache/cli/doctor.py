@@ -46,6 +46,7 @@ def doctor(file: Path | None, socket: Path | None, as_json: bool) -> None:
 
 def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
     yield from machine.hook_findings()
+    yield machine.hot_path_finding()
     yield from machine.clock_findings()
     settings, finding = _settings(file)
     yield finding

@@ -19,6 +19,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
+import meshcache.hot as hot
 from meshcache.config import Settings
 from meshcache.doctor.finding import Finding, fine, note, problem, skipped
 from meshcache.errors import HookError
@@ -45,6 +46,14 @@ YEAR_MIN: Final = 2026
 _STA_UNSYNC = 0x0040
 _TIMEX_BYTES = 208
 """STA_UNSYNC of <linux/timex.h>; the size of its struct timex on 64-bit Linux."""
+
+
+def hot_path_finding() -> Finding:
+    """Whether handshakes take the compiled path, which costs less CPU."""
+    if hot.compiled is not None:
+        return fine("hot path", "compiled: a session is found and filed without Python")
+    do = f"unset {hot.PURE}" if os.environ.get(hot.PURE) else "install gcc and python3-dev, then meshcache again"
+    return note("hot path", f"{hot.described()}; handshakes take more CPU", do)
 
 
 def hook_findings() -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter, deque
+from typing import TYPE_CHECKING
 
 from meshcache.config import VipSettings
 from meshcache.core.policy.gates import Verdict
@@ -15,6 +16,9 @@ from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_T
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.tracing import shown
+
+if TYPE_CHECKING:
+    from meshcache.hot import Door
 
 REMOVED_MAX = 4096
 """Removals that wait for the pump; it takes them within milliseconds. Above it the oldest sessions just stay."""
@@ -40,6 +44,7 @@ class VipPort:
         self._open = True
         self._why = ""
         self.name = vip.name
+        self.door: Door | None = None
         self.faults: Counter[str] = Counter()
         self.configure(vip)
 
@@ -59,6 +64,9 @@ class VipPort:
         """
         self._open = False
         self._why = why
+
+    def publish(self) -> None:
+        """Send on what waits at the door."""
 
     def made_here(self, token: int) -> bool:
         return self._tokens.outcome(token) is Outcome.LOCAL

@@ -1,5 +1,7 @@
 """OpenSSL's four callbacks, ClientHello, get, new and remove: one set for each OpenSSL in the process, kept for ever.
 
+Compiled where there is the module for it (`compiled` joins the two), else these in Python, with the same answers.
+
 They belong to no context, so a context for each connection costs nothing that stays. They never raise into OpenSSL: any
 fault is counted and is a miss, or a session that isn't kept. What a signal handler raises in the midst of one,
 KeyboardInterrupt above all, is raised again once it has returned.
@@ -14,6 +16,9 @@ from __future__ import annotations
 import _thread
 import ctypes
 
+import meshcache.hot as hot
+from meshcache.errors import HookError
+from meshcache.tls.compiled import compiled_callbacks
 from meshcache.tls.creation import new_callback, remove_callback
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.hello import CLIENT_HELLO_SUCCESS, hello_callback
@@ -30,18 +35,39 @@ _KINDS = {
 what happens to be on the stack."""
 
 
+_NO_CALLBACKS = (
+    "callbacks can't be made: this process may have no memory that is both writable and executable "
+    "(MemoryDenyWriteExecute= of systemd, PR_SET_MDWE of prctl(2), or SELinux's execmem), which callbacks in Python "
+    "need. Install meshcache's compiled module, which needs none (a C compiler, and the installation again), or turn "
+    "that setting off"
+)
+
+
 class Callbacks:
     """The callbacks for one OpenSSL, by address, and the attachments they serve."""
 
     def __init__(self, functions: Functions) -> None:
+        """Raises HookError where callbacks in Python are not allowed and there is no compiled module."""
         self.functions = functions
         self._state = State(functions)
-        self.addresses: dict[str, int] = {}
+        self._compiled = None
+        if hot.compiled is None:
+            self.addresses = self._in_python()
+        else:
+            self._compiled = compiled_callbacks(hot.compiled, self._state, _uncaught)
+            self.addresses = self._compiled.addresses
+
+    def _in_python(self) -> dict[str, int]:
+        addresses: dict[str, int] = {}
         for name, (kind, make, error) in _KINDS.items():
-            made = ffi.callback(kind, make(self._state), error=error, onerror=_uncaught)
+            try:
+                made = ffi.callback(kind, make(self._state), error=error, onerror=_uncaught)
+            except MemoryError:
+                raise HookError(_NO_CALLBACKS) from None
             # Never freed: a connection can be while the interpreter ends.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
-            self.addresses[name] = int(ffi.cast("uintptr_t", made))
+            addresses[name] = int(ffi.cast("uintptr_t", made))
+        return addresses
 
     def __len__(self) -> int:
         return len(self._state.attachments)
@@ -51,13 +77,22 @@ class Callbacks:
         return self._state.attachments.get(pointer)
 
     def add(self, attached: Attached) -> None:
-        """Serve an attachment from now on."""
+        """Serve an attachment from now on, or as it is now."""
+        if self._compiled is not None:
+            self._add_compiled(self._compiled, attached)
         self._state.attachments[attached.pointer] = attached
 
     def drop(self, attached: Attached) -> None:
         """Forget an attachment. Must happen before its SSL_CTX is freed: another may get the same address."""
         if self.at(attached.pointer) is attached:
             del self._state.attachments[attached.pointer]
+            if self._compiled is not None:
+                self._compiled.drop(attached.pointer)
+
+    def _add_compiled(self, compiled: hot.Callbacks, attached: Attached) -> None:
+        scopes = attached.scopes
+        answers = scopes.answers = scopes.answers or hot.new_answers()
+        compiled.add(attached.pointer, attached, scopes, answers, attached.port.door, attached.verify_mode)
 
     def token_of(self, ssl: int) -> int:
         """The token of the session that a connection resumed; 0 after a full handshake or before any."""

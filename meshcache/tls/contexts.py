@@ -24,19 +24,38 @@ OnUncleanClose = Literal["keep", "drop"]
 class Attachment:
     """A context's place in a VIP. Lives as long as the context; does not keep it alive."""
 
-    __slots__ = ("_callbacks", "_finalizer", "pointer", "port", "revalidates", "scopes", "verify_mode")
+    __slots__ = ("_callbacks", "_finalizer", "_scopes", "_verify_mode", "pointer", "port", "revalidates")
 
     def __init__(self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes) -> None:
         functions = callbacks.functions
         self.port = port
-        self.scopes = scopes
-        """May be replaced at any time, by a policy that changed: it holds for the handshakes that begin after."""
+        self._scopes = scopes
         self.pointer = pointer
-        self.verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
+        self._verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
         self.revalidates = not functions.SSL_CTX_get_verify_callback(pointer)
         self._callbacks = callbacks
         self._finalizer: weakref.finalize[..., object] | None = None
         callbacks.add(self)
+
+    @property
+    def scopes(self) -> Scopes:
+        """May be replaced at any time, by a policy that changed: it holds for the handshakes that begin after."""
+        return self._scopes
+
+    @scopes.setter
+    def scopes(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+        self._changed()
+
+    @property
+    def verify_mode(self) -> int:
+        """What the context asked of its clients when it was attached: connections that ask otherwise share nothing."""
+        return self._verify_mode
+
+    @verify_mode.setter
+    def verify_mode(self, mode: int) -> None:
+        self._verify_mode = mode
+        self._changed()
 
     @property
     def attached(self) -> bool:
@@ -58,6 +77,10 @@ class Attachment:
         if self._finalizer is not None and self._finalizer.detach() is not None:
             uninstall(self._callbacks, self.pointer)
         self._callbacks.drop(self)
+
+    def _changed(self) -> None:
+        if self.attached:
+            self._callbacks.add(self)
 
     def _bind(self, context: object, *, remove: bool, lifetime_s: int | None) -> None:
         try:

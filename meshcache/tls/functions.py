@@ -69,6 +69,8 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_get_security_level": "int(uintptr_t)",
     "SSL_get0_param": "uintptr_t(uintptr_t)",
     "SSL_set_session_id_context": "int(uintptr_t, char *, unsigned int)",
+    "SSL_get_ex_data": "uintptr_t(uintptr_t, int)",
+    "SSL_set_ex_data": "int(uintptr_t, int, uintptr_t)",
     "SSL_client_hello_get0_ext": "int(uintptr_t, unsigned int, char **, size_t *)",
     "BIO_new": "uintptr_t(uintptr_t)",
     "BIO_s_mem": "uintptr_t(void)",
@@ -116,6 +118,8 @@ class Functions:
         missing = sorted(name for name, address in addresses.items() if address == 0)
         if missing:
             raise HookError(f"it lacks {', '.join(missing[:4])}{' and more' if len(missing) > 4 else ''}")
+        self.addresses = addresses
+        """For those who call them without cffi."""
         for name, prototype in PROTOTYPES.items():
             setattr(self, name, ffi.cast(prototype.replace("(", "(*)(", 1), addresses[name]))
 

@@ -6,9 +6,12 @@ An exception that leaves one is caught at the edge and is a counted miss.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from meshcache.core.policy.gates import Verdict
+
+if TYPE_CHECKING:
+    from meshcache.hot import Door
 
 
 class SessionPort(Protocol):
@@ -21,6 +24,13 @@ class SessionPort(Protocol):
     @property
     def name(self) -> str:
         """The VIP's name, for messages."""
+
+    @property
+    def door(self) -> Door | None:
+        """What the compiled callbacks answer by themselves with; without one they ask each time."""
+
+    def publish(self) -> None:
+        """Sessions wait at the door that want to be published now."""
 
     @property
     def allows_client_certificates(self) -> bool:

@@ -7,8 +7,12 @@ and what is hashed, is `core.scope`'s; this module adds the reading of RFC 6066 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from meshcache.core.policy.scope import Names, name_class, session_id_context
+
+if TYPE_CHECKING:
+    from meshcache.hot import Answers
 
 SCOPES_MAX = 2048
 """Answers remembered for one VIP: names under a wildcard, in the spellings clients use. About 300 bytes each, and when
@@ -28,13 +32,15 @@ EXTENSION_BYTES_MAX = 5 + HOST_NAME_BYTES_MAX
 class Scopes:
     """The scopes of one VIP: a pure function of names and digest, remembered. Threads may share it."""
 
-    __slots__ = ("_by_extension", "_digest", "_known", "_names")
+    __slots__ = ("_by_extension", "_digest", "_known", "_names", "answers")
 
     def __init__(self, names: Names, digest: bytes) -> None:
         self._names = names
         self._digest = digest
         self._by_extension: dict[bytes | None, bytes | None] = {}
         self._known: set[bytes] = set()
+        self.answers: Answers | None = None
+        """What the compiled callbacks remember of the answers given here."""
 
     def context_for(self, server_name: str | None) -> bytes | None:
         """The 32 bytes for a connection with this SNI (None: it sent none); None: it shares nothing."""

@@ -5,6 +5,7 @@ Holds no session and no connection, only addresses and numbers; a thread may be 
 
 from __future__ import annotations
 
+from collections.abc import MutableSet
 from typing import Any, Protocol
 
 from meshcache.core.values.session import DER_BYTES_MAX
@@ -58,9 +59,9 @@ class State:
         self.functions = functions
         self.attachments: dict[int, Attached] = {}
         """By the address of the SSL_CTX."""
-        self.hits: set[int] = set()
+        self.hits: MutableSet[int] = set()
         """Connections that a lookup found a session for."""
-        self.apart: set[int] = set()
+        self.apart: MutableSet[int] = set()
         """Connections that share nothing, which therefore look nothing up."""
         self.scratch: list[Scratch] = []
         self.token_index = _new_index(functions)

@@ -43,6 +43,7 @@ class _TrialPort:
 
     name = "trial"
     allows_client_certificates = False
+    door = None
 
     def __init__(self) -> None:
         self.sessions: dict[bytes, bytes] = {}
@@ -65,6 +66,9 @@ class _TrialPort:
 
     def removed(self, _session_id: bytes, /) -> None:
         self.faults.append("removed")
+
+    def publish(self) -> None:
+        self.faults.append("publish")
 
     def full(self) -> None:
         """Counted nowhere: `run` looks at what OpenSSL says."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from meshcache import hot
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings, load
 from tests.cli.conftest import BusyNode, Meshcache
@@ -26,8 +27,17 @@ def file(meshcache: Meshcache, tmp_path: Path) -> Path:
 
 def test_a_good_file_is_fine(meshcache: Meshcache, file: Path) -> None:
     ended = meshcache("check", file)
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out == f"{file}: fine: 1 VIP on node edge-1 in colo local\n"
+    assert ended.code == 0
+    assert ended.err == ""
+    assert ended.out.startswith(f"{file}: fine: 1 VIP on node edge-1 in colo local\n")
+
+
+def test_a_hot_path_in_python_is_a_note(meshcache: Meshcache, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "compiled", None)
+    monkeypatch.setattr(hot, "why_not", "MESHCACHE_PURE is set")
+    ended = meshcache("check", file)
+    assert ended.code == 0
+    assert "the hot path is in Python: MESHCACHE_PURE is set; handshakes take more CPU" in ended.out
 
 
 def test_the_file_in_this_folder_is_the_default(meshcache: Meshcache, file: Path) -> None:
@@ -52,7 +62,7 @@ def test_faults_are_named_all_at_once_and_exit_with_2(meshcache: Meshcache, file
 
 def test_json_has_the_same_for_programs(meshcache: Meshcache, file: Path) -> None:
     good = json.loads(meshcache("check", file, "--json").out)
-    assert good == {"file": str(file), "faults": [], "notes": []}
+    assert good == {"file": str(file), "faults": [], "notes": [], "hot_path": hot.path()}
     bad = meshcache("check", file, "--json", "--set", "node.nam=x")
     assert bad.code == 2
     assert json.loads(bad.out)["faults"] == ['node.nam: unknown key; did you mean "name"?']

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meshcache import HookError, Settings
+from meshcache import HookError, Settings, hot
 from meshcache.doctor import machine
 from meshcache.doctor.finding import State
 
@@ -35,6 +35,18 @@ def test_an_openssl_that_can_not_be_hooked_is_a_problem_with_what_to_install(mon
     ours, stdlib = machine.hook_findings()
     assert (ours.state, stdlib.state) == (State.PROBLEM, State.NOTE)
     assert "install the wheel" in ours.text
+
+
+def test_the_hot_path_in_python_is_worth_a_note_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "compiled", None)
+    monkeypatch.setattr(hot, "why_not", "the compiled module can't be had: no")
+    monkeypatch.delenv(hot.PURE, raising=False)
+    found = machine.hot_path_finding()
+    assert (found.state, found.do) == (State.NOTE, "install gcc and python3-dev, then meshcache again")
+    monkeypatch.setenv(hot.PURE, "1")
+    assert machine.hot_path_finding().do == "unset MESHCACHE_PURE"
+    monkeypatch.setattr(hot, "compiled", object())
+    assert machine.hot_path_finding().state is State.FINE
 
 
 class TestMulticast:

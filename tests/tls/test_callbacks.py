@@ -7,11 +7,15 @@ import sys
 from typing import Any
 
 import pytest
+from meshcache.core.scope import Names
 
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.libssl import find
+from meshcache.tls.scopes import Scopes
 from tests.support.waiting import wait_until
 from tests.tls.world import KINDS, VERSIONS, DictPort, attach, client_context, server_context, visit
+
+pytestmark = pytest.mark.usefixtures("hot_path")
 
 by_kind = pytest.mark.parametrize("kind", KINDS)
 by_version = pytest.mark.parametrize("version", VERSIONS)
@@ -75,6 +79,7 @@ def test_an_attachment_is_dropped_once_and_only_by_its_own(kind: str) -> None:
 
     class Attached:
         pointer, verify_mode, revalidates = 7, 0, False
+        port, scopes = DictPort(), Scopes(Names(("a.test",)), bytes(32))
 
     first, second = Attached(), Attached()
     callbacks.add(first)  # type: ignore[arg-type]

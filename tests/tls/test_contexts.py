@@ -30,6 +30,8 @@ from tests.tls.world import (
     visit,
 )
 
+pytestmark = pytest.mark.usefixtures("hot_path")
+
 SCOPES = scopes_for(Names(("a.test",)), bytes(32))
 
 by_kind = pytest.mark.parametrize("kind", KINDS)

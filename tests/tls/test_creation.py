@@ -23,7 +23,7 @@ from tests.tls.world import (
     visit,
 )
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = [pytest.mark.usefixtures("hot_path"), pytest.mark.parametrize("kind", KINDS)]
 by_version = pytest.mark.parametrize("version", VERSIONS)
 
 

@@ -12,7 +12,7 @@ from tests.tls.world import KINDS, DictPort, address_in, attach, client_context,
 
 GET_SESS_CACHE_MODE = 45
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = [pytest.mark.usefixtures("hot_path"), pytest.mark.parametrize("kind", KINDS)]
 
 
 def test_tickets_cache_and_early_data_are_set(kind: str) -> None:

@@ -22,7 +22,11 @@ from tests.tls.world import (
     visit,
 )
 
-pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+pytestmark = [
+    pytest.mark.usefixtures("hot_path"),
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.parametrize("version", VERSIONS),
+]
 
 
 @pytest.mark.parametrize("found", [("text", 1), (b"", "token"), (None, None), 7, (b"\x30", 1 << 80), ((), ())])

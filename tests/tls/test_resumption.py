@@ -7,6 +7,8 @@ import pytest
 from meshcache.tls.contexts import resumption
 from tests.tls.world import KINDS, LOCAL, REMOTE, VERSIONS, DictPort, attach, client_context, server_context, visit
 
+pytestmark = pytest.mark.usefixtures("hot_path")
+
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("second", KINDS)

@@ -36,7 +36,11 @@ from tests.tls.world import (
     visit,
 )
 
-pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+pytestmark = [
+    pytest.mark.usefixtures("hot_path"),
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.parametrize("version", VERSIONS),
+]
 
 
 def serve(kind: str, version: str, port: DictPort, *prepare: Any) -> Any:

@@ -11,6 +11,8 @@ from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import ffi
 from tests.tls.world import KINDS, DictPort, attach, server_context
 
+pytestmark = pytest.mark.usefixtures("hot_path")
+
 
 def callbacks(kind: str) -> Callbacks:
     return Callbacks(libssl.find(server_context(kind)).library.functions)

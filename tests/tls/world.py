@@ -43,6 +43,7 @@ class DictPort:
     store: dict[bytes, bytes] = field(default_factory=dict)
     name: str = "shop"
     allows_client_certificates: bool = False
+    door: Any = None
     own: set[bytes] = field(default_factory=set)
     log: list[tuple[Any, ...]] = field(default_factory=list)
     made: list[tuple[bytes, int, bool, int]] = field(default_factory=list)
@@ -68,6 +69,9 @@ class DictPort:
     def removed(self, session_id: bytes, /) -> None:
         self.store.pop(session_id, None)
         self.log.append(("removed",))
+
+    def publish(self) -> None:
+        self.log.append(("publish",))
 
     def full(self) -> None:
         self.log.append(("full",))

@@ -1,0 +1,63 @@
+"""The handshake's hot path: a compiled module when there is one, and what it is asked to do without it.
+
+`hot.h` says what its files share. Whoever may not use it, for want of a compiler or because MESHCACHE_PURE is set, does
+the same in Python, with the same answers. Knows nothing else of meshcache.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshcache.hot._hot import Answers, Callbacks, Door, Share
+
+__all__ = [
+    "PURE",
+    "Answers",
+    "Callbacks",
+    "Door",
+    "Share",
+    "compiled",
+    "load",
+    "new_answers",
+    "described",
+    "path",
+    "why_not",
+]
+
+PURE = "MESHCACHE_PURE"
+"""An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
+
+
+def load() -> tuple[ModuleType | None, str]:
+    """The module, or None and why there is none."""
+    if os.environ.get(PURE, "") not in ("", "0", "no"):
+        return None, f"{PURE} is set"
+    try:
+        from meshcache.hot import _hot
+    except ImportError as error:
+        return None, f"the compiled module can't be had: {error}"
+    return _hot, ""
+
+
+compiled, why_not = load()
+"""What this process uses."""
+
+
+def path() -> str:
+    """Which hot path runs: ``c`` or ``python``."""
+    return "python" if compiled is None else "c"
+
+
+def described() -> str:
+    """Which hot path runs, in words for an operator."""
+    return "compiled" if compiled is not None else f"in Python: {why_not}"
+
+
+def new_answers() -> Answers:
+    """Room for what the compiled callbacks remember of one VIP's names."""
+    assert compiled is not None, "only they ask"
+    answers: Answers = compiled.Answers()
+    return answers

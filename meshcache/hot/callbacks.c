@@ -1,0 +1,705 @@
+/* OpenSSL's four callbacks, ClientHello, get, new and remove: called by OpenSSL itself, on the thread of the handshake, with
+ * the interpreter's lock released. The twin of tls/hello.py, tls/lookup.py and tls/creation.py, for what is plain: a
+ * session without a client certificate, of a VIP that has a door. For all else they take the interpreter's lock and ask
+ * those files, whose answer counts; so what C can't judge it never has to.
+ *
+ * No header of OpenSSL's is used and no struct of its looked into: its public functions come as addresses.
+ */
+#include "hot.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+
+/* --- OpenSSL, by its public functions; the objects are its own, and never owned here but where a comment says so --- */
+
+typedef void SSL;
+typedef void SSL_CTX;
+typedef void SSL_SESSION;
+typedef void (*function)(void);
+
+struct openssl {
+    function id; /* of SSL_get_SSL_CTX: tells one OpenSSL from another */
+    SSL_CTX *(*get_ctx)(const SSL *);
+    int (*get_verify_mode)(const SSL *);
+    int (*version)(const SSL *);
+    int (*session_reused)(const SSL *);
+    void *(*get_ciphers)(const SSL *);
+    int (*set_session_id_context)(SSL *, const uint8_t *, unsigned);
+    int (*client_hello_get0_ext)(SSL *, unsigned, const uint8_t **, size_t *);
+    int (*set_ex_data)(SSL *, int, void *);
+    void *(*get_ex_data)(const SSL *, int);
+    int (*find)(void *, void *);
+    SSL_SESSION *(*decode)(SSL_SESSION **, const uint8_t **, long);
+    int (*encode)(SSL_SESSION *, uint8_t **);
+    void (*session_free)(SSL_SESSION *);
+    const uint8_t *(*session_get_id)(const SSL_SESSION *, unsigned *);
+    const uint8_t *(*session_get0_id_context)(const SSL_SESSION *, unsigned *);
+    void *(*session_get0_peer)(SSL_SESSION *);
+    void *(*session_get0_cipher)(const SSL_SESSION *);
+    int (*session_get_protocol_version)(const SSL_SESSION *);
+    uint32_t (*session_get_max_early_data)(const SSL_SESSION *);
+    void *(*session_get_ex_data)(const SSL_SESSION *, int);
+    int (*session_set_ex_data)(SSL_SESSION *, int, void *);
+    void (*clear_error)(void);
+};
+
+struct symbol {
+    const char *name;
+    size_t place;
+};
+
+static const struct symbol symbols[] = {
+    {"SSL_get_SSL_CTX", offsetof(struct openssl, get_ctx)},
+    {"SSL_get_verify_mode", offsetof(struct openssl, get_verify_mode)},
+    {"SSL_version", offsetof(struct openssl, version)},
+    {"SSL_session_reused", offsetof(struct openssl, session_reused)},
+    {"SSL_get_ciphers", offsetof(struct openssl, get_ciphers)},
+    {"SSL_set_session_id_context", offsetof(struct openssl, set_session_id_context)},
+    {"SSL_client_hello_get0_ext", offsetof(struct openssl, client_hello_get0_ext)},
+    {"SSL_set_ex_data", offsetof(struct openssl, set_ex_data)},
+    {"SSL_get_ex_data", offsetof(struct openssl, get_ex_data)},
+    {"OPENSSL_sk_find", offsetof(struct openssl, find)},
+    {"d2i_SSL_SESSION", offsetof(struct openssl, decode)},
+    {"i2d_SSL_SESSION", offsetof(struct openssl, encode)},
+    {"SSL_SESSION_free", offsetof(struct openssl, session_free)},
+    {"SSL_SESSION_get_id", offsetof(struct openssl, session_get_id)},
+    {"SSL_SESSION_get0_id_context", offsetof(struct openssl, session_get0_id_context)},
+    {"SSL_SESSION_get0_peer", offsetof(struct openssl, session_get0_peer)},
+    {"SSL_SESSION_get0_cipher", offsetof(struct openssl, session_get0_cipher)},
+    {"SSL_SESSION_get_protocol_version", offsetof(struct openssl, session_get_protocol_version)},
+    {"SSL_SESSION_get_max_early_data", offsetof(struct openssl, session_get_max_early_data)},
+    {"SSL_SESSION_get_ex_data", offsetof(struct openssl, session_get_ex_data)},
+    {"SSL_SESSION_set_ex_data", offsetof(struct openssl, session_set_ex_data)},
+    {"ERR_clear_error", offsetof(struct openssl, clear_error)},
+};
+
+enum { CLIENT_HELLO_SUCCESS = 1, EXT_SERVER_NAME = 0, TLS12 = 0x0303, TLS13 = 0x0304 };
+
+/* What is noted on a connection, in its ex_data. */
+enum mark { MARK_NONE, MARK_HIT, MARK_APART };
+
+/* --- attachments --- */
+
+/* The callbacks of one tls.callbacks.Callbacks. Never freed: a connection can end with the process. */
+struct callbacks {
+    const struct openssl *openssl;
+    int token_index, counted_index, mark_index;
+    PyObject *scope, *get, *new, *remove, *made; /* owned; what Python is asked by */
+};
+
+/* A context's place in a VIP. Never changes, but for the two Python objects, which go, under the interpreter's lock, when
+ * it leaves the registry. Freed by the last of its owners: the registry, and each callback that is in it. */
+struct attachment {
+    struct attachment *next; /* in its bucket */
+    atomic_int owners;
+    const SSL_CTX *ctx; /* not owned: a key */
+    struct callbacks *callbacks;
+    int verify_mode;
+    struct door *door;     /* owned; NULL: everything is asked */
+    struct scopes *scopes; /* owned */
+    PyObject *attached, *scopes_object; /* owned while it is in the registry, then NULL */
+};
+
+enum { BUCKETS = 1024, REGISTRY_LOCKS = 64 };
+
+static struct attachment *buckets[BUCKETS];
+static pthread_mutex_t registry_locks[REGISTRY_LOCKS];
+static atomic_bool closing; /* the interpreter is ending: nobody is asked any more */
+
+static size_t bucket_of(const SSL_CTX *ctx)
+{
+    return (size_t)(((uint64_t)(uintptr_t)ctx * 0x9E3779B97F4A7C15u) >> 54);
+}
+
+static pthread_mutex_t *lock_of(size_t bucket)
+{
+    return &registry_locks[bucket % REGISTRY_LOCKS];
+}
+
+static struct attachment *find_attachment(const SSL_CTX *ctx)
+{
+    size_t bucket = bucket_of(ctx);
+    pthread_mutex_lock(lock_of(bucket));
+    struct attachment *found = buckets[bucket];
+    while (found != NULL && found->ctx != ctx)
+        found = found->next;
+    if (found != NULL)
+        atomic_fetch_add(&found->owners, 1);
+    pthread_mutex_unlock(lock_of(bucket));
+    return found;
+}
+
+static void let_go(struct attachment *attachment)
+{
+    if (atomic_fetch_sub(&attachment->owners, 1) != 1)
+        return;
+    door_drop(attachment->door);
+    scopes_drop(attachment->scopes);
+    free(attachment);
+}
+
+/* Puts an attachment into the registry, or with NULL takes away the one that is there. With the interpreter's lock. */
+static bool replace_attachment(const SSL_CTX *ctx, struct attachment *fresh)
+{
+    size_t bucket = bucket_of(ctx);
+    pthread_mutex_lock(lock_of(bucket));
+    struct attachment **at = &buckets[bucket];
+    while (*at != NULL && (*at)->ctx != ctx)
+        at = &(*at)->next;
+    struct attachment *former = *at;
+    if (former != NULL)
+        *at = former->next;
+    if (fresh != NULL) {
+        fresh->next = buckets[bucket];
+        buckets[bucket] = fresh;
+    }
+    pthread_mutex_unlock(lock_of(bucket));
+    if (former == NULL)
+        return false;
+    Py_CLEAR(former->attached);
+    Py_CLEAR(former->scopes_object);
+    let_go(former);
+    return true;
+}
+
+void registry_init(void)
+{
+    for (int at = 0; at < REGISTRY_LOCKS; at++)
+        pthread_mutex_init(&registry_locks[at], NULL);
+}
+
+void registry_lock_all(void)
+{
+    for (int at = 0; at < REGISTRY_LOCKS; at++)
+        pthread_mutex_lock(&registry_locks[at]);
+}
+
+void registry_unlock_all(void)
+{
+    for (int at = 0; at < REGISTRY_LOCKS; at++)
+        pthread_mutex_unlock(&registry_locks[at]);
+}
+
+/* --- asking Python: with its lock, and with whatever exception was on its way put aside --- */
+
+struct asking {
+    PyGILState_STATE state;
+    PyObject *type, *value, *trace;
+};
+
+static bool begin_asking(struct asking *asking)
+{
+    if (atomic_load(&closing))
+        return false;
+    asking->state = PyGILState_Ensure();
+    PyErr_Fetch(&asking->type, &asking->value, &asking->trace);
+    return true;
+}
+
+static void end_asking(struct asking *asking)
+{
+    PyErr_Clear();
+    PyErr_Restore(asking->type, asking->value, asking->trace);
+    PyGILState_Release(asking->state);
+}
+
+/* The session id context for a server_name extension that isn't remembered; false: it shares nothing. */
+static bool ask_scope(struct attachment *attachment, const uint8_t *extension, size_t bytes, uint8_t *context)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return false;
+    bool given = false, fault = true;
+    if (attachment->attached != NULL) {
+        PyObject *attached = attachment->attached, *scopes = attachment->scopes_object;
+        Py_INCREF(attached);
+        Py_INCREF(scopes);
+        const char *data = (const char *)extension; /* NULL becomes None */
+        PyObject *answer = PyObject_CallFunction(attachment->callbacks->scope, "OOy#", attached, scopes, data,
+                                                 (Py_ssize_t)bytes);
+        if (answer != NULL && PyBytes_Check(answer) && PyBytes_Size(answer) == CONTEXT_BYTES) {
+            memcpy(context, PyBytes_AsString(answer), CONTEXT_BYTES);
+            given = true;
+        }
+        fault = answer == NULL || (!given && answer != Py_None);
+        Py_XDECREF(answer);
+        Py_DECREF(scopes);
+        Py_DECREF(attached);
+    }
+    end_asking(&asking);
+    if (!fault)
+        scopes_remember(attachment->scopes, extension, bytes, given ? context : NULL);
+    return given;
+}
+
+static SSL_SESSION *ask_get(struct callbacks *callbacks, SSL *ssl, const uint8_t *id, size_t id_bytes)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return NULL;
+    PyObject *answer = PyObject_CallFunction(callbacks->get, "Ky#", (unsigned long long)(uintptr_t)ssl,
+                                             (const char *)id, (Py_ssize_t)id_bytes);
+    unsigned long long session = answer == NULL ? 0 : PyLong_AsUnsignedLongLong(answer);
+    if (PyErr_Occurred())
+        session = 0;
+    Py_XDECREF(answer);
+    end_asking(&asking);
+    return (SSL_SESSION *)(uintptr_t)session;
+}
+
+static void tell(PyObject *whom, const void *first, const void *second)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return;
+    PyObject *answer = PyObject_CallFunction(whom, "KK", (unsigned long long)(uintptr_t)first,
+                                             (unsigned long long)(uintptr_t)second);
+    Py_XDECREF(answer);
+    end_asking(&asking);
+}
+
+static void tell_made(struct attachment *attachment)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return;
+    if (attachment->attached != NULL) {
+        PyObject *attached = attachment->attached;
+        Py_INCREF(attached);
+        Py_XDECREF(PyObject_CallFunction(attachment->callbacks->made, "O", attached));
+        Py_DECREF(attached);
+    }
+    end_asking(&asking);
+}
+
+/* --- ClientHello: gives each connection the session id context of its VIP and server name --- */
+
+static void set_mark(const struct callbacks *callbacks, SSL *ssl, enum mark mark)
+{
+    const struct openssl *openssl = callbacks->openssl;
+    if ((uintptr_t)openssl->get_ex_data(ssl, callbacks->mark_index) != (uintptr_t)mark)
+        openssl->set_ex_data(ssl, callbacks->mark_index, (void *)(uintptr_t)mark);
+}
+
+static enum mark mark_of(const struct callbacks *callbacks, const SSL *ssl)
+{
+    return (enum mark)(uintptr_t)callbacks->openssl->get_ex_data(ssl, callbacks->mark_index);
+}
+
+/* A context that nobody else has: what the connection makes resumes nowhere, and is not kept. */
+static void set_apart(const struct callbacks *callbacks, SSL *ssl)
+{
+    uint8_t context[CONTEXT_BYTES];
+    set_mark(callbacks, ssl, MARK_APART);
+    if (getentropy(context, sizeof context) == 0)
+        callbacks->openssl->set_session_id_context(ssl, context, CONTEXT_BYTES);
+}
+
+static void give_scope(struct attachment *attachment, SSL *ssl)
+{
+    struct callbacks *callbacks = attachment->callbacks;
+    const struct openssl *openssl = callbacks->openssl;
+    const uint8_t *extension = NULL;
+    size_t bytes = 0;
+    if (!openssl->client_hello_get0_ext(ssl, EXT_SERVER_NAME, &extension, &bytes))
+        extension = NULL;
+    else if (bytes > EXTENSION_BYTES_MAX)
+        bytes = EXTENSION_BYTES_MAX + 1; /* too long to be well formed, and so is the cut one */
+    uint8_t context[CONTEXT_BYTES];
+    enum scope_answer answer = scopes_find(attachment->scopes, extension, bytes, context);
+    if (answer == SCOPE_UNKNOWN)
+        answer = ask_scope(attachment, extension, bytes, context) ? SCOPE_GIVEN : SCOPE_NONE;
+    if (answer == SCOPE_NONE || openssl->set_session_id_context(ssl, context, CONTEXT_BYTES) != 1)
+        set_apart(callbacks, ssl);
+}
+
+static int on_hello(SSL *ssl, const SSL_CTX *ctx)
+{
+    struct attachment *attachment = find_attachment(ctx);
+    if (attachment == NULL)
+        return CLIENT_HELLO_SUCCESS; /* detached: nothing is found and nothing kept */
+    set_mark(attachment->callbacks, ssl, MARK_NONE);
+    give_scope(attachment, ssl);
+    let_go(attachment);
+    return CLIENT_HELLO_SUCCESS;
+}
+
+/* --- get: a session id from a client becomes a session object, which OpenSSL then owns, or a miss --- */
+
+/* What OpenSSL does not look at itself, as far as it is plain. */
+static bool fit(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
+{
+    unsigned bytes = 0;
+    const uint8_t *own_id = openssl->session_get_id(session, &bytes);
+    return bytes == id_bytes && memcmp(own_id, id, bytes) == 0 && openssl->session_get_max_early_data(session) == 0 &&
+           openssl->session_get0_peer(session) == NULL &&
+           openssl->find(openssl->get_ciphers(ssl), openssl->session_get0_cipher(session)) >= 0 &&
+           openssl->session_get_protocol_version(session) == openssl->version(ssl);
+}
+
+/* The session object for a hit, owned by the caller; NULL when it isn't plain or isn't fit. */
+static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const struct hit *hit, const uint8_t *id,
+                           size_t id_bytes)
+{
+    const struct openssl *openssl = callbacks->openssl;
+    const uint8_t *der = hit->packed + HEAD_BYTES, *cursor = der;
+    size_t der_bytes = hit->packed_bytes - HEAD_BYTES;
+    SSL_SESSION *session = openssl->decode(NULL, &cursor, (long)der_bytes);
+    if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(openssl, ssl, session, id, id_bytes) &&
+        openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1)
+        return session;
+    if (session != NULL)
+        openssl->session_free(session);
+    openssl->clear_error(); /* what a failed decoding queued would turn the next "want read" into an error */
+    return NULL;
+}
+
+static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint8_t *id, size_t id_bytes)
+{
+    struct callbacks *callbacks = attachment->callbacks;
+    if (attachment->door != NULL) {
+        struct hit hit;
+        enum lookup found = door_find(attachment->door, id, id_bytes, &hit);
+        SSL_SESSION *session = found == LOOKUP_HIT ? decode(callbacks, ssl, &hit, id, id_bytes) : NULL;
+        wipe(hit.packed, hit.packed_bytes);
+        if (session != NULL) {
+            door_count_hit(attachment->door, hit.token);
+            set_mark(callbacks, ssl, MARK_HIT);
+        }
+        if (session != NULL || found == LOOKUP_MISS)
+            return session;
+    }
+    return ask_get(callbacks, ssl, id, id_bytes);
+}
+
+static SSL_SESSION *on_get(const struct openssl *openssl, SSL *ssl, const uint8_t *id, int id_bytes, int *copy)
+{
+    *copy = 0;
+    struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
+    if (attachment == NULL)
+        return NULL;
+    SSL_SESSION *session = NULL;
+    /* It may ask more of its clients than its scope says, or less: then nothing is looked up. */
+    if (id_bytes > 0 && mark_of(attachment->callbacks, ssl) != MARK_APART &&
+        openssl->get_verify_mode(ssl) == attachment->verify_mode)
+        session = look_for(attachment, ssl, id, (size_t)id_bytes);
+    let_go(attachment);
+    return session;
+}
+
+/* --- new: a session that OpenSSL made is filed --- */
+
+/* Whether a session is one that may be kept and needs no question. */
+static bool plain(struct attachment *attachment, const SSL *ssl, SSL_SESSION *session)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    unsigned bytes = 0;
+    const uint8_t *context = openssl->session_get0_id_context(session, &bytes);
+    int version = openssl->session_get_protocol_version(session);
+    return bytes == CONTEXT_BYTES && scopes_gave(attachment->scopes, context) &&
+           openssl->get_verify_mode(ssl) == attachment->verify_mode && (version == TLS12 || version == TLS13) &&
+           openssl->session_get_max_early_data(session) == 0 && openssl->session_get0_peer(session) == NULL;
+}
+
+static enum kept keep_plain(struct attachment *attachment, SSL_SESSION *session, uint64_t token)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    uint8_t der[DER_BYTES_MAX], *cursor = der;
+    int der_bytes = openssl->encode(session, NULL);
+    if (der_bytes <= 0 || der_bytes > DER_BYTES_MAX || openssl->encode(session, &cursor) != der_bytes)
+        return KEPT_ASK;
+    unsigned id_bytes = 0;
+    const uint8_t *id = openssl->session_get_id(session, &id_bytes);
+    bool tls13 = openssl->session_get_protocol_version(session) >= TLS13;
+    enum kept kept = door_keep_session(attachment->door, id, id_bytes, der, (size_t)der_bytes, token, tls13);
+    wipe(der, (size_t)der_bytes);
+    return kept;
+}
+
+/* Counts a full handshake once: a further ticket on the connection is a copy of the first one's session, and so of this. */
+static void count_full(struct attachment *attachment, const SSL *ssl, SSL_SESSION *session)
+{
+    struct callbacks *callbacks = attachment->callbacks;
+    const struct openssl *openssl = callbacks->openssl;
+    if (openssl->session_get_ex_data(session, callbacks->counted_index) != NULL)
+        return;
+    openssl->session_set_ex_data(session, callbacks->counted_index, (void *)(uintptr_t)1);
+    door_count_full(attachment->door, mark_of(callbacks, ssl) == MARK_HIT);
+}
+
+static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
+{
+    struct callbacks *callbacks = attachment->callbacks;
+    const struct openssl *openssl = callbacks->openssl;
+    enum kept kept = KEPT_ASK;
+    if (attachment->door != NULL && door_open(attachment->door)) {
+        uint64_t token = (uintptr_t)openssl->session_get_ex_data(session, callbacks->token_index);
+        if (token == 0 && openssl->session_reused(ssl))
+            return; /* by a PSK callback of the application's, from a lineage that nobody knows */
+        if (token == 0)
+            count_full(attachment, ssl, session);
+        if (plain(attachment, ssl, session))
+            kept = keep_plain(attachment, session, token);
+    }
+    if (kept == KEPT_ASK)
+        tell(callbacks->new, ssl, session);
+    if (kept == KEPT_PUBLISH)
+        tell_made(attachment);
+}
+
+static int on_new(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session)
+{
+    struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
+    if (attachment != NULL) {
+        file_session(attachment, ssl, session);
+        let_go(attachment);
+    }
+    return 0; /* 1 would mean that we keep a reference to the session object */
+}
+
+/* --- remove: OpenSSL dropped a session, at an unclean close or a fatal alert --- */
+
+static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
+{
+    struct attachment *attachment = find_attachment(ctx);
+    if (attachment != NULL) {
+        tell(attachment->callbacks->remove, ctx, session);
+        let_go(attachment);
+    }
+}
+
+/* --- one set of functions for each OpenSSL in the process, since get and new aren't told which one calls --- */
+
+enum { LIBRARIES_MAX = 4 };
+
+static struct openssl libraries[LIBRARIES_MAX];
+
+static int hello(SSL *ssl, int *alert, void *ctx)
+{
+    (void)alert;
+    return on_hello(ssl, ctx);
+}
+
+static void removed(SSL_CTX *ctx, SSL_SESSION *session)
+{
+    on_remove(ctx, session);
+}
+
+static SSL_SESSION *get_0(SSL *ssl, const uint8_t *id, int bytes, int *copy)
+{
+    return on_get(&libraries[0], ssl, id, bytes, copy);
+}
+
+static SSL_SESSION *get_1(SSL *ssl, const uint8_t *id, int bytes, int *copy)
+{
+    return on_get(&libraries[1], ssl, id, bytes, copy);
+}
+
+static SSL_SESSION *get_2(SSL *ssl, const uint8_t *id, int bytes, int *copy)
+{
+    return on_get(&libraries[2], ssl, id, bytes, copy);
+}
+
+static SSL_SESSION *get_3(SSL *ssl, const uint8_t *id, int bytes, int *copy)
+{
+    return on_get(&libraries[3], ssl, id, bytes, copy);
+}
+
+static int new_0(SSL *ssl, SSL_SESSION *session)
+{
+    return on_new(&libraries[0], ssl, session);
+}
+
+static int new_1(SSL *ssl, SSL_SESSION *session)
+{
+    return on_new(&libraries[1], ssl, session);
+}
+
+static int new_2(SSL *ssl, SSL_SESSION *session)
+{
+    return on_new(&libraries[2], ssl, session);
+}
+
+static int new_3(SSL *ssl, SSL_SESSION *session)
+{
+    return on_new(&libraries[3], ssl, session);
+}
+
+static SSL_SESSION *(*const gets[LIBRARIES_MAX])(SSL *, const uint8_t *, int, int *) = {get_0, get_1, get_2, get_3};
+static int (*const news[LIBRARIES_MAX])(SSL *, SSL_SESSION *) = {new_0, new_1, new_2, new_3};
+
+/* Fills `openssl` with the addresses of its functions; false with an error set. */
+static bool take_functions(struct openssl *openssl, PyObject *addresses)
+{
+    for (size_t at = 0; at < sizeof symbols / sizeof *symbols; at++) {
+        PyObject *number = PyMapping_GetItemString(addresses, symbols[at].name);
+        unsigned long long address = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
+        Py_XDECREF(number);
+        if (PyErr_Occurred())
+            return false;
+        if (address == 0) {
+            PyErr_SetString(PyExc_ValueError, symbols[at].name);
+            return false;
+        }
+        uintptr_t value = (uintptr_t)address;
+        memcpy((char *)openssl + symbols[at].place, &value, sizeof value);
+    }
+    openssl->id = (function)openssl->get_ctx;
+    return true;
+}
+
+/* The place of this OpenSSL among those of the process; -1 with an error set. With the interpreter's lock. */
+static int place_of(PyObject *addresses)
+{
+    struct openssl openssl;
+    memset(&openssl, 0, sizeof openssl);
+    if (!take_functions(&openssl, addresses))
+        return -1;
+    for (int at = 0; at < LIBRARIES_MAX; at++) {
+        if (libraries[at].id == openssl.id)
+            return at;
+        if (libraries[at].id == NULL) {
+            libraries[at] = openssl;
+            return at;
+        }
+    }
+    PyErr_SetString(PyExc_RuntimeError, "more OpenSSLs in one process than there is room for");
+    return -1;
+}
+
+/* --- the Python type --- */
+
+typedef struct {
+    PyObject_HEAD
+    struct callbacks *callbacks; /* not owned: it stays for ever */
+    int place;
+} CallbacksObject;
+
+PyTypeObject *callbacks_type;
+
+static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"addresses", "token_index", "counted_index", "mark_index", "scope",
+                            "get",       "new",         "remove",        "made",       NULL};
+    struct callbacks made;
+    PyObject *addresses;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOO:Callbacks", names, &addresses, &made.token_index,
+                                     &made.counted_index, &made.mark_index, &made.scope, &made.get, &made.new,
+                                     &made.remove, &made.made))
+        return NULL;
+    int place = place_of(addresses);
+    if (place < 0)
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *self = allocate(type, 0);
+    struct callbacks *callbacks = self == NULL ? NULL : malloc(sizeof *callbacks);
+    if (callbacks == NULL) {
+        Py_XDECREF(self);
+        return PyErr_NoMemory();
+    }
+    made.openssl = &libraries[place];
+    *callbacks = made;
+    Py_INCREF(made.scope);
+    Py_INCREF(made.get);
+    Py_INCREF(made.new);
+    Py_INCREF(made.remove);
+    Py_INCREF(made.made);
+    ((CallbacksObject *)self)->callbacks = callbacks;
+    ((CallbacksObject *)self)->place = place;
+    return self;
+}
+
+static void callbacks_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *callbacks_addresses(PyObject *self, void *unused)
+{
+    (void)unused;
+    int place = ((CallbacksObject *)self)->place;
+    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "hello", (unsigned long long)(uintptr_t)hello, "get",
+                         (unsigned long long)(uintptr_t)gets[place], "new",
+                         (unsigned long long)(uintptr_t)news[place], "remove",
+                         (unsigned long long)(uintptr_t)removed);
+}
+
+static PyObject *callbacks_add(PyObject *self, PyObject *args)
+{
+    unsigned long long ctx;
+    int verify_mode;
+    PyObject *attached, *scopes, *answers, *door;
+    if (!PyArg_ParseTuple(args, "KOOO!Oi:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode))
+        return NULL;
+    if (door != Py_None && !PyObject_TypeCheck(door, door_type)) {
+        PyErr_SetString(PyExc_TypeError, "a door is a Door or None");
+        return NULL;
+    }
+    struct attachment *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL)
+        return PyErr_NoMemory();
+    atomic_init(&fresh->owners, 1);
+    fresh->ctx = (const SSL_CTX *)(uintptr_t)ctx;
+    fresh->callbacks = ((CallbacksObject *)self)->callbacks;
+    fresh->verify_mode = verify_mode;
+    fresh->scopes = scopes_of(answers);
+    scopes_keep(fresh->scopes);
+    if (door != Py_None) {
+        fresh->door = door_of(door);
+        door_keep(fresh->door);
+    }
+    Py_INCREF(attached);
+    Py_INCREF(scopes);
+    fresh->attached = attached;
+    fresh->scopes_object = scopes;
+    replace_attachment(fresh->ctx, fresh);
+    Py_RETURN_NONE;
+}
+
+static PyObject *callbacks_drop(PyObject *self, PyObject *number)
+{
+    (void)self;
+    unsigned long long ctx = PyLong_AsUnsignedLongLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(replace_attachment((const SSL_CTX *)(uintptr_t)ctx, NULL));
+}
+
+PyObject *callbacks_closing(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    atomic_store(&closing, true);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef callbacks_methods[] = {
+    {"add", callbacks_add, METH_VARARGS, "Serve a context, or serve it in another way."},
+    {"drop", callbacks_drop, METH_O, "Serve a context no longer."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef callbacks_getters[] = {
+    {"addresses", callbacks_addresses, NULL, "The functions that OpenSSL is to call.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot callbacks_slots[] = {
+    {Py_tp_doc, "The callbacks for one OpenSSL; those they ask are kept for ever."},
+    {Py_tp_new, callbacks_make},
+    {Py_tp_dealloc, callbacks_dealloc},
+    {Py_tp_methods, callbacks_methods},
+    {Py_tp_getset, callbacks_getters},
+    {0, NULL},
+};
+
+PyType_Spec callbacks_spec = {"meshcache.hot._hot.Callbacks", sizeof(CallbacksObject), 0, Py_TPFLAGS_DEFAULT,
+                              callbacks_slots};

@@ -1,0 +1,174 @@
+/* The handshake's hot path in C: what its files share, and what Python may ask of it (module.c).
+ *
+ * Decides nothing. The core in Python fills and empties the tables and says which streams may resume where; the
+ * callbacks here find, check and file. Whatever is unusual is asked in Python, which answers as it does without C.
+ *
+ * Locks, in the order in which they may nest: all_lock, door->settings, door->ring_lock, stripe->lock. The locks of
+ * scope memories and of the registry never nest with another. Nobody waits for the interpreter's lock with one of
+ * these held, so a thread that holds the interpreter's lock may wait for any of them.
+ */
+#ifndef MESHCACHE_HOT_H
+#define MESHCACHE_HOT_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ID_BYTES_MAX = 32,          /* core.session.SESSION_ID_BYTES_MAX */
+    DER_BYTES_MAX = 4096,       /* core.session.DER_BYTES_MAX */
+    HEAD_BYTES = 21,            /* core.entry.HEAD: "<IQiiB" */
+    OVERHEAD_BYTES = 192,       /* core.entry.ENTRY_OVERHEAD_BYTES */
+    CONTEXT_BYTES = 32,         /* core.scope.CONTEXT_BYTES */
+    EXTENSION_BYTES_MAX = 260,  /* tls.scopes.EXTENSION_BYTES_MAX */
+    SCOPES_MAX = 2048,          /* tls.scopes.SCOPES_MAX */
+    STRIPES = 16,               /* of a table: so many threads can be in it at once */
+    RING_MAX = 1024,            /* sessions made that the core has not taken yet, for each VIP: 64 KiB */
+    SHELVES_MAX = 64,           /* core.topology.VIPS_MAX */
+    VERDICTS = 4096,            /* streams whose verdict one VIP remembers, as core.vips does */
+};
+
+/* --- table.c: one VIP's sessions, id to head and DER, in order of use ------------------------------------------- */
+
+/* One session. Owned by its stripe, which wipes and frees it. `data` is the id, then the head, then the DER. */
+struct entry {
+    struct entry *older, *newer; /* in the stripe's order of use; unused while `pending` */
+    uint64_t tick;               /* when it came to its place in that order: compares entries of different stripes */
+    uint16_t packed_bytes;       /* of head and DER */
+    uint8_t id_bytes;
+    bool used;    /* found since it came to its place: it gets a second chance */
+    bool pending; /* made here and not yet taken by the core, which doesn't see it */
+    uint8_t data[];
+};
+
+/* One part of a table, with a lock of its own. Owns its slots and their entries. */
+struct stripe {
+    pthread_mutex_t lock;
+    struct entry **slots; /* open addressing, linear probing; `capacity` is a power of two, or 0 */
+    uint32_t capacity, count;
+    struct entry *oldest, *newest;
+};
+
+/* A VIP's part of the cache. Freed when the last of its owners, the Python object and the doors, lets go. */
+struct table {
+    struct table *next; /* in the list of all, for fork */
+    atomic_int owners;
+    atomic_uint generation; /* of the verdicts about this VIP: one higher, and none of those before holds */
+    atomic_ullong bytes, entries, ticks;
+    struct stripe stripes[STRIPES];
+};
+
+/* The fields of a head, as core.entry packs them. */
+struct head {
+    uint32_t stream;
+    uint64_t seq;
+    int32_t expiry, birth; /* whole seconds since the cache was made */
+    uint8_t certified;
+};
+
+struct table *table_new(void);
+void table_keep(struct table *table);
+void table_drop(struct table *table);
+
+/* Copies a session's head and DER to `packed`, which has room for the largest, and counts it as used.
+ * Says how many bytes; 0 when there is none. The caller wipes the copy. */
+size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
+
+/* Files a session that was made here and is the core's to take. False when there is one of this id, or no memory. */
+bool table_add_pending(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head,
+                       const uint8_t *der, size_t der_bytes);
+
+/* Copies a pending session, as table_find does. */
+size_t table_find_pending(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
+
+/* Forgets a session that is still pending; does nothing for any other. */
+void table_drop_pending(struct table *table, const uint8_t *id, size_t id_bytes);
+
+struct head head_of(const uint8_t *packed);
+uint64_t keyed_hash(const uint8_t *data, size_t bytes);
+void wipe(void *place, size_t bytes);
+
+extern PyType_Spec table_spec;
+extern PyTypeObject *table_type;
+struct table *table_of(PyObject *object); /* of an object of that type; borrowed */
+
+/* --- scopes.c: which session id context a server name gets, remembered ----------------------------------------- */
+
+struct scopes;
+
+enum scope_answer { SCOPE_UNKNOWN, SCOPE_NONE, SCOPE_GIVEN };
+
+void scopes_keep(struct scopes *scopes);
+void scopes_drop(struct scopes *scopes);
+
+/* What a server_name extension gets; `extension` is NULL for a connection that sent none. */
+enum scope_answer scopes_find(struct scopes *scopes, const uint8_t *extension, size_t bytes, uint8_t *context);
+
+/* Remembers an answer: `context` is NULL for one that shares nothing. */
+void scopes_remember(struct scopes *scopes, const uint8_t *extension, size_t bytes, const uint8_t *context);
+
+/* Whether a connection was given this context, as far as is remembered. */
+bool scopes_gave(struct scopes *scopes, const uint8_t *context);
+
+extern PyType_Spec scopes_spec;
+extern PyTypeObject *scopes_type;
+struct scopes *scopes_of(PyObject *object); /* borrowed */
+
+/* --- door.c: one VIP's way in and out for handshakes ------------------------------------------------------------ */
+
+struct door;
+
+enum lookup { LOOKUP_ASK, LOOKUP_MISS, LOOKUP_HIT };
+
+struct hit {
+    uint8_t packed[HEAD_BYTES + DER_BYTES_MAX];
+    size_t packed_bytes;
+    uint64_t token;
+};
+
+void door_keep(struct door *door);
+void door_drop(struct door *door);
+bool door_open(struct door *door);
+
+/* Finds a session that may resume here now; anything that isn't plain is Python's to answer. */
+enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, struct hit *hit);
+
+void door_count_hit(struct door *door, uint64_t token);
+void door_count_full(struct door *door, bool hit);
+
+enum kept { KEPT_ASK, KEPT_DONE, KEPT_PUBLISH };
+
+/* Files a session that was made here. KEPT_PUBLISH: tell the core now. */
+enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_bytes, const uint8_t *der,
+                            size_t der_bytes, uint64_t token, bool tls13);
+
+extern PyType_Spec door_spec;
+extern PyTypeObject *door_type;
+struct door *door_of(PyObject *object); /* borrowed */
+
+/* --- callbacks.c: OpenSSL's four callbacks ---------------------------------------------------------------------- */
+
+extern PyType_Spec callbacks_spec;
+extern PyTypeObject *callbacks_type;
+void registry_init(void); /* once, when the module is loaded */
+PyObject *callbacks_closing(PyObject *module, PyObject *unused);
+
+/* --- fork(2): all locks are taken before and given back after, so that a child finds nothing half done ---------- */
+
+extern pthread_mutex_t all_lock; /* guards the lists of all tables, doors and scope memories */
+void tables_lock_all(void);
+void tables_unlock_all(void);
+void scopes_lock_all(void);
+void scopes_unlock_all(void);
+void doors_lock_all(void);
+void doors_unlock_all(bool forked); /* in a child every door is closed for good */
+void registry_lock_all(void);
+void registry_unlock_all(void);
+
+#endif
