@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 import pytest
-from meshcache.core.scope import Names
 
+from meshcache.core.policy.scope import Names
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.libssl import find
 from meshcache.tls.scopes import Scopes
