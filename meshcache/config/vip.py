@@ -22,7 +22,7 @@ from meshcache.config.values import (
     Whole,
 )
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 
 LISTEN_MAX = 64
 """Addresses of one VIP: each is a socket of its own."""
@@ -32,9 +32,6 @@ NAMES_MAX = 1000
 
 CERTIFICATES_MAX = 1000
 """Beside the first. Each set of names takes a TLS context, about 100 kB."""
-
-LINEAGE_S_MAX = 30 * 24 * 3600
-"""How long renewals may put off the next full handshake; RFC 8446 section 4.6.1 asks for some limit, and names none."""
 
 
 class CertificateSettings(Table):

@@ -181,16 +181,14 @@ class MeshCore:
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all the given names fit; says how many were here."""
-        lifetimes = [served.vip.lifetime_s for served in self._state.vips if vip == served.vip.terms.vip]
-        lasts_s = max(lifetimes, default=LIFETIME_S_MAX_TLS13)
-        return self._inside.withdraws.issue(now, vip, group, origin, (), lasts_s)
+        return self._inside.withdraws.issue(now, vip, group, origin)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
         """Forget one session mesh-wide; says whether it was here. One that isn't here is nobody's to withdraw."""
         session = self._state.cache.peek(vip, session_id)
         if session is None or session.expires_at <= now:
             return False
-        return bool(self._inside.withdraws.issue(now, "", "", "", (session_id,), session.expires_at - now))
+        return bool(self._inside.withdraws.issue(now, ids=(session_id,)))
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""

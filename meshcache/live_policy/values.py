@@ -13,9 +13,8 @@ from typing import Any, Final
 from meshcache.config import VipSettings
 from meshcache.config.overrides import parse_value
 from meshcache.config.values import parse_name, parse_share, shown
-from meshcache.config.vip import LINEAGE_S_MAX
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, ReachKind
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 from meshcache.core.wire.messages import LIVE_VALUE_BYTES_MAX
 
 KEYS: Final = ("reach", "lifetime_s", "lineage_s", "quota", "client_certificates")

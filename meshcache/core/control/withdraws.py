@@ -1,61 +1,91 @@
-"""Deliberate "forget this session", mesh-wide: acted on once, passed on once, remembered until nothing is left to fit.
+"""Withdraws: "forget this session", mesh-wide: acted on once, passed on once, remembered while what they name can live.
 
 Made by an operator or a policy, never by an unclean close (a stranger can cause one of those).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from math import ceil
+from typing import TypeAlias
 
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.events import SessionsWithdrawn
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX, Session
 from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.wire.messages import Withdraw
 
-_ROUNDING_S = 3.0
-"""What a lineage's birth may be off by, rounded to seconds and after a silence too short to be noticed: so long after a
-withdraw, new sessions are still taken for old ones."""
+REMEMBERED_S = LINEAGE_S_MAX + 3600
+"""The longest life that anybody's policy can give to a lineage, and what clocks may be off by in that time. What the
+issuer's policy says today doesn't count: a node that was cut off goes by its own, and by that of another day."""
+
+_ROUNDING_S = 2.0
+"""What another node's birth may be off by: half a second for rounding, and the silence that nobody notices. So long
+after a withdraw, other nodes' new sessions are still taken for old ones."""
+
+_DRIFT = 2e-4
+"""By how much two clocks run apart, at a hundred millionths each: after ten days it is three minutes."""
+
+_TIE_S = 5.0
+"""Withdraws of one scope that were issued so close together can't be put in order: ages are rounded at each step."""
+
+_HEARD_MAX = 1024
+"""Newest withdraws that were acted on, so that each is acted on and passed on once."""
 
 _ISSUERS_MAX = 1024
 """Issuers whose rate is watched; forgotten all at once."""
+
+_NUMBERS = 1 << 32
+
+_Name: TypeAlias = tuple[str, int, int]
+_Scope: TypeAlias = tuple[str, str, str, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     withdraw: Withdraw
     issued_at: float
-    expires_at: float
 
     @property
-    def name(self) -> tuple[str, int, int]:
+    def name(self) -> _Name:
         return self.withdraw.issuer, self.withdraw.incarnation, self.withdraw.number
 
-    def fits(self, terms: Terms, session_id: bytes, born_at: float) -> bool:
-        """Whether it is about this session. In doubt it is: births travel in whole seconds."""
+    @property
+    def scope(self) -> _Scope:
         told = self.withdraw
-        if told.ids:
-            return session_id in told.ids
-        return born_at <= self.issued_at + _ROUNDING_S and self.fits_all(terms)
+        return told.vip, told.group, told.origin, told.ids
+
+    def fits(self, terms: Terms, session_id: bytes, born_at: float, now: float) -> bool:
+        """Whether it is about this session. In doubt it is: births travel in whole seconds, and clocks run apart."""
+        if self.withdraw.ids:
+            return session_id in self.withdraw.ids
+        return born_at <= self.issued_at + _ROUNDING_S + _DRIFT * (now - self.issued_at) and self.fits_all(terms)
 
     def fits_all(self, terms: Terms) -> bool:
         told = self.withdraw
         return told.vip in ("", terms.vip) and told.group in ("", terms.group) and told.origin in ("", terms.node)
 
+    def covers(self, other: _Known) -> bool:
+        """Whether there is nothing that the other fits and this one doesn't."""
+        if self.withdraw.ids or self.issued_at <= other.issued_at + _TIE_S:
+            return False
+        pairs = list(zip(self.scope[:3], other.scope[:3], strict=True))
+        return all(mine == "" if other.withdraw.ids else mine in ("", its) for mine, its in pairs)
+
 
 class Withdraws:
-    """All withdraws in force here."""
+    """All withdraws in force here: of each scope the newest, so that an operator who repeats one fills no table."""
 
     def __init__(self, state: NodeState) -> None:
         self._state = state
-        self._known: dict[tuple[str, int, int], _Known] = {}
+        self._known: dict[_Scope, _Known] = {}
+        self._heard: OrderedDict[tuple[_Name, _Scope], None] = OrderedDict()
+        self._gone: OrderedDict[_Name, int] = OrderedDict()
         self._rates: dict[str, Bucket] = {}
-        self._gone: dict[tuple[str, int, int], int] = {}
         self._number = 0
 
     @property
@@ -67,32 +97,29 @@ class Withdraws:
         """How many sessions one of them has taken away here so far; None if it isn't known here."""
         return self._gone.get((issuer, incarnation, number))
 
-    def full(self) -> bool:
-        """Whether there is no room for another."""
-        return len(self._known) >= self._state.limits.withdraws_max
-
     def __len__(self) -> int:
         return len(self._known)
 
-    def issue(self, now: float, vip: str, group: str, origin: str, ids: tuple[bytes, ...], lasts_s: float) -> int:
+    def issue(self, now: float, vip: str = "", group: str = "", origin: str = "", ids: tuple[bytes, ...] = ()) -> int:
         """Withdraw, here and everywhere, for as long as anything can be left of it; says how many went here."""
         own = self._state.identity
-        self._number += 1
-        withdraw = Withdraw(own.node, own.incarnation, self._number, 0, ceil(lasts_s), vip, group, origin, ids)
+        self._number = self._state.rng.randrange(_NUMBERS)  # nobody can have taken it before in this node's name
+        withdraw = Withdraw(own.node, own.incarnation, self._number, 0, LIFETIME_S_MAX_TLS13, vip, group, origin, ids)
         return self._act(withdraw, now, "")
 
     def received(self, peer: Peer, withdraw: Withdraw, now: float) -> None:
-        """A peer passed a withdraw on."""
-        if (withdraw.issuer, withdraw.incarnation, withdraw.number) in self._known or not withdraw.remaining_s:
+        """A peer passed a withdraw on. How long others remember it is their own business."""
+        known = _Known(withdraw, now - withdraw.elapsed_s)
+        if (known.name, known.scope) in self._heard or withdraw.elapsed_s >= REMEMBERED_S:
             return
-        if withdraw.remaining_s > LIFETIME_S_MAX_TLS13 or not self._may(withdraw.issuer, now):
+        if not self._may(withdraw.issuer, now):
             self._state.drop("withdraw_refused")
             return
         self._act(withdraw, now, peer.name)
 
-    def refuses(self, terms: Terms, session_id: bytes, born_at: float) -> bool:
-        """Whether a session that is offered was withdrawn."""
-        return any(known.fits(terms, session_id, born_at) for known in self._known.values())
+    def refuses_new(self, terms: Terms, session_id: bytes, born_at: float, now: float) -> bool:
+        """Whether a session that is made here now was withdrawn. A new lineage began after all that is known here."""
+        return born_at < now and any(known.fits(terms, session_id, born_at, now) for known in self._known.values())
 
     def places(self, terms: Terms, ids: Sequence[bytes], elapsed_s: Sequence[int], now: float) -> set[int]:
         """Which sessions of a batch were withdrawn, by their place."""
@@ -100,11 +127,11 @@ class Withdraws:
         if not relevant:
             return set()
         rows = enumerate(zip(ids, elapsed_s, strict=True))
-        return {at for at, (sid, age) in rows if any(known.fits(terms, sid, now - age) for known in relevant)}
+        return {at for at, (sid, age) in rows if any(known.fits(terms, sid, now - age, now) for known in relevant)}
 
     def digest(self) -> bytes:
         """Eight bytes that are equal when two nodes know the same withdraws."""
-        names = sorted(self._known)
+        names = sorted((scope, known.name) for scope, known in self._known.items())
         return blake2b(repr(names).encode(), digest_size=8).digest() if names else b""
 
     def tell(self, peer: Peer, now: float) -> None:
@@ -114,36 +141,63 @@ class Withdraws:
 
     def expire(self, now: float) -> None:
         """Forget those that nothing can be left of."""
-        self._known = {name: known for name, known in self._known.items() if known.expires_at > now}
-        self._gone = {name: gone for name, gone in self._gone.items() if name in self._known}
+        self._known = {scope: known for scope, known in self._known.items() if now - known.issued_at < REMEMBERED_S}
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
-        if self.full():
-            self._state.drop("withdraws_full")
-            return 0
-        known = _Known(withdraw, now - withdraw.elapsed_s, now + withdraw.remaining_s)
-        self._known[known.name] = known
-        gone = self._gone[known.name] = self._remove(known)
+        known = _Known(withdraw, now - withdraw.elapsed_s)
+        self._heard[known.name, known.scope] = None
+        if len(self._heard) > _HEARD_MAX:
+            self._heard.popitem(last=False)
+        gone = self._remove(known, now)
+        self._count(known.name, gone)
         self._state.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
         others = [peer.address for peer in self._state.members if peer.usable and peer.name != passed_on_by]
         self._state.outbox.send_all(others, _aged(known, now))
+        self._keep(known, now)
         return gone
 
-    def _remove(self, known: _Known) -> int:
+    def _count(self, name: _Name, gone: int) -> None:
+        self._gone[name] = self._gone.get(name, 0) + gone
+        if len(self._gone) > _HEARD_MAX:
+            self._gone.popitem(last=False)
+
+    def _keep(self, known: _Known, now: float) -> None:
+        """Remember it in place of all that it covers, unless it is covered itself."""
+        same = self._known.get(known.scope)
+        if same is not None and abs(same.issued_at - known.issued_at) <= _TIE_S:
+            first, second = sorted((same, known), key=lambda each: each.name)
+            known = replace(second, issued_at=max(first.issued_at, second.issued_at))
+        elif any(other.covers(known) for other in self._known.values()):
+            return
+        self._known = {scope: other for scope, other in self._known.items() if not known.covers(other)}
+        if len(self._known) >= self._state.limits.withdraws_max and known.scope not in self._known:
+            self._withdraw_all(now)
+        else:
+            self._known[known.scope] = known
+
+    def _withdraw_all(self, now: float) -> None:
+        """There is no room for another. One that fits everything costs full handshakes; one that is forgotten brings
+        back what was withdrawn.
+        """
+        self._state.drop("withdraws_full")
+        self._known.clear()
+        self.issue(now)
+
+    def _remove(self, known: _Known, now: float) -> int:
         gone = 0
         for served in self._state.vips:
             name = served.vip.terms.vip
-            removed = [session.id for session in self._fitting(name, known)]
+            removed = [session.id for session in self._fitting(name, known, now)]
             for session_id in removed:
                 self._state.cache.remove(name, session_id)
             served.counters.withdrawn += len(removed)
             gone += len(removed)
         return gone
 
-    def _fitting(self, vip: str, known: _Known) -> Iterator[Session]:
+    def _fitting(self, vip: str, known: _Known, now: float) -> Iterator[Session]:
         for session in self._state.cache.sessions(vip):
             stream = self._state.streams.get(session.stream)
-            if stream is not None and known.fits(stream.terms, session.id, session.born_at):
+            if stream is not None and known.fits(stream.terms, session.id, session.born_at, now):
                 yield session
 
     def _may(self, issuer: str, now: float) -> bool:
@@ -164,5 +218,7 @@ def _scope(withdraw: Withdraw) -> str:
 
 
 def _aged(known: _Known, now: float) -> Withdraw:
-    elapsed, remaining = int(now - known.issued_at), max(int(known.expires_at - now), 0)
-    return replace(known.withdraw, elapsed_s=elapsed, remaining_s=remaining)
+    """As it is told now. Nodes of version 0.1 refuse what lasts longer than a session of one handshake can live."""
+    elapsed_s = int(now - known.issued_at)
+    remaining_s = min(max(int(REMEMBERED_S - elapsed_s), 0), LIFETIME_S_MAX_TLS13)
+    return replace(known.withdraw, elapsed_s=elapsed_s, remaining_s=remaining_s)

@@ -62,7 +62,7 @@ class LocalSessions:
     ) -> None:
         """File a session that this node made, and publish it unless it has to stay."""
         vip = served.vip
-        if len(self._withdraws) and self._withdraws.refuses(vip.terms, session_id, born_at):
+        if len(self._withdraws) and self._withdraws.refuses_new(vip.terms, session_id, born_at, now):
             served.counters.sessions_refused["withdrawn"] += 1
             return
         stays = certified and not vip.export_client_certificates

@@ -6,6 +6,7 @@ Gives nothing that the asking node's own terms don't allow, covers nothing that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import ceil
 
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
@@ -134,7 +135,7 @@ def _batch(stream: Stream, first: int, last: int, sessions: list[Session], now: 
         [session.id for session in rows],
         [session.der for session in rows],
         [int(session.expires_at - now) for session in rows],
-        [max(round(now - session.born_at), 0) for session in rows],
+        [max(ceil(now - session.born_at), 0) for session in rows],  # never younger, however many steps it takes
         [session.client_certificate for session in rows],
     )
     return Batch(stream.terms, stream.key.incarnation, stream.age, first, last, entries)

@@ -120,7 +120,7 @@ class Limits:
 
     # --- withdraws, quarantine
     withdraws_max: int = 256
-    """Withdraws remembered until what they withdraw has expired; new ones are refused when it is full."""
+    """Withdraws remembered, of each scope the newest; where there is no room for another, everything is withdrawn."""
     withdraws_per_s: float = 2.0
     """From one issuer; an operator's drill needs a handful."""
     withdraws_burst: float = 20.0

@@ -21,6 +21,10 @@ LIFETIME_S_MAX_TLS12 = 24 * 3600
 LIFETIME_S_MAX_TLS13 = 7 * 24 * 3600
 """RFC 8446 section 4.6.1: servers MUST NOT use any value greater than 604800 seconds (7 days)."""
 
+LINEAGE_S_MAX = 30 * 24 * 3600
+"""How long renewals may put off the next full handshake, whatever a policy says; RFC 8446 section 4.6.1 asks for some
+limit, and names none."""
+
 SEQ_MAX = 1 << 53
 """Of a sequence number: at a million sessions a second it lasts 285 years."""
 

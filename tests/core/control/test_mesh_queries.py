@@ -100,7 +100,8 @@ def test_a_withdraw_is_asked_after_by_its_number() -> None:
     net.run(1)
     assert second.core.withdraw(net.now, vip="shop") == 3
     net.run(0.1)
-    for number, gone in ((1, 6), (2, 0)):
+    issued = second.core.withdraws.number
+    for number, gone in ((issued, 6), ((issued + 1) % 2**32, 0)):
         token = second.core.queries.ask(QueryKind.WITHDRAW, number, net.now)
         net.run(0.1)
         answers = second.core.queries.answers(token)

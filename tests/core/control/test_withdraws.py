@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
+from meshcache.core.control.withdraws import REMEMBERED_S
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.events import SessionsWithdrawn
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 from meshcache.core.wire.messages import Push, Withdraw
 from tests.core.net import Host, Net, Puppet, dropped, make, mesh, sessions, sid, vip
 
@@ -52,10 +56,20 @@ def test_what_is_made_afterwards_lives() -> None:
     net, hosts = world()
     fill(net, hosts)
     hosts[0].core.withdraw(net.now)
-    net.run(3.5)
+    net.run(2.1)
     made = make(net, hosts[1], 99)
     net.run(1)
     assert holding(hosts, made) == 4
+
+
+def test_a_client_that_shakes_hands_at_once_after_a_withdraw_resumes_where_it_did() -> None:
+    net, hosts = world()
+    fill(net, hosts)
+    hosts[0].core.withdraw(net.now)
+    net.run(0.01)
+    made = make(net, hosts[0], 98), make(net, hosts[1], 99)
+    assert hosts[0].core.holds("shop", made[0])
+    assert hosts[1].core.holds("shop", made[1])
 
 
 def test_a_renewal_of_a_withdrawn_lineage_is_not_taken_even_where_it_is_made() -> None:
@@ -143,15 +157,92 @@ def test_a_joiner_learns_of_it_and_takes_nothing_that_it_fits() -> None:
     assert sessions(late, net)["refused"] == {"withdrawn": 1}
 
 
-def test_it_is_remembered_no_longer_than_what_it_fits_can_live() -> None:
-    net, hosts = world()
+def test_it_is_remembered_for_the_longest_life_that_any_policy_gives_and_no_longer() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b", "c", "d"], lifetime_s=60, lineage_s=60)
+    net.run(3)
     fill(net, hosts)
     hosts[0].core.withdraw(net.now, vip="shop")
     net.run(1)
-    assert len(hosts[2].core._inside.withdraws) == 1
     for host in hosts:
-        host.core._inside.withdraws.expire(net.now + 3601)
+        host.core._inside.withdraws.expire(net.now + LINEAGE_S_MAX)
+    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
+    for host in hosts:
+        host.core._inside.withdraws.expire(net.now + REMEMBERED_S)
     assert [len(host.core._inside.withdraws) for host in hosts] == [0] * 4
+
+
+@pytest.mark.parametrize("lifetime_s", [3600, 60])
+def test_a_node_that_was_cut_off_for_longer_than_a_lifetime_brings_nothing_back(lifetime_s: float) -> None:
+    """Renewals carry a lineage on for a day, on a node that never heard of the withdraw."""
+    net = Net(limits=Limits(forget_s=30_000, heartbeat_s=60, probe_after_s=90, suspect_s=180, lost_s=480, sweep_s=60))
+    a, b = mesh(net, ["a", "b"])
+    net.run(200)
+    born_at = net.now
+    make(net, a, 1)
+    net.run(5)
+    assert holding([a, b], sid(1)) == 2
+    net.lose = lambda *_: True
+    net.run(500)
+    if lifetime_s < 3600:
+        a.core.set_vip(vip("a", lifetime_s=lifetime_s), net.now)
+    a.core.withdraw(net.now, vip="shop")
+    for number in (2, 3):
+        net.run(2250)
+        make(net, b, number, born_at=born_at)
+    net.lose = lambda *_: False
+    net.until(lambda: len(b.core._inside.withdraws) == 1, within=1200)
+    net.run(60)
+    assert [holding([a, b], sid(number)) for number in (1, 2, 3)] == [0, 0, 0]
+    assert sessions(a, net)["received"] == 0
+
+
+def test_one_session_is_withdrawn_for_longer_than_its_copy_here_would_have_lived() -> None:
+    net = Net()
+    short, long = net.add("a", "ams1", vip("a", lifetime_s=60)), net.add("b", "ams1", vip("b"), seeds=("a:7946",))
+    net.run(3)
+    made = make(net, long, 1)
+    net.run(1)
+    net.lose = lambda *_: True
+    assert short.core.withdraw_session("shop", made, net.now)
+    net.run(120)
+    net.lose = lambda *_: False
+    net.until(lambda: holding([short, long], made) == 0, within=30)
+
+
+def test_a_withdraw_that_is_repeated_takes_the_place_of_the_one_before() -> None:
+    net, hosts = world()
+    for _ in range(5):
+        hosts[0].core.withdraw(net.now, vip="shop")
+        net.run(6)
+        hosts[1].core.withdraw(net.now, vip="shop", origin="a")
+        net.run(6)
+    assert [len(host.core._inside.withdraws) for host in hosts] == [2] * 4
+    hosts[2].core.withdraw(net.now)
+    net.run(1)
+    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
+    assert len({host.core._inside.withdraws.digest() for host in hosts}) == 1
+
+
+def test_two_of_one_scope_at_the_same_moment_end_the_same_everywhere() -> None:
+    net, hosts = world()
+    for host in hosts:
+        host.core.withdraw(net.now, vip="shop")
+    net.run(12)
+    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
+    assert len({host.core._inside.withdraws.digest() for host in hosts}) == 1
+
+
+def test_nobody_can_use_up_a_withdraw_before_its_issuer_has_made_it() -> None:
+    net, hosts = world()
+    made = fill(net, hosts)
+    liar = Puppet(net, "x")
+    liar.joins(hosts[1])
+    hosts[0].core.withdraw(net.now, vip="shop")
+    number = hosts[0].core.withdraws.number
+    liar.says(hosts[1], Withdraw("a", 1, number, 0, 3600, "another"))
+    net.run(0.5)
+    assert holding(hosts, made[0]) == 0
 
 
 def test_it_crosses_to_other_colos_and_reaches_all_though_half_gets_lost() -> None:
@@ -177,21 +268,34 @@ def test_each_is_passed_on_once() -> None:
     assert len(carried) <= 3 + 3 * 2
 
 
-def test_a_hostile_member_can_withdraw_no_faster_than_the_rate_and_no_longer_than_a_session_lives() -> None:
-    net = Net(limits=Limits(withdraws_per_s=1, withdraws_burst=5, withdraws_max=8))
+def test_a_hostile_member_can_withdraw_no_faster_than_the_rate() -> None:
+    net = Net(limits=Limits(withdraws_per_s=1, withdraws_burst=5))
     host = net.add("a", "ams1", vip("a"))
     peer = Puppet(net, "x")
     peer.joins(host)
     for number in range(20):
-        peer.says(host, Withdraw("x", 7, number, 0, 3600))
+        peer.says(host, Withdraw("x", 7, number, 0, 3600, f"vip-{number}"))
     assert len(host.core._inside.withdraws) == 5
     assert dropped(host, net)["withdraw_refused"] == 15
-    peer.says(host, Withdraw("y", 7, 1, 0, 2**32 - 1))
-    assert len(host.core._inside.withdraws) == 5
-    for number in range(5):
-        peer.says(host, Withdraw("z", 7, number, 0, 60))
-    assert len(host.core._inside.withdraws) == 8
-    assert dropped(host, net)["withdraws_full"] == 2
+
+
+def test_where_there_is_no_room_for_another_everything_is_withdrawn_and_nothing_comes_back() -> None:
+    net = Net(limits=Limits(withdraws_burst=100, withdraws_max=8))
+    host, other = mesh(net, ["a", "b"])
+    net.run(3)
+    make(net, host, 1)
+    peer = Puppet(net, "x")
+    peer.joins(host)
+    for number in range(8):
+        peer.says(host, Withdraw("x", 7, number, 0, 3600, f"vip-{number}"))
+    net.run(1)
+    assert holding([host, other], sid(1)) == 2
+    peer.says(host, Withdraw("x", 7, 9, 0, 3600, "one-more"))
+    net.run(1)
+    assert holding([host, other], sid(1)) == 0
+    assert dropped(host, net)["withdraws_full"] >= 1
+    assert 1 <= len(host.core._inside.withdraws) <= 8
+    assert host.core.withdraw(net.now, vip="shop") == 0
 
 
 def test_one_that_is_over_is_ignored() -> None:
@@ -199,5 +303,14 @@ def test_one_that_is_over_is_ignored() -> None:
     made = fill(net, hosts)
     peer = Puppet(net, "x")
     peer.joins(hosts[0])
-    peer.says(hosts[0], Withdraw("x", 7, 1, 5000, 0))
+    peer.says(hosts[0], Withdraw("x", 7, 1, int(REMEMBERED_S), 0))
     assert hosts[0].core.holds("shop", made[0])
+    assert len(hosts[0].core._inside.withdraws) == 0
+
+
+def test_older_versions_are_told_of_no_more_than_they_take() -> None:
+    net, hosts = world()
+    peer = Puppet(net, "x")
+    peer.joins(hosts[0])
+    hosts[0].core.withdraw(net.now)
+    assert [told.remaining_s for told in peer.hears(Withdraw)] == [LIFETIME_S_MAX_TLS13]
