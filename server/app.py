@@ -7,8 +7,10 @@ checked first, and only then takes the place of the old; a bad file changes noth
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -206,10 +208,16 @@ class ServerApp:
 
     def _fault_in_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, Exception):
+        if isinstance(error, OSError) and error.errno in _SCARCE:  # asyncio tries again each second
+            self.faults.count(f"none accepted: {os.strerror(error.errno).lower()}")
+        elif isinstance(error, Exception):
             self.faults.bug(str(context.get("message", "in the loop")), error)
         else:
             loop.default_exception_handler(context)
+
+
+_SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""No descriptor or no memory is left for a connection: nobody's fault in the code."""
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from typing import Final, Self, cast
 from aiohttp import web
 
 from meshcache.admin.api import AdminNode, http_app, unix_app
+from meshcache.admin.scarcity import Scarcity
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
 from meshcache.config import AdminSettings
 from meshcache.config.values import join_address
@@ -134,6 +135,7 @@ class AdminServer:
             self._serving.set()
 
     async def _serve(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(Scarcity())
         self._stopping = asyncio.Event()
         pairs = ((self._unix, unix_app), (self._http, http_app))
         async with contextlib.AsyncExitStack() as open_listeners:
