@@ -88,19 +88,35 @@ def _pair_notes(place: str, certificate: Path, now: datetime) -> Iterator[str]:
     if timedelta(0) < left < ENDS_SOON:
         yield f"{place}.certificate: {certificate} ends in {left.days} days; renew it: the server reads it by itself"
     if not subject_names(chain[0]):
+        addresses = subject_addresses(chain[0])
+        what = f"is for addresses only ({_shown(addresses)})" if addresses else "has no subject alternative name"
         yield (
-            f"{place}.certificate: {certificate} has no subject alternative name, so clients that send a server "
-            "name share no sessions"
+            f"{place}.certificate: {certificate} {what}, so clients that send a host name share no sessions; issue it "
+            "for that name, as a DNS name among its subject alternative names"
         )
 
 
 def subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
     """The host names a certificate is for; the common name is none of them (RFC 9525 section 2)."""
+    names = _alternative_names(certificate)
+    return () if names is None else tuple(names.get_values_for_type(x509.DNSName))
+
+
+def subject_addresses(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The IP addresses a certificate is for."""
+    names = _alternative_names(certificate)
+    return () if names is None else tuple(map(str, names.get_values_for_type(x509.IPAddress)))
+
+
+def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
     try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return ()
-    return tuple(extension.value.get_values_for_type(x509.DNSName))
+        return None
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES_MAX]) + (", …" if len(names) > SHOWN_NAMES_MAX else "")
 
 
 def _chain_faults(path: Path, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[str]:
@@ -127,7 +143,7 @@ def _for_servers(certificate: x509.Certificate) -> bool:
 
 def _uncovered(names: Sequence[str], certificate: x509.Certificate) -> Iterator[tuple[int, str]]:
     covered = subject_names(certificate)
-    shown = ", ".join(covered[:SHOWN_NAMES_MAX]) + (", …" if len(covered) > SHOWN_NAMES_MAX else "")
+    shown = _shown([*covered, *subject_addresses(certificate)])
     for at, name in enumerate(names):
         if not covers(covered, name):
             yield at, f"the certificate does not cover {name}; it is for {shown or 'no name at all'}"

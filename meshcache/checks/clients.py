@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from meshcache.checks.pem import UnusableError, attempt, read_certificates, read_revocations
 from meshcache.config import VipSettings
+
+LATE_PART = 5
+"""A list of which less than a fifth of its life is left should have been replaced: authorities issue the next one after
+a half or sooner."""
+
+SOON = timedelta(hours=1)
+"""And one that ends within the hour in any case."""
 
 
 def client_auth_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
@@ -22,6 +29,22 @@ def client_auth_faults(place: str, vip: VipSettings, now: datetime) -> list[str]
     if vip.client_auth.crl_file is not None:
         _check_revocations(faults, f"{place}.client_auth.crl_file", vip.client_auth.crl_file, now)
     return faults
+
+
+def client_auth_notes(place: str, vip: VipSettings, now: datetime) -> list[str]:
+    """Revocation lists that end soon: after their end every client certificate is refused."""
+    path = None if vip.client_auth is None else vip.client_auth.crl_file
+    if path is None:
+        return []
+    notes = []
+    for number, revocations in enumerate(attempt([], place, read_revocations, path) or (), 1):
+        begin, end = revocations.last_update_utc, revocations.next_update_utc
+        if end is not None and now < end < now + max((end - begin) / LATE_PART, SOON):
+            notes.append(
+                f"{place}.client_auth.crl_file: {path}, list {number}, ends at {end:%Y-%m-%d %H:%M} UTC, and from then "
+                "on every client certificate is refused; fetch the newest"
+            )
+    return notes
 
 
 def disagreeing_authorities(vips: Sequence[VipSettings]) -> Iterator[str]:

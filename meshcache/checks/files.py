@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
-from meshcache.checks.clients import client_auth_faults, disagreeing_authorities
+from meshcache.checks.clients import client_auth_faults, client_auth_notes, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
@@ -30,7 +30,7 @@ def file_notes(settings: Settings) -> list[str]:
     now = datetime.now(UTC)
     notes: list[str] = []
     for index, vip in enumerate(settings.vips):
-        notes += certificate_notes(f"vip[{index}]", vip, now)
+        notes += certificate_notes(f"vip[{index}]", vip, now) + client_auth_notes(f"vip[{index}]", vip, now)
     return [*notes, *_one_sided_reaches(settings)]
 
 

@@ -51,6 +51,7 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
     settings, finding = _settings(file)
     yield finding
     if settings is not None:
+        yield from _notes(settings)
         yield from machine.multicast_findings(settings)
         yield machine.state_finding(settings)
         yield from _seeds(settings)
@@ -71,6 +72,13 @@ def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
     if faults:
         return settings, problem("file", _first(path, faults), f"meshcache check {path}")
     return settings, fine("file", f"{path} has no fault")
+
+
+def _notes(settings: Settings) -> Iterator[Finding]:
+    from meshcache.checks import file_notes
+
+    for text in file_notes(settings):
+        yield note("file", text)
 
 
 def _seeds(settings: Settings) -> Iterator[Finding]:

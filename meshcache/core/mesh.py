@@ -108,6 +108,18 @@ class MeshCore:
         if served is not None:
             self._inside.sessions.removed(served, session_id)
 
+    def lookup_refused(self, vip: str, reason: Verdict) -> None:
+        """Count a session id that was offered on a connection that may look nothing up."""
+        served = self._state.vips.get(vip)
+        if served is not None:
+            served.counters.lookups_refused[reason.value] += 1
+
+    def session_refused(self, vip: str, reason: Verdict) -> None:
+        """Count a session that a handshake made here and that may not be kept."""
+        served = self._state.vips.get(vip)
+        if served is not None:
+            served.counters.sessions_refused[reason.value] += 1
+
     def handshake(self, vip: str, result: HandshakeResult) -> None:
         """Count how a handshake ended. This method alone needs no lock of the caller's."""
         counters = self._state.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows

@@ -24,6 +24,7 @@ def mesh_findings(
     yield from _clocks(clocks)
     yield from _behind(policies)
     yield from _not_resumed(stats)
+    yield from _shares_nothing(stats)
 
 
 def _members(peers: Sequence[Mapping[str, Any]]) -> Finding:
@@ -120,6 +121,20 @@ def _not_resumed(stats: Mapping[str, Any]) -> Iterator[Finding]:
     faults = stats.get("faults", {})
     if faults:
         yield problem("TLS callbacks", f"exceptions in {_some(sorted(faults))}", "see the log, and report it")
+
+
+def _shares_nothing(stats: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, vip in stats.get("vips", {}).items():
+        apart = vip.get("sessions", {}).get("refused", {}).get("name_class", 0)
+        full = vip.get("handshakes", {}).get("full", 0)
+        if apart > max(10, full / 100):
+            finding = problem if apart * 2 > full else note
+            yield finding(
+                f"server names of VIP {name}",
+                f"{apart} of {full} full handshakes came with a server name that the certificate doesn't cover, and "
+                "share nothing",
+                "issue the certificate for the names, or addresses, that clients send (subject alternative names)",
+            )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -46,12 +46,16 @@ class Joining:
 
     @property
     def names(self) -> Names:
-        return Names(certificate=self.facts.names, listed=self.vip.names)
+        facts = self.facts
+        return Names(facts.names, self.vip.names, addresses=facts.addresses, identities=facts.identities)
 
     @property
     def security(self) -> Security:
         chain = self.facts.chain if self.vip.sharing.bind == "certificate" else ()
-        return Security(self.vip.group, self.facts.client_auth, self.facts.tls_floor, self.epoch, chain)
+        facts = self.facts
+        return Security(
+            self.vip.group, facts.client_auth, facts.tls_floor, self.epoch, chain, facts.extended_master_secret
+        )
 
     @property
     def digest(self) -> bytes:
@@ -129,5 +133,6 @@ def _difference(mine: Security, others: Security) -> str:
         "the lowest TLS version": (mine.tls_floor, others.tls_floor),
         "the certificate chain": (mine.chain, others.chain),
         "the share group": (mine.group, others.group),
+        "the extended master secret": (mine.extended_master_secret, others.extended_master_secret),
     }
     return " and ".join(what for what, (one, other) in pairs.items() if one != other)

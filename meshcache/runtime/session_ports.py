@@ -115,6 +115,16 @@ class VipPort:
             with self._lock:
                 self._core.session_unusable(self.name, session_id, reason, self._clock())
 
+    def lookup_refused(self, reason: Verdict) -> None:
+        if self._open:
+            with self._lock:
+                self._core.lookup_refused(self.name, reason)
+
+    def session_refused(self, reason: Verdict) -> None:
+        if self._open:
+            with self._lock:
+                self._core.session_refused(self.name, reason)
+
     def removed(self, session_id: bytes) -> None:
         """Only noted: a garbage collection can call this while this very thread holds the lock."""
         if self._open:

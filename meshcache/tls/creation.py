@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
+from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.state import KEPT_VERSIONS, Attached, State
 
 _ZEROS = bytes(DER_BYTES_MAX)
@@ -61,33 +63,50 @@ def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
 
 def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
     functions, unpack = state.functions, ffi.unpack
-    context_of, id_of = functions.SSL_SESSION_get0_id_context, functions.SSL_SESSION_get_id
-    version_of, early_data_of = functions.SSL_SESSION_get_protocol_version, functions.SSL_SESSION_get_max_early_data
-    verify_mode_of, peer_of, encode = (
-        functions.SSL_get_verify_mode,
-        functions.SSL_SESSION_get0_peer,
-        functions.i2d_SSL_SESSION,
-    )
+    id_of, version_of = functions.SSL_SESSION_get_id, functions.SSL_SESSION_get_protocol_version
+    peer_of, encode = functions.SSL_SESSION_get0_peer, functions.i2d_SSL_SESSION
     take, give_back, null, overwrite = state.take_scratch, state.scratch.append, ffi.NULL, ffi.memmove
+    objection = _objection(state)
 
     def keep(ssl: int, attached: Attached, session: int, token: int) -> None:
-        """Hand a session to the port, unless a callback of the application's changed what its scope says."""
+        """Hand a session to the port, or say why it isn't kept."""
         scratch = take()
-        place = context_of(session, scratch.count)
-        context = unpack(place, scratch.count[0])
-        version = version_of(session)
-        fit = attached.scopes.gave(context) and verify_mode_of(ssl) == attached.verify_mode
-        length = encode(session, null) if fit and version in KEPT_VERSIONS and not early_data_of(session) else 0
-        if 0 < length <= DER_BYTES_MAX:
+        reason, version = objection(ssl, attached, session, scratch), version_of(session)
+        length = 0
+        if reason is Verdict.ALLOWED:
+            length = encode(session, null)
+            reason = Verdict.ALLOWED if 0 < length <= DER_BYTES_MAX else Verdict.DER
+        if reason is Verdict.ALLOWED:
             scratch.cursor[0] = scratch.der
             encode(session, scratch.cursor)
             der = unpack(scratch.der, length)
             overwrite(scratch.der, _ZEROS, length)  # the bytes object is out of reach, this copy isn't
             place = id_of(session, scratch.count)
             attached.port.created(unpack(place, scratch.count[0]), der, token, peer_of(session) != 0, version)
+        else:
+            attached.port.session_refused(reason)
         give_back(scratch)
 
     return keep
+
+
+def _objection(state: State) -> Callable[[int, Attached, int, Any], Verdict]:
+    functions, unpack, apart = state.functions, ffi.unpack, state.apart
+    context_of, version_of = functions.SSL_SESSION_get0_id_context, functions.SSL_SESSION_get_protocol_version
+    verify_mode_of, kind_of = functions.SSL_get_verify_mode, functions.SSL_get_negotiated_server_cert_type
+    ordinary = ordinary_check(functions)
+
+    def objection(ssl: int, attached: Attached, session: int, scratch: Any) -> Verdict:
+        """Why a session isn't one that its scope tells all of, or ALLOWED."""
+        if ssl in apart or kind_of(ssl):  # the client knows this server by a raw public key, and not by a name
+            return Verdict.NAME_CLASS
+        place = context_of(session, scratch.count)
+        # Else a callback of the application's changed what the scope says, or the policy changed meanwhile.
+        if not attached.scopes.gave(unpack(place, scratch.count[0])) or verify_mode_of(ssl) != attached.verify_mode:
+            return Verdict.SETTINGS_DIFFER
+        return ordinary(session) if version_of(session) in KEPT_VERSIONS else Verdict.PROTOCOL
+
+    return objection
 
 
 def remove_callback(state: State) -> Callable[[int, int], None]:

@@ -12,11 +12,13 @@ from functools import lru_cache
 from hashlib import sha256
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from meshcache.core.policy.scope import ClientAuth, normal_name
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
 from meshcache.tls.functions import Functions, der_of, ffi
+from meshcache.tls.revocation import revoked_by
 
 _GET_CHAIN_CERTS, _GET_EXTRA_CHAIN_CERTS = 115, 82
 _SELECT_CURRENT_CERT, _SET_CURRENT_CERT = 116, 117
@@ -26,6 +28,12 @@ _FIRST, _NEXT = 1, 2
 
 _DISABLED_BY = {0x0301: 1 << 26, 0x0302: 1 << 28, 0x0303: 1 << 27, 0x0304: 1 << 29}
 """SSL_OP_NO_TLSv1 to SSL_OP_NO_TLSv1_3, by protocol version."""
+
+_OP_NO_EXTENDED_MASTER_SECRET = 1
+"""SSL_OP_NO_EXTENDED_MASTER_SECRET of <openssl/ssl.h>."""
+
+_RAW_PUBLIC_KEY = 2
+"""TLSEXT_cert_type_rpk of <openssl/tls1.h>, RFC 7250."""
 
 _LU_X509, _LU_CRL = 1, 2
 """X509_LU_X509 and X509_LU_CRL of <openssl/x509_vfy.h>."""
@@ -45,9 +53,10 @@ _NAMES_REMEMBERED = 256
 class ContextFacts:
     """What a session made on this context depends on.
 
-    ``names`` are the DNS names that each of its certificates covers (RFC 9525: no common names). ``chain`` is the DER
-    of the certificates, each followed by its chain. ``own_callback`` says that the application verifies client
-    certificates with a callback of its own, which can't be asked again at resumption.
+    ``names`` and ``addresses`` are what each of its certificates covers (RFC 9525: no common names), ``identities`` all
+    that a client could check of each (`certificate_identities`). ``chain`` is the DER of the certificates, each
+    followed by its chain. ``own_callback`` says that the application verifies client certificates with a callback of
+    its own, which can't be asked again at resumption.
     """
 
     names: tuple[str, ...]
@@ -56,6 +65,9 @@ class ContextFacts:
     tls_floor: int
     own_callback: bool
     sni_callback: bool = False
+    addresses: tuple[str, ...] = ()
+    identities: tuple[tuple[str, ...], ...] = ()
+    extended_master_secret: bool = True
 
 
 def read_facts(context: object) -> ContextFacts:
@@ -75,12 +87,21 @@ def facts_of(functions: Functions, pointer: int) -> ContextFacts:
     certificates = _certificates(functions, pointer)
     if not certificates:
         raise AttachError("the context has no certificate yet: load it before the context joins a VIP")
+    if _takes_raw_keys(functions, pointer):
+        raise AttachError(
+            "the context takes or shows raw public keys (RFC 7250), which sessions can't be bound to: "
+            "leave them out of its certificate types, or don't attach it"
+        )
+    each = [certificate_identities(leaf) for leaf, _ in certificates]
     return ContextFacts(
-        names=_common_names([leaf for leaf, _ in certificates]),
+        names=_common(each, "dns:"),
+        addresses=_common(each, "ip:"),
+        identities=tuple(sorted({tuple(sorted(identities)) for identities in each})),
         chain=tuple(der for leaf, chain in certificates for der in (leaf, *chain)),
         client_auth=_client_auth(functions, pointer),
         tls_floor=_tls_floor(functions, pointer),
         own_callback=bool(functions.SSL_CTX_get_verify_callback(pointer)),
+        extended_master_secret=not functions.SSL_CTX_get_options(pointer) & _OP_NO_EXTENDED_MASTER_SECRET,
     )
 
 
@@ -88,6 +109,14 @@ def _has_sni_callback(context: object) -> bool:
     """OpenSSL has no function that tells; both Python wrappers keep the callable where it can be seen."""
     attribute = "sni_callback" if isinstance(context, ssl.SSLContext) else "_tlsext_servername_callback"
     return getattr(context, attribute, None) is not None
+
+
+def _takes_raw_keys(functions: Functions, pointer: int) -> bool:
+    types, count = ffi.new("char *[1]"), ffi.new("size_t[1]")
+    for ask in (functions.SSL_CTX_get0_client_cert_type, functions.SSL_CTX_get0_server_cert_type):
+        if ask(pointer, types, count) and types[0] and _RAW_PUBLIC_KEY in ffi.unpack(types[0], count[0]):
+            return True
+    return False
 
 
 # Certificates
@@ -118,20 +147,52 @@ def _chain(functions: Functions, pointer: int) -> list[bytes]:
     return [der_of(functions.i2d_X509, certificate) for certificate in _items(functions, stack[0])]
 
 
-def _common_names(leaves: list[bytes]) -> tuple[str, ...]:
-    """Names that every certificate covers: which of them a client gets depends on the client."""
-    first, *others = (certificate_names(leaf) for leaf in leaves)
-    return tuple(sorted(first.intersection(*others)))
+def _common(each: list[frozenset[str]], kind: str) -> tuple[str, ...]:
+    """Identities of one kind that every certificate has: which of them a client gets depends on the client."""
+    first, *others = each
+    return tuple(sorted(one.removeprefix(kind) for one in first.intersection(*others) if one.startswith(kind)))
 
 
 @lru_cache(maxsize=_NAMES_REMEMBERED)
-def certificate_names(der: bytes) -> frozenset[str]:
-    """The DNS names of a certificate's subjectAltName, in the form in which names are compared."""
+def certificate_identities(der: bytes) -> frozenset[str]:
+    """All that a client could check of a certificate, each with its kind, in the form in which they are compared.
+
+    ``dns:`` and ``ip:`` of the subjectAltName; without a host name there also ``cn:``, which older clients then take;
+    without host name and address the certificate itself, ``sha256:``, for it can only be known as a whole.
+    """
     try:
-        extension = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (ValueError, x509.ExtensionNotFound):
-        return frozenset()
-    return frozenset(normal_name(name) for name in extension.value.get_values_for_type(x509.DNSName))
+        certificate = x509.load_der_x509_certificate(der)
+        identities = set(map(_identity, _alternative_names(certificate)))
+        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        identities, common = set(), []
+    kinds = {one.partition(":")[0] for one in identities}
+    if "dns" not in kinds:
+        identities |= {f"cn:{name.value!r}" for name in common}
+    if not kinds & {"dns", "ip"}:
+        identities.add("sha256:" + sha256(der).hexdigest())
+    return frozenset(identities)
+
+
+def _alternative_names(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
+
+
+def _identity(name: x509.GeneralName) -> str:
+    match name:
+        case x509.DNSName():
+            return "dns:" + normal_name(name.value)
+        case x509.IPAddress():
+            return f"ip:{name.value}"
+        case x509.OtherName():
+            return f"other:{name.type_id.dotted_string}={name.value.hex()}"
+        case x509.DirectoryName():
+            return "directory:" + name.value.public_bytes().hex()
+        case _:
+            return f"{type(name).__name__}:{name.value}"
 
 
 # Client authentication
@@ -158,7 +219,7 @@ def _client_auth(functions: Functions, pointer: int) -> ClientAuth:
 
 
 def _trusted(functions: Functions, pointer: int) -> tuple[set[bytes], set[bytes]]:
-    """SHA-256 of every trusted certificate and of every revocation list in the context's store."""
+    """SHA-256 of every trusted certificate and of what every revocation list in the context's store revokes."""
     store = functions.SSL_CTX_get_cert_store(pointer)
     authorities: set[bytes] = set()
     lists: set[bytes] = set()
@@ -168,7 +229,7 @@ def _trusted(functions: Functions, pointer: int) -> tuple[set[bytes], set[bytes]
             der = der_of(functions.i2d_X509, functions.X509_OBJECT_get0_X509(item))
             authorities.add(sha256(b"certificate" + der).digest())
         elif kind == _LU_CRL:
-            lists.add(sha256(der_of(functions.i2d_X509_CRL, functions.X509_OBJECT_get0_X509_CRL(item))).digest())
+            lists.add(revoked_by(der_of(functions.i2d_X509_CRL, functions.X509_OBJECT_get0_X509_CRL(item))))
     return authorities, lists
 
 

@@ -25,6 +25,7 @@ PROTOTYPES: Mapping[str, str] = {
     "OPENSSL_sk_num": "int(uintptr_t)",
     "OPENSSL_sk_value": "uintptr_t(uintptr_t, int)",
     "OPENSSL_sk_find": "int(uintptr_t, uintptr_t)",
+    "OPENSSL_sk_free": "void(uintptr_t)",
     "CRYPTO_get_ex_new_index": "int(int, long, void *, void *, void *, void *)",
     # Contexts.
     "SSL_CTX_new": "uintptr_t(uintptr_t)",
@@ -35,6 +36,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CTX_set_num_tickets": "int(uintptr_t, size_t)",
     "SSL_CTX_set_max_early_data": "int(uintptr_t, uint32_t)",
     "SSL_CTX_set_timeout": "long(uintptr_t, long)",
+    "SSL_CTX_get_timeout": "long(uintptr_t)",
     "SSL_CTX_set_session_id_context": "int(uintptr_t, char *, unsigned int)",
     "SSL_CTX_set_client_hello_cb": "void(uintptr_t, uintptr_t, uintptr_t)",
     "SSL_CTX_sess_set_new_cb": "void(uintptr_t, uintptr_t)",
@@ -46,6 +48,8 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CTX_get_client_CA_list": "uintptr_t(uintptr_t)",
     "SSL_CTX_get_cert_store": "uintptr_t(uintptr_t)",
     "SSL_CTX_get0_param": "uintptr_t(uintptr_t)",
+    "SSL_CTX_get0_client_cert_type": "int(uintptr_t, char **, size_t *)",
+    "SSL_CTX_get0_server_cert_type": "int(uintptr_t, char **, size_t *)",
     "SSL_CTX_get0_certificate": "uintptr_t(uintptr_t)",
     "SSL_CTX_use_certificate_ASN1": "int(uintptr_t, int, char *)",
     "SSL_CTX_use_PrivateKey_ASN1": "int(int, uintptr_t, char *, long)",
@@ -64,7 +68,9 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_get1_session": "uintptr_t(uintptr_t)",
     "SSL_set_session": "int(uintptr_t, uintptr_t)",
     "SSL_get_SSL_CTX": "uintptr_t(uintptr_t)",
-    "SSL_get_ciphers": "uintptr_t(uintptr_t)",
+    "SSL_get1_supported_ciphers": "uintptr_t(uintptr_t)",
+    "SSL_CIPHER_get_kx_nid": "int(uintptr_t)",
+    "SSL_get_negotiated_server_cert_type": "int(uintptr_t)",
     "SSL_get_verify_mode": "int(uintptr_t)",
     "SSL_get_security_level": "int(uintptr_t)",
     "SSL_get0_param": "uintptr_t(uintptr_t)",
@@ -83,9 +89,14 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_SESSION_get_id": "char *(uintptr_t, unsigned int *)",
     "SSL_SESSION_get0_id_context": "char *(uintptr_t, unsigned int *)",
     "SSL_SESSION_get0_peer": "uintptr_t(uintptr_t)",
+    "SSL_SESSION_get0_peer_rpk": "uintptr_t(uintptr_t)",
     "SSL_SESSION_get0_cipher": "uintptr_t(uintptr_t)",
     "SSL_SESSION_get_protocol_version": "int(uintptr_t)",
     "SSL_SESSION_get_max_early_data": "uint32_t(uintptr_t)",
+    "SSL_SESSION_get_max_fragment_length": "uint8_t(uintptr_t)",
+    "SSL_SESSION_get_compress_id": "unsigned int(uintptr_t)",
+    "SSL_SESSION_set_time": "long(uintptr_t, long)",
+    "SSL_SESSION_set_timeout": "long(uintptr_t, long)",
     "SSL_SESSION_get_ex_data": "uintptr_t(uintptr_t, int)",
     "SSL_SESSION_set_ex_data": "int(uintptr_t, int, uintptr_t)",
     # Certificates.
@@ -108,24 +119,47 @@ PROTOTYPES: Mapping[str, str] = {
     "X509_verify_cert": "int(uintptr_t)",
 }
 
+NEWER = frozenset(
+    (
+        "SSL_CTX_get0_client_cert_type",
+        "SSL_CTX_get0_server_cert_type",
+        "SSL_get_negotiated_server_cert_type",
+        "SSL_SESSION_get0_peer_rpk",
+    )
+)
+"""Raw public keys (RFC 7250), since OpenSSL 3.2: what an older one doesn't have to be asked about."""
+
 
 class Functions:
-    """All of `PROTOTYPES` as attributes. NULL is 0, or `ffi.NULL` where a prototype says ``*``."""
+    """All of `PROTOTYPES` as attributes. NULL is 0, or `ffi.NULL` where a prototype says ``*``.
+
+    Those in `NEWER` answer 0, whatever they are asked, where the library lacks them.
+    """
 
     def __init__(self, address_of: Callable[[str], int | None]) -> None:
         """Raises HookError, with the names, when functions are missing."""
         addresses = {name: address_of(name) or 0 for name in PROTOTYPES}
-        missing = sorted(name for name, address in addresses.items() if address == 0)
+        missing = sorted(name for name, address in addresses.items() if address == 0 and name not in NEWER)
         if missing:
             raise HookError(f"it lacks {', '.join(missing[:4])}{' and more' if len(missing) > 4 else ''}")
         self.addresses = addresses
         """For those who call them without cffi."""
         for name, prototype in PROTOTYPES.items():
-            setattr(self, name, ffi.cast(prototype.replace("(", "(*)(", 1), addresses[name]))
+            setattr(self, name, _callable(prototype, addresses[name]) if addresses[name] else _absent)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
+
+
+def _callable(prototype: str, address: int) -> Callable[..., Any]:
+    found: Callable[..., Any] = ffi.cast(prototype.replace("(", "(*)(", 1), address)
+    return found
+
+
+def _absent(*_: object) -> int:
+    """Stands for a function that the library lacks."""
+    return 0
 
 
 def der_of(encode: Callable[..., int], thing: int) -> bytes:

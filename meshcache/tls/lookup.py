@@ -6,11 +6,13 @@ takes the object over (``*copy = 0``): each connection has its own, for a sessio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from meshcache.core.policy.gates import Verdict
 from meshcache.tls.functions import ffi
+from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.state import REMEMBERED_MAX, Attached, State
 
@@ -27,9 +29,15 @@ def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
     def get(ssl: int, data: Any, length: int, copy: Any) -> int:
         copy[0] = 0
         attached = attachment_at(ctx_of(ssl))
-        if attached is None or ssl in apart or verify_mode_of(ssl) != attached.verify_mode:
-            return 0  # the last: it asks for more of its clients than its scope says, or for less
+        if attached is None:
+            return 0
         try:
+            if ssl in apart:
+                attached.port.lookup_refused(Verdict.NAME_CLASS)
+                return 0
+            if verify_mode_of(ssl) != attached.verify_mode:  # it asks for more than its scope says, or for less
+                attached.port.lookup_refused(Verdict.SETTINGS_DIFFER)
+                return 0
             session_id = unpack(data, length)
             found = attached.port.find(session_id)
             return 0 if found is None else session_for(ssl, attached, session_id, found[0], found[1])
@@ -46,10 +54,10 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
     decode, free, set_ex = functions.d2i_SSL_SESSION, functions.SSL_SESSION_free, functions.SSL_SESSION_set_ex_data
     version_of, agreed_version = functions.SSL_SESSION_get_protocol_version, functions.SSL_version
     take, give_back, token_index, hits = state.take_scratch, state.scratch.append, state.token_index, state.hits
-    fitness = _fitness_check(state)
+    fitness, restart_clock = _fitness_check(state), _clock_restarter(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
-        """A session object, or 0. OpenSSL itself compares session id contexts, and looks at the age."""
+        """A session object, or 0. OpenSSL itself compares session id contexts."""
         scratch = take()
         start = address(der)
         scratch.cursor[0] = start
@@ -57,12 +65,14 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
         verdict, given = DER, 0
         try:
             if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail
-                verdict = fitness(ssl, attached, session, session_id, token, scratch)
-            # A stranger who saw an id can offer it under another version: a miss that burns nothing. (OpenSSL would
-            # compare too, in TLS 1.3 only after a binder that can't verify, which is fatal.)
-            if verdict is ALLOWED and version_of(session) == agreed_version(ssl):
-                set_ex(session, token_index, token)
-                given = session
+                # A stranger who saw an id can offer it under another version: a miss that burns nothing. (OpenSSL would
+                # compare too, in TLS 1.3 only after a binder that can't verify, which is fatal.)
+                same_version = version_of(session) == agreed_version(ssl)
+                verdict = fitness(ssl, attached, session, session_id, token, scratch) if same_version else ALLOWED
+                if same_version and verdict is ALLOWED:
+                    set_ex(session, token_index, token)
+                    restart_clock(ssl, session)
+                    given = session
         finally:
             if not given:
                 free(session)
@@ -80,23 +90,58 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
     return session_for
 
 
+def _clock_restarter(state: State) -> Callable[[int, int], None]:
+    functions, unix_now = state.functions, time.time
+    set_time, set_timeout = functions.SSL_SESSION_set_time, functions.SSL_SESSION_set_timeout
+    ctx_of, timeout_of = functions.SSL_get_SSL_CTX, functions.SSL_CTX_get_timeout
+
+    def restart_clock(ssl: int, session: int) -> None:
+        """Take away what the DER says of time: OpenSSL would compare its maker's wall clock with ours.
+
+        The port looked at the age, by a clock that no two machines need agree on. A renewal takes over the timeout, and
+        tells it to the client: today's, then, and not that of the handshake with which the lineage began.
+        """
+        set_time(session, int(unix_now()))
+        set_timeout(session, timeout_of(ctx_of(ssl)))
+
+    return restart_clock
+
+
 def _fitness_check(state: State) -> Callable[..., Verdict]:
     functions, unpack = state.functions, ffi.unpack
-    id_of, early_data_of = functions.SSL_SESSION_get_id, functions.SSL_SESSION_get_max_early_data
-    position, ciphers_of = functions.OPENSSL_sk_find, functions.SSL_get_ciphers
-    cipher_of, peer_of = functions.SSL_SESSION_get0_cipher, functions.SSL_SESSION_get0_peer
+    id_of, cipher_of, peer_of = (
+        functions.SSL_SESSION_get_id,
+        functions.SSL_SESSION_get0_cipher,
+        functions.SSL_SESSION_get0_peer,
+    )
+    supported, position, free_stack = (
+        functions.SSL_get1_supported_ciphers,
+        functions.OPENSSL_sk_find,
+        functions.OPENSSL_sk_free,
+    )
+    ordinary = ordinary_check(functions)
 
     def fitness(ssl: int, attached: Attached, session: int, session_id: bytes, token: int, scratch: Any) -> Verdict:
-        """What OpenSSL does not look at: the entry's own id, early data, today's ciphers, the client certificate."""
+        """What OpenSSL does not look at: the entry's own id, what `ordinary` says, today's ciphers, the certificate."""
         place = id_of(session, scratch.count)
-        if unpack(place, scratch.count[0]) != session_id or early_data_of(session):
+        if unpack(place, scratch.count[0]) != session_id:
             return DER
-        if position(ciphers_of(ssl), cipher_of(session)) < 0:
+        verdict = ordinary(session)
+        if verdict is not ALLOWED:
+            return verdict
+        if not agreeable(ssl, cipher_of(session)):
             return Verdict.PROTOCOL
         certificate = peer_of(session)
         if certificate and not allowed(ssl, attached, certificate, token):
             return Verdict.CLIENT_CERTIFICATE
         return ALLOWED
+
+    def agreeable(ssl: int, cipher: int) -> bool:
+        """Whether the connection would agree to the cipher: it may be listed, and below the security level."""
+        ciphers = supported(ssl)
+        found = ciphers and position(ciphers, cipher) >= 0
+        free_stack(ciphers)
+        return bool(found)
 
     def allowed(ssl: int, attached: Attached, certificate: int, token: int) -> bool:
         port = attached.port

@@ -52,6 +52,12 @@ class SessionPort(Protocol):
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
         """What `find` gave is not fit for OpenSSL. Never called for what a stranger's ClientHello alone can cause."""
 
+    def lookup_refused(self, reason: Verdict, /) -> None:
+        """A session id came on a connection that may look nothing up, so `find` isn't asked."""
+
+    def session_refused(self, reason: Verdict, /) -> None:
+        """A session was made that may not be kept."""
+
     def removed(self, session_id: bytes, /) -> None:
         """OpenSSL dropped the session (unclean close or fatal alert); only with ``on_unclean_close="drop"``.
 

@@ -64,6 +64,12 @@ class _TrialPort:
     def unusable(self, _session_id: bytes, reason: Verdict, /) -> None:
         self.faults.append(reason.value)
 
+    def lookup_refused(self, reason: Verdict, /) -> None:
+        self.faults.append(reason.value)
+
+    def session_refused(self, reason: Verdict, /) -> None:
+        self.faults.append(reason.value)
+
     def removed(self, _session_id: bytes, /) -> None:
         self.faults.append("removed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 def certificate(
     key: Key,
-    *names: str,
+    *names: str | IPv4Address | IPv6Address,
     subject: str = "server",
     issuer: str | None = None,
     start: datetime = NOW - DAY,
@@ -69,10 +70,14 @@ def certificate(
         .not_valid_after(end)
     )
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_alternative, names))), False)
     if usage is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
     return builder.sign(key, SHA256())
+
+
+def _alternative(name: str | IPv4Address | IPv6Address) -> x509.GeneralName:
+    return x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
 
 
 def revocations(key: Key, next_update: datetime, issuer: str = "ca") -> x509.CertificateRevocationList:

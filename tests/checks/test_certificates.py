@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from meshcache.checks import file_notes
 from tests.checks.pki import CLIENTS_ONLY, DAY, NOW, Pki, certificate, faults, new_key, settings
 
@@ -43,6 +45,17 @@ def test_the_common_name_counts_for_nothing(pki: Pki) -> None:
         "vip[0].names[0]: the certificate does not cover shop.example; it is for no name at all"
     ]
     assert "no subject alternative name" in file_notes(settings(pki))[0]
+
+
+def test_a_certificate_for_addresses_is_told_from_one_for_nothing(pki: Pki) -> None:
+    key = new_key()
+    pki.key("shop.key", key)
+    pki.chain("shop.pem", certificate(key, ip_address("192.0.2.1"), ip_address("2001:db8::1")))
+    assert faults(pki, {"names": ["shop.example"]}) == [
+        "vip[0].names[0]: the certificate does not cover shop.example; it is for 192.0.2.1, 2001:db8::1"
+    ]
+    (note,) = file_notes(settings(pki))
+    assert "is for addresses only (192.0.2.1, 2001:db8::1), so clients that send a host name share no sessions" in note
 
 
 def test_a_certificate_for_clients_is_refused(pki: Pki) -> None:

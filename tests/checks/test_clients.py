@@ -6,7 +6,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.checks.pki import DAY, NOW, Pki, certificate, faults, new_key, revocations
+from meshcache.checks import file_notes
+from tests.checks.pki import DAY, NOW, Pki, certificate, faults, new_key, revocations, settings
 
 
 def test_stale_authorities_and_revocations_are_refused(pki: Pki) -> None:
@@ -21,6 +22,20 @@ def test_stale_authorities_and_revocations_are_refused(pki: Pki) -> None:
         "holds no revocation list"
         in faults(pki, {"client_auth": {"mode": "required", "ca_file": "shop.pem", "crl_file": "crl.pem"}})[0]
     )
+
+
+def test_the_end_of_a_revocation_list_is_said_before_it_comes(pki: Pki) -> None:
+    """One that lasts 30 days should have been replaced a fifth of that before its end."""
+    key = new_key()
+    pki.chain("ca.pem", certificate(key, subject="ca"))
+    asking = {"client_auth": {"mode": "required", "ca_file": "ca.pem", "crl_file": "crl.pem"}}
+    pki.write("crl.pem", revocations(key, NOW + 7 * DAY).public_bytes(Encoding.PEM))
+    assert file_notes(settings(pki, asking)) == []
+    pki.write("crl.pem", revocations(key, NOW + 5 * DAY).public_bytes(Encoding.PEM))
+    (note,) = file_notes(settings(pki, asking))
+    assert note.startswith("vip[0].client_auth.crl_file: ")
+    assert "crl.pem, list 1, ends at " in note
+    assert "every client certificate is refused" in note
 
 
 def test_one_group_has_one_set_of_authorities_whatever_the_files_are_called(pki: Pki) -> None:

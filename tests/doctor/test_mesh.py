@@ -74,6 +74,22 @@ def test_a_policy_that_is_not_everywhere_is_worth_a_note() -> None:
     assert (told.state, told.text) == (State.NOTE, "version 7 is not in force everywhere: edge-4 at 6")
 
 
+def test_server_names_that_the_certificate_does_not_cover_are_told_when_they_are_many() -> None:
+    def told(apart: int, full: int) -> Finding | None:
+        vip = {"sessions": {"refused": {"name_class": apart}}, "handshakes": {"full": full}}
+        return found({"vips": {"shop": vip}}).get("server names of VIP shop")
+
+    assert told(0, 1000) is None
+    assert told(10, 10) is None
+    few, most = told(50, 1000), told(900, 1000)
+    assert few is not None
+    assert few.state is State.NOTE
+    assert most is not None
+    assert most.state is State.PROBLEM
+    assert "900 of 1000 full handshakes" in most.text
+    assert "subject alternative names" in most.do
+
+
 def test_sessions_found_and_not_resumed_are_a_problem_when_they_are_many() -> None:
     few = {"vips": {"shop": {"lookups": {"local": 10_000, "hit_not_resumed": 100}}}}
     many = {"vips": {"shop": {"lookups": {"local": 10_000, "hit_not_resumed": 101}}}, "faults": {"shop": {"get": 1}}}

@@ -101,11 +101,12 @@ class Member:
         """Why sessions of others were not let in: a gate at their sender should have kept each of them.
 
         Except those with a client certificate where their own VIP lets them go: a sender doesn't know who takes them.
+        And those under a name of no certificate's, which were made here and not kept.
         """
         stats = self.core.stats(self.pump.clock())
         reasons = [reason for vip in stats["vips"].values() for reason in vip["sessions"]["refused"]]
         dropped = [reason for reason in stats["gossip"]["dropped"] if reason == "refused"]
-        return dropped + [reason for reason in reasons if reason != "client_certificate"]
+        return dropped + [reason for reason in reasons if reason not in ("client_certificate", "name_class")]
 
     def close(self) -> None:
         self.vips.close()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
+from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls import creation, libssl
 from meshcache.tls.functions import der_of, ffi
@@ -50,7 +51,7 @@ def test_what_is_made_while_the_connection_asks_for_more_is_not_kept(kind: str, 
     context = server_context(kind, version)
     attach(context, port).verify_mode = 1
     visit(context, client)
-    assert port.log == [("full",)]
+    assert port.log == [("full",), ("session_refused", Verdict.SETTINGS_DIFFER)]
 
 
 @by_version
@@ -71,7 +72,7 @@ def test_what_is_made_under_scopes_that_changed_meanwhile_is_not_kept(kind: str,
     server.shake()
     end.feed(server.take())
     shake_hands(end, server)
-    assert port.log == [("full",)]
+    assert port.log == [("full",), ("session_refused", Verdict.SETTINGS_DIFFER)]
 
 
 def test_further_tickets_are_kept_and_are_no_further_handshakes(kind: str) -> None:
@@ -91,7 +92,7 @@ def test_a_session_of_an_unkept_version_is_not_kept(kind: str, monkeypatch: pyte
     context = server_context(kind, "1.2")
     attach(context, port)
     visit(context, client)
-    assert port.log == [("full",)]
+    assert port.log == [("full",), ("session_refused", Verdict.PROTOCOL)]
 
 
 @by_version

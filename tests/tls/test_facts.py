@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import ssl
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from OpenSSL import SSL
 from meshcache.core.policy.scope import ClientAuth
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
-from meshcache.tls.facts import ContextFacts, certificate_names, read_facts
+from meshcache.tls.facts import ContextFacts, certificate_identities, read_facts
 from meshcache.tls.functions import ffi
 from tests.tls.world import (
     KINDS,
@@ -173,9 +174,54 @@ def test_a_context_without_bounds_has_the_floor_of_openssl(kind: str) -> None:
     assert read_facts(context).tls_floor == 0x0301
 
 
-def test_a_certificate_without_names_covers_nothing(kind: str) -> None:
-    assert certificate_names(der(authority().cert_pem.bytes())) == frozenset()
-    assert certificate_names(b"junk") == frozenset()
+def test_a_certificate_without_names_is_known_as_a_whole_alone(kind: str) -> None:
+    for certificate in (der(authority().cert_pem.bytes()), b"junk"):
+        assert certificate_identities(certificate) == {"sha256:" + sha256(certificate).hexdigest()}
+
+
+def test_identities_are_all_that_a_client_could_check(kind: str) -> None:
+    def identities(*names: str, **more: Any) -> frozenset[str]:
+        return certificate_identities(der(authority().issue_cert(*names, **more).cert_chain_pems[0].bytes()))
+
+    assert identities("A.test", "127.0.0.1", common_name="ignored") == {"dns:a.test", "ip:127.0.0.1"}
+    assert identities("127.0.0.1", "::1") == {"ip:127.0.0.1", "ip:::1"}
+    assert identities("127.0.0.1", common_name="old") == {"ip:127.0.0.1", "cn:'old'"}
+    (mail, whole) = sorted(identities("me@a.test"))
+    assert (mail, whole[:7]) == ("RFC822Name:me@a.test", "sha256:")
+
+
+def test_addresses_are_those_of_every_certificate(kind: str) -> None:
+    context = bare_context(kind)
+    give_certificate(context, server_certificate("127.0.0.1", "127.0.0.2"))
+    rsa = authority().issue_cert("127.0.0.2", "127.0.0.3", key_type=trustme.KeyType.RSA)
+    give_certificate(context, rsa)
+    read = read_facts(context)
+    assert (read.names, read.addresses) == ((), ("127.0.0.2",))
+    assert read.identities == (("ip:127.0.0.1", "ip:127.0.0.2"), ("ip:127.0.0.2", "ip:127.0.0.3"))
+
+
+def test_a_context_that_takes_raw_public_keys_is_refused(kind: str) -> None:
+    context = server_context(kind)
+    found = libssl.find(context)
+    for which in ("client", "server"):
+        try:
+            address = address_in(found.library, f"SSL_CTX_set1_{which}_cert_type")
+        except AssertionError:
+            pytest.skip("this OpenSSL knows no raw public keys")
+        set_types = ffi.cast("int(*)(uintptr_t, char *, size_t)", address)
+        assert set_types(found.pointer, b"\x00\x02", 2) == 1
+        with pytest.raises(AttachError, match="raw public keys"):
+            read_facts(context)
+        assert set_types(found.pointer, b"\x00", 1) == 1
+        read_facts(context)
+
+
+def test_whether_there_is_an_extended_master_secret_is_seen(kind: str) -> None:
+    context = server_context(kind)
+    assert read_facts(context).extended_master_secret
+    found = libssl.find(context)
+    found.library.functions.SSL_CTX_set_options(found.pointer, 1)
+    assert not read_facts(context).extended_master_secret
 
 
 def test_facts_keep_certificates_out_of_their_repr(kind: str) -> None:

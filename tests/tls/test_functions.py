@@ -7,12 +7,17 @@ import pytest
 
 from meshcache.errors import HookError
 from meshcache.tls import elf, libssl
-from meshcache.tls.functions import PROTOTYPES, Functions, der_of
+from meshcache.tls.functions import NEWER, PROTOTYPES, Functions, der_of
 
 
 def test_missing_functions_are_named() -> None:
     with pytest.raises(HookError, match=r"it lacks SSL_CTX_sess_set_get_cb, d2i_SSL_SESSION$"):
         Functions(lambda name: None if name in ("d2i_SSL_SESSION", "SSL_CTX_sess_set_get_cb") else 1)
+
+
+def test_what_only_newer_libraries_have_is_answered_with_nothing_where_it_is_missing() -> None:
+    functions = Functions(lambda name: None if name in NEWER else 1)
+    assert [getattr(functions, name)(1, 2, 3) for name in NEWER] == [0] * len(NEWER)
 
 
 def test_many_missing_functions_are_not_all_named() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
+from meshcache.core.policy.gates import Verdict
 from meshcache.core.policy.scope import Names
 from meshcache.tls import contexts, hello, libssl
 from meshcache.tls.scopes import Scopes
@@ -20,6 +21,8 @@ from tests.tls.world import (
     shake_hands,
     visit,
 )
+
+NAME_CLASS = Verdict.NAME_CLASS
 
 pytestmark = [
     pytest.mark.usefixtures("hot_path"),
@@ -60,7 +63,7 @@ def test_a_connection_apart_looks_nothing_up(kind: str, version: str) -> None:
     first = visit(context, client)
     port.log.clear()
     visit(context, client, name="elsewhere.test", session=first.session)
-    assert port.log == [("full",)]
+    assert port.log == [("lookup_refused", NAME_CLASS), ("full",), ("session_refused", NAME_CLASS)]
 
 
 def test_the_longest_name_a_client_can_send_shares_nothing(kind: str, version: str) -> None:
@@ -70,7 +73,7 @@ def test_the_longest_name_a_client_can_send_shares_nothing(kind: str, version: s
     client = PyOpenSSLEnd(SSL.Context(SSL.TLS_CLIENT_METHOD), server=False)
     client.tls.set_tlsext_host_name(b"a" * 255)
     shake_hands(client, server_end(context))
-    assert port.log == [("full",)]
+    assert port.log[-2:] == [("full",), ("session_refused", NAME_CLASS)]
 
 
 def test_many_connections_apart_are_forgotten_and_still_share_nothing(

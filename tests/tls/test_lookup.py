@@ -22,6 +22,8 @@ from tests.tls.world import (
     visit,
 )
 
+REFUSED = Verdict.SETTINGS_DIFFER
+
 pytestmark = [
     pytest.mark.usefixtures("hot_path"),
     pytest.mark.parametrize("kind", KINDS),
@@ -98,7 +100,7 @@ def test_a_connection_that_asks_for_more_than_its_context_looks_nothing_up(kind:
     attachment.verify_mode = 3
     port.log.clear()
     assert not visit(context, client, session=first.session).resumed
-    assert port.log == [("full",)]
+    assert port.log == [("lookup_refused", REFUSED), ("full",), ("session_refused", REFUSED)]
 
 
 @pytest.mark.parametrize("length", [1, 31, 32])

@@ -214,3 +214,19 @@ def test_optional_authentication_keeps_sessions_with_and_without_certificate_apa
     assert [made[2] for made in port.made] == [False, True]
     assert visit(context, anonymous, session=first.session).server.peer is None
     assert visit(context, named, session=second.session).server.peer is not None
+
+
+def test_a_list_that_is_issued_anew_with_the_same_entries_parts_nobody(kind: str, version: str, tmp_path: Path) -> None:
+    """Each signature is another, as each issue's dates are: 0.1.0 made an island of every server that had it first."""
+    here, client = DictPort(allows_client_certificates=True), client_context(version, client_certificate())
+    gone = client_certificate("gone")
+    servers = []
+    for port, lost in ((here, [gone]), (here, [gone]), (here, [gone, client_certificate("gone too")])):
+        context = server_context(kind, version)
+        ask_clients(context)
+        load_list(context, revoking(*lost), tmp_path)
+        attach(context, port)
+        servers.append(context)
+    first = visit(servers[0], client)
+    assert visit(servers[1], client, session=first.session).resumed
+    assert not visit(servers[2], client, session=first.session).resumed, "who revokes more is another border"

@@ -66,6 +66,12 @@ class DictPort:
         self.store.pop(session_id, None)
         self.log.append(("unusable", reason))
 
+    def lookup_refused(self, reason: Verdict, /) -> None:
+        self.log.append(("lookup_refused", reason))
+
+    def session_refused(self, reason: Verdict, /) -> None:
+        self.log.append(("session_refused", reason))
+
     def removed(self, session_id: bytes, /) -> None:
         self.store.pop(session_id, None)
         self.log.append(("removed",))
@@ -176,8 +182,11 @@ def attach(
 ) -> Attachment:
     """Attach as a node does: facts of the context (or those given), digest of what must agree, scopes of its names."""
     facts = facts or read_facts(context)
-    digest = group_digest(Security(group, facts.client_auth, facts.tls_floor))
-    return attach_context(context, port, scopes_for(Names(facts.names, listed), digest), **more)
+    digest = group_digest(
+        Security(group, facts.client_auth, facts.tls_floor, extended_master_secret=facts.extended_master_secret)
+    )
+    names = Names(facts.names, listed, facts.addresses, facts.identities)
+    return attach_context(context, port, scopes_for(names, digest), **more)
 
 
 # Connections

@@ -26,6 +26,7 @@ _NAMES = (
     "the policy epoch",
     "what sessions are bound to",
     "the certificate chain",
+    "whether TLS 1.2 has an extended master secret",
 )
 
 
@@ -40,6 +41,7 @@ def parts_of(security: Security) -> bytes:
         str(security.epoch).encode(),
         b"certificate" if security.chain else b"name",
         b"".join(security.chain),
+        b"" if security.extended_master_secret else b"none",
     )
     return b"".join(blake2b(setting, digest_size=PART_BYTES).digest() for setting in settings)
 

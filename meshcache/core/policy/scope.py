@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from ipaddress import ip_address
 
 _TAG_GROUP = b"meshcache/1 group"
 _TAG_SCOPE = b"meshcache/1 scope"
@@ -37,7 +38,8 @@ class Security:
     """Settings of a VIP that must be equal wherever its share group's sessions resume.
 
     ``tls_floor`` is the lowest protocol version (0x0303 for TLS 1.2), ``epoch`` the share group's policy epoch,
-    ``chain`` the DER of the certificate chain with ``bind = "certificate"`` and empty otherwise.
+    ``chain`` the DER of the certificate chain with ``bind = "certificate"`` and empty otherwise. Without
+    ``extended_master_secret`` (RFC 7627) OpenSSL answers a session that has one by ending the handshake.
     Cipher lists are left out on purpose: OpenSSL 3 and 4 differ in their defaults, and every session's cipher is
     checked where it resumes.
     """
@@ -47,14 +49,22 @@ class Security:
     tls_floor: int
     epoch: int = 0
     chain: tuple[bytes, ...] = field(default=(), repr=False)
+    extended_master_secret: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of a VIP: what its certificate covers, and the list that counts as one class."""
+    """The names of a VIP: what its certificates cover, and the list that counts as one class.
+
+    ``certificate`` and ``addresses`` are the host names and IP addresses that each of them covers. ``identities`` are
+    for each certificate all that a client could check, with its kind, such as ``dns:a.example`` or ``ip:192.0.2.1``;
+    by default the host names.
+    """
 
     certificate: tuple[str, ...]
     listed: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    identities: tuple[tuple[str, ...], ...] = ()
 
 
 def group_digest(security: Security) -> bytes:
@@ -68,6 +78,7 @@ def group_digest(security: Security) -> bytes:
         auth.revocation,
         b"%d,%d" % (security.tls_floor, security.epoch),
         _hash(*security.chain),
+        *(() if security.extended_master_secret else (b"no extended master secret",)),
     )
 
 
@@ -79,15 +90,37 @@ def session_id_context(digest: bytes, name_class: str) -> bytes:
 def name_class(names: Names, server_name: str | None) -> str | None:
     """The class within which a session resumes, or None when a connection with this SNI shares nothing.
 
-    A listed name is in the class of all listed names; another name that the certificate covers is a class of its own;
-    without SNI the class is the certificate's set of names. The forms can't collide: a host name has no colon.
+    A listed name is in the class of all listed names; another name, or an address, that the certificate covers is a
+    class of its own; without SNI the class is all that a client could have checked. An address is no server name (RFC
+    6066 section 3), but many clients send one. The forms can't collide: a host name has no colon.
     """
     if server_name is None:
-        return "certificate:" + ",".join(sorted({normal_name(name) for name in names.certificate}))
+        return _nameless_class(names)
     name = normal_name(server_name)
     if name in map(normal_name, names.listed):
         return "listed:" + ",".join(sorted({normal_name(listed) for listed in names.listed}))
-    return "name:" + name if covers(names.certificate, name) else None
+    if covers(names.certificate, name):
+        return "name:" + name
+    address = normal_address(name)
+    return "address:" + address if address in names.addresses else None
+
+
+def _nameless_class(names: Names) -> str | None:
+    """The class of a connection without SNI: every identity of every certificate, for which one it met isn't known."""
+    each = {frozenset(one) for one in names.identities} or {frozenset("dns:" + name for name in names.certificate)}
+    if frozenset() in each:
+        return None  # of a certificate that nothing is known of, nothing is shared
+    hosts = sorted({normal_name(name) for name in _only_host_names(each)})
+    if hosts:
+        return "certificate:" + ",".join(hosts)
+    return "identities:" + _hash(*sorted(_hash(*sorted(map(str.encode, one))) for one in each)).hex()
+
+
+def _only_host_names(each: set[frozenset[str]]) -> list[str]:
+    """The host names, where all certificates have the same and nothing else (0.1.0 knows no other class than that)."""
+    first = min(each, key=sorted)
+    plain = len(each) == 1 and all(one.startswith("dns:") and "," not in one for one in first)
+    return [one.removeprefix("dns:") for one in first] if plain else []
 
 
 def covers(certificate_names: Iterable[str], name: str) -> bool:
@@ -109,6 +142,14 @@ def normal_name(name: str) -> str:
     Only ASCII letters have cases here (RFC 4343): a Kelvin sign is no K, whatever Unicode's tables say.
     """
     return (name.lower() if name.isascii() else name).removesuffix(".")
+
+
+def normal_address(name: str) -> str | None:
+    """An IP address as it is compared, also from brackets; None for whatever isn't one."""
+    try:
+        return str(ip_address(name.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return None
 
 
 def _hash(*parts: bytes) -> bytes:

@@ -34,6 +34,7 @@ NAMES = Names(certificate=("shop.example", "*.cdn.example"), listed=("shop.examp
         replace(SECURITY, group="intranet"),
         replace(SECURITY, tls_floor=0x0304),
         replace(SECURITY, epoch=5),
+        replace(SECURITY, extended_master_secret=False),
         replace(SECURITY, chain=()),
         replace(SECURITY, chain=(b"leafr", b"oot")),
         replace(SECURITY, client_auth=ClientAuth()),
@@ -83,6 +84,44 @@ def test_a_name_neither_covered_nor_listed_shares_nothing(sni: str) -> None:
 def test_without_sni_the_class_is_the_set_of_names_in_any_order() -> None:
     turned = Names(certificate=("*.CDN.example", "shop.example", "shop.example."))
     assert name_class(NAMES, None) == name_class(turned, None) == "certificate:*.cdn.example,shop.example"
+
+
+def test_an_address_that_the_certificate_covers_is_a_class_of_its_own_in_any_spelling() -> None:
+    names = Names(("shop.example",), addresses=("192.0.2.1", "2001:db8::1"))
+    assert name_class(names, "192.0.2.1") == "address:192.0.2.1"
+    assert name_class(names, "2001:DB8:0::1") == name_class(names, "[2001:db8::1]") == "address:2001:db8::1"
+    for other in ("192.0.2.2", "2001:db8::2", "192.0.2.1.5", "[192.0.2.1", "1", "2001:db8::1%eth0"):
+        assert name_class(names, other) in (None, "address:192.0.2.1")
+    assert name_class(Names(("192.0.2.1",)), "192.0.2.1") == "name:192.0.2.1", "which some write as a DNS name"
+
+
+def test_without_sni_every_identity_of_every_certificate_counts() -> None:
+    def nameless(*identities: tuple[str, ...]) -> str | None:
+        return name_class(Names((), identities=identities), None)
+
+    told = [
+        nameless(("ip:192.0.2.1",)),
+        nameless(("ip:192.0.2.2",)),
+        nameless(("ip:192.0.2.1", "ip:192.0.2.2")),
+        nameless(("ip:192.0.2.1",), ("ip:192.0.2.2",)),
+        nameless(("dns:a.example", "ip:192.0.2.1")),
+        nameless(("dns:a.example",)),
+        nameless(("dns:a.example",), ("dns:b.example",)),
+        nameless(("dns:a.example", "dns:b.example")),
+        nameless(("dns:a.example,b.example",)),
+        nameless(("sha256:00",)),
+    ]
+    assert len(set(told)) == len(told)
+    assert None not in told
+    assert nameless(("ip:192.0.2.2", "ip:192.0.2.1")) == told[2]
+    assert nameless(("ip:192.0.2.2",), ("ip:192.0.2.1",)) == told[3]
+    assert told[5] == name_class(Names(("a.example",)), None) == "certificate:a.example", "as 0.1.0 names it"
+
+
+def test_a_certificate_of_which_nothing_is_known_shares_nothing() -> None:
+    assert name_class(Names(()), None) is None
+    assert name_class(Names((), identities=((),)), None) is None
+    assert name_class(Names((), identities=(("ip:192.0.2.1",), ())), None) is None
 
 
 def test_a_client_cannot_name_itself_into_another_class() -> None:
