@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__APPLE__)
@@ -28,12 +29,16 @@ struct openssl {
     int (*get_verify_mode)(const SSL *);
     int (*version)(const SSL *);
     int (*session_reused)(const SSL *);
-    void *(*get_ciphers)(const SSL *);
+    int (*get_negotiated_server_cert_type)(const SSL *); /* NULL before OpenSSL 3.2 */
+    void *(*get1_supported_ciphers)(SSL *);
+    int (*cipher_get_kx_nid)(const void *);
+    long (*ctx_get_timeout)(const SSL_CTX *);
     int (*set_session_id_context)(SSL *, const uint8_t *, unsigned);
     int (*client_hello_get0_ext)(SSL *, unsigned, const uint8_t **, size_t *);
     int (*set_ex_data)(SSL *, int, void *);
     void *(*get_ex_data)(const SSL *, int);
     int (*find)(void *, void *);
+    void (*stack_free)(void *);
     SSL_SESSION *(*decode)(SSL_SESSION **, const uint8_t **, long);
     int (*encode)(SSL_SESSION *, uint8_t **);
     void (*session_free)(SSL_SESSION *);
@@ -43,6 +48,11 @@ struct openssl {
     void *(*session_get0_cipher)(const SSL_SESSION *);
     int (*session_get_protocol_version)(const SSL_SESSION *);
     uint32_t (*session_get_max_early_data)(const SSL_SESSION *);
+    uint8_t (*session_get_max_fragment_length)(const SSL_SESSION *);
+    unsigned (*session_get_compress_id)(const SSL_SESSION *);
+    void *(*session_get0_peer_rpk)(const SSL_SESSION *); /* NULL before OpenSSL 3.2 */
+    long (*session_set_time)(SSL_SESSION *, long);
+    long (*session_set_timeout)(SSL_SESSION *, long);
     void *(*session_get_ex_data)(const SSL_SESSION *, int);
     int (*session_set_ex_data)(SSL_SESSION *, int, void *);
     void (*clear_error)(void);
@@ -58,12 +68,15 @@ static const struct symbol symbols[] = {
     {"SSL_get_verify_mode", offsetof(struct openssl, get_verify_mode)},
     {"SSL_version", offsetof(struct openssl, version)},
     {"SSL_session_reused", offsetof(struct openssl, session_reused)},
-    {"SSL_get_ciphers", offsetof(struct openssl, get_ciphers)},
+    {"SSL_get1_supported_ciphers", offsetof(struct openssl, get1_supported_ciphers)},
+    {"SSL_CIPHER_get_kx_nid", offsetof(struct openssl, cipher_get_kx_nid)},
+    {"SSL_CTX_get_timeout", offsetof(struct openssl, ctx_get_timeout)},
     {"SSL_set_session_id_context", offsetof(struct openssl, set_session_id_context)},
     {"SSL_client_hello_get0_ext", offsetof(struct openssl, client_hello_get0_ext)},
     {"SSL_set_ex_data", offsetof(struct openssl, set_ex_data)},
     {"SSL_get_ex_data", offsetof(struct openssl, get_ex_data)},
     {"OPENSSL_sk_find", offsetof(struct openssl, find)},
+    {"OPENSSL_sk_free", offsetof(struct openssl, stack_free)},
     {"d2i_SSL_SESSION", offsetof(struct openssl, decode)},
     {"i2d_SSL_SESSION", offsetof(struct openssl, encode)},
     {"SSL_SESSION_free", offsetof(struct openssl, session_free)},
@@ -73,12 +86,24 @@ static const struct symbol symbols[] = {
     {"SSL_SESSION_get0_cipher", offsetof(struct openssl, session_get0_cipher)},
     {"SSL_SESSION_get_protocol_version", offsetof(struct openssl, session_get_protocol_version)},
     {"SSL_SESSION_get_max_early_data", offsetof(struct openssl, session_get_max_early_data)},
+    {"SSL_SESSION_get_max_fragment_length", offsetof(struct openssl, session_get_max_fragment_length)},
+    {"SSL_SESSION_get_compress_id", offsetof(struct openssl, session_get_compress_id)},
+    {"SSL_SESSION_set_time", offsetof(struct openssl, session_set_time)},
+    {"SSL_SESSION_set_timeout", offsetof(struct openssl, session_set_timeout)},
     {"SSL_SESSION_get_ex_data", offsetof(struct openssl, session_get_ex_data)},
     {"SSL_SESSION_set_ex_data", offsetof(struct openssl, session_set_ex_data)},
     {"ERR_clear_error", offsetof(struct openssl, clear_error)},
 };
 
+/* May be missing, as in `NEWER` of tls/functions.py. */
+static const struct symbol newer_symbols[] = {
+    {"SSL_get_negotiated_server_cert_type", offsetof(struct openssl, get_negotiated_server_cert_type)},
+    {"SSL_SESSION_get0_peer_rpk", offsetof(struct openssl, session_get0_peer_rpk)},
+};
+
 enum { CLIENT_HELLO_SUCCESS = 1, EXT_SERVER_NAME = 0, TLS12 = 0x0303, TLS13 = 0x0304 };
+
+enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx_… of <openssl/obj_mac.h> */
 
 /* What is noted on a connection, in its ex_data. */
 enum mark { MARK_NONE, MARK_HIT, MARK_APART };
@@ -331,15 +356,41 @@ static int on_hello(SSL *ssl, const SSL_CTX *ctx)
 
 /* --- get: a session id from a client becomes a session object, which OpenSSL then owns, or a miss --- */
 
+/* Whether a session remembers nothing but what its scope says: the twin of tls/ordinary.py, which gives the reasons. */
+static bool ordinary(const struct openssl *openssl, SSL_SESSION *session)
+{
+    void *cipher = openssl->session_get0_cipher(session);
+    int exchange = cipher == NULL ? 0 : openssl->cipher_get_kx_nid(cipher);
+    return openssl->session_get_max_early_data(session) == 0 && openssl->session_get_max_fragment_length(session) == 0 &&
+           openssl->session_get_compress_id(session) == 0 &&
+           (openssl->session_get0_peer_rpk == NULL || openssl->session_get0_peer_rpk(session) == NULL) &&
+           (exchange == KX_RSA || exchange == KX_ECDHE || exchange == KX_DHE || exchange == KX_ANY);
+}
+
+/* Whether the connection would agree to the cipher: it may be listed, and below the security level. */
+static bool agreeable(const struct openssl *openssl, SSL *ssl, void *cipher)
+{
+    void *ciphers = openssl->get1_supported_ciphers(ssl); /* owned */
+    bool found = ciphers != NULL && openssl->find(ciphers, cipher) >= 0;
+    openssl->stack_free(ciphers);
+    return found;
+}
+
+/* Takes away what the DER says of time, by another machine's clock: the door looked at the age. */
+static void restart_clock(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session)
+{
+    openssl->session_set_time(session, (long)time(NULL));
+    openssl->session_set_timeout(session, openssl->ctx_get_timeout(openssl->get_ctx(ssl)));
+}
+
 /* What OpenSSL does not look at itself, as far as it is plain. */
 static bool fit(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
 {
     unsigned bytes = 0;
     const uint8_t *own_id = openssl->session_get_id(session, &bytes);
-    return bytes == id_bytes && memcmp(own_id, id, bytes) == 0 && openssl->session_get_max_early_data(session) == 0 &&
-           openssl->session_get0_peer(session) == NULL &&
-           openssl->find(openssl->get_ciphers(ssl), openssl->session_get0_cipher(session)) >= 0 &&
-           openssl->session_get_protocol_version(session) == openssl->version(ssl);
+    return bytes == id_bytes && memcmp(own_id, id, bytes) == 0 && openssl->session_get0_peer(session) == NULL &&
+           openssl->session_get_protocol_version(session) == openssl->version(ssl) && ordinary(openssl, session) &&
+           agreeable(openssl, ssl, openssl->session_get0_cipher(session));
 }
 
 /* The session object for a hit, owned by the caller; NULL when it isn't plain or isn't fit. */
@@ -351,8 +402,10 @@ static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const st
     size_t der_bytes = hit->packed_bytes - HEAD_BYTES;
     SSL_SESSION *session = openssl->decode(NULL, &cursor, (long)der_bytes);
     if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(openssl, ssl, session, id, id_bytes) &&
-        openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1)
+        openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1) {
+        restart_clock(openssl, ssl, session);
         return session;
+    }
     if (session != NULL)
         openssl->session_free(session);
     openssl->clear_error(); /* what a failed decoding queued would turn the next "want read" into an error */
@@ -384,10 +437,12 @@ static SSL_SESSION *on_get(const struct openssl *openssl, SSL *ssl, const uint8_
     if (attachment == NULL)
         return NULL;
     SSL_SESSION *session = NULL;
-    /* It may ask more of its clients than its scope says, or less: then nothing is looked up. */
-    if (id_bytes > 0 && mark_of(attachment->callbacks, ssl) != MARK_APART &&
-        openssl->get_verify_mode(ssl) == attachment->verify_mode)
-        session = look_for(attachment, ssl, id, (size_t)id_bytes);
+    /* It may share nothing, or ask more of its clients than its scope says, or less: Python says so, and counts it. */
+    bool alike = mark_of(attachment->callbacks, ssl) != MARK_APART &&
+                 openssl->get_verify_mode(ssl) == attachment->verify_mode;
+    if (id_bytes > 0)
+        session = alike ? look_for(attachment, ssl, id, (size_t)id_bytes)
+                        : ask_get(attachment->callbacks, ssl, id, (size_t)id_bytes);
     let_go(attachment);
     return session;
 }
@@ -403,7 +458,8 @@ static bool plain(struct attachment *attachment, const SSL *ssl, SSL_SESSION *se
     int version = openssl->session_get_protocol_version(session);
     return bytes == CONTEXT_BYTES && scopes_gave(attachment->scopes, context) &&
            openssl->get_verify_mode(ssl) == attachment->verify_mode && (version == TLS12 || version == TLS13) &&
-           openssl->session_get_max_early_data(session) == 0 && openssl->session_get0_peer(session) == NULL;
+           ordinary(openssl, session) && openssl->session_get0_peer(session) == NULL &&
+           (openssl->get_negotiated_server_cert_type == NULL || openssl->get_negotiated_server_cert_type(ssl) == 0);
 }
 
 static enum kept keep_plain(struct attachment *attachment, SSL_SESSION *session, uint64_t token)
@@ -533,22 +589,35 @@ static int new_3(SSL *ssl, SSL_SESSION *session)
 static SSL_SESSION *(*const gets[LIBRARIES_MAX])(SSL *, const uint8_t *, int, int *) = {get_0, get_1, get_2, get_3};
 static int (*const news[LIBRARIES_MAX])(SSL *, SSL_SESSION *) = {new_0, new_1, new_2, new_3};
 
+/* Puts the address of a function into its place, which stays NULL where the library lacks it; false with an error set. */
+static bool take_function(struct openssl *openssl, PyObject *addresses, const struct symbol *symbol)
+{
+    PyObject *number = PyMapping_GetItemString(addresses, symbol->name);
+    unsigned long long address = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
+    Py_XDECREF(number);
+    if (PyErr_Occurred())
+        return false;
+    uintptr_t value = (uintptr_t)address;
+    memcpy((char *)openssl + symbol->place, &value, sizeof value);
+    return true;
+}
+
 /* Fills `openssl` with the addresses of its functions; false with an error set. */
 static bool take_functions(struct openssl *openssl, PyObject *addresses)
 {
     for (size_t at = 0; at < sizeof symbols / sizeof *symbols; at++) {
-        PyObject *number = PyMapping_GetItemString(addresses, symbols[at].name);
-        unsigned long long address = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
-        Py_XDECREF(number);
-        if (PyErr_Occurred())
+        if (!take_function(openssl, addresses, &symbols[at]))
             return false;
-        if (address == 0) {
+        uintptr_t value;
+        memcpy(&value, (char *)openssl + symbols[at].place, sizeof value);
+        if (value == 0) {
             PyErr_SetString(PyExc_ValueError, symbols[at].name);
             return false;
         }
-        uintptr_t value = (uintptr_t)address;
-        memcpy((char *)openssl + symbols[at].place, &value, sizeof value);
     }
+    for (size_t at = 0; at < sizeof newer_symbols / sizeof *newer_symbols; at++)
+        if (!take_function(openssl, addresses, &newer_symbols[at]))
+            return false;
     openssl->id = (function)openssl->get_ctx;
     return true;
 }

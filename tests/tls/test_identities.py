@@ -24,7 +24,11 @@ from tests.tls.world import (
     visit,
 )
 
-pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+pytestmark = [
+    pytest.mark.usefixtures("hot_path"),
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.parametrize("version", VERSIONS),
+]
 
 
 def issue(*names: str, **more: Any) -> trustme.LeafCert:

@@ -33,7 +33,11 @@ from tests.tls.world import (
     visit,
 )
 
-pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.parametrize("version", VERSIONS)]
+pytestmark = [
+    pytest.mark.usefixtures("hot_path"),
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.parametrize("version", VERSIONS),
+]
 
 NO_EXTENDED_MASTER_SECRET = 1
 
