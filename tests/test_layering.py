@@ -38,6 +38,7 @@ ROOMS = {
     "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
+    "meshcache.contrib": {"meshcache.contrib", "meshcache.node", "meshcache.workers"},
     "meshcache.workers": {
         "meshcache.workers",
         "meshcache.tls",
@@ -199,6 +200,16 @@ def test_the_server_uses_only_public_names_of_meshcache() -> None:
     assert not found
 
 
+def test_nobody_knows_contrib() -> None:
+    found = {
+        f"{module_name(path)} imports {module}"
+        for path in SOURCES
+        for module, _ in imports(path)
+        if within(module, {"meshcache.contrib"}) and not within(module_name(path), {"meshcache.contrib"})
+    }
+    assert not found
+
+
 def test_inside_the_server_imports_are_relative() -> None:
     found = {
         module_name(path)
@@ -253,7 +264,8 @@ def test_every_package_is_installed_by_name() -> None:
 
 
 def test_nothing_is_vendored() -> None:
-    names = {"vendor", "_vendor", "vendored", "third_party", "thirdparty", "extern", "external", "contrib"}
+    # `meshcache.contrib` is code of our own, named as others name the place where servers are joined; hence not here.
+    names = {"vendor", "_vendor", "vendored", "third_party", "thirdparty", "extern", "external"}
     assert not [path for path in SOURCES if names & {part.lower() for part in path.relative_to(ROOT).parts}]
 
 

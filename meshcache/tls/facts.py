@@ -246,11 +246,18 @@ def _revocation(functions: Functions, pointer: int, lists: set[bytes]) -> bytes:
 # Versions
 
 
+_NO_OLD_TLS_FROM_LEVEL = 1
+"""From this security level on OpenSSL refuses TLS 1.0 and 1.1, whose handshakes are signed over SHA-1, whatever the
+bounds say (SSL_CTX_set_security_level(3)): so a default context, at level 1 or 2, accepts TLS 1.2 at the lowest."""
+
+
 def _tls_floor(functions: Functions, pointer: int) -> int:
-    """The lowest version that bounds and options leave; a bound of 0 is OpenSSL's own."""
+    """The lowest version that bounds, options and security level accept; a bound of 0 is OpenSSL's own."""
     lowest = functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, ffi.NULL)
     highest = functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, ffi.NULL) or max(_DISABLED_BY)
     options = functions.SSL_CTX_get_options(pointer)
+    if functions.SSL_CTX_get_security_level(pointer) >= _NO_OLD_TLS_FROM_LEVEL:
+        options |= _DISABLED_BY[0x0301] | _DISABLED_BY[0x0302]
     allowed = (version for version, disabled in _DISABLED_BY.items() if not options & disabled)
     floor = next((version for version in allowed if lowest <= version <= highest), None)
     if floor is None:

@@ -31,6 +31,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CTX_new": "uintptr_t(uintptr_t)",
     "SSL_CTX_free": "void(uintptr_t)",
     "SSL_CTX_ctrl": "long(uintptr_t, int, long, void *)",
+    "SSL_CTX_get_security_level": "int(uintptr_t)",
     "SSL_CTX_get_options": "uint64_t(uintptr_t)",
     "SSL_CTX_set_options": "uint64_t(uintptr_t, uint64_t)",
     "SSL_CTX_set_num_tickets": "int(uintptr_t, size_t)",

@@ -40,4 +40,4 @@ class LeftOut:
 
     def say(self, vip: str | None, error: Exception) -> None:
         what = str(error) if isinstance(error, MeshcacheError) else shown(error)
-        log.error("VIP %s: handshakes without the mesh, in full (counted; not logged again): %s", vip or "?", what)
+        log.error("VIP %s: a context goes on without the mesh (counted; not logged again): %s", vip or "?", what)

@@ -19,15 +19,20 @@ from meshcache.tls.facts import ContextFacts, certificate_identities, read_facts
 from meshcache.tls.functions import ffi
 from tests.tls.world import (
     KINDS,
+    TLS_ERRORS,
+    StdlibEnd,
     address_in,
     ask_clients,
     authority,
     bare_context,
+    client_context,
     empty_list,
     give_certificate,
     load_list,
     server_certificate,
     server_context,
+    server_end,
+    shake_hands,
     write_pem,
 )
 
@@ -168,10 +173,33 @@ def test_the_floor_minds_versions_that_options_disable(kind: str) -> None:
 
 
 def test_a_context_without_bounds_has_the_floor_of_openssl(kind: str) -> None:
+    assert read_facts(_without_bounds(kind)).tls_floor == 0x0303
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_floor_is_what_a_client_of_tls_1_1_finds(kind: str, level: int) -> None:
+    context = _without_bounds(kind)
+    ciphers = f"ALL:@SECLEVEL={level}"
+    context.set_ciphers(ciphers) if kind == "stdlib" else context.set_cipher_list(ciphers.encode())
+    client = client_context()
+    client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    try:
+        shake_hands(StdlibEnd(client, server=False), server_end(context))
+        accepted = True
+    except TLS_ERRORS:
+        accepted = False
+    floor = read_facts(context).tls_floor
+    assert floor == (0x0303 if level else 0x0301)
+    assert not (accepted and floor > 0x0302), "what is accepted is never below the floor"
+
+
+def _without_bounds(kind: str) -> Any:
+    """A context as `SSL.Context(SSL.TLS_METHOD)` leaves it."""
     context = server_context(kind)
     found = libssl.find(context)
     found.library.functions.SSL_CTX_ctrl(found.pointer, 123, 0, ffi.NULL)
-    assert read_facts(context).tls_floor == 0x0301
+    return context
 
 
 def test_a_certificate_without_names_is_known_as_a_whole_alone(kind: str) -> None:

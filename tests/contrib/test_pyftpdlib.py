@@ -1,0 +1,34 @@
+"""pyftpdlib as its page starts it: TLS begins with AUTH TLS on the control connection."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+
+from tests.contrib.pages import Served, check, plain
+
+
+def say(connection: socket.socket, said: str, expected: str) -> None:
+    if said:
+        connection.sendall(f"{said}\r\n".encode())
+    answer = connection.makefile("r").readline()
+    assert answer.startswith(expected), answer
+
+
+def auth_tls(port: int) -> socket.socket:
+    connection = plain(port)
+    say(connection, "", "220")
+    say(connection, "AUTH TLS", "234")
+    return connection
+
+
+def talk(tls: ssl.SSLSocket) -> None:
+    say(tls, "NOOP", "200")
+    say(tls, "QUIT", "221")
+
+
+@pytest.mark.parametrize("served", ["pyftpdlib"], indirect=True)
+def test_the_page_works(served: Served) -> None:
+    check(served, talk, auth_tls)
