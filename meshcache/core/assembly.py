@@ -5,17 +5,15 @@ The order of `tick` is the order in which a reader may want to open the files.
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.quarantine import Quarantine
-from meshcache.core.cache.streams import StreamTable
+from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.control.live_policies import LivePolicies
 from meshcache.core.control.mesh_queries import MeshQueries
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.vip_changes import VipChanges
 from meshcache.core.control.withdraws import Withdraws
-from meshcache.core.membership.inbox import Handler, Inbox
+from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
 from meshcache.core.membership.links import Links
 from meshcache.core.membership.liveness import Liveness
@@ -34,6 +32,7 @@ from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, NodeRecord, Rng
@@ -52,21 +51,18 @@ class Assembly:
         quarantine = self._quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
         withdraws = self.withdraws = Withdraws(state)
         recall = self._recall = Recall(state)
-        self.joining = Joining(state, self._on_peer, self._on_record)
+        self.joining = Joining(state, self)
         links = self._links = Links(state, self.joining.candidates, now)
         audiences = Audiences(state, links)
         self.publisher = Publisher(state, audiences)
-        self.liveness = Liveness(state, self.joining, self._wants, now)
-        self.joining.chooses = self._wants
-        intake = self._intake = Intake(state, audiences, recall, quarantine, withdraws, self._on_gap)
-        self._repair = Repair(state, intake, self._on_hearsay)
+        self.liveness = Liveness(state, self.joining, self, now)
+        intake = self._intake = Intake(state, audiences, recall, quarantine, withdraws, self)
+        self._repair = Repair(state, intake, self)
         serving = self._serving = Serving(state, now)
         self._rosters = RosterExchange(state, self.joining.candidates)
-        self.live = LivePolicies(state, self._on_hearsay, now)
+        self.live = LivePolicies(state, self, now)
         self.queries = MeshQueries(state, recall, withdraws, now)
         self._anti_entropy = AntiEntropy(state, self._repair, serving, self._rosters, withdraws, self.live, recall, now)
-        # What a silent peer told only some of us should be with all of us soon.
-        self.liveness.on_doubt = self._anti_entropy.compare_soon
         self._snapshot = Snapshot(state, self.joining, self._repair, serving, self._anti_entropy, now)
         self.vip_changes = VipChanges(state, self.joining, self.publisher, recall)
         self.sessions = LocalSessions(state, self.publisher, quarantine, withdraws)
@@ -116,66 +112,77 @@ class Assembly:
         try:
             address(where)
         except FieldError:
-            self.state.drop("bad_address")
+            self.state.drop(Drop.BAD_ADDRESS)
             return
         if where == self.state.identity.address or (source != "seed" and self.state.members.at(where) is not None):
             return
         if not self.joining.candidates.hint(where, source, now):
-            self.state.drop("candidates_full")
+            self.state.drop(Drop.CANDIDATES_FULL)
 
-    def _handlers(self) -> dict[type[messages.Message], Handler]:
-        return {
-            messages.Heartbeat: self._heartbeat_received,
-            messages.Ping: lambda peer, ping, _now: self.liveness.ping_received(peer, ping),
-            messages.Pong: self.liveness.pong_received,
-            messages.Leave: lambda peer, _leave, now: self.liveness.leave_received(peer, now),
-            messages.Push: self._push_received,
-            messages.Fetch: self._serving.fetch_received,
-            messages.FetchReply: self._reply_received,
-            messages.Digest: self._anti_entropy.digest_received,
-            messages.Vector: self._anti_entropy.vector_received,
-            messages.SnapshotAsk: self._snapshot.request_received,
-            messages.SnapshotOffer: self._snapshot.offer_received,
-            messages.RosterAsk: self._rosters.request_received,
-            messages.Roster: self._rosters.roster_received,
-            messages.Withdraw: self.withdraws.received,
-            messages.LivePolicyUpdate: self.live.received,
-            queries.Query: self.queries.query_received,
-            queries.QueryReply: self.queries.reply_received,
-        }
+    # --- what duties tell each other: `state.outlet.Outlet` ---
 
-    def _heartbeat_received(self, peer: Peer, beat: Any, now: float) -> None:
-        self.liveness.heartbeat_received(peer, beat)
-        self._repair.heartbeat_received(peer, beat, now)
-
-    def _push_received(self, peer: Peer, push: Any, now: float) -> None:
-        self.state.counters.received.sessions += len(push.batch.entries.ids)
-        self._intake.push_received(peer, push, now)
-
-    def _reply_received(self, peer: Peer, fill: Any, now: float) -> None:
-        self.state.counters.received.sessions += len(fill.batch.entries.ids) if fill.batch else 0
-        self._repair.reply_received(peer, fill, now)
-
-    def _wants(self, peer: Peer) -> bool:
+    def wants_link(self, peer: Peer) -> bool:
+        """Return whether this node wants a link to a peer."""
         return self._links.wants(peer, self._now)
 
-    def _on_peer(self, peer: Peer, now: float) -> None:
+    def peer_joined(self, peer: Peer, now: float) -> None:
+        """Show a new peer that we live, measure the way to it, and compare with it."""
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
         self._anti_entropy.compare(peer, now)
 
-    def _on_record(self, record: NodeRecord, now: float) -> None:
+    def record_heard(self, record: NodeRecord, now: float) -> None:
+        """Spread what a peer says of itself, and hold what is here to its newest terms."""
         self._rosters.record_received(record, now)
         self._recall.record_received(record, now)
 
-    def _on_gap(self, stream: Any, now: float) -> None:
-        self._repair.gap_seen(stream, now)
-
-    def _on_hearsay(self, now: float) -> None:
+    def peer_doubted(self, now: float) -> None:
+        """Compare soon: what a silent peer told only some of us should be with all of us."""
         self._anti_entropy.compare_soon(now)
 
+    def gap_seen(self, stream: Stream, now: float) -> None:
+        """Have a gap filled."""
+        self._repair.gap_seen(stream, now)
+
+    def hearsay_heard(self, now: float) -> None:
+        """Compare soon: others may not have heard it."""
+        self._anti_entropy.compare_soon(now)
+
+    def _handlers(self) -> Handlers:
+        handlers = Handlers()
+        handlers.add(messages.Heartbeat, self._heartbeat_received)
+        handlers.add(messages.Ping, self.liveness.ping_received)
+        handlers.add(messages.Pong, self.liveness.pong_received)
+        handlers.add(messages.Leave, self.liveness.leave_received)
+        handlers.add(messages.Push, self._push_received)
+        handlers.add(messages.Fetch, self._serving.fetch_received)
+        handlers.add(messages.FetchReply, self._fetch_reply_received)
+        handlers.add(messages.Digest, self._anti_entropy.digest_received)
+        handlers.add(messages.Vector, self._anti_entropy.vector_received)
+        handlers.add(messages.SnapshotAsk, self._snapshot.request_received)
+        handlers.add(messages.SnapshotOffer, self._snapshot.offer_received)
+        handlers.add(messages.RosterAsk, self._rosters.request_received)
+        handlers.add(messages.Roster, self._rosters.roster_received)
+        handlers.add(messages.Withdraw, self.withdraws.received)
+        handlers.add(messages.LivePolicyUpdate, self.live.received)
+        handlers.add(queries.Query, self.queries.query_received)
+        handlers.add(queries.QueryReply, self.queries.reply_received)
+        return handlers
+
+    def _heartbeat_received(self, peer: Peer, beat: messages.Heartbeat, now: float) -> None:
+        self.liveness.heartbeat_received(peer, beat)
+        self._repair.heartbeat_received(peer, beat, now)
+
+    def _push_received(self, peer: Peer, push: messages.Push, now: float) -> None:
+        self.state.counters.received.sessions += len(push.batch.entries.ids)
+        self._intake.push_received(peer, push, now)
+
+    def _fetch_reply_received(self, peer: Peer, reply: messages.FetchReply, now: float) -> None:
+        self.state.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
+        self._repair.reply_received(peer, reply, now)
+
     def _on_refuse(self, sender: str, reason: str, now: float) -> None:
-        self.state.drop("refused_by_peer")
+        self.state.drop(Drop.REFUSED_BY_PEER)
         self.joining.refused(sender, "", reason, now)
 
     def _sweep(self, now: float) -> None:

@@ -13,6 +13,7 @@ from meshcache.core.assembly import Assembly
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
 from meshcache.core.state.outbox import Outgoing
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
@@ -155,7 +156,7 @@ class MeshCore:
         peer = self._state.members.at(message.address)
         if peer is None:
             return
-        self._state.drop("not_sent")
+        self._state.drop(Drop.NOT_SENT)
         if message.sessions:
             peer.blocked_until = now + self._state.limits.blocked_s
 

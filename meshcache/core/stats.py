@@ -131,7 +131,7 @@ def _gossip(state: NodeState) -> dict[str, Any]:
         "repaired": counters.repaired,
         "relayed": counters.relayed,
         "unknown_fields": counters.unknown_fields,
-        "dropped": dict(sorted(counters.dropped.items())),
+        "dropped": {reason.value: count for reason, count in sorted(counters.dropped.items())},
     }
 
 

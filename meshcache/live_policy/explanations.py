@@ -26,7 +26,7 @@ def way(pump: Pump, source: str, target: str) -> dict[str, Any]:
         own = pump.core.local_vips()
     records = [record for record, _ in known]
     places = {f"{terms.vip}@{record.colo}" for record in records for terms in record.vips}
-    found = explain_way(records, _place(source, places), _place(target, places))
+    found = explain_way(records, _place(source, places), _place(target, places), records[0].node)
     return found | {
         "lost": sorted(record.node for record, state in known if state == "lost"),
         "notes": _notes(own, source),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from meshcache.core.policy.digest_parts import differing
-from meshcache.core.policy.gates import Terms, Verdict, may_cross, may_resume
+from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
 from meshcache.core.state.served_vips import own_limits
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
@@ -38,14 +38,15 @@ class _Alike:
     nodes: tuple[str, ...]
 
 
-def explain_way(records: Iterable[NodeRecord], source: Place, target: Place) -> dict[str, Any]:
+def explain_way(records: Iterable[NodeRecord], source: Place, target: Place, own: str = "") -> dict[str, Any]:
     """May sessions of `source` be used at `target`: ``allowed`` is "all", "some" or "none" of the ways between nodes.
 
-    Each of ``ways`` is a verdict with the gate that gives it, its reason in words, and whom it is between.
+    Each of ``ways`` is a verdict with the gate that gives it, its reason in words, and whom it is between: on the
+    way to the node called `own`, which answers, `may_accept`; elsewhere the sender's `may_send`.
     """
     records = list(records)
     ways = [
-        _way(one, other)
+        _way(one, other, own)
         for one in _alike(records, source)
         for other in _alike(records, target)
         if (one.nodes, len(one.nodes)) != (other.nodes, 1)
@@ -109,12 +110,13 @@ def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...]
             return str(verdict.value).replace("_", " ")
 
 
-def _way(one: _Alike, other: _Alike) -> dict[str, Any]:
-    verdict = may_cross(one.terms, other.terms)
+def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
+    gate = may_accept if other.nodes == (own,) else may_send
+    verdict = gate(one.terms, [other.terms])
     differs = differing(one.parts, other.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
     return {
         "verdict": verdict.value,
-        "gate": None if verdict else "may_send",
+        "gate": None if verdict else gate.__name__,
         "why": why(verdict, one.terms, other.terms, differs),
         "differs": list(differs),
         "from_nodes": list(one.nodes[:NODES_SHOWN_MAX]),

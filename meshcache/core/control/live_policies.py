@@ -8,12 +8,14 @@ mean, and whether a node's file allows them, is decided where they are applied.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import PolicyChanged
 from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, LiveEntry, LivePolicyUpdate
@@ -51,11 +53,11 @@ class LiveVersion(NamedTuple):
 
 
 class LivePolicies:
-    """The table of one node. `on_hearsay` is called for news that its author didn't tell, with `now`."""
+    """The table of one node. The outlet is told of news that its author didn't tell."""
 
-    def __init__(self, state: NodeState, on_hearsay: Callable[[float], None], now: float) -> None:
+    def __init__(self, state: NodeState, outlet: Outlet, now: float) -> None:
         self._state = state
-        self._on_hearsay = on_hearsay
+        self._outlet = outlet
         self._known: dict[tuple[str, str], dict[str, LiveEntry]] = {}
         self._rate = Bucket(_PER_S, _BURST, now)
         self._told: OrderedDict[str, float] = OrderedDict()
@@ -126,17 +128,17 @@ class LivePolicies:
         others = [other for other in self._state.members if other.usable and other.colo != peer.colo]
         self._send(others, news)
         if any(entry.author != peer.name for entry in news):
-            self._on_hearsay(now)
+            self._outlet.hearsay_heard(now)
 
     def _take(self, entry: LiveEntry, now: float) -> bool:
         if not self._is_news(entry):
             return False
         if entry.number > self.version(entry.scope, entry.name).number + JUMP_MAX:
-            self._state.drop("live_jump")
+            self._state.drop(Drop.LIVE_JUMP)
         elif not self._has_room(entry):
-            self._state.drop("live_full")
+            self._state.drop(Drop.LIVE_FULL)
         elif not self._rate.take(1, now):
-            self._state.drop("live_rate")
+            self._state.drop(Drop.LIVE_RATE)
         else:
             self._put(entry)
             return True

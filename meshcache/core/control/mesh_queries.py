@@ -13,6 +13,7 @@ from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import Figures, Query, QueryKind, QueryReply
@@ -72,7 +73,7 @@ class MeshQueries:
         if ask.asker == self._state.identity.node or key in self._passed:
             return
         if not self._rate.take(1, now):
-            self._state.drop("ask_rate")
+            self._state.drop(Drop.ASK_RATE)
             return
         self._passed[key] = peer.name
         if len(self._passed) > _PASSED_MAX:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import SessionsWithdrawn
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX, Session
 from meshcache.core.values.token_bucket import Bucket
@@ -113,7 +114,7 @@ class Withdraws:
         if (known.name, known.scope) in self._heard or withdraw.elapsed_s >= REMEMBERED_S:
             return
         if not self._may(withdraw.issuer, now):
-            self._state.drop("withdraw_refused")
+            self._state.drop(Drop.WITHDRAW_REFUSED)
             return
         self._act(withdraw, now, peer.name)
 
@@ -179,7 +180,7 @@ class Withdraws:
         """There is no room for another. One that fits everything costs full handshakes; one that is forgotten brings
         back what was withdrawn.
         """
-        self._state.drop("withdraws_full")
+        self._state.drop(Drop.WITHDRAWS_FULL)
         self._known.clear()
         self.issue(now)
 

@@ -6,15 +6,36 @@ Whatever is wrong with a message is counted by reason, and the message dropped; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 from meshcache.core.membership.connections import Connections
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.values.drops import Drop
 from meshcache.core.wire.codec import Decoder, WireError
 from meshcache.core.wire.messages import Hello, Message, Refuse
 
-Handler = Callable[[Peer, Any, float], None]
+M = TypeVar("M", bound=Message)
+
+
+class Handlers:
+    """Who takes which kind of a peer's messages: one handler for each kind, which gets no other."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[type, Callable[[Peer, Message, float], None]] = {}
+
+    def add(self, kind: type[M], handler: Callable[[Peer, M, float], None]) -> None:
+        """Hand every message of this kind to `handler`; a kind has one."""
+        assert kind not in self._by_kind
+        self._by_kind[kind] = cast(Callable[[Peer, Message, float], None], handler)
+
+    def handle(self, peer: Peer, message: Message, now: float) -> None:
+        """Call the handler of a message's kind."""
+        self._by_kind[type(message)](peer, message, now)
+
+    def kinds(self) -> set[type]:
+        """Return the kinds that have a handler."""
+        return set(self._by_kind)
 
 
 class Inbox:
@@ -25,7 +46,7 @@ class Inbox:
         state: NodeState,
         on_hello: Callable[[Hello, float], None],
         on_refuse: Callable[[str, str, float], None],
-        handlers: dict[type[Message], Handler],
+        handlers: Handlers,
     ) -> None:
         self._state = state
         self._on_hello = on_hello
@@ -40,7 +61,7 @@ class Inbox:
         received.messages += 1
         received.bytes += len(payload)
         if not self._connections.admit(connection, now):
-            self._state.drop("flood")
+            self._state.drop(Drop.FLOOD)
             return
         try:
             sender, incarnation, message, unknown = self._decoder.decode(payload)
@@ -50,7 +71,7 @@ class Inbox:
         self._state.counters.unknown_fields += unknown
         received.kinds[type(message)] += 1
         if not self._connections.binds(connection, sender, incarnation):
-            self._state.drop("connection_name")
+            self._state.drop(Drop.CONNECTION_NAME)
         elif type(message) is Hello:
             self._greet(message, now)
         elif type(message) is Refuse:
@@ -67,9 +88,9 @@ class Inbox:
     def _hand_over(self, sender: str, incarnation: int, message: Message, now: float) -> None:
         peer = self._state.members.get(sender)
         if peer is None:
-            self._state.drop("unknown_sender")
+            self._state.drop(Drop.UNKNOWN_SENDER)
         elif peer.record.incarnation != incarnation:
-            self._state.drop("old_incarnation" if incarnation < peer.record.incarnation else "unknown_sender")
+            self._state.drop(Drop.OLD_INCARNATION if incarnation < peer.record.incarnation else Drop.UNKNOWN_SENDER)
         else:
             self._state.members.heard(peer, now)
-            self._handlers[type(message)](peer, message, now)
+            self._handlers.handle(peer, message, now)

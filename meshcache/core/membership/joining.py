@@ -5,11 +5,11 @@ Knows who everyone is; whether they still live is `liveness`'s, whom to link to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import IslandFound, IslandGone, PeerRefused
 from meshcache.core.values.topology import PROTOCOL_MAJOR, NodeRecord
 from meshcache.core.wire.messages import Hello, Refuse
@@ -22,19 +22,15 @@ _HELLO_PAUSE_S_MAX = 1.0
 
 
 class Joining:
-    """``on_peer`` is called for each peer that joined, ``on_record`` for each record that is new or newer."""
+    """The outlet is told of each peer that joined and of each record that is new or newer."""
 
-    def __init__(
-        self, state: NodeState, on_peer: Callable[[Peer, float], None], on_record: Callable[[NodeRecord, float], None]
-    ) -> None:
+    def __init__(self, state: NodeState, outlet: Outlet) -> None:
         self._state = state
-        self._on_peer = on_peer
-        self._on_record = on_record
+        self._outlet = outlet
         self._refused: dict[tuple[str, str], None] = {}
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
         self.candidates = Candidates(state.limits)
         self.joining = True
-        self.chooses: Callable[[Peer], bool] = lambda _peer: True
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""
@@ -59,7 +55,7 @@ class Joining:
         peer.hello_at = now + peer.hello_pause_s
         # Of a peer that is silent nothing is known for sure: it may be another life of it, with the same revision.
         knows = peer.record.revision if peer.state is PeerState.ALIVE else 0
-        self._state.send(peer, self._hello(peer.address, answers, knows, self.chooses(peer)))
+        self._state.send(peer, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer)))
 
     def knows(self, peer: Peer, revision: int) -> None:
         """A peer says which revision of our record it has."""
@@ -72,7 +68,7 @@ class Joining:
     def hello(self, hello: Hello, now: float) -> None:
         """Judge a hello; its sender becomes a peer, or is one and says something new, or is turned away."""
         reason = self._objection(hello)
-        if reason:
+        if reason is not None:
             self._turn_away(hello, reason, now)
             return
         peer = self._state.members.get(hello.record.node)
@@ -100,33 +96,33 @@ class Joining:
         peers = (self._state.members.get(name) for name in self._uninformed)
         return [peer for peer in peers if peer is not None and peer.usable]
 
-    def _objection(self, hello: Hello) -> str:
+    def _objection(self, hello: Hello) -> Drop | None:
         state, record = self._state, hello.record
         if hello.mesh != state.identity.mesh:
-            return "other_mesh"
+            return Drop.OTHER_MESH
         if not hello.majors[0] <= PROTOCOL_MAJOR <= hello.majors[1]:
-            return "other_version"
+            return Drop.OTHER_VERSION
         if record.node == state.identity.node:
-            return "ourselves" if record.incarnation == state.identity.incarnation else "name_taken"
+            return Drop.OURSELVES if record.incarnation == state.identity.incarnation else Drop.NAME_TAKEN
         known = state.members.get(record.node)
         if known is not None and known.record.incarnation > record.incarnation:
-            return "old_incarnation"
+            return Drop.OLD_INCARNATION
         if known is not None and known.record.incarnation == record.incarnation and known.colo != record.colo:
-            return "colo_changed"
-        return ""
+            return Drop.COLO_CHANGED
+        return None
 
-    def _turn_away(self, hello: Hello, reason: str, now: float) -> None:
+    def _turn_away(self, hello: Hello, reason: Drop, now: float) -> None:
         self._state.drop(reason)
-        if reason == "ourselves":
+        if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
             return
-        if reason in ("other_mesh", "other_version") and hello.record.address in self.candidates:
+        if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and hello.record.address in self.candidates:
             self._state.outbox.send(hello.record.address, Refuse(reason))
         self.refused(hello.record.node, hello.record.address, reason, now)
 
     def refused(self, node: str, address: str, reason: str, now: float) -> None:
         """Report a refusal, once for each node and reason."""
-        if (node, reason) in self._refused or len(self._refused) >= _REFUSED_MAX or reason == "old_incarnation":
+        if (node, reason) in self._refused or len(self._refused) >= _REFUSED_MAX or reason == Drop.OLD_INCARNATION:
             return
         self._refused[node, reason] = None
         self._state.events.add(PeerRefused(now, node, address, reason))
@@ -134,7 +130,7 @@ class Joining:
     def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:
         members = self._state.members
         if old is None and members.full():
-            self._state.drop("peers_full")
+            self._state.drop(Drop.PEERS_FULL)
             return
         record = hello.record
         if not self._bearable(record, old, now):
@@ -147,14 +143,14 @@ class Joining:
         self._uninformed[peer.name] = None
         self._learn(peer, now)
         self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
-        self._on_peer(peer, now)
+        self._outlet.peer_joined(peer, now)
 
     def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
         """Whether there is memory for a record. If not, its node is no peer any more: what it said before is over."""
         if self._state.members.fits(record):
             return True
-        self._state.drop("too_heavy")
-        self.refused(record.node, record.address, "too_heavy", now)
+        self._state.drop(Drop.TOO_HEAVY)
+        self.refused(record.node, record.address, Drop.TOO_HEAVY, now)
         if old is not None:
             self._state.members.part(old)
             self._state.outbox.drop(old.address)
@@ -177,7 +173,7 @@ class Joining:
             self.greet(peer, now, hello.dialled)
 
     def _learn(self, peer: Peer, now: float) -> None:
-        self._on_record(peer.record, now)
+        self._outlet.record_heard(peer.record, now)
         self._look_for_islands(peer, now)
 
     def _look_for_islands(self, peer: Peer, now: float) -> None:

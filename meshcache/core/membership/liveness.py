@@ -5,11 +5,10 @@ Doubts this node first: when its own timer comes late, everybody gets that much 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from meshcache.core.membership.joining import Joining
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
 from meshcache.core.values.events import LoopStalled
 from meshcache.core.wire.messages import Heartbeat, Leave, Ping, Pong
 
@@ -31,13 +30,12 @@ _TOKENS = 1 << 32
 
 
 class Liveness:
-    """`wants` says whether this node wants a link to a peer; without that, silence ends the link and means nothing."""
+    """Asks the outlet whether this node wants a link to a peer; if not, silence ends the link and means nothing."""
 
-    def __init__(self, state: NodeState, joining: Joining, wants: Callable[[Peer], bool], now: float) -> None:
+    def __init__(self, state: NodeState, joining: Joining, outlet: Outlet, now: float) -> None:
         self._state = state
         self._joining = joining
-        self._wants = wants
-        self.on_doubt: Callable[[float], None] = lambda _now: None
+        self._outlet = outlet
         self._beat_at = now + state.limits.heartbeat_s * state.rng.random()
         self._check_at = now
         self._expected_at = now + state.limits.heartbeat_s
@@ -82,7 +80,7 @@ class Liveness:
         may = [state.vips.send(served.vip.terms, peer.record) for served in state.vips]
         newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(state.vips, may, strict=True))
         revision, knows = state.vips.record.revision, peer.record.revision
-        chosen = self._wants(peer)
+        chosen = self._outlet.wants_link(peer)
         peer.parting = not chosen
         state.send(peer, Heartbeat(peer.beats_sent, revision, knows, newest, chosen, self._joining.joining))
 
@@ -103,7 +101,7 @@ class Liveness:
         peer.ping_at = now + self._state.limits.ping_s * (0.9 + 0.2 * self._state.rng.random())
         self._state.send(peer, Ping(peer.ping_token))
 
-    def ping_received(self, peer: Peer, ping: Ping) -> None:
+    def ping_received(self, peer: Peer, ping: Ping, _now: float) -> None:
         """Answer at once."""
         self._state.send(peer, Pong(ping.token))
 
@@ -116,7 +114,7 @@ class Liveness:
         peer.ping_sent_at = None
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
 
-    def leave_received(self, peer: Peer, now: float) -> None:
+    def leave_received(self, peer: Peer, _leave: Leave, now: float) -> None:
         """A peer said goodbye."""
         self._state.members.left(peer, now)
         self._gone(peer, now)
@@ -130,7 +128,7 @@ class Liveness:
         limits, silent_s = self._state.limits, now - peer.heard_at
         stretch = self._stretch(peer)
         unneeded = peer.parting and not peer.chosen
-        if not self._wants(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
+        if not self._outlet.wants_link(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
             self._state.members.part(peer)
             self._state.outbox.drop(peer.address)
         elif silent_s >= limits.forget_s:
@@ -149,7 +147,7 @@ class Liveness:
         limits = self._state.limits
         if peer.state is PeerState.ALIVE and silent_s >= limits.suspect_s * stretch:
             self._state.members.doubt(peer, now)
-            self.on_doubt(now)
+            self._outlet.peer_doubted(now)
         if peer.state is PeerState.SUSPECT:
             self._redial(peer, now, limits.heartbeat_s)
         if silent_s >= limits.probe_after_s:

@@ -12,6 +12,7 @@ from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.roster import digest_of
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import (
     COLOS_KNOWN_MAX,
@@ -93,7 +94,7 @@ class RosterExchange:
     def roster_received(self, peer: Peer, roster: Roster, now: float) -> None:
         """A page came; with the last of them the colo's records are learnt."""
         if roster.page >= roster.pages:
-            self._state.drop("bad_page")
+            self._state.drop(Drop.BAD_PAGE)
             return
         key = (peer.name, roster.colo)
         pages = self._pending.setdefault(key, _Pages(roster.pages))
@@ -113,7 +114,7 @@ class RosterExchange:
             self._pending.popitem(last=False)
         while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
             self._pending.popitem(last=False)
-            self._state.drop("too_heavy")
+            self._state.drop(Drop.TOO_HEAVY)
 
     def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
         if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:

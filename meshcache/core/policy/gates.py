@@ -107,6 +107,7 @@ class Verdict(Enum):
     DER = "der"
     PROTOCOL = "protocol"
     QUARANTINED = "quarantined"
+    WITHDRAWN = "withdrawn"
 
     def __bool__(self) -> bool:
         return self is Verdict.ALLOWED

@@ -5,7 +5,6 @@ A batch that may not be kept leaves no trace but a count.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from meshcache.core.cache.cache import PutResult
@@ -18,13 +17,15 @@ from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
 from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import LocalVip
 from meshcache.core.wire.messages import Batch, Push
 
 
 class Intake:
-    """``on_gap`` is called when a batch shows that something before it is missing."""
+    """The outlet is told when a batch shows that something before it is missing."""
 
     def __init__(
         self,
@@ -33,24 +34,24 @@ class Intake:
         recall: Recall,
         quarantine: Quarantine,
         withdraws: Withdraws,
-        on_gap: Callable[[Stream, float], None],
+        outlet: Outlet,
     ) -> None:
         self._state = state
         self._audiences = audiences
         self._recall = recall
         self._quarantine = quarantine
         self._withdraws = withdraws
-        self._on_gap = on_gap
+        self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
         """A peer pushes sessions: its own, or another colo's that it relays."""
         batch = push.batch
         objection = self._objection(peer, batch)
-        if objection:
+        if objection is not None:
             self._state.drop(objection)
             return
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
-            self._state.drop("origin_quota", len(batch.entries.ids))
+            self._state.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
             return
         batch = aged(batch, int(peer.late_s))
         stream = self.take(batch, now)
@@ -58,7 +59,7 @@ class Intake:
             return
         self._count_lag(peer, push)
         if not stream.seen.covers(1, stream.newest):
-            self._on_gap(stream, now)
+            self._outlet.gap_seen(stream, now)
         if push.relay and batch.terms.node == peer.name and peer.colo != self._state.identity.colo:
             self.spread(batch, peer, push.age_us)
 
@@ -94,29 +95,29 @@ class Intake:
         addresses = [peer.address for peer in peers]
         self._state.outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
 
-    def _objection(self, peer: Peer, batch: Batch) -> str:
+    def _objection(self, peer: Peer, batch: Batch) -> Drop | None:
         own, terms = self._state.identity, batch.terms
         if terms.node == peer.name:
             if batch.incarnation != peer.record.incarnation:
-                return "old_incarnation"
-            return "" if terms.colo == peer.colo else "forged_origin"
+                return Drop.OLD_INCARNATION
+            return None if terms.colo == peer.colo else Drop.FORGED_ORIGIN
         if terms.node == own.node or peer.colo != own.colo or terms.colo == own.colo:
-            return "forged_origin"
+            return Drop.FORGED_ORIGIN
         origin = self._state.members.get(terms.node)
         if origin is not None and origin.record.incarnation > batch.incarnation:
-            return "old_incarnation"
+            return Drop.OLD_INCARNATION
         return self.hearsay_objection(batch)
 
-    def hearsay_objection(self, batch: Batch) -> str:
+    def hearsay_objection(self, batch: Batch) -> Drop | None:
         """What speaks against a batch that another than its origin gives: a living origin's own word counts more."""
         origin = self._state.members.get(batch.terms.node)
         if origin is None:
-            return ""
+            return None
         newer = batch.age > origin.record.age and origin.state is PeerState.ALIVE
         own_word = origin.record.terms_of(batch.terms.vip)
         if newer or (batch.age == origin.record.age and batch.terms != own_word):
-            return "forged_terms"
-        return "" if batch.terms.colo == origin.colo else "forged_origin"
+            return Drop.FORGED_TERMS
+        return None if batch.terms.colo == origin.colo else Drop.FORGED_ORIGIN
 
     def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
         """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
@@ -139,7 +140,7 @@ class Intake:
     def _refuse(self, batch: Batch, verdict: Verdict) -> None:
         served = self._state.vips.get(batch.terms.vip)
         if served is None:
-            self._state.drop("refused", len(batch.entries.ids))
+            self._state.drop(Drop.REFUSED, len(batch.entries.ids))
         else:
             served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
 
@@ -147,7 +148,7 @@ class Intake:
         newest, age = self._newest(batch)
         stream = self._state.streams.open(newest, batch.key, served.vip.terms.vip, now)
         if stream is None:
-            self._state.drop("streams_full", len(batch.entries.ids))
+            self._state.drop(Drop.STREAMS_FULL, len(batch.entries.ids))
         else:
             stream.age = age
         return stream
@@ -178,28 +179,28 @@ class Intake:
         """Without what this VIP's own limits, a withdraw or the quarantine keep out; lifetimes cut to the VIP's."""
         out = self._kept_out(stream, entries, served.vip, now)
         for reason in out.values():
-            served.counters.sessions_refused[reason] += 1
+            served.counters.sessions_refused[reason.value] += 1
         if out:
             entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
         return _shortened(entries, int(served.vip.lifetime_s))
 
-    def _kept_out(self, stream: Stream, entries: Entries, vip: LocalVip, now: float) -> dict[int, str]:
-        """Places in the batch, and why; where several reasons hold, the last of these."""
-        out: dict[int, str] = {}
+    def _kept_out(self, stream: Stream, entries: Entries, vip: LocalVip, now: float) -> dict[int, Verdict]:
+        """Map entry index to refusal; the last check wins."""
+        out: dict[int, Verdict] = {}
         if max(entries.elapsed_s) > vip.lineage_s:
             old = (at for at, elapsed in enumerate(entries.elapsed_s) if elapsed > vip.lineage_s)
-            out.update(dict.fromkeys(old, Verdict.LINEAGE.value))
+            out.update(dict.fromkeys(old, Verdict.LINEAGE))
         if min(entries.remaining_s) < 1:
             over = (at for at, remaining in enumerate(entries.remaining_s) if remaining < 1)
-            out.update(dict.fromkeys(over, Verdict.LIFETIME.value))
+            out.update(dict.fromkeys(over, Verdict.LIFETIME))
         if any(entries.certified) and not vip.export_client_certificates:
             certified = (at for at, flag in enumerate(entries.certified) if flag)
-            out.update(dict.fromkeys(certified, Verdict.CLIENT_CERTIFICATE.value))
+            out.update(dict.fromkeys(certified, Verdict.CLIENT_CERTIFICATE))
         if self._quarantine:
-            out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED.value))
+            out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED))
         if self._withdraws:
             withdrawn = self._withdraws.places(stream.terms, entries.ids, entries.elapsed_s, now)
-            out.update(dict.fromkeys(withdrawn, "withdrawn"))
+            out.update(dict.fromkeys(withdrawn, Verdict.WITHDRAWN))
         return out
 
     def _count_lag(self, peer: Peer, push: Push) -> None:

@@ -13,6 +13,7 @@ from meshcache.core.replication.audience import Audiences
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.drops import Drop
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.columns import SECONDS_MAX
 from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
@@ -82,7 +83,7 @@ class Publisher:
         queue.due_at = min(queue.due_at, now)
         if len(queue.waiting) > self._state.limits.outbox_sessions:
             queue.waiting.popleft()
-            self._state.drop("outbox_full")
+            self._state.drop(Drop.OUTBOX_FULL)
 
     def _flush(self, queue: _PushQueue, now: float) -> None:
         queue.due_at, queue.flushed_at = _NEVER, now
@@ -128,7 +129,7 @@ class Publisher:
     def _ready(self, peers: list[Peer], now: float) -> list[str]:
         ready = [peer.address for peer in peers if peer.blocked_until <= now]
         if len(ready) < len(peers):
-            self._state.drop("peer_blocked", len(peers) - len(ready))
+            self._state.drop(Drop.PEER_BLOCKED, len(peers) - len(ready))
         return ready
 
 

@@ -13,6 +13,8 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.replication.intake import Intake, aged
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import FETCH_RANGES_MAX, Fetch, FetchEnd, FetchReply, Heartbeat
 
@@ -51,10 +53,10 @@ class _Asked:
 class Repair:
     """Gaps by stream, and the fetches that are under way."""
 
-    def __init__(self, state: NodeState, intake: Intake, on_hearsay: Callable[[float], None]) -> None:
+    def __init__(self, state: NodeState, intake: Intake, outlet: Outlet) -> None:
         self._state = state
         self._intake = intake
-        self._on_hearsay = on_hearsay
+        self._outlet = outlet
         self._gaps: dict[StreamKey, _Gap] = {}
         self._asked: dict[int, _Asked] = {}
         self.paused = False
@@ -142,7 +144,7 @@ class Repair:
         """Part of an answer came; it counts only if it is the answer to what this peer was asked."""
         asked = self._asked.get(fill.token)
         if asked is None or asked.peer != peer.name or not _fits(asked, fill):
-            self._state.drop("unasked_fill")
+            self._state.drop(Drop.UNASKED_FILL)
             return
         asked.until = now + self._state.limits.fetch_timeout_s
         if fill.batch is not None:
@@ -160,8 +162,8 @@ class Repair:
     def _take(self, peer: Peer, fill: FetchReply, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
         batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
-        objection = "" if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
-        if objection:
+        objection = None if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
+        if objection is not None:
             self._state.drop(objection)
             return
         asked.batches += 1
@@ -171,7 +173,7 @@ class Repair:
         if peer.colo != self._state.identity.colo and batch.terms.colo != self._state.identity.colo:
             self._intake.spread(batch, peer, 0)
         if batch.terms.node != peer.name:
-            self._on_hearsay(now)
+            self._outlet.hearsay_heard(now)
 
     def _made(self, key: StreamKey, newest: int, due_at: float) -> None:
         stream = self._state.streams.get(key)
@@ -187,7 +189,7 @@ class Repair:
         gap = self._gaps.get(key)
         if gap is None:
             if len(self._gaps) >= self._state.limits.gaps_max:
-                self._state.drop("gaps_full")
+                self._state.drop(Drop.GAPS_FULL)
                 return None
             gap = self._gaps[key] = _Gap(upto, due_at)
         elif upto > gap.upto:
@@ -229,7 +231,7 @@ class Repair:
         pause_s = min(limits.fetch_timeout_s / 4 * _PAUSE_GROWTH**gap.attempts, limits.fetch_retry_s_max)
         if gap.attempts >= limits.fetch_attempts:
             pause_s = limits.forget_s
-            self._state.drop("gap_given_up")
+            self._state.drop(Drop.GAP_GIVEN_UP)
         gap.due_at = now + pause_s * (0.8 + 0.4 * self._state.rng.random())
 
     def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:

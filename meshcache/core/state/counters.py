@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from meshcache.core.state.lag import LagHistogram
+from meshcache.core.values.drops import Drop
 from meshcache.core.wire.messages import Message
 
 HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
@@ -81,7 +82,7 @@ class Counters:
     vips: dict[str, VipCounters] = field(default_factory=dict)
     sent: Traffic = field(default_factory=Traffic)
     received: Traffic = field(default_factory=Traffic)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Drop] = field(default_factory=Counter)
     """Messages or sessions, by reason; the reasons are listed in docs/protocol.md."""
     repaired: int = 0
     relayed: int = 0

@@ -12,6 +12,7 @@ from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, Rng
@@ -41,7 +42,7 @@ class NodeState:
         """Queue a message to a peer."""
         self.outbox.send(peer.address, message)
 
-    def drop(self, reason: str, count: int = 1) -> None:
+    def drop(self, reason: Drop, count: int = 1) -> None:
         """Count what was not done, by reason."""
         self.counters.dropped[reason] += count
 

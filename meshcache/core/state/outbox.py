@@ -10,6 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from meshcache.core.state.counters import Counters
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity
 from meshcache.core.wire.codec import encode
@@ -84,7 +85,7 @@ class Outbox:
         """
         for address, queue in list(self._queues.items()):
             kept = deque(message for message in queue if not message.sessions)
-            self._counters.dropped["recalled_unsent"] += len(queue) - len(kept)
+            self._counters.dropped[Drop.RECALLED_UNSENT] += len(queue) - len(kept)
             self._queues[address], self._bytes[address] = kept, sum(len(message.payload) for message in kept)
             if not kept:
                 self.drop(address)
@@ -98,5 +99,5 @@ class Outbox:
         size = self._bytes.get(address, 0) + len(message.payload)
         while len(queue) > self._limits.queue_messages or size > self._limits.queue_bytes:
             size -= len(queue.popleft().payload)
-            self._counters.dropped["queue_full"] += 1
+            self._counters.dropped[Drop.QUEUE_FULL] += 1
         self._bytes[address] = size

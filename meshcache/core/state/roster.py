@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import COLOS_KNOWN_MAX, ColoDigest
 from meshcache.core.wire.record_size import ROSTER_BYTES_MAX, weight, weight_of
@@ -47,7 +48,7 @@ class _Colo:
 class RosterTable:
     """Records by colo. ``generation`` grows with every change of a set, ``dropped`` counts what isn't kept."""
 
-    def __init__(self, own_colo: str, records_max: int, dropped: Counter[str] | None = None) -> None:
+    def __init__(self, own_colo: str, records_max: int, dropped: Counter[Drop] | None = None) -> None:
         self._own_colo = own_colo
         self._records_max = records_max
         self._dropped = Counter() if dropped is None else dropped
@@ -158,10 +159,10 @@ class RosterTable:
         others = [colo.held for colo in self._colos.values() if colo is not known]
         many = sum(len(each.records) for each in others) + len(found.records) > self._records_max
         if many or (known is None and len(self._colos) >= COLOS_KNOWN_MAX):
-            self._dropped["roster_full"] += 1
+            self._dropped[Drop.ROSTER_FULL] += 1
             return False
         if sum(each.size for each in others) + found.size > ROSTER_BYTES_MAX:
-            self._dropped["too_heavy"] += 1
+            self._dropped[Drop.TOO_HEAVY] += 1
             return False
         return True
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import cbor2
 
 from meshcache.core.policy.gates import Terms
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.session import SEQ_MAX
 from meshcache.core.wire import fields, messages
 from meshcache.core.wire.columns import ColumnError, read_columns
@@ -31,7 +32,7 @@ _KNOWN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 2
 class WireError(ValueError):
     """These bytes are no message: ``reason`` is the word under which the drop is counted."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Drop) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -51,18 +52,18 @@ class Decoder:
     def decode(self, payload: bytes) -> Envelope:
         """The message in `payload`. Raises WireError for anything else."""
         if len(payload) > messages.MESSAGE_BYTES_MAX:
-            raise WireError("too_long")
+            raise WireError(Drop.TOO_LONG)
         number, sender, incarnation, body = _outside(_load(payload))
         kind = _SPECS.get(number)
         if kind is None:
-            raise WireError("unknown_kind")
+            raise WireError(Drop.UNKNOWN_KIND)
         try:
             sender, incarnation = fields.name(sender), fields.incarnation(incarnation)
             message = self._inside(kind, body)
         except (FieldError, ColumnError) as error:
-            raise WireError("bad_field") from error
+            raise WireError(Drop.BAD_FIELD) from error
         if type(message) is Hello and (message.record.node, message.record.incarnation) != (sender, incarnation):
-            raise WireError("bad_field")
+            raise WireError(Drop.BAD_FIELD)
         return Envelope(sender, incarnation, message, len(body.keys() - kind.keys))
 
     def _inside(self, spec: Spec, body: dict[str, Any]) -> Message:
@@ -107,7 +108,7 @@ def _fill(batch: Batch | None, token: int, end: FetchEnd | None) -> FetchReply:
 
 def _outside(item: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
     if type(item) is not list or len(item) < 4 or type(item[0]) is not int or type(item[3]) is not dict:
-        raise WireError("bad_envelope")
+        raise WireError(Drop.BAD_ENVELOPE)
     number, sender, incarnation, body = item[:4]
     return number, sender, incarnation, body
 
@@ -130,9 +131,9 @@ def _load(payload: bytes) -> Any:
     try:
         item = decoder.decode()
     except cbor2.CBORDecodeError as error:
-        raise WireError("not_cbor") from error
+        raise WireError(Drop.NOT_CBOR) from error
     if source.tell() != len(payload):
-        raise WireError("trailing_bytes")
+        raise WireError(Drop.TRAILING_BYTES)
     return item
 
 

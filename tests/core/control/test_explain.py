@@ -32,6 +32,14 @@ def way(records: list[NodeRecord], source: tuple[str, str], target: tuple[str, s
 AMS, FRA = ("shop", "ams1"), ("shop", "fra1")
 
 
+def test_on_the_way_to_the_node_that_answers_the_gate_is_its_own() -> None:
+    records = [record("me", "fra1", REACH_COLO), record("a", "ams1")]
+    (towards,) = explain_way(records, Place(*AMS), Place(*FRA), "me")["ways"]
+    (away,) = explain_way(records, Place(*FRA), Place(*AMS), "me")["ways"]
+    assert (towards["gate"], towards["verdict"]) == ("may_accept", "receiver_reach")
+    assert (away["gate"], away["verdict"]) == ("may_send", "sender_reach")
+
+
 def test_a_way_that_is_open_says_so() -> None:
     told = way([record("a", "ams1"), record("b", "fra1"), record("c", "fra1")], AMS, FRA)
     assert (told["from"], told["to"], told["allowed"]) == ("shop@ams1", "shop@fra1", "all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshcache.core.values.drops import Drop
 from tests.core.net import Net, Puppet, dropped, vip
 
 
@@ -19,6 +20,6 @@ def test_one_of_several_is_picked_and_none_of_none() -> None:
 def test_drops_add_up_by_reason() -> None:
     net = Net()
     host = net.add("me", "ams1", vip("me"))
-    host.core._state.drop("flood")
-    host.core._state.drop("flood", 4)
+    host.core._state.drop(Drop.FLOOD)
+    host.core._state.drop(Drop.FLOOD, 4)
     assert dropped(host, net) == {"flood": 5}

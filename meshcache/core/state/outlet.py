@@ -1,0 +1,34 @@
+"""What duties tell each other without knowing each other: one typed outlet, which `assembly` implements.
+
+A duty calls it when something happened that others may act on, and asks it the one question that is not its own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from meshcache.core.cache.streams import Stream
+from meshcache.core.state.members import Peer
+from meshcache.core.values.topology import NodeRecord
+
+
+class Outlet(Protocol):
+    """Events between duties, each with the monotonic `now` of the step it happened in."""
+
+    def wants_link(self, peer: Peer) -> bool:
+        """Return whether this node wants a link to a peer; `membership.links` decides."""
+
+    def peer_joined(self, peer: Peer, now: float) -> None:
+        """A node has become a peer, or has come back in a new life."""
+
+    def record_heard(self, record: NodeRecord, now: float) -> None:
+        """A peer says something new of itself: its terms, its VIPs, its address."""
+
+    def peer_doubted(self, now: float) -> None:
+        """A peer has fallen silent: what it told only some of us should be with all of us soon."""
+
+    def gap_seen(self, stream: Stream, now: float) -> None:
+        """Something before the newest number of a stream is missing."""
+
+    def hearsay_heard(self, now: float) -> None:
+        """News came from another than its author, so some peers may not have it yet."""
