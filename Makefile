@@ -7,15 +7,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS ?=
 HOT := $(wildcard meshcache/hot/*.c meshcache/hot/*.h)
+FAST := tests/core tests/config tests/tls
 
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize
+.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize test-fast
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
 	@echo "make test    every test, after installing what they need        (ARGS='tests/core -k ranges')"
+	@echo "make test-fast  core, configuration and TLS in memory, in half a minute"
 	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
 	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
@@ -30,11 +32,16 @@ demo: need-demo $(VENV)/.run
 	@$(BIN)/meshcache demo $(ARGS)
 
 test: need-test $(VENV)/.dev $(BIN)/promtool
-	@$(BIN)/python -m pytest $(ARGS)
+	@BIN=$(BIN) tools/test $(ARGS)
 
-check: need-test lint types $(BIN)/promtool
+# Everything there but what takes a second or more: what to run after each change.
+test-fast: $(VENV)/.dev
+	@$(BIN)/python -m pytest --part fast -n $(shell nproc) -q $(FAST) $(ARGS)
+
+# The layers first: they say in seconds what a whole run would say at its end.
+check: lint types
 	@$(BIN)/python -m pytest tests/test_layering.py -q
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) test
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -22,6 +22,38 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+ALL, TOGETHER, ALONE, FAST = "all", "together", "alone", "fast"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part",
+        choices=(ALL, TOGETHER, ALONE, FAST),
+        default=ALL,
+        help="those that may run beside others, those marked `alone`, or neither `alone` nor `slow`: see `tools/test`",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: measures, or fills the machine; never runs beside other tests")
+    config.addinivalue_line("markers", "slow: takes a second or starts processes; not in `make test-fast`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    part = config.getoption("part")
+    if part == ALL:
+        return
+    left_out = [item for item in items if not _belongs(item, part)]
+    items[:] = [item for item in items if _belongs(item, part)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _belongs(item: pytest.Item, part: str) -> bool:
+    if item.get_closest_marker("alone") is not None:
+        return part == ALONE
+    return part == TOGETHER or (part == FAST and item.get_closest_marker("slow") is None)
+
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:

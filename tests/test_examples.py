@@ -97,7 +97,6 @@ def ask(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = Non
         return answer.decode().strip(), tls.session
 
 
-@pytest.mark.timeout(90)
 def test_a_client_of_one_resumes_on_the_other(servers: Servers, folder: Path) -> None:
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
 

@@ -291,6 +291,7 @@ class TestPeers:
             theirs = place.node("outsider", key="other.key")
             wait_until(lambda: ours.stats()["transport"]["refused"].get("another mesh key", 0) >= 2)
             wait_until(lambda: theirs.stats()["transport"]["refused"])
+            wait_until(lambda: f"the connection to {ours.address}: closed" in caplog.text)
         lines = [record.getMessage() for record in caplog.records]
         assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
         assert sum(f"the connection to {ours.address}: closed" in line for line in lines) == 1

@@ -30,7 +30,6 @@ def behind(hole: Blackhole, name: str, seeds: list[str]) -> dict[str, Any]:
     return {"name": name, "mesh": {"advertise": hole.address, "seeds": seeds}}
 
 
-@pytest.mark.timeout(110)
 @pytest.mark.parametrize(
     ("state", "count"),
     [("suspect", 400), pytest.param("lost", 4000, marks=pytest.mark.chaos)],

@@ -15,7 +15,6 @@ CONVERGED_S_MAX = 90.0
 """For fifty: 2,550 links, each with CURVE handshakes at both ends, on two cores that others use as well."""
 
 
-@pytest.mark.timeout(119)
 @pytest.mark.chaos
 def test_all_who_join_at_once_catch_up_and_the_source_is_not_overrun(hosts: Hosts) -> None:
     source = hosts.start({"name": "source"})

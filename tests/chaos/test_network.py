@@ -62,7 +62,6 @@ def test_hosts_that_nobody_introduced_find_each_other_by_mdns(place: Place) -> N
 
 
 @pytest.mark.parametrize("percent", [20, pytest.param(40, marks=pytest.mark.chaos)])
-@pytest.mark.timeout(110)
 def test_lost_packets_cost_time_and_neither_sessions_nor_peers(place: Place, percent: int) -> None:
     before = [len(host.events("PeerLost")) for host in place.hosts]
     place.lan.lose(percent)
@@ -76,7 +75,6 @@ def test_lost_packets_cost_time_and_neither_sessions_nor_peers(place: Place, per
 
 
 @pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.chaos)], ids=["short", "long"])
-@pytest.mark.timeout(110)
 def test_a_split_network_works_on_in_both_halves_and_heals_within_15_seconds(place: Place, lost: bool) -> None:
     one_half, other_half = place.hosts[:2], place.hosts[2:]
     place.lan.split({0, 1})

@@ -17,7 +17,6 @@ def incarnation(host: Host, name: str) -> int:
     return int(next(peer["incarnation"] for peer in host.ask("peers", host.name) if peer["name"] == name))
 
 
-@pytest.mark.timeout(119)
 @pytest.mark.chaos
 def test_every_life_of_a_name_is_known_and_what_it_made_outlives_it(hosts: Hosts) -> None:
     stays, other, mortal = hosts.mesh("edge-1", "edge-2", "mortal")

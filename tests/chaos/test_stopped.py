@@ -20,7 +20,6 @@ def has_lost(host: Host, name: str) -> bool:
     return any(event["node"] == name for event in host.events("PeerLost"))
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize("seconds", [10, pytest.param(20, marks=pytest.mark.chaos)])
 def test_a_node_that_stands_still_is_lost_and_doubts_itself_when_it_goes_on(hosts: Hosts, seconds: int) -> None:
     one, other, still = nodes = hosts.mesh("edge-1", "edge-2", "still")

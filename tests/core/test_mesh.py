@@ -68,6 +68,7 @@ def test_a_message_that_the_transport_does_not_take_is_counted_once_its_receiver
     assert dropped(host, net) == {"not_sent": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_after_any_faults_every_permitted_node_has_every_session_and_no_other_has_it(seed: int) -> None:
     net = Net(seed)

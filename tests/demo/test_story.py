@@ -32,7 +32,6 @@ def start(processes: Processes, folder: Path, *arguments: str) -> Process:
     return processes.start([sys.executable, *arguments], env={**os.environ, "TMPDIR": str(folder / "t")})
 
 
-@pytest.mark.timeout(110)
 def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(processes: Processes, folder: Path) -> None:
     started = time.monotonic()
     demo = start(processes, folder, *DEMO)
@@ -50,7 +49,6 @@ def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(proc
     assert list((folder / "t").iterdir()) == []
 
 
-@pytest.mark.timeout(110)
 @pytest.mark.parametrize(
     ("arguments", "way", "ending"),
     [

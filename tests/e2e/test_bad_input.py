@@ -87,7 +87,6 @@ def test_a_good_file_is_fine_and_says_so(make_nodes: Make) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(60)
 def test_garbage_on_the_tls_port_costs_that_connection_only(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     (node,) = make_nodes("edge-1")
     process = mesh.start(node)
@@ -109,7 +108,6 @@ def test_garbage_on_the_tls_port_costs_that_connection_only(mesh: Mesh, make_nod
     assert "Traceback" not in process.output
 
 
-@pytest.mark.timeout(60)
 def test_garbage_on_the_mesh_port_disturbs_nobody(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second = nodes = make_nodes("edge-1", "edge-2")
     for node in nodes:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-import pytest
-
 from tests.support.balancer import Balancer
 from tests.support.material import Node
 from tests.support.mesh import Mesh
@@ -15,7 +13,6 @@ from tests.support.programs import CLIENTS
 from tests.support.waiting import wait_until
 
 
-@pytest.mark.timeout(110)
 def test_every_client_resumes_on_a_server_it_has_never_met(
     mesh: Mesh, make_nodes: Callable[..., list[Node]], folder: Path
 ) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from meshcache.demo.stage import has_multicast
 from tests.support.material import Node, write_nodes
 from tests.support.mesh import Mesh
 from tests.support.programs import s_client
 
 
-@pytest.mark.timeout(90)
 def test_mdns_alone_is_enough_and_only_for_ones_own_mesh(
     mesh: Mesh, make_nodes: Callable[..., list[Node]], folder: Path
 ) -> None:

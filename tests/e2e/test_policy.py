@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from meshcache.admin.client import AdminClient
 from tests.support.material import Node
 from tests.support.mesh import Mesh
@@ -34,7 +32,6 @@ def policy(node: Node) -> dict[str, Any]:
     return next(vip for vip in found if vip["vip"] == "shop")
 
 
-@pytest.mark.timeout(90)
 def test_a_policy_survives_the_death_of_the_server_where_it_was_set(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second = nodes = make_nodes("edge-1", "edge-2")
     for node in nodes:
@@ -67,7 +64,6 @@ def test_a_policy_survives_the_death_of_the_server_where_it_was_set(mesh: Mesh, 
     wait_until(shared, what="sessions are shared again")
 
 
-@pytest.mark.timeout(90)
 def test_after_a_new_epoch_no_client_resumes_an_older_session(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second = nodes = make_nodes("edge-1", "edge-2")
     for node in nodes:
@@ -86,7 +82,6 @@ def test_after_a_new_epoch_no_client_resumes_an_older_session(mesh: Mesh, make_n
         assert s_client(node.tls, folder, "1.2", "-sess_in", saved)[0]["session"] == "full"
 
 
-@pytest.mark.timeout(60)
 def test_what_is_refused_says_why_on_standard_error_and_exits_with_2(mesh: Mesh, make_nodes: Make) -> None:
     (node,) = make_nodes("edge-1")
     mesh.start(node)

@@ -6,8 +6,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.support.material import Authority, Node, write_key, write_nodes
 from tests.support.mesh import Mesh
 from tests.support.programs import s_client
@@ -33,7 +31,6 @@ def session_from(mesh: Mesh, node: Node, folder: Path, name: str, to: list[Node]
     return saved
 
 
-@pytest.mark.timeout(90)
 def test_the_sessions_of_a_killed_server_live_on_and_it_comes_back(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second, third = nodes = make_nodes("edge-1", "edge-2", "edge-3")
     up(mesh, nodes)
@@ -57,7 +54,6 @@ def test_the_sessions_of_a_killed_server_live_on_and_it_comes_back(mesh: Mesh, m
     )
 
 
-@pytest.mark.timeout(60)
 def test_a_server_that_is_told_to_end_leaves_and_exits_with_0(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second = nodes = make_nodes("edge-1", "edge-2")
     up(mesh, nodes)
@@ -71,7 +67,6 @@ def test_a_server_that_is_told_to_end_leaves_and_exits_with_0(mesh: Mesh, make_n
     assert s_client(second.tls, folder, "1.3", "-sess_in", saved)[0]["session"] == "remote"
 
 
-@pytest.mark.timeout(60)
 def test_a_tightened_policy_holds_at_once_and_the_cache_is_kept(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second = nodes = make_nodes("edge-1", "edge-2")
     up(mesh, nodes)
@@ -93,7 +88,6 @@ def test_a_tightened_policy_holds_at_once_and_the_cache_is_kept(mesh: Mesh, make
     )
 
 
-@pytest.mark.timeout(60)
 def test_a_broken_file_on_sighup_changes_nothing(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     (node,) = make_nodes("edge-1")
     process = mesh.start(node)
@@ -107,7 +101,6 @@ def test_a_broken_file_on_sighup_changes_nothing(mesh: Mesh, make_nodes: Make, f
     assert process.running
 
 
-@pytest.mark.timeout(60)
 def test_renewed_certificates_are_served_after_sighup_and_old_sessions_go_on(
     mesh: Mesh, make_nodes: Make, folder: Path
 ) -> None:
@@ -125,7 +118,6 @@ def test_renewed_certificates_are_served_after_sighup_and_old_sessions_go_on(
     assert s_client(node.tls, folder, "1.3", "-sess_in", saved)[0]["session"] == "local"
 
 
-@pytest.mark.timeout(60)
 def test_a_node_with_another_key_gets_nothing_and_gives_nothing(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     (insider,) = make_nodes("edge-1")
     write_key(folder, "other")
@@ -146,7 +138,6 @@ def test_a_node_with_another_key_gets_nothing_and_gives_nothing(mesh: Mesh, make
     assert mesh.shop(outsider)["sessions"]["received"] == 0
 
 
-@pytest.mark.timeout(90)
 def test_a_stopped_server_costs_the_others_nothing_and_catches_up(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second, stopped = nodes = make_nodes("edge-1", "edge-2", "edge-3")
     up(mesh, nodes)

@@ -27,7 +27,7 @@ from tests.support.material import free_ports
 from tests.support.processes import Process, Processes, meshcache
 from tests.support.waiting import wait_until, wait_until_async
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHOP, CHECKOUT, INTRANET = VIPS
 WATCHED, NEIGHBOUR, FAR, VICTIM = SERVERS[0], SERVERS[1], SERVERS[3], SERVERS[4]

@@ -88,7 +88,6 @@ def _as_seen(hello: bytes) -> bytes:
     return hello
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "version, change",
     [("1.2", _as_seen), ("1.3", _as_seen), ("1.3", with_broken_binder)],
@@ -108,7 +107,6 @@ def test_ids_seen_on_the_wire_burn_no_session_and_move_no_message(servers: Serve
     assert (answer["session"], answer["origin"], resumed) == ("remote", "edge-1", True)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ids_that_nobody_made_cost_a_lookup_and_no_message(servers: Servers, version: str) -> None:
     client = servers.client(version)

@@ -220,7 +220,6 @@ class TestTheWire:
 
 
 class TestMdns:
-    @pytest.mark.timeout(60)
     def test_forged_records_and_goodbyes_move_nobody(self, place: Place) -> None:
         """A record with our fingerprint costs a connection attempt that tells its maker nothing."""
         trap = socket.create_server(("127.0.0.1", 0))
@@ -308,7 +307,6 @@ class TestHostileMembers:
         pair.make()
         assert pair.all_resume()
 
-    @pytest.mark.timeout(90)
     def test_that_flood_a_quota_push_out_their_own(self, place: Place) -> None:
         pair = Pair(place, cache={"max_sessions": 2000, "max_bytes": "2MiB"})
         pair.make(50)

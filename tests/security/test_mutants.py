@@ -23,7 +23,6 @@ TEST_S_MAX = 240.0
 TRIED = [mutant for mutant in MUTANTS if mutant.name in ALWAYS or os.environ.get("MESHCACHE_MUTANTS") == "all"]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", TRIED, ids=lambda mutant: mutant.name)
 def test_a_weakened_build_is_noticed(mutant: Mutant, folder: Path) -> None:
     _copy(folder)

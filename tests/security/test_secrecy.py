@@ -238,7 +238,6 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
     scan_for("\n".join([*map(repr, shown), *map(str, shown), repr(error.value), str(error.value)]).encode())
 
 
-@pytest.mark.timeout(90)
 def test_a_server_dumps_no_core_and_its_log_is_clean(
     mesh: Mesh, make_nodes: Callable[..., list[Node]], folder: Path, secrets: Secrets
 ) -> None:

@@ -135,7 +135,6 @@ def _one_client(world: World, data: st.DataObject) -> None:
             world.settle()
 
 
-@pytest.mark.timeout(300)
 @settings(max_examples=max(WORLDS // 4, 1), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(
     nodes=node_lists(),

@@ -178,7 +178,7 @@ async def test_a_client_that_does_not_read_stops_the_backend(certificates: Certi
             before, settled = sent, sent == before and sent > 0
             return settled
 
-        await wait_until_async(settled, 20)
+        await wait_until_async(settled, 60)
         (connection,) = server.table._entries
         assert connection._transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
         assert await asyncio.to_thread(dialogue.read, 20_000_000) == bytes(20_000_000)  # and flows again
@@ -207,7 +207,7 @@ async def test_a_backend_that_does_not_read_stops_the_client(certificates: Certi
             left, settled = len(dialogue.unsent), len(dialogue.unsent) == left
             return settled
 
-        await wait_until_async(settled, 20)
+        await wait_until_async(settled, 60)
         assert left > 0
         (connection,) = server.table._entries
         relay = connection._application  # type: ignore[attr-defined]

@@ -73,6 +73,7 @@ def test_a_chain_of_renewals_carries_its_token_all_along(kind: str) -> None:
     assert 0 not in tokens[1:]
 
 
+@pytest.mark.slow
 @by_kind
 def test_a_context_for_each_connection_leaves_nothing_behind(kind: str) -> None:
     """As gunicorn does it. 2,000 handshakes with a new context each, one in two resumed."""
@@ -99,6 +100,7 @@ def test_a_context_for_each_connection_leaves_nothing_behind(kind: str) -> None:
     assert resident_bytes() - resident < 1024 * 1024
 
 
+@pytest.mark.slow
 @by_kind
 @pytest.mark.parametrize("spoil", [None, b"", b"tail"])
 def test_sessions_that_were_looked_up_do_not_pile_up(kind: str, spoil: bytes | None) -> None:

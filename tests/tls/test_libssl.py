@@ -127,6 +127,7 @@ def run(code: str, *paths: Path, python: str = sys.executable) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 def test_a_stripped_wheel_is_refused_with_what_to_install_and_no_crash(tmp_path: Path) -> None:
     """A copy of cryptography without section headers has no symbols, as wheels for macOS have none."""
     copy = tmp_path / "cryptography"
@@ -158,6 +159,7 @@ def strip(library: Path) -> None:
     library.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_library_that_was_replaced_on_disk_is_refused(tmp_path: Path) -> None:
     """As after a ``pip install`` under a running process: the symbols of the new file say nothing about memory."""
     copy = tmp_path / "cryptography"
@@ -175,6 +177,7 @@ def test_a_library_that_was_replaced_on_disk_is_refused(tmp_path: Path) -> None:
     assert done.stdout.startswith("HookError pyOpenSSL's OpenSSL can't be hooked")
 
 
+@pytest.mark.slow
 def test_pyopenssl_over_a_shared_libssl_passes_the_same_tests(tmp_path: Path) -> None:
     """Debian's python3-openssl (pyOpenSSL 23, OpenSSL 3.0), with Debian's own Python, through this room's tests."""
     if not Path(DEBIAN_PYTHON).exists():

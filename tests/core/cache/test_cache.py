@@ -204,6 +204,7 @@ def test_a_vip_that_goes_takes_its_entries_along() -> None:
     assert stream_of(house.table, "shop").cached == 0
 
 
+@pytest.mark.slow
 def test_memory_stays_within_what_an_entry_is_charged() -> None:
     house = House()
     stream = stream_of(house.table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def test_within_the_span_it_is_a_dict_in_order(taken: list[tuple[bool, int]]) ->
     assert list(journal.downwards(901)) == sorted(model.items(), reverse=True)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 10**9)), max_size=200))
 def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(taken: list[tuple[bool, int]]) -> None:
     journal, model = Journal(), {}

@@ -121,6 +121,7 @@ class TestSpread:
         told = [1 for _, _, payload, _ in net.sent if isinstance(Decoder().decode(payload).message, LivePolicyUpdate)]
         assert len(told) == 11
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("reach", [REACH_EVERYWHERE, REACH_SERVER])
     def test_other_colos_get_it_through_whoever_is_linked_even_if_nothing_may_go_there(self, reach: Any) -> None:
         net = Net()

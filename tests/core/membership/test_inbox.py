@@ -70,6 +70,7 @@ def test_no_valid_message_of_a_peer_or_a_stranger_raises(name: str) -> None:
         net.run(1)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(sorted(SAMPLES)), st.integers(0, 2**32)), min_size=1, max_size=12))
 def test_no_mutation_through_the_whole_core_raises_or_grows_without_bound(steps: list[tuple[str, int]]) -> None:

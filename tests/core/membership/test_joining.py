@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from meshcache.core.values.events import IslandFound, IslandGone, PeerJoined, PeerRefused
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.messages import Hello, Refuse
@@ -126,6 +128,7 @@ def test_the_table_of_peers_is_bounded() -> None:
     assert dropped(host, net)["peers_full"] == 2
 
 
+@pytest.mark.slow
 def test_a_member_under_many_names_that_say_much_takes_so_much_memory_and_no_more() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))
@@ -142,6 +145,7 @@ def test_a_member_under_many_names_that_say_much_takes_so_much_memory_and_no_mor
     assert host.core._state.members.get("honest")
 
 
+@pytest.mark.slow
 def test_a_peer_that_says_ever_more_is_no_peer_any_more_when_it_is_too_much() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
 from meshcache.core.values.events import PeerLost, PeerSuspect
 from tests.core.net import Host, Net, mesh
@@ -23,6 +25,7 @@ def chosen(host: Host) -> frozenset[str]:
     return host.core._inside._links._wanted
 
 
+@pytest.mark.slow
 def test_a_colo_is_a_full_mesh_and_each_node_chooses_two_in_another() -> None:
     net, hosts = colos(REACH_EVERYWHERE)
     for host in hosts:
@@ -51,6 +54,7 @@ def test_all_of_the_mesh_is_known_everywhere_without_being_linked() -> None:
         assert len(host.core._state.roster.records(other)) == 5
 
 
+@pytest.mark.slow
 def test_links_that_nobody_needs_end_without_suspicion() -> None:
     net, hosts = colos(REACH_EVERYWHERE, nodes=8)
     net.run(20)
@@ -68,6 +72,7 @@ def test_the_next_best_is_dialled_when_a_relay_is_lost() -> None:
     assert all(name in linked(hosts[0], net, "fra1") for name in alive)
 
 
+@pytest.mark.slow
 def test_a_restarted_relay_is_taken_back() -> None:
     net, hosts = colos(REACH_EVERYWHERE)
     before = chosen(hosts[0])

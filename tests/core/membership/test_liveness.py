@@ -37,6 +37,7 @@ def test_a_dead_peer_is_suspect_within_3_s_and_lost_within_8_s() -> None:
         assert 7.0 <= lost.at - died <= 8.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_half_of_all_messages_lost_makes_no_healthy_peer_flap(seed: int) -> None:
     net, hosts = settled(6, seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshcache.core.membership.roster_exchange import _PENDING_MAX
 from meshcache.core.policy.gates import Reach
 from meshcache.core.values.topology import NodeRecord
@@ -84,6 +86,7 @@ def test_half_told_rosters_are_bounded() -> None:
     assert len(host.core._inside._rosters._pending) == _PENDING_MAX
 
 
+@pytest.mark.slow
 def test_half_told_rosters_are_bounded_by_their_weight_too() -> None:
     net, host, peer = world()
     one = large_record("n", "fra1", name_bytes=4)

@@ -49,6 +49,7 @@ def test_no_peer_is_left_out_for_long(seed: int) -> None:
     assert all(peer.hears(Digest) for peer in peers)
 
 
+@pytest.mark.slow
 def test_an_idle_node_of_a_colo_sends_under_a_kilobyte_a_second() -> None:
     net, hosts = settled(20)
     make(net, hosts[0], 1)
@@ -58,6 +59,7 @@ def test_an_idle_node_of_a_colo_sends_under_a_kilobyte_a_second() -> None:
     assert sum(len(payload) for _, _, payload, _ in net.sent) / 30 / 20 < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_a_dead_origin_told_only_one_is_with_all_soon(seed: int) -> None:
     net, hosts = settled(20, seed)

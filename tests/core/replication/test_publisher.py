@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshcache.core.mesh import Outgoing
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
@@ -136,6 +138,7 @@ def test_times_travel_as_seconds_elapsed_and_remaining() -> None:
     assert list(push.batch.entries.elapsed_s) == [50]
 
 
+@pytest.mark.slow
 def test_a_colo_gets_n_minus_one_pushes_and_each_other_colo_one_crossing() -> None:
     net = Net()
     for colo in ("ams1", "fra1", "lon1"):

@@ -155,6 +155,7 @@ def test_who_claimed_to_have_it_is_asked_again_when_the_answer_was_lost() -> Non
     assert 1 <= asked <= 2, "anybody may have it too"
 
 
+@pytest.mark.slow
 def test_a_peer_that_never_answers_is_asked_ever_less_and_the_gap_is_given_up() -> None:
     net, host, peer = watched()
     peer.says(host, Push(peer.batch(10)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
@@ -37,6 +39,7 @@ def test_a_joiner_has_everything_within_seconds() -> None:
     assert [(event.sessions, event.complete) for event in finished(joiner)] == [(5000, True)]
 
 
+@pytest.mark.slow
 def test_a_joiner_asks_one_source_only() -> None:
     net, _ = filled(3000, "abcde")
     mesh(net, ["z"], sessions=50_000)
@@ -91,6 +94,7 @@ def test_when_the_source_dies_another_goes_on_where_it_stopped() -> None:
     assert len(hosts) == 3
 
 
+@pytest.mark.slow
 def test_fifty_joiners_at_once_are_all_served_and_never_two_by_one_source_at_once() -> None:
     net, _ = filled(500)
     names = [f"j{at}" for at in range(50)]
@@ -165,6 +169,7 @@ def test_an_offer_that_nobody_asked_for_is_given_back() -> None:
     assert other.hears(Fetch) == []
 
 
+@pytest.mark.slow
 def test_a_source_that_offers_the_absurd_is_asked_a_bounded_number_of_times() -> None:
     _, host, source = joiner_and_source()
     absurd = tuple(Seen(StreamKey(f"o{at}", 1, "shop"), (1, 2**53)) for at in range(500))

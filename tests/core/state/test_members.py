@@ -134,6 +134,7 @@ def full_of_heavy_ones(members: Members) -> int:
     return at
 
 
+@pytest.mark.slow
 def test_heavy_records_have_room_up_to_their_bound_and_light_ones_always(members: Members) -> None:
     assert full_of_heavy_ones(members) == PEERS_BYTES_MAX // weight(large_record("x000"))
     assert members.fits(record())
@@ -141,6 +142,7 @@ def test_heavy_records_have_room_up_to_their_bound_and_light_ones_always(members
     assert not members.fits(large_record("y"))
 
 
+@pytest.mark.slow
 def test_what_was_said_before_gives_its_room_back(members: Members) -> None:
     heavy = full_of_heavy_ones(members)
     assert members.fits(large_record("x000", revision=2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from meshcache.core.state.roster import RECALLED_MAX, RosterTable, digest_of
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import ColoDigest
@@ -121,6 +123,7 @@ def heavy(colo: str, count: int, revision: int = 1) -> list[NodeRecord]:
     return [large_record(f"n{at:02}", colo, revision) for at in range(count)]
 
 
+@pytest.mark.slow
 def test_records_are_bounded_by_their_weight_in_all_colos_together() -> None:
     dropped: Counter[str] = Counter()
     table = RosterTable("ams1", 4096, dropped)
@@ -135,6 +138,7 @@ def test_records_are_bounded_by_their_weight_in_all_colos_together() -> None:
     assert dropped == {"too_heavy": 3}
 
 
+@pytest.mark.slow
 def test_sets_that_are_only_remembered_weigh_too_and_make_room() -> None:
     table = RosterTable("ams1", 4096)
     fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])

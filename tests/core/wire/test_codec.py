@@ -149,6 +149,7 @@ def test_no_bytes_raise_anything_but_a_wire_error(payload: bytes) -> None:
         Decoder().decode(payload)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
 def test_no_mutation_of_a_message_raises_anything_but_a_wire_error(name: str, data: st.DataObject) -> None:

@@ -36,6 +36,7 @@ def body(count: int = 3) -> dict[str, Any]:
     return write_columns(1, count, entries(1, found))
 
 
+@pytest.mark.slow
 @given(rows, st.integers(1, 2**53 - 10_000), st.integers(1, 100))
 def test_what_is_written_is_read(found: list[tuple[bytes, bytes, int, int, int]], first: int, step: int) -> None:
     written = entries(first, found, step)
