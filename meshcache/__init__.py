@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         CacheSettings,
         CertificateSettings,
         ClientAuthSettings,
+        HealthSettings,
         MeshSettings,
         NodeSettings,
         ServerSettings,
@@ -63,6 +64,7 @@ __all__ = [
     "VipSettings",
     "CertificateSettings",
     "ClientAuthSettings",
+    "HealthSettings",
     "SharingSettings",
     # what it raises
     "MeshcacheError",

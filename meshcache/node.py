@@ -41,7 +41,7 @@ from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
-from meshcache.tls.contexts import OnUncleanClose
+from meshcache.tls.contexts import OnUncleanClose, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.left_out import LeftOut
@@ -212,11 +212,11 @@ class MeshNode:
         return self._left_out.counts()
 
     def resumption(self, connection: object) -> Resumption:
-        """How the handshake of a connection ended: full, or resumed and with whose session.
+        """How the handshake of a connection ended: full, or resumed and with whose session; and the name it asked for.
 
         `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
         """
-        return self._tokens.resumption(token_of(connection))
+        return self._tokens.resumption(token_of(connection), server_name(connection))
 
     def handshake_done(self, vip: str, connection: object) -> None:
         """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""
@@ -231,8 +231,9 @@ class MeshNode:
 
     # --- operation
 
-    def reload(self, settings: Settings) -> Callable[[], None]:
-        """Take over other settings and read the key file again. The cache and all connections are kept.
+    def reload(self, settings: Settings, *, keys: bool = True) -> Callable[[], None]:
+        """Take over other settings and, unless `keys` is false, read the key file again. The cache and all connections
+        are kept. Contexts that are attached after this take the place of those from before.
 
         What can't change while the node runs (its name, colo, mesh and listener) is left as it is, with a line in the
         log. Returns a function that puts the settings and the keys from before back, from memory, for a program whose
@@ -242,7 +243,7 @@ class MeshNode:
         """
         with self._lock:
             self._require("running", "start the node first")
-            keyring = load_keyring(settings.mesh.key_file)
+            keyring = load_keyring(settings.mesh.key_file) if keys else self._keyring
             before = self._settings, self._keyring
             try:
                 self._take(self._fixed(settings), keyring)

@@ -19,9 +19,11 @@ from typing import Any
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
 
 from . import process, systemd
+from .backends import Backends
 from .faults import Faults
-from .leaving import LEAVING_MAX, Leaving
+from .leaving import LEAVING_MAX
 from .listener import Listener
+from .renewal import LOOK_S, Renewal
 from .services import Contexts, Served, make_contexts, make_services, routes_by_key
 from .table import Table
 
@@ -39,7 +41,8 @@ class ServerApp:
         self.node = node
         self.faults = Faults()
         self.table = Table(settings.server.max_connections, _shortest_timeout(settings), self.faults)
-        self.leaving = Leaving()
+        self.backends = Backends()
+        self.renewal = Renewal(settings)
         self.listeners: dict[str, Listener] = {}
         self._reread = reread
         self._contexts: Contexts = {}
@@ -61,7 +64,9 @@ class ServerApp:
         with beside(self.node):
             log.info("ready: %s", self._about())
             systemd.ready()
+            renewing = asyncio.create_task(self._renew_when_due())
             await self._stop.wait()
+            renewing.cancel()
             await self._drain()
 
     async def _start(self) -> None:
@@ -85,7 +90,7 @@ class ServerApp:
             if self._draining is not None:
                 self._draining.cancel()
             self.table.abort()
-            self.leaving.abort()
+            self.backends.leaving.abort()
         self._stop.set()
 
     async def reload(self) -> bool:
@@ -113,13 +118,33 @@ class ServerApp:
         finally:
             systemd.ready()
 
-    async def _replace(self, settings: Settings) -> None:
+    async def _renew_when_due(self) -> None:
+        """Take certificates that were replaced on disk. A pair that doesn't fit stays out of use."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            async with self._reload_turn:
+                if self.renewal.due():
+                    await self._renew()
+
+    async def _renew(self) -> None:
+        try:
+            await self._replace(self.settings, keys=False)
+        except MeshcacheError as error:
+            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
+                log.warning("certificates changed and are not taken yet: %s", fault)
+        except Exception:
+            log.exception("certificates not renewed, by a fault of the server's own")
+        else:
+            log.info("certificates renewed")
+
+    async def _replace(self, settings: Settings, *, keys: bool = True) -> None:
+        files = self.renewal.look(settings)
         contexts = make_contexts(settings)
         listeners = self._bind(settings, self.listeners)
         before, after = set(self.listeners.values()), set(listeners.values())
         put_back: Callable[[], None] | None = None
         try:
-            put_back = await asyncio.to_thread(self.node.reload, settings)  # new keys take it seconds
+            put_back = await asyncio.to_thread(self.node.reload, settings, keys=keys)  # new keys take it seconds
             services = self._attach(settings, contexts)
         except BaseException:  # whatever it is, nothing new may be left standing
             _close(after - before)
@@ -129,6 +154,7 @@ class ServerApp:
             raise
         _close(before - after)
         await self._install(settings, contexts, services, listeners)
+        self.renewal.taken(files)
 
     def _bind(self, settings: Settings, present: dict[str, Listener]) -> dict[str, Listener]:
         """The listeners for these settings: those that are present, and new ones that hold their addresses already."""
@@ -159,7 +185,7 @@ class ServerApp:
             if vip.name in contexts:
                 for each in contexts[vip.name]:
                     self.node.attach(each.context, vip=vip.name)
-                services[vip.name] = make_services(vip, contexts[vip.name], settings, self.node, self.leaving)
+                services[vip.name] = make_services(vip, contexts[vip.name], settings, self.node, self.backends)
         return services
 
     async def _install(
@@ -178,6 +204,7 @@ class ServerApp:
         self.table.tune(limits.max_connections, _shortest_timeout(settings))
         for key, routes in routes_by_key(_keys(settings), services).items():
             await listeners[key].serve(routes)
+        self.backends.watch(vip for vip in settings.vips if vip.listen)
 
     async def _drain(self) -> None:
         systemd.stopping()
@@ -185,7 +212,8 @@ class ServerApp:
         _close(self.listeners.values())
         self._draining = asyncio.create_task(self.table.drain(self.settings.server.drain_s))
         await asyncio.wait([self._draining])
-        await self.leaving.drain()
+        self.backends.stop()
+        await self.backends.leaving.drain()
         self.table.stop()
         self.faults.report(float("inf"))
 
@@ -237,7 +265,8 @@ def _keys(settings: Settings) -> Iterator[tuple[VipSettings, str]]:
 
 
 def _shortest_timeout(settings: Settings) -> float:
-    return min(settings.server.handshake_timeout_s, settings.server.idle_timeout_s)
+    own = [each for vip in settings.vips for each in (vip.handshake_timeout_s, vip.idle_timeout_s) if each]
+    return min(settings.server.handshake_timeout_s, settings.server.idle_timeout_s, *own)
 
 
 def _close(listeners: Iterable[Listener]) -> None:

@@ -9,30 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from .application import Client
-from .leaving import Leaving
+from .backends import Backend, Pool
 from .proxy_protocol import Endpoint, TlsFacts, header
 
 WAITING_BYTES_MAX = 64 * 1024
 """Taken from a client before there is a backend to give it to, and one read more. What stays in the client's own kernel
 is lost when it hangs up with something unread, as its session ticket (RFC 9112 section 9.6), so to take it early is to
 save it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where a VIP's plain bytes go. With ``proxy_protocol`` they follow a header that names the client."""
-
-    host: str
-    port: int
-    connect_timeout_s: float
-    proxy_protocol: bool = False
 
 
 class Relay(asyncio.Protocol):
@@ -47,18 +36,17 @@ class Relay(asyncio.Protocol):
         "_ended",
         "_ends",
         "_is_full",
-        "_leaving",
+        "_pool",
         "_transport",
         "_waiting",
     )
 
-    def __init__(self, client: Client, backend: Backend, is_full: Callable[[], bool], leaving: Leaving) -> None:
-        """`is_full` says whether the handshake was a full one, which the PROXY header tells of client certificates;
-        `leaving` takes the connection to the backend when the client is gone."""
+    def __init__(self, client: Client, pool: Pool, is_full: Callable[[], bool]) -> None:
+        """`is_full` says whether the handshake was a full one, which the PROXY header tells of client certificates."""
         self._client = client
-        self._backend = backend
+        self._pool = pool
+        self._backend: Backend | None = None
         self._is_full = is_full
-        self._leaving = leaving
         self._ends: tuple[Endpoint, Endpoint] | None = None
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -121,25 +109,39 @@ class Relay(asyncio.Protocol):
     # The backend's side.
 
     async def _connect(self) -> None:
-        backend = self._backend
-        try:
-            async with asyncio.timeout(backend.connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(lambda: self, backend.host, backend.port)
-        except TimeoutError:
-            self._unreachable("backend connect timeout")
-        except OSError:
-            self._unreachable("backend unreachable")
+        """Connect to a backend, and to another where that fails: the client's bytes are all here still."""
+        clock, pool, kind = asyncio.get_running_loop().time, self._pool, "backend unreachable"
+        tried: list[Backend] = []
+        while (backend := pool.choose(tried, clock())) is not None:
+            tried.append(backend)
+            self._backend, started = backend, clock()
+            backend.open += 1
+            try:
+                async with asyncio.timeout(pool.connect_timeout_s):
+                    await backend.connect(lambda: self)
+            except (TimeoutError, OSError) as error:
+                backend.open -= 1
+                backend.failures += 1
+                kind = "backend connect timeout" if isinstance(error, TimeoutError) else "backend unreachable"
+                backend.failed(kind, clock())
+                self._client.fault(kind)
+            except asyncio.CancelledError:
+                backend.open -= 1
+                raise
+            else:
+                backend.connects += 1
+                backend.connect_s += clock() - started
+                backend.worked()
+                break
+        else:
+            self._client.close()
         self._connecting = None
-
-    def _unreachable(self, kind: str) -> None:
-        self._client.fault(kind)
-        self._client.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the header, what the client has sent meanwhile, and let it go on."""
         backend = self._transport = cast(asyncio.Transport, transport)
         self._client.resume()  # first: writing may pause it again
-        if self._backend.proxy_protocol and not self._send_header(backend):
+        if self._pool.proxy_protocol and not self._send_header(backend):
             return
         if self._waiting:
             backend.write(b"".join(self._waiting))
@@ -177,9 +179,11 @@ class Relay(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The backend is gone. Without its FIN before, the client mustn't take what it has for everything."""
         transport, self._transport = self._transport, None
+        if self._backend is not None:
+            self._backend.open -= 1
         if self._client_lost:
             if transport is not None:
-                self._leaving.gone(transport)
+                self._pool.leaving.gone(transport)
             return
         if self._ended or error is None:
             self._client.close()
@@ -188,9 +192,9 @@ class Relay(asyncio.Protocol):
 
     def _leave(self, transport: asyncio.Transport) -> None:
         if self._client_ended:
-            self._leaving.in_order(transport)
+            self._pool.leaving.in_order(transport)
         else:
-            self._leaving.cut_short(transport)
+            self._pool.leaving.cut_short(transport)
 
     def _end_backend(self) -> None:
         transport = self._transport

@@ -7,11 +7,10 @@ from ipaddress import ip_network
 
 from meshcache import ConfigError, MeshNode, Settings, VipSettings
 
-from .addresses import split_address
 from .application import Application, Client
+from .backends import Backends, Pool
 from .certified import Certified, certify
-from .leaving import Leaving
-from .relay import Backend, Relay
+from .relay import Relay
 from .responder import About, Responder
 from .routes import Routes, make_routes
 from .service import Service
@@ -44,28 +43,28 @@ def make_contexts(settings: Settings) -> Contexts:
 
 
 def make_services(
-    vip: VipSettings, contexts: Sequence[Certified], settings: Settings, node: MeshNode, leaving: Leaving
+    vip: VipSettings, contexts: Sequence[Certified], settings: Settings, node: MeshNode, backends: Backends
 ) -> list[Served]:
     """The services of a VIP whose contexts are attached to the node, each with its names; the default is the first."""
     return [
-        (make_service(vip, each, settings, node, leaving), [*each.names, *(vip.names if each is contexts[0] else ())])
+        (make_service(vip, each, settings, node, backends), [*each.names, *(vip.names if each is contexts[0] else ())])
         for each in contexts
     ]
 
 
 def make_service(
-    vip: VipSettings, certified: Certified, settings: Settings, node: MeshNode, leaving: Leaving
+    vip: VipSettings, certified: Certified, settings: Settings, node: MeshNode, backends: Backends
 ) -> Service:
     """The service of one context of a VIP."""
     return Service(
         vip=vip.name,
         context=certified.context,
         mesh=node,
-        make_application=_relay_maker(vip, vip.backend, settings, node, leaving)
+        make_application=_relay_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
         if vip.backend
         else _responder_maker(vip, certified, node),
-        handshake_timeout_s=settings.server.handshake_timeout_s,
-        idle_timeout_s=settings.server.idle_timeout_s,
+        handshake_timeout_s=vip.handshake_timeout_s or settings.server.handshake_timeout_s,
+        idle_timeout_s=vip.idle_timeout_s or settings.server.idle_timeout_s,
         connections_listed=certified.listed,
         apart=certified.apart,
     )
@@ -100,19 +99,9 @@ def _names_taken_twice(settings: Settings, contexts: Contexts) -> Iterator[str]:
                     )
 
 
-def _relay_maker(
-    vip: VipSettings, backend: str, settings: Settings, node: MeshNode, leaving: Leaving
-) -> Callable[[Client], Application]:
-    host, port = split_address(backend)
-    address = Backend(
-        host=host,
-        port=port,
-        connect_timeout_s=settings.server.connect_timeout_s,
-        proxy_protocol=vip.proxy_protocol,
-    )
-
+def _relay_maker(pool: Pool, node: MeshNode) -> Callable[[Client], Application]:
     def make(client: Client) -> Application:
-        return Relay(client, address, lambda: node.resumption(client.tls).outcome.value == "full", leaving)
+        return Relay(client, pool, lambda: node.resumption(client.tls).outcome.value == "full")
 
     return make
 

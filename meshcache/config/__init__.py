@@ -15,7 +15,7 @@ from meshcache.config.settings import (
     Settings,
 )
 from meshcache.config.values import split_address
-from meshcache.config.vip import CertificateSettings, ClientAuthSettings, SharingSettings, VipSettings
+from meshcache.config.vip import CertificateSettings, ClientAuthSettings, HealthSettings, SharingSettings, VipSettings
 
 __all__ = [
     "load",
@@ -29,6 +29,7 @@ __all__ = [
     "VipSettings",
     "CertificateSettings",
     "ClientAuthSettings",
+    "HealthSettings",
     "SharingSettings",
     "split_address",
 ]

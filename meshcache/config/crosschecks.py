@@ -30,6 +30,7 @@ def cross_faults(vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: Ad
         *_shared_addresses(vips, mesh, admin),
         *_sharers_that_disagree(vips),
         *_half_a_listener(vips),
+        *_backends_that_are_ours(vips),
         *_protocols_nobody_speaks(vips),
         *_quotas_over_all(vips),
         *_groups_that_disagree(vips),
@@ -111,11 +112,38 @@ def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
                 yield f'vip[{index}].{key}: is missing, and VIP "{vip.name}" {because}; name a PEM file'
 
 
+def _backends_that_are_ours(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """A backend that is a listener of this very file would be a connection to ourselves, and so on without end."""
+    listeners = [(f"vip[{index}]", address) for index, vip in vips for address in vip.listen]
+    for index, vip in vips:
+        for at, target in enumerate(vip.backend):
+            host, port = ("", 0) if target.startswith("unix:") else split_address(target)
+            for place, address in listeners:
+                if port and port == split_address(address)[1] and _reaches(host, split_address(address)[0]):
+                    yield (
+                        f"vip[{index}].backend[{at}]: {target} is where {place} of this file listens ({address}), so "
+                        "connections would go round in circles; name the program behind"
+                    )
+                    break
+
+
+def _reaches(host: str, listener: str) -> bool:
+    """Whether a connection to `host` meets this listener, as far as can be told without asking the machine."""
+    if host == listener or host == "localhost":
+        return host == listener or ip_address(listener).is_loopback or ip_address(listener).is_unspecified
+    try:
+        ours = ip_address(host)
+    except ValueError:
+        return False
+    everywhere = ip_address(listener)
+    return ours.is_loopback and everywhere.is_unspecified and ours.version == everywhere.version
+
+
 def _protocols_nobody_speaks(vips: Sequence[PlacedVip]) -> Iterator[str]:
     """The built-in responder reads HTTP/1.1 alone; what a backend or an attached context speaks is the operator's."""
     for index, vip in vips:
         strange = [protocol for protocol in vip.alpn if protocol not in RESPONDER_SPEAKS]
-        if vip.listen and vip.backend is None and strange:
+        if vip.listen and not vip.backend and strange:
             yield (
                 f'vip[{index}].alpn: VIP "{vip.name}" has no backend, and the built-in responder does not speak '
                 f'{", ".join(map(shown, strange))}; leave only "http/1.1", or name the backend that does'

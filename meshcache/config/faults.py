@@ -121,15 +121,15 @@ def _path(location: Location) -> str:
 
 
 def _unknown_key(location: Location) -> str:
-    """The nearest key of the same table, else the table that has this key, else all there are."""
+    """The table that has this very key, else the nearest key of the same table, else all there are."""
     key = str(location[-1])
     valid = _keys(_table(location[:-1]))
-    close = get_close_matches(key, valid, n=1, cutoff=0.6)
-    if close:
-        return f'unknown key; did you mean "{close[0]}"?'
     elsewhere = [table for table, keys in _all_tables(Settings, "").items() if key in keys]
     if elsewhere:
         return f"unknown key here; it belongs in {elsewhere[0]}"
+    close = get_close_matches(key, valid, n=1, cutoff=0.6)
+    if close:
+        return f'unknown key; did you mean "{close[0]}"?'
     return f"unknown key; there is {', '.join(valid)}"
 
 

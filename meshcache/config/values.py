@@ -79,6 +79,20 @@ def parse_target(plain: object) -> str:
     return join_address(host, port)
 
 
+def parse_backend(plain: object) -> str:
+    """Where plain bytes go: an address to connect to, or ``unix:/path`` of a socket on this machine."""
+    text = plain if isinstance(plain, str) else ""
+    if not text.startswith("unix:"):
+        return parse_target(plain)
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or "\0" in path or len(path.encode()) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(
+            f'a Unix socket is named as "unix:/run/shop.sock", with at most {SOCKET_PATH_BYTES_MAX} bytes of path, not '
+            f"{shown(plain)}"
+        )
+    return text
+
+
 def parse_seed(plain: object) -> str:
     """An address of a node to begin with, or ``dns:HOST:PORT`` for every address behind one DNS name."""
     text = plain if isinstance(plain, str) else ""
@@ -207,6 +221,7 @@ Name = Annotated[str, BeforeValidator(parse_name)]
 HostName = Annotated[str, BeforeValidator(parse_host_name)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
 Target = Annotated[str, BeforeValidator(parse_target)]
+BackendTarget = Annotated[str, BeforeValidator(parse_backend)]
 Seed = Annotated[str, BeforeValidator(parse_seed)]
 InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
 Network = Annotated[str, BeforeValidator(parse_network)]

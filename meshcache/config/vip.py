@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from meshcache.config.table import Table
 from meshcache.config.values import (
+    BackendTarget,
     Bind,
     FilePath,
     HostName,
@@ -17,7 +18,6 @@ from meshcache.config.values import (
     Number,
     ReachValue,
     Share,
-    Target,
     Truth,
     Whole,
 )
@@ -29,6 +29,9 @@ LISTEN_MAX = 64
 
 NAMES_MAX = 1000
 """Names that one certificate covers; public authorities stop at 100."""
+
+BACKENDS_MAX = 256
+"""Of one VIP; each may be checked every few seconds."""
 
 CERTIFICATES_MAX = 1000
 """Beside the first. Each set of names takes a TLS context, about 100 kB."""
@@ -59,6 +62,23 @@ class ClientAuthSettings(Table):
 
     depth: Whole | None = Field(default=None, ge=0, le=100, examples=[2])
     """Intermediate authorities between a client's certificate and the root. Default: OpenSSL's own limit."""
+
+
+class HealthSettings(Table):
+    """Checks of a VIP's backends: connect and close. Without this table a backend is down for a while after three
+    clients' connects failed there."""
+
+    interval_s: Number = Field(default=5.0, gt=0, le=3600, examples=[5])
+    """Between two checks of a backend."""
+
+    timeout_s: Number = Field(default=2.0, gt=0, le=300, examples=[2])
+    """For the backend to accept."""
+
+    fall: Whole = Field(default=3, ge=1, le=100, examples=[3])
+    """Failures in a row that take a backend out."""
+
+    rise: Whole = Field(default=2, ge=1, le=100, examples=[2])
+    """Successes in a row that bring it back."""
 
 
 class SharingSettings(Table):
@@ -132,8 +152,22 @@ class VipSettings(Table):
     """Server names under which sessions are good for one another. Default: each name that the certificate covers is
     alone."""
 
-    backend: Target | None = Field(default=None, examples=["127.0.0.1:8080"])
-    """Where decrypted bytes go. None: the built-in responder answers."""
+    backend: Annotated[tuple[BackendTarget, ...], Listed] = Field(
+        default=(), max_length=BACKENDS_MAX, examples=[["127.0.0.1:8080", "unix:/run/shop.sock"]]
+    )
+    """Where decrypted bytes go: to the one of these with the fewest connections. None: the built-in responder
+    answers."""
+
+    handshake_timeout_s: Number | None = Field(default=None, gt=0, le=300, examples=[10])
+    """From the connection to the handshake's end. Default: ``server.handshake_timeout_s``."""
+
+    idle_timeout_s: Number | None = Field(default=None, gt=0, le=86_400, examples=[1800])
+    """Without a byte in either direction. Default: ``server.idle_timeout_s``."""
+
+    connect_timeout_s: Number | None = Field(default=None, gt=0, le=300, examples=[5])
+    """To each backend that is tried. Default: ``server.connect_timeout_s``."""
+
+    health: HealthSettings | None = None
 
     proxy_protocol: Truth = Field(default=False, examples=[False])
     """Tell the backend the client's address in a PROXY protocol version 2 header; the backend must expect it."""

@@ -53,6 +53,7 @@ struct openssl {
     void *(*session_get0_peer_rpk)(const SSL_SESSION *); /* NULL before OpenSSL 3.2 */
     long (*session_set_time)(SSL_SESSION *, long);
     long (*session_set_timeout)(SSL_SESSION *, long);
+    int (*session_set1_hostname)(SSL_SESSION *, const char *);
     void *(*session_get_ex_data)(const SSL_SESSION *, int);
     int (*session_set_ex_data)(SSL_SESSION *, int, void *);
     void (*clear_error)(void);
@@ -91,6 +92,7 @@ static const struct symbol symbols[] = {
     {"SSL_SESSION_set_time", offsetof(struct openssl, session_set_time)},
     {"SSL_SESSION_set_timeout", offsetof(struct openssl, session_set_timeout)},
     {"SSL_SESSION_get_ex_data", offsetof(struct openssl, session_get_ex_data)},
+    {"SSL_SESSION_set1_hostname", offsetof(struct openssl, session_set1_hostname)},
     {"SSL_SESSION_set_ex_data", offsetof(struct openssl, session_set_ex_data)},
     {"ERR_clear_error", offsetof(struct openssl, clear_error)},
 };
@@ -383,6 +385,26 @@ static void restart_clock(const struct openssl *openssl, SSL *ssl, SSL_SESSION *
     openssl->session_set_timeout(session, openssl->ctx_get_timeout(openssl->get_ctx(ssl)));
 }
 
+/* Lets SSL_get_servername(3) tell what this client asked for: the twin of tls/lookup.py's name_as_asked. */
+static void name_as_asked(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session)
+{
+    char name[EXTENSION_BYTES_MAX];
+    const uint8_t *extension = NULL;
+    size_t bytes = 0, length = 0;
+    if (openssl->version(ssl) <= TLS12 && openssl->client_hello_get0_ext(ssl, EXT_SERVER_NAME, &extension, &bytes) &&
+        bytes > 5 && bytes <= EXTENSION_BYTES_MAX && extension[2] == 0 &&
+        (size_t)(extension[0] << 8 | extension[1]) == bytes - 2 && (size_t)(extension[3] << 8 | extension[4]) == bytes - 5)
+        length = bytes - 5;
+    for (size_t at = 0; at < length; at++)
+        if (extension[5 + at] == 0 || extension[5 + at] > 127)
+            length = 0;
+    if (length > 0)
+        memcpy(name, extension + 5, length);
+    name[length] = 0;
+    if (openssl->version(ssl) <= TLS12)
+        openssl->session_set1_hostname(session, length > 0 ? name : NULL);
+}
+
 /* What OpenSSL does not look at itself, as far as it is plain. */
 static bool fit(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
 {
@@ -404,6 +426,7 @@ static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const st
     if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(openssl, ssl, session, id, id_bytes) &&
         openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1) {
         restart_clock(openssl, ssl, session);
+        name_as_asked(openssl, ssl, session);
         return session;
     }
     if (session != NULL)

@@ -30,6 +30,8 @@ class Resumption:
 
     outcome: Outcome
     origin: str | None
+    server_name: str | None = None
+    """What the client asked for in this connection's ClientHello, in lower case and without a final dot."""
 
 
 class Tokens:
@@ -47,9 +49,9 @@ class Tokens:
         index = self._index.get(origin) or self._add(origin)
         return max(birth, 0) << _BIRTH_SHIFT | index << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
 
-    def resumption(self, token: int) -> Resumption:
+    def resumption(self, token: int, server_name: str | None = None) -> Resumption:
         """What the session's token says; 0 is a full handshake."""
-        return Resumption(self.outcome(token), self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK])
+        return Resumption(self.outcome(token), self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK], server_name)
 
     def outcome(self, token: int) -> Outcome:
         return _OUTCOMES[token & 3]

@@ -9,9 +9,11 @@ import threading
 import weakref
 from typing import Literal
 
+from meshcache.core.policy.scope import normal_name
 from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.functions import ffi
 from meshcache.tls.install import install, uninstall
 from meshcache.tls.libssl import Library
 from meshcache.tls.port import SessionPort
@@ -137,6 +139,13 @@ def resumption(connection: object) -> int:
     found = libssl.find_connection(connection)
     callbacks = None if found is None else _callbacks.get(found.library)
     return 0 if found is None or callbacks is None else callbacks.token_of(found.pointer)
+
+
+def server_name(connection: object) -> str | None:
+    """The name that the client asked for in its ClientHello, in lower case; also on a resumed connection."""
+    found = libssl.find_connection(connection)
+    name = found and found.library.functions.SSL_get_servername(found.pointer, 0)
+    return normal_name(ffi.string(name).decode("ascii", "replace")) if name else None
 
 
 _lock = threading.RLock()

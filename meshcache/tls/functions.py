@@ -78,6 +78,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_set_session_id_context": "int(uintptr_t, char *, unsigned int)",
     "SSL_get_ex_data": "uintptr_t(uintptr_t, int)",
     "SSL_set_ex_data": "int(uintptr_t, int, uintptr_t)",
+    "SSL_get_servername": "char *(uintptr_t, int)",
     "SSL_client_hello_get0_ext": "int(uintptr_t, unsigned int, char **, size_t *)",
     "BIO_new": "uintptr_t(uintptr_t)",
     "BIO_s_mem": "uintptr_t(void)",
@@ -98,6 +99,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_SESSION_get_compress_id": "unsigned int(uintptr_t)",
     "SSL_SESSION_set_time": "long(uintptr_t, long)",
     "SSL_SESSION_set_timeout": "long(uintptr_t, long)",
+    "SSL_SESSION_set1_hostname": "int(uintptr_t, char *)",
     "SSL_SESSION_get_ex_data": "uintptr_t(uintptr_t, int)",
     "SSL_SESSION_set_ex_data": "int(uintptr_t, int, uintptr_t)",
     # Certificates.

@@ -14,7 +14,11 @@ from meshcache.core.policy.gates import Verdict
 from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
-from meshcache.tls.state import REMEMBERED_MAX, Attached, State
+from meshcache.tls.scopes import EXTENSION_BYTES_MAX, host_name
+from meshcache.tls.state import REMEMBERED_MAX, TLS12, Attached, State
+
+EXT_SERVER_NAME = 0
+"""RFC 6066 section 1.1."""
 
 ALLOWED, DER = Verdict.ALLOWED, Verdict.DER
 
@@ -54,7 +58,7 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
     decode, free, set_ex = functions.d2i_SSL_SESSION, functions.SSL_SESSION_free, functions.SSL_SESSION_set_ex_data
     version_of, agreed_version = functions.SSL_SESSION_get_protocol_version, functions.SSL_version
     take, give_back, token_index, hits = state.take_scratch, state.scratch.append, state.token_index, state.hits
-    fitness, restart_clock = _fitness_check(state), _clock_restarter(state)
+    fitness, restart_clock, name_as_asked = _fitness_check(state), _clock_restarter(state), _namer(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
         """A session object, or 0. OpenSSL itself compares session id contexts."""
@@ -72,6 +76,8 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
                 if same_version and verdict is ALLOWED:
                     set_ex(session, token_index, token)
                     restart_clock(ssl, session)
+                    if agreed_version(ssl) <= TLS12:
+                        name_as_asked(ssl, session, scratch)
                     given = session
         finally:
             if not given:
@@ -105,6 +111,22 @@ def _clock_restarter(state: State) -> Callable[[int, int], None]:
         set_timeout(session, timeout_of(ctx_of(ssl)))
 
     return restart_clock
+
+
+def _namer(state: State) -> Callable[[int, int, Any], None]:
+    functions, unpack = state.functions, ffi.unpack
+    extension_of, set_name = functions.SSL_client_hello_get0_ext, functions.SSL_SESSION_set1_hostname
+
+    def name_as_asked(ssl: int, session: int, scratch: Any) -> None:
+        """Let SSL_get_servername(3) tell what this client asked for: up to TLS 1.2 it tells the session's name, and a
+        session that came from a cache has none, or that of another visit. In TLS 1.3 it tells the connection's."""
+        name = None
+        if extension_of(ssl, EXT_SERVER_NAME, scratch.cursor, scratch.size):
+            size = scratch.size[0]
+            name = host_name(unpack(scratch.cursor[0], size)) if size <= EXTENSION_BYTES_MAX else None
+        set_name(session, ffi.NULL if name is None else name.encode())
+
+    return name_as_asked
 
 
 def _fitness_check(state: State) -> Callable[..., Verdict]:

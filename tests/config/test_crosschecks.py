@@ -52,6 +52,19 @@ def test_addresses_that_do_not_meet_are_fine(one: str, other: str) -> None:
     assert faults_of(vip("a", one), vip("b", other)) == []
 
 
+def test_a_backend_that_is_our_own_listener_is_refused() -> None:
+    for listen, target in (
+        ("127.0.0.1:8443", "127.0.0.1:8443"),
+        ("0.0.0.0:8443", "127.0.0.1:8443"),
+        ("[::]:8443", "[::1]:8443"),
+        ("0.0.0.0:8443", "localhost:8443"),
+    ):
+        (fault,) = faults_of(vip("a", listen), vip("b", "10.0.0.1:444", backend=["unix:/run/b", target]))
+        assert fault.startswith(f"vip[1].backend[1]: {target} is where vip[0] of this file listens")
+    assert faults_of(vip("a", "10.0.0.1:8443", backend="127.0.0.1:8443")) == []
+    assert faults_of(vip("a", "0.0.0.0:8443", backend="app.internal:8443")) == []
+
+
 def test_one_vip_listens_once_on_an_address() -> None:
     (fault,) = faults_of(vip("a", "10.0.0.1:443", "10.0.0.1:443"))
     assert fault.startswith("vip[0].listen[1]: 10.0.0.1:443 is taken by vip[0].listen[0]")

@@ -17,6 +17,7 @@ from meshcache.config import (
     CacheSettings,
     CertificateSettings,
     ClientAuthSettings,
+    HealthSettings,
     MeshSettings,
     NodeSettings,
     ServerSettings,
@@ -34,6 +35,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "## [server]": ServerSettings,
     "## [[vip]]": VipSettings,
     "### [[vip.more_certificates]]": CertificateSettings,
+    "### [vip.health]": HealthSettings,
     "### [vip.client_auth]": ClientAuthSettings,
     "### [vip.sharing]": SharingSettings,
 }
@@ -47,7 +49,7 @@ def rows(heading: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_key_is_explained_and_none_that_does_not_exist(heading: str) -> None:
-    inner = {"client_auth", "sharing", "more_certificates"}  # tables of their own
+    inner = {"client_auth", "sharing", "more_certificates", "health"}  # tables of their own
     assert set(rows(heading)) == set(TABLES[heading].model_fields) - inner
 
 

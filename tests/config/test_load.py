@@ -132,7 +132,7 @@ def test_every_fault_is_named_at_once(file: Path) -> None:
         "vip[0].sharing.quota",
         "vip[0].reach",
         "vip[1].name",
-        "vip[1].backend",
+        "vip[1].backend[0]",
         "vip[1].min_tls",
     ]
 

@@ -98,10 +98,12 @@ private_key = "shop.key"
         assert certificate is not None
         return certificate.serial_number
 
-    def visit(self, session: ssl.SSLSession | None, context: ssl.SSLContext) -> tuple[ssl.SSLSession, bytes]:
+    def visit(
+        self, session: ssl.SSLSession | None, context: ssl.SSLContext, request: bytes = ASK, name: str = "shop.example"
+    ) -> tuple[ssl.SSLSession, bytes]:
         """One connection with Python's own client: the session afterwards, and the answer."""
-        with context.wrap_socket(connect(self.port), server_hostname="shop.example", session=session) as tls:
-            tls.sendall(ASK)
+        with context.wrap_socket(connect(self.port), server_hostname=name, session=session) as tls:
+            tls.sendall(request.replace(b"shop.example", name.encode()))
             answer = b""
             while data := tls.recv(65536):
                 answer += data

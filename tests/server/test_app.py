@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from meshcache import MeshNode, Settings, load
 from meshcache.edges.keyfile import load_keyring, save_keyring
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.harness import connect
+from tests.support.material import Authority
 from tests.support.processes import Processes
 from tests.support.waiting import wait_until, wait_until_async
 
@@ -57,6 +59,29 @@ def test_a_client_resumes_and_is_told_so(shop: Deployment, version: ssl.TLSVersi
     for _ in range(3):
         session, answer = shop.visit(session, clients)
         assert body(answer) == expected | {"session": "local", "origin": "edge-1"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_name_a_client_asked_for_holds_on_resumed_connections_too(
+    shop: Deployment, version: ssl.TLSVersion
+) -> None:
+    """A Host that isn't the connection's gets 421, and the backend is told the name, on every visit."""
+    shop.start()
+    clients = shop.certificates.client(version)
+    elsewhere = b"GET / HTTP/1.1\r\nHost: elsewhere.test\r\nConnection: close\r\n\r\n"
+    session, answer = shop.visit(None, clients, elsewhere)
+    assert answer.startswith(b"HTTP/1.1 421")
+    session, answer = shop.visit(session, clients, elsewhere)
+    assert answer.startswith(b"HTTP/1.1 421")
+    assert body(shop.visit(session, clients)[1])["session"] == "local"
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        shop.write(vip=f'backend = "127.0.0.1:{backend.getsockname()[1]}"\nproxy_protocol = true')
+        shop.reload()
+        with clients.wrap_socket(connect(shop.port), server_hostname="shop.example", session=session) as tls:
+            assert tls.session_reused
+            link, _ = backend.accept()
+            with link:
+                assert b"\x02\x00\x0cshop.example" in link.recv(4096)  # PP2_TYPE_AUTHORITY
 
 
 def test_sigterm_drains_and_ends_well(shop: Deployment) -> None:
@@ -116,6 +141,51 @@ def test_sighup_takes_a_new_certificate_and_keeps_cache_and_connections(shop: De
     open_before.close()
     _, answer = shop.visit(session, clients)
     assert body(answer)["session"] == "local"  # the name is the same, so is its class
+
+
+def test_certificates_that_change_on_disk_are_read_again_and_never_half_a_pair(shop: Deployment) -> None:
+    process = shop.start()
+    before, clients = shop.serial(), shop.certificates.client()
+    session, _ = shop.visit(None, clients)
+    old_key = (shop.folder / "shop.key").read_bytes()
+    shop.renew()
+    new_key = (shop.folder / "shop.key").read_bytes()
+    (shop.folder / "shop.key").write_bytes(old_key)
+    wait_until(lambda: "certificates changed and are not taken yet: vip[0].private_key" in process.output, 20)
+    assert shop.serial() == before
+    (shop.folder / "shop.key").write_bytes(new_key)
+    wait_until(lambda: "certificates renewed" in process.output, 20)
+    assert shop.serial() != before
+    assert body(shop.visit(session, clients)[1])["session"] == "local"
+
+
+def test_vips_on_one_address_answer_by_name_and_share_no_session(shop: Deployment) -> None:
+    """A session of one VIP is of no use under another's name, and each resumes under its own."""
+    pay = Authority.new("pay.example")
+    (shop.folder / "pay").mkdir()
+    pay.write(shop.folder / "pay")
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        shop.port = found.getsockname()[1]
+    shop.write(
+        vip=f"""[[vip]]
+name = "pay"
+listen = "127.0.0.1:{shop.port}"
+certificate = "pay/shop.pem"
+private_key = "pay/shop.key"
+alpn = "http/1.1"
+"""
+    )
+    shop.process = shop.processes.start([sys.executable, "-m", "meshcache_server", str(shop.file)])
+    wait_until(lambda: " ready: " in shop.process.output or not shop.process.running, 30)
+    clients = shop.certificates.client()
+    clients.load_verify_locations(str(shop.folder / "pay" / "ca.pem"))
+    session, answer = shop.visit(None, clients)
+    assert body(answer)["vip"] == "shop"
+    there, answer = shop.visit(session, clients, name="pay.example")
+    assert (body(answer)["vip"], body(answer)["session"]) == ("pay", "full")
+    assert body(shop.visit(there, clients, name="pay.example")[1])["session"] == "local"
+    assert body(shop.visit(session, clients)[1])["session"] == "local"
+    assert body(shop.visit(there, clients)[1])["session"] == "full"
 
 
 def test_sighup_with_a_bad_file_keeps_everything_and_names_every_fault(shop: Deployment) -> None:
@@ -202,9 +272,9 @@ async def test_a_reload_that_takes_its_time_stops_no_handshake(
         let_go = threading.Event()
         reload_node = node.reload
 
-        def slow(settings: Settings) -> Callable[[], None]:
+        def slow(settings: Settings, **more: bool) -> Callable[[], None]:
             assert let_go.wait(20)
-            return reload_node(settings)
+            return reload_node(settings, **more)
 
         monkeypatch.setattr(node, "reload", slow)
         reloading = asyncio.create_task(app.reload())

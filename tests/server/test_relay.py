@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 from meshcache_server.application import Application, Client
-from meshcache_server.leaving import Leaving
-from meshcache_server.relay import Backend, Relay
+from meshcache_server.backends import Backend, Pool
+from meshcache_server.relay import Relay
 from OpenSSL import SSL
 
 from tests.server.backends import backend, echo, greet_and_end, greet_and_reset, upper_at_the_end
@@ -23,9 +23,8 @@ T = TypeVar("T")
 def relay_to(
     port: int, *, proxy_protocol: bool = False, connect_timeout_s: float = 5.0
 ) -> Callable[[Client], Application]:
-    leaving = Leaving()
-    target = Backend("127.0.0.1", port, connect_timeout_s, proxy_protocol)
-    return lambda client: Relay(client, target, lambda: True, leaving)
+    pool = Pool((Backend("shop", f"127.0.0.1:{port}"),), connect_timeout_s, proxy_protocol)
+    return lambda client: Relay(client, pool, lambda: True)
 
 
 async def talk(server: Running, certificates: Certificates, run: Callable[[Dialogue], T]) -> T:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from meshcache_server.application import Client
-from meshcache_server.leaving import Leaving
+from meshcache_server.backends import Backends
 from meshcache_server.relay import Relay
 from meshcache_server.responder import Responder
 from meshcache_server.services import make_contexts, make_service
@@ -62,13 +62,15 @@ def test_the_faults_of_all_vips_are_named_at_once(settings: Settings) -> None:
 def test_a_vip_with_a_backend_relays_and_another_responds(settings: Settings, node: MeshNode) -> None:
     contexts = make_contexts(settings)
     shop, pay = (
-        make_service(settings.vips[at], contexts[settings.vips[at].name][0], settings, node, Leaving()) for at in (0, 1)
+        make_service(settings.vips[at], contexts[settings.vips[at].name][0], settings, node, Backends())
+        for at in (0, 1)
     )
     client = cast(Client, Nobody())
     assert isinstance(shop.make_application(client), Responder)
     relay = pay.make_application(client)
     assert isinstance(relay, Relay)
-    backend = relay._backend
-    assert (backend.host, backend.port, backend.connect_timeout_s, backend.proxy_protocol) == ("::1", 8080, 2, True)
+    pool = relay._pool
+    assert [each.target for each in pool.backends] == ["[::1]:8080"]
+    assert (pool.connect_timeout_s, pool.proxy_protocol) == (2, True)
     assert (shop.vip, shop.handshake_timeout_s, shop.idle_timeout_s) == ("shop", 3, 30)
     assert isinstance(shop.context, SSL.Context)

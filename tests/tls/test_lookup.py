@@ -54,6 +54,19 @@ def test_a_token_that_is_none_is_a_miss_and_frees_the_session(kind: str, version
     assert port.count("fault", "get") == 1
 
 
+def test_the_server_name_of_a_resumed_connection_is_the_one_that_was_asked_for(kind: str, version: str) -> None:
+    """Up to TLS 1.2 OpenSSL tells the session's, and a session that was decoded has none."""
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach_context(context, port, Scopes(Names(("*.test",), ("a.test", "b.test")), b"digest"))
+    first = visit(context, client, name="a.test", close=False)
+    assert contexts.server_name(first.server.tls) == "a.test"
+    for asked in ("b.test", "a.test"):
+        again = visit(context, client, session=first.session, name=asked, close=False)
+        assert again.resumed
+        assert contexts.server_name(again.server.tls) == asked
+
+
 def test_ids_on_the_wire_reach_the_port_as_they_are(kind: str, version: str) -> None:
     port, client = DictPort(), client_context(version)
     context = server_context(kind, version)
