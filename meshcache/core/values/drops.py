@@ -21,6 +21,7 @@ class Drop(StrEnum):
         return member
 
     TOO_LONG = "too_long", "a message longer than any of this version"
+    TOO_MANY = "too_many", "a message with more arrays and maps than any of this version"
     NOT_CBOR = "not_cbor", "bytes that are no CBOR"
     TRAILING_BYTES = "trailing_bytes", "a message with bytes after its end"
     BAD_ENVELOPE = "bad_envelope", "a message without a kind, a sender and an incarnation"

@@ -16,6 +16,7 @@ from meshcache.core.values.drops import Drop
 from meshcache.core.values.session import SEQ_MAX
 from meshcache.core.wire import fields, messages
 from meshcache.core.wire.columns import ColumnError, read_columns
+from meshcache.core.wire.containers import too_many_containers
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.kinds import KINDS, Spec
 from meshcache.core.wire.messages import Batch, Envelope, FetchEnd, FetchReply, Hello, Message, Push
@@ -53,6 +54,8 @@ class Decoder:
         """The message in `payload`. Raises WireError for anything else."""
         if len(payload) > messages.MESSAGE_BYTES_MAX:
             raise WireError(Drop.TOO_LONG)
+        if too_many_containers(payload):
+            raise WireError(Drop.TOO_MANY)
         number, sender, incarnation, body = _outside(_load(payload))
         kind = _SPECS.get(number)
         if kind is None:
