@@ -64,9 +64,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """The connection we made to this address can be used."""
+    """The connection we made to this address can be used; `attempt` says which attempt of ours it was."""
 
     address: str
+    attempt: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class DiallerWatch:
         """What this event means, if anything."""
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._up = True
-            return LinkUp(self.address)
+            return LinkUp(self.address, self.attempt)
         if event == zmq.EVENT_DISCONNECTED:
             was_up, self._up = self._up, False
             return LinkDown(self.address) if was_up else None

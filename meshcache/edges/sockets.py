@@ -5,6 +5,8 @@ The options are those of zmq_setsockopt(3); each number has its reason.
 
 from __future__ import annotations
 
+from random import Random
+
 import zmq
 
 from meshcache.edges import zap
@@ -50,10 +52,12 @@ def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: s
     return router
 
 
-def make_dealer(
-    context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, address: str, reconnect_ms: int
-) -> zmq.Socket[bytes]:
-    """The socket that sends to one address, whose listener is expected to use this key; not connected yet."""
+def make_dealer(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, address: str, rng: Random) -> zmq.Socket[bytes]:
+    """The socket that sends to one address, whose listener is expected to use this key; not connected yet.
+
+    Where nobody listens libzmq tries again after pauses that double. With a maximum they have no random part of their
+    own (zmq_setsockopt(3), ZMQ_RECONNECT_IVL_MAX), so each socket gets its own first and last one.
+    """
     dealer = context.socket(zmq.DEALER)
     _set_common(dealer)
     set_keys(dealer, key.dialler)
@@ -61,8 +65,8 @@ def make_dealer(
     dealer.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a peer whose handshake isn't done
     dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MAX)
     dealer.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
-    dealer.setsockopt(zmq.RECONNECT_IVL, reconnect_ms)
-    dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+    dealer.setsockopt(zmq.RECONNECT_IVL, rng.randint(RECONNECT_MS // 2, RECONNECT_MS))
+    dealer.setsockopt(zmq.RECONNECT_IVL_MAX, rng.randint(RECONNECT_MS_MAX // 2, RECONNECT_MS_MAX))
     dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
     return dealer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from meshcache.edges.handshakes import (
     DiallerWatch,
     Flood,
     LinkEvent,
+    LinkUp,
     ListenerWatch,
     Refused,
     peer_host,
@@ -32,8 +34,6 @@ from meshcache.edges.handshakes import (
 from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring, MeshKey
 from meshcache.edges.sockets import (
-    RECONNECT_MS,
-    RECONNECT_MS_MAX,
     check_library,
     close_socket,
     make_dealer,
@@ -53,17 +53,30 @@ FLUSH_MS = 1000
 REBIND_S = 5.0
 """How long a listener that moves to a new key tries to get its port back; libzmq frees it within milliseconds."""
 
+REST_S, REST_S_MAX = 0.2, 30.0
+"""How long a link rests after every key was turned away: at first, since a peer that restarts at that moment looks the
+same, and at the most. A node with a wrong key then costs each other one two refused connections a minute."""
+
 log = logging.getLogger("meshcache.edges")
+
+
+def rest_s(rounds: int, chance: float) -> float:
+    """The rest after so many rounds of all keys; `chance` from 0 to 1 keeps a fleet from coming back in step."""
+    return float(min(REST_S * 2 ** min(rounds - 1, 10), REST_S_MAX)) * (0.5 + chance / 2)
 
 
 @dataclass(slots=True)
 class _Link:
-    """A DEALER and the key it tries; `tries` counts the keys that were refused before this one."""
+    """A DEALER and the key it tries; `tries` counts the keys that were refused before this one.
 
-    dealer: zmq.Socket[bytes]
+    There is no DEALER while the link rests, until `rests_until`, since every key was turned away.
+    """
+
+    dealer: zmq.Socket[bytes] | None
     key: MeshKey
     tries: int
     attempt: int
+    rests_until: float = 0.0
 
 
 class Transport:
@@ -80,6 +93,9 @@ class Transport:
         self._links: dict[str, _Link] = {}
         self._attempts = itertools.count(1)
         self._turned_away: dict[str, int] = {}  # address -> attempt, from the gate's thread to `tend`
+        self._admitted: dict[str, int] = {}  # the same, of links that came up
+        self._resting: set[str] = set()
+        self._rng = random.SystemRandom()
         self._lock = native.Lock()
         self._closed = False
         self._endpoint = ""
@@ -134,14 +150,14 @@ class Transport:
         """Give up the connection to this address with whatever waits for it."""
         with self._lock:
             link = self._links.pop(address, None)
-            if link is not None:
+            if link is not None and link.dealer is not None:
                 close_socket(link.dealer, linger_ms=0)
 
     def send(self, address: str, payload: bytes) -> bool:
         """Hand a message to the connection with this address; False when there is none or its queue is full."""
         with self._lock:
             link = self._links.get(address)
-            if link is None:
+            if link is None or link.dealer is None:
                 return False
             try:
                 link.dealer.send(payload, zmq.NOBLOCK)
@@ -180,22 +196,30 @@ class Transport:
             if before.current.fingerprint != keyring.current.fingerprint or not set(before.fingerprints) <= kept:
                 self._rebind()
             for address, link in list(self._links.items()):
-                if link.key.fingerprint not in kept:
-                    close_socket(link.dealer, linger_ms=0)
+                if link.dealer is None or link.key.fingerprint not in kept:
+                    if link.dealer is not None:
+                        close_socket(link.dealer, linger_ms=0)
                     self._connect(address, keyring.current, tries=0)
 
     def tend(self) -> None:
         """Try the next key with everybody who turned the last one away, and look away from a flood of connections.
 
         Call it every second, and when an event says `Refused`. A listener uses one key and doesn't say which, so a
-        dialler with several tries them in turn. libzmq's own pause before it connects again comes between rounds, and
-        grows from round to round.
+        dialler with several tries them in turn. When all were turned away the link rests for a while that grows from
+        round to round: libzmq's own pause begins anew with each TCP connection that is made, whatever becomes of it,
+        and with another mechanism it never tries again.
         """
         with self._lock:
-            while self._turned_away and not self._closed:
-                self._try_next_key(*self._turned_away.popitem())
-            if not self._closed:
-                self._mind_flood(time.monotonic())
+            if self._closed:
+                return
+            now = time.monotonic()
+            while self._admitted:
+                self._begin_anew(*self._admitted.popitem())
+            while self._turned_away:
+                self._try_next_key(*self._turned_away.popitem(), now)
+            if self._resting:
+                self._end_rests(now)
+            self._mind_flood(now)
 
     def stats(self) -> dict[str, object]:
         """Counters of connections: those that came, those that were let in, and those refused, by reason."""
@@ -214,7 +238,8 @@ class Transport:
             self._closed = True
             close_socket(self._router, linger_ms=0)
             for link in self._links.values():
-                close_socket(link.dealer, linger_ms=FLUSH_MS)
+                if link.dealer is not None:
+                    close_socket(link.dealer, linger_ms=FLUSH_MS)
             self._links.clear()
         self._gate.close()
         self._context.term()
@@ -235,6 +260,8 @@ class Transport:
     def _see(self, event: LinkEvent) -> None:
         if isinstance(event, Refused) and not event.inbound:
             self._turned_away[event.peer] = event.attempt
+        elif isinstance(event, LinkUp):
+            self._admitted[event.address] = event.attempt
         self._on_event(event)
 
     def _mind_flood(self, now: float) -> None:
@@ -251,19 +278,37 @@ class Transport:
         monitor = self._router.get_monitor_socket(LISTENER_EVENTS, f"inproc://listener-{next(self._attempts)}")
         self._gate.watch(monitor, self._watch)
 
-    def _try_next_key(self, address: str, attempt: int) -> None:
+    def _begin_anew(self, address: str, attempt: int) -> None:
+        link = self._links.get(address)
+        if link is not None and link.attempt == attempt:
+            link.tries = 0
+
+    def _try_next_key(self, address: str, attempt: int, now: float) -> None:
         link = self._links.get(address)
         keys = self._keyring.in_order
-        if link is None or link.attempt != attempt or len(keys) == 1:
+        if link is None or link.attempt != attempt or link.dealer is None:
             return
-        following = keys[(keys.index(link.key) + 1) % len(keys)] if link.key in keys else keys[0]
+        link.key = keys[(keys.index(link.key) + 1) % len(keys)] if link.key in keys else keys[0]
+        link.tries += 1
         close_socket(link.dealer, linger_ms=0)
-        self._connect(address, following, link.tries + 1)
+        rounds, more = divmod(link.tries, len(keys))
+        if more:
+            self._connect(address, link.key, link.tries)
+        else:
+            link.dealer, link.rests_until = None, now + rest_s(rounds, self._rng.random())
+            self._resting.add(address)
+
+    def _end_rests(self, now: float) -> None:
+        for address in list(self._resting):
+            link = self._links.get(address)
+            if link is None or link.dealer is not None:
+                self._resting.discard(address)
+            elif link.rests_until <= now:
+                self._resting.discard(address)
+                self._connect(address, link.key, link.tries)
 
     def _connect(self, address: str, key: MeshKey, tries: int) -> None:
-        rounds = tries // len(self._keyring.keys)
-        reconnect_ms = min(RECONNECT_MS << min(rounds, 6), RECONNECT_MS_MAX)
-        dealer = make_dealer(self._context, key, address, reconnect_ms)
+        dealer = make_dealer(self._context, key, address, self._rng)
         attempt = next(self._attempts)
         monitor = dealer.get_monitor_socket(DIALLER_EVENTS, f"inproc://dialler-{attempt}")
         self._gate.watch(monitor, DiallerWatch(address, attempt))

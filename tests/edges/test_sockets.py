@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 import zmq
@@ -30,7 +31,7 @@ def router(context: zmq.Context[Socket]) -> Iterator[Socket]:
 
 @pytest.fixture
 def dealer(context: zmq.Context[Socket]) -> Iterator[Socket]:
-    with make_dealer(context, KEY, "127.0.0.1:1", 400) as made:
+    with make_dealer(context, KEY, "127.0.0.1:1", Random(1)) as made:
         yield made
 
 
@@ -62,12 +63,18 @@ def test_both_are_bounded_in_every_way(router: Socket, dealer: Socket) -> None:
     assert dealer.getsockopt(zmq.CONNECT_TIMEOUT) == 5000
 
 
-def test_a_dialler_that_is_turned_away_pauses_longer_and_longer(dealer: Socket) -> None:
-    assert dealer.getsockopt(zmq.RECONNECT_IVL) == 400
-    assert dealer.getsockopt(zmq.RECONNECT_IVL_MAX) == 5000
+def test_each_dialler_has_pauses_of_its_own_between_tries(context: zmq.Context[Socket]) -> None:
+    made = [make_dealer(context, KEY, "127.0.0.1:7946", Random(seed)) for seed in range(20)]
+    firsts = {each.getsockopt(zmq.RECONNECT_IVL) for each in made}
+    lasts = {each.getsockopt(zmq.RECONNECT_IVL_MAX) for each in made}
+    for each in made:
+        each.close(0)
+    assert min(len(firsts), len(lasts)) > 5
+    assert sockets.RECONNECT_MS // 2 <= min(firsts) <= max(firsts) <= sockets.RECONNECT_MS
+    assert sockets.RECONNECT_MS_MAX // 2 <= min(lasts) <= max(lasts) <= sockets.RECONNECT_MS_MAX
 
 
 def test_ipv6_is_spoken_where_the_address_is_one(context: zmq.Context[Socket]) -> None:
     for address, expected in (("[::1]:0", 1), ("127.0.0.1:0", 0)):
-        with make_router(context, KEY, address) as router, make_dealer(context, KEY, address, 100) as dealer:
+        with make_router(context, KEY, address) as router, make_dealer(context, KEY, address, Random(1)) as dealer:
             assert [made.getsockopt(zmq.IPV6) for made in (router, dealer)] == [expected, expected]

@@ -13,7 +13,7 @@ from meshcache.edges import zap
 from meshcache.edges.handshakes import LinkDown, LinkEvent, LinkUp, Refusal, Refused
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.sockets import MESSAGE_BYTES_MAX, SEND_QUEUE_MAX
-from meshcache.edges.transport import Transport
+from meshcache.edges.transport import REST_S_MAX, Transport, rest_s
 from meshcache.errors import TransportError
 
 KEYRING = Keyring.new()
@@ -154,6 +154,13 @@ def test_another_mesh_key_is_refused_counted_and_logged_once_on_both_sides(
         theirs.transport.dial(ours.transport.address)
         until(lambda: sum(isinstance(event, Refused) for event in ours.seen) >= 3)
         until(theirs.refused)
+
+        # A connection that is over before this thread comes to look at it has no address any more.
+        def named() -> bool:
+            theirs.transport.tend()
+            return any("a connection from 127.0.0.1" in record.getMessage() for record in caplog.records)
+
+        until(named, 30)
     assert ours.refused() == {Refusal.OTHER_KEY}
     assert ours.transport.stats()["refused"]["another mesh key"] >= 3  # type: ignore[index]
     assert theirs.refused() == {Refusal.CLOSED}
@@ -161,6 +168,39 @@ def test_another_mesh_key_is_refused_counted_and_logged_once_on_both_sides(
     assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
     assert sum(f"the connection to {ours.transport.address}" in line for line in lines) == 1
     assert theirs.transport.send(ours.transport.address, b"hello") is False
+
+
+def test_a_link_that_is_refused_rests_ever_longer_and_comes_up_at_once_with_the_right_key(make: Make) -> None:
+    ours, theirs = make(), make(Keyring.new())
+    theirs.transport.dial(ours.transport.address)
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        theirs.transport.tend()
+        time.sleep(0.02)
+    refused = sum(isinstance(event, Refused) for event in theirs.seen)
+    assert 2 <= refused <= 7  # libzmq by itself: about thirty, and so for ever
+    theirs.transport.use(KEYRING)
+    theirs.send(ours, b"in")
+    ours.receives(b"in")
+
+
+def test_the_rests_of_a_fleet_are_not_in_step_and_have_a_maximum() -> None:
+    assert [rest_s(rounds, 1.0) for rounds in (1, 2, 3, 4)] == [0.2, 0.4, 0.8, 1.6]
+    assert rest_s(1000, 1.0) == REST_S_MAX
+    assert rest_s(1000, 0.0) == REST_S_MAX / 2
+
+
+def test_who_listens_there_without_curve_is_tried_again_until_a_node_does(make: Make) -> None:
+    context = zmq.Context()
+    plain = context.socket(zmq.ROUTER)
+    port = plain.bind_to_random_port("tcp://127.0.0.1")
+    one = make()
+    one.transport.dial(f"127.0.0.1:{port}")
+    until(lambda: any(isinstance(event, Refused) for event in one.seen))
+    context.destroy(0)
+    node = make(listen=f"127.0.0.1:{port}")
+    one.send(node, b"at last")
+    node.receives(b"at last")
 
 
 def raw_client(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,7 +34,7 @@ class HostileMember:
         self.name, self.mesh, self.incarnation, self.sent = name, mesh, 7, 0
         self.terms = tuple(self._terms(node))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._dealer = make_dealer(self._context, keyring.current, node.address, 100)
+        self._dealer = make_dealer(self._context, keyring.current, node.address, Random(1))
         self._dealer.connect(f"tcp://{node.address}")
 
     def _terms(self, node: MeshNode) -> Sequence[Terms]:
@@ -96,7 +97,7 @@ class HostileMember:
 def stranger(context: zmq.Context[zmq.Socket[bytes]], how: str, mesh_key: MeshKey) -> zmq.Socket[bytes]:
     """A DEALER that doesn't hold the mesh key, with what a stranger could have instead."""
     if how == "another mesh key":
-        return make_dealer(context, Keyring.new().current, "127.0.0.1:1", 100)
+        return make_dealer(context, Keyring.new().current, "127.0.0.1:1", Random(1))
     dealer = context.socket(zmq.DEALER)
     dealer.setsockopt(zmq.LINGER, 0)
     if how == "PLAIN":
