@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         Settings,
         SharingSettings,
         VipSettings,
+        changed_keys,
         load,
+        needs_restart,
         split_address,
     )
     from meshcache.core.values.session import Outcome
@@ -55,6 +57,8 @@ __all__ = [
     # what it is told
     "load",
     "split_address",
+    "changed_keys",
+    "needs_restart",
     "Settings",
     "NodeSettings",
     "MeshSettings",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import meshcache.hot as hot
 from meshcache.config import Settings, load
+from meshcache.config.changes import changed_keys
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
 from meshcache.core.values.topology import Identity
@@ -39,6 +40,7 @@ from meshcache.runtime import forks
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
+from meshcache.runtime.front import Front
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.tls.contexts import OnUncleanClose, server_name
@@ -78,6 +80,7 @@ class MeshNode:
         self._tokens = Tokens(self._started_at)
         self._events = EventList(settings.node.name, settings.node.colo, self._started_at)
         self._lock = native.RLock()
+        self.front = Front()
         self._state = "new"
         self._keyring: Keyring
         self._transport: Transport
@@ -266,6 +269,7 @@ class MeshNode:
         stats["transport"] = self._transport.stats()
         stats["faults"] = self._vips.faults()
         stats["left_out"] = self.left_out
+        stats["front"] = self.front.stats()
         return stats
 
     def peers(self) -> list[dict[str, Any]]:
@@ -385,7 +389,7 @@ class MeshNode:
         }
         result = settings.model_copy(update=fixed)
         if result != settings:
-            log.warning("node.*, admin.*, mesh.name, mesh.listen and mesh.advertise change only with a restart")
+            log.warning("these change only with a restart: %s", ", ".join(changed_keys(result, settings)))
         return result
 
     def _require(self, state: str, hint: str) -> None:

@@ -24,6 +24,7 @@ from .faults import Faults
 from .leaving import LEAVING_MAX
 from .listener import Listener
 from .renewal import LOOK_S, Renewal
+from .report import Report
 from .services import Contexts, Served, make_contexts, make_services, routes_by_key
 from .table import Table
 
@@ -45,7 +46,8 @@ class ServerApp:
         self.renewal = Renewal(settings)
         self.listeners: dict[str, Listener] = {}
         self._reread = reread
-        self._contexts: Contexts = {}
+        self.contexts: Contexts = {}
+        self.report = Report(self)
         self._stop = asyncio.Event()
         self._reload_turn = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
@@ -62,6 +64,7 @@ class ServerApp:
         async with self._reload_turn:  # a SIGHUP that comes early is obeyed when the server is ready
             await self._start()
         with beside(self.node):
+            self.node.front.tells(self.report.stats, lambda: self.report.reload(loop))
             log.info("ready: %s", self._about())
             systemd.ready()
             renewing = asyncio.create_task(self._renew_when_due())
@@ -104,19 +107,24 @@ class ServerApp:
     async def _reload(self) -> bool:
         systemd.reloading()
         try:
-            await self._replace(self._reread())
+            before, settings = self.settings, self._reread()
+            await self._replace(settings)
         except MeshcacheError as error:
-            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
+            faults = error.faults if isinstance(error, ConfigError) else [str(error)]
+            for fault in faults:
                 log.error("not reloaded: %s", fault)  # noqa: TRY400  # the fault says it all
+            self.report.reload_failed(faults)
             return False
         except Exception:
             log.exception("not reloaded, by a fault of the server's own")
+            self.report.reload_failed(["a fault of the server's own; its log has it"])
             return False
         else:
+            self.report.reloaded(before, settings)
             log.info("reloaded: %s", self._about())
             return True
         finally:
-            systemd.ready()
+            systemd.ready(self.report.status())
 
     async def _renew_when_due(self) -> None:
         """Take certificates that were replaced on disk. A pair that doesn't fit stays out of use."""
@@ -150,7 +158,7 @@ class ServerApp:
             _close(after - before)
             if put_back is not None:
                 await asyncio.to_thread(put_back)
-                self._attach(self.settings, self._contexts)
+                self._attach(self.settings, self.contexts)
             raise
         _close(before - after)
         await self._install(settings, contexts, services, listeners)
@@ -195,7 +203,7 @@ class ServerApp:
         services: dict[str, list[Served]],
         listeners: dict[str, Listener],
     ) -> None:
-        self.settings, self._contexts, self.listeners = settings, contexts, listeners
+        self.settings, self.contexts, self.listeners = settings, contexts, listeners
         limits = settings.server
         if any(vip.backend for vip in settings.vips):
             process.allow_files(limits.max_connections + LEAVING_MAX // 2, 2)
@@ -207,6 +215,7 @@ class ServerApp:
         self.backends.watch(vip for vip in settings.vips if vip.listen)
 
     async def _drain(self) -> None:
+        self.report.stopping()
         systemd.stopping()
         log.info("stopping: %d connections have %g s to end", len(self.table), self.settings.server.drain_s)
         _close(self.listeners.values())

@@ -79,6 +79,14 @@ class Backend:
             log.warning("VIP %s: backend %s is down: %s", self.vip, self.target, why)
 
 
+@dataclass(slots=True)
+class Bytes:
+    """Plain bytes of one VIP: received from clients, sent to them."""
+
+    received: int = 0
+    sent: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The backends of one VIP, and how they are spoken to. With ``proxy_protocol`` a header names the client first."""
@@ -87,6 +95,7 @@ class Pool:
     connect_timeout_s: float
     proxy_protocol: bool = False
     leaving: Leaving = field(default_factory=Leaving)
+    count: Bytes = field(default_factory=Bytes)
 
     def choose(self, tried: Iterable[Backend], now: float) -> Backend | None:
         """The backend for a client that was at those of `tried` in vain; None when it has been at enough of them."""
@@ -103,13 +112,20 @@ class Backends:
 
     def __init__(self) -> None:
         self.leaving = Leaving()
+        self.bytes: dict[str, Bytes] = {}
         self._known: dict[tuple[str, str], Backend] = {}
         self._checks: list[asyncio.Task[None]] = []
 
     def pool(self, vip: VipSettings, connect_timeout_s: float) -> Pool:
         """The pool of a VIP as it is configured now."""
         backends = tuple(self._backend(vip.name, target) for target in vip.backend)
-        return Pool(backends, vip.connect_timeout_s or connect_timeout_s, vip.proxy_protocol, self.leaving)
+        return Pool(
+            backends,
+            vip.connect_timeout_s or connect_timeout_s,
+            vip.proxy_protocol,
+            self.leaving,
+            self._bytes(vip.name),
+        )
 
     def watch(self, vips: Iterable[VipSettings]) -> None:
         """Check the backends of these VIPs from now on, as each says, and forget those of no VIP."""
@@ -132,6 +148,9 @@ class Backends:
 
     def __iter__(self) -> Iterator[Backend]:
         return iter(list(self._known.values()))
+
+    def _bytes(self, vip: str) -> Bytes:
+        return self.bytes.setdefault(vip, Bytes())
 
     def _backend(self, vip: str, target: str) -> Backend:
         return self._known.setdefault((vip, target), Backend(vip, target))

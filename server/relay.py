@@ -67,6 +67,7 @@ class Relay(asyncio.Protocol):
     def receive(self, plain: bytes) -> None:
         """Bytes from the client."""
         self._client.touch()
+        self._pool.count.received += len(plain)
         if self._transport is None:
             self._waiting.append(plain)
             if sum(map(len, self._waiting)) >= WAITING_BYTES_MAX:
@@ -153,6 +154,7 @@ class Relay(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the backend."""
+        self._pool.count.sent += len(data)
         self._client.touch()
         self._client.send(data)
 

@@ -8,9 +8,9 @@ import time
 from contextlib import suppress
 
 
-def ready() -> None:
-    """Serving, or serving again after a reload."""
-    _notify("READY=1")
+def ready(status: str = "") -> None:
+    """Serving, or serving again after a reload; `status` is one line for ``systemctl status``."""
+    _notify("READY=1" + (f"\nSTATUS={status}" if status else ""))
 
 
 def reloading() -> None:

@@ -6,18 +6,21 @@ never keeps anything of it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from ipaddress import ip_address
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from aiohttp import web
 
 from meshcache.admin import dashboard, metrics
 from meshcache.admin.control import HasPolicies, control_routes
 from meshcache.admin.stream import Stream
+from meshcache.errors import MeshcacheError
+from meshcache.runtime.front import Front
 
 REQUEST_BYTES_MAX: Final = 64 * 1024
 """A policy change takes a few hundred bytes."""
@@ -43,22 +46,36 @@ class AdminNode(Protocol):
     def events(self, since: int) -> list[dict[str, Any]]: ...
 
 
+@runtime_checkable
+class HasFront(Protocol):
+    """A node whose program may be asked to reload."""
+
+    @property
+    def front(self) -> Front: ...
+
+
 def unix_app(node: AdminNode) -> web.Application:
     """The application on the Unix socket, whose file mode has decided who may ask."""
     app = web.Application(middlewares=[_plain_errors], client_max_size=REQUEST_BYTES_MAX)
     app.add_routes(read_routes(node))
     if isinstance(node, HasPolicies):
         app.add_routes(control_routes(node, answer))
+    if isinstance(node, HasFront):
+        app.add_routes([web.post("/v1/reload", _reload_handler(node))])
     return app
 
 
-def http_app(node: AdminNode) -> web.Application:
+def http_app(node: AdminNode, hosts: Collection[str] = ()) -> web.Application:
     """The application on the HTTP port: the same reads, metrics and the dashboard, no writes, and no way in for a web
-    page from elsewhere."""
-    app = web.Application(middlewares=[_plain_errors, _no_foreign_host, _reads_only], client_max_size=REQUEST_BYTES_MAX)
+    page from elsewhere. `hosts` are names of this machine that a request may bear."""
+    app = web.Application(
+        middlewares=[_plain_errors, _no_foreign_host(hosts), _reads_only], client_max_size=REQUEST_BYTES_MAX
+    )
     stream = Stream(node)
     app.cleanup_ctx.append(stream.lifespan)
-    app.add_routes([*read_routes(node), *metrics.routes(node.stats), *stream.routes(), *dashboard.routes()])
+    app.add_routes(
+        [*read_routes(node), *health_routes(node), *metrics.routes(node.stats), *stream.routes(), *dashboard.routes()]
+    )
     return app
 
 
@@ -83,6 +100,31 @@ def read_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
         web.get("/v1/policy", policy),
         web.get("/v1/events", events),
     ]
+
+
+def health_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
+    """``GET /healthz``: the node answers. ``GET /readyz``: and the server around it takes connections, else 503."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        node.stats()
+        return answer({"ok": True})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        front = node.stats().get("front")
+        ready = front is None or bool(front["ready"])
+        return answer({"ready": ready}, 200 if ready else 503)
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+
+
+def _reload_handler(node: HasFront) -> Handler:
+    async def reload(_request: web.Request) -> web.StreamResponse:
+        try:
+            return answer(await asyncio.to_thread(node.front.reload))
+        except MeshcacheError as error:
+            return answer({"error": str(error)}, 422)
+
+    return reload
 
 
 def answer(content: dict[str, Any], status: int = 200) -> web.Response:
@@ -118,12 +160,20 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return answer({"error": "the node could not answer; its log says why"}, 500)
 
 
-@web.middleware
-async def _no_foreign_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+def _no_foreign_host(hosts: Collection[str]) -> Any:
     """A page elsewhere whose name was made to point here (DNS rebinding) still sends that name as its host."""
-    if not is_own_host(request.headers.get("Host", "")):
-        return answer({"error": "ask by IP address, as localhost, or by this machine's host name"}, 403)
-    return await handler(request)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_own_host(request.headers.get("Host", ""), hosts):
+            why = (
+                "ask by IP address, as localhost, or by this machine's host name; another name has to be listed in "
+                "the node's file: [admin] hosts"
+            )
+            return answer({"error": why}, 403)
+        return await handler(request)
+
+    return check
 
 
 @web.middleware
@@ -133,11 +183,11 @@ async def _reads_only(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
-def is_own_host(header: str) -> bool:
+def is_own_host(header: str, hosts: Collection[str] = ()) -> bool:
     """Whether a Host header names this machine in a way that no stranger's DNS can forge."""
     host = header if header.endswith("]") else header.rpartition(":")[0] or header
     host = host.removeprefix("[").removesuffix("]").lower()
-    if host in ("localhost", socket.gethostname().lower()):
+    if host in ("localhost", socket.gethostname().lower()) or host.removesuffix(".") in hosts:
         return True
     try:
         ip_address(host)

@@ -18,6 +18,9 @@ from meshcache.errors import AdminError, PolicyError
 TIMEOUT_S: Final = 5.0
 """A node answers from memory, and waits for the others for 2 s at most; one that takes longer is stuck."""
 
+RELOAD_S: Final = 70.0
+"""A reload with new keys may take seconds, and one that waits for another as long again."""
+
 REFUSED: Final = 422
 """How a node answers what its policy, or its file, does not allow."""
 
@@ -67,6 +70,11 @@ class AdminClient:
         PolicyError."""
         return self.post("/v1/sessions/withdraw", dict(what))
 
+    def reload(self) -> dict[str, Any]:
+        """Let the server take its file again: ``{"ok", "changed", "restart", "faults"}``. Raises PolicyError where the
+        program around the node can't."""
+        return self._ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
+
     def explain(self, **query: str) -> dict[str, Any]:
         """Why sessions go or don't: ``from`` and ``to``, or ``session``. Raises PolicyError for unknown names."""
         return self.get("/v1/explain", **query)
@@ -89,8 +97,8 @@ class AdminClient:
         """The JSON object at `endpoint`."""
         return self._ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
 
-    def _ask(self, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
-        connection = _UnixConnection(str(self.path))
+    def _ask(self, method: str, target: str, body: bytes | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        connection = _UnixConnection(str(self.path), timeout_s)
         try:
             connection.request(method, target, body)
             response = connection.getresponse()
@@ -102,7 +110,7 @@ class AdminClient:
         except PermissionError:
             raise AdminError(f"{self.path}: only the user that runs the node may ask it") from None
         except TimeoutError:
-            raise AdminError(f"the node at {self.path} did not answer within {TIMEOUT_S:.0f} s") from None
+            raise AdminError(f"the node at {self.path} did not answer within {timeout_s:.0f} s") from None
         except (OSError, http.client.HTTPException) as error:
             raise AdminError(f"the node at {self.path} could not be asked: {_reason(error)}") from None
         finally:
@@ -123,13 +131,13 @@ class AdminClient:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 

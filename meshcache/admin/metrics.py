@@ -42,6 +42,8 @@ class NodeCollector(Collector):
         yield from _peers(stats["peers"])
         yield _decisions(stats["policy"]["crossings"])
         yield from _edges(stats)
+        if stats.get("front") is not None:
+            yield from _front(stats["front"])
 
 
 def registry_of(stats: Callable[[], Stats]) -> CollectorRegistry:
@@ -180,6 +182,39 @@ def _edges(stats: Stats) -> Iterator[Metric]:
     yield _counter("connections_refused", "Connections that were not let in.", ("reason",), refused)
     faults = [((vip, callback), n) for vip, of in stats["faults"].items() for callback, n in of.items()]
     yield _counter("faults", "Exceptions at the TLS edge; each was a miss.", ("vip", "callback"), faults)
+
+
+def _front(front: Stats) -> Iterator[Metric]:
+    """The server around the node: what stands before it and behind it."""
+    yield _gauge("connections_open", "Client connections that are open.", (), [((), front["connections"]["open"])])
+    yield _gauge("connections_max", "As many as there may be.", (), [((), front["connections"]["max"])])
+    yield _counter(
+        "connections_ended_badly",
+        "Connections that went wrong, by what went wrong.",
+        ("kind",),
+        [((kind,), n) for kind, n in front["ended_badly"].items()],
+    )
+    ways = [((vip, way), n) for vip, of in front["bytes"].items() for way, n in of.items()]
+    yield _counter("relayed_bytes", "Plain bytes received from clients and sent to them.", ("vip", "direction"), ways)
+    backends = front["backends"]
+
+    def rows(key: str) -> list[Row]:
+        return [((each["vip"], each["backend"]), float(each[key])) for each in backends]
+
+    both = ("vip", "backend")
+    yield _gauge("backend_up", "Whether a backend gets connections.", both, rows("up"))
+    yield _gauge("backend_connections_open", "Connections to a backend that are open.", both, rows("open"))
+    yield _counter("backend_connects", "Connects to a backend that succeeded.", both, rows("connects"))
+    yield _counter("backend_connect_failures", "Connects to a backend that failed.", both, rows("failures"))
+    yield _counter("backend_connect_seconds", "Time that successful connects took.", both, rows("connect_s"))
+    ends = [((each["vip"], each["name"]), each["ends_in_s"]) for each in front["certificates"]]
+    yield _gauge("certificate_ends_seconds", "Time until a certificate ends.", ("vip", "name"), ends, min)
+    last = front["reload"]
+    if last is not None:
+        yield _gauge(
+            "last_reload_ok", "Whether the last reload succeeded; if not, nothing changed.", (), [((), last["ok"])]
+        )
+        yield _gauge("last_reload_seconds", "Time since the last reload.", (), [((), last["age_s"])])
 
 
 def _by_reason(vips: Stats, where: str) -> list[Row]:

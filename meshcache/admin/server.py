@@ -137,7 +137,7 @@ class AdminServer:
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(Scarcity())
         self._stopping = asyncio.Event()
-        pairs = ((self._unix, unix_app), (self._http, http_app))
+        pairs = ((self._unix, unix_app), (self._http, lambda node: http_app(node, self._settings.hosts)))
         async with contextlib.AsyncExitStack() as open_listeners:
             for listener, app in pairs:
                 if listener is not None:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "demo": Entry("demo", "demo", "A whole mesh on this machine, real clients, a verdict."),
     "init": Entry("init", "init", "Write a configuration, a mesh key, a test certificate."),
     "serve": Entry("serve", "serve", "Run the server that a file describes."),
+    "reload": Entry("reload", "reload_file", "Let a running server take its file again."),
     "check": Entry("check", "check", "Say what is wrong with a file, and everything it points at."),
     "stats": Entry("stats", "stats", "How a node's clients resume, now or as it goes."),
     "peers": Entry("peers", "peers", "The other nodes, as one node sees them."),

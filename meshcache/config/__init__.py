@@ -5,6 +5,7 @@
 What the settings point at (certificates, keys, ports) is looked at by `meshcache.checks`.
 """
 
+from meshcache.config.changes import changed_keys, needs_restart
 from meshcache.config.load import load, read_settings
 from meshcache.config.settings import (
     AdminSettings,
@@ -32,4 +33,6 @@ __all__ = [
     "HealthSettings",
     "SharingSettings",
     "split_address",
+    "changed_keys",
+    "needs_restart",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -21,7 +21,9 @@ from meshcache.config.values import (
     Bind,
     FilePath,
     FilePathOrOff,
+    HostName,
     InterfaceAddress,
+    Listed,
     Name,
     Number,
     Seed,
@@ -123,6 +125,10 @@ class AdminSettings(Table):
 
     http: Bind | None = Field(default=None, examples=["127.0.0.1:9946"])
     """Read-only HTTP for metrics and dashboard. Default: off; it has no password, so keep it on a private address."""
+
+    hosts: Annotated[tuple[HostName, ...], Listed] = Field(default=(), max_length=64, examples=[["edge-1.internal"]])
+    """Names of this machine by which ``http`` may be asked, beside its host name and its addresses: a name that
+    anybody could point here would let web pages from elsewhere in."""
 
 
 class ServerSettings(Table):

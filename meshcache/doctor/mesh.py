@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from meshcache.doctor.finding import Finding, fine, note, problem
+from meshcache.doctor.front import front_findings
 
 CLOCK_OFF_S: Final = 30.0
 """Certificates and logs suffer from a clock that far off; the mesh itself carries no wall-clock times."""
@@ -24,6 +25,8 @@ def mesh_findings(
     yield from _clocks(clocks)
     yield from _behind(policies)
     yield from _not_resumed(stats)
+    if stats.get("front") is not None:
+        yield from front_findings(stats["front"])
     yield from _shares_nothing(stats)
 
 
