@@ -209,6 +209,11 @@ class MeshNode:
             self._vips.attach(context, vip, on_unclean_close)
         return context
 
+    def detach(self, context: object) -> bool:
+        """Let a context leave its VIP, which is served on; later handshakes are full. False when it is in none here."""
+        with self._lock:
+            return self._state == "running" and self._vips.detach(context)
+
     @property
     def left_out(self) -> dict[str, int]:
         """How many contexts ``required=False`` left without the mesh, by reason."""

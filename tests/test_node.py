@@ -533,3 +533,29 @@ def test_all_public_names_are_there_and_nothing_heavy_is_imported_for_one_of_the
     assert set(meshcache.__all__) <= set(dir(meshcache))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = meshcache.nothing
+
+
+def test_a_burst_after_one_visit_has_as_many_sessions_on_every_node_as_the_vip_gives_tickets(place: Place) -> None:
+    vip = [{"name": "shop", "tickets": 4}]
+    one, other = place.node("edge-1", vip=vip), place.node("edge-2", vip=vip)
+    context = place.server(one, version="1.3")
+    place.server(other, version="1.3")
+    place.wait_until_met()
+    visit(context, client_context("1.3"))
+    wait_until(lambda: received(other) == 4)
+    assert one.stats()["vips"]["shop"]["handshakes"]["full"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_context_that_left_neither_finds_nor_keeps_sessions_and_may_come_again(kind: str, place: Place) -> None:
+    node = place.node("edge-1")
+    context, client = place.server(node, kind=kind), client_context("1.2")
+    session = visit(context, client).session
+    assert node.detach(context)
+    assert not node.detach(context)
+    assert not visit(context, client, session=session).resumed
+    assert node.stats()["vips"]["shop"]["sessions"]["made"] == 1
+    node.attach(context, vip="shop")
+    assert visit(context, client, session=session).resumed
+    assert not node.detach(server_context(kind))
+    assert not place.node("edge-2").detach(context), "it is another node's"

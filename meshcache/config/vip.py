@@ -24,6 +24,12 @@ from meshcache.config.values import (
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 
+TICKETS = 1
+"""What most clients use: those that come back one connection at a time, and those that use one ticket many times."""
+
+TICKETS_MAX = 4
+"""Browsers open up to six connections to one server over HTTP/1.1 and keep two to four tickets."""
+
 LISTEN_MAX = 64
 """Addresses of one VIP: each is a socket of its own."""
 
@@ -174,6 +180,11 @@ class VipSettings(Table):
 
     alpn: Annotated[tuple[str, ...], Listed] = Field(default=(), max_length=16, examples=[["http/1.1"]])
     """Application protocols by preference. Default: none, the backend speaks what it speaks."""
+
+    tickets: Whole = Field(default=TICKETS, ge=1, le=TICKETS_MAX, examples=[2])
+    """New sessions for a TLS 1.3 client after a full handshake. Java and browsers use each once (RFC 8446 section C.4),
+    so that of several connections at once as many resume as they have; each is one more session for the mesh to carry
+    and keep. A program's context with a number of its own keeps that."""
 
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""

@@ -1,6 +1,7 @@
 """Predicts what a mesh of equal nodes will carry: sessions, bytes, CPU and memory, for each node and between colos.
 
-Arithmetic only. It takes the worst case where it has to choose: every handshake makes a session, as in TLS 1.3.
+Arithmetic only. It takes the worst case where it has to choose: every handshake makes a session, and a full one as many
+as its VIP gives tickets, as in TLS 1.3.
 """
 
 from __future__ import annotations
@@ -108,9 +109,9 @@ def predict(settings: Settings, load: Load) -> Plan:
     return Plan(nodes, links, tuple(_faults(settings, load, nodes)))
 
 
-def _made_per_s(settings: Settings, load: Load) -> float:
-    """Of one VIP on one node."""
-    return load.per_node / len(settings.vips)
+def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:
+    """Of one VIP on one node: a resumed handshake makes one session, a full one as many as it gives tickets."""
+    return load.per_node / len(settings.vips) * (load.resumed + (1 - load.resumed) * vip.tickets)
 
 
 def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
@@ -125,7 +126,7 @@ def _inside(vip: VipSettings, load: Load, colo: str) -> int:
 
 
 def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Vip:
-    made = _made_per_s(settings, load)
+    made = _made_per_s(settings, load, vip)
     taken = made * (_inside(vip, load, colo) + sum(load.colos[other] for other in _reaches(vip, load, colo)))
     share = settings.share_of_cache(vip.name)
     held_max = min(settings.cache.max_sessions * share, settings.cache.max_bytes * share / _ENTRY_BYTES)
@@ -136,9 +137,9 @@ def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Vip:
 
 def _node(settings: Settings, load: Load, colo: str) -> Node:
     vips = tuple(_vip(settings, load, colo, vip) for vip in settings.vips)
-    made = _made_per_s(settings, load)
     sent = messages = out = 0.0
     for vip in settings.vips:
+        made = _made_per_s(settings, load, vip)
         inside, others = _inside(vip, load, colo), _reaches(vip, load, colo)
         receivers = inside + len(others)
         relayed = made * sum(load.colos[other] for other in others) / load.colos[colo]
@@ -149,7 +150,7 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
         out += copies * wire_bytes(batch)
     taken = sum(vip.taken_per_s for vip in vips)
     beats = (load.colos[colo] - 1 + 2 * (len(load.colos) - 1)) * BEAT_BYTES.value
-    batch_in = _batch(made, load.colos[colo] - 1)
+    batch_in = _batch(sum(vip.made_per_s for vip in vips) / len(vips), load.colos[colo] - 1)
     held = sum(min(vip.held, vip.held_max) for vip in vips)
     return Node(
         colo=colo,
@@ -175,9 +176,11 @@ def _links(settings: Settings, load: Load) -> Iterator[Link]:
             crossing = [vip for vip in settings.vips if target in _reaches(vip, load, source)]
             if source == target or not crossing:
                 continue
-            made = _made_per_s(settings, load)
-            sessions = made * load.colos[source] * len(crossing)
-            size = sum(wire_bytes(_batch(made, _inside(vip, load, source) + 1)) for vip in crossing) / len(crossing)
+            made = {vip.name: _made_per_s(settings, load, vip) for vip in crossing}
+            sessions = sum(made.values()) * load.colos[source]
+            size = sum(
+                wire_bytes(_batch(made[vip.name], _inside(vip, load, source) + 1)) * made[vip.name] for vip in crossing
+            ) / sum(made.values())
             yield Link(source, target, sessions, sessions * size)
 
 

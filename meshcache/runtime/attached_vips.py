@@ -16,7 +16,7 @@ from meshcache.runtime.attaching import InForce, Joining
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ports import VipPort
-from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context
+from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
 from meshcache.tls.scopes import scopes_for
 
@@ -86,6 +86,7 @@ class AttachedVips:
                 scopes_for(joining.names, joining.digest),
                 on_unclean_close=on_unclean_close,
                 lifetime_s=int(joining.vip.sharing.lifetime_s),
+                tickets=joining.vip.tickets,
             )
             try:
                 self._tell(served, joining)
@@ -96,6 +97,16 @@ class AttachedVips:
             self._supersede(served, joining)
             served.add(_Attached(attachment, joining, self._generation))
             self._served[name] = served
+
+    def detach(self, context: object) -> bool:
+        """Let a context leave the VIP that it joined here; False when it is in none. The VIP is served on."""
+        attachment = attachment_of(context)
+        with self._lock:
+            ours = (each.attachment for served in self._served.values() for each in served.attached)
+            if attachment is None or all(attachment is not each for each in ours):
+                return False
+            attachment.detach()
+        return True
 
     def reload(self, in_force: InForce) -> None:
         """Take over changed settings; VIPs that are gone from them end. Raises AttachError, and nothing changed then.
@@ -176,7 +187,7 @@ class AttachedVips:
         for each, joining in zip(served.attached, each_joining, strict=True):
             each.joining = joining
             each.attachment.scopes = scopes_for(joining.names, joining.digest)
-            each.attachment.limit(int(joining.vip.sharing.lifetime_s))
+            each.attachment.limit(int(joining.vip.sharing.lifetime_s), joining.vip.tickets)
         served.port.configure(served.joining.vip)
         self._tell(served, served.joining)
 

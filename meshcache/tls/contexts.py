@@ -14,7 +14,7 @@ from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import ffi
-from meshcache.tls.install import install, uninstall
+from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, uninstall
 from meshcache.tls.libssl import Library
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
@@ -26,7 +26,17 @@ OnUncleanClose = Literal["keep", "drop"]
 class Attachment:
     """A context's place in a VIP. Lives as long as the context; does not keep it alive."""
 
-    __slots__ = ("_callbacks", "_finalizer", "_scopes", "_verify_mode", "pointer", "port", "revalidates")
+    __slots__ = (
+        "_callbacks",
+        "_finalizer",
+        "_own_tickets",
+        "_scopes",
+        "_tickets",
+        "_verify_mode",
+        "pointer",
+        "port",
+        "revalidates",
+    )
 
     def __init__(self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes) -> None:
         functions = callbacks.functions
@@ -36,6 +46,8 @@ class Attachment:
         self._verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
         self.revalidates = not functions.SSL_CTX_get_verify_callback(pointer)
         self._callbacks = callbacks
+        self._own_tickets = False
+        self._tickets = OPENSSL_TICKETS
         self._finalizer: weakref.finalize[..., object] | None = None
         callbacks.add(self)
 
@@ -68,11 +80,14 @@ class Attachment:
         """`resumption`, for those who have the attachment at hand."""
         return resumption(connection)
 
-    def limit(self, lifetime_s: int) -> None:
-        """From now on, tell TLS 1.3 clients this lifetime, and let OpenSSL end sessions after it."""
+    def limit(self, lifetime_s: int, tickets: int = TICKETS) -> None:
+        """From now on, tell TLS 1.3 clients this lifetime, end sessions after it, and give so many tickets."""
         alive = None if self._finalizer is None else self._finalizer.peek()
         if alive is not None:  # holds the context, and so its SSL_CTX, for as long as this takes
             self._callbacks.functions.SSL_CTX_set_timeout(self.pointer, lifetime_s)
+            if not self._own_tickets:
+                self._callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, tickets)
+                self._tickets = tickets
 
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
@@ -84,9 +99,18 @@ class Attachment:
         if self.attached:
             self._callbacks.add(self)
 
-    def _bind(self, context: object, *, remove: bool, lifetime_s: int | None) -> None:
+    def gave(self, tickets: int) -> bool:
+        """Whether a context's number of tickets is the one that it was given when it joined, and not the program's."""
+        return tickets == self._tickets and not self._own_tickets
+
+    def _bind(
+        self, context: object, *, remove: bool, lifetime_s: int | None, tickets: int, former: Attachment | None
+    ) -> None:
+        has: int = self._callbacks.functions.SSL_CTX_get_num_tickets(self.pointer)
+        self._own_tickets = has != OPENSSL_TICKETS and not (former is not None and former.gave(has))
+        self._tickets = has if self._own_tickets else tickets
         try:
-            install(self._callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s)
+            install(self._callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s, tickets=self._tickets)
         except AttachError:
             self._callbacks.drop(self)
             raise
@@ -101,6 +125,7 @@ def attach_context(
     *,
     on_unclean_close: OnUncleanClose = "keep",
     lifetime_s: int | None = None,
+    tickets: int = TICKETS,
 ) -> Attachment:
     """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
 
@@ -108,7 +133,8 @@ def attach_context(
     versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: session tickets,
     OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced.
     ``lifetime_s`` is told to TLS 1.3 clients and ends a session in OpenSSL too (None: the context's own, 2 hours).
-    ``"drop"`` forgets a session whose connection ended uncleanly, which half of Python's servers do always.
+    ``tickets`` are the new sessions of a full TLS 1.3 handshake, unless the program has set a number other than
+    OpenSSL's 2. ``"drop"`` forgets a session whose connection ended uncleanly, as half of Python's servers always do.
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when the context can't be used or is in another VIP.
     """
@@ -117,18 +143,29 @@ def attach_context(
     found = libssl.find(context)
     callbacks = _callbacks_for(found.library)
     with _lock:
-        _leave_former(callbacks, found.pointer, port)
+        former = _leave_former(callbacks, found.pointer, port)
         attachment = Attachment(callbacks, found.pointer, port, scopes)
-        attachment._bind(context, remove=on_unclean_close == "drop", lifetime_s=lifetime_s)  # noqa: SLF001
+        drop = on_unclean_close == "drop"
+        attachment._bind(context, remove=drop, lifetime_s=lifetime_s, tickets=tickets, former=former)  # noqa: SLF001
     return attachment
 
 
-def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> None:
+def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> Attachment | None:
     former = callbacks.at(pointer)
-    if isinstance(former, Attachment):
-        if former.port.name != port.name:
-            raise AttachError(f"the context is attached to VIP {former.port.name!r} already: detach it first")
-        former.detach()
+    if not isinstance(former, Attachment):
+        return None
+    if former.port.name != port.name:
+        raise AttachError(f"the context is attached to VIP {former.port.name!r} already: detach it first")
+    former.detach()
+    return former
+
+
+def attachment_of(context: object) -> Attachment | None:
+    """The attachment of a context, if it has one. Raises what `libssl.find` does."""
+    found = libssl.find(context)
+    callbacks = _callbacks.get(found.library)
+    attachment = None if callbacks is None else callbacks.at(found.pointer)
+    return attachment if isinstance(attachment, Attachment) else None
 
 
 def resumption(connection: object) -> int:

@@ -35,6 +35,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CTX_get_options": "uint64_t(uintptr_t)",
     "SSL_CTX_set_options": "uint64_t(uintptr_t, uint64_t)",
     "SSL_CTX_set_num_tickets": "int(uintptr_t, size_t)",
+    "SSL_CTX_get_num_tickets": "size_t(uintptr_t)",
     "SSL_CTX_set_max_early_data": "int(uintptr_t, uint32_t)",
     "SSL_CTX_set_timeout": "long(uintptr_t, long)",
     "SSL_CTX_get_timeout": "long(uintptr_t)",

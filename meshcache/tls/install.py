@@ -18,11 +18,14 @@ _SSL_SESS_CACHE_SERVER = 0x0002
 _SSL_SESS_CACHE_NO_INTERNAL = 0x0300
 
 TICKETS = 1
-"""New sessions for a full TLS 1.3 handshake. OpenSSL's default of 2 would double the mesh's traffic and memory for
-clients that open several connections before the first one's tickets arrive."""
+"""New sessions for a full TLS 1.3 handshake, where a VIP doesn't ask for more: each further one is one more session for
+the mesh to carry, for clients that open several connections at a time."""
+
+OPENSSL_TICKETS = 2
+"""New sessions for a full TLS 1.3 handshake that a context makes which nobody has told otherwise."""
 
 
-def install(callbacks: Callbacks, pointer: int, *, remove: bool, lifetime_s: int | None) -> None:
+def install(callbacks: Callbacks, pointer: int, *, remove: bool, lifetime_s: int | None, tickets: int) -> None:
     """Give a context the callbacks. Raises AttachError if OpenSSL refuses."""
     functions = callbacks.functions
     # Tickets: TLS 1.2 would never call new, TLS 1.3 would call it for sessions that nobody can look up.
@@ -33,7 +36,7 @@ def install(callbacks: Callbacks, pointer: int, *, remove: bool, lifetime_s: int
     if lifetime_s is not None:
         functions.SSL_CTX_set_timeout(pointer, lifetime_s)
     done = (
-        functions.SSL_CTX_set_num_tickets(pointer, TICKETS)
+        functions.SSL_CTX_set_num_tickets(pointer, tickets)
         # Early data: its replay protection needs the internal cache, and without that nothing would resume.
         and functions.SSL_CTX_set_max_early_data(pointer, 0)
         # What the ClientHello callback doesn't decide about shares nothing with anyone.

@@ -42,6 +42,14 @@ def test_a_session_costs_its_receiver_less_in_a_large_message() -> None:
     assert 4 * cost[64] < cost[2]
 
 
+def test_each_further_ticket_is_one_more_session_of_every_full_handshake() -> None:
+    plan = planned(settings(reach("everywhere") | {"tickets": 4}, reach("everywhere")), ams1=10, fra1=10)
+    four, one = plan.nodes[0].vips
+    assert (four.made_per_s, one.made_per_s) == pytest.approx((2.5 * (0.5 + 0.5 * 4), 2.5))
+    assert plan.links[0].sessions_per_s == pytest.approx(10 * (four.made_per_s + one.made_per_s))
+    assert plan.nodes[0].taken_per_s == pytest.approx(19 * (four.made_per_s + one.made_per_s))
+
+
 def test_what_stays_on_its_server_costs_the_mesh_nothing() -> None:
     plan = planned(settings(reach("server")), ams1=10, fra1=5)
     assert all(node.taken_per_s == node.sent_per_s == node.cpu_mesh == 0 for node in plan.nodes)

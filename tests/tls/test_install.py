@@ -58,3 +58,43 @@ def test_a_context_that_refuses_a_setting_is_an_error_and_not_attached(
         attachments.append(attach(context, DictPort()))
     monkeypatch.undo()
     assert attach(context, DictPort(name="other")).attached, "it is in no VIP"
+
+
+@pytest.mark.parametrize("tickets", [1, 2, 4])
+def test_a_full_handshake_of_tls_1_3_gives_as_many_tickets_as_are_asked_for(kind: str, tickets: int) -> None:
+    port, client = DictPort(), client_context("1.3")
+    context = server_context(kind, "1.3")
+    attach(context, port, tickets=tickets)
+    first = visit(context, client)
+    assert len(port.made) == len(port.store) == tickets
+    assert port.log.count(("full",)) == 1
+    assert visit(context, client, session=first.session).resumed
+    assert len(port.made) == tickets + 1, "a resumed one renews the one it used"
+
+
+def _tickets(context: Any) -> int:
+    found = libssl.find(context)
+    return int(found.library.functions.SSL_CTX_get_num_tickets(found.pointer))
+
+
+@pytest.mark.parametrize("own", [0, 1, 3])
+def test_a_program_s_own_number_of_tickets_is_kept(kind: str, own: int) -> None:
+    context = server_context(kind)
+    found = libssl.find(context)
+    found.library.functions.SSL_CTX_set_num_tickets(found.pointer, own)
+    attachment = attach(context, DictPort(), tickets=4)
+    assert _tickets(context) == own
+    attachment.limit(60, 2)
+    assert _tickets(context) == own
+    attach(context, DictPort(), tickets=4)
+    assert _tickets(context) == own
+
+
+def test_a_number_that_came_with_the_vip_changes_with_it(kind: str) -> None:
+    context = server_context(kind)
+    attachment = attach(context, DictPort(), tickets=4)
+    assert _tickets(context) == 4
+    attachment.limit(60, 3)
+    assert _tickets(context) == 3
+    attach(context, DictPort(), tickets=1)
+    assert _tickets(context) == 1
