@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,3 +137,31 @@ class TestNotRequired:
             meshcache.attach(server_context("stdlib"), vip="shop")
         with pytest.raises(ConfigError):
             MeshNode.for_worker(file.parent / "nosuch.toml")
+
+
+CONTAINER = """
+import os, sys
+from meshcache import MeshNode
+assert os.getpid() < 10, "this is a PID namespace of its own"
+with MeshNode.for_worker(sys.argv[1]) as node:
+    print(os.getpid(), node.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="PID namespaces need root")
+def test_two_containers_with_the_same_pids_host_name_and_state_folder_do_not_collide_and_meet(file: Path) -> None:
+    with ExitStack() as stack:
+        said = []
+        for _ in range(2):
+            command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", CONTAINER, str(file)]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            said.append(process.stdout.readline().split())
+        (one_pid, one), (other_pid, other) = said
+        assert one_pid == other_pid
+        assert one.split(".")[1] != other.split(".")[1], "each has a tag of its own"
+        with MeshNode.for_worker(file) as node:
+            wait_until(lambda: alive(node) == {one, other}, within_s=30)
