@@ -22,8 +22,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import meshcache.hot as hot
-from meshcache.config import Settings, load
-from meshcache.config.changes import changed_keys
+from meshcache.config import Settings, changed_keys, load
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
 from meshcache.core.values.topology import Identity
@@ -253,8 +252,11 @@ class MeshNode:
             self._require("running", "start the node first")
             keyring = load_keyring(settings.mesh.key_file) if keys else self._keyring
             before = self._settings, self._keyring
+            taken = settings.without_restart(self._settings)
+            if taken != settings:
+                log.warning("these change only with a restart: %s", ", ".join(changed_keys(taken, settings)))
             try:
-                self._take(self._fixed(settings), keyring)
+                self._take(taken, keyring)
             except TransportError:
                 with suppress(TransportError):
                     self._take(*before)
@@ -381,21 +383,6 @@ class MeshNode:
             self._transport.use(keyring)
         finally:
             self._pump.wake()
-
-    def _fixed(self, settings: Settings) -> Settings:
-        """The new settings with the old ones where a change needs a restart."""
-        old = self._settings
-        fixed = {
-            "node": old.node,
-            "admin": old.admin,
-            "mesh": settings.mesh.model_copy(
-                update={key: getattr(old.mesh, key) for key in ("name", "listen", "advertise")}
-            ),
-        }
-        result = settings.model_copy(update=fixed)
-        if result != settings:
-            log.warning("these change only with a restart: %s", ", ".join(changed_keys(result, settings)))
-        return result
 
     def _require(self, state: str, hint: str) -> None:
         if self._state != state:

@@ -199,6 +199,13 @@ class Settings(BaseModel):
         """The VIP of this name."""
         return next((vip for vip in self.vips if vip.name == name), None)
 
+    def without_restart(self, running: Settings) -> Settings:
+        """These settings as a node that runs takes them over: what needs a restart is as it is there."""
+        kept = {key: getattr(running.mesh, key) for key in ("name", "listen", "advertise")}
+        return self.model_copy(
+            update={"node": running.node, "admin": running.admin, "mesh": self.mesh.model_copy(update=kept)}
+        )
+
     def share_of_cache(self, name: str) -> float:
         """The part of the cache, 0 to 1, that this VIP may fill: its quota, or an equal part of what quotas leave."""
         quotas = {vip.name: vip.sharing.quota for vip in self.vips}

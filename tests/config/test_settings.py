@@ -8,6 +8,7 @@ import pytest
 
 from meshcache.config import (
     CacheSettings,
+    MeshSettings,
     NodeSettings,
     Settings,
     SharingSettings,
@@ -92,3 +93,19 @@ def test_a_vip_is_found_by_its_name() -> None:
     found = settings.vip("pay")
     assert found is settings.vips[1]
     assert settings.vip("py") is None
+
+
+def test_what_needs_a_restart_stays_as_it_is_in_a_node_that_runs() -> None:
+    running = Settings(
+        node=NodeSettings(name="edge-1"),
+        mesh=MeshSettings(name="prod", listen="127.0.0.1:1", seeds=["127.0.0.1:2"]),
+    )
+    other = Settings(
+        node=NodeSettings(name="edge-2"),
+        mesh=MeshSettings(name="test", listen="127.0.0.1:3", advertise="10.0.0.4:1", seeds=["127.0.0.1:4"]),
+        vip=[VipSettings(name="shop")],
+    )
+    taken = other.without_restart(running)
+    assert (taken.node, taken.admin) == (running.node, running.admin)
+    assert (taken.mesh.name, taken.mesh.listen, taken.mesh.advertise) == ("prod", "127.0.0.1:1", None)
+    assert (taken.mesh.seeds, taken.vips) == (other.mesh.seeds, other.vips)
