@@ -40,12 +40,12 @@ from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
+from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.tls.contexts import OnUncleanClose, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.workers.ending import close_at_end
-from meshcache.workers.left_out import LeftOut
 from meshcache.workers.naming import host_of, worker_settings
 from meshcache.workers.running import nodes, one_of_file
 from meshcache.workers.slots import Slot

@@ -7,21 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from meshcache import Settings, changed_keys, needs_restart
 
-if TYPE_CHECKING:
-    from .app import ServerApp
+from .backends import Backends
+from .faults import Faults
+from .services import Contexts
+from .table import Table
 
 RELOAD_S_MAX = 60.0
 """For an operator who asks for a reload; new keys take five seconds at most."""
 
 
+class Reported(Protocol):
+    """What is told of: the server's tables, and its reload."""
+
+    table: Table
+    faults: Faults
+    backends: Backends
+    contexts: Contexts
+
+    async def reload(self) -> bool: ...
+
+
 class Report:
     """Of one server. `stats` and `reload` may be called on any thread."""
 
-    def __init__(self, app: ServerApp) -> None:
+    def __init__(self, app: Reported) -> None:
         self._app = app
         self._ready = True
         self._last: dict[str, Any] | None = None

@@ -38,14 +38,13 @@ ROOMS = {
     "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
-    "meshcache.contrib": {"meshcache.contrib", "meshcache.node", "meshcache.workers"},
+    "meshcache.contrib": {"meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"},
     "meshcache.workers": {
         "meshcache.workers",
         "meshcache.tls",
         "meshcache.edges",
         "meshcache.errors",
         "meshcache.config",
-        "meshcache.runtime.tracing",
     },
 }
 """The parts of meshcache that a room may know."""
@@ -95,6 +94,43 @@ def _spelled_out(path: Path, node: ast.ImportFrom) -> str:
         package.pop()
     base = package[: len(package) - node.level + 1]
     return ".".join([*base, *([node.module] if node.module else [])])
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
+def imported_modules(name: str) -> set[str]:
+    """The modules of ours that a module imports, wherever in it and whatever for; itself left out."""
+    found = {
+        f"{module}.{taken}" if f"{module}.{taken}" in MODULES else module
+        for module, names in imports(MODULES[name])
+        for taken in names or ("",)
+    }
+    return (found & MODULES.keys()) - {name}
+
+
+def folder_of(module: str) -> str:
+    """The folder directly below `meshcache`, or the server's, that a module lies in."""
+    return ".".join(module.split(".")[: 1 if module.startswith("meshcache_server") else 2])
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The names that reach themselves along the arrows, each with those that reach it back."""
+    reached: dict[str, set[str]] = {}
+    for start in arrows:
+        seen, ahead = set[str](), list(arrows[start])
+        while ahead:
+            name = ahead.pop()
+            if name not in seen:
+                seen.add(name)
+                ahead += arrows.get(name, ())
+        reached[start] = seen
+    found = {
+        tuple(sorted({name, *(other for other in reached[name] if name in reached.get(other, ()))}))
+        for name in arrows
+        if name in reached[name]
+    }
+    return [list(circle) for circle in sorted(found)]
 
 
 def within(module: str, parents: set[str]) -> bool:
@@ -174,6 +210,30 @@ def test_every_module_of_the_core_is_in_a_room_or_is_its_face() -> None:
         module_name(path).split(".")[2] for path in sources_of("meshcache.core") if module_name(path).count(".") > 1
     }
     assert parts == {*CORE_ROOMS, *CORE_FACES}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not for type checkers only: whoever reads one of them would have to read them all."""
+    assert not circles({name: imported_modules(name) for name in MODULES})
+
+
+def test_no_folders_of_meshcache_import_each_other_in_a_circle() -> None:
+    arrows: dict[str, set[str]] = {name: set() for name in MODULES if folder_of(name) == name and _is_folder(name)}
+    for name in MODULES:
+        if folder_of(name) in arrows:
+            folders = {folder_of(module) for module in imported_modules(name)}
+            arrows[folder_of(name)] |= (folders & arrows.keys()) - {folder_of(name)}
+    assert "meshcache.core" in arrows["meshcache.tls"]
+    assert not circles(arrows)
+
+
+def _is_folder(module: str) -> bool:
+    return MODULES[module].name == "__init__.py" and module.count(".") == 1
+
+
+def test_circles_are_found() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set()}
+    assert circles(arrows) == [["a", "b", "c"]]
 
 
 @pytest.mark.parametrize("library", OWNERS)

@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from meshcache.config.values import shown, split_address
+from meshcache.config.vip import VipSettings
 
 RESPONDER_SPEAKS = frozenset({"http/1.0", "http/1.1"})
 """ALPN names of what the built-in responder can answer (RFC 7301 section 6)."""
 
-if TYPE_CHECKING:
-    from meshcache.config.settings import AdminSettings, MeshSettings
-    from meshcache.config.vip import VipSettings
-
-    PlacedVip = tuple[int, VipSettings]
+PlacedVip: TypeAlias = tuple[int, VipSettings]
 
 
-def cross_faults(vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: AdminSettings | None) -> list[str]:
-    """Every fault between these parts, each as ``place: what is wrong and what would be right``."""
+def cross_faults(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http: str | None) -> list[str]:
+    """Every fault between these parts, each as ``place: what is wrong and what would be right``.
+
+    The two addresses are ``mesh.listen`` and ``admin.http``; None where there is none, or it can't be read.
+    """
     return [
         *_duplicate_names(vips),
-        *_shared_addresses(vips, mesh, admin),
+        *_shared_addresses(vips, mesh_listen, admin_http),
         *_sharers_that_disagree(vips),
         *_half_a_listener(vips),
         *_backends_that_are_ours(vips),
@@ -48,15 +48,11 @@ def _duplicate_names(vips: Sequence[PlacedVip]) -> Iterator[str]:
         first.setdefault(vip.name, index)
 
 
-def _shared_addresses(
-    vips: Sequence[PlacedVip], mesh: MeshSettings | None, admin: AdminSettings | None
-) -> Iterator[str]:
+def _shared_addresses(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http: str | None) -> Iterator[str]:
     """Two sockets on one address; a wildcard address has every address of its family. VIPs may share one."""
     places = [(f"vip[{index}].listen[{at}]", address) for index, vip in vips for at, address in enumerate(vip.listen)]
-    if mesh is not None:
-        places.append(("mesh.listen", mesh.listen))
-    if admin is not None and admin.http is not None:
-        places.append(("admin.http", admin.http))
+    others = (("mesh.listen", mesh_listen), ("admin.http", admin_http))
+    places += [(place, address) for place, address in others if address is not None]
     by_port: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for place, address in places:
         port = split_address(address)[1]

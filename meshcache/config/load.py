@@ -73,7 +73,8 @@ def _faults_between_what_is_right(plain: dict[str, Any], base: Path) -> list[str
     vips = [(index, _read(VipSettings, table, base)) for index, table in enumerate(tables if _is_list(tables) else [])]
     mesh = _read(MeshSettings, plain.get("mesh", {}), base)
     admin = _read(AdminSettings, plain.get("admin", {}), base)
-    return cross_faults([(index, vip) for index, vip in vips if vip is not None], mesh, admin)
+    readable = [(index, vip) for index, vip in vips if vip is not None]
+    return cross_faults(readable, mesh.listen if mesh else None, admin.http if admin else None)
 
 
 def _read(kind: type[Table], plain: Any, base: Path) -> Table | None:

@@ -190,7 +190,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
-        faults = cross_faults(list(enumerate(self.vips)), self.mesh, self.admin)
+        faults = cross_faults(list(enumerate(self.vips)), self.mesh.listen, self.admin.http)
         if faults:
             raise ConfigError(faults)
         return self

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from meshcache.contrib.counting import count_handshakes
 from meshcache.node import MeshNode
+from meshcache.runtime.left_out import LeftOut
 from meshcache.workers.ending import prepare
-from meshcache.workers.left_out import LeftOut
 
 Context = TypeVar("Context")
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from meshcache import AttachError
-from meshcache.workers.left_out import LeftOut
+from meshcache.runtime.left_out import LeftOut
 
 
 def test_what_is_not_required_is_counted_each_time_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
