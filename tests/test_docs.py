@@ -53,3 +53,15 @@ def test_every_page_is_listed_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert not {page for page in pages if f"({page})" not in index}
+
+
+def test_the_glossary_has_only_words_that_the_code_has() -> None:
+    """As names, or in what is said to readers: spaces, hyphens, underlines and plurals make no difference."""
+    paths = [
+        path for top in ("meshcache", "server") for path in (ROOT / top).rglob("*") if path.suffix in (".py", ".c")
+    ]
+    code = re.sub(r"[\s_-]+", " ", " ".join(path.read_text() for path in paths)).lower()
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[2:]
+    words = [word for row in rows for word in row.split(", ")]
+    assert len(words) > 40
+    assert not [word for word in words if not re.search(rf"\b{re.sub('[ -]', ' ', word).lower()}(s|es)?\b", code)]
