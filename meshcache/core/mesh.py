@@ -24,7 +24,15 @@ __all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 
 
 class MeshCore:
-    """One node: see the contract of each method. `now` never runs backwards."""
+    """Sans-I/O core of one node. Call `receive` or `handle_timer`, then drain `messages_to_send` and `events`.
+
+    `now` is monotonic and never runs backwards. Nothing here locks: one lock of the caller's is around every call.
+
+    Hostile: every byte given to `receive`, every address given to `candidate`, every session id given to `lookup`.
+    What is wrong with them is counted and dropped; none raises. Trusted: the caller's own VIPs, sessions and times.
+    Secret: session ids and DERs, and so the payloads of `messages_to_send`. May be lost: any message and any session,
+    at any time; what is lost is repaired, or is a full handshake.
+    """
 
     def __init__(self, identity: Identity, *, rng: Rng, now: float, limits: Limits | None = None) -> None:
         """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly.
@@ -41,7 +49,7 @@ class MeshCore:
         self.withdraws = self._inside.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
 
-    # --- the TLS side: on handshake threads, memory only ---
+    # --- the TLS side: on handshake threads, which wait for nothing but the lock ---
 
     def set_vip(self, vip: LocalVip, now: float) -> None:
         """Add a VIP or change it (attach, SIGHUP, live policy).
@@ -69,7 +77,7 @@ class MeshCore:
         client_certificate: bool = False,
         lifetime_s: float | None = None,
     ) -> float:
-        """File a session of this node's own and publish it to whom it may concern.
+        """File a session that this node made, and queue it for every permitted peer.
 
         ``born_at`` is when the full handshake of its lineage ended (default: now), ``lifetime_s`` what OpenSSL gives it
         if that is less than the VIP's. Unknown VIPs are ignored. Returns `next_deadline()`: send when it is not after
@@ -83,7 +91,7 @@ class MeshCore:
         return self._inside.next_due()
 
     def lookup(self, vip: str, session_id: bytes, now: float, *, final: bool = True) -> Lookup:
-        """Find a session that may resume on this VIP now; counts how it ended.
+        """Find a session that may resume on this VIP now, and count how that ended.
 
         A plain miss that isn't `final` counts as nothing: the caller takes in what has arrived, and looks again.
         """
@@ -93,12 +101,12 @@ class MeshCore:
         return self._inside.sessions.lookup(served, session_id, now, final=final)
 
     def holds(self, vip: str, session_id: bytes) -> bool:
-        """Whether a lookup would find an entry at all, expired or not; counts nothing."""
+        """Return whether a lookup would find an entry at all, expired or not. Counts nothing."""
         served = self._state.vips.get(vip)
         return served is not None and self._inside.sessions.holds(served, session_id)
 
     def session_unusable(self, vip: str, session_id: bytes, reason: Verdict, now: float) -> None:
-        """The TLS edge would not give a found entry to OpenSSL: it goes, isn't taken again for a while, is counted."""
+        """Forget, quarantine and count an entry that was found and that the TLS edge would not give to OpenSSL."""
         served = self._state.vips.get(vip)
         if served is not None:
             self._inside.sessions.unusable(served, session_id, reason, now)
@@ -136,7 +144,7 @@ class MeshCore:
     # --- the mesh side: on the pump's thread ---
 
     def candidate(self, address: str, source: str, now: float) -> None:
-        """A hint where a member may listen: ``"seed"`` for what an operator wrote, which is never given up; else mDNS.
+        """Try an address where a member may listen. A ``"seed"``, which an operator wrote, is never given up.
 
         Malformed addresses are counted, and our own is ignored.
         """
@@ -149,7 +157,7 @@ class MeshCore:
         self._inside.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
-        """The transport couldn't take this message (queue full, no link): counted, and repaired later.
+        """Count a message that the transport couldn't take (queue full, no link); what it carried is repaired later.
 
         A hello to an address where nobody answered yet is tried again anyway, and isn't counted.
         """
@@ -165,15 +173,15 @@ class MeshCore:
         self._inside.tick(now)
 
     def next_deadline(self) -> float:
-        """When `handle_timer` and `messages_to_send` want to be called next; in the past when messages wait."""
+        """Return when to call `handle_timer` and `messages_to_send` next; it is in the past when messages wait."""
         return self._inside.next_due()
 
     def rest_s(self) -> float:
-        """How long the transport's messages may lie unread after some were read: less than their senders collect."""
+        """Return how long messages may lie unread after some were read: less than their senders collect."""
         return self._state.limits.rest_s(len(self._state.members))
 
     def links(self) -> frozenset[str]:
-        """The addresses that the transport must keep a link to; ask after every step of the pump."""
+        """Return the addresses that the transport must keep a link to; ask after every step of the pump."""
         peers = (peer.address for peer in self._state.members)
         return frozenset((*peers, *self._inside.joining.candidates.dialling()))
 
@@ -183,7 +191,7 @@ class MeshCore:
         return self._state.outbox.drain()
 
     def events(self) -> list[Event]:
-        """What happened since the last call."""
+        """Return what happened since the last call."""
         return self._state.events.drain()
 
     def leave(self, now: float) -> None:
@@ -193,25 +201,25 @@ class MeshCore:
         self._inside.liveness.leave()
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
-        """Forget, mesh-wide, every session made before `now` that all the given names fit; says how many were here."""
+        """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""
         return self._inside.withdraws.issue(now, vip, group, origin)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
-        """Forget one session mesh-wide; says whether it was here. One that isn't here is nobody's to withdraw."""
+        """Forget one session mesh-wide. Return whether it was here; one that isn't can't be withdrawn from here."""
         session = self._state.cache.peek(vip, session_id)
         if session is None or session.expires_at <= now:
             return False
         return bool(self._inside.withdraws.issue(now, ids=(session_id,)))
 
     def records(self) -> list[tuple[NodeRecord, str]]:
-        """Every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
+        """Return every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
         linked = [(peer.record, peer.state.value) for peer in self._state.members]
         names = {record.node for record, _ in linked}
         hearsay = [(record, "hearsay") for record in self._state.roster if record.node not in names]
         return [(self._state.vips.record, "own"), *linked, *hearsay]
 
     def local_vips(self) -> list[LocalVip]:
-        """What is served here, in the order of names."""
+        """Return the VIPs that are served here, ordered by name."""
         return [served.vip for served in self._state.vips]
 
     def recalled(self, vip: str) -> int:

@@ -1,4 +1,4 @@
-"""One VIP's door between OpenSSL's callbacks and the node: memory only, microseconds, and no exception of the mesh's.
+"""One VIP's door between OpenSSL's callbacks and the node: microseconds, no waiting, and no exception of the mesh's.
 
 Implements `tls.port.SessionPort`. Runs on the threads that do handshakes, while OpenSSL waits.
 """

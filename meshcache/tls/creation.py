@@ -19,7 +19,7 @@ _ZEROS = bytes(DER_BYTES_MAX)
 
 
 def new_callback(state: State) -> Callable[[int, int], int]:
-    """The Python side of it."""
+    """Return the function to install as OpenSSL's new callback."""
     functions = state.functions
     ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
     attachment_at, made_in_full, keep = state.attachments.get, _full_handshake(state), _keeper(state)
@@ -110,7 +110,7 @@ def _objection(state: State) -> Callable[[int, Attached, int, Any], Verdict]:
 
 
 def remove_callback(state: State) -> Callable[[int, int], None]:
-    """The Python side of it. OpenSSL calls it at an unclean close or a fatal alert, where it was set."""
+    """Return the function to install as OpenSSL's remove callback: called at an unclean close or a fatal alert."""
     functions: Any = state.functions
 
     def remove(ctx: int, session: int) -> None:

@@ -19,7 +19,10 @@ _EXT_SERVER_NAME = 0
 
 
 def hello_callback(state: State) -> Callable[[int, object, int], int]:
-    """The Python side of it; its last argument is the address of the SSL_CTX that it was set on."""
+    """Return the function to install as OpenSSL's ClientHello callback.
+
+    Its last argument is the address of the SSL_CTX that it was set on.
+    """
     functions, unpack = state.functions, ffi.unpack
     name_of, set_context = functions.SSL_client_hello_get0_ext, functions.SSL_set_session_id_context
     attachment_at, forget_hit, forget_apart = state.attachments.get, state.hits.discard, state.apart.discard

@@ -24,7 +24,7 @@ ALLOWED, DER = Verdict.ALLOWED, Verdict.DER
 
 
 def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
-    """The Python side of it."""
+    """Return the function to install as OpenSSL's get callback."""
     functions, unpack = state.functions, ffi.unpack
     ctx_of, verify_mode_of = functions.SSL_get_SSL_CTX, functions.SSL_get_verify_mode
     attachment_at, apart = state.attachments.get, state.apart

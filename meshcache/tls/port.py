@@ -1,7 +1,8 @@
 """What the TLS edge needs of the node for one VIP; the node implements it, the edge only calls it.
 
-Every method runs on the thread that does the handshake, while OpenSSL waits: memory only, no blocking, microseconds.
-An exception that leaves one is caught at the edge and is a counted miss.
+Every method runs on the thread that does the handshake, while OpenSSL waits: it may take microseconds and never waits
+for a peer or a timer. `created` may encode a session and hand it to the transport; `find` may read what has arrived. An
+exception that leaves one is caught at the edge and is a counted miss.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class SessionPort(Protocol):
     """One VIP's door to the node.
+
+    Hostile: the session id given to `find` is whatever a client sent, 1 to 32 bytes. What `find` returns may have been
+    made by another node, so the edge checks it before OpenSSL uses it. What `created` is given is OpenSSL's own.
+    Secret: ids and DERs; neither may reach a log, an error or a `repr`. May be lost: anything. A session that isn't
+    kept, or not found, costs its client a full handshake and nothing else.
 
     ``token`` is a 64-bit number that the node makes at `find`, never 0. OpenSSL carries it in the session object, also
     into a TLS 1.3 renewal, so `created` gets it back and a lineage is inherited without a table of connections.

@@ -70,7 +70,7 @@ class SessionCache:
         self._make_room(share)
 
     def drop_vip(self, vip: str) -> int:
-        """Take a VIP's share away with all its entries; says how many there were."""
+        """Take a VIP's share away with all its entries. Return how many there were."""
         share = self._shares.get(vip)
         if share is None:
             return 0
@@ -115,10 +115,10 @@ class SessionCache:
         return PutResult.STORED
 
     def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
-        """File a peer's batch under its stream's VIP; says how many met which end. Lengths are the decoder's to check.
+        """File a peer's batch under its stream's VIP. Return counts by `PutResult`.
 
         Where the share is full, a stream that holds more than half of it loses its own oldest: a peer that floods
-        can't push out everyone else's.
+        can't push out everyone else's. Lengths are not checked here: the decoder did.
         """
         share = self._shares.get(stream.vip)
         ids, count = entries.ids, len(entries.ids)
@@ -136,13 +136,13 @@ class SessionCache:
         return {PutResult.STORED: count}
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
-        """The entry of this VIP, which becomes the youngest, and its stream; the caller judges what expired."""
+        """Return the entry of this VIP, which becomes the youngest, and its stream. It may have expired: check."""
         share = self._shares.get(vip)
         packed = None if share is None else share.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)
 
     def peek(self, vip: str, session_id: bytes) -> Session | None:
-        """The entry of this VIP without counting as use: for repair, snapshots and views."""
+        """Return the entry of this VIP without counting as use: for repair, snapshots and views."""
         share = self._shares.get(vip)
         packed = None if share is None else share.entries.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)[0]
@@ -153,7 +153,7 @@ class SessionCache:
         return share is not None and session_id in share.entries
 
     def remove(self, vip: str, session_id: bytes) -> bool:
-        """Forget an entry; says whether it was there."""
+        """Forget an entry. Return whether it was there."""
         share = self._shares.get(vip)
         packed = None if share is None else share.pop(session_id)
         if packed is None:
@@ -162,7 +162,7 @@ class SessionCache:
         return True
 
     def expire(self, now: float, budget: int) -> int:
-        """Look at up to `budget` entries of one VIP, in turn over calls, and forget the expired; says how many.
+        """Look at up to `budget` entries of one VIP, in turn over calls, and forget the expired. Return how many.
 
         Bounds how long the secrets of a session outlive it when nobody asks for it and nothing needs its room.
         """
@@ -183,7 +183,7 @@ class SessionCache:
             yield self._unpack(session_id, packed)[0]
 
     def shorten(self, vip: str, old_s: float, new_s: float, now: float) -> int:
-        """The VIP's lifetime was cut from `old_s` to `new_s`: no entry outlives its age by it; says how many are gone.
+        """Cut entries to a VIP's lifetime that went from `old_s` to `new_s`. Return how many are gone at once.
 
         An entry doesn't say when it was made. It was after its lineage began and, if this VIP's old lifetime limited
         it, `old_s` before it ends: the later of the two counts.
@@ -203,7 +203,7 @@ class SessionCache:
         return sum(over for *_, over in ends)
 
     def drop_stream(self, stream: Stream) -> int:
-        """Forget all entries of a stream; says how many there were.
+        """Forget all entries of a stream. Return how many there were.
 
         The journal names nearly all of them; only for those that it can't is every entry of the VIP looked at.
         """

@@ -41,11 +41,11 @@ class Entries(NamedTuple):
         return f"<Entries of {len(self.ids)}>"
 
     def rows(self) -> Iterator[tuple[int, bytes, bytes, int, int, int]]:
-        """The entries one by one."""
+        """Return the entries one by one."""
         yield from zip(*self, strict=True)
 
     def chosen(self, places: Sequence[int]) -> Entries:
-        """Only the entries at these places."""
+        """Return only the entries at these indices."""
         return Entries(
             [self.seqs[at] for at in places],
             [self.ids[at] for at in places],

@@ -25,7 +25,7 @@ class Quarantine:
             self._until.popitem(last=False)
 
     def places(self, ids: Sequence[bytes], now: float) -> set[int]:
-        """Which of these ids are held, by their place."""
+        """Return the indices of those ids that are held."""
         if not self._until:
             return set()
         return {at for at, session_id in enumerate(ids) if self._until.get(session_id, now) > now}

@@ -39,10 +39,11 @@ class _Alike:
 
 
 def explain_way(records: Iterable[NodeRecord], source: Place, target: Place, own: str = "") -> dict[str, Any]:
-    """May sessions of `source` be used at `target`: ``allowed`` is "all", "some" or "none" of the ways between nodes.
+    """Explain whether sessions of `source` may be used at `target`.
 
-    Each of ``ways`` is a verdict with the gate that gives it, its reason in words, and whom it is between: on the
-    way to the node called `own`, which answers, `may_accept`; elsewhere the sender's `may_send`.
+    ``allowed`` is "all", "some" or "none" of the ways between their nodes. Each of ``ways`` is a verdict with the gate
+    that gives it, its reason in words, and whom it is between. The gate is `may_accept` on the way to the node called
+    `own`, which answers; elsewhere it is the sender's `may_send`.
     """
     records = list(records)
     ways = [
@@ -67,7 +68,7 @@ def explain_session(
     vips: Iterable[LocalVip],
     now: float,
 ) -> dict[str, Any]:
-    """Where one session that is in this node's cache may resume: here, VIP by VIP, and on which other nodes."""
+    """Explain where one session of this node's cache may resume: here, VIP by VIP, and on which other nodes."""
     records = list(records)
     made_here = session.stream[:2] == (own.node, own.incarnation)
     note = next((record.note_of(origin.vip) for record in records if record.node == origin.node), VipNote())
@@ -88,13 +89,13 @@ def explain_session(
 
 
 def island_parts(own: NodeRecord, other: NodeRecord, group: str) -> tuple[str, ...]:
-    """In words, the settings of a share group in which two nodes differ; nothing where they don't tell."""
+    """Return, in words, the settings of a share group in which two nodes differ; nothing if either doesn't tell."""
     mine, theirs = (_parts_of(record, group) for record in (own, other))
     return differing(mine, theirs) if mine and theirs else ()
 
 
 def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...] = ()) -> str:
-    """A crossing's verdict in words that say what to change."""
+    """Return a crossing's verdict in words that say what to change."""
     match verdict:
         case Verdict.ALLOWED:
             return "both ends allow it"

@@ -46,7 +46,7 @@ _SHOWN_CHARS = 100
 
 
 class LiveVersion(NamedTuple):
-    """How far one VIP's or group's policy is: the highest number in it, and a hash that is equal where all of it is."""
+    """Version of one VIP's or group's policy: the highest number in it, and a hash of all of it, equal where all is."""
 
     number: int = 0
     digest: bytes = b""
@@ -67,7 +67,7 @@ class LivePolicies:
         return sum(map(len, self._known.values()))
 
     def set(self, scope: str, name: str, values: Mapping[str, str], now: float) -> LiveVersion:
-        """Give a VIP or group these values, on every node; empty text takes a value back. Says the new version.
+        """Give a VIP or group these values, on every node; empty text takes a value back. Return the new version.
 
         Raises ValueError when the table is full; nothing has changed then.
         """
@@ -83,28 +83,28 @@ class LivePolicies:
         return self.version(scope, name)
 
     def load(self, entries: Iterable[LiveEntry]) -> None:
-        """Take in what an earlier life of this node knew. Tells nobody: a comparison will, if they don't know."""
+        """Take in what an earlier life of this node knew. Tells nobody: the next comparisons do, where it is news."""
         for entry in sorted(entries, key=_rank):
             if self._has_room(entry) and self._is_news(entry):
                 self._put(entry)
 
     def entries(self) -> list[LiveEntry]:
-        """All of them, also those that took a value back, in a fixed order."""
+        """Return all entries in a fixed order, also those that took a value back."""
         return [known[key] for _, known in sorted(self._known.items()) for key in sorted(known)]
 
     def values(self, scope: str, name: str) -> dict[str, LiveEntry]:
-        """What is set for a VIP or group, by key."""
+        """Return what is set for a VIP or group, by key."""
         return {key: entry for key, entry in self._known.get((scope, name), {}).items() if entry.value}
 
     def version(self, scope: str, name: str) -> LiveVersion:
-        """How far the policy of a VIP or group is here."""
+        """Return the version of a VIP's or group's policy on this node."""
         known = self._known.get((scope, name))
         if not known:
             return LiveVersion()
         return LiveVersion(max(entry.number for entry in known.values()), _hash(known[key] for key in sorted(known)))
 
     def digest(self) -> bytes:
-        """Eight bytes that are equal when two nodes have the same policies; none when there are none."""
+        """Return eight bytes that are equal when two nodes have the same policies; no bytes when there are none."""
         if self._digest is None:
             self._digest = _hash(self.entries()) if self._known else b""
         return self._digest
@@ -120,7 +120,7 @@ class LivePolicies:
         self._send([peer], self.entries())
 
     def received(self, peer: Peer, live: LivePolicyUpdate, now: float) -> None:
-        """A peer tells of policies: what is new is kept and passed on, what is old is not even counted."""
+        """Take in policies that a peer tells of: keep and pass on what is new; what is old isn't even counted."""
         news = [entry for entry in sorted(live.entries, key=_rank) if self._take(entry, now)]
         if not news:
             return
@@ -149,7 +149,7 @@ class LivePolicies:
         return known is None or _rank(entry) > _rank(known)
 
     def _has_room(self, entry: LiveEntry) -> bool:
-        """Room for a key that isn't known yet. What concerns this node pushes out what doesn't."""
+        """Return whether there is room for a new key. One that concerns this node pushes out one that doesn't."""
         known = self._known.get((entry.scope, entry.name), {})
         if entry.key in known:
             return True

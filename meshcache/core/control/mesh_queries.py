@@ -52,7 +52,7 @@ class MeshQueries:
     def ask(
         self, matter: QueryKind, number: int, now: float, *, name: str = "", since: float = 0.0, digest: bytes = b""
     ) -> int:
-        """Ask all nodes, this one too; says the token by which `answers` finds what came back."""
+        """Ask all nodes, this one too. Return the token by which `answers` finds what came back."""
         own, token = self._state.identity, self._state.rng.randrange(_TOKENS)
         elapsed_s = int(max(now - since, 0.0)) if since else 0
         ask = Query(own.node, own.incarnation, token, matter, number, name, elapsed_s, digest)
@@ -63,12 +63,12 @@ class MeshQueries:
         return token
 
     def answers(self, token: int) -> list[QueryReply]:
-        """The answers so far, one of each node, our own among them; in the order of names."""
+        """Return the answers so far, one of each node, this one's among them, ordered by name."""
         answers = self._own.get(token, {})
         return [answers[node] for node in sorted(answers)]
 
     def query_received(self, peer: Peer, ask: Query, now: float) -> None:
-        """A question came: answer it to whom we have it from, and pass it on where they can't."""
+        """Answer a question to the peer it came from, and pass it on to the other colos' peers."""
         key = (ask.asker, ask.token)
         if ask.asker == self._state.identity.node or key in self._passed:
             return
@@ -83,7 +83,7 @@ class MeshQueries:
         self._state.outbox.send_all(others, ask)
 
     def reply_received(self, _peer: Peer, answer: QueryReply, _now: float) -> None:
-        """An answer came: ours to keep, or another's to send on."""
+        """Keep an answer to this node's own question; send another's on, the way its question came."""
         if answer.asker == self._state.identity.node:
             answers = self._own.get(answer.token)
             if answers is not None and len(answers) < _ANSWERS_MAX:

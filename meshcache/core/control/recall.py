@@ -1,6 +1,6 @@
 """Takes back what today's terms no longer allow: at the origin when it changes them, at peers when they learn of it.
 
-Removes local copies and counts them; the sessions themselves are told nothing.
+Removes local copies and counts them; it sends nothing.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Recall:
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
 
     def lately(self, vip: str, since: float) -> int:
-        """How many copies of a VIP's sessions were taken back here since a moment not long ago."""
+        """Return how many copies of a VIP's sessions were taken back here since a moment not long ago."""
         return sum(count for at, name, count in self._recent if name == vip and at >= since)
 
     def record_received(self, record: NodeRecord, now: float) -> None:
-        """A node says, or is said to have, newer terms: what it made in this and earlier lives is held to them."""
+        """Hold everything that a node made, in this and earlier lives, to the newest terms that are known of it."""
         for said in record.vips:
             self._remember(said, record.age)
         for stream in list(self._state.streams):
@@ -64,14 +64,14 @@ class Recall:
                 self.adopt(stream, terms, record.age, now)
 
     def word(self, key: StreamKey) -> _Word | None:
-        """The newest terms known here of a stream that this node doesn't have, or has no more, and their age."""
+        """Return the newest terms known of a stream that isn't here, or is no longer, with their age."""
         peer = self._state.members.get(key.origin)
         own = _word_of(None if peer is None else peer.record, key.vip)
         words = (own, _word_of(self._state.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
         return max(filter(None, words), key=_age_of, default=None)
 
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
-        """Hold a stream to newer terms; if they don't allow it here, it is forgotten with all its entries.
+        """Hold a stream to newer terms. If they don't allow it here, forget it with all its entries.
 
         Entries made under other settings or in another group don't resume at their origin any more: they go too.
         """
@@ -82,7 +82,7 @@ class Recall:
         self._remember(terms, age)
 
     def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
-        """This node's own VIP has new terms: every stream is looked at again."""
+        """Judge every stream again: a VIP of this node has new terms."""
         for stream in list(self._state.streams):
             own = self._is_own(stream)
             if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
@@ -91,7 +91,7 @@ class Recall:
                 self._forget(stream, now)
 
     def certified(self, vip: str, now: float) -> None:
-        """Other nodes' sessions with client certificates aren't welcome at this VIP any more."""
+        """Take back other nodes' sessions with client certificates, which this VIP takes no longer."""
         own = self._state.identity
         ids = [
             session.id
@@ -103,18 +103,18 @@ class Recall:
         self._report(vip, len(ids), now)
 
     def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
-        """Sessions of this VIP live less long from now on, those that are here as well."""
+        """Shorten the lives of a VIP's sessions that are here, as its lifetime was cut."""
         self._report(vip, self._state.cache.shorten(vip, old_s, new_s, now), now)
 
     def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
-        """Lineages of this VIP end earlier from now on."""
+        """Take back sessions of this VIP whose lineage is older than is allowed from now on."""
         ids = [session.id for session in self._state.cache.sessions(vip) if now - session.born_at > lineage_s]
         for session_id in ids:
             self._state.cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
     def without_vip(self, vip: str) -> None:
-        """A VIP is served no longer; its entries are gone already, now its streams go."""
+        """Forget the streams of a VIP that is served no longer; its entries are gone already."""
         for stream in list(self._state.streams):
             if stream.vip == vip:
                 self._state.streams.drop(stream)

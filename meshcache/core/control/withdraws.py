@@ -91,25 +91,25 @@ class Withdraws:
 
     @property
     def number(self) -> int:
-        """Of the newest that was issued here."""
+        """Return the number of the newest withdraw that was issued here."""
         return self._number
 
     def gone(self, issuer: str, incarnation: int, number: int) -> int | None:
-        """How many sessions one of them has taken away here so far; None if it isn't known here."""
+        """Return how many sessions a withdraw has taken away here so far; None if it isn't known here."""
         return self._gone.get((issuer, incarnation, number))
 
     def __len__(self) -> int:
         return len(self._known)
 
     def issue(self, now: float, vip: str = "", group: str = "", origin: str = "", ids: tuple[bytes, ...] = ()) -> int:
-        """Withdraw, here and everywhere, for as long as anything can be left of it; says how many went here."""
+        """Withdraw, here and everywhere, for as long as anything can be left of it. Return how many went here."""
         own = self._state.identity
         self._number = self._state.rng.randrange(_NUMBERS)  # nobody can have taken it before in this node's name
         withdraw = Withdraw(own.node, own.incarnation, self._number, 0, LIFETIME_S_MAX_TLS13, vip, group, origin, ids)
         return self._act(withdraw, now, "")
 
     def received(self, peer: Peer, withdraw: Withdraw, now: float) -> None:
-        """A peer passed a withdraw on. How long others remember it is their own business."""
+        """Act on a withdraw that a peer passed on, once, and pass it on. How long others remember it is up to them."""
         known = _Known(withdraw, now - withdraw.elapsed_s)
         if (known.name, known.scope) in self._heard or withdraw.elapsed_s >= REMEMBERED_S:
             return
@@ -123,7 +123,7 @@ class Withdraws:
         return born_at < now and any(known.fits(terms, session_id, born_at, now) for known in self._known.values())
 
     def places(self, terms: Terms, ids: Sequence[bytes], elapsed_s: Sequence[int], now: float) -> set[int]:
-        """Which sessions of a batch were withdrawn, by their place."""
+        """Return the indices of those sessions of a batch that were withdrawn."""
         relevant = [known for known in self._known.values() if known.withdraw.ids or known.fits_all(terms)]
         if not relevant:
             return set()
@@ -131,17 +131,17 @@ class Withdraws:
         return {at for at, (sid, age) in rows if any(known.fits(terms, sid, now - age, now) for known in relevant)}
 
     def digest(self) -> bytes:
-        """Eight bytes that are equal when two nodes know the same withdraws."""
+        """Return eight bytes that are equal when two nodes know the same withdraws."""
         names = sorted((scope, known.name) for scope, known in self._known.items())
         return blake2b(repr(names).encode(), digest_size=8).digest() if names else b""
 
     def tell(self, peer: Peer, now: float) -> None:
-        """Give a peer all of them."""
+        """Send a peer all withdraws in force."""
         for known in self._known.values():
             self._state.send(peer, _aged(known, now))
 
     def expire(self, now: float) -> None:
-        """Forget those that nothing can be left of."""
+        """Forget withdraws of which nothing that they name can be left."""
         self._known = {scope: known for scope, known in self._known.items() if now - known.issued_at < REMEMBERED_S}
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
@@ -212,7 +212,7 @@ class Withdraws:
 
 
 def _scope(withdraw: Withdraw) -> str:
-    """What a withdraw names, in words for an event."""
+    """Return what a withdraw names, in words for an event."""
     named = [f"{what} {name}" for what in ("vip", "group", "origin") if (name := getattr(withdraw, what))]
     ids = len(withdraw.ids)
     return ", ".join(named) or (f"{ids} session{'s' * (ids != 1)}" if ids else "all")

@@ -51,11 +51,11 @@ class Candidates:
         return address in self._known
 
     def dialling(self) -> list[str]:
-        """The addresses that nobody has answered from yet."""
+        """Return the addresses that nobody has answered from yet."""
         return [candidate.address for candidate in self._known.values() if candidate.node is None]
 
     def hint(self, address: str, source: str, now: float) -> bool:
-        """Try an address; False when there is no room for it."""
+        """Try an address from now on. Return False when there is no room for it."""
         known = self._known.get(address)
         if known is not None:
             if known.source not in (SEED, RELAY) or source == SEED:
@@ -68,7 +68,7 @@ class Candidates:
         return True
 
     def silent(self, address: str) -> bool:
-        """Whether nobody answers from there, as far as can be told by now."""
+        """Return whether this address was tried several times and nobody answered."""
         known = self._known.get(address)
         return known is not None and known.node is None and known.tries >= SILENT_TRIES
 
@@ -88,7 +88,7 @@ class Candidates:
                 known.source = RELAY
 
     def answered(self, address: str, node: str) -> None:
-        """A node was reached at this address."""
+        """Note that a node was reached at this address."""
         known = self._known.get(address)
         if known is None:
             return
@@ -98,18 +98,18 @@ class Candidates:
             del self._known[address]
 
     def ourselves(self, address: str) -> None:
-        """It is our own address."""
+        """Stop trying this address: it is this node's own."""
         self._known.pop(address, None)
 
     def missing(self, node: str, now: float) -> None:
-        """A node is gone: whoever listens at its seed now may be another."""
+        """Note that a node is gone; whoever listens at its seed now may be another."""
         for candidate in self._known.values():
             if candidate.node == node:
                 candidate.node, candidate.due_at, candidate.pause_s = None, now, self._limits.hello_s
                 candidate.tries = 0
 
     def due(self, now: float, chance: float) -> list[str]:
-        """The addresses to send a hello to now; `chance` from 0 to 1 spreads the next tries."""
+        """Return the addresses to send a hello to now. `chance`, from 0 to 1, spreads the next tries in time."""
         due = [known for known in self._known.values() if known.node is None and known.due_at <= now]
         for candidate in due:
             candidate.tries += 1
@@ -121,7 +121,7 @@ class Candidates:
         return [candidate.address for candidate in due if candidate.address in self._known]
 
     def next_due(self) -> float:
-        """When the next one is due."""
+        """Return when the next address is due."""
         waiting = [candidate.due_at for candidate in self._known.values() if candidate.node is None]
         return min(waiting, default=float("inf"))
 

@@ -30,7 +30,7 @@ class Connections:
         return len(self._known)
 
     def admit(self, connection: bytes, now: float) -> bool:
-        """Count a message that came on a connection; False when it sends too many to be read."""
+        """Count a message that came on a connection. Return False when it sends more than is read of one."""
         known = self._known.get(connection)
         if known is None:
             known = _Connection(Bucket(self._limits.messages_per_s, self._limits.messages_burst, now))
@@ -41,7 +41,7 @@ class Connections:
         return known.bucket.take(1, now)
 
     def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
-        """Whether this sender may speak on this connection: the first it names is bound to it."""
+        """Return whether this sender may speak on this connection: the first that it names is bound to it."""
         known = self._known[connection]
         if known.sender is None:
             known.sender = (sender, incarnation)

@@ -56,7 +56,7 @@ class Inbox:
         self._decoder = Decoder()
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
-        """One message from the transport."""
+        """Take in one message from the transport: decode it, check its sender, call its handler."""
         received = self._state.counters.received
         received.messages += 1
         received.bytes += len(payload)

@@ -36,7 +36,7 @@ class Joining:
         """Send the hellos that are due."""
         if len(self._uninformed) > len(self._state.members):
             self._uninformed = {name: None for name in self._uninformed if self._state.members.get(name) is not None}
-        if self.candidates.next_due() <= now:  # else no chance is asked for: the node's is a system call
+        if self.candidates.next_due() <= now:  # draw a random number (a system call) only when something is due
             for address in self.candidates.due(now, self._state.rng.random()):
                 self._state.outbox.send(address, self._hello(dialled=address))
         for peer in self._waiting():
@@ -44,7 +44,7 @@ class Joining:
                 self.greet(peer, now)
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick` next."""
         hellos = min((peer.hello_at for peer in self._waiting()), default=float("inf"))
         return min(self.candidates.next_due(), hellos)
 
@@ -58,7 +58,7 @@ class Joining:
         self._state.send(peer, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer)))
 
     def knows(self, peer: Peer, revision: int) -> None:
-        """A peer says which revision of our record it has."""
+        """Note which revision of this node's record a peer has."""
         if peer.knows != revision:
             peer.knows = revision
             peer.hello_pause_s = 0.0
@@ -66,7 +66,7 @@ class Joining:
             self._uninformed.pop(peer.name, None)
 
     def hello(self, hello: Hello, now: float) -> None:
-        """Judge a hello; its sender becomes a peer, or is one and says something new, or is turned away."""
+        """Judge a hello: take its sender in as a peer, note what a peer says anew, or turn the sender away."""
         reason = self._objection(hello)
         if reason is not None:
             self._turn_away(hello, reason, now)
@@ -84,7 +84,7 @@ class Joining:
         self._take_note(peer, hello, now)
 
     def revised(self, now: float) -> None:
-        """Our own terms changed: every peer is told at once, and islands are looked at anew."""
+        """Tell every peer at once that this node's terms have changed, and find islands anew."""
         for peer in self._state.members:
             peer.hello_at, peer.hello_pause_s = now, 0.0
             self._uninformed[peer.name] = None
@@ -146,7 +146,7 @@ class Joining:
         self._outlet.peer_joined(peer, now)
 
     def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
-        """Whether there is memory for a record. If not, its node is no peer any more: what it said before is over."""
+        """Return whether there is memory for a record. If not, part with its node, whose old record no longer holds."""
         if self._state.members.fits(record):
             return True
         self._state.drop(Drop.TOO_HEAVY)
@@ -157,7 +157,7 @@ class Joining:
         return False
 
     def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
-        """What waits to be sent was judged by terms that may have been stricter since."""
+        """Drop what waits to be sent: it was judged by terms that are older than these, and these may be stricter."""
         if hello.record.vips != peer.record.vips:
             self._state.outbox.recall()
 

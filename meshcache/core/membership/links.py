@@ -19,7 +19,7 @@ _CHOOSE_S = 0.5
 
 
 class Links:
-    """Who is wanted; `choose` again whenever the tables changed."""
+    """Knows who is wanted. `tick` chooses again when a table has changed."""
 
     def __init__(self, state: NodeState, candidates: Candidates, now: float) -> None:
         self._state = state
@@ -29,7 +29,7 @@ class Links:
         self._choose_at = now
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick` next."""
         return self._choose_at if self._stamp() != self._chosen_for else float("inf")
 
     def tick(self, now: float) -> None:
@@ -44,11 +44,11 @@ class Links:
         self._candidates.want({r.address: r.node for r in missing if not self._buried(r, now)}, now)
 
     def wants(self, peer: Peer, now: float) -> bool:
-        """Whether this node wants a link to a peer; for a while after its hello it wants everyone."""
+        """Return whether this node wants a link to a peer; for a while after its hello it wants everyone."""
         return peer.colo == self._state.identity.colo or peer.name in self._wanted or now < peer.linger_until
 
     def relay(self, source: Terms, colo: str, peers: list[Peer]) -> Peer | None:
-        """The one of these peers in another colo that gets what this node makes under `source`, to spread it there."""
+        """Return the peer in `colo` that gets what is made here under `source`, to spread it there, if any may."""
         permitted = [peer for peer in peers if peer.colo == colo and self._state.vips.send(source, peer.record)]
         alive = [peer for peer in permitted if peer.state is PeerState.ALIVE] or permitted
         name = best(self._duty(colo), [peer.name for peer in alive])
@@ -71,7 +71,7 @@ class Links:
         return self._with_lost(chosen)
 
     def _bridge(self, colo: str, records: dict[str, NodeRecord]) -> list[NodeRecord]:
-        """Where nothing may go, one node of each colo keeps a link, so that all of the mesh is known everywhere."""
+        """Return one node to link to where no session may go, so that all of the mesh is known everywhere."""
         own = self._state.identity
         ours = [own.node, *(peer.name for peer in self._state.members.usable(own.colo))]
         if best(f"bridge {own.colo}>{colo}", ours) != own.node:
@@ -84,7 +84,7 @@ class Links:
         return self._with_lost(chosen)
 
     def _with_lost(self, chosen: list[NodeRecord]) -> list[NodeRecord]:
-        """Those that can be reached, and the best of those that can't: they are wanted once they are back."""
+        """Return those that can be reached and the best of those that can't: they are wanted once they are back."""
         lost = [record for record in chosen if self._is_lost(record)]
         return [record for record in chosen if not self._is_lost(record)] + lost[:RELAYS_LINKED]
 
@@ -99,7 +99,7 @@ class Links:
         return peer.record if peer is not None and peer.record.age >= record.age else record
 
     def _is_lost(self, record: NodeRecord) -> bool:
-        """Whether it doesn't answer, as a peer or when it is dialled: hearsay of the dead lives on for a while."""
+        """Return whether a node doesn't answer, as a peer or when dialled. Rosters name dead nodes for a while."""
         peer = self._state.members.get(record.node)
         return not peer.usable if peer is not None else self._candidates.silent(record.address)
 

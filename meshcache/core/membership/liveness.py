@@ -41,7 +41,7 @@ class Liveness:
         self._expected_at = now + state.limits.heartbeat_s
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick` next."""
         return min(self._beat_at, self._check_at)
 
     def tick(self, now: float) -> None:
@@ -59,7 +59,7 @@ class Liveness:
                     self.send_heartbeat(peer)
 
     def doubt_ourselves(self, now: float) -> None:
-        """Compare this call of the timer with when it was due; a stall of ours is nobody else's silence."""
+        """Give all peers as much more time as this call is late: a stall of ours is nobody else's silence."""
         late_s = now - self._expected_at
         self._expected_at = max(now, self.next_due())
         if late_s < self._state.limits.stall_s:
@@ -70,7 +70,7 @@ class Liveness:
         self._state.events.add(LoopStalled(now, late_s))
 
     def rest(self, now: float) -> None:
-        """The timer has done its work: it is expected again when the next of it is due."""
+        """Note when the timer is expected next; call it when all that was due is done."""
         self._expected_at = max(now, self.next_due())
 
     def send_heartbeat(self, peer: Peer) -> None:
@@ -85,7 +85,7 @@ class Liveness:
         state.send(peer, Heartbeat(peer.beats_sent, revision, knows, newest, chosen, self._joining.joining))
 
     def heartbeat_received(self, peer: Peer, beat: Heartbeat) -> None:
-        """A peer's heartbeat came: how many of them got lost on the way?"""
+        """Take in a peer's heartbeat, and learn from its count how many got lost on the way."""
         peer.joining, peer.chosen = beat.joining, beat.chosen
         self._joining.knows(peer, beat.knows)
         since = beat.count - peer.beats
@@ -102,11 +102,11 @@ class Liveness:
         self._state.send(peer, Ping(peer.ping_token))
 
     def ping_received(self, peer: Peer, ping: Ping, _now: float) -> None:
-        """Answer at once."""
+        """Answer a ping at once."""
         self._state.send(peer, Pong(ping.token))
 
     def pong_received(self, peer: Peer, pong: Pong, now: float) -> None:
-        """Take the round trip of the newest ping; older answers were signs of life and no more."""
+        """Take the round trip of the newest ping. Answers to older ones are signs of life and no more."""
         if peer.ping_sent_at is None or pong.token != peer.ping_token:
             return
         rtt_s = now - peer.ping_sent_at
@@ -115,7 +115,7 @@ class Liveness:
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
 
     def leave_received(self, peer: Peer, _leave: Leave, now: float) -> None:
-        """A peer said goodbye."""
+        """Note that a peer said goodbye."""
         self._state.members.left(peer, now)
         self._gone(peer, now)
 
@@ -165,7 +165,7 @@ class Liveness:
             self.ping(peer, now)
 
     def _redial(self, peer: Peer, now: float, pause_s: float) -> None:
-        """A peer that restarted or was cut off may not know us any more: only a hello helps then."""
+        """Send a silent peer a hello: one that restarted or was cut off may not know this node any more."""
         if peer.hello_at <= now:
             self._joining.greet(peer, now)
             peer.hello_at = now + pause_s * (0.8 + 0.2 * self._state.rng.random())

@@ -40,14 +40,14 @@ _TERMS_BYTES = 192
 
 @dataclass(slots=True)
 class _Pages:
-    """Of one colo from one peer, so many there are, with the bytes of memory they take."""
+    """The pages of one colo's roster that have come from one peer, and the bytes of memory they take."""
 
     of: int
     by_place: dict[int, Roster] = field(default_factory=dict)
     size: int = 0
 
     def put(self, roster: Roster) -> None:
-        """Add a page; one that disagrees with the others on how many there are begins anew."""
+        """Add a page. One that says another number of pages than those before begins anew."""
         if roster.pages != self.of:
             self.of, self.by_place, self.size = roster.pages, {}, 0
         old = self.by_place.get(roster.page)
@@ -55,12 +55,12 @@ class _Pages:
         self.size += weight_of(roster.records) - (weight_of(old.records) if old else 0)
 
     def records(self) -> list[NodeRecord]:
-        """Of all pages in their order."""
+        """Return the records of all pages, in order."""
         return [record for at in sorted(self.by_place) for record in self.by_place[at].records]
 
 
 class RosterExchange:
-    """What is told and learnt of nodes by hearsay."""
+    """Tells peers what is known of nodes by hearsay, and learns from them."""
 
     def __init__(self, state: NodeState, candidates: Candidates) -> None:
         self._state = state
@@ -70,12 +70,12 @@ class RosterExchange:
         self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
 
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
-        """What a digest of ours says of all colos."""
+        """Return what this node's digest says of each colo."""
         own = self._state.identity.colo
         return (ColoDigest(own, digest_of(self._own()), 0), *self._state.roster.digests(now))
 
     def digests_received(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
-        """A peer says what it knows: ask for what is fresher there; says whether there is any."""
+        """Ask a peer for what its digests show to be fresher there. Return whether there is any."""
         wanted = [colo.colo for colo in told if self._wants(peer, colo, now)]
         if wanted:
             self._state.send(peer, RosterAsk(tuple(wanted)))
@@ -92,7 +92,7 @@ class RosterExchange:
                 self._state.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
 
     def roster_received(self, peer: Peer, roster: Roster, now: float) -> None:
-        """A page came; with the last of them the colo's records are learnt."""
+        """Take in a page; with the last of them the colo's records are learnt."""
         if roster.page >= roster.pages:
             self._state.drop(Drop.BAD_PAGE)
             return
@@ -105,7 +105,7 @@ class RosterExchange:
         self._give_up_pages()
 
     def record_received(self, record: NodeRecord, now: float) -> None:
-        """A node spoke for itself."""
+        """Take in what a node says of itself, in place of what others said of it."""
         if record.colo != self._state.identity.colo:
             self._state.roster.note(record, int(self._state.limits.forget_s / 2), now)
 

@@ -149,9 +149,9 @@ def may_accept(source: Terms, own_terms: Iterable[Terms]) -> Verdict:
 def may_resume(source: Terms, vip: Terms) -> Verdict:
     """Whether a session made under `source` may resume on a connection to this node's `vip`, by today's policy.
 
-    Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. What this node
-    made itself crosses nothing and needs no reach; from another node's it differs by name, since `may_accept` let no
-    other node's in that the reach forbids.
+    Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. A node's own
+    sessions skip the reach check; comparing names is enough, since `may_accept` let no session of another node in that
+    the reach forbids.
     """
     verdict = may_cross(source, vip)
     own = source.node == vip.node and verdict in (Verdict.SENDER_REACH, Verdict.RECEIVER_REACH)

@@ -39,7 +39,7 @@ peers it may be two."""
 
 
 class AntiEntropy:
-    """Anti-entropy; `hurry` brings the next comparison forward."""
+    """Compares in turn with each peer; `compare_soon` brings the next comparison forward."""
 
     def __init__(
         self,
@@ -64,12 +64,14 @@ class AntiEntropy:
         self._turn = 0
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick`."""
         return self._due_at
 
     def tick(self, now: float) -> None:
-        """Compare with the peer that it is longest ago with: drawn at random, one of seven is now and then left out for
-        half a minute, and it may be the one that has what is missing. News goes to some at random.
+        """Compare with the least recently compared peer, or after news with a few peers at random.
+
+        Not always at random: of seven peers one would now and then be left out for half a minute, and it may be the one
+        that has what is missing.
         """
         if self._due_at > now:
             return
@@ -86,7 +88,7 @@ class AntiEntropy:
         self._hurried = False
 
     def compare_soon(self, now: float) -> None:
-        """Something was learnt that its origin didn't tell: pass it on like a rumour."""
+        """Bring the next comparison forward: this node learnt something that its origin didn't tell it."""
         self._hurried = True
         soon = now + self._state.limits.entropy_hurry_s * (0.5 + 0.5 * self._state.rng.random())
         self._due_at = min(self._due_at, soon)
@@ -97,7 +99,7 @@ class AntiEntropy:
         self._state.send(peer, self._digest(peer, now, answer))
 
     def digest_received(self, peer: Peer, digest: Digest, now: float) -> None:
-        """A peer's digest came: send what we have seen where it differs, and ask for what is fresher there."""
+        """Answer a peer's digest: send what this node has seen where it differs, ask for what is fresher there."""
         peer.compared_at = now
         ours = self._digest(peer, now, answer=True)
         mask = _differing(ours.buckets, digest.buckets)
@@ -114,14 +116,14 @@ class AntiEntropy:
             self._state.send(peer, ours)
 
     def vector_received(self, peer: Peer, vector: Vector, now: float) -> None:
-        """A peer says what it has seen: what we haven't is a gap."""
+        """Take in what a peer says it has seen; what this node hasn't seen of it is a gap."""
         for key, flat in vector.seen:
             self.claimed(peer, key, flat, now)
         if vector.wants_reply:
             self._tell(peer, vector.buckets, wants_reply=False)
 
     def claimed(self, peer: Peer, key: StreamKey, flat: tuple[int, ...], now: float) -> None:
-        """Note what a peer has seen of one stream that we haven't, and may have."""
+        """Note as a gap what a peer has seen of one stream and this node hasn't, if it may have it."""
         own = self._state.identity
         if not flat or key[:2] == (own.node, own.incarnation) or not self._welcome(key):
             return
@@ -131,7 +133,7 @@ class AntiEntropy:
             self._repair.claimed(key, flat[-1], peer, now + self._grace_s(key))
 
     def view(self, peer: Peer) -> list[tuple[StreamKey, Ranges]]:
-        """Every stream that a peer may have, with what we have seen of it, in the order of names."""
+        """Return every stream that a peer may have, with what this node has seen of it, ordered by name."""
         may: dict[Terms, bool] = {}
         found = []
         for stream in self._state.streams:
@@ -161,7 +163,7 @@ class AntiEntropy:
             self._state.send(peer, Vector(mask, tuple(part), wants_reply and at == 0))
 
     def _grace_s(self, key: StreamKey) -> float:
-        """What a linked origin that doesn't live any more has sent is here, or it never will be."""
+        """Return how long a gap may close by itself: no time if its origin is gone, since then nothing is under way."""
         origin = self._state.members.get(key.origin)
         limits = self._state.limits
         dead = origin is not None and (
@@ -177,7 +179,7 @@ class AntiEntropy:
 
 
 def newest_ranges(seen: Ranges) -> tuple[int, ...]:
-    """What a vector says of a stream: its newest ranges, flat."""
+    """Return the newest ranges that fit into a vector, as flat pairs of first and last."""
     return tuple(number for pair in list(seen)[-VECTOR_RANGES_MAX:] for number in pair)
 
 

@@ -13,11 +13,12 @@ from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 
 _MEMO_MAX = 1024
-"""Audiences kept by the object that the terms are, which is kept with them; forgotten all at once."""
+"""Audiences remembered; all are forgotten at once. Keyed by `id(terms)`; the entry keeps the terms alive so that the id
+can't be reused."""
 
 
 class Audience(NamedTuple):
-    """Peers in the own colo, and the relays in the others."""
+    """Who gets one batch from this node: peers in its own colo, and one relay in each other colo."""
 
     inside: list[Peer]
     relays: list[Peer]
@@ -26,7 +27,7 @@ class Audience(NamedTuple):
 
 
 class Audiences:
-    """Audiences by terms."""
+    """Finds audiences by terms, and remembers them."""
 
     def __init__(self, state: NodeState, links: Links) -> None:
         self._state = state
@@ -35,14 +36,14 @@ class Audiences:
         self._known_for = (-1, -1)
 
     def of_own(self, source: Terms) -> Audience:
-        """Who gets what this node makes under these terms."""
+        """Return who gets what this node makes under these terms."""
         if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
             self._forget()
         known = self._known.get(id(source))
         return self._find(source, relays=True) if known is None else known[1]
 
     def of_relayed(self, source: Terms) -> list[Peer]:
-        """Who in this colo gets what another colo's node made under these terms: judged by the origin's own terms."""
+        """Return who in this colo gets what a node of another colo made under these terms, which are the origin's."""
         if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
             self._forget()
         known = self._known.get(id(source))

@@ -44,7 +44,7 @@ class Intake:
         self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
-        """A peer pushes sessions: its own, or another colo's that it relays."""
+        """Take in a push: a peer's own sessions, which this node may be asked to relay, or relayed ones."""
         batch = push.batch
         objection = self._objection(peer, batch)
         if objection is not None:
@@ -64,7 +64,7 @@ class Intake:
             self.spread(batch, peer, push.age_us)
 
     def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
-        """File what is new of a batch; None when nothing was, or nothing may be kept."""
+        """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept."""
         key = batch.key
         known = self._state.streams.get(key)
         if known is not None and batch.age > known.age:
@@ -120,7 +120,7 @@ class Intake:
         return None if batch.terms.colo == origin.colo else Drop.FORGED_ORIGIN
 
     def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
-        """The VIP under which the batch may be filed, by its terms and by newer ones that are known here."""
+        """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""
         verdict, vip = self._state.vips.accept(batch.terms)
         newest, age = self._newest(batch) if known is None else (known.terms, known.age)
         if verdict and age > batch.age:
@@ -133,7 +133,7 @@ class Intake:
         return self._state.vips.get(vip)
 
     def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
-        """The newest terms of a stream that isn't here yet: the batch's, or what its origin is known to say."""
+        """Return the newest terms of a stream that isn't here yet: the batch's, or those known of its origin."""
         word = self._recall.word(batch.key)
         return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
 
@@ -176,7 +176,7 @@ class Intake:
                 counters.sessions_refused[end.value] += count
 
     def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
-        """Without what this VIP's own limits, a withdraw or the quarantine keep out; lifetimes cut to the VIP's."""
+        """Return the entries that this VIP's limits, withdraws and quarantine let in; lifetimes cut to the VIP's."""
         out = self._kept_out(stream, entries, served.vip, now)
         for reason in out.values():
             served.counters.sessions_refused[reason.value] += 1

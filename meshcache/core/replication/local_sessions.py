@@ -1,6 +1,6 @@
 """The TLS side of the core: files what handshakes make, finds what clients bring back, and counts how it went.
 
-Runs on handshake threads: memory only, a few microseconds, no message is decoded or sent from here.
+Runs on handshake threads, for a few microseconds: it queues what is to be pushed, and sends and decodes nothing itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _EXPIRED = Lookup(None, None, Verdict.LIFETIME)
 
 
 class LocalSessions:
-    """What the node's TLS edge asks of the core."""
+    """Files what this node made, and finds what may resume here, for the TLS edge."""
 
     def __init__(self, state: NodeState, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
         self._state = state
@@ -106,7 +106,7 @@ class LocalSessions:
         return _hit((session, _REMOTE, _ALLOWED))
 
     def holds(self, served: ServedVip, session_id: bytes) -> bool:
-        """Whether there is an entry that a lookup would find, expired or not; counts nothing, changes nothing."""
+        """Return whether a lookup would find an entry, expired or not. Counts and changes nothing."""
         return any(self._state.cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
 
     def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float) -> None:
@@ -129,5 +129,5 @@ class LocalSessions:
 
 
 def _made_here(served: ServedVip, session: Session) -> bool:
-    """Whether this node made it in this life; by whichever of its VIPs."""
+    """Return whether this node made a session in this life, for whichever of its VIPs."""
     return session.stream[:2] == served.stream.key[:2]

@@ -1,6 +1,8 @@
 """Pushes what this node makes: at once when it was idle, collected for a moment under load, in batches encoded once.
 
-Runs on the thread of the handshake that made the session, so `add` is an append and two comparisons.
+Runs on the thread of the handshake that made the session: `add` is an append and two comparisons, unless peers or
+policies have changed, when it asks anew who may have it. `flush` runs there too where there are few links
+(`runtime.pump.INLINE_LINKS_MAX`): it encodes, and never waits.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class Publisher:
         self.due_at = _NEVER
 
     def add(self, served: ServedVip, made: NewSession, now: float) -> None:
-        """Publish a session to whom it may concern; nothing waits when that is nobody."""
+        """Queue for every permitted peer; does nothing if there is none."""
         audience = self._audiences.of_own(served.vip.terms)
         if not audience.receivers:
             served.flushed_seq = made.seq
@@ -76,7 +78,7 @@ class Publisher:
             self._flush(queue, now)
 
     def drop_vip(self, name: str) -> None:
-        """What waits for this VIP goes nowhere any more."""
+        """Forget what waits for a VIP."""
         self._queues.pop(name, None)
 
     def _overflow(self, queue: _PushQueue, now: float) -> None:
@@ -109,7 +111,7 @@ class Publisher:
         *,
         relay: bool,
     ) -> int:
-        """Send a batch to those of these peers that take any; says how many sessions are on their way."""
+        """Send a batch to those of these peers that aren't blocked. Return how many sessions are on their way."""
         ready = self._ready(peers, now)
         if not ready:
             return 0

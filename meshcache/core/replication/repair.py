@@ -62,14 +62,14 @@ class Repair:
         self.paused = False
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick` next."""
         timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)
         if self.paused or len(self._asked) >= self._state.limits.fetches_max:
             return timeouts
         return min(timeouts, min((gap.due_at for gap in self._gaps.values() if gap.token is None), default=_NEVER))
 
     def heartbeat_received(self, peer: Peer, beat: Heartbeat, now: float) -> None:
-        """A heartbeat says how far the sender's own streams go."""
+        """Note gaps in the sender's own streams: a heartbeat says how far they go."""
         record = peer.record
         if beat.revision != record.revision:
             return
@@ -99,7 +99,7 @@ class Repair:
             gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
 
     def gap_seen(self, stream: Stream, now: float) -> None:
-        """A batch came, and something before it has not."""
+        """Note that something before a batch has not come; it may still be on its way."""
         gap = self._note(stream.key, stream.newest, now + self._state.limits.gap_grace_s)
         if gap is not None and gap.token is None and gap.attempts > 1:
             gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._state.limits.heartbeat_s)
@@ -137,11 +137,11 @@ class Repair:
         return token
 
     def asking(self, peer: Peer) -> int:
-        """How many fetches a peer owes answers to."""
+        """Return how many fetches a peer owes answers to."""
         return sum(asked.peer == peer.name for asked in self._asked.values())
 
     def reply_received(self, peer: Peer, fill: FetchReply, now: float) -> None:
-        """Part of an answer came; it counts only if it is the answer to what this peer was asked."""
+        """Take in a part of an answer, if it answers what this peer was asked."""
         asked = self._asked.get(fill.token)
         if asked is None or asked.peer != peer.name or not _fits(asked, fill):
             self._state.drop(Drop.UNASKED_FILL)
@@ -154,7 +154,7 @@ class Repair:
             asked.on_end(fill.end, asked.batches, now)
 
     def missing(self, key: StreamKey, upto: int) -> tuple[tuple[int, int], ...]:
-        """The highest gaps of a stream up to a number, as many as one fetch may ask for, highest first."""
+        """Return the gaps of a stream up to a number, highest first, as many as one fetch may ask for."""
         stream = self._state.streams.get(key)
         gaps = list(stream.seen.missing(upto)) if stream is not None else [(1, upto)]
         return tuple(gaps[-FETCH_RANGES_MAX:])
@@ -235,8 +235,9 @@ class Repair:
         gap.due_at = now + pause_s * (0.8 + 0.4 * self._state.rng.random())
 
     def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:
-        """Whom to ask at this attempt: the origin and those who claim to have it, then anyone and one of these in turn,
-        since a question or its answer can get lost.
+        """Choose whom to ask at this attempt: first the origin and those who claim to have it, one after another.
+
+        Then alternate between a random peer and a claimant, since a question or its answer can get lost.
         """
         members = self._state.members
         named = [members.get(name) for name in dict.fromkeys([key.origin, *gap.holders])]

@@ -43,7 +43,7 @@ class Serving:
         self._joiner_until = now
 
     def fetch_received(self, peer: Peer, fetch: Fetch, now: float) -> None:
-        """A peer asks for ranges of a stream."""
+        """Answer a peer that asks for ranges of a stream."""
         stream = self._state.streams.get(fetch.key)
         if stream is None or not may_send(stream.terms, peer.record.vips):
             self._end(peer, fetch, FetchEnd.UNKNOWN)
@@ -60,12 +60,12 @@ class Serving:
         return True
 
     def done(self, peer: Peer) -> None:
-        """A joiner needs its place no longer."""
+        """Free the joiners' place that a peer has no more use for."""
         if self._joiner == peer.name:
             self._joiner = ""
 
     def seen(self, stream: Stream) -> Ranges:
-        """What this node has seen of a stream; of its own, what it has made and sent."""
+        """Return what this node has seen of a stream; of its own, what it has made and sent."""
         own, served = self._state.identity, self._state.vips.get(stream.key.vip)
         if stream.key[:2] != (own.node, own.incarnation):
             return stream.seen
@@ -121,7 +121,7 @@ class Serving:
 
 
 def _parts(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where both meet, highest first."""
+    """Return the parts that are in both, highest first."""
     for first, last in sorted(ranges, reverse=True):
         for low, high in reversed(list(seen)):
             if max(first, low) <= min(last, high):

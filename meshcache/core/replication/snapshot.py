@@ -65,7 +65,7 @@ class Snapshot:
         repair.paused = True
 
     def next_due(self) -> float:
-        """When `tick` has something to do."""
+        """Return when to call `tick` next."""
         return self._due_at if self._joining.joining else float("inf")
 
     def tick(self, now: float) -> None:
@@ -95,7 +95,7 @@ class Snapshot:
             self._state.send(peer, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
 
     def offer_received(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
-        """As a joiner: a source answers."""
+        """As a joiner: take a source's answer, and begin to fetch or ask the next."""
         if not self._joining.joining or peer.name != self._source or self._offers >= VECTORS_MAX:
             if offer.granted and not offer.more:
                 self._state.send(peer, SnapshotAsk(done=True))  # it came too late: somebody else may have the place

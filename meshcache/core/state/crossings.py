@@ -52,7 +52,7 @@ class Crossings:
             self._counts = Counter({key: n for key, n in self._counts.items() if key[0] in self._verdicts})
 
     def to_plain(self) -> list[dict[str, Any]]:
-        """One line for each way and verdict; ``now`` marks the one that holds."""
+        """Return one line for each way and verdict; ``now`` marks the verdict that holds."""
         keys = {(way, verdict) for way, verdict in self._verdicts.items()} | set(self._counts)
         return [
             {**way._asdict(), "verdict": verdict.value, "sessions": self._counts[way, verdict], "now": holds}

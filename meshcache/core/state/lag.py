@@ -41,12 +41,12 @@ class LagHistogram:
             self._total = sum(self._counts)
 
     def buckets_ms(self) -> list[tuple[float, int]]:
-        """Borders in milliseconds, each with the batches since the start that did not exceed it."""
+        """Return the borders in milliseconds, each with the batches since the start that did not exceed it."""
         upto = list(accumulate(self._ever))
         return [(_border_ms(at), upto[at]) for at in _SHOWN]
 
     def percentile_ms(self, percent: float) -> float | None:
-        """The lag that `percent` of the recent batches did not exceed, in milliseconds; None before the first."""
+        """Return the lag in milliseconds that `percent` of the recent batches did not exceed; None before the first."""
         if not self._total:
             return None
         left = percent / 100 * self._total

@@ -83,7 +83,7 @@ class Peer:
 
     @property
     def usable(self) -> bool:
-        """Whether it makes sense to send to it."""
+        """Whether it makes sense to send to this peer: it isn't lost."""
         return self.state is not PeerState.LOST
 
 
@@ -110,11 +110,11 @@ class Members:
         return self._peers.get(name)
 
     def at(self, address: str) -> Peer | None:
-        """The peer that this node dials at an address."""
+        """Return the peer that this node dials at an address."""
         return self._by_address.get(address)
 
     def usable(self, colo: str | None = None) -> list[Peer]:
-        """Peers that aren't lost, of one colo or of all."""
+        """Return the peers that aren't lost, of one colo or of all."""
         return [peer for peer in self if peer.usable and colo in (None, peer.colo)]
 
     def full(self) -> bool:
@@ -122,7 +122,7 @@ class Members:
         return len(self._peers) >= self._limits.peers_max
 
     def fits(self, record: NodeRecord) -> bool:
-        """Whether there is memory for what a node says of itself, in place of what it said before."""
+        """Return whether there is memory for a node's record in place of its old one."""
         old = self._peers.get(record.node)
         said, says = weight(old.record) if old else 0, weight(record)
         return says <= max(PEER_BYTES_FAIR, said) or self._bytes - said + says <= PEERS_BYTES_MAX
@@ -158,7 +158,7 @@ class Members:
         self.generation += 1
 
     def heard(self, peer: Peer, now: float) -> None:
-        """Anything that arrives from a peer is a sign of life.
+        """Note a sign of life: anything that arrived from a peer.
 
         What comes after a silence, and all that follows it on the same link, may have waited for as long: for a cut to
         heal, or for us to read. That is so until an answer to a ping shows how long the way takes now.
@@ -179,40 +179,40 @@ class Members:
         self.generation += 1
 
     def doubt(self, peer: Peer, now: float) -> None:
-        """A peer was silent for the suspicion time."""
+        """Suspect a peer that was silent for the suspicion time."""
         peer.state = PeerState.SUSPECT
         self.generation += 1
         self._events.add(PeerSuspect(now, peer.name))
 
     def lose(self, peer: Peer, now: float) -> None:
-        """A peer was silent for the time after which this node goes on without it."""
+        """Call a peer lost: this node goes on without it."""
         peer.state = PeerState.LOST
         self.generation += 1
         self._events.add(PeerLost(now, peer.name))
 
     def forget(self, peer: Peer, now: float) -> None:
-        """Give a lost peer's place back."""
+        """Remove a lost peer from the table."""
         self._remove(peer)
         self._bury(peer, now)
         self._events.add(PeerForgotten(now, peer.name))
 
     def left(self, peer: Peer, now: float) -> None:
-        """A peer said goodbye."""
+        """Remove a peer that said goodbye."""
         self._remove(peer)
         self._bury(peer, now)
         self._events.add(PeerLeft(now, peer.name))
 
     def part(self, peer: Peer) -> None:
-        """End a link that neither side needs any more; the node is as well as it was."""
+        """Remove a peer whose link neither side needs any more; nothing is wrong with its node."""
         self._remove(peer)
 
     def buried(self, node: str, incarnation: int, now: float) -> bool:
-        """Whether this incarnation is known to be gone, so that hearsay of it is old."""
+        """Return whether this incarnation is known to be gone, so that hearsay of it is old."""
         until = self._forgotten.get((node, incarnation))
         return until is not None and until > now
 
     def exhume(self, node: str, incarnation: int) -> None:
-        """It speaks, so it isn't gone."""
+        """Forget that a node was gone: it speaks."""
         self._forgotten.pop((node, incarnation), None)
 
     def _weigh(self, said: NodeRecord | None, says: NodeRecord | None) -> None:

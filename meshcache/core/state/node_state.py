@@ -21,7 +21,7 @@ from meshcache.core.wire.messages import Message
 
 @dataclass(slots=True)
 class NodeState:
-    """The shared state of one core."""
+    """The tables and counters of one core, which all its duties share."""
 
     identity: Identity
     limits: Limits
@@ -43,9 +43,9 @@ class NodeState:
         self.outbox.send(peer.address, message)
 
     def drop(self, reason: Drop, count: int = 1) -> None:
-        """Count what was not done, by reason."""
+        """Count what was dropped, by reason."""
         self.counters.dropped[reason] += count
 
     def pick(self, peers: list[Peer]) -> Peer | None:
-        """One of these peers at random."""
+        """Return one of these peers at random; None if there are none."""
         return peers[self.rng.randrange(len(peers))] if peers else None

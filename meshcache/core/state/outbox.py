@@ -29,7 +29,7 @@ class Outgoing(NamedTuple):
 
 
 class Outbox:
-    """All queues; ``version`` grows with each message, so that idle is cheap to see."""
+    """One bounded queue for each address. It is false when nothing waits, which is cheap to see."""
 
     def __init__(self, identity: Identity, limits: Limits, counters: Counters) -> None:
         self._identity = identity
@@ -43,7 +43,7 @@ class Outbox:
         return bool(self._queues)
 
     def waiting(self, address: str) -> int:
-        """Messages that wait for this address."""
+        """Return how many messages wait for an address."""
         return len(self._queues.get(address, ()))
 
     def send(self, address: str, message: Message) -> None:
@@ -67,7 +67,7 @@ class Outbox:
             self._queue(Outgoing(address, payload, sessions))
 
     def drain(self) -> list[Outgoing]:
-        """Everything that waits, in order for each address."""
+        """Take everything that waits, in order for each address."""
         messages = list(chain.from_iterable(self._queues.values()))
         self._queues.clear()
         self._bytes.clear()

@@ -41,7 +41,7 @@ class _Colo:
 
     @property
     def size(self) -> int:
-        """Bytes of all sets, each once."""
+        """Return the bytes of memory of all sets, each counted once."""
         return sum(each.size for each in {self.held, *self.sets.values()})
 
 
@@ -64,31 +64,31 @@ class RosterTable:
         return (record for colo in self._colos.values() for record in colo.records)
 
     def colos(self) -> list[str]:
-        """The other colos that are known, in order."""
+        """Return the other colos that are known, ordered by name."""
         return list(self._colos)
 
     def records(self, colo: str) -> tuple[NodeRecord, ...]:
-        """What is known of one colo, in the order of names."""
+        """Return the records known of one colo, ordered by name."""
         known = self._colos.get(colo)
         return known.records if known else ()
 
     def vouched_s(self, colo: str, now: float) -> int:
-        """Seconds since somebody of that colo stood for its records."""
+        """Return how many seconds ago a node of that colo vouched for its records."""
         return int(now - self._colos[colo].vouched_at)
 
     def find(self, node: str) -> NodeRecord | None:
-        """One node's record, in whatever colo it is; the newest, should it be told of in two."""
+        """Return a node's record, in whichever colo it is; the newest, should two colos have it."""
         if self._indexed_at != self.generation:
             self._index = {record.node: record for record in sorted(self, key=lambda record: record.age)}
             self._indexed_at = self.generation
         return self._index.get(node)
 
     def digests(self, now: float) -> list[ColoDigest]:
-        """What a digest says of the other colos."""
+        """Return what a digest says of the other colos."""
         return [ColoDigest(colo, known.digest, self.vouched_s(colo, now)) for colo, known in self._colos.items()]
 
     def compare(self, told: ColoDigest, now: float) -> bool:
-        """Take note of what a peer knows; True when its set is fresher, differs, and has to be asked for."""
+        """Note what a peer knows. Return True when its set is fresher, differs, and has to be asked for."""
         known = self._colos.get(told.colo)
         if known is None:
             return len(self._colos) < COLOS_KNOWN_MAX
@@ -184,7 +184,7 @@ class RosterTable:
 
 
 def _in_order(records: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:
-    """By name, each node once, with the newest that is said of it."""
+    """Return each node once, ordered by name, with the newest that is said of it."""
     newest: dict[str, NodeRecord] = {}
     for record in records:
         known = newest.get(record.node)
@@ -194,7 +194,7 @@ def _in_order(records: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:
 
 
 def digest_of(records: Iterable[NodeRecord]) -> bytes:
-    """Eight bytes that are equal when two nodes know the same of a colo; records in the order of names."""
+    """Return eight bytes that are equal when two nodes know the same of a colo. Records are ordered by name."""
     digest = blake2b(digest_size=8)
     for record in records:
         digest.update(f"{len(record.node)}:{record.node}{record.incarnation},{record.revision};".encode())

@@ -15,9 +15,9 @@ from meshcache.core.values.session import Session
 from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord
 
 _MEMO_MAX = 4096
-"""Answers of may_accept, and of may_resume for each VIP, kept by the object they were about, which is kept with them:
-hashing one costs more than asking the policy. The decoder gives the same object for the same bytes. Forgotten all at
-once."""
+"""Answers of may_accept remembered, and of may_resume for each VIP; all forgotten at once. Keyed by `id(terms)`, since
+hashing terms costs more than asking the policy; the entry keeps the terms alive so that the id can't be reused. The
+decoder gives the same object for the same bytes."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class ServedVip:
     _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
 
     def may_resume(self, source: Terms) -> Verdict:
-        """What the policy answers for a session made under `source`, by the terms that this VIP has now.
+        """Return what the policy answers for a session made under `source`, by this VIP's present terms.
 
         An answer is kept with the two terms it was about, which can't change, and holds for these two alone.
         """
@@ -83,7 +83,7 @@ class ServedVips:
         self._changed()
 
     def accept(self, source: Terms) -> tuple[Verdict, str]:
-        """May this node keep sessions made under `source`, and if so, under which VIP they are filed."""
+        """Return whether this node may keep sessions made under `source`, and under which VIP to file them."""
         known = self._accepted.get(id(source))
         if known is None:
             if len(self._accepted) >= _MEMO_MAX:
@@ -92,11 +92,11 @@ class ServedVips:
         return known[1]
 
     def send(self, source: Terms, target: NodeRecord) -> bool:
-        """May sessions made under `source` go to the node with this record."""
+        """Return whether sessions made under `source` may go to the node with this record."""
         return bool(may_send(source, target.vips))
 
     def islands(self, record: NodeRecord) -> frozenset[str]:
-        """The share groups that this node and another both serve, with settings that differ."""
+        """Return the share groups that this node and another both serve with different settings."""
         own = {terms.group: terms.digest for terms in self.terms}
         return frozenset(vip.group for vip in record.vips if own.get(vip.group, vip.digest) != vip.digest)
 
@@ -125,7 +125,7 @@ class ServedVips:
 
 
 def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
-    """What this VIP asks of a session beyond what both ends agreed on."""
+    """Return whether a session keeps this VIP's own limits: lineage and client certificate."""
     if now - session.born_at > vip.lineage_s:
         return Verdict.LINEAGE
     if session.client_certificate and not made_here and not vip.export_client_certificates:

@@ -139,11 +139,11 @@ class Limits:
             raise ValueError("heartbeat_s < probe_after_s < suspect_s < lost_s < forget_s must hold")
 
     def flush_s(self, receivers: int) -> float:
-        """How long to collect sessions under load when a flush goes to this many receivers."""
+        """Return how long to collect sessions under load when a flush goes to this many receivers."""
         others = max(receivers - self.flush_at_once_peers, 0)
         collected_s = others * self.flush_s_per_peer + receivers**3 * self.flush_s_per_peer_cubed
         return min(collected_s, self.flush_s_max)
 
     def rest_s(self, peers: int) -> float:
-        """How long messages from so many peers may lie unread."""
+        """Return how long messages from so many peers may lie unread."""
         return self.flush_s(peers) * self.rest_share

@@ -15,7 +15,7 @@ class Bucket:
         self._at = now
 
     def take(self, tokens: float, now: float) -> bool:
-        """Take so many tokens, or none when there are fewer; says which."""
+        """Take so many tokens, or none when there are fewer. Return whether they were taken."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         if self._tokens < tokens:

@@ -62,9 +62,9 @@ class Identity:
 class VipNote:
     """What a node tells of a VIP besides its terms, for operators' eyes; no gate asks for it.
 
-    ``parts`` are `core.parts` of its settings; ``version`` and ``digest`` say which live policy is in force there.
-    ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it doesn't
-    travel with the record, and is told to whoever asks.
+    ``parts`` are `policy.digest_parts` of its settings; ``version`` and ``digest`` say which live policy is in force
+    there. ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it
+    doesn't travel with the record, and is told to whoever asks.
     """
 
     parts: bytes = field(default=b"", repr=False)
@@ -126,7 +126,7 @@ class NodeRecord:
 
 
 def rank(duty: str, nodes: Iterable[str]) -> list[str]:
-    """All `nodes`, best for `duty` first, by rendezvous hash: every node that knows the same names agrees.
+    """Return all `nodes`, best for `duty` first, by rendezvous hash: every node that knows the same names agrees.
 
     When one goes, its duties spread over the others and nothing else moves.
     """
@@ -134,7 +134,7 @@ def rank(duty: str, nodes: Iterable[str]) -> list[str]:
 
 
 def best(duty: str, nodes: Iterable[str]) -> str | None:
-    """The first of `rank`, without sorting."""
+    """Return the first of `rank`, without sorting; None if there are no nodes."""
     return max(nodes, key=lambda node: (_weight(duty, node), node), default=None)
 
 

@@ -39,7 +39,7 @@ class WireError(ValueError):
 
 
 def encode(sender: str, incarnation: int, message: Message) -> bytes:
-    """The bytes of a message. Encode once for all who get the same."""
+    """Return the bytes of a message. Encode once for all who get the same."""
     number, spec = KINDS[type(message)]
     return cbor2.dumps([number, sender, incarnation, spec.write(message)])
 
@@ -51,7 +51,7 @@ class Decoder:
         self._terms: dict[bytes, Terms] = {}
 
     def decode(self, payload: bytes) -> Envelope:
-        """The message in `payload`. Raises WireError for anything else."""
+        """Return the message in `payload`, with its sender. Raises WireError for anything that isn't wholly one."""
         if len(payload) > messages.MESSAGE_BYTES_MAX:
             raise WireError(Drop.TOO_LONG)
         if too_many_containers(payload):

@@ -23,7 +23,7 @@ class ColumnError(ValueError):
 
 
 def write_columns(first: int, last: int, entries: Entries) -> dict[str, Any]:
-    """The fields of a batch on the wire."""
+    """Return the fields of a batch as they travel."""
     count = len(entries.ids)
     body: dict[str, Any] = {"n": count}
     if not count:
@@ -44,7 +44,7 @@ def write_columns(first: int, last: int, entries: Entries) -> dict[str, Any]:
 
 
 def read_columns(first: int, last: int, body: dict[str, Any]) -> Entries:
-    """The entries of a batch that covers `first` to `last`.
+    """Return the entries of a batch that covers `first` to `last`.
 
     Raises ColumnError for whatever doesn't add up, before anything is sliced.
     """

@@ -71,8 +71,8 @@ _BATCH_KEYS = frozenset("tiurflnowkzsxbc")
 
 
 _TERMS_MAX = 1024
-"""Encoded terms kept by the object that the terms are, which is kept with them; forgotten all at once. They are half of
-what encoding a batch of one session costs, and change with a policy only."""
+"""Encoded terms remembered; all are forgotten at once. Keyed by `id(terms)`; the entry keeps the terms alive so that
+the id can't be reused. They are half of what encoding a batch of one session costs, and change with a policy only."""
 
 _encoded_terms: dict[int, tuple[Terms, bytes]] = {}
 

@@ -31,7 +31,7 @@ class NewSession(NamedTuple):
     made_at: float
 
     def __repr__(self) -> str:
-        return f"<Made #{self.seq}>"
+        return f"<NewSession #{self.seq}>"
 
 
 _FIELDS = len("tirflnkzsx")
@@ -46,7 +46,7 @@ _DER_WIDTH = dumps({"z": bytes(2)})[1:-2]
 
 
 class PushTemplate:
-    """For what this node makes under these terms, while `record` is what it says of itself."""
+    """Writes pushes of what this node makes under `terms`, while `record` is what it says of itself."""
 
     __slots__ = ("_envelope", "_stream", "record", "terms")
 
@@ -59,11 +59,11 @@ class PushTemplate:
 
     @staticmethod
     def suits(made: NewSession) -> bool:
-        """Whether a session is a usual one: its id has full length, and there was no client certificate."""
+        """Return whether a session is a usual one: its id has full length, and there was no client certificate."""
         return len(made.id) == SESSION_ID_BYTES_MAX and not made.certified
 
     def write(self, made: NewSession, now: float, age_us: int, *, relay: bool) -> bytes:
-        """The message that pushes this one session."""
+        """Return the message that pushes this one session."""
         seq, der = dumps(made.seq), made.der
         elapsed_s, remaining_s = round(now - made.born_at), int(made.expires_at - now)
         return b"".join(

@@ -1,6 +1,6 @@
 """Questions that go to every node of the mesh, and their answers; no decision is made by either.
 
-How they travel and are counted is `polls`'.
+How they travel and are counted is `control.mesh_queries`'.
 """
 
 from __future__ import annotations

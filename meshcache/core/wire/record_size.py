@@ -32,7 +32,7 @@ _VIP_BYTES = 460
 
 
 def weight(record: NodeRecord) -> int:
-    """Bytes of memory that a record takes, about; what `fields.record` keeps once is counted once."""
+    """Return about how many bytes of memory a record takes. What `fields.record` keeps once is counted once."""
     texts = [record.node, record.colo, record.address, record.version]
     texts += [name for terms in record.vips for name in (terms.vip, terms.group)]
     reaches = [reach.colos for reach in {terms.reach for terms in record.vips}]
@@ -41,7 +41,7 @@ def weight(record: NodeRecord) -> int:
 
 
 def weight_of(records: Iterable[NodeRecord]) -> int:
-    """Of all these together."""
+    """Return the bytes of memory that all these records take together."""
     return sum(map(weight, records))
 
 
