@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from meshcache.edges.secrecy import why_exposed
+
 FILE_BYTES_MAX = 4 * 2**20
 """Debian's whole bundle of public authorities takes 220 kB; what is larger is another file."""
 
@@ -85,11 +87,9 @@ def _read(path: Path, *, secret: bool = False) -> bytes:
 def _check(path: Path, status: os.stat_result, *, secret: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UnusableError(f"{path} is not a regular file")
-    if secret and status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise UnusableError(
-            f"{path} has mode {mode:04o}, so others can reach the key; it must be 0600: chmod 600 {path}"
-        )
+    why = why_exposed(path, status) if secret else None
+    if why is not None:
+        raise UnusableError(f"{path}: {why}")
 
 
 def _pem_blocks(content: bytes, label: bytes) -> list[bytes]:

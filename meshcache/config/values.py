@@ -9,6 +9,7 @@ right. None of them looks at the machine.
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -28,6 +29,9 @@ HOST_CHARS_MAX = 253
 
 SOCKET_PATH_BYTES_MAX = 107
 """`sun_path` of Linux has 108 bytes and ends with a zero (unix(7))."""
+
+CREDENTIALS = "$CREDENTIALS_DIRECTORY"
+"""The only variable that a path may begin with: where systemd puts a service's secrets (systemd.exec(5))."""
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -210,6 +214,14 @@ def _parse_path(plain: object, info: ValidationInfo) -> Path:
     if not isinstance(plain, (str, Path)) or not str(plain) or "\0" in str(plain):
         raise ValueError(f'a path is text such as "state/admin.sock", not {shown(plain)}')
     base: Path = (info.context or {}).get("base", Path())
+    text = str(plain)
+    if text.startswith(CREDENTIALS + "/"):
+        folder = os.environ.get(CREDENTIALS.removeprefix("$"))
+        if not folder:
+            raise ValueError(
+                f"{shown(plain)}: systemd has set no {CREDENTIALS}; name it with LoadCredential= in the unit"
+            )
+        return Path(folder) / text.removeprefix(CREDENTIALS + "/")
     return (base / plain).absolute()
 
 

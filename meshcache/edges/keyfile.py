@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from meshcache.edges.keyring import Keyring
+from meshcache.edges.secrecy import why_exposed
 from meshcache.errors import KeyringError
 
 FILE_BYTES_MAX = 16 * 1024
@@ -50,7 +51,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise KeyringError(f"it can't be opened: {error.strerror}") from None
     try:
-        _check(os.fstat(descriptor))
+        _check(path, os.fstat(descriptor))
         content = os.read(descriptor, FILE_BYTES_MAX + 1)
     finally:
         os.close(descriptor)
@@ -62,14 +63,12 @@ def _read(path: Path) -> str:
         raise KeyringError("it is not UTF-8 text; `meshcache key new` makes a key file") from None
 
 
-def _check(status: os.stat_result) -> None:
+def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyringError("it is not a regular file")
-    if status.st_uid != os.geteuid():
-        raise KeyringError(f"it belongs to user {status.st_uid}; it must belong to the user that runs, {os.geteuid()}")
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise KeyringError(f"its mode is {mode:04o}, so others can reach it; it must be 0600: chmod 600")
+    why = why_exposed(path, status)
+    if why is not None:
+        raise KeyringError(why)
 
 
 def _write(path: Path, keyring: Keyring, *, replace: bool) -> None:

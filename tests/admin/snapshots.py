@@ -15,6 +15,27 @@ SESSIONS = ("made", "pushed", "received", "repaired", "duplicate", "recalled", "
 LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
 
+FRONT: dict[str, Any] = {
+    "ready": True,
+    "connections": {"open": 12, "max": 10_000},
+    "ended_badly": {"handshake timeout": 2},
+    "bytes": {"shop": {"received": 1000, "sent": 9000}},
+    "backends": [
+        {
+            "vip": "shop",
+            "backend": "127.0.0.1:8080",
+            "up": True,
+            "open": 9,
+            "connects": 40,
+            "failures": 1,
+            "connect_s": 0.04,
+        }
+    ],
+    "certificates": [{"vip": "shop", "name": "shop.example", "ends_in_s": 60 * 86_400}],
+    "reload": {"ok": True, "changed": [], "restart": [], "faults": [], "age_s": 3.0},
+}
+
+
 class GeneratedNode:
     """Looks like a node to the admin interface; `advance` lets time pass and traffic flow."""
 
@@ -64,6 +85,7 @@ class GeneratedNode:
             "policy": {"crossings": self.crossings},
             "transport": self.transport,
             "faults": self.faults,
+            "front": FRONT,
         }
 
     def peers(self) -> list[dict[str, Any]]:

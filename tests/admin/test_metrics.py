@@ -135,6 +135,9 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "le",
         "version",
         "callback",
+        "backend",
+        "name",
+        "kind",
     }
     assert labels <= bounded | {"node", "mesh", "from_vip", "from_colo", "to_vip", "to_colo", "verdict"}
 
@@ -142,6 +145,7 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
 def test_every_name_says_its_unit(registry: CollectorRegistry) -> None:
     units = ("_total", "_seconds", "_bytes", "_info", "_bucket", "_sum", "_count")
     counts = {"cache_entries", "cache_max_sessions", "members", "gossip_queue_depth", "peer_islands"}
+    counts |= {"connections_open", "connections_max", "backend_up", "backend_connections_open", "last_reload_ok"}
     ours = {name.removeprefix("meshcache_") for name in labels_of(registry)}
     assert not {name for name in ours if not name.endswith(units)} - counts
 

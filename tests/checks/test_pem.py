@@ -14,7 +14,7 @@ def test_keys_that_others_can_read_are_refused(pki: Pki) -> None:
     (pki.folder / "mesh.key").chmod(0o644)
     assert [fault.partition(", so")[0] for fault in faults(pki)] == [
         "mesh.key_file: key file mesh.key: its mode is 0644",
-        "vip[0].private_key: shop.key has mode 0640",
+        "vip[0].private_key: shop.key: its mode is 0640",
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from meshcache.config import values
+from meshcache.config import read_settings, values
 from meshcache.core.policy.gates import Reach, ReachKind
+from meshcache.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -101,3 +103,12 @@ def test_a_value_is_shown_short_and_without_control_characters() -> None:
     assert values.shown(True) == "true"
     assert values.shown(1 << 100_000) == "a number of that many digits"
     assert values.shown(["a"] * 100)[-3:] == "..."
+
+
+def test_a_path_may_begin_with_systemds_folder_for_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/meshcache.service")
+    plain = {"mesh": {"key_file": "$CREDENTIALS_DIRECTORY/mesh.key"}}
+    assert read_settings(plain, Path("/etc")).mesh.key_file == Path("/run/credentials/meshcache.service/mesh.key")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    with pytest.raises(ConfigError, match=r"mesh\.key_file: .*LoadCredential="):
+        read_settings(plain, Path("/etc"))

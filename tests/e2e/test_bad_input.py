@@ -33,7 +33,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "bad private key": (lambda _, folder: _write(folder / "shop.key", "no key"), "shop.key"),
     "mesh key others can read": (lambda _, folder: (folder / "mesh.key").chmod(0o644), "mesh.key"),
     "missing mesh key": (lambda _, folder: (folder / "mesh.key").unlink(), "mesh.key"),
-    "two vips on one address": (lambda file, _: _twin(file, 'name = "twin"'), "listen"),
+    "two vips of one name on one address": (lambda file, _: _twin(file, 'name = "twin"'), "answers for shop.example"),
     "name not covered": (lambda file, _: change(file, 'names = ["shop.example"]', 'names = ["bank.example"]'), "bank"),
 }
 
