@@ -181,14 +181,14 @@ class Dialogue:
 
     def begin(self, data: bytes) -> None:
         """Don't block any more: `push` sends what the socket takes of `data`, and `finish` the rest."""
-        self.unsent = data
+        self.unsent = memoryview(data)  # cutting off what was sent copies nothing
         self.raw.setblocking(False)
 
     def push(self) -> None:
         """Send, without reading, for as long as the socket takes anything."""
         with suppress(SSL.WantWriteError, SSL.WantReadError):
             while self.unsent:
-                self.unsent = self.unsent[self.tls.send(self.unsent[:16_384]) :]
+                self.unsent = self.unsent[self.tls.send(self.unsent[:16_384].tobytes()) :]
 
     def finish(self) -> bytes:
         """Send what is left while reading everything, to the server's close_notify."""
