@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ALWAYS = ("no client authentication in the digest", "no gate enforced", "a removal travels")
-"""Those that `make test` tries too; the others take minutes and are `make mutants`'s."""
-
 
 @dataclass(frozen=True)
 class Mutant:
@@ -20,6 +17,7 @@ class Mutant:
 
 
 SECURITY = "tests/security"
+BORDERS = f"{SECURITY}/test_borders.py::test_no_session_crosses"
 
 MUTANTS = [
     Mutant(
@@ -56,49 +54,49 @@ MUTANTS = [
         "meshcache/core/policy/gates.py",
         "    if not target.reach.allows(target.colo, source.colo):\n",
         "    if False:\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[none are taken-1.3]",
     ),
     Mutant(
         "the sender's reach is not asked",
         "meshcache/core/policy/gates.py",
         "    if not source.reach.allows(source.colo, target.colo):\n",
         "    if False:\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[it stays on the server-1.3]",
     ),
     Mutant(
         "settings that differ don't matter",
         "meshcache/core/policy/gates.py",
         "    if source.digest != target.digest:\n",
         "    if False:\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[another floor-1.3]",
     ),
     Mutant(
         "the sender sends to everybody",
         "meshcache/core/state/served_vips.py",
         "        return bool(may_send(source, target.vips))\n",
         "        return True\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[none are taken-1.3]",
     ),
     Mutant(
         "the name is not part of the scope",
         "meshcache/core/policy/scope.py",
         "    return _hash(_TAG_SCOPE, digest, name_class.encode())\n",
         "    return _hash(_TAG_SCOPE, digest)\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[another name-1.3]",
     ),
     Mutant(
         "the lowest version is not part of the digest",
         "meshcache/core/policy/scope.py",
         '        b"%d,%d" % (security.tls_floor, security.epoch),\n',
         '        b"%d" % security.epoch,\n',
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[another floor-1.3]",
     ),
     Mutant(
         "sessions with client certificates are exported",
         "meshcache/core/replication/local_sessions.py",
         "        stays = certified and not vip.export_client_certificates\n",
         "        stays = False\n",
-        f"{SECURITY}/test_worlds.py",
+        BORDERS + "[its maker keeps certificates at home-1.3]",
     ),
     Mutant(
         "a context may have an SNI callback",
@@ -162,6 +160,13 @@ MUTANTS = [
         "    process.keep_secrets_in()\n",
         "    del process\n",
         f"{SECURITY}/test_secrecy.py::test_a_server_dumps_no_core_and_its_log_is_clean",
+    ),
+    Mutant(
+        "a frame may hold any number of arrays",
+        "meshcache/core/wire/codec.py",
+        "        if too_many_containers(payload):\n",
+        "        if False:\n",
+        f"{SECURITY}/test_fuzz.py::TestFrames::test_that_are_made_to_take_long_or_much[wide]",
     ),
     Mutant(
         "a key of zeros will do",

@@ -64,22 +64,43 @@ def shakes_hands(vip: Vip, coming: Coming) -> bool:
     return coming.certificate == vip.trusts
 
 
+REASONS = ("group", "client rules", "binding", "floor", "name", "sender reach", "receiver reach", "client certificate")
+"""Each border's name, in the order in which `why_not` asks."""
+
+
 def resumes(made_at: tuple[Node, Vip], made: Coming, offered_at: tuple[Node, Vip], offered: Coming) -> bool:
     """Whether a session that was made by a full handshake resumes, when it is offered to that VIP on that node."""
+    return why_not(made_at, made, offered_at, offered) is None
+
+
+def why_not(made_at: tuple[Node, Vip], made: Coming, offered_at: tuple[Node, Vip], offered: Coming) -> str | None:
+    """The first of `REASONS` that keeps it from resuming, or None where it resumes."""
     (home, origin), (away, target) = made_at, offered_at
-    same_client_rules = _asks(origin) == _asks(target)
-    bound_alike = _bound(origin) == _bound(target)
-    if origin.in_group != target.in_group or not same_client_rules or not bound_alike or origin.floor != target.floor:
-        return False
+    if (differing := _settings(origin, target)) is not None:
+        return differing
     scope = name_class(origin, made.name)
     if scope is None or scope != name_class(target, offered.name):
-        return False
-    certified = origin.asks is not None and made.certificate is not None
+        return "name"
     if home.name == away.name:
-        return True
-    if not _crosses(home, origin, away, target):
-        return False
-    return not certified or (origin.revalidate and target.revalidate and _filed_at(home, origin, away).revalidate)
+        return None
+    if not _reaches(origin, home, away):
+        return "sender reach"
+    if not _reaches(target, away, home):
+        return "receiver reach"
+    certified = origin.asks is not None and made.certificate is not None
+    if certified and not (origin.revalidate and target.revalidate and _filed_at(home, origin, away).revalidate):
+        return "client certificate"
+    return None
+
+
+def _settings(origin: Vip, target: Vip) -> str | None:
+    if origin.in_group != target.in_group:
+        return "group"
+    if _asks(origin) != _asks(target):
+        return "client rules"
+    if _bound(origin) != _bound(target):
+        return "binding"
+    return "floor" if origin.floor != target.floor else None
 
 
 def name_class(vip: Vip, name: str | None) -> tuple[str, ...] | None:

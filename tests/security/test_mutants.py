@@ -1,7 +1,8 @@
 """The tests can fail: each weakened build of meshcache is noticed by the test that is there for it.
 
 The build is a copy of the package with one line changed; the test runs in a process of its own with nothing else of
-this tree on its path. ``make mutants`` tries them all.
+this tree on its path. No test of these is left to chance: random worlds find what nobody thought of, and are no proof
+that a border is watched.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.mutants import ALWAYS, MUTANTS, Mutant
+from tests.security.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("meshcache", "server", "tests", "fuzz", "pyproject.toml")
 TEST_S_MAX = 240.0
 
-TRIED = [mutant for mutant in MUTANTS if mutant.name in ALWAYS or os.environ.get("MESHCACHE_MUTANTS") == "all"]
 
-
-@pytest.mark.parametrize("mutant", TRIED, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_weakened_build_is_noticed(mutant: Mutant, folder: Path) -> None:
     _copy(folder)
     weak = folder / mutant.file
     source = weak.read_text()
     assert source.count(mutant.old) == 1, f"{mutant.file} has changed: mend tests/security/mutants.py"
     weak.write_text(source.replace(mutant.old, mutant.new))
+    for compiled in (weak.parent / "__pycache__").glob(f"{weak.stem}.*"):
+        compiled.unlink()  # the others are as good as their sources, whose times are copied too
     code, output = _run(folder, mutant.noticed_by)
     assert code == pytest.ExitCode.TESTS_FAILED, output[-3000:]
     assert f"FAILED {mutant.noticed_by.partition('::')[0]}" in output, output[-3000:]
@@ -39,14 +40,14 @@ def _copy(folder: Path) -> None:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "found"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("found"))
         else:
             shutil.copy(source, folder / name)
     (folder / "meshcache_server").symlink_to("server")
 
 
 def _run(folder: Path, test: str) -> tuple[int, str]:
-    env = os.environ | {"PYTHONPATH": str(folder), "CI": "1", "MESHCACHE_WORLDS": "200", "MESHCACHE_MUTANT": "1"}
+    env = os.environ | {"PYTHONPATH": str(folder), "CI": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", test]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=TEST_S_MAX, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -56,4 +57,4 @@ def test_each_mutant_names_code_that_is_there() -> None:
     for mutant in MUTANTS:
         assert (ROOT / mutant.file).read_text().count(mutant.old) == 1, mutant.name
         assert (ROOT / mutant.noticed_by.partition("::")[0]).exists(), mutant.name
-    assert {mutant.name for mutant in MUTANTS} >= set(ALWAYS)
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
