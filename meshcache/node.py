@@ -284,7 +284,7 @@ class MeshNode:
         self._require("running", "start the node first")
         with self._pump.lock:
             peers = self._pump.core.peers(time.monotonic())
-        return [peer | {"host": host_of(peer["name"])} for peer in peers]
+        return [{"host": host_of(peer["name"]), **self._transport.with_link(peer)} for peer in peers]
 
     def policy(self) -> list[dict[str, Any]]:
         """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""

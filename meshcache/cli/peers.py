@@ -21,6 +21,7 @@ COLUMNS = (
     Column("queue", number=True),
     Column("last seen", number=True),
     Column("address"),
+    Column("link"),
 )
 
 
@@ -52,4 +53,5 @@ def _row(peer: dict[str, Any]) -> list[str]:
         count(peer.get("queue")),
         ago(peer.get("last_seen_s")),
         str(peer.get("address") or NONE),
+        str(peer.get("link") or NONE),
     ]

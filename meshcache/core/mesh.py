@@ -182,8 +182,13 @@ class MeshCore:
 
     def links(self) -> frozenset[str]:
         """Return the addresses that the transport must keep a link to; ask after every step of the pump."""
-        peers = (peer.address for peer in self._state.members)
+        peers = (peer.address for peer in self._state.members if not self._state.is_ourselves(peer))
         return frozenset((*peers, *self._inside.joining.candidates.dialling()))
+
+    def ways_back(self) -> dict[str, bytes]:
+        """What is new since the last call of where peers are heard, for the transport: connections by address."""
+        ways, self._state.ways_back = self._state.ways_back, {}
+        return ways
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
         """Flush what is due and take everything that waits to be sent, in order for each address."""

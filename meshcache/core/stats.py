@@ -35,6 +35,7 @@ def peers(state: NodeState, now: float) -> list[dict[str, Any]]:
         _peer(state, peer, now)
         | {
             "address": peer.address,
+            "reaches_us": peer.reaches_us,
             "incarnation": peer.record.incarnation,
             "version": peer.record.version,
             "joining": peer.joining,

@@ -75,9 +75,17 @@ class LinkDown:
     """The connection we had to this address is gone; libzmq tries again by itself."""
 
     address: str
+    attempt: int = field(default=0, compare=False)
 
 
-LinkEvent = Refused | LinkUp | LinkDown
+@dataclass(frozen=True, slots=True)
+class AnswerWaits:
+    """A message waits on a connection that we made, and no descriptor will say so."""
+
+    address: str
+
+
+LinkEvent = Refused | LinkUp | LinkDown | AnswerWaits
 
 
 @dataclass(slots=True)
@@ -95,7 +103,7 @@ class DiallerWatch:
             return LinkUp(self.address, self.attempt)
         if event == zmq.EVENT_DISCONNECTED:
             was_up, self._up = self._up, False
-            return LinkDown(self.address) if was_up else None
+            return LinkDown(self.address, self.attempt) if was_up else None
         refusal = _refusal(event, value)
         return Refused(self.address, inbound=False, refusal=refusal, attempt=self.attempt) if refusal else None
 

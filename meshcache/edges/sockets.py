@@ -46,7 +46,9 @@ def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: s
     router.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
     router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a gate that is gone lets everybody in
     router.setsockopt(zmq.ROUTER_HANDOVER, 0)  # a second connection never takes over the id of the first
+    router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer to a connection that is gone is refused, not swallowed
     router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MAX)
+    router.setsockopt(zmq.SNDHWM, SEND_QUEUE_MAX)
     router.setsockopt(zmq.BACKLOG, BACKLOG)
     router.setsockopt(zmq.IPV6, int(listen.startswith("[")))
     return router
@@ -64,6 +66,7 @@ def make_dealer(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, address: 
     dealer.setsockopt(zmq.CURVE_SERVERKEY, key.listener.public)
     dealer.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a peer whose handshake isn't done
     dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MAX)
+    dealer.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MAX)
     dealer.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     dealer.setsockopt(zmq.RECONNECT_IVL, rng.randint(RECONNECT_MS // 2, RECONNECT_MS))
     dealer.setsockopt(zmq.RECONNECT_IVL_MAX, rng.randint(RECONNECT_MS_MAX // 2, RECONNECT_MS_MAX))

@@ -1,8 +1,11 @@
 """Carries messages between nodes: ZeroMQ over TCP, encrypted and authenticated with CURVE, never waiting for a peer.
 
 One ROUTER receives from everybody; one DEALER for each address sends to it, so a full queue says exactly who missed
-what. Knows nothing of what the messages mean. Every method may be called on any thread: sockets are used under one
-lock, which is never held while anything is waited for, except when the listener moves to a new key.
+what. Where a DEALER can't connect, messages go back on the connection by which that node reached the ROUTER, and come
+out of the DEALER there: a link that works one way carries both. Knows nothing of what the messages mean.
+
+Every method may be called on any thread: sockets are used under one lock, which is never held while anything is waited
+for, except when the listener moves to a new key.
 """
 
 from __future__ import annotations
@@ -10,9 +13,12 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import select
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import Any
 
 import zmq
 
@@ -23,8 +29,10 @@ from meshcache.edges.handshakes import (
     DIALLER_EVENTS,
     FLOOD_REST_S,
     LISTENER_EVENTS,
+    AnswerWaits,
     DiallerWatch,
     Flood,
+    LinkDown,
     LinkEvent,
     LinkUp,
     ListenerWatch,
@@ -33,6 +41,7 @@ from meshcache.edges.handshakes import (
 )
 from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring, MeshKey
+from meshcache.edges.outbound_link import OutboundLink, link_to, rest_s
 from meshcache.edges.sockets import (
     check_library,
     close_socket,
@@ -53,30 +62,7 @@ FLUSH_MS = 1000
 REBIND_S = 5.0
 """How long a listener that moves to a new key tries to get its port back; libzmq frees it within milliseconds."""
 
-REST_S, REST_S_MAX = 0.2, 30.0
-"""How long a link rests after every key was turned away: at first, since a peer that restarts at that moment looks the
-same, and at the most. A node with a wrong key then costs each other one two refused connections a minute."""
-
 log = logging.getLogger("meshcache.edges")
-
-
-def rest_s(rounds: int, chance: float) -> float:
-    """The rest after so many rounds of all keys; `chance` from 0 to 1 keeps a fleet from coming back in step."""
-    return float(min(REST_S * 2 ** min(rounds - 1, 10), REST_S_MAX)) * (0.5 + chance / 2)
-
-
-@dataclass(slots=True)
-class _Link:
-    """A DEALER and the key it tries; `tries` counts the keys that were refused before this one.
-
-    There is no DEALER while the link rests, until `rests_until`, since every key was turned away.
-    """
-
-    dealer: zmq.Socket[bytes] | None
-    key: MeshKey
-    tries: int
-    attempt: int
-    rests_until: float = 0.0
 
 
 class Transport:
@@ -90,7 +76,9 @@ class Transport:
         self._keyring = keyring
         self._listen = listen
         self._on_event = on_event
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, OutboundLink] = {}
+        self._sent_to: set[str] = set()
+        self._ways_back: OrderedDict[str, bytes] = OrderedDict()
         self._attempts = itertools.count(1)
         self._turned_away: dict[str, int] = {}  # address -> attempt, from the gate's thread to `tend`
         self._admitted: dict[str, int] = {}  # the same, of links that came up
@@ -108,7 +96,9 @@ class Transport:
         self._flood = Flood(time.monotonic())
         self._looks_again_at: float | None = None
         self._router = make_router(self._context, keyring.current, listen)
-        self._descriptor = int(self._router.getsockopt(zmq.FD))
+        self._by_descriptor: dict[int, str] = {}
+        self._readable = select.epoll()
+        self._readable.register(int(self._router.getsockopt(zmq.FD)), select.EPOLLIN)
         hasten(others)
 
     @property
@@ -150,20 +140,48 @@ class Transport:
         """Give up the connection to this address with whatever waits for it."""
         with self._lock:
             link = self._links.pop(address, None)
-            if link is not None and link.dealer is not None:
-                close_socket(link.dealer, linger_ms=0)
+            if link is not None:
+                self._hang_up(link, linger_ms=0)
 
     def send(self, address: str, payload: bytes) -> bool:
-        """Hand a message to the connection with this address; False when there is none or its queue is full."""
+        """Hand a message to the connection with this address, or while there is none to the one it came to us by.
+
+        False when there is neither, or the queue is full.
+        """
         with self._lock:
             link = self._links.get(address)
+            if (link is None or not link.up) and address in self._ways_back:
+                return self._send_back(address, payload)
             if link is None or link.dealer is None:
                 return False
             try:
                 link.dealer.send(payload, zmq.NOBLOCK)
             except zmq.Again:
                 return False
+            self._sent_to.add(address)
+            # Sending takes in what the network thread has to say, and then the descriptor tells of it no more.
+            if link.answers and _has_message(link.dealer):
+                self._on_event(AnswerWaits(address))
             return True
+
+    def way_back(self, address: str, connection: bytes) -> None:
+        """Whoever is dialled at this address is heard on this connection of the listener's: the newest one counts."""
+        with self._lock:
+            self._ways_back[address] = connection
+            self._ways_back.move_to_end(address)
+            if len(self._ways_back) > LINKS_MAX:
+                self._ways_back.popitem(last=False)
+
+    def is_up(self, address: str) -> bool:
+        """Whether the connection that we made to this address can be used."""
+        link = self._links.get(address)
+        return link is not None and link.up
+
+    def with_link(self, peer: dict[str, Any]) -> dict[str, Any]:
+        """A peer of the core's with its ``link``; see `link_to`."""
+        up = self.is_up(peer["address"])
+        link = link_to(up=up, reaches_us=peer["reaches_us"])
+        return {key: value for key, value in peer.items() if key != "reaches_us"} | {"link": link}
 
     def receive(self, count: int) -> list[tuple[bytes, bytes]]:
         """Up to `count` messages that are here, each with the id of the connection it came on."""
@@ -181,7 +199,7 @@ class Transport:
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when messages come; edge-triggered: receive until nothing is left."""
-        return self._descriptor
+        return self._readable.fileno()
 
     def use(self, keyring: Keyring) -> None:
         """Go over to another keyring; connections made with a key that is not in it end.
@@ -197,8 +215,7 @@ class Transport:
                 self._rebind()
             for address, link in list(self._links.items()):
                 if link.dealer is None or link.key.fingerprint not in kept:
-                    if link.dealer is not None:
-                        close_socket(link.dealer, linger_ms=0)
+                    self._hang_up(link, linger_ms=0)
                     self._connect(address, keyring.current, tries=0)
 
     def tend(self) -> None:
@@ -236,11 +253,11 @@ class Transport:
             if self._closed:
                 return
             self._closed = True
-            close_socket(self._router, linger_ms=0)
+            close_socket(self._router, linger_ms=FLUSH_MS if self._ways_back else 0)
             for link in self._links.values():
-                if link.dealer is not None:
-                    close_socket(link.dealer, linger_ms=FLUSH_MS)
+                self._hang_up(link, linger_ms=FLUSH_MS)
             self._links.clear()
+            self._readable.close()
         self._gate.close()
         self._context.term()
 
@@ -255,13 +272,59 @@ class Transport:
                 received.append((frames[0], frames[1] if len(frames) == 2 else b""))
         except zmq.Again:
             pass
+        self._drain_answers(received, count)
         return received
+
+    def _drain_answers(self, received: list[tuple[bytes, bytes]], count: int) -> None:
+        """What came on connections that we made: of those whose descriptor says so, and those that were sent on."""
+        ready = {self._by_descriptor[each] for each, _ in self._readable.poll(0) if each in self._by_descriptor}
+        ready |= self._sent_to
+        while ready and len(received) < count:
+            address = ready.pop()
+            self._sent_to.discard(address)
+            link = self._links.get(address)
+            if link is None or link.dealer is None or not _has_message(link.dealer):
+                continue
+            link.answers = True
+            name = link.name(address)
+            try:
+                while len(received) < count:
+                    frames = link.dealer.recv_multipart(zmq.NOBLOCK)
+                    received.append((name, frames[0] if len(frames) == 1 else b""))
+            except zmq.Again:
+                continue
+            ready.add(address)
+        self._sent_to |= ready
+
+    def _send_back(self, address: str, payload: bytes) -> bool:
+        try:
+            self._router.send_multipart([self._ways_back[address], payload], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError:  # EHOSTUNREACH: that connection has ended
+            del self._ways_back[address]
+            return False
+        return True
+
+    def _hang_up(self, link: OutboundLink, linger_ms: int) -> None:
+        if link.dealer is None:
+            return
+        self._by_descriptor.pop(link.descriptor, None)
+        with suppress(OSError):  # the epoll lets go of a descriptor that is closed by itself
+            self._readable.unregister(link.descriptor)
+        close_socket(link.dealer, linger_ms)
+        link.dealer, link.up = None, False
 
     def _see(self, event: LinkEvent) -> None:
         if isinstance(event, Refused) and not event.inbound:
             self._turned_away[event.peer] = event.attempt
-        elif isinstance(event, LinkUp):
-            self._admitted[event.address] = event.attempt
+        elif isinstance(event, LinkUp | LinkDown):
+            link = self._links.get(event.address)
+            if link is not None and link.attempt == event.attempt:
+                link.up = isinstance(event, LinkUp)
+                link.ups += link.up
+            if isinstance(event, LinkUp):
+                self._admitted[event.address] = event.attempt
         self._on_event(event)
 
     def _mind_flood(self, now: float) -> None:
@@ -290,12 +353,12 @@ class Transport:
             return
         link.key = keys[(keys.index(link.key) + 1) % len(keys)] if link.key in keys else keys[0]
         link.tries += 1
-        close_socket(link.dealer, linger_ms=0)
+        self._hang_up(link, linger_ms=0)
         rounds, more = divmod(link.tries, len(keys))
         if more:
             self._connect(address, link.key, link.tries)
         else:
-            link.dealer, link.rests_until = None, now + rest_s(rounds, self._rng.random())
+            link.rests_until = now + rest_s(rounds, self._rng.random())
             self._resting.add(address)
 
     def _end_rests(self, now: float) -> None:
@@ -312,8 +375,11 @@ class Transport:
         attempt = next(self._attempts)
         monitor = dealer.get_monitor_socket(DIALLER_EVENTS, f"inproc://dialler-{attempt}")
         self._gate.watch(monitor, DiallerWatch(address, attempt))
+        descriptor = int(dealer.getsockopt(zmq.FD))
+        self._links[address] = OutboundLink(dealer, key, tries, attempt, descriptor=descriptor)
+        self._by_descriptor[descriptor] = address
+        self._readable.register(descriptor, select.EPOLLIN)
         dealer.connect(f"tcp://{address}")
-        self._links[address] = _Link(dealer, key, tries, attempt)
 
     def _rebind(self) -> None:
         self._router.unbind(self._endpoint)
@@ -328,3 +394,7 @@ class Transport:
                 native.sleep(0.002)
             else:
                 return
+
+
+def _has_message(dealer: zmq.Socket[bytes]) -> bool:
+    return bool(int(dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

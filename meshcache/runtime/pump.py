@@ -156,6 +156,9 @@ class Pump:
         """Hand what is due to the transport, in the core's order: whoever calls this holds `_sending`."""
         with self.lock:
             messages = self.core.messages_to_send(self.clock())
+            ways_back = self.core.ways_back()
+        for address, connection in ways_back.items():
+            self._transport.way_back(address, connection)
         send = self._transport.send
         refused: list[Outgoing] = [message for message in messages if not send(message.address, message.payload)]
         if refused:

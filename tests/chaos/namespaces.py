@@ -76,12 +76,16 @@ class Lan:
             away = [self.address(other) for other in range(len(self)) if (other in one_side) != (at in one_side)]
             self._filter(at, f"ip saddr {{ {', '.join(away)} }} counter drop")
 
+    def close_to_newcomers(self, at: int) -> None:
+        """A host opens connections, and none is opened to it."""
+        self._filter(at, "tcp flags & (syn | ack) == syn counter drop")
+
     def lost(self) -> list[int]:
         """How many packets each host has lost since `lose` or `split`."""
         counts = []
         for at in range(len(self)):
             words = _run(*self.command(at), "nft", "list", "chain", "inet", "chaos", "input").split()
-            counts.append(int(words[words.index("packets") + 1]))
+            counts.append(int(words[words.index("packets") + 1]) if "packets" in words else 0)
         return counts
 
     def heal(self) -> None:

@@ -9,10 +9,12 @@ from tests.cli.conftest import BusyNode, Meshcache
 
 
 def test_one_line_for_each_peer(meshcache: Meshcache, node: BusyNode, socket: Path) -> None:
-    node.peers_plain[0].update(state="suspect", rtt_ms=None, last_seen_s=4.0, queue=12, address="10.0.0.2:7946")
+    node.peers_plain[0].update(
+        state="suspect", rtt_ms=None, last_seen_s=4.0, queue=12, address="10.0.0.2:7946", link="outbound"
+    )
     lines = meshcache("peers", "--socket", socket).out.splitlines()
     assert lines[0].split()[:3] == ["peer", "colo", "state"]
-    assert lines[1].split() == ["edge-2", "ams1", "suspect", "-", "12", "4.0", "s", "ago", "10.0.0.2:7946"]
+    assert lines[1].split() == ["edge-2", "ams1", "suspect", "-", "12", "4.0", "s", "ago", "10.0.0.2:7946", "outbound"]
     assert lines[-1] == "! edge-2 (ams1): suspect, last seen 4.0 s ago"
     assert len(lines) == 1 + 5 + 1
 

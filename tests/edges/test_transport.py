@@ -1,4 +1,5 @@
 import logging
+import select
 import socket
 import threading
 import time
@@ -8,12 +9,13 @@ import pytest
 import zmq
 from zmq.utils import z85
 
+from meshcache.core.membership.connections import OWN_LINK
 from meshcache.edges import transport as transport_module
 from meshcache.edges import zap
-from meshcache.edges.handshakes import LinkDown, LinkEvent, LinkUp, Refusal, Refused
+from meshcache.edges.handshakes import AnswerWaits, LinkDown, LinkEvent, LinkUp, Refusal, Refused
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.sockets import MESSAGE_BYTES_MAX, SEND_QUEUE_MAX
-from meshcache.edges.transport import REST_S_MAX, Transport, rest_s
+from meshcache.edges.transport import Transport
 from meshcache.errors import TransportError
 
 KEYRING = Keyring.new()
@@ -182,12 +184,6 @@ def test_a_link_that_is_refused_rests_ever_longer_and_comes_up_at_once_with_the_
     theirs.transport.use(KEYRING)
     theirs.send(ours, b"in")
     ours.receives(b"in")
-
-
-def test_the_rests_of_a_fleet_are_not_in_step_and_have_a_maximum() -> None:
-    assert [rest_s(rounds, 1.0) for rounds in (1, 2, 3, 4)] == [0.2, 0.4, 0.8, 1.6]
-    assert rest_s(1000, 1.0) == REST_S_MAX
-    assert rest_s(1000, 0.0) == REST_S_MAX / 2
 
 
 def test_who_listens_there_without_curve_is_tried_again_until_a_node_does(make: Make) -> None:
@@ -488,3 +484,76 @@ class TestRotation:
         assert peer.transport.send(node.transport.address, b"after")
         node.receives(b"after")
         assert not [event for event in peer.seen if isinstance(event, LinkDown)]
+
+
+class TestOneWay:
+    """A link that works one way carries both."""
+
+    def test_what_is_for_who_can_not_be_reached_goes_back_on_its_own_connection(self, make: Make) -> None:
+        reached, hidden = make(), make()
+        nowhere = "127.0.0.1:1"
+        reached.transport.dial(nowhere)
+        hidden.send(reached, b"hello")
+        connection = here(reached)[0]
+        assert not reached.transport.send(nowhere, b"lost")
+        reached.transport.way_back(nowhere, connection)
+        assert reached.transport.send(nowhere, b"back")
+        name, payload = here(hidden)
+        assert (payload, name.startswith(OWN_LINK)) == (b"back", True)
+        assert not reached.transport.is_up(nowhere)
+        assert hidden.transport.is_up(reached.transport.address)
+
+    def test_answers_are_seen_by_a_poller_also_among_messages_that_are_sent(self, make: Make) -> None:
+        reached, hidden = make(), make()
+        hidden.send(reached, b"hello")
+        reached.transport.way_back("127.0.0.1:1", here(reached)[0])
+        poller = select.poll()
+        poller.register(hidden.transport.fileno(), select.POLLIN)
+        for number in range(300):
+            answer = b"%d" % number
+            hidden.send(reached, b"more")
+            assert reached.transport.send("127.0.0.1:1", answer)
+            hidden.send(reached, b"more")  # takes in libzmq's signal that an answer came
+            got: list[bytes] = []
+            deadline = time.monotonic() + 10
+            while answer not in got:
+                told = AnswerWaits(reached.transport.address) in hidden.seen
+                assert told or poller.poll(1000) or hidden.transport._sent_to, "nobody would look"
+                hidden.seen.clear()
+                got += [payload for _, payload in hidden.transport.receive(100)]
+                assert time.monotonic() < deadline
+            reached.transport.receive(100)
+
+    def test_who_can_be_reached_is_sent_nothing_on_its_own_connection(self, make: Make) -> None:
+        one, other = make(), make()
+        other.send(one, b"hello")
+        one.transport.way_back(other.transport.address, here(one)[0])
+        one.transport.dial(other.transport.address)
+        until(lambda: one.transport.is_up(other.transport.address))
+        assert one.transport.send(other.transport.address, b"direct")
+        assert not here(other)[0].startswith(OWN_LINK)
+
+    def test_a_connection_that_ended_takes_nothing_any_more(self, make: Make) -> None:
+        reached, hidden = make(), make()
+        hidden.send(reached, b"hello")
+        reached.transport.way_back("127.0.0.1:1", here(reached)[0])
+        hidden.transport.hangup(reached.transport.address)
+        until(lambda: not reached.transport.send("127.0.0.1:1", b"gone"))
+        hidden.send(reached, b"again")
+        name = here(reached, b"again")[0]
+        reached.transport.way_back("127.0.0.1:1", name)
+        assert reached.transport.send("127.0.0.1:1", b"back")
+        assert here(hidden, b"back")[0].startswith(OWN_LINK)
+
+
+def here(node: Node, payload: bytes = b"") -> tuple[bytes, bytes]:
+    """The next message, or the next with this payload, and the connection that it came on."""
+    found: list[tuple[bytes, bytes]] = []
+
+    def came() -> bool:
+        node.transport.tend()
+        found.extend(each for each in node.transport.receive(1) if not payload or each[1] == payload)
+        return bool(found)
+
+    until(came)
+    return found[0]

@@ -10,6 +10,10 @@ from collections import OrderedDict
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.token_bucket import Bucket
 
+OWN_LINK = b">"
+"""How the transport's names of connections begin that this node made; what comes on one is sent back by whom it
+reached. The others came to the listener, and their names begin with a zero byte (zmq_socket(3), ZMQ_ROUTER)."""
+
 
 class _Connection:
     __slots__ = ("bucket", "sender")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from meshcache.core.membership.connections import Connections
+from meshcache.core.membership.connections import OWN_LINK, Connections
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.values.drops import Drop
@@ -73,19 +73,20 @@ class Inbox:
         if not self._connections.binds(connection, sender, incarnation):
             self._state.drop(Drop.CONNECTION_NAME)
         elif type(message) is Hello:
-            self._greet(message, now)
+            self._greet(message, connection, now)
         elif type(message) is Refuse:
             self._on_refuse(sender, message.reason, now)
         else:
-            self._hand_over(sender, incarnation, message, now)
+            self._hand_over(sender, incarnation, message, connection, now)
 
-    def _greet(self, hello: Hello, now: float) -> None:
+    def _greet(self, hello: Hello, connection: bytes, now: float) -> None:
         self._on_hello(hello, now)
         peer = self._state.members.get(hello.record.node)
         if peer is not None and peer.record.incarnation == hello.record.incarnation:
             self._state.members.heard(peer, now)
+            self._note_way(peer, connection)
 
-    def _hand_over(self, sender: str, incarnation: int, message: Message, now: float) -> None:
+    def _hand_over(self, sender: str, incarnation: int, message: Message, connection: bytes, now: float) -> None:
         peer = self._state.members.get(sender)
         if peer is None:
             self._state.drop(Drop.UNKNOWN_SENDER)
@@ -93,4 +94,12 @@ class Inbox:
             self._state.drop(Drop.OLD_INCARNATION if incarnation < peer.record.incarnation else Drop.UNKNOWN_SENDER)
         else:
             self._state.members.heard(peer, now)
+            self._note_way(peer, connection)
             self._handlers.handle(peer, message, now)
+
+    def _note_way(self, peer: Peer, connection: bytes) -> None:
+        """Where the transport can send what a peer is to get while it can't connect to it."""
+        peer.reaches_us = not connection.startswith(OWN_LINK)
+        if peer.reaches_us and peer.way_back != (peer.address, connection):
+            peer.way_back = (peer.address, connection)
+            self._state.ways_back[peer.address] = connection

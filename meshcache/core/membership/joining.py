@@ -21,6 +21,10 @@ _HELLO_PAUSE_S_MAX = 1.0
 """Between hellos to a peer that lives and doesn't have our latest terms."""
 
 
+_OWN_ADDRESSES_MAX = 64
+"""A host has a handful, and loopback."""
+
+
 class Joining:
     """The outlet is told of each peer that joined and of each record that is new or newer."""
 
@@ -115,6 +119,8 @@ class Joining:
         self._state.drop(reason)
         if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
+            if len(self._state.own_addresses) < _OWN_ADDRESSES_MAX:
+                self._state.own_addresses.add(hello.dialled)
             return
         if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and hello.record.address in self.candidates:
             self._state.outbox.send(hello.record.address, Refuse(reason))

@@ -44,7 +44,8 @@ class Peer:
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
-    ``compared_at`` is when either last told the other what it has seen.
+    ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
+    of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
     """
 
     record: NodeRecord
@@ -72,6 +73,8 @@ class Peer:
     flaps: int = 0
     late_s: float = 0.0
     compared_at: float = 0.0
+    way_back: tuple[str, bytes] = ("", b"")
+    reaches_us: bool = True
 
     @property
     def name(self) -> str:

@@ -35,12 +35,23 @@ class NodeState:
     roster: RosterTable
     outbox: Outbox
     crossings: Crossings = field(default_factory=Crossings)
+    ways_back: dict[str, bytes] = field(default_factory=dict)
+    """For the transport: addresses of peers, and the connection on which each was heard, since it last took them."""
+    own_addresses: set[str] = field(default_factory=set)
+    """Where this node was reached by itself."""
     last_seqs: dict[str, int] = field(default_factory=dict)
     """The newest number given for each VIP that isn't served any more: should it come back, its stream goes on."""
 
     def send(self, peer: Peer, message: Message) -> None:
         """Queue a message to a peer."""
         self.outbox.send(peer.address, message)
+
+    def is_ourselves(self, peer: Peer) -> bool:
+        """Whether a peer's address leads to this node, as 127.0.0.1 does; it is only heard on a connection of its own.
+
+        A claim of that kind is never the end of a link: it counts while that connection is there.
+        """
+        return peer.address in self.own_addresses and peer.usable and bool(peer.way_back[1])
 
     def drop(self, reason: Drop, count: int = 1) -> None:
         """Count what was dropped, by reason."""

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshcache.core.membership.connections import OWN_LINK
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
-from meshcache.core.wire.messages import Envelope, Ping, Pong
+from meshcache.core.wire.messages import Envelope, Hello, Ping, Pong
 from tests.core.net import Net, Puppet, dropped, vip
 from tests.core.samples import SAMPLES
 
@@ -86,3 +87,31 @@ def test_no_mutation_through_the_whole_core_raises_or_grows_without_bound(steps:
         net.run(rng.random())
     assert len(host.core.peers(net.now)) <= 3
     assert isinstance(Envelope, type)
+
+
+def test_the_way_back_to_a_peer_is_the_listeners_connection_on_which_it_was_last_heard() -> None:
+    net = Net()
+    host, puppet = net.add("me", "ams1", vip("me")), Puppet(net, "x")
+    puppet.says(host, Hello("test", puppet.record), connection=b"\0one")
+    assert host.core.ways_back() == {"x:7946": b"\0one"}
+    puppet.says(host, Ping(1), connection=b"\0one")
+    assert host.core.ways_back() == {}, "nothing new"
+    puppet.says(host, Ping(2), connection=OWN_LINK + b"x:7946#1.1")
+    assert host.core.ways_back() == {}, "what comes on our own connection is no way back"
+    assert not host.core.peers(net.now)[0]["reaches_us"]
+    puppet.says(host, Ping(3), connection=b"\0two")
+    assert host.core.ways_back() == {"x:7946": b"\0two"}
+    assert host.core.peers(net.now)[0]["reaches_us"]
+
+
+def test_a_peers_address_that_leads_to_ourselves_is_dialled_no_more_while_it_is_heard() -> None:
+    net = Net()
+    host, puppet = net.add("me", "ams1", vip("me")), Puppet(net, "x")
+    puppet.says(host, Hello("test", puppet.record), connection=b"\0one")
+    own = host.core.records()[0][0]
+    echo = encode("me", own.incarnation, Hello("test", own, dialled="x:7946"))
+    assert "x:7946" in host.core.links()
+    host.core.receive(b"\0self", echo, net.now)
+    assert "x:7946" not in host.core.links()
+    net.run(Limits().lost_s + 2)
+    assert "x:7946" in host.core.links(), "it is tried again when it isn't heard"
