@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from meshcache.admin.sockets import answers
 from meshcache.config import Settings, split_address
+from meshcache.edges.interfaces import advertised
+from meshcache.errors import TransportError
 
 
 def address_faults(settings: Settings) -> list[str]:
@@ -25,7 +27,15 @@ def address_faults(settings: Settings) -> list[str]:
     for at, interface in enumerate(settings.mesh.interfaces):
         if settings.mesh.mdns and not _is_ours(interface):
             faults.append(f"mesh.interfaces[{at}]: {interface} is no address of this machine")
-    return faults
+    return faults + _advertised_faults(settings)
+
+
+def _advertised_faults(settings: Settings) -> list[str]:
+    try:
+        fault = advertised(settings.mesh, settings.mesh.listen).fault
+    except TransportError as error:
+        return [str(error)]
+    return [f"mesh.advertise: {fault}"] if fault else []
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:

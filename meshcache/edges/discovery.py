@@ -33,7 +33,7 @@ RESOLVING_MAX = 64
 
 RESOLVE_MS = 3000
 ADDRESSES_MAX = 4
-"""Of one instance: a node advertises one; what has more is not ours."""
+"""Of one instance: a node advertises one for each network that it is in; further ones are left alone."""
 
 STOP_S = 3.0
 """How long closing waits: zeroconf says goodbye three times, an eighth of a second apart."""
@@ -45,7 +45,7 @@ log = logging.getLogger("meshcache.edges")
 class Announcement:
     """What this node says of itself on the LAN, and by which it knows members of its own mesh."""
 
-    address: str
+    addresses: Sequence[str]
     mesh: str
     fingerprints: Sequence[str]
 
@@ -119,12 +119,12 @@ class Discovery:
         log.warning("no mDNS on %s, so peers are found by seeds alone: %s", where, str(error) or type(error).__name__)
 
     def _service(self) -> zeroconf.ServiceInfo:
-        host, port = split_address(self._announcement.address)
+        places = [split_address(address) for address in self._announcement.addresses[:ADDRESSES_MAX]]
         return zeroconf.ServiceInfo(
             SERVICE_TYPE,
             self._instance,
-            port=port,
-            parsed_addresses=[host],
+            port=places[0][1],
+            parsed_addresses=[host for host, _ in places],
             properties=self._announcement.to_txt(),
             server=self._instance.replace("._meshcache._tcp", ""),
         )

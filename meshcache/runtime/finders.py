@@ -10,6 +10,7 @@ from functools import partial
 
 from meshcache.config import MeshSettings
 from meshcache.edges.discovery import Announcement, Discovery
+from meshcache.edges.interfaces import on_each_interface
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.seeds import Seeds
 from meshcache.workers.slots import Slot
@@ -36,7 +37,7 @@ class Finders:
         self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
         self._discovery: Discovery | None = None
         if mesh.mdns:
-            announcement = Announcement(address, mesh.name, keyring.fingerprints)
+            announcement = Announcement(on_each_interface(mesh, address), mesh.name, keyring.fingerprints)
             self._discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
 
     def start(self) -> None:

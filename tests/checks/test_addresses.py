@@ -44,3 +44,16 @@ def test_interfaces_of_another_machine_matter_only_where_mdns_is_spoken() -> Non
         "mesh.interfaces[1]: 192.0.2.1 is no address of this machine"
     ]
     assert address_faults(settings("127.0.0.1:0", mesh={**mesh, "mdns": False})) == []
+
+
+def test_an_advertised_address_that_leads_peers_to_themselves_is_a_fault() -> None:
+    mesh = {"listen": "0.0.0.0:0", "advertise": "127.0.0.1:7946", "mdns": False}
+    (fault,) = address_faults(settings("127.0.0.1:0", mesh=mesh))
+    assert fault.startswith("mesh.advertise: 127.0.0.1 is loopback, which leads every peer to itself")
+    assert address_faults(settings("127.0.0.1:0", mesh={**mesh, "listen": "127.0.0.1:0"})) == []
+
+
+def test_an_advertised_name_that_is_none_is_a_fault() -> None:
+    mesh = {"listen": "0.0.0.0:0", "advertise": "absent.invalid:7946", "mdns": False}
+    (fault,) = address_faults(settings("127.0.0.1:0", mesh=mesh))
+    assert fault.startswith("mesh.advertise: absent.invalid can't be resolved")

@@ -15,7 +15,7 @@ KEY, OTHER_KEY = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 
 
 def announcement(port: int, mesh: str = "test", keys: Sequence[str] = (KEY,)) -> Announcement:
-    return Announcement(f"127.0.0.1:{port}", mesh, keys)
+    return Announcement([f"127.0.0.1:{port}"], mesh, keys)
 
 
 class Speaker:

@@ -1,7 +1,8 @@
 import pytest
 
 from meshcache.config import MeshSettings
-from meshcache.edges.interfaces import advertised_address
+from meshcache.edges import interfaces
+from meshcache.edges.interfaces import advertised, advertised_address, on_each_interface
 from meshcache.errors import TransportError
 
 
@@ -42,3 +43,47 @@ def test_without_anything_to_go_by_it_is_some_address_of_this_machine(bound: str
     host, _, port = address.rpartition(":")
     assert host not in ("", "0.0.0.0", "[::]")
     assert port == "4711"
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What names are, instead of asking DNS or /etc/hosts."""
+    known: dict[str, list[str]] = {}
+    monkeypatch.setattr(interfaces, "_resolve", lambda host, _port: known.get(host) or OSError("no such name"))
+    return known
+
+
+def test_a_name_that_is_loopback_here_is_a_fault_and_another_address_of_it_is_taken_first(
+    names: dict[str, list[str]],
+) -> None:
+    mesh = MeshSettings(listen="0.0.0.0:7946", advertise="edge-1:7946")
+    names["edge-1"] = ["127.0.1.1", "10.0.0.4"]
+    assert advertised(mesh, "0.0.0.0:7946") == ("10.0.0.4:7946", "")
+    names["edge-1"] = ["127.0.1.1"]
+    address, fault = advertised(mesh, "0.0.0.0:7946")
+    assert (address, "leads every peer to itself" in fault, "/etc/hosts" in fault) == ("127.0.1.1:7946", True, True)
+    assert not advertised(mesh, "127.0.1.1:7946").fault, "who listens there alone means it"
+
+
+def test_of_a_name_with_both_families_the_one_that_is_listened_on_is_told(names: dict[str, list[str]]) -> None:
+    mesh = MeshSettings(listen="0.0.0.0:7946", advertise="edge-1:7946")
+    names["edge-1"] = ["2001:db8::4", "10.0.0.4"]
+    assert advertised(mesh, "0.0.0.0:7946") == ("10.0.0.4:7946", "")
+    assert advertised(mesh, "[::]:7946").address == "[2001:db8::4]:7946"
+    names["edge-1"] = ["2001:db8::4"]
+    assert "no address of that kind" in advertised(mesh, "0.0.0.0:7946").fault
+
+
+def test_the_route_to_what_a_seeds_name_is_decides(names: dict[str, list[str]]) -> None:
+    names["mesh.test"] = ["127.0.0.9"]
+    mesh = MeshSettings(listen="0.0.0.0:0", seeds=("dns:mesh.test:7946",))
+    assert "mesh.test" in str(mesh.seeds)
+    address, fault = advertised(mesh, "0.0.0.0:4711")
+    assert (address.rpartition(":")[2], fault) == ("4711", "")
+
+
+def test_where_mdns_is_spoken_in_several_networks_each_is_told_an_address_of_its_own() -> None:
+    mesh = MeshSettings(listen="0.0.0.0:0", interfaces=("127.0.0.7", "127.0.0.8"))
+    assert on_each_interface(mesh, "127.0.0.7:4711") == ["127.0.0.7:4711", "127.0.0.8:4711"]
+    one = MeshSettings(listen="127.0.0.7:0", interfaces=("127.0.0.7", "127.0.0.8"))
+    assert on_each_interface(one, "127.0.0.7:4711") == ["127.0.0.7:4711"]

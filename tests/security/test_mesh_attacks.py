@@ -254,7 +254,7 @@ def _say_goodbye_for(forger: Forger, node: MeshNode, keyring: Keyring) -> None:
     discovery = node._finders._discovery
     assert discovery is not None
     instance = discovery._instance.partition(".")[0]
-    announcement = Announcement(node.address, "test", keyring.fingerprints)
+    announcement = Announcement([node.address], "test", keyring.fingerprints)
     forger.announce(instance, "127.0.0.1", int(node.address.rpartition(":")[2]), **announcement.to_txt())
     forger.zeroconf.unregister_all_services()
 
