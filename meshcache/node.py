@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import meshcache.hot as hot
 from meshcache.config import Settings, changed_keys, load
+from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
 from meshcache.core.values.topology import Identity
@@ -267,6 +268,7 @@ class MeshNode:
         """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
         self._require("running", "start the node first")
         with self._pump.lock:
+            self._vips.settle()
             stats = self._pump.core.stats(time.monotonic())
         stats["node"]["hot_path"] = hot.path()
         cache = self._settings.cache
@@ -349,7 +351,8 @@ class MeshNode:
             address=self._address,
             version=version("meshcache"),
         )
-        return MeshCore(identity, rng=SystemRandom(), now=time.monotonic())
+        make_share = VipCache if hot.compiled is None else hot.compiled.VipCache
+        return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_share=make_share)
 
     def _look_for_peers(self) -> None:
         if self._finders is not None:

@@ -210,6 +210,8 @@ class TestLineage:
         monkeypatch.setattr(node._pump, "clock", lambda: clock() + seconds)
         for served in node._vips._served.values():
             monkeypatch.setattr(served.port, "_clock", node._pump.clock)
+            with node._pump.lock:
+                served.port.bind()
 
 
 NONE = {"full": 0, "local": 0, "remote": 0, "pulled": 0, "failed": 0}

@@ -5,9 +5,12 @@ The order of `tick` is the order in which a reader may want to open the files.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream, StreamTable
+from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.control.live_policies import LivePolicies
 from meshcache.core.control.mesh_queries import MeshQueries
 from meshcache.core.control.recall import Recall
@@ -43,8 +46,15 @@ from meshcache.core.wire.fields import FieldError, address
 class Assembly:
     """All duties of one core; `MeshCore` is their face."""
 
-    def __init__(self, identity: Identity, rng: Rng, now: float, limits: Limits) -> None:
-        state = self.state = _state(identity, rng, now, limits)
+    def __init__(
+        self,
+        identity: Identity,
+        rng: Rng,
+        now: float,
+        limits: Limits,
+        make_share: Callable[[int, int], VipEntries] = VipCache,
+    ) -> None:
+        state = self.state = _state(identity, rng, now, limits, make_share)
         self._now = now
         self._timers_at: float | None = None
         self._sweep_at = now + limits.sweep_s
@@ -195,7 +205,9 @@ class Assembly:
         self._quarantine.expire(now)
 
 
-def _state(identity: Identity, rng: Rng, now: float, limits: Limits) -> NodeState:
+def _state(
+    identity: Identity, rng: Rng, now: float, limits: Limits, make_share: Callable[[int, int], VipEntries]
+) -> NodeState:
     counters, events, streams = Counters(), EventLog(), StreamTable()
     return NodeState(
         identity,
@@ -204,7 +216,7 @@ def _state(identity: Identity, rng: Rng, now: float, limits: Limits) -> NodeStat
         counters,
         events,
         streams,
-        SessionCache(streams, now),
+        SessionCache(streams, now, make_share=make_share),
         ServedVips(identity),
         Members(limits, events),
         RosterTable(identity.colo, limits.roster_max, counters.dropped),

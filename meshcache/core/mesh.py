@@ -6,10 +6,12 @@ is not locked: `node` owns the one lock that handshakes and the pump share. Dele
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from meshcache.core import stats
 from meshcache.core.assembly import Assembly
+from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
 from meshcache.core.state.outbox import Outgoing
@@ -20,7 +22,18 @@ from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
 from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, Rng
 from meshcache.core.wire import fields
 
-__all__ = ["HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
+__all__ = ["Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
+
+
+class Filing(NamedTuple):
+    """Where one VIP's sessions are: the shares to look in, its own first; the number of its own stream; the moment that
+    times in entries count from; how old a lineage may be.
+    """
+
+    shares: tuple[VipEntries, ...]
+    stream: int
+    epoch: float
+    lineage_s: float
 
 
 class MeshCore:
@@ -34,13 +47,22 @@ class MeshCore:
     at any time; what is lost is repaired, or is a full handshake.
     """
 
-    def __init__(self, identity: Identity, *, rng: Rng, now: float, limits: Limits | None = None) -> None:
-        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly.
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        rng: Rng,
+        now: float,
+        limits: Limits | None = None,
+        make_share: Callable[[int, int], VipEntries] = VipCache,
+    ) -> None:
+        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly. `make_share` makes what
+        holds one VIP's sessions.
 
         Raises ValueError when a name or the address of the identity is not one that can be told to peers.
         """
         _check(identity)
-        self._inside = Assembly(identity, rng, now, limits or Limits())
+        self._inside = Assembly(identity, rng, now, limits or Limits(), make_share)
         self._state = self._inside.state
         self.live = self._inside.live
         """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
@@ -99,6 +121,35 @@ class MeshCore:
         if served is None:
             return Lookup(None, None, Verdict.NO_TERMS)
         return self._inside.sessions.lookup(served, session_id, now, final=final)
+
+    def filing(self, vip: str) -> Filing | None:
+        """Where a VIP's sessions are and what it asks of them, for those who look without the core; None: nowhere."""
+        served = self._state.vips.get(vip)
+        if served is None:
+            return None
+        shares = tuple(share for name in served.filed_under if (share := self._state.cache.share(name)) is not None)
+        return Filing(shares, served.stream.index, self._state.cache.epoch, served.vip.lineage_s)
+
+    def stream_of(self, session: Session) -> int:
+        """The number of a session's stream, as the heads of entries have it."""
+        stream = self._state.streams.get(session.stream)
+        assert stream is not None, "sessions here never outlive their stream"
+        return stream.index
+
+    def collects_until(self, vip: str, now: float) -> float:
+        """Until when sessions of this VIP may be collected before they are filed and published."""
+        served = self._state.vips.get(vip)
+        return now if served is None else self._inside.publisher.collects_until(served, now)
+
+    def looked_up(self, vip: str, *, local: int, remote: int, miss: int, full: int, hit_not_resumed: int) -> None:
+        """Count what handshakes found without the core."""
+        served = self._state.vips.get(vip)
+        if served is not None:
+            served.counters.local += local
+            served.counters.remote += remote
+            served.counters.miss += miss
+            served.counters.hit_not_resumed += hit_not_resumed
+            served.counters.handshakes.add_many("full", full)
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry at all, expired or not. Counts nothing."""
@@ -239,7 +290,7 @@ class MeshCore:
     def session_ids(self, vip: str) -> list[bytes]:
         """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
         share = self._state.cache.share(vip)
-        return list(share.entries) if share is not None else []
+        return share.ids() if share is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
         """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""

@@ -83,10 +83,10 @@ def _vip(state: NodeState, served: ServedVip) -> dict[str, Any]:
             "recalled": counters.recalled,
             "withdrawn": counters.withdrawn,
             "refused": dict(sorted(counters.sessions_refused.items())),
-            "evicted": counters.evicted_before + (share.evicted if share else 0),
+            "evicted": counters.evicted_before + (share.evicted if share is not None else 0),
         },
-        "entries": len(share.entries) if share else 0,
-        "bytes": share.bytes if share else 0,
+        "entries": len(share) if share is not None else 0,
+        "bytes": share.bytes if share is not None else 0,
         "quota_bytes": served.vip.quota_bytes,
         "quota_sessions": served.vip.quota_sessions,
     }

@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcache.hot._hot import Answers, Callbacks, Door, Share
+    from meshcache.hot._hot import Answers, Callbacks, Door, VipCache
 
 __all__ = [
     "PURE",
     "Answers",
     "Callbacks",
     "Door",
-    "Share",
+    "VipCache",
     "compiled",
     "load",
     "new_answers",

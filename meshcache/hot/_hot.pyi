@@ -4,8 +4,8 @@ import builtins
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# `core.share.Share`'s twin, which handshakes read without the interpreter.
-class Share:
+# `core.cache.vip_cache.VipCache`'s twin, which handshakes read without the interpreter.
+class VipCache:
     bytes_max: int
     sessions_max: int
     evicted: int
@@ -32,12 +32,12 @@ class Share:
 class Answers:
     known: int
 
-# One VIP's way in and out for handshakes; `ports.VipPort` holds it.
+# One VIP's way in and out for handshakes; `runtime.session_ports.VipPort` holds it.
 class Door:
     def __len__(self) -> int: ...
     def bind(
         self,
-        shelves: tuple[Share, ...],
+        shelves: tuple[object, ...],
         stream: int,
         epoch: float,
         zero: float,
@@ -48,7 +48,7 @@ class Door:
     def watch(self, inbox: int, wakeup: int) -> None: ...
     def allow(self, stream: int, generation: int, low: int) -> None: ...
     def generation(self) -> int: ...
-    def take(self, collect_until: float) -> list[tuple[bytes, bytes, float, float, float, bool]]: ...
+    def take(self) -> list[tuple[bytes, bytes, float, float, float, bool]]: ...
     def collect(self, until: float) -> None: ...
     def dismiss(self, session_id: bytes) -> None: ...
     def close(self) -> None: ...

@@ -1,5 +1,5 @@
 /* One VIP's way in and out for handshakes: finds what may resume, by verdicts that the core has given, and files what was
- * made until the core takes it. The twin of ports.VipPort and of core/shelf.py, for what is plain; the rest is asked there.
+ * made until the core takes it. The twin of runtime.session_ports.VipPort and of core/replication/local_sessions.py, for what is plain; the rest is asked there.
  *
  * A verdict is about a stream (what one node publishes for one VIP) and holds for one generation of the VIP's table: a
  * policy change is one addition, after which every stream is asked about anew.
@@ -25,7 +25,7 @@ struct verdict {
 struct made {
     uint8_t id[ID_BYTES_MAX];
     uint8_t id_bytes;
-    unsigned generation;
+    unsigned binding; /* of the settings it was made under */
     double made_at, expires_at, born_at; /* monotonic seconds */
 };
 
@@ -40,6 +40,7 @@ struct settings {
     double lineage_s, lifetime12_s, lifetime13_s;
     int inbox;                       /* descriptor that is readable when the mesh has delivered something; or -1 */
     int wakeup;                      /* eventfd of the pump; or -1 */
+    unsigned binding;                /* counts the calls of `bind` */
 };
 
 struct door {
@@ -59,7 +60,7 @@ struct door {
 
 static struct door *all_doors;
 
-enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as tokens.Tokens packs them */
+enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.origin_tokens.Tokens packs them */
 
 static double monotonic(void)
 {
@@ -206,7 +207,7 @@ enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_byte
     if (atomic_load(&door->open) && settings->own != NULL && id_bytes > 0 && id_bytes <= ID_BYTES_MAX) {
         struct made made = {.id_bytes = (uint8_t)id_bytes, .made_at = monotonic()};
         memcpy(made.id, id, id_bytes);
-        made.generation = atomic_load(&settings->own->generation);
+        made.binding = settings->binding;
         made.born_at = token ? settings->zero + (double)(token >> BIRTH_SHIFT) / 1000 : made.made_at;
         double lifetime_s = tls13 ? settings->lifetime13_s : settings->lifetime12_s;
         double left_s = made.born_at + settings->lineage_s - made.made_at;
@@ -285,10 +286,13 @@ void doors_lock_all(void)
 void doors_unlock_all(bool forked)
 {
     for (struct door *door = all_doors; door != NULL; door = door->next) {
-        if (forked)
-            atomic_store(&door->open, false);
         pthread_mutex_unlock(&door->ring_lock);
-        pthread_rwlock_unlock(&door->lock);
+        if (forked) { /* the C library knows who holds such a lock by a thread's number, and the child's is another */
+            atomic_store(&door->open, false);
+            pthread_rwlock_init(&door->lock, NULL);
+        } else {
+            pthread_rwlock_unlock(&door->lock);
+        }
     }
 }
 
@@ -344,7 +348,7 @@ static bool take_shelves(struct settings *settings, PyObject *shelves)
     for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *shelf = PyTuple_GetItem(shelves, at);
         if (!PyObject_TypeCheck(shelf, table_type)) {
-            PyErr_SetString(PyExc_TypeError, "a shelf is a Share");
+            PyErr_SetString(PyExc_TypeError, "a shelf is a VipCache");
             return false;
         }
     }
@@ -375,6 +379,7 @@ static PyObject *door_bind(PyObject *self, PyObject *args)
     old = door->settings;
     fresh.inbox = old.inbox;
     fresh.wakeup = old.wakeup;
+    fresh.binding = old.binding + 1;
     door->settings = fresh;
     pthread_rwlock_unlock(&door->lock);
     drop_tables(&old);
@@ -418,7 +423,7 @@ static PyObject *door_generation(PyObject *self, PyObject *unused)
 }
 
 /* The oldest session of the ring with its DER, as a tuple; NULL with or without an error set when there is none. */
-static PyObject *take_one(struct door *door, struct table *own, unsigned generation)
+static PyObject *take_one(struct door *door, struct table *own, unsigned binding)
 {
     struct made made;
     pthread_mutex_lock(&door->ring_lock);
@@ -436,27 +441,25 @@ static PyObject *take_one(struct door *door, struct table *own, unsigned generat
     const char *der = bytes > HEAD_BYTES ? (const char *)packed + HEAD_BYTES : "";
     PyObject *taken = Py_BuildValue("(y#y#dddO)", made.id, (Py_ssize_t)made.id_bytes, der,
                                     (Py_ssize_t)(bytes > HEAD_BYTES ? bytes - HEAD_BYTES : 0), made.made_at,
-                                    made.expires_at, made.born_at, made.generation == generation ? Py_True : Py_False);
+                                    made.expires_at, made.born_at, made.binding == binding ? Py_True : Py_False);
     wipe(packed, bytes);
     wipe(&made, sizeof made);
     return taken;
 }
 
-/* All that wait, and from now on sessions may wait until `collect_until`. */
-static PyObject *door_take(PyObject *self, PyObject *args)
+/* All that wait: id, DER, when made, when it ends, when its lineage began, and whether the settings are still those. */
+static PyObject *door_take(PyObject *self, PyObject *unused)
 {
-    double collect_until;
-    if (!PyArg_ParseTuple(args, "d:take", &collect_until))
-        return NULL;
+    (void)unused;
     struct door *door = door_of(self);
     pthread_rwlock_rdlock(&door->lock);
     struct table *own = door->settings.own;
-    unsigned generation = own == NULL ? 0 : atomic_load(&own->generation);
+    unsigned binding = door->settings.binding;
     if (own != NULL)
         table_keep(own);
     pthread_rwlock_unlock(&door->lock);
     PyObject *all = PyList_New(0), *one;
-    while (all != NULL && (one = take_one(door, own, generation)) != NULL) {
+    while (all != NULL && (one = take_one(door, own, binding)) != NULL) {
         if (PyList_Append(all, one) < 0)
             Py_CLEAR(all);
         Py_DECREF(one);
@@ -464,9 +467,6 @@ static PyObject *door_take(PyObject *self, PyObject *args)
     if (PyErr_Occurred())
         Py_CLEAR(all);
     table_drop(own);
-    pthread_mutex_lock(&door->ring_lock);
-    door->collect_until = collect_until;
-    pthread_mutex_unlock(&door->ring_lock);
     return all;
 }
 
@@ -537,7 +537,7 @@ static PyMethodDef door_methods[] = {
     {"watch", door_watch, METH_VARARGS, "Set the descriptors of the mesh's inbox and of the pump's wake-up."},
     {"allow", door_allow, METH_VARARGS, "Sessions of a stream may resume here, for one generation."},
     {"generation", door_generation, METH_NOARGS, "The generation that verdicts are given for."},
-    {"take", door_take, METH_VARARGS, "Take what was made; until a moment, more may wait."},
+    {"take", door_take, METH_NOARGS, "Take what was made."},
     {"collect", door_collect, METH_O, "Until a moment, what is made may wait."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},

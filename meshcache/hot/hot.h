@@ -21,17 +21,17 @@
 #include <stdint.h>
 
 enum {
-    ID_BYTES_MAX = 32,          /* core.session.SESSION_ID_BYTES_MAX */
-    DER_BYTES_MAX = 4096,       /* core.session.DER_BYTES_MAX */
-    HEAD_BYTES = 21,            /* core.entry.HEAD: "<IQiiB" */
-    OVERHEAD_BYTES = 192,       /* core.entry.ENTRY_OVERHEAD_BYTES */
-    CONTEXT_BYTES = 32,         /* core.scope.CONTEXT_BYTES */
+    ID_BYTES_MAX = 32,          /* core.values.session.SESSION_ID_BYTES_MAX */
+    DER_BYTES_MAX = 4096,       /* core.values.session.DER_BYTES_MAX */
+    HEAD_BYTES = 21,            /* core.cache.entry.HEAD: "<IQiiB" */
+    OVERHEAD_BYTES = 192,       /* core.cache.entry.ENTRY_OVERHEAD_BYTES */
+    CONTEXT_BYTES = 32,         /* core.policy.scope.CONTEXT_BYTES */
     EXTENSION_BYTES_MAX = 260,  /* tls.scopes.EXTENSION_BYTES_MAX */
     SCOPES_MAX = 2048,          /* tls.scopes.SCOPES_MAX */
     STRIPES = 16,               /* of a table: so many threads can be in it at once */
     RING_MAX = 1024,            /* sessions made that the core has not taken yet, for each VIP: 64 KiB */
-    SHELVES_MAX = 64,           /* core.topology.VIPS_MAX */
-    VERDICTS = 4096,            /* streams whose verdict one VIP remembers, as core.vips does */
+    SHELVES_MAX = 64,           /* core.values.topology.VIPS_MAX */
+    VERDICTS = 4096,            /* streams whose verdict one VIP remembers, as core.state.served_vips does */
 };
 
 /* --- table.c: one VIP's sessions, id to head and DER, in order of use ------------------------------------------- */
@@ -64,7 +64,7 @@ struct table {
     struct stripe stripes[STRIPES];
 };
 
-/* The fields of a head, as core.entry packs them. */
+/* The fields of a head, as core.cache.entry packs them. */
 struct head {
     uint32_t stream;
     uint64_t seq;

@@ -138,7 +138,7 @@ PyMODINIT_FUNC PyInit__hot(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    if (!add_type(module, "Share", &table_spec, &table_type) ||
+    if (!add_type(module, "VipCache", &table_spec, &table_type) ||
         !add_type(module, "Answers", &scopes_spec, &scopes_type) ||
         !add_type(module, "Door", &door_spec, &door_type) ||
         !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type)) {

@@ -1,5 +1,5 @@
-/* One VIP's sessions: id to head and DER. The twin of core/share.py, with the same methods and the same answers, but that
- * order of use is kept by a second chance instead of a move at each use.
+/* One VIP's sessions: id to head and DER. The twin of core/cache/vip_cache.py, with the same methods and the same answers, but that
+ * what handshakes use keeps its place by a second chance, instead of a move at each use.
  *
  * Entries are spread over stripes by a keyed hash of their id (ids come from clients and from other nodes), each stripe
  * with a lock of its own. An entry belongs to its stripe; what leaves is wiped before it is freed. Python gets copies.
@@ -332,7 +332,7 @@ void tables_unlock_all(void)
             pthread_mutex_unlock(&table->stripes[at].lock);
 }
 
-/* --- the Python type: core.share.Share's twin --- */
+/* --- the Python type: core.cache.vip_cache.VipCache's twin --- */
 
 typedef struct {
     PyObject_HEAD
@@ -351,7 +351,7 @@ static PyObject *table_make(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
     static char *names[] = {"bytes_max", "sessions_max", NULL};
     long long bytes_max, sessions_max;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "LL:Share", names, &bytes_max, &sessions_max))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "LL:VipCache", names, &bytes_max, &sessions_max))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     TableObject *self = (TableObject *)allocate(type, 0);
@@ -418,8 +418,10 @@ static Py_ssize_t copy_of(PyObject *self, PyObject *session_id, uint8_t *packed,
         bytes = entry->packed_bytes;
         if (packed != NULL)
             memcpy(packed, packed_of(entry), (size_t)bytes);
-        if (use)
-            entry->used = true;
+        if (use) { /* here it costs nothing to keep the order exactly; a handshake only notes it */
+            unlink_entry(stripe, entry);
+            link_newest(table, stripe, entry);
+        }
         if (remove)
             gone = take_out(table, stripe, slot_of(stripe, hash, id, id_bytes));
     }
@@ -511,7 +513,7 @@ static int32_t clamped(long long seconds)
     return (int32_t)(seconds < INT32_MIN ? INT32_MIN : seconds > INT32_MAX ? INT32_MAX : seconds);
 }
 
-/* The columns of core.entry.Entries, borrowed from the tuple. */
+/* The columns of core.cache.entry.Entries, borrowed from the tuple. */
 enum column { SEQS, IDS, DERS, REMAINING, ELAPSED, CERTIFIED, COLUMNS };
 
 static struct entry *entry_with(PyObject *session_id, PyObject *der, const struct head *head)
@@ -823,4 +825,4 @@ static PyType_Slot table_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec table_spec = {"meshcache.hot._hot.Share", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT, table_slots};
+PyType_Spec table_spec = {"meshcache.hot._hot.VipCache", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT, table_slots};

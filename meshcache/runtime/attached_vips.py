@@ -67,7 +67,9 @@ class AttachedVips:
         self._served: dict[str, _Served] = {}
         self._generation = 0
         self._lock = native.RLock()
-        pump.chores.append(self._take_removed)
+        pump.chores.append(self._do_chores)
+        pump.deadlines.append(self._deadline)
+        pump.on_unread = self._note_unread
 
     def __contains__(self, name: object) -> bool:
         return name in self._served
@@ -170,7 +172,12 @@ class AttachedVips:
             return
         try:
             with self._pump.lock:
+                ports = self._ports(served)
+                for port in ports:
+                    port.take_made()
                 self._pump.core.set_vip(local, self._pump.clock())
+                for port in ports:
+                    port.bind()
         except ValueError as error:
             raise AttachError(f"VIP {joining.vip.name}: {error}") from None
         served.told = local
@@ -198,8 +205,33 @@ class AttachedVips:
             each.attachment.detach()
         with self._pump.lock:
             self._pump.core.remove_vip(name, self._pump.clock())
+            for port in self._ports():
+                port.bind()
         self._pump.wake()
 
-    def _take_removed(self) -> None:
-        for served in list(self._served.values()):
-            served.port.take_removed()
+    def settle(self) -> None:
+        """Take over what was made and counted at the doors. With the pump's lock held."""
+        for port in self._ports():
+            port.take_made()
+            port.settle()
+
+    def _ports(self, joining: _Served | None = None) -> list[VipPort]:
+        ports = [served.port for served in list(self._served.values())]
+        return ports if joining is None or joining.port in ports else [*ports, joining.port]
+
+    def _do_chores(self) -> None:
+        now = self._pump.clock()
+        for port in self._ports():
+            port.take_removed()
+            if port.door is None:
+                continue
+            if port.deadline() <= now:
+                port.publish_due()
+            port.settle()
+
+    def _deadline(self) -> float:
+        return min((port.deadline() for port in self._ports()), default=float("inf"))
+
+    def _note_unread(self, more: bool) -> None:
+        for port in self._ports():
+            port.unread(more)

@@ -38,16 +38,20 @@ class Tokens:
     """The tokens of one node. Threads may share it."""
 
     def __init__(self, now: float) -> None:
-        self._zero = now - _BIRTH_ZERO_S
+        self.zero = now - _BIRTH_ZERO_S
+        """The moment that births in tokens count from."""
         self._origins: list[str | None] = [None]
         self._index: dict[str, int] = {}
         self._adding = native.Lock()
 
     def pack(self, outcome: Outcome, origin: str, born_at: float) -> int:
         """A number of less than 64 bits, never 0 for a session that resumes."""
-        birth = int((born_at - self._zero) * 1000) + 1
-        index = self._index.get(origin) or self._add(origin)
-        return max(birth, 0) << _BIRTH_SHIFT | index << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
+        birth = int((born_at - self.zero) * 1000) + 1
+        return max(birth, 0) << _BIRTH_SHIFT | self.stream_bits(outcome, origin)
+
+    def stream_bits(self, outcome: Outcome, origin: str) -> int:
+        """The part of a token that is the same for all sessions of a stream."""
+        return (self._index.get(origin) or self._add(origin)) << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
 
     def resumption(self, token: int, server_name: str | None = None) -> Resumption:
         """What the session's token says; 0 is a full handshake."""
@@ -62,7 +66,7 @@ class Tokens:
 
     def born_at(self, token: int) -> float | None:
         """When the lineage of the session began; None for a full handshake, with which one begins."""
-        return self._zero + (token >> _BIRTH_SHIFT) / 1000 if token else None
+        return self.zero + (token >> _BIRTH_SHIFT) / 1000 if token else None
 
     def _add(self, origin: str) -> int:
         with self._adding:

@@ -58,6 +58,11 @@ class Pump:
         self.clock = clock
         self.chores: list[Callable[[], None]] = []
         """Called in every step with the lock held; quick."""
+        self.deadlines: list[Callable[[], float]] = []
+        """Say when a step is wanted, beside the core; asked before each sleep."""
+        self.on_unread: Callable[[bool], None] = _ignore
+        """Told whether the transport may hold messages that `inbox` doesn't tell of."""
+        self._unread = False
         self._transport = transport
         self._on_events = on_events
         self._sending = native.Lock()
@@ -69,6 +74,16 @@ class Pump:
         for poller in (self._on_wakeup, self._on_anything):
             poller.register(self._wakeup, select.POLLIN)
         self._thread = native.thread(self._run, "meshcache-pump")
+
+    @property
+    def inbox(self) -> int:
+        """A descriptor that is readable when the mesh has delivered something that nobody has read."""
+        return self._transport.fileno()
+
+    @property
+    def wakeup(self) -> int:
+        """The eventfd that wakes the pump."""
+        return self._wakeup
 
     def start(self) -> None:
         self._on_anything.register(self._transport.fileno(), select.POLLIN)
@@ -98,6 +113,8 @@ class Pump:
         That is the race of a client that comes back at once: its session is in this process already, unread.
         """
         received = self._transport.try_receive(READ_MAX)
+        if len(received) == READ_MAX:
+            self._note_unread(True)
         for connection, payload in received:
             with self.lock:
                 self.core.receive(connection, payload, self.clock())
@@ -135,13 +152,15 @@ class Pump:
         """Everything that is due; says how many messages were read. At `RECEIVE_MAX` more may be waiting already."""
         self._transport.tend()
         received = self._transport.receive(RECEIVE_MAX)
+        self._note_unread(len(received) == RECEIVE_MAX)
+        if received:  # a question among them is answered with all that was counted before it
+            self._do_chores()
         for connection, payload in received:
             with self.lock:  # taken for each message, so that a handshake waits for one and not for all
                 self.core.receive(connection, payload, self.clock())
+        self._do_chores()
         with self.lock:
             now = self.clock()
-            for chore in self.chores:
-                chore()
             if self.core.next_deadline() <= now:
                 self.core.handle_timer(now)
             events = self.core.events()
@@ -151,6 +170,16 @@ class Pump:
         if events:
             self._on_events(events)
         return len(received)
+
+    def _do_chores(self) -> None:
+        with self.lock:
+            for chore in self.chores:
+                chore()
+
+    def _note_unread(self, more: bool) -> None:
+        if more != self._unread:
+            self._unread = more
+            self.on_unread(more)
 
     def _send(self) -> None:
         """Hand what is due to the transport, in the core's order: whoever calls this holds `_sending`."""
@@ -195,7 +224,7 @@ class Pump:
         with self.lock:
             now, deadline, rest_s = self.clock(), self.core.next_deadline(), self.core.rest_s()
             resting = resting and rest_s >= _FINE_S
-            deadline = min(deadline, now + (rest_s if resting else SLEEP_S_MAX))
+            deadline = min(deadline, now + (rest_s if resting else SLEEP_S_MAX), *(due() for due in self.deadlines))
             self._wakes_at = deadline
         poller = self._on_wakeup if resting else self._on_anything
         remaining = deadline - self.clock()
@@ -205,3 +234,7 @@ class Pump:
             poller.poll(math.floor(remaining * 1000))
         with suppress(BlockingIOError):
             os.eventfd_read(self._wakeup)
+
+
+def _ignore(_more: bool) -> None:
+    """Nobody wants to know."""

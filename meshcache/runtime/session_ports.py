@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.tracing import shown
@@ -26,6 +28,11 @@ REMOVED_MAX = 4096
 _TLS13 = 0x0304
 
 _ALLOWED = Verdict.ALLOWED
+
+_SAME_CLOCK_S = 0.001
+"""The door reads the system's monotonic clock. The node's own may be ahead of it, in tests; two readings of one clock
+are no further apart than this.
+"""
 
 log = logging.getLogger("meshcache.tls")
 
@@ -44,7 +51,10 @@ class VipPort:
         self._open = True
         self._why = ""
         self.name = vip.name
-        self.door: Door | None = None
+        self.door: Door | None = None if hot.compiled is None else hot.compiled.Door()
+        """What the compiled callbacks find and file with, without asking here."""
+        self._collects_until = 0.0
+        self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.configure(vip)
 
@@ -64,9 +74,79 @@ class VipPort:
         """
         self._open = False
         self._why = why
+        if self.door is not None:
+            self.door.close()
+            self.door.watch(-1, -1)
+
+    def bind(self) -> None:
+        """Let the door see what the core serves now. With the lock held, after whatever changed it."""
+        if self.door is None or not self._open:
+            return
+        self.take_made()
+        filing = self._core.filing(self.name)
+        if filing is None:
+            self.door.bind((), 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return
+        shares, stream, epoch, lineage_s = filing
+        ahead_s = self._clock() - time.monotonic()
+        self._ahead_s = ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
+        zero = self._tokens.zero - self._ahead_s
+        self.door.bind(shares, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
+        self.door.watch(self._pump.inbox, self._pump.wakeup)
 
     def publish(self) -> None:
-        """Send on what waits at the door."""
+        """Take what waits at the door, and send it if it is due."""
+        with self._lock:
+            due_at = self.take_made()
+        self._pump.published(due_at)
+        if self.door is not None:
+            with self._lock:
+                self._collects_until = self._core.collects_until(self.name, self._clock())
+            self.door.collect(self._collects_until - self._ahead_s)
+
+    def publish_due(self) -> None:
+        """As `publish`, for the pump: it holds the lock, and sends by itself."""
+        self.take_made()
+        if self.door is not None:
+            self._collects_until = self._core.collects_until(self.name, self._clock())
+            self.door.collect(self._collects_until - self._ahead_s)
+
+    def take_made(self) -> float:
+        """File what waits at the door; says when the core wants to send. With the lock held."""
+        due_at, door = float("inf"), self.door
+        for session_id, der, _made_at, expires_at, born_at, current in door.take() if door is not None else ():
+            try:
+                now = self._clock() - self._ahead_s
+                if current and der and expires_at > now:  # else its VIP has changed since, or went
+                    due_at = self._core.session_created(
+                        self.name,
+                        session_id,
+                        der,
+                        now + self._ahead_s,
+                        born_at=born_at + self._ahead_s,
+                        lifetime_s=expires_at - now,
+                    )
+            finally:
+                assert door is not None, "it gave these"
+                door.dismiss(session_id)
+        return due_at
+
+    def settle(self) -> None:
+        """Take over what the door has counted. With the lock held."""
+        if self.door is not None:
+            local, remote, miss, full, hit_not_resumed = self.door.counts()
+            self._core.looked_up(
+                self.name, local=local, remote=remote, miss=miss, full=full, hit_not_resumed=hit_not_resumed
+            )
+
+    def deadline(self) -> float:
+        """When what waits at the door is to be taken; never while nothing does."""
+        return self._collects_until if self.door is not None and len(self.door) else float("inf")
+
+    def unread(self, more: bool) -> None:
+        """Whether the transport may hold messages that its descriptor doesn't tell of."""
+        if self.door is not None:
+            self.door.unread(more)
 
     def made_here(self, token: int) -> bool:
         return self._tokens.outcome(token) is Outcome.LOCAL
@@ -101,14 +181,27 @@ class VipPort:
             self._say_why()
             return None
         with self._lock:
+            if self.door is not None:
+                self.take_made()
             session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), final=False)
+            if self.door is not None and session is not None and outcome is not None:
+                self._allow(self.door, session, outcome)
         if session is None and verdict is _ALLOWED:
             self._pump.read_what_is_here()
             with self._lock:
                 session, outcome, _ = self._core.lookup(self.name, session_id, self._clock())
+                if self.door is not None and session is not None and outcome is not None:
+                    self._allow(self.door, session, outcome)
         if session is None or outcome is None:
             return None
         return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)
+
+    def _allow(self, door: Door, session: Session, outcome: Outcome) -> None:
+        """Tell the door that sessions of this stream may resume: the rest it sees itself. With the lock held."""
+        generation = door.generation()
+        if generation:
+            low = self._tokens.stream_bits(outcome, session.stream.origin)
+            door.allow(self._core.stream_of(session), generation, low)
 
     def unusable(self, session_id: bytes, reason: Verdict) -> None:
         if self._open:
@@ -133,6 +226,8 @@ class VipPort:
 
     def take_removed(self) -> None:
         """Forget what was noted as removed. For the pump, which calls it with the lock held."""
+        if self._removed:
+            self.take_made()
         while self._removed:
             self._core.session_removed(self.name, self._removed.popleft())
 

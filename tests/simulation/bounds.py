@@ -53,5 +53,5 @@ class Bounds:
         for served in state.vips:
             share = state.cache.share(served.vip.terms.vip)
             if share is not None:
-                yield "entries of a VIP", len(share.entries), served.vip.quota_sessions
+                yield "entries of a VIP", len(share), served.vip.quota_sessions
                 yield "bytes of a VIP", share.bytes, served.vip.quota_bytes

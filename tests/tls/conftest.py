@@ -1,26 +1,3 @@
-"""Runs what the callbacks must do against both hot paths, the compiled one and Python's."""
+from tests.support.hot_paths import hot_path
 
-from __future__ import annotations
-
-from typing import Any
-
-import pytest
-
-from meshcache import hot
-from meshcache.tls import contexts
-
-_KNOWN: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {"c": ({}, {}), "python": ({}, {})}
-"""The callbacks made so far on each path: they are never freed, and proving an OpenSSL takes 5 ms."""
-
-
-@pytest.fixture(params=["c", "python"])
-def hot_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Contexts that are attached in this test get their callbacks from this path."""
-    name: str = request.param
-    if name == "c" and hot.compiled is None:
-        pytest.skip(hot.why_not)
-    monkeypatch.setattr(hot, "compiled", hot.compiled if name == "c" else None)
-    known, unfit = _KNOWN[name]
-    monkeypatch.setattr(contexts, "_callbacks", known)
-    monkeypatch.setattr(contexts, "_unfit", unfit)
-    return name
+__all__ = ["hot_path"]

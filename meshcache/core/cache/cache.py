@@ -14,9 +14,9 @@ from enum import Enum
 from functools import partial
 from math import floor
 
-from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head, pack_many
+from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head
 from meshcache.core.cache.streams import Stream, StreamTable
-from meshcache.core.cache.vip_cache import Sweep, VipCache
+from meshcache.core.cache.vip_cache import Sweep, VipCache, VipEntries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
 
 _COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
@@ -42,39 +42,55 @@ class SessionCache:
     """Sessions by VIP and id.
 
     ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it.
+    ``make_share`` makes a VIP's part of it, with its bounds of bytes and sessions.
     """
 
-    def __init__(self, streams: StreamTable, now: float, on_drop: Callable[[Session], None] | None = None) -> None:
+    def __init__(
+        self,
+        streams: StreamTable,
+        now: float,
+        on_drop: Callable[[Session], None] | None = None,
+        make_share: Callable[[int, int], VipEntries] = VipCache,
+    ) -> None:
         self._streams = streams
-        self._epoch = now
+        self.epoch = now
+        """The moment that times in entries count from."""
         self._on_drop = on_drop
-        self._shares: dict[str, VipCache] = {}
+        self._make_share = make_share
+        self._shares: dict[str, VipEntries] = {}
         self._sweep = Sweep()
 
     def __len__(self) -> int:
-        return sum(len(share.entries) for share in self._shares.values())
+        return sum(len(share) for share in self._shares.values())
 
     @property
     def bytes_used(self) -> int:
         """Memory in use by entries, by the same estimate that quotas are held to."""
         return sum(share.bytes for share in self._shares.values())
 
-    def share(self, vip: str) -> VipCache | None:
+    def share(self, vip: str) -> VipEntries | None:
         """A VIP's share, to read its counters."""
         return self._shares.get(vip)
 
     def set_quota(self, vip: str, bytes_max: int, sessions_max: int) -> None:
         """Give a VIP its share, or change it; entries over a smaller one are evicted at once."""
-        share = self._shares.setdefault(vip, VipCache(bytes_max, sessions_max))
+        share = self._shares.get(vip)
+        if share is None:
+            share = self._shares[vip] = self._make_share(bytes_max, sessions_max)
         share.bytes_max, share.sessions_max = bytes_max, sessions_max
         self._make_room(share)
+
+    def renew(self) -> None:
+        """Terms have changed: no verdict holds that was given before, wherever it is remembered."""
+        for share in self._shares.values():
+            share.renew()
 
     def drop_vip(self, vip: str) -> int:
         """Take a VIP's share away with all its entries. Return how many there were."""
         share = self._shares.get(vip)
         if share is None:
             return 0
-        ids = list(share.entries)
+        ids = share.ids()
         for session_id in ids:
             self.remove(vip, session_id)
         del self._shares[vip]
@@ -102,10 +118,10 @@ class SessionCache:
             return PutResult.TOO_LARGE
         if share is None or not share.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
             return PutResult.NO_QUOTA
-        known = share.entries.get(session_id)
+        known = share.peek(session_id)
         if known is not None:
             return PutResult.DUPLICATE if known[HEAD_BYTES:] == der else PutResult.CONFLICT
-        head = pack_head(stream.index, seq, expires_at - self._epoch, born_at - self._epoch, client_certificate)
+        head = pack_head(stream.index, seq, expires_at - self.epoch, born_at - self.epoch, client_certificate)
         share.put(session_id, head + der)
         if seq:
             stream.entries.add(seq, session_id)
@@ -124,12 +140,9 @@ class SessionCache:
         ids, count = entries.ids, len(entries.ids)
         if share is None:
             return {PutResult.NO_QUOTA: count}
-        known = share.entries
-        if not known.keys().isdisjoint(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
+        if share.holds_any(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
             return self._put_each(stream, entries, now)
-        packed = pack_many(stream.index, entries, floor(now - self._epoch))
-        known.update(zip(ids, packed, strict=True))
-        share.bytes += sum(map(len, ids)) + sum(map(len, packed)) + count * (ENTRY_OVERHEAD_BYTES - HEAD_BYTES)
+        share.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
         if share.over():
             self._make_room(share, stream)
@@ -144,13 +157,13 @@ class SessionCache:
     def peek(self, vip: str, session_id: bytes) -> Session | None:
         """Return the entry of this VIP without counting as use: for repair, snapshots and views."""
         share = self._shares.get(vip)
-        packed = None if share is None else share.entries.get(session_id)
+        packed = None if share is None else share.peek(session_id)
         return None if packed is None else self._unpack(session_id, packed)[0]
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Whether there is an entry. Two reads of dicts: safe to call while another thread changes the cache."""
         share = self._shares.get(vip)
-        return share is not None and session_id in share.entries
+        return share is not None and session_id in share
 
     def remove(self, vip: str, session_id: bytes) -> bool:
         """Forget an entry. Return whether it was there."""
@@ -166,10 +179,10 @@ class SessionCache:
 
         Bounds how long the secrets of a session outlive it when nobody asks for it and nothing needs its room.
         """
-        due = floor(now - self._epoch)
+        due = floor(now - self.epoch)
         gone = 0
         for share, session_id in self._sweep.take(self._shares.values(), budget):
-            packed = share.entries.get(session_id)
+            packed = share.peek(session_id)
             if packed is not None and HEAD.unpack_from(packed)[2] <= due:
                 share.pop(session_id)
                 self._forget(packed)
@@ -179,7 +192,7 @@ class SessionCache:
     def sessions(self, vip: str) -> Iterator[Session]:
         """All entries of a VIP, oldest use first; the cache must not change meanwhile."""
         share = self._shares.get(vip)
-        for session_id, packed in share.entries.items() if share else ():
+        for session_id, packed in share.items() if share is not None else ():
             yield self._unpack(session_id, packed)[0]
 
     def shorten(self, vip: str, old_s: float, new_s: float, now: float) -> int:
@@ -189,17 +202,17 @@ class SessionCache:
         it, `old_s` before it ends: the later of the two counts.
         """
         share = self._shares.get(vip)
-        due, ends = floor(now - self._epoch), []
-        for session_id, packed in share.entries.items() if share else ():
+        due, ends = floor(now - self.epoch), []
+        for session_id, packed in share.items() if share is not None else ():
             index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
             until = floor(max(birth + new_s, expiry - old_s + new_s))
             if until < expiry:
-                ends.append((session_id, pack_head(index, seq, until, birth, certified), packed, until <= due))
-        for session_id, head, packed, over in ends:
+                ends.append((session_id, pack_head(index, seq, until, birth, certified), until <= due))
+        for session_id, head, over in ends:
             if over:
                 self.remove(vip, session_id)
             elif share is not None:
-                share.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
+                share.rehead(session_id, head)
         return sum(over for *_, over in ends)
 
     def drop_stream(self, stream: Stream) -> int:
@@ -212,14 +225,14 @@ class SessionCache:
         for _, session_id in list(stream.entries.downwards(SEQ_MAX + 1)):
             self.remove(stream.vip, session_id)
         if share is not None and stream.cached:
-            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in share.entries.items())
+            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in share.items())
             for session_id in [session_id for session_id, head in heads if head[0] == stream.index]:
                 self.remove(stream.vip, session_id)
         return held
 
     def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
         ends: dict[PutResult, int] = {}
-        second = self._epoch + floor(now - self._epoch)
+        second = self.epoch + floor(now - self.epoch)
         for seq, session_id, der, remaining, elapsed, certified in entries.rows():
             expires_at, born_at = second + remaining, second - elapsed
             end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=True)
@@ -234,9 +247,9 @@ class SessionCache:
         for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
             stream.entries.add(seq, session_id)
 
-    def _make_room(self, share: VipCache, stream: Stream | None = None) -> None:
+    def _make_room(self, share: VipEntries, stream: Stream | None = None) -> None:
         while share.over():
-            own = stream.entries.oldest() if stream and stream.cached * 2 > len(share.entries) else None
+            own = stream.entries.oldest() if stream and stream.cached * 2 > len(share) else None
             session_id = share.oldest() if own is None else own
             packed = share.pop(session_id)
             assert packed is not None, "victims and journals name entries only"
@@ -253,6 +266,6 @@ class SessionCache:
 
     def _unpack(self, session_id: bytes, packed: bytes) -> tuple[Session, Stream]:
         index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
-        stream, epoch = self._streams.at(index), self._epoch
+        stream, epoch = self._streams.at(index), self.epoch
         fields = (session_id, packed[HEAD_BYTES:], stream.key, seq, epoch + expiry, epoch + birth, certified == 1)
         return _session(fields), stream

@@ -6,10 +6,11 @@ Knows entries as bytes only; `cache` knows what is in them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Protocol, TypeAlias
 
-from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES, cost
+from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES, Entries, cost, pack_many
 
 _VICTIMS = 1024
 """Entries looked up at a time as next to be evicted, so that skipping the dict's deleted slots is paid for once."""
@@ -17,8 +18,71 @@ _VICTIMS = 1024
 _BESIDE_BYTES = ENTRY_OVERHEAD_BYTES - HEAD_BYTES
 
 
+Octets: TypeAlias = bytes
+"""The type, where `bytes` is a count."""
+
+
+class VipEntries(Protocol):
+    """One VIP's part of the cache: its entries in order of use, and its limits. `VipCache` is one.
+
+    Another may be read and added to by handshakes without the interpreter: those additions are not seen here until they
+    are put in under their id as well.
+    """
+
+    bytes_max: int
+    sessions_max: int
+    evicted: int
+
+    @property
+    def bytes(self) -> int:
+        """What its entries are charged with."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, session_id: object) -> bool: ...
+
+    def put(self, session_id: Octets, packed: Octets) -> None:
+        """File an entry as the youngest."""
+
+    def put_many(self, stream: int, entries: Entries, second: int) -> None:
+        """File a batch, none of whose ids is here, when it is `second` seconds since the cache was made."""
+
+    def get(self, session_id: Octets) -> Octets | None:
+        """The entry, which counts as used."""
+
+    def peek(self, session_id: Octets) -> Octets | None:
+        """The entry, which doesn't count as used."""
+
+    def pop(self, session_id: Octets) -> Octets | None:
+        """Take the entry out."""
+
+    def rehead(self, session_id: Octets, head: Octets) -> None:
+        """Give an entry another head; it keeps its place."""
+
+    def holds_any(self, ids: Sequence[Octets]) -> bool:
+        """Whether one of these ids is here."""
+
+    def oldest(self) -> Octets:
+        """The id that was used longest ago."""
+
+    def ids(self) -> list[Octets]:
+        """All ids, oldest use first; a copy."""
+
+    def items(self) -> Iterable[tuple[Octets, Octets]]:
+        """All ids with their entries, oldest use first. Nothing may change meanwhile."""
+
+    def renew(self) -> None:
+        """Verdicts that were given about this VIP, or about streams that may resume on it, hold no longer."""
+
+    def fits(self, entry_bytes: int) -> bool:
+        """Whether an entry of this cost can be here at all, with every other one gone."""
+
+    def over(self) -> bool:
+        """Whether it holds more than it may."""
+
+
 class VipCache:
-    """One VIP's part of the cache: its entries in order of use, and its limits."""
+    """The one in Python: a dict, whose order is that of use."""
 
     __slots__ = ("_victims", "bytes", "bytes_max", "entries", "evicted", "sessions_max")
 
@@ -30,9 +94,20 @@ class VipCache:
         self.entries: dict[bytes, bytes] = {}
         self._victims: OrderedDict[bytes, None] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self.entries
+
     def put(self, session_id: bytes, packed: bytes) -> None:
         self.entries[session_id] = packed
         self.bytes += len(session_id) + len(packed) + _BESIDE_BYTES  # `cost`, without a call
+
+    def put_many(self, stream: int, entries: Entries, second: int) -> None:
+        packed = pack_many(stream, entries, second)
+        self.entries.update(zip(entries.ids, packed, strict=True))
+        self.bytes += sum(map(len, entries.ids)) + sum(map(len, packed)) + len(packed) * _BESIDE_BYTES
 
     def get(self, session_id: bytes) -> bytes | None:
         packed = self.entries.pop(session_id, None)
@@ -41,6 +116,9 @@ class VipCache:
             self._victims.pop(session_id, None)
         return packed
 
+    def peek(self, session_id: bytes) -> bytes | None:
+        return self.entries.get(session_id)
+
     def pop(self, session_id: bytes) -> bytes | None:
         packed = self.entries.pop(session_id, None)
         if packed is not None:
@@ -48,15 +126,30 @@ class VipCache:
             self._victims.pop(session_id, None)
         return packed
 
+    def rehead(self, session_id: bytes, head: bytes) -> None:
+        packed = self.entries.get(session_id)
+        if packed is not None:
+            self.entries[session_id] = head + packed[HEAD_BYTES:]  # a key that is there keeps its place
+
+    def holds_any(self, ids: Sequence[bytes]) -> bool:
+        return not self.entries.keys().isdisjoint(ids)
+
+    def ids(self) -> list[bytes]:
+        return list(self.entries)
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        return self.entries.items()
+
+    def renew(self) -> None:
+        """Nobody else keeps verdicts: each lookup asks."""
+
     def fits(self, entry_bytes: int) -> bool:
-        """Whether an entry of this cost can be here at all, with every other one gone."""
         return entry_bytes <= self.bytes_max and self.sessions_max > 0
 
     def over(self) -> bool:
         return self.bytes > self.bytes_max or len(self.entries) > self.sessions_max
 
     def oldest(self) -> bytes:
-        """The id that was used longest ago."""
         if not self._victims:
             self._victims.update(dict.fromkeys(islice(self.entries, _VICTIMS)))
         return next(iter(self._victims))
@@ -70,16 +163,16 @@ class Sweep:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[VipCache] = []
-        self._share: VipCache | None = None
+        self._waiting: list[VipEntries] = []
+        self._share: VipEntries | None = None
         self._ids: list[bytes] = []
 
-    def take(self, shares: Iterable[VipCache], budget: int) -> Iterator[tuple[VipCache, bytes]]:
+    def take(self, shares: Iterable[VipEntries], budget: int) -> Iterator[tuple[VipEntries, bytes]]:
         """Up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
         if not self._ids:
-            self._waiting = self._waiting or [share for share in shares if share.entries]
+            self._waiting = self._waiting or [share for share in shares if len(share)]
             self._share = self._waiting.pop() if self._waiting else None
-            self._ids = list(self._share.entries) if self._share else []
+            self._ids = self._share.ids() if self._share is not None else []
         at = max(len(self._ids) - budget, 0)
         session_ids = self._ids[at:]
         del self._ids[at:]

@@ -122,5 +122,5 @@ class MeshQueries:
     def _figures_of(self, served: ServedVip) -> Figures:
         name, counters = served.vip.terms.vip, served.counters
         ended, share = counters.handshakes, self._state.cache.share(name)
-        remote, entries = ended["remote"] + ended["pulled"], len(share.entries) if share else 0
+        remote, entries = ended["remote"] + ended["pulled"], len(share) if share is not None else 0
         return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)

@@ -76,6 +76,7 @@ class Recall:
         Entries made under other settings or in another group don't resume at their origin any more: they go too.
         """
         old, stream.terms, stream.age = stream.terms, terms, age
+        self._state.cache.renew()
         same = (old.group, old.digest) == (terms.group, terms.digest)
         if not same or self._state.vips.accept(terms)[1] != stream.vip:
             self._forget(stream, now)

@@ -45,13 +45,14 @@ class VipChanges:
         if served is None:
             return
         share = self._state.cache.share(name)
-        served.counters.evicted_before += share.evicted if share else 0
+        served.counters.evicted_before += share.evicted if share is not None else 0
         self._publisher.drop_vip(name)
         self._state.outbox.recall()
         self._state.cache.drop_vip(name)
         self._recall.without_vip(name)
         self._state.vips.remove(name)
         self._state.last_seqs[name] = served.last_seq
+        self._state.cache.renew()
         self._joining.revised(now)
 
     def _add(self, vip: LocalVip, now: float) -> None:
@@ -63,12 +64,14 @@ class VipChanges:
         last_seq = state.last_seqs.get(name, 0)
         state.vips.put(ServedVip(vip, stream, state.counters.vip(name), last_seq, last_seq))
         state.cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
+        state.cache.renew()
         self._joining.revised(now)
 
     def _change(self, served: ServedVip, vip: LocalVip, now: float) -> None:
         state, old = self._state, served.vip
         served.vip = vip
         served.stream.terms = vip.terms
+        state.cache.renew()
         state.cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
         if vip.lifetime_s < old.lifetime_s:
             self._recall.shortened(vip.terms.vip, old.lifetime_s, vip.lifetime_s, now)

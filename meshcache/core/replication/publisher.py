@@ -23,6 +23,9 @@ from meshcache.core.wire.push_template import NewSession, PushTemplate
 
 _NEVER = float("inf")
 
+ALONE_S = 0.05
+"""How long sessions that go to nobody may wait to be filed: twenty steps a second, and a new peer waits no longer."""
+
 
 class _PushQueue:
     __slots__ = ("due_at", "flushed_at", "name", "template", "waiting")
@@ -59,6 +62,14 @@ class Publisher:
         elif len(queue.waiting) == 1:
             queue.due_at = max(now, queue.flushed_at + self._state.limits.flush_s(audience.receivers))
         self.due_at = min(self.due_at, queue.due_at)
+
+    def collects_until(self, served: ServedVip, now: float) -> float:
+        """Until when nobody misses what is made for this VIP: its next flush, or a moment when it goes to nobody."""
+        receivers = self._audiences.of_own(served.vip.terms).receivers
+        if not receivers:
+            return now + ALONE_S
+        queue = self._queues.get(served.vip.terms.vip)
+        return now if queue is None else queue.flushed_at + self._state.limits.flush_s(receivers)
 
     def flush(self, now: float) -> None:
         """Send what is due."""

@@ -35,6 +35,10 @@ class Tallies:
         """Count one."""
         next(self._numbers[name])
 
+    def add_many(self, name: str, amount: int) -> None:
+        """Count several at once; needs the node's lock."""
+        self._read[name] -= amount
+
     def __getitem__(self, name: str) -> int:
         read = self._read[name]
         self._read[name] = read + 1

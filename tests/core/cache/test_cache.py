@@ -7,13 +7,16 @@ import tracemalloc
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from meshcache import hot
 from meshcache.core.cache.cache import PutResult, SessionCache
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES
 from meshcache.core.cache.streams import Stream, StreamTable
+from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.session import DER_BYTES_MAX, Session, StreamKey
+from tests.core.cache.tables import COMPILED, Make
 
 DER = b"d" * 134
 ENTRY = 32 + len(DER) + ENTRY_OVERHEAD_BYTES
@@ -31,13 +34,29 @@ def ident(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+@pytest.fixture(params=[VipCache, COMPILED], ids=["python", "c"])
+def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """The same tests for both kinds of table."""
+    if request.param is None:
+        pytest.skip(hot.why_not)
+    monkeypatch.setattr(House, "make", staticmethod(request.param))
+    make: Make = request.param
+    return make
+
+
+pytestmark = pytest.mark.usefixtures("tables")
+
+
 class House:
     """A cache with one or more VIPs, and a short way to fill it."""
+
+    make: Make = VipCache
+    """What holds each VIP's sessions; the fixture `tables` changes it."""
 
     def __init__(self, now: float = 0.0, **quotas: tuple[int, int]) -> None:
         self.dropped: list[Session] = []
         self.table = StreamTable()
-        self.cache = SessionCache(self.table, now, self.dropped.append)
+        self.cache = SessionCache(self.table, now, self.dropped.append, type(self).make)
         for vip, (bytes_max, sessions_max) in (quotas or {"shop": (PLENTY, PLENTY)}).items():
             self.cache.set_quota(vip, bytes_max, sessions_max)
 
@@ -275,9 +294,11 @@ numbers, vips = st.integers(1, 25), st.sampled_from(VIPS)
 class CacheMachine(RuleBasedStateMachine):
     """The cache beside one ordered dict for each VIP, oldest use first."""
 
+    houses: type[House] = House
+
     def __init__(self) -> None:
         super().__init__()
-        self.house = House(shop=(9 * ENTRY, 9), checkout=(PLENTY, 4))
+        self.house = self.houses(shop=(9 * ENTRY, 9), checkout=(PLENTY, 4))
         self.limits = {"shop": (9 * ENTRY, 9), "checkout": (PLENTY, 4)}
         self.model: dict[str, dict[int, tuple[bytes, float]]] = {vip: {} for vip in VIPS}
         self.evicted = 0
@@ -346,5 +367,20 @@ class CacheMachine(RuleBasedStateMachine):
             assert dict(stream.entries.between(1, 30)) == {n: ident(n) for n in self.model[stream.vip]}
 
 
+class CompiledHouse(House):
+    make = staticmethod(COMPILED or VipCache)
+
+
+class CompiledMachine(CacheMachine):
+    """The same with the compiled table, where there is one."""
+
+    houses = CompiledHouse
+
+
 CacheMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestCacheAgainstAModel = CacheMachine.TestCase
+CompiledMachine.TestCase.settings = CacheMachine.TestCase.settings
+
+
+@pytest.mark.parametrize("machine", [CacheMachine, CompiledMachine])
+def test_against_a_model(machine: type[CacheMachine]) -> None:
+    run_state_machine_as_test(machine, settings=CacheMachine.TestCase.settings)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES
-from meshcache.core.cache.vip_cache import Sweep, VipCache
+from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES, Entries, pack_head, pack_many
+from meshcache.core.cache.vip_cache import Sweep, VipEntries
+from tests.core.cache.tables import Make, both_tables
 
 PACKED = b"\0" * HEAD_BYTES + b"der"
 
 
-def share(*ids: bytes, sessions_max: int = 10) -> VipCache:
-    made = VipCache(10_000, sessions_max)
+pytestmark = both_tables
+
+
+def share(make: Make, *ids: bytes, sessions_max: int = 10) -> VipEntries:
+    made = make(10_000, sessions_max)
     for session_id in ids:
         made.put(session_id, PACKED)
     return made
 
 
-def test_the_one_used_longest_ago_is_the_oldest() -> None:
-    entries = share(b"a", b"b", b"c")
+def test_the_one_used_longest_ago_is_the_oldest(make: Make) -> None:
+    entries = share(make, b"a", b"b", b"c")
     assert entries.oldest() == b"a"
     entries.get(b"a")
     assert entries.oldest() == b"b"
@@ -24,18 +28,18 @@ def test_the_one_used_longest_ago_is_the_oldest() -> None:
     assert entries.oldest() == b"c"
 
 
-def test_bytes_follow_what_comes_and_goes() -> None:
-    entries = share(b"a", b"b")
+def test_bytes_follow_what_comes_and_goes(make: Make) -> None:
+    entries = share(make, b"a", b"b")
     assert entries.bytes == 2 * (1 + 3 + ENTRY_OVERHEAD_BYTES)
     assert entries.pop(b"a") == PACKED
     assert entries.pop(b"a") is None
     assert entries.bytes == 4 + ENTRY_OVERHEAD_BYTES
 
 
-def test_it_is_over_by_entries_or_by_bytes() -> None:
-    assert not share(b"a", b"b", sessions_max=2).over()
-    assert share(b"a", b"b", b"c", sessions_max=2).over()
-    small = VipCache(ENTRY_OVERHEAD_BYTES + 4, 10)
+def test_it_is_over_by_entries_or_by_bytes(make: Make) -> None:
+    assert not share(make, b"a", b"b", sessions_max=2).over()
+    assert share(make, b"a", b"b", b"c", sessions_max=2).over()
+    small = make(ENTRY_OVERHEAD_BYTES + 4, 10)
     small.put(b"a", PACKED)
     assert not small.over()
     small.put(b"b", PACKED)
@@ -44,8 +48,44 @@ def test_it_is_over_by_entries_or_by_bytes() -> None:
     assert not small.fits(ENTRY_OVERHEAD_BYTES + 5)
 
 
-def test_a_sweep_meets_every_entry_once_a_round() -> None:
-    shares = [share(*(b"%d-%d" % (at, number) for number in range(5))) for at in range(3)]
+def test_a_sweep_meets_every_entry_once_a_round(make: Make) -> None:
+    shares = [share(make, *(b"%d-%d" % (at, number) for number in range(5))) for at in range(3)]
     sweep = Sweep()
     met = [session_id for _ in range(9) for _, session_id in sweep.take(shares, 2)]
-    assert sorted(met) == sorted(session_id for one in shares for session_id in one.entries)
+    assert sorted(met) == sorted(session_id for one in shares for session_id in one.ids())
+
+
+def test_a_batch_is_filed_as_its_sessions_one_by_one_would_be(make: Make) -> None:
+    ids, ders = [bytes([number]) * 32 for number in range(5)], [b"d" * (number + 1) for number in range(5)]
+    batch = Entries(range(7, 12), ids, ders, [10, 2**40, 0, 3, 4], [0, 1, 2**40, 3, 4], [0, 1, False, True, 0])
+    together, each = make(10_000, 10), share(make)
+    together.put_many(9, batch, 100)
+    for session_id, packed in zip(ids, pack_many(9, batch, 100), strict=True):
+        each.put(session_id, packed)
+    assert list(together.items()) == list(each.items())
+    assert (together.bytes, len(together)) == (each.bytes, 5)
+    assert together.holds_any([b"x", ids[3]])
+    assert not together.holds_any([b"x"])
+
+
+def test_another_head_keeps_the_place_and_the_der(make: Make) -> None:
+    entries = share(make, b"a", b"b")
+    head = pack_head(3, 4, 5.0, 6.0, 1)
+    entries.rehead(b"a", head)
+    entries.rehead(b"z", head)
+    assert list(entries.items()) == [(b"a", head + PACKED[HEAD_BYTES:]), (b"b", PACKED)]
+    assert entries.ids() == [b"a", b"b"]
+
+
+def test_many_come_and_go_and_each_is_found(make: Make) -> None:
+    entries = make(1 << 30, 1 << 30)
+    for number in range(5000):
+        entries.put(number.to_bytes(32, "big"), PACKED + number.to_bytes(4, "big"))
+    for number in range(0, 5000, 3):
+        assert entries.pop(number.to_bytes(32, "big")) is not None
+    for number in range(5000):
+        there = number % 3 != 0
+        session_id = number.to_bytes(32, "big")
+        assert (session_id in entries) is there
+        assert entries.peek(session_id) == (PACKED + number.to_bytes(4, "big") if there else None)
+    assert entries.ids() == [number.to_bytes(32, "big") for number in range(5000) if number % 3]

@@ -1,0 +1,26 @@
+"""Runs a test on both hot paths, the compiled one and Python's: import the fixture where tests ask for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache import hot
+from meshcache.tls import contexts
+
+_KNOWN: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {"c": ({}, {}), "python": ({}, {})}
+"""The callbacks made so far on each path: they are never freed, and proving an OpenSSL takes 5 ms."""
+
+
+@pytest.fixture(params=["c", "python"])
+def hot_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Nodes that are started and contexts that are attached in this test take this path."""
+    name: str = request.param
+    if name == "c" and hot.compiled is None:
+        pytest.skip(hot.why_not)
+    monkeypatch.setattr(hot, "compiled", hot.compiled if name == "c" else None)
+    known, unfit = _KNOWN[name]
+    monkeypatch.setattr(contexts, "_callbacks", known)
+    monkeypatch.setattr(contexts, "_unfit", unfit)
+    return name
