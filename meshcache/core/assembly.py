@@ -79,7 +79,7 @@ class Assembly:
         self.inbox = Inbox(state, self.joining.hello, self._on_refuse, self._handlers())
 
     def tick(self, now: float) -> None:
-        """Everything that is due."""
+        """Do everything that is due."""
         self.woken(now)
         self.liveness.doubt_ourselves(now)
         self._links.tick(now)
@@ -94,12 +94,12 @@ class Assembly:
         self.liveness.rest(now)
 
     def woken(self, now: float) -> None:
-        """Something came from outside: timers may be due earlier than was known."""
+        """Note that something came from outside: timers may be due earlier than was known."""
         self._now = max(self._now, now)
         self._timers_at = None
 
     def next_due(self) -> float:
-        """When something is due; the time of the last step when messages wait. A publish doesn't make it costly."""
+        """Return when something is due: the time of the last step when messages wait. Cheap, also after a publish."""
         if self.state.outbox:
             return self._now
         if self._timers_at is None:
@@ -118,7 +118,7 @@ class Assembly:
         )
 
     def candidate(self, where: str, source: str, now: float) -> None:
-        """A hint from outside; peers that are linked already need none."""
+        """Take a hint where a member may listen; peers that are linked already need none."""
         try:
             address(where)
         except FieldError:

@@ -96,8 +96,9 @@ class Pump:
                 os.eventfd_write(self._wakeup, 1)
 
     def published(self, due_at: float) -> None:
-        """After a session was made that wants to be sent at `due_at`: send it from here if that is now and cheap, else
-        see that the pump does in time.
+        """Send a session that was just made, if it is due now and that is cheap; else see that the pump does in time.
+
+        Called by the thread of the handshake. It sends only while nobody else does, and never waits for it.
         """
         if due_at <= self.clock() and len(self._links) <= INLINE_LINKS_MAX and self._sending.acquire(blocking=False):
             try:
@@ -149,7 +150,7 @@ class Pump:
                 self._sleep(resting=received > 0)
 
     def _step(self) -> int:
-        """Everything that is due; says how many messages were read. At `RECEIVE_MAX` more may be waiting already."""
+        """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
         self._transport.tend()
         received = self._transport.receive(RECEIVE_MAX)
         self._note_unread(len(received) == RECEIVE_MAX)

@@ -176,7 +176,7 @@ class VipPort:
         self._pump.published(due_at)
 
     def find(self, session_id: bytes) -> tuple[bytes, int] | None:
-        """A session that may resume now. Before it is called a miss, what the mesh has delivered already is read."""
+        """Return a session that may resume now. Before it is a miss, read what the mesh has delivered already."""
         if not self._open:
             self._say_why()
             return None
@@ -219,7 +219,7 @@ class VipPort:
                 self._core.session_refused(self.name, reason)
 
     def removed(self, session_id: bytes) -> None:
-        """Only noted: a garbage collection can call this while this very thread holds the lock."""
+        """Note a session that OpenSSL dropped. Takes no lock: a garbage collection may call it with the lock held."""
         if self._open:
             self._removed.append(session_id)
             self._pump.wake()

@@ -36,7 +36,7 @@ class SessionPort(Protocol):
         """What the compiled callbacks answer by themselves with; without one they ask each time."""
 
     def publish(self) -> None:
-        """Sessions wait at the door that want to be published now."""
+        """Publish the sessions that wait at the door."""
 
     @property
     def allows_client_certificates(self) -> bool:
@@ -50,32 +50,32 @@ class SessionPort(Protocol):
         """
 
     def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int, /) -> None:
-        """A session was made; token is 0 after a full handshake, else that of the session it renews."""
+        """Keep a session that OpenSSL made. `token` is 0 after a full handshake, else that of the session it renews."""
 
     def find(self, session_id: bytes, /) -> tuple[bytes, int] | None:
-        """The DER and the token of a session that this VIP may resume now, or None: a miss."""
+        """Return the DER and the token of a session that this VIP may resume now; None is a miss."""
 
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
-        """What `find` gave is not fit for OpenSSL. Never called for what a stranger's ClientHello alone can cause."""
+        """Take away what `find` gave: OpenSSL must not see it. Never called for what a ClientHello alone can cause."""
 
     def lookup_refused(self, reason: Verdict, /) -> None:
-        """A session id came on a connection that may look nothing up, so `find` isn't asked."""
+        """Count a session id that came on a connection which may look nothing up, so that `find` isn't asked."""
 
     def session_refused(self, reason: Verdict, /) -> None:
-        """A session was made that may not be kept."""
+        """Count a session that was made and may not be kept."""
 
     def removed(self, session_id: bytes, /) -> None:
-        """OpenSSL dropped the session (unclean close or fatal alert); only with ``on_unclean_close="drop"``.
+        """Forget a session that OpenSSL dropped (unclean close, fatal alert); only with ``on_unclean_close="drop"``.
 
         Can be called from a garbage collection that interrupts any other method of this port on the same thread, since
         freeing a connection is enough: append to a queue, take no lock that isn't re-entrant.
         """
 
     def full(self) -> None:
-        """A full handshake ended."""
+        """Count a full handshake that ended."""
 
     def hit_not_resumed(self) -> None:
-        """`find` gave a session and yet the handshake was a full one."""
+        """Count a full handshake for which `find` had given a session."""
 
     def fault(self, where: str, /) -> None:
-        """Something raised at the edge: `where` is "client_hello", "get", "new" or "remove". Never raises."""
+        """Count what was raised at the edge: `where` is "client_hello", "get", "new" or "remove". Never raises."""

@@ -161,7 +161,7 @@ class SessionCache:
         return None if packed is None else self._unpack(session_id, packed)[0]
 
     def holds(self, vip: str, session_id: bytes) -> bool:
-        """Whether there is an entry. Two reads of dicts: safe to call while another thread changes the cache."""
+        """Return whether there is an entry. Safe while another thread changes the cache: it is two reads of dicts."""
         share = self._shares.get(vip)
         return share is not None and session_id in share
 
@@ -190,7 +190,7 @@ class SessionCache:
         return gone
 
     def sessions(self, vip: str) -> Iterator[Session]:
-        """All entries of a VIP, oldest use first; the cache must not change meanwhile."""
+        """Yield all entries of a VIP, oldest use first; the cache must not change meanwhile."""
         share = self._shares.get(vip)
         for session_id, packed in share.items() if share is not None else ():
             yield self._unpack(session_id, packed)[0]

@@ -65,7 +65,7 @@ def pack_head(index: int, seq: int, expiry: float, birth: float, certified: int)
 
 
 def pack_many(index: int, entries: Entries, second: int) -> list[bytes]:
-    """All entries of a batch, packed, when it is `second` seconds since the cache was made."""
+    """Return all entries of a batch, packed, at `second` seconds since the cache was made."""
     pack = HEAD.pack
     try:
         return [
@@ -80,7 +80,7 @@ def pack_many(index: int, entries: Entries, second: int) -> list[bytes]:
 
 
 def cost(session_id: bytes, packed: bytes) -> int:
-    """Bytes of memory that one entry is charged with."""
+    """Return the bytes of memory that one entry is charged with."""
     return len(session_id) + len(packed) - HEAD_BYTES + ENTRY_OVERHEAD_BYTES
 
 

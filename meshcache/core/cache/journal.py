@@ -55,7 +55,7 @@ class Journal:
             self.add(seq, session_id)
 
     def oldest(self) -> bytes | None:
-        """The id of the lowest numbered entry that is here."""
+        """Return the id of the lowest numbered entry that is here."""
         if not self.count:
             return None
         while self._ids[self._empty_head] is None:
@@ -73,7 +73,7 @@ class Journal:
             self._trim()
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-        """The entries numbered `first` to `last` that are here, in order."""
+        """Yield the entries numbered `first` to `last` that are here, in order."""
         low = max(first - self._base, 0)
         for at in range(low, min(last - self._base + 1, len(self._ids))):
             session_id = self._ids[at]
@@ -81,7 +81,7 @@ class Journal:
                 yield self._base + at, session_id
 
     def downwards(self, before: int) -> Iterator[tuple[int, bytes]]:
-        """The entries numbered below `before` that are here, newest first."""
+        """Yield the entries numbered below `before` that are here, newest first."""
         for at in range(min(before - self._base, len(self._ids)) - 1, -1, -1):
             session_id = self._ids[at]
             if session_id is not None:

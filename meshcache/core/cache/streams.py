@@ -63,7 +63,7 @@ class StreamTable:
         return iter(self._by_key.values())
 
     def open(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream | None:
-        """The stream with this key, made if need be; None when the table is full of streams that hold entries."""
+        """Return the stream with this key, made if need be; None when the table is full of streams with entries."""
         stream = self._by_key.get(key)
         if stream is None:
             if len(self._by_key) >= self._streams_max and not self._drop_longest_silent():

@@ -31,7 +31,7 @@ _NAMES = (
 
 
 def parts_of(security: Security) -> bytes:
-    """A hash of each setting that must agree, in a fixed order; new ones are added at the end."""
+    """Return a hash of each setting that must agree, in a fixed order; new ones are added at the end."""
     auth = security.client_auth
     settings = (
         f"{auth.mode},{auth.depth}".encode(),
@@ -47,7 +47,7 @@ def parts_of(security: Security) -> bytes:
 
 
 def asks_clients(parts: bytes) -> bool:
-    """Whether certificates are asked of clients, as far as the parts tell."""
+    """Return whether certificates are asked of clients, as far as the parts tell."""
     return parts[:PART_BYTES] not in (b"", parts_of(Security("", ClientAuth(), 0))[:PART_BYTES])
 
 

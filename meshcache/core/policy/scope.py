@@ -68,7 +68,7 @@ class Names:
 
 
 def group_digest(security: Security) -> bytes:
-    """The 32 bytes that nodes compare before they exchange a share group's sessions."""
+    """Return the 32 bytes that nodes compare before they exchange a share group's sessions."""
     auth = security.client_auth
     return _hash(
         _TAG_GROUP,

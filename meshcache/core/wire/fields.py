@@ -31,7 +31,7 @@ class FieldError(ValueError):
 
 
 def uint(maximum: int) -> Callable[[Any], int]:
-    """A reader of integers from 0 to `maximum`."""
+    """Return a reader of integers from 0 to `maximum`."""
 
     def read(value: Any) -> int:
         if type(value) is not int or not 0 <= value <= maximum:
@@ -49,7 +49,7 @@ def flag(value: Any) -> bool:
 
 
 def octets(shortest: int, longest: int) -> Callable[[Any], bytes]:
-    """A reader of byte strings of these lengths."""
+    """Return a reader of byte strings of these lengths."""
 
     def read(value: Any) -> bytes:
         if type(value) is not bytes or not shortest <= len(value) <= longest:
@@ -60,7 +60,7 @@ def octets(shortest: int, longest: int) -> Callable[[Any], bytes]:
 
 
 def text(shortest: int, longest: int) -> Callable[[Any], str]:
-    """A reader of text of so many bytes in UTF-8, without anything that could disturb a log or a terminal."""
+    """Return a reader of text of so many bytes in UTF-8, without what could disturb a log or a terminal."""
 
     def read(value: Any) -> str:
         if type(value) is not str or not shortest <= len(value) <= longest or not value.isprintable():
@@ -73,7 +73,7 @@ def text(shortest: int, longest: int) -> Callable[[Any], str]:
 
 
 def items(reader: Callable[[Any], T], longest: int) -> Callable[[Any], tuple[T, ...]]:
-    """A reader of arrays of up to `longest` of what `reader` reads."""
+    """Return a reader of arrays of up to `longest` of what `reader` reads."""
 
     def read(value: Any) -> tuple[T, ...]:
         return tuple(map(reader, array(value, 0, longest)))
@@ -175,7 +175,7 @@ def seen(value: Any) -> Seen:
 
 
 def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
-    """A reader of up to `longest` ranges as flat pairs: positive, upwards, apart from one another."""
+    """Return a reader of up to `longest` ranges as flat pairs: positive, upwards, apart from one another."""
 
     def read(value: Any) -> tuple[int, ...]:
         flat = tuple(map(seq, array(value, 0, 2 * longest)))
@@ -191,7 +191,7 @@ def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
 
 
 def plain_record(value: NodeRecord) -> list[Any]:
-    """The form of a record on the wire; `record` is its inverse."""
+    """Return the form of a record on the wire; `record` is its inverse."""
     vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain()] for vip in value.vips]
     notes = [[note.parts, note.version, note.digest] for note in value.notes]
     plain = [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
@@ -199,10 +199,10 @@ def plain_record(value: NodeRecord) -> list[Any]:
 
 
 def plain_terms(value: Terms) -> list[Any]:
-    """The form of terms on the wire; `terms` is its inverse."""
+    """Return the form of terms on the wire; `terms` is its inverse."""
     return [value.node, value.colo, value.vip, value.group, value.digest, value.reach.to_plain()]
 
 
 def plain_seen(value: Seen) -> list[Any]:
-    """The form of a vector's entry on the wire; `seen` is its inverse."""
+    """Return the form of a vector's entry on the wire; `seen` is its inverse."""
     return [*value.key, list(value.ranges)]

@@ -43,7 +43,7 @@ class Spec:
         self.keys = frozenset(column.key for column in columns) | (_BATCH_KEYS if batch else frozenset())
 
     def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that make the message. Raises FieldError."""
+        """Return the arguments that make the message. Raises FieldError."""
         values = {}
         for column in self._fields:
             value = body.get(column.key, _REQUIRED)
@@ -56,7 +56,7 @@ class Spec:
         return values
 
     def write(self, message: Any) -> dict[str, Any]:
-        """The body of the message."""
+        """Return the body of the message, as CBOR takes it."""
         body: dict[str, Any] = {}
         for column in self._fields:
             value = getattr(message, column.attribute)
