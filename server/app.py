@@ -12,7 +12,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -37,7 +37,9 @@ log = logging.getLogger("meshcache.server")
 class ServerApp:
     """One server: a node that isn't started yet, the settings, and how to read them again."""
 
-    def __init__(self, settings: Settings, node: MeshNode, reread: Callable[[], Settings]) -> None:
+    def __init__(
+        self, settings: Settings, node: MeshNode, reread: Callable[[], Settings], hangups: Sequence[int] = ()
+    ) -> None:
         self.settings = settings
         self.node = node
         self.faults = Faults()
@@ -46,6 +48,7 @@ class ServerApp:
         self.renewal = Renewal(settings)
         self.listeners: dict[str, Listener] = {}
         self._reread = reread
+        self._hangups = hangups
         self.contexts: Contexts = {}
         self.report = Report(self)
         self._stop = asyncio.Event()
@@ -67,6 +70,8 @@ class ServerApp:
             self.node.front.tells(self.report.stats, lambda: self.report.reload(loop))
             log.info("ready: %s", self._about())
             systemd.ready()
+            if self._hangups:
+                self._reload_soon()
             renewing = asyncio.create_task(self._renew_when_due())
             await self._stop.wait()
             renewing.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,16 @@ from . import process
 from .app import ServerApp
 
 
-def run(settings: Settings, path: Path, overrides: Sequence[str] = ()) -> None:
-    """Serve until SIGTERM. SIGHUP reads `path` again, with the same `overrides`.
+def run(settings: Settings, path: Path, overrides: Sequence[str] = (), hangups: Sequence[int] = ()) -> None:
+    """Serve until SIGTERM. SIGHUP reads `path` again, with the same `overrides`; so does one that is among `hangups` by
+    the time the server is ready.
 
     Raises ConfigError and the node's errors before anything is served; ready and faults go to the log.
     """
     process.keep_secrets_in()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     node = MeshNode(settings)
-    app = ServerApp(settings, node, reread=lambda: load(path, overrides))
+    app = ServerApp(settings, node, reread=lambda: load(path, overrides), hangups=hangups)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             runner.run(app.serve())
@@ -36,8 +38,10 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m meshcache_server FILE", file=sys.stderr)  # noqa: T201  # the command line is its reader
         return 2
     path = Path(arguments[0])
+    hangups: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
     try:
-        run(load(path), path)
+        run(load(path), path, hangups=hangups)
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)  # noqa: T201
         return 2

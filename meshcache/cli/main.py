@@ -6,6 +6,7 @@ no subcommand before it is used, so that `meshcache --help` is quick.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -91,6 +92,8 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    if sys.argv[1:2] == ["serve"]:  # before the imports: a SIGHUP meanwhile would end the process
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.exit(run(arguments))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,9 +30,11 @@ def serve(file: Path, overrides: tuple[str, ...]) -> None:
     SIGHUP rereads FILE with the same --set values and keeps the cache. Exits with 2, and starts nothing, when anything
     is wrong with FILE or what it points at.
     """
+    hangups: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))  # obeyed when the server is ready
     run = _server()
     try:
-        run(_checked(file, overrides), file, overrides)
+        run(_checked(file, overrides), file, overrides, hangups)
     except ConfigError as error:
         fail(file, error.faults)
 

@@ -54,13 +54,19 @@ class PolicyFile:
         Raises ConfigError when others than the owner can write the file.
         """
         try:
-            with self.path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(FILE_BYTES_MAX + 1)
+            # O_NONBLOCK: opening a FIFO that somebody put here must not hang the start.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                mode = os.fstat(descriptor).st_mode
+                content = os.read(descriptor, FILE_BYTES_MAX + 1) if stat.S_ISREG(mode) else b""
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return Kept([], {})
         except OSError as error:
             raise ConfigError([f"node.state_dir: {self.path} can't be read: {_reason(error)}"]) from None
+        if not stat.S_ISREG(mode):
+            raise ConfigError([f"node.state_dir: {self.path} is not a regular file; move it away"])
         if stat.S_IMODE(mode) & 0o022:
             raise ConfigError(
                 [f"node.state_dir: others can write {self.path}, and so set policies: chmod 600 {self.path}"]

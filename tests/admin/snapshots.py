@@ -77,7 +77,14 @@ class GeneratedNode:
     def stats(self) -> dict[str, Any]:
         cache = {key: sum(vip[key] for vip in self.vips.values()) for key in ("entries", "bytes")}
         return {
-            "node": {"name": "edge-1", "colo": "ams1", "mesh": "prod", "version": "0.1.0", "uptime_s": self.uptime_s},
+            "node": {
+                "name": "edge-1",
+                "colo": "ams1",
+                "mesh": "prod",
+                "version": "0.1.0",
+                "hot_path": "C",
+                "uptime_s": self.uptime_s,
+            },
             "vips": self.vips,
             "cache": {**cache, "max_sessions": 100_000, "max_bytes": 64 * 2**20},
             "gossip": {**self.gossip, "lag_ms": self._lag()},

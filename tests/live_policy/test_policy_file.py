@@ -48,6 +48,17 @@ def test_another_meshs_policies_are_left_alone(store: PolicyFile) -> None:
     assert store.load() == KEPT
 
 
+def test_a_fifo_in_its_place_is_named_and_hangs_nobody(store: PolicyFile) -> None:
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(store.path)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        store.load()
+    store.path.unlink()
+    store.path.mkdir()
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        store.load()
+
+
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_file_that_others_can_write_is_refused_with_what_to_do(store: PolicyFile, mode: int) -> None:
     store.save(KEPT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -291,6 +292,25 @@ def app_services(app: ServerApp) -> list[Routes]:
     return [listener._routes for listener in app.listeners.values()]
 
 
+def test_sighup_before_ready_is_obeyed_later(shop: Deployment) -> None:
+    """From the moment that the process has said what it does with the signal, which is its first act."""
+    process = shop.processes.start([sys.executable, "-m", "meshcache", "serve", str(shop.file)])
+    status = Path(f"/proc/{process.popen.pid}/status")
+
+    def heeds_hangups() -> bool:
+        masks = re.findall(r"^Sig(?:Ign|Cgt):\s*(\w+)", status.read_text(), re.MULTILINE)
+        return any(int(mask, 16) & 1 for mask in masks)
+
+    wait_until(heeds_hangups)
+    while " ready: " not in process.output and process.running:
+        process.send(signal.SIGHUP)
+        time.sleep(0.02)
+    wait_until(lambda: "reloaded: " in process.output or not process.running, 20)
+    assert process.running
+    process.send(signal.SIGTERM)
+    assert process.wait() == 0
+
+
 def test_sighup_takes_addresses_away_and_adds_others(shop: Deployment) -> None:
     shop.start()
     old = shop.port
@@ -312,7 +332,7 @@ def test_sighup_with_an_address_in_use_keeps_the_old_ones(shop: Deployment) -> N
         shop.port = taken.getsockname()[1]
         shop.write()
         process.send(signal.SIGHUP)
-        wait_until(lambda: f"127.0.0.1:{shop.port} can't be had: address already in use" in process.output)
+        wait_until(lambda: f"127.0.0.1:{shop.port} can't be had: address already in use" in process.output, 30)
     shop.port = old
     assert shop.ask().startswith(b"HTTP/1.1 200")
 
