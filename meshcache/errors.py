@@ -48,5 +48,9 @@ class AdminError(MeshcacheError):
     """A node's admin interface could not be asked; says where it was looked for. Nothing changed."""
 
 
+class NodeAbsentError(AdminError):
+    """No node is there to be asked: it isn't running, or its socket is elsewhere."""
+
+
 class PolicyError(MeshcacheError):
     """A change of policy was refused; the policy in force is unchanged on every node."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from meshcache.errors import AdminError, PolicyError
+from meshcache.errors import AdminError, NodeAbsentError, PolicyError
 
 TIMEOUT_S: Final = 5.0
 """A node answers from memory, and waits for the others for 2 s at most; one that takes longer is stuck."""
@@ -104,9 +104,9 @@ class AdminClient:
             response = connection.getresponse()
             return self._read(response.status, response.read(ANSWER_BYTES_MAX + 1))
         except FileNotFoundError:
-            raise AdminError(f"no node at {self.path}: there is no such socket") from None
+            raise NodeAbsentError(f"no node at {self.path}: there is no such socket") from None
         except ConnectionRefusedError:
-            raise AdminError(f"no node at {self.path}: the socket is left from one that is gone") from None
+            raise NodeAbsentError(f"no node at {self.path}: the socket is left from one that is gone") from None
         except PermissionError:
             raise AdminError(f"{self.path}: only the user that runs the node may ask it") from None
         except TimeoutError:

@@ -14,7 +14,7 @@ from meshcache.cli.target import FILE, Target, asks_a_node
 from meshcache.config import Settings, load
 from meshcache.doctor import machine
 from meshcache.doctor.finding import Finding, State, fine, note, problem, skipped
-from meshcache.errors import AdminError, ConfigError, KeyringError, PolicyError, TransportError
+from meshcache.errors import AdminError, ConfigError, KeyringError, NodeAbsentError, PolicyError, TransportError
 
 DEGRADED: Final = 3
 
@@ -105,7 +105,11 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     except ConfigError:
         yield skipped("node", "none is asked: the file doesn't say where")
     except (AdminError, PolicyError, KeyError) as error:
-        yield note("node", f"none is asked: {error}", "start it, or name its admin socket with --socket")
+        if not isinstance(error, NodeAbsentError):
+            do = "read its log; if it does not go on, restart it. To be asked it needs to be of this version"
+            yield problem("node", f"it runs and does not answer as it should: {error}", do)
+        else:
+            yield note("node", f"none is asked: {error}", "start it, or name its admin socket with --socket")
     else:
         peers = len(stats["peers"])
         yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")

@@ -12,7 +12,7 @@ import click
 
 from meshcache.admin.client import AdminClient
 from meshcache.admin.sockets import answers
-from meshcache.errors import AdminError
+from meshcache.errors import AdminError, NodeAbsentError
 
 FILE: Final = "meshcache.toml"
 VARIABLE: Final = "MESHCACHE_SOCKET"
@@ -44,7 +44,7 @@ class Target:
         try:
             return question(self.client)
         except AdminError as error:
-            raise AdminError(f"{error} (from {self._source}){_siblings(self._socket)}") from None
+            raise type(error)(f"{error} (from {self._source}){_siblings(self._socket)}") from None
 
 
 def _find(given: Path | None) -> tuple[Path, str]:
@@ -55,7 +55,7 @@ def _find(given: Path | None) -> tuple[Path, str]:
         return Path(variable), f"${VARIABLE}"
     file = Path(FILE)
     if not file.exists():
-        raise AdminError(
+        raise NodeAbsentError(
             f"which node? There is no {FILE} in {Path.cwd()}, and ${VARIABLE} is not set; name the node's admin socket "
             "with --socket"
         )
@@ -64,7 +64,7 @@ def _find(given: Path | None) -> tuple[Path, str]:
     settings = load(file, placeholders={"pid": 0})
     socket = settings.admin.socket
     if socket is None:
-        raise AdminError(
+        raise NodeAbsentError(
             f"{file.absolute()} turns the admin socket off (admin.socket = false), so the node can't be asked"
         )
     return _of_a_worker(settings.node.state_dir, socket), f"admin.socket in {file.absolute()}"

@@ -62,11 +62,13 @@ def _refused(stats: Mapping[str, Any]) -> Iterator[Finding]:
     count = sum(refused.values())
     if count:
         reasons = ", ".join(f"{reason} {times}" for reason, times in sorted(refused.items()))
-        yield note(
-            "connections",
-            f"{count} refused since the start: {reasons}",
-            "a node with an old key, or a stranger: see the log",
+        keys = any("key" in reason for reason in refused)
+        do = (
+            "a node with another key: compare fingerprints in the log (docs/keys.md)"
+            if keys
+            else "no other key was shown: port checks, scanners and nodes that restart end this way, and do no harm"
         )
+        yield note("connections", f"{count} refused since the start: {reasons}", do)
     taken = stats.get("gossip", {}).get("dropped", {})
     if taken.get("name_taken"):
         yield problem("node name", "another node bears this one's name", "give each node a node.name of its own")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,9 @@ CONNECT_S: Final = 2.0
 
 ADMIT_S: Final = 3.0
 """For the key to be accepted or refused, with each of the keyring's keys."""
+
+QUIET_S: Final = 1.0
+"""A node answers within milliseconds. Only where nobody did it is asked whether anybody listens."""
 
 TRIED_MAX: Final = 16
 """Seeds that are tried; one that answers is enough for a node."""
@@ -44,27 +47,38 @@ def seed_findings(settings: Settings, keyring: Keyring) -> Iterator[Finding]:
 def probe(address: str, keyring: Keyring) -> str:
     """What happens when a member connects: "member", "silent", "other key" or "no node"."""
     host, port = split_address(address)
-    try:
-        socket.create_connection((host, port), CONNECT_S).close()
-    except OSError:
-        return "silent"
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     transport = Transport(keyring, "127.0.0.1:0", events.put)
     try:
         transport.bind()
         transport.dial(address)
-        return _outcome(transport, events, len(keyring.keys))
+        return _outcome(transport, events, len(keyring.keys), lambda: _listens(host, port))
     finally:
         transport.close()
 
 
-def _outcome(transport: Transport, events: queue.SimpleQueue[LinkEvent], keys: int) -> str:
+def _listens(host: str, port: int) -> bool:
+    """Whether anybody accepts connections there. A node counts such a connection as a stranger's: don't ask one."""
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _outcome(transport: Transport, events: queue.SimpleQueue[LinkEvent], keys: int, listens: Callable[[], bool]) -> str:
     deadline = time.monotonic() + ADMIT_S
+    looks_at: float | None = time.monotonic() + QUIET_S
     refusals = 0
     while time.monotonic() < deadline:
         try:
             event = events.get(timeout=0.1)
         except queue.Empty:
+            transport.tend()
+            if not refusals and looks_at is not None and time.monotonic() >= looks_at:
+                looks_at = None
+                if not listens():
+                    return "silent"
             continue
         if isinstance(event, LinkUp):
             return "member"

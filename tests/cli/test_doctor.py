@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshcache import MeshNode
+from meshcache.admin.server import AdminServer
+from meshcache.config import AdminSettings
 from meshcache.edges.keyfile import create_keyring
 from meshcache.edges.keyring import Keyring
-from tests.cli.conftest import Meshcache
+from tests.cli.conftest import BusyNode, Meshcache
 from tests.nodes import settings
 from tests.support.waiting import wait_until
 from tests.tls.world import ask_clients, server_context
@@ -92,3 +95,15 @@ def test_a_missing_key_is_told(meshcache: Meshcache, folder: Path) -> None:
     ended = meshcache("doctor", write(folder, listen="127.0.0.1:0"))
     assert ended.code == 3
     assert "!! mesh key:" in ended.out
+
+
+def test_a_node_that_answers_with_an_error_is_a_problem(meshcache: Meshcache, folder: Path) -> None:
+    class Broken(BusyNode):
+        def stats(self) -> dict[str, Any]:
+            raise RuntimeError("broken")
+
+    with AdminServer(Broken(), AdminSettings(socket=folder / "broken.sock")):
+        ended = meshcache("doctor", "--socket", folder / "broken.sock")
+    assert ended.code == 3
+    assert "!! node: it runs and does not answer as it should: the node at" in ended.out
+    assert "answered 500" in ended.out

@@ -54,6 +54,9 @@ def test_refused_connections_and_names_are_told() -> None:
     told = found({"transport": {"refused": {"another mesh key": 3}}, "gossip": {"dropped": {"name_taken": 1}}})
     assert told["connections"].text == "3 refused since the start: another mesh key 3"
     assert told["connections"].state is State.NOTE
+    assert "compare fingerprints" in told["connections"].do
+    probed = found({"transport": {"refused": {"closed during the handshake": 3}}})
+    assert "port checks, scanners" in probed["connections"].do
     assert "node name" in problems(told)
     assert "versions" in problems(found({"gossip": {"dropped": {"other_version": 1}}}))
     assert found({"gossip": {"dropped": {"other_mesh": 1}}})["mesh name"].state is State.NOTE

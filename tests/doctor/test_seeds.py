@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_a_member_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
     (finding,) = found(keyring, member.address)
     assert finding.state is State.FINE
     assert member.peers() == []
+    refused = member.stats()["transport"]["refused"]
+    assert refused == {}, "who looks whether a node is well leaves no stranger in its counters"
 
 
 def test_another_key_is_told_from_a_dead_seed(member: MeshNode, keyring: Keyring) -> None:
@@ -58,7 +61,7 @@ def test_something_else_that_listens_there_is_no_node(keyring: Keyring) -> None:
         def speak() -> None:
             for _ in range(2):
                 connection, _ = server.accept()
-                with connection:
+                with connection, suppress(ConnectionError):
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(100))
                     connection.recv(100)
 
