@@ -18,6 +18,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
+import ifaddr
 import zeroconf
 from zeroconf.asyncio import AsyncServiceInfo
 
@@ -34,6 +35,12 @@ RESOLVING_MAX = 64
 RESOLVE_MS = 3000
 ADDRESSES_MAX = 4
 """Of one instance: a node advertises one for each network that it is in; further ones are left alone."""
+
+LOOK_S = 5.0
+"""Between looks at the interfaces, which take a millisecond."""
+
+AGAIN_S = 30.0
+"""After which it is tried again where multicast can't be had, as before an interface is up."""
 
 STOP_S = 3.0
 """How long closing waits: zeroconf says goodbye three times, an eighth of a second apart."""
@@ -97,26 +104,48 @@ class Discovery:
             self._thread.join(STOP_S)
 
     def _run(self) -> None:
+        said = ""
+        while not self._closing.is_set():
+            here = present(self._interfaces)
+            reason = self._speak_while(here)
+            if reason and reason != said:
+                self._give_up(reason)
+            said = reason
+            if reason:
+                self._closing.wait(AGAIN_S)
+
+    def _speak_while(self, here: frozenset[tuple[str, int]]) -> str:
+        """Speak and listen until the node closes or an interface comes or goes; what went wrong, or nothing.
+
+        A socket joined mDNS's group on an interface that was there then. If that one is made anew, with the same
+        address too, it hears nothing more, so everything begins anew.
+        """
         try:
-            self._zeroconf = zeroconf.Zeroconf(interfaces=self._interfaces, ip_version=_ip_version(self._interfaces))
-        except (OSError, zeroconf.Error) as error:
-            self._give_up(error)
-            return
-        browser = zeroconf.ServiceBrowser(self._zeroconf, SERVICE_TYPE, handlers=[self._noticed])
+            speaking = zeroconf.Zeroconf(interfaces=self._interfaces, ip_version=_ip_version(self._interfaces))
+        except (OSError, zeroconf.Error, RuntimeError) as error:  # RuntimeError: an IPv6 address that nobody has
+            return str(error) or type(error).__name__
+        self._zeroconf = speaking
+        browser = zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self._noticed])
         try:
             # The instance's name is random, so nobody can have it: probing for it would only delay the first meeting.
-            self._zeroconf.register_service(self._service(), cooperating_responders=True)
-            self._closing.wait()
+            speaking.register_service(self._service(), cooperating_responders=True)
+            while not self._closing.wait(LOOK_S):
+                if present(self._interfaces) != here:
+                    log.info("an interface came or went, so mDNS begins anew on %s", ", ".join(self._interfaces))
+                    break
         except (OSError, zeroconf.Error) as error:
-            self._give_up(error)
+            return str(error) or type(error).__name__
         finally:
             browser.cancel()
             self._stop_resolving()
-            self._zeroconf.close()
+            speaking.close()
+        return ""
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, reason: str) -> None:
         where = ", ".join(self._interfaces)
-        log.warning("no mDNS on %s, so peers are found by seeds alone: %s", where, str(error) or type(error).__name__)
+        log.warning(
+            "no mDNS on %s, so peers are found by seeds alone: %s; tried again every %d s", where, reason, AGAIN_S
+        )
 
     def _service(self) -> zeroconf.ServiceInfo:
         places = [split_address(address) for address in self._announcement.addresses[:ADDRESSES_MAX]]
@@ -160,8 +189,19 @@ class Discovery:
                 self._on_candidate(address)
 
 
+def present(interfaces: Sequence[str]) -> frozenset[tuple[str, int]]:
+    """Which of these addresses this machine has, each with the kernel's number of its interface."""
+    found = set()
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            address = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            if address in {interface.partition("%")[0] for interface in interfaces}:
+                found.add((address, adapter.index or 0))
+    return frozenset(found)
+
+
 def _ip_version(interfaces: Sequence[str]) -> zeroconf.IPVersion:
-    versions = {ip_address(interface).version for interface in interfaces}
+    versions = {ip_address(interface.partition("%")[0]).version for interface in interfaces}
     if versions == {4}:
         return zeroconf.IPVersion.V4Only
     return zeroconf.IPVersion.V6Only if versions == {6} else zeroconf.IPVersion.All

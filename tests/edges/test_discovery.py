@@ -7,7 +7,7 @@ import zeroconf
 
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
-from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Discovery, mesh_hash
+from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Discovery, mesh_hash, present
 from tests.support.waiting import wait_until
 
 HERE = ["127.0.0.1"]
@@ -185,8 +185,8 @@ def test_without_multicast_there_is_one_line_in_the_log_and_no_error(
     speak: Speak, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "meshcache"):
-        speaker = speak(announcement(1111), interfaces=["192.0.2.77"])
-        wait_until(lambda: not speaker.discovery._thread.is_alive())
+        speak(announcement(1111), interfaces=["192.0.2.77"])
+        wait_until(lambda: "no mDNS on" in caplog.text)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("meshcache")]
     assert len(lines) == 1
     assert lines[0].startswith("no mDNS on 192.0.2.77, so peers are found by seeds alone")
@@ -200,3 +200,38 @@ def test_closing_leaves_no_thread_and_may_be_repeated() -> None:
         speaker.discovery.close()
         speaker.discovery.close()
     wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_an_interface_that_is_made_anew_is_joined_anew(
+    speak: Speak, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = [7]
+    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    monkeypatch.setattr(module, "present", lambda _: frozenset({("127.0.0.1", number[0])}))
+    one = speak(announcement(1111))
+    wait_until(lambda: one.discovery._zeroconf is not None)
+    before = one.discovery._zeroconf
+    with caplog.at_level(logging.INFO, "meshcache"):
+        number[0] = 8
+        wait_until(lambda: one.discovery._zeroconf is not before)
+    assert "an interface came or went" in caplog.text
+    other = speak(announcement(2222))
+    wait_until(lambda: "127.0.0.1:2222" in one.found and "127.0.0.1:1111" in other.found)
+
+
+def test_an_address_that_comes_later_is_spoken_on_then(
+    speak: Speak, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.05)
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        one = speak(announcement(1111), ["fd00::1234"])
+        wait_until(lambda: "no mDNS on fd00::1234" in caplog.text)
+        one.discovery._interfaces[:] = HERE
+        other = speak(announcement(2222))
+        wait_until(lambda: "127.0.0.1:2222" in one.found and other.found)
+    assert caplog.text.count("no mDNS on fd00::1234") == 1, "said once"
+
+
+def test_the_interfaces_that_are_here_are_told_by_address_and_number() -> None:
+    ((address, number),) = present(["127.0.0.1", "192.0.2.77"])
+    assert (address, number > 0) == ("127.0.0.1", True)
