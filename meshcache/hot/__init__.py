@@ -31,6 +31,10 @@ PURE = "MESHCACHE_PURE"
 """An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
 
 
+INTERFACE = 2
+"""Which methods the module has and what they mean, as module.c says too: one from before a change is not used."""
+
+
 def load() -> tuple[ModuleType | None, str]:
     """The module, or None and why there is none."""
     if os.environ.get(PURE, "") not in ("", "0", "no"):
@@ -39,6 +43,8 @@ def load() -> tuple[ModuleType | None, str]:
         from meshcache.hot import _hot
     except ImportError as error:
         return None, f"the compiled module can't be had: {error}"
+    if getattr(_hot, "INTERFACE", 0) != INTERFACE:
+        return None, "the compiled module was built from other sources: install meshcache again"
     return _hot, ""
 
 

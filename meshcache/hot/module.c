@@ -122,6 +122,8 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_hot", "The handshake's hot path in C.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
+enum { INTERFACE = 2 }; /* of __init__.py: one higher with each change of what Python may ask */
+
 static bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
 {
     *type = (PyTypeObject *)PyType_FromSpec(spec);
@@ -138,7 +140,7 @@ PyMODINIT_FUNC PyInit__hot(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    if (!add_type(module, "VipCache", &table_spec, &table_type) ||
+    if (PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) != 0 || !add_type(module, "VipCache", &table_spec, &table_type) ||
         !add_type(module, "Answers", &scopes_spec, &scopes_type) ||
         !add_type(module, "Door", &door_spec, &door_type) ||
         !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type)) {

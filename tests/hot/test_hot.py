@@ -57,6 +57,11 @@ def test_without_the_module_python_does_it_and_says_why() -> None:
     assert said.startswith("python the compiled module can't be had: ")
 
 
+def test_a_module_that_was_built_from_other_sources_is_not_used() -> None:
+    older = "import sys, types; sys.modules['meshcache.hot._hot'] = types.ModuleType('_hot')\n" + SAY
+    assert run(older, MESHCACHE_PURE="").stdout.startswith("python the compiled module was built from other sources")
+
+
 @needs_compiled
 def test_ids_are_spread_by_siphash() -> None:
     """The vectors of its reference implementation: key 00..0f, messages 00..(n-1)."""
