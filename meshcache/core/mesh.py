@@ -18,7 +18,7 @@ from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Session
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, Rng
 from meshcache.core.wire import fields
 
@@ -112,15 +112,15 @@ class MeshCore:
             self._inside.sessions.created(served, session_id, der, born, lasts_s, client_certificate, now)
         return self._inside.next_due()
 
-    def lookup(self, vip: str, session_id: bytes, now: float, *, final: bool = True) -> Lookup:
+    def lookup(self, vip: str, session_id: bytes, now: float, *, counts: bool = True) -> Lookup:
         """Find a session that may resume on this VIP now, and count how that ended.
 
-        A plain miss that isn't `final` counts as nothing: the caller takes in what has arrived, and looks again.
+        Without `counts` the caller does that, by `lookup_ended` or `lookup_refused`, once it knows.
         """
         served = self._state.vips.get(vip)
         if served is None:
             return Lookup(None, None, Verdict.NO_TERMS)
-        return self._inside.sessions.lookup(served, session_id, now, final=final)
+        return self._inside.sessions.lookup(served, session_id, now, counts=counts)
 
     def filing(self, vip: str) -> Filing | None:
         """Where a VIP's sessions are and what it asks of them, for those who look without the core; None: nowhere."""
@@ -156,11 +156,22 @@ class MeshCore:
         served = self._state.vips.get(vip)
         return served is not None and self._inside.sessions.holds(served, session_id)
 
-    def session_unusable(self, vip: str, session_id: bytes, reason: Verdict, now: float) -> None:
-        """Forget, quarantine and count an entry that was found and that the TLS edge would not give to OpenSSL."""
+    def lookup_ended(self, vip: str, outcome: Outcome | None) -> None:
+        """Count a lookup that found a session, or (None) knew no such id."""
         served = self._state.vips.get(vip)
         if served is not None:
-            self._inside.sessions.unusable(served, session_id, reason, now)
+            self._inside.sessions.ended(served, outcome)
+
+    def session_unusable(
+        self, vip: str, session_id: bytes, reason: Verdict, now: float, *, counted: bool = True
+    ) -> None:
+        """Forget, quarantine and count an entry that was found and that the TLS edge would not give to OpenSSL.
+
+        ``counted``: its lookup counted a hit.
+        """
+        served = self._state.vips.get(vip)
+        if served is not None:
+            self._inside.sessions.unusable(served, session_id, reason, now, counted=counted)
 
     def session_removed(self, vip: str, session_id: bytes) -> None:
         """Forget a session here and only here."""
@@ -169,10 +180,10 @@ class MeshCore:
             self._inside.sessions.removed(served, session_id)
 
     def lookup_refused(self, vip: str, reason: Verdict) -> None:
-        """Count a session id that was offered on a connection that may look nothing up."""
+        """Count a session that `lookup` would not give, or an id on a connection that may look nothing up."""
         served = self._state.vips.get(vip)
         if served is not None:
-            served.counters.lookups_refused[reason.value] += 1
+            self._inside.sessions.refused(served, reason)
 
     def session_refused(self, vip: str, reason: Verdict) -> None:
         """Count a session that a handshake made here and that may not be kept."""

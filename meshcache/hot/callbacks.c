@@ -107,8 +107,9 @@ enum { CLIENT_HELLO_SUCCESS = 1, EXT_SERVER_NAME = 0, TLS12 = 0x0303, TLS13 = 0x
 
 enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx_… of <openssl/obj_mac.h> */
 
-/* What is noted on a connection, in its ex_data. */
-enum mark { MARK_NONE, MARK_HIT, MARK_APART };
+/* What is noted on a connection, in its ex_data; tls/state.py says what for. From MARK_HIT on it is a token. */
+typedef uintptr_t mark;
+enum { MARK_NONE, MARK_APART, MARK_ASKED, MARK_REFUSED, MARK_APART_REFUSED, MARK_HIT = 16 };
 
 /* --- attachments --- */
 
@@ -306,23 +307,27 @@ static void tell_made(struct attachment *attachment)
 
 /* --- ClientHello: gives each connection the session id context of its VIP and server name --- */
 
-static void set_mark(const struct callbacks *callbacks, SSL *ssl, enum mark mark)
+static void set_mark(const struct callbacks *callbacks, SSL *ssl, mark fresh)
 {
-    const struct openssl *openssl = callbacks->openssl;
-    if ((uintptr_t)openssl->get_ex_data(ssl, callbacks->mark_index) != (uintptr_t)mark)
-        openssl->set_ex_data(ssl, callbacks->mark_index, (void *)(uintptr_t)mark);
+    callbacks->openssl->set_ex_data(ssl, callbacks->mark_index, (void *)fresh);
 }
 
-static enum mark mark_of(const struct callbacks *callbacks, const SSL *ssl)
+static mark mark_of(const struct callbacks *callbacks, const SSL *ssl)
 {
-    return (enum mark)(uintptr_t)callbacks->openssl->get_ex_data(ssl, callbacks->mark_index);
+    return (mark)callbacks->openssl->get_ex_data(ssl, callbacks->mark_index);
+}
+
+static bool is_apart(mark now)
+{
+    return now == MARK_APART || now == MARK_APART_REFUSED;
 }
 
 /* A context that nobody else has: what the connection makes resumes nowhere, and is not kept. */
 static void set_apart(const struct callbacks *callbacks, SSL *ssl)
 {
     uint8_t context[CONTEXT_BYTES];
-    set_mark(callbacks, ssl, MARK_APART);
+    if (mark_of(callbacks, ssl) != MARK_APART_REFUSED)
+        set_mark(callbacks, ssl, MARK_APART);
     if (getentropy(context, sizeof context) == 0)
         callbacks->openssl->set_session_id_context(ssl, context, CONTEXT_BYTES);
 }
@@ -341,8 +346,14 @@ static void give_scope(struct attachment *attachment, SSL *ssl)
     enum scope_answer answer = scopes_find(attachment->scopes, extension, bytes, context);
     if (answer == SCOPE_UNKNOWN)
         answer = ask_scope(attachment, extension, bytes, context) ? SCOPE_GIVEN : SCOPE_NONE;
-    if (answer == SCOPE_NONE || openssl->set_session_id_context(ssl, context, CONTEXT_BYTES) != 1)
+    if (answer == SCOPE_NONE || openssl->set_session_id_context(ssl, context, CONTEXT_BYTES) != 1) {
         set_apart(callbacks, ssl);
+        return;
+    }
+    /* A second ClientHello may have another name; what was refused or missed at the first one it goes on being. */
+    mark former = mark_of(callbacks, ssl);
+    if (is_apart(former) || former >= MARK_HIT)
+        set_mark(callbacks, ssl, MARK_NONE);
 }
 
 static int on_hello(SSL *ssl, const SSL_CTX *ctx)
@@ -350,7 +361,6 @@ static int on_hello(SSL *ssl, const SSL_CTX *ctx)
     struct attachment *attachment = find_attachment(ctx);
     if (attachment == NULL)
         return CLIENT_HELLO_SUCCESS; /* detached: nothing is found and nothing kept */
-    set_mark(attachment->callbacks, ssl, MARK_NONE);
     give_scope(attachment, ssl);
     let_go(attachment);
     return CLIENT_HELLO_SUCCESS;
@@ -444,8 +454,11 @@ static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint
         SSL_SESSION *session = found == LOOKUP_HIT ? decode(callbacks, ssl, &hit, id, id_bytes) : NULL;
         wipe(hit.packed, hit.packed_bytes);
         if (session != NULL) {
-            door_count_hit(attachment->door, hit.token);
-            set_mark(callbacks, ssl, MARK_HIT);
+            set_mark(callbacks, ssl, (mark)hit.token);
+            if (callbacks->openssl->version(ssl) == TLS12) /* whose resumptions end without a callback */
+                door_count_hit(attachment->door, hit.token);
+        } else if (found == LOOKUP_MISS && mark_of(callbacks, ssl) == MARK_NONE) {
+            set_mark(callbacks, ssl, MARK_ASKED);
         }
         if (session != NULL || found == LOOKUP_MISS)
             return session;
@@ -461,7 +474,7 @@ static SSL_SESSION *on_get(const struct openssl *openssl, SSL *ssl, const uint8_
         return NULL;
     SSL_SESSION *session = NULL;
     /* It may share nothing, or ask more of its clients than its scope says, or less: Python says so, and counts it. */
-    bool alike = mark_of(attachment->callbacks, ssl) != MARK_APART &&
+    bool alike = !is_apart(mark_of(attachment->callbacks, ssl)) &&
                  openssl->get_verify_mode(ssl) == attachment->verify_mode;
     if (id_bytes > 0)
         session = alike ? look_for(attachment, ssl, id, (size_t)id_bytes)
@@ -500,15 +513,32 @@ static enum kept keep_plain(struct attachment *attachment, SSL_SESSION *session,
     return kept;
 }
 
-/* Counts a full handshake once: a further ticket on the connection is a copy of the first one's session, and so of this. */
-static void count_full(struct attachment *attachment, const SSL *ssl, SSL_SESSION *session)
+/* Counts a full handshake, and how its lookup ended. */
+static void count_full(struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
+{
+    struct callbacks *callbacks = attachment->callbacks;
+    mark ended = mark_of(callbacks, ssl);
+    door_count_full(attachment->door, ended >= MARK_HIT);
+    if (ended == MARK_ASKED)
+        door_count_miss(attachment->door);
+    if (ended >= MARK_HIT && callbacks->openssl->session_get_protocol_version(session) == TLS13)
+        door_count_hit(attachment->door, ended);
+    if (ended != MARK_NONE && !is_apart(ended))
+        set_mark(callbacks, ssl, MARK_NONE);
+}
+
+/* Counts a handshake once: a further ticket on the connection is a copy of the first one's session, and so of this. */
+static void count(struct attachment *attachment, SSL *ssl, SSL_SESSION *session, uint64_t token)
 {
     struct callbacks *callbacks = attachment->callbacks;
     const struct openssl *openssl = callbacks->openssl;
     if (openssl->session_get_ex_data(session, callbacks->counted_index) != NULL)
         return;
     openssl->session_set_ex_data(session, callbacks->counted_index, (void *)(uintptr_t)1);
-    door_count_full(attachment->door, mark_of(callbacks, ssl) == MARK_HIT);
+    if (token == 0)
+        count_full(attachment, ssl, session);
+    else
+        door_count_hit(attachment->door, token);
 }
 
 static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
@@ -520,8 +550,7 @@ static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *s
         uint64_t token = (uintptr_t)openssl->session_get_ex_data(session, callbacks->token_index);
         if (token == 0 && openssl->session_reused(ssl))
             return; /* by a PSK callback of the application's, from a lineage that nobody knows */
-        if (token == 0)
-            count_full(attachment, ssl, session);
+        count(attachment, ssl, session, token);
         if (plain(attachment, ssl, session))
             kept = keep_plain(attachment, session, token);
     }

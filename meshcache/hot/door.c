@@ -132,9 +132,12 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
             found = LOOKUP_MISS;
     }
     pthread_rwlock_unlock(&door->lock);
-    if (found == LOOKUP_MISS)
-        atomic_fetch_add(&door->miss, 1);
     return found;
+}
+
+void door_count_miss(struct door *door)
+{
+    atomic_fetch_add(&door->miss, 1);
 }
 
 void door_count_hit(struct door *door, uint64_t token)

@@ -141,6 +141,7 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
 
 void door_count_hit(struct door *door, uint64_t token);
 void door_count_full(struct door *door, bool hit);
+void door_count_miss(struct door *door);
 
 enum kept { KEPT_ASK, KEPT_DONE, KEPT_PUBLISH };
 

@@ -175,7 +175,7 @@ class VipPort:
             )
         self._pump.published(due_at)
 
-    def find(self, session_id: bytes) -> tuple[bytes, int] | None:
+    def find(self, session_id: bytes) -> tuple[bytes, int] | Verdict | None:
         """Return a session that may resume now. Before it is a miss, read what the mesh has delivered already."""
         if not self._open:
             self._say_why()
@@ -183,17 +183,17 @@ class VipPort:
         with self._lock:
             if self.door is not None:
                 self.take_made()
-            session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), final=False)
+            session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), counts=False)
             if self.door is not None and session is not None and outcome is not None:
                 self._allow(self.door, session, outcome)
         if session is None and verdict is _ALLOWED:
             self._pump.read_what_is_here()
             with self._lock:
-                session, outcome, _ = self._core.lookup(self.name, session_id, self._clock())
+                session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), counts=False)
                 if self.door is not None and session is not None and outcome is not None:
                     self._allow(self.door, session, outcome)
         if session is None or outcome is None:
-            return None
+            return None if verdict is _ALLOWED else verdict
         return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)
 
     def _allow(self, door: Door, session: Session, outcome: Outcome) -> None:
@@ -206,7 +206,17 @@ class VipPort:
     def unusable(self, session_id: bytes, reason: Verdict) -> None:
         if self._open:
             with self._lock:
-                self._core.session_unusable(self.name, session_id, reason, self._clock())
+                self._core.session_unusable(self.name, session_id, reason, self._clock(), counted=False)
+
+    def hit(self, token: int) -> None:
+        if self._open:
+            with self._lock:
+                self._core.lookup_ended(self.name, self._tokens.outcome(token))
+
+    def missed(self) -> None:
+        if self._open:
+            with self._lock:
+                self._core.lookup_ended(self.name, None)
 
     def lookup_refused(self, reason: Verdict) -> None:
         if self._open:

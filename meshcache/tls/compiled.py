@@ -7,12 +7,12 @@ OpenSSL calls where there is no compiled module.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from meshcache.tls.creation import new_callback, remove_callback
-from meshcache.tls.functions import Functions, ffi
+from meshcache.tls.functions import ffi
 from meshcache.tls.lookup import get_callback
 from meshcache.tls.state import Attached, State
 
@@ -20,51 +20,17 @@ if TYPE_CHECKING:
     from meshcache.hot import Callbacks
     from meshcache.tls.scopes import Scopes
 
-_EX_SSL = 0
-"""CRYPTO_EX_INDEX_SSL of <openssl/crypto.h>."""
-
-_HIT, _APART = 1, 2
-"""Marks of a connection, as callbacks.c writes them."""
-
-
-class Marks(MutableSet[int]):
-    """The connections that bear a mark, each in its own ex_data: nothing to bound, and nothing to forget."""
-
-    def __init__(self, functions: Functions, index: int, mark: int) -> None:
-        self._read, self._write = functions.SSL_get_ex_data, functions.SSL_set_ex_data
-        self._index = index
-        self._mark = mark
-
-    def __contains__(self, ssl: object) -> bool:
-        return bool(self._read(ssl, self._index) == self._mark)
-
-    def __iter__(self) -> Any:
-        return iter(())  # nobody keeps a list of them
-
-    def __len__(self) -> int:
-        return 0
-
-    def add(self, value: int) -> None:
-        self._write(value, self._index, self._mark)
-
-    def discard(self, value: int) -> None:
-        if value in self:
-            self._write(value, self._index, 0)
-
 
 def compiled_callbacks(
     module: ModuleType, state: State, uncaught: Callable[[type[BaseException], object, object], None]
 ) -> Callbacks:
     """The compiled callbacks over this state. `uncaught` is told what is raised: KeyboardInterrupt is the program's."""
-    functions = state.functions
-    index = int(functions.CRYPTO_get_ex_new_index(_EX_SSL, 0, *(ffi.NULL,) * 4))
-    state.hits, state.apart = Marks(functions, index, _HIT), Marks(functions, index, _APART)
     atexit.register(module.closing)
     made: Callbacks = module.Callbacks(
-        functions.addresses,
+        state.functions.addresses,
         state.token_index,
         state.counted_index,
-        index,
+        state.mark_index,
         _guarded(_scope, False, uncaught),
         _guarded(_get(state), 0, uncaught),
         _guarded(new_callback(state), None, uncaught),

@@ -13,7 +13,8 @@ from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
-from meshcache.tls.state import KEPT_VERSIONS, Attached, State
+from meshcache.tls.port import SessionPort
+from meshcache.tls.state import APART, APART_REFUSED, ASKED, HIT, KEPT_VERSIONS, NOTHING, TLS13, Attached, State
 
 _ZEROS = bytes(DER_BYTES_MAX)
 
@@ -23,6 +24,7 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     functions = state.functions
     ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
     attachment_at, made_in_full, keep = state.attachments.get, _full_handshake(state), _keeper(state)
+    count_resumption = _resumption_counter(state)
 
     def new(ssl: int, session: int) -> int:
         attached = attachment_at(ctx_of(ssl))
@@ -30,6 +32,8 @@ def new_callback(state: State) -> Callable[[int, int], int]:
             return 0
         try:
             token = get_ex(session, token_index)
+            if token:
+                count_resumption(attached, session, token)
             if token or made_in_full(ssl, attached, session):
                 keep(ssl, attached, session, token)
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
@@ -41,7 +45,7 @@ def new_callback(state: State) -> Callable[[int, int], int]:
 
 
 def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
-    functions, index = state.functions, state.counted_index
+    functions, index, mark_index = state.functions, state.counted_index, state.mark_index
 
     def made_in_full(ssl: int, attached: Attached, session: int) -> bool:
         """Whether the handshake was a full one, which is counted.
@@ -54,11 +58,34 @@ def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
         if not functions.SSL_SESSION_get_ex_data(session, index):
             functions.SSL_SESSION_set_ex_data(session, index, 1)
             attached.port.full()
-            if ssl in state.hits:
-                attached.port.hit_not_resumed()
+            count_lookup(ssl, attached.port, session)
         return True
 
+    def count_lookup(ssl: int, port: SessionPort, session: int) -> None:
+        """Count how the lookup of a full handshake ended, if there was one and it isn't counted yet."""
+        mark = functions.SSL_get_ex_data(ssl, mark_index)
+        if mark == ASKED:
+            port.missed()
+        elif mark >= HIT:
+            port.hit_not_resumed()
+            if functions.SSL_SESSION_get_protocol_version(session) == TLS13:
+                port.hit(mark)
+        if mark not in (NOTHING, APART, APART_REFUSED):
+            functions.SSL_set_ex_data(ssl, mark_index, NOTHING)
+
     return made_in_full
+
+
+def _resumption_counter(state: State) -> Callable[[Attached, int, int], None]:
+    functions, index = state.functions, state.counted_index
+
+    def count_resumption(attached: Attached, session: int, token: int) -> None:
+        """Count a hit that resumed in TLS 1.3, where each resumption makes a session; once, if it makes more."""
+        if not functions.SSL_SESSION_get_ex_data(session, index):
+            functions.SSL_SESSION_set_ex_data(session, index, 1)
+            attached.port.hit(token)
+
+    return count_resumption
 
 
 def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
@@ -91,14 +118,17 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
 
 
 def _objection(state: State) -> Callable[[int, Attached, int, Any], Verdict]:
-    functions, unpack, apart = state.functions, ffi.unpack, state.apart
+    functions, unpack, mark_index = state.functions, ffi.unpack, state.mark_index
     context_of, version_of = functions.SSL_SESSION_get0_id_context, functions.SSL_SESSION_get_protocol_version
     verify_mode_of, kind_of = functions.SSL_get_verify_mode, functions.SSL_get_negotiated_server_cert_type
+    mark_of = functions.SSL_get_ex_data
     ordinary = ordinary_check(functions)
 
     def objection(ssl: int, attached: Attached, session: int, scratch: Any) -> Verdict:
         """Why a session isn't one that its scope tells all of, or ALLOWED."""
-        if ssl in apart or kind_of(ssl):  # the client knows this server by a raw public key, and not by a name
+        if mark_of(ssl, mark_index) in (APART, APART_REFUSED) or kind_of(
+            ssl
+        ):  # the client knows this server by a raw public key, and not by a name
             return Verdict.NAME_CLASS
         place = context_of(session, scratch.count)
         # Else a callback of the application's changed what the scope says, or the policy changed meanwhile.

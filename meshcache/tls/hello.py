@@ -12,7 +12,7 @@ from collections.abc import Callable
 from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
-from meshcache.tls.state import REMEMBERED_MAX, State
+from meshcache.tls.state import APART, APART_REFUSED, HIT, NOTHING, State
 
 CLIENT_HELLO_SUCCESS = 1
 _EXT_SERVER_NAME = 0
@@ -25,12 +25,11 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     """
     functions, unpack = state.functions, ffi.unpack
     name_of, set_context = functions.SSL_client_hello_get0_ext, functions.SSL_set_session_id_context
-    attachment_at, forget_hit, forget_apart = state.attachments.get, state.hits.discard, state.apart.discard
+    attachment_at, mark_of, set_mark = state.attachments.get, functions.SSL_get_ex_data, functions.SSL_set_ex_data
+    mark_index = state.mark_index
     take, give_back = state.take_scratch, state.scratch.append
 
     def hello(ssl: int, _alert: object, ctx: int) -> int:
-        forget_hit(ssl)
-        forget_apart(ssl)
         attached = attachment_at(ctx)
         if attached is None:
             return CLIENT_HELLO_SUCCESS  # detached: nothing is found and nothing kept
@@ -46,6 +45,7 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
                 set_apart(ssl)
             else:
                 set_context(ssl, context, CONTEXT_BYTES)
+                forget_former(ssl)
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             set_apart(ssl)
             attached.port.fault("client_hello")
@@ -54,8 +54,13 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     def set_apart(ssl: int) -> None:
         """A context that nobody else has: what the connection makes resumes nowhere, and is not kept."""
         set_context(ssl, os.urandom(CONTEXT_BYTES), CONTEXT_BYTES)
-        if len(state.apart) >= REMEMBERED_MAX:
-            state.apart.clear()
-        state.apart.add(ssl)
+        if mark_of(ssl, mark_index) != APART_REFUSED:
+            set_mark(ssl, mark_index, APART)
+
+    def forget_former(ssl: int) -> None:
+        """A second ClientHello may have another name. What was refused or missed at the first one it goes on being."""
+        mark = mark_of(ssl, mark_index)
+        if mark in (APART, APART_REFUSED) or mark >= HIT:
+            set_mark(ssl, mark_index, NOTHING)
 
     return hello

@@ -15,10 +15,12 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX, host_name
-from meshcache.tls.state import REMEMBERED_MAX, TLS12, Attached, State
+from meshcache.tls.state import APART, APART_REFUSED, ASKED, NOTHING, REFUSED, TLS12, Attached, State
 
 EXT_SERVER_NAME = 0
 """RFC 6066 section 1.1."""
+
+_APART = (APART, APART_REFUSED)
 
 ALLOWED, DER = Verdict.ALLOWED, Verdict.DER
 
@@ -26,9 +28,13 @@ ALLOWED, DER = Verdict.ALLOWED, Verdict.DER
 def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
     """Return the function to install as OpenSSL's get callback."""
     functions, unpack = state.functions, ffi.unpack
-    ctx_of, verify_mode_of = functions.SSL_get_SSL_CTX, functions.SSL_get_verify_mode
-    attachment_at, apart = state.attachments.get, state.apart
-    session_for = _session_maker(state)
+    ctx_of, verify_mode_of, mark_of = (
+        functions.SSL_get_SSL_CTX,
+        functions.SSL_get_verify_mode,
+        functions.SSL_get_ex_data,
+    )
+    attachment_at, mark_index = state.attachments.get, state.mark_index
+    look_for, refuse = _looker(state), _refuser(state)
 
     def get(ssl: int, data: Any, length: int, copy: Any) -> int:
         copy[0] = 0
@@ -36,15 +42,12 @@ def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
         if attached is None:
             return 0
         try:
-            if ssl in apart:
-                attached.port.lookup_refused(Verdict.NAME_CLASS)
-                return 0
+            mark = mark_of(ssl, mark_index)
+            if mark in _APART:
+                return refuse(ssl, attached, Verdict.NAME_CLASS, mark, APART_REFUSED)
             if verify_mode_of(ssl) != attached.verify_mode:  # it asks for more than its scope says, or for less
-                attached.port.lookup_refused(Verdict.SETTINGS_DIFFER)
-                return 0
-            session_id = unpack(data, length)
-            found = attached.port.find(session_id)
-            return 0 if found is None else session_for(ssl, attached, session_id, found[0], found[1])
+                return refuse(ssl, attached, Verdict.SETTINGS_DIFFER, mark, REFUSED)
+            return look_for(ssl, attached, unpack(data, length), mark)
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             functions.ERR_clear_error()
             attached.port.fault("get")
@@ -53,11 +56,47 @@ def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
     return get
 
 
+def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
+    set_mark, mark_index = state.functions.SSL_set_ex_data, state.mark_index
+    session_for, refuse = _session_maker(state), _refuser(state)
+
+    def look_for(ssl: int, attached: Attached, session_id: bytes, mark: int) -> int:
+        found = attached.port.find(session_id)
+        if found is None:
+            if mark == NOTHING:
+                set_mark(ssl, mark_index, ASKED)
+            return 0
+        if isinstance(found, Verdict):
+            return refuse(ssl, attached, found, mark, REFUSED)
+        return session_for(ssl, attached, session_id, found[0], found[1])
+
+    return look_for
+
+
+def _refuser(state: State) -> Callable[[int, Attached, Verdict, int, int], int]:
+    set_mark, mark_index = state.functions.SSL_set_ex_data, state.mark_index
+
+    def refuse(ssl: int, attached: Attached, reason: Verdict, mark: int, refused: int) -> int:
+        """Count a refusal once in a handshake, and mark the connection with it."""
+        if mark != refused:
+            attached.port.lookup_refused(reason)
+            set_mark(ssl, mark_index, refused)
+        return 0
+
+    return refuse
+
+
 def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int], int]:
     functions, address = state.functions, ffi.from_buffer
     decode, free, set_ex = functions.d2i_SSL_SESSION, functions.SSL_SESSION_free, functions.SSL_SESSION_set_ex_data
     version_of, agreed_version = functions.SSL_SESSION_get_protocol_version, functions.SSL_version
-    take, give_back, token_index, hits = state.take_scratch, state.scratch.append, state.token_index, state.hits
+    take, give_back, token_index, mark_index = (
+        state.take_scratch,
+        state.scratch.append,
+        state.token_index,
+        state.mark_index,
+    )
+    set_mark = functions.SSL_set_ex_data
     fitness, restart_clock, name_as_asked = _fitness_check(state), _clock_restarter(state), _namer(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
@@ -71,26 +110,27 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
             if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail
                 # A stranger who saw an id can offer it under another version: a miss that burns nothing. (OpenSSL would
                 # compare too, in TLS 1.3 only after a binder that can't verify, which is fatal.)
-                same_version = version_of(session) == agreed_version(ssl)
+                version = version_of(session)
+                same_version = version == agreed_version(ssl)
                 verdict = fitness(ssl, attached, session, session_id, token, scratch) if same_version else ALLOWED
                 if same_version and verdict is ALLOWED:
                     set_ex(session, token_index, token)
                     restart_clock(ssl, session)
-                    if agreed_version(ssl) <= TLS12:
+                    if version <= TLS12:
                         name_as_asked(ssl, session, scratch)
+                        attached.port.hit(token)  # its resumptions end without a callback
                     given = session
         finally:
             if not given:
                 free(session)
         give_back(scratch)
         if verdict is ALLOWED:
-            if len(hits) >= REMEMBERED_MAX:
-                hits.clear()
-            hits.add(ssl)
+            set_mark(ssl, mark_index, token)
             return given
         # What was queued by a failed decoding would turn this connection's next "want read" into an error.
         functions.ERR_clear_error()
         attached.port.unusable(session_id, verdict)
+        set_mark(ssl, mark_index, REFUSED)
         return 0
 
     return session_for

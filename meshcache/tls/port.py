@@ -52,14 +52,23 @@ class SessionPort(Protocol):
     def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int, /) -> None:
         """Keep a session that OpenSSL made. `token` is 0 after a full handshake, else that of the session it renews."""
 
-    def find(self, session_id: bytes, /) -> tuple[bytes, int] | None:
-        """Return the DER and the token of a session that this VIP may resume now; None is a miss."""
+    def find(self, session_id: bytes, /) -> tuple[bytes, int] | Verdict | None:
+        """Return the DER and the token of a session that this VIP may resume now, or why it may not; None is a miss.
+
+        Counts nothing: one handshake may ask several times, and another ask and never end.
+        """
+
+    def hit(self, token: int, /) -> None:
+        """Count a session that resumed, or was given to OpenSSL, where no more can be known; `find` gave the token."""
+
+    def missed(self) -> None:
+        """Count a handshake that ended in full after its client had offered an id that `find` doesn't know."""
 
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
-        """Take away what `find` gave: OpenSSL must not see it. Never called for what a ClientHello alone can cause."""
+        """Take away what `find` gave, and count it: OpenSSL must not see it. Never for what a stranger alone can cause."""
 
     def lookup_refused(self, reason: Verdict, /) -> None:
-        """Count a session id that came on a connection which may look nothing up, so that `find` isn't asked."""
+        """Count, once in a handshake, what `find` answered with, or an id on a connection that may look nothing up."""
 
     def session_refused(self, reason: Verdict, /) -> None:
         """Count a session that was made and may not be kept."""

@@ -1,11 +1,10 @@
-"""What the callbacks of one OpenSSL share: the attachments they serve, and a bounded memory of connections.
+"""What the callbacks of one OpenSSL share: the attachments they serve, and where connections are marked.
 
 Holds no session and no connection, only addresses and numbers; a thread may be in any callback at any time.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableSet
 from typing import Any, Protocol
 
 from meshcache.core.values.session import DER_BYTES_MAX
@@ -17,12 +16,16 @@ TLS12, TLS13 = 0x0303, 0x0304
 KEPT_VERSIONS = (TLS12, TLS13)
 """The only versions whose sessions are kept (RFC 8996)."""
 
-REMEMBERED_MAX = 65_536
-"""Connections remembered by address, in each of two sets, until the address is used again: as many as a process has at
-one time. When there are more all are forgotten, which costs counts and never a check."""
+NOTHING, APART, ASKED, REFUSED, APART_REFUSED, HIT = 0, 1, 2, 3, 4, 16
+"""Marks of a connection, as callbacks.c has them too: what became of the id that its client offered.
 
-_EX_SESSION = 2
-"""CRYPTO_EX_INDEX_SSL_SESSION of <openssl/crypto.h>."""
+APART shares nothing, and so looks nothing up; ASKED found nothing; REFUSED is counted already. From HIT on the mark is
+the token of the session that was found. After a HelloRetryRequest a client offers its id a second time, and one that
+can't prove what it offers ends in an alert: so hits and misses are counted where the handshake ends, from its mark.
+"""
+
+_EX_SSL, _EX_SESSION = 0, 2
+"""CRYPTO_EX_INDEX_SSL and CRYPTO_EX_INDEX_SSL_SESSION of <openssl/crypto.h>."""
 
 
 class Attached(Protocol):
@@ -53,21 +56,19 @@ class Scratch:
 class State:
     """One for each OpenSSL in the process."""
 
-    __slots__ = ("apart", "attachments", "counted_index", "functions", "hits", "scratch", "token_index")
+    __slots__ = ("attachments", "counted_index", "functions", "mark_index", "scratch", "token_index")
 
     def __init__(self, functions: Functions) -> None:
         self.functions = functions
         self.attachments: dict[int, Attached] = {}
         """By the address of the SSL_CTX."""
-        self.hits: MutableSet[int] = set()
-        """Connections that a lookup found a session for."""
-        self.apart: MutableSet[int] = set()
-        """Connections that share nothing, which therefore look nothing up."""
         self.scratch: list[Scratch] = []
-        self.token_index = _new_index(functions)
+        self.mark_index = _new_index(functions, _EX_SSL)
+        """ex_data of a connection: its mark. Nothing to bound, and nothing to forget."""
+        self.token_index = _new_index(functions, _EX_SESSION)
         """ex_data of a session: its token. OpenSSL copies it into the session of a TLS 1.3 renewal."""
-        self.counted_index = _new_index(functions)
-        """ex_data of a session: whether the full handshake that made it was counted; copied into further tickets."""
+        self.counted_index = _new_index(functions, _EX_SESSION)
+        """ex_data of a session: whether the handshake that made it was counted; copied into further tickets."""
 
     def take_scratch(self) -> Scratch:
         """Room for one callback, which puts it back into `scratch` when nothing went wrong."""
@@ -77,5 +78,5 @@ class State:
             return Scratch()
 
 
-def _new_index(functions: Functions) -> int:
-    return int(functions.CRYPTO_get_ex_new_index(_EX_SESSION, 0, *(ffi.NULL,) * 4))
+def _new_index(functions: Functions, of: int) -> int:
+    return int(functions.CRYPTO_get_ex_new_index(of, 0, *(ffi.NULL,) * 4))

@@ -64,6 +64,12 @@ class _TrialPort:
     def unusable(self, _session_id: bytes, reason: Verdict, /) -> None:
         self.faults.append(reason.value)
 
+    def hit(self, _token: int, /) -> None:
+        """Counted nowhere."""
+
+    def missed(self) -> None:
+        """Counted nowhere."""
+
     def lookup_refused(self, reason: Verdict, /) -> None:
         self.faults.append(reason.value)
 

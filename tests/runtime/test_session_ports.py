@@ -78,9 +78,35 @@ def test_what_it_shows_of_itself_has_no_secret(port: VipPort) -> None:
         assert secret.hex() not in shown
 
 
-def test_an_unknown_id_is_one_miss_and_nothing_more(port: VipPort, node: MeshNode) -> None:
-    assert port.find(os.urandom(32)) is None
+def test_an_unknown_id_is_one_miss_when_its_handshake_ends(port: VipPort, node: MeshNode) -> None:
+    for _ in range(2):
+        assert port.find(os.urandom(32)) is None
+    assert node.stats()["vips"]["shop"]["lookups"]["miss"] == 0
+    port.missed()
     assert node.stats()["vips"]["shop"]["lookups"]["miss"] == 1
+
+
+def test_a_hit_counts_by_who_made_it_when_it_resumes(port: VipPort, node: MeshNode) -> None:
+    found = port.find(made(port))
+    assert isinstance(found, tuple)
+    assert node.stats()["vips"]["shop"]["lookups"]["local"] == 0
+    port.hit(found[1])
+    port.hit(node._tokens.pack(Outcome.REMOTE, "edge-2", port._clock()))
+    lookups = node.stats()["vips"]["shop"]["lookups"]
+    assert (lookups["local"], lookups["remote"]) == (1, 1)
+
+
+def test_why_a_session_may_not_resume_is_told_and_left_to_be_counted(port: VipPort, node: MeshNode) -> None:
+    session_id = made(port, node._tokens.pack(Outcome.LOCAL, "edge-1", port._clock() - 7100))
+    port._clock = lambda: node._pump.clock() + 110
+    assert port.find(session_id) is Verdict.LIFETIME
+    assert node.stats()["vips"]["shop"]["lookups"]["expired"] == 0
+    port.lookup_refused(Verdict.LIFETIME)
+    port.lookup_refused(Verdict.LINEAGE)
+    port.session_refused(Verdict.NAME_CLASS)
+    stats = node.stats()["vips"]["shop"]
+    assert (stats["lookups"]["expired"], stats["lookups"]["refused"]) == (1, {"lineage": 1})
+    assert stats["sessions"]["refused"] == {"name_class": 1}
 
 
 def test_a_renewal_inherits_the_birth_of_its_lineage(port: VipPort, node: MeshNode) -> None:

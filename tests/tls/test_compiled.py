@@ -1,38 +1,13 @@
 from __future__ import annotations
 
-import ssl
 import subprocess
 import sys
 
 import pytest
 
 from meshcache import hot
-from meshcache.tls.compiled import Marks
-from meshcache.tls.functions import ffi
-from meshcache.tls.libssl import find
 
 pytestmark = pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
-
-
-def test_a_mark_is_on_one_connection_and_goes_with_it() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    found = find(context)
-    functions = found.library.functions
-    index = int(functions.CRYPTO_get_ex_new_index(0, 0, *(ffi.NULL,) * 4))
-    hits, apart = Marks(functions, index, 1), Marks(functions, index, 2)
-    one, other = functions.SSL_new(found.pointer), functions.SSL_new(found.pointer)
-    hits.add(one)
-    assert one in hits
-    assert one not in apart
-    assert other not in hits
-    apart.discard(one)
-    assert one in hits, "another mark was meant"
-    hits.discard(one)
-    assert one not in hits
-    assert list(hits) == []
-    assert len(hits) == 0
-    functions.SSL_free(one)
-    functions.SSL_free(other)
 
 
 def test_a_process_that_ends_amid_handshakes_crashes_nothing() -> None:

@@ -7,7 +7,6 @@ from OpenSSL import SSL
 
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.policy.scope import Names
-from meshcache.tls import contexts, hello, libssl
 from meshcache.tls.scopes import Scopes
 from tests.tls.world import (
     KINDS,
@@ -76,15 +75,10 @@ def test_the_longest_name_a_client_can_send_shares_nothing(kind: str, version: s
     assert port.log[-2:] == [("full",), ("session_refused", NAME_CLASS)]
 
 
-def test_many_connections_apart_are_forgotten_and_still_share_nothing(
-    kind: str, version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hello, "REMEMBERED_MAX", 2)
+def test_a_connection_apart_stays_so_whatever_others_do(kind: str, version: str) -> None:
     port, client = DictPort(), client_context(version)
     context = server_context(kind, version)
     attach(context, port)
-    callbacks = contexts._callbacks[libssl.find(context).library]
     open_ones = [visit(context, client, name="elsewhere.test", close=False) for _ in range(7)]
-    assert len(callbacks._state.apart) <= 2
     assert not visit(context, client, name="elsewhere.test", session=open_ones[0].session).resumed
     assert port.store == {}

@@ -30,6 +30,8 @@ def test_what_it_shows_of_itself_has_no_secret() -> None:
 
 def test_each_ex_data_has_an_index_of_its_own_that_is_not_the_applications() -> None:
     one, other = state(), state()
+    assert one.mark_index != other.mark_index
+    assert 0 not in (one.mark_index, other.mark_index), "index 0 is app_data, which SSL_set_app_data sets"
     indexes = {one.token_index, one.counted_index, other.token_index, other.counted_index}
     assert len(indexes) == 4
     assert 0 not in indexes, "index 0 is app_data, which SSL_SESSION_set_app_data sets"

@@ -57,7 +57,13 @@ class DictPort:
         self.made.append((session_id, token, client_certificate, tls_version))
         self.log.append(("created",))
 
-    def find(self, session_id: bytes, /) -> tuple[bytes, int] | None:
+    def hit(self, token: int, /) -> None:
+        self.log.append(("resumed", token & 3))
+
+    def missed(self) -> None:
+        self.log.append(("missed",))
+
+    def find(self, session_id: bytes, /) -> tuple[bytes, int] | Verdict | None:
         der = self.store.get(session_id)
         self.log.append(("miss" if der is None else "hit",))
         return None if der is None else (der, 0xC0FFEE0000000000 | (LOCAL if session_id in self.own else REMOTE))

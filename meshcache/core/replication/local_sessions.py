@@ -77,44 +77,58 @@ class LocalSessions:
             served.last_seq = seq
             self._publisher.add(served, NewSession(seq, session_id, der, expires_at, born_at, certified, now), now)
 
-    def lookup(self, served: ServedVip, session_id: bytes, now: float, *, final: bool) -> Lookup:
-        """Find a session that may resume on this VIP now. A plain miss counts only if it is final."""
+    def lookup(self, served: ServedVip, session_id: bytes, now: float, *, counts: bool) -> Lookup:
+        """Find a session that may resume on this VIP now."""
+        found = self._lookup(served, session_id, now)
+        if counts and (found.session is not None or found.verdict is _ALLOWED):
+            self.ended(served, found.outcome)
+        elif counts:
+            self.refused(served, found.verdict)
+        return found
+
+    def ended(self, served: ServedVip, outcome: Outcome | None) -> None:
+        """Count a lookup that found a session, or none."""
         counters = served.counters
+        counters.local += outcome is _LOCAL
+        counters.remote += outcome is _REMOTE
+        counters.miss += outcome is None
+
+    def refused(self, served: ServedVip, reason: Verdict) -> None:
+        """Count a lookup that ended in a refusal; an entry that is over is one by another name."""
+        if reason is Verdict.LIFETIME:
+            served.counters.expired += 1
+        else:
+            served.counters.lookups_refused[reason.value] += 1
+
+    def _lookup(self, served: ServedVip, session_id: bytes, now: float) -> Lookup:
         for filed_vip in served.filed_under:
             found = self._get(filed_vip, session_id)
             if found is not None:
                 break
         else:
-            counters.miss += final
             return _MISS
         session, stream = found
         if session.expires_at <= now:
             self._state.cache.remove(filed_vip, session_id)
-            counters.expired += 1
             return _EXPIRED
         made_here = stream is served.stream or _made_here(served, session)
         verdict = served.may_resume(stream.terms)
         if verdict is _ALLOWED:
             verdict = own_limits(served.vip, session, now, made_here)
         if verdict is not _ALLOWED:
-            counters.lookups_refused[verdict.value] += 1
             return Lookup(None, None, verdict)
-        if made_here:
-            counters.local += 1
-            return _hit((session, _LOCAL, _ALLOWED))
-        counters.remote += 1
-        return _hit((session, _REMOTE, _ALLOWED))
+        return _hit((session, _LOCAL if made_here else _REMOTE, _ALLOWED))
 
     def holds(self, served: ServedVip, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry, expired or not. Counts and changes nothing."""
         return any(self._state.cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
 
-    def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float) -> None:
+    def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float, *, counted: bool) -> None:
         """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
         counters = served.counters
         copies = (self._state.cache.peek(vip, session_id) for vip in served.filed_under)
         found = next(filter(None, copies), None)
-        if found is not None:  # the lookup counted a hit, and it was none
+        if counted and found is not None:  # the lookup counted a hit, and it was none
             counters.local -= _made_here(served, found)
             counters.remote -= not _made_here(served, found)
         counters.lookups_refused[reason.value] += 1

@@ -224,10 +224,18 @@ def test_a_remembered_verdict_ends_with_either_side_s_terms() -> None:
     assert served.may_resume(other) is Verdict.RECEIVER_REACH
 
 
-def test_a_miss_that_is_looked_up_again_counts_once() -> None:
+def test_a_lookup_that_is_counted_by_its_caller_counts_when_that_knows_how_it_ended() -> None:
     net = Net()
-    host = net.add("a", "ams1", vip("a"))
-    assert host.core.lookup("shop", sid(1), net.now, final=False).verdict is Verdict.ALLOWED
-    assert lookups(host, net) == {}
-    host.core.lookup("shop", sid(1), net.now)
-    assert lookups(host, net) == {"miss": 1}
+    host = net.add("a", "ams1", vip("a", lineage_s=3600))
+    made = make(net, host, 1)
+    old = make(net, host, 2, born_at=net.now - 3601)
+    for session_id, verdict in ((sid(9), Verdict.ALLOWED), (made, Verdict.ALLOWED), (old, Verdict.LINEAGE)):
+        assert host.core.lookup("shop", session_id, net.now, counts=False).verdict is verdict
+    host.core.session_unusable("shop", made, Verdict.DER, net.now, counted=False)
+    assert lookups(host, net) == {"refused": {"der": 1}}
+    for outcome in (None, Outcome.LOCAL, Outcome.REMOTE):
+        host.core.lookup_ended("shop", outcome)
+    host.core.lookup_refused("shop", Verdict.LINEAGE)
+    host.core.lookup_refused("shop", Verdict.LIFETIME)
+    told = lookups(host, net)
+    assert told == {"miss": 1, "local": 1, "remote": 1, "expired": 1, "refused": {"der": 1, "lineage": 1}}
