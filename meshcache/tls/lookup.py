@@ -125,7 +125,7 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
                 free(session)
         give_back(scratch)
         if verdict is ALLOWED:
-            set_mark(ssl, mark_index, token)
+            set_mark(ssl, mark_index, token if given else ASKED)
             return given
         # What was queued by a failed decoding would turn this connection's next "want read" into an error.
         functions.ERR_clear_error()

@@ -65,7 +65,7 @@ def test_the_scope_is_set_before_the_lookup_which_comes_before_the_sni_callback(
     first = visit(context, client)
     port.log.clear()
     assert visit(context, client, session=first.session).resumed
-    assert port.log[:2] == [("hit",), ("sni",)]
+    assert [event for event in port.log if event[0] in ("hit", "sni")] == [("hit",), ("sni",)]
 
 
 def test_a_session_of_one_name_does_not_resume_under_another(kind: str, version: str) -> None:
@@ -223,7 +223,7 @@ def test_a_session_of_another_version_filed_under_this_id_is_a_miss_that_burns_n
     port.store[session_id] = other_der.replace(other_id, session_id)
     assert not visit(context, client, session=first.session).resumed
     assert port.unusable_reasons() == []
-    assert port.count("hit_not_resumed") == 1
+    assert port.count("missed") == 1
     assert session_id in port.store
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.policy.scope import Names
-from meshcache.tls import libssl
+from meshcache.tls import contexts, libssl
 from meshcache.tls.contexts import attach_context, resumption
 from meshcache.tls.functions import der_of, ffi
 from meshcache.tls.scopes import Scopes
