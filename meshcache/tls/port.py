@@ -65,7 +65,7 @@ class SessionPort(Protocol):
         """Count a handshake that ended in full after its client had offered an id that `find` doesn't know."""
 
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
-        """Take away what `find` gave, and count it: it is not for OpenSSL. Never for what a stranger alone can cause."""
+        """Take away what `find` gave, and count it: it is not for OpenSSL. Never for what strangers can cause."""
 
     def lookup_refused(self, reason: Verdict, /) -> None:
         """Count, once in a handshake, what `find` answered with, or an id on a connection that may look nothing up."""
