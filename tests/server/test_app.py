@@ -366,7 +366,7 @@ def test_systemd_is_told_when_ready_reloading_and_stopping(shop: Deployment) -> 
         assert manager.recv(100) == b"READY=1"
         shop.reload()
         assert manager.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
-        assert manager.recv(100) == b"READY=1"
+        assert manager.recv(100) == b"READY=1\nSTATUS=serving"
         process.send(signal.SIGTERM)
         assert manager.recv(100) == b"STOPPING=1"
         assert process.wait() == 0
