@@ -37,7 +37,7 @@ class Bounds:
         state = inside.state
         yield "queued messages", max(map(len, state.outbox._queues.values()), default=0), limits.queue_messages
         yield "queued bytes", max(state.outbox._bytes.values(), default=0), limits.queue_bytes
-        outboxes = inside.publisher._outboxes.values()
+        outboxes = inside.publisher._queues.values()
         yield "sessions in an outbox", max((len(box.waiting) for box in outboxes), default=0), limits.outbox_sessions
         yield "gaps", len(inside._repair._gaps), limits.gaps_max
         yield "fetches", len(inside._repair._asked), limits.fetches_max + _SNAPSHOT_FETCHES

@@ -28,7 +28,8 @@ class Stream:
     ``index`` is its place in the table, which is how a cached entry names its stream in four bytes.
     ``vip`` is the local VIP whose quota its entries use. ``seen`` says which numbers need never be asked for again,
     ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
-    ``age`` is the (incarnation, revision) of the origin that ``terms`` come from.
+    ``age`` is the (incarnation, revision) of the origin that ``terms`` come from. ``hearsay`` are the numbers of which
+    another node than the origin spoke first: they don't stand in the way of what the origin says of them.
     """
 
     key: StreamKey
@@ -41,6 +42,15 @@ class Stream:
     entries: Journal = field(default_factory=Journal)
     cached: int = 0
     age: tuple[int, int] = (0, 0)
+    hearsay: Ranges | None = None
+
+    def see(self, first: int, last: int, *, own: bool) -> None:
+        """Count numbers as seen, by the word of the origin (`own`) or of another node."""
+        self.seen.add(first, last)
+        self.newest = max(self.newest, last)
+        if not own:
+            self.hearsay = self.hearsay or Ranges()
+            self.hearsay.add(first, last)
 
 
 class StreamTable:

@@ -30,8 +30,9 @@ ENTRIES_MAX = 1024
 """Of all VIPs and groups of the mesh: five keys of 64 VIPs, in three parts of a mesh that have no VIP in common."""
 
 JUMP_MAX = 1 << 20
-"""How far ahead of what is known here a number may be. Operators don't change a policy a million times while a node is
-away; without this, one message with the highest number there is would be the last change ever."""
+"""How far ahead of what is known here a number may be; one that is further is cut to that. Operators don't change a policy
+a million times while a node is away; without this, one message with the highest number there is would be the last change
+ever."""
 
 _TOLD_S = 1.0
 """Between two times that one peer is told everything, however often it asks."""
@@ -121,28 +122,34 @@ class LivePolicies:
 
     def received(self, peer: Peer, live: LivePolicyUpdate, now: float) -> None:
         """Take in policies that a peer tells of: keep and pass on what is new; what is old isn't even counted."""
-        news = [entry for entry in sorted(live.entries, key=_rank) if self._take(entry, now)]
+        told = [(entry, self._take(entry, now)) for entry in sorted(live.entries, key=_rank)]
+        news = [taken for _, taken in told if taken is not None]
         if not news:
             return
         self._happened(news, now)
         others = [other for other in self._state.members if other.usable and other.colo != peer.colo]
         self._send(others, news)
-        if any(entry.author != peer.name for entry in news):
+        if any(taken is not None and (entry.author != peer.name or taken != entry) for entry, taken in told):
             self._outlet.hearsay_heard(now)
 
-    def _take(self, entry: LiveEntry, now: float) -> bool:
+    def _take(self, entry: LiveEntry, now: float) -> LiveEntry | None:
+        """Keep an entry if it is news, and say as what. A number that jumps is cut to how far one may: it is in force
+        here like everywhere, the other nodes' numbers are reached in steps, and nobody's change is the last one ever.
+        """
         if not self._is_news(entry):
-            return False
-        if entry.number > self.version(entry.scope, entry.name).number + JUMP_MAX:
-            self._state.drop(Drop.LIVE_JUMP)
-        elif not self._has_room(entry):
+            return None
+        if not self._has_room(entry):
             self._state.drop(Drop.LIVE_FULL)
-        elif not self._rate.take(1, now):
+            return None
+        if not self._rate.take(1, now):
             self._state.drop(Drop.LIVE_RATE)
-        else:
-            self._put(entry)
-            return True
-        return False
+            return None
+        furthest = self.version(entry.scope, entry.name).number + JUMP_MAX
+        if entry.number > furthest:
+            self._state.drop(Drop.LIVE_JUMP)
+            entry = entry._replace(number=furthest)
+        self._put(entry)
+        return entry
 
     def _is_news(self, entry: LiveEntry) -> bool:
         known = self._known.get((entry.scope, entry.name), {}).get(entry.key)

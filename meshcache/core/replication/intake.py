@@ -5,6 +5,7 @@ A batch that may not be kept leaves no trace but a count.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meshcache.core.cache.cache import PutResult
@@ -54,18 +55,27 @@ class Intake:
             self._state.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
             return
         batch = aged(batch, int(peer.late_s))
-        stream = self.take(batch, now)
+        own = batch.terms.node == peer.name
+        stream = self.take(batch, now, own=own, whole=own)
         if stream is None:
             return
         self._count_lag(peer, push)
         if not stream.seen.covers(1, stream.newest):
             self._outlet.gap_seen(stream, now)
-        if push.relay and batch.terms.node == peer.name and peer.colo != self._state.identity.colo:
+        if push.relay and own and peer.colo != self._state.identity.colo:
             self.spread(batch, peer, push.age_us)
 
-    def take(self, batch: Batch, now: float, *, repaired: bool = False) -> Stream | None:
-        """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept."""
+    def take(
+        self, batch: Batch, now: float, *, own: bool = True, whole: bool = True, repaired: bool = False
+    ) -> Stream | None:
+        """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept.
+
+        `own` says that its origin gave it, `whole` that its numbers without an entry count as seen as well: from others
+        they do only where the origin can't be asked (`origin_answers`).
+        """
         key = batch.key
+        if not whole and not batch.entries.ids:
+            return None
         known = self._state.streams.get(key)
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
@@ -78,12 +88,13 @@ class Intake:
             return None
         stream.last_active_at = now
         entries = batch.entries
+        covered = [(batch.first, batch.last)] if whole else list(_runs(entries.seqs))
         if stream.seen.highest >= batch.first:
-            entries = self._unseen(stream, batch, served)
-            if not entries.ids and stream.seen.covers(batch.first, batch.last):
+            entries = self._unseen(stream, batch, served, own)
+            if not entries.ids and all(stream.seen.covers(first, last) for first, last in covered):
                 return None
-        stream.seen.add(batch.first, batch.last)
-        stream.newest = max(stream.newest, batch.last)
+        for first, last in covered:
+            stream.see(first, last, own=own)
         if entries.ids:
             self._file(stream, entries, served, now, repaired)
         return stream
@@ -94,6 +105,12 @@ class Intake:
         self._state.counters.relayed += len(batch.entries.ids) if peers else 0
         addresses = [peer.address for peer in peers]
         self._state.outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
+
+    def origin_answers(self, batch: Batch) -> bool:
+        """Whether the origin itself can say which of its numbers are for this node: nobody else's word counts then."""
+        origin = self._state.members.get(batch.terms.node)
+        alive = origin is not None and origin.state is PeerState.ALIVE
+        return origin is not None and alive and origin.record.incarnation == batch.incarnation
 
     def _objection(self, peer: Peer, batch: Batch) -> Drop | None:
         own, terms = self._state.identity, batch.terms
@@ -153,9 +170,9 @@ class Intake:
             stream.age = age
         return stream
 
-    def _unseen(self, stream: Stream, batch: Batch, served: ServedVip) -> Entries:
-        entries = batch.entries
-        places = [at for at, seq in enumerate(entries.seqs) if seq not in stream.seen]
+    def _unseen(self, stream: Stream, batch: Batch, served: ServedVip, own: bool) -> Entries:
+        entries, hearsay = batch.entries, (stream.hearsay if own else None) or ()
+        places = [at for at, seq in enumerate(entries.seqs) if seq not in stream.seen or seq in hearsay]
         served.counters.duplicate += len(entries.ids) - len(places)
         return entries if len(places) == len(entries.ids) else entries.chosen(places)
 
@@ -208,6 +225,18 @@ class Intake:
         inside = push.batch.terms.colo == self._state.identity.colo
         histogram = self._state.counters.lag_inside if inside else self._state.counters.lag_between
         histogram.add(lag_s)
+
+
+def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Numbers that go up, as ranges."""
+    first = last = 0
+    for seq in seqs:
+        if first and seq != last + 1:
+            yield first, last
+            first = 0
+        first, last = first or seq, seq
+    if first:
+        yield first, last
 
 
 def aged(batch: Batch, late_s: int) -> Batch:

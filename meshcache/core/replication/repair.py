@@ -162,17 +162,19 @@ class Repair:
     def _take(self, peer: Peer, fill: FetchReply, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
         batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
-        objection = None if batch.terms.node == peer.name else self._intake.hearsay_objection(batch)
+        own = batch.terms.node == peer.name
+        objection = None if own else self._intake.hearsay_objection(batch)
         if objection is not None:
             self._state.drop(objection)
             return
         asked.batches += 1
-        stream = self._intake.take(batch, now, repaired=True)
+        whole = own or not self._intake.origin_answers(batch)
+        stream = self._intake.take(batch, now, own=own, whole=whole, repaired=True)
         if stream is None or not batch.entries.ids:
             return
         if peer.colo != self._state.identity.colo and batch.terms.colo != self._state.identity.colo:
             self._intake.spread(batch, peer, 0)
-        if batch.terms.node != peer.name:
+        if not own:
             self._outlet.hearsay_heard(now)
 
     def _made(self, key: StreamKey, newest: int, due_at: float) -> None:

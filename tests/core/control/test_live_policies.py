@@ -12,7 +12,7 @@ from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, JUMP_MAX, K
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.events import PolicyChanged
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, Digest, LiveEntry, LivePolicyUpdate
+from meshcache.core.wire.messages import LIVE_ENTRIES_MAX, LIVE_NUMBER_MAX, Digest, LiveEntry, LivePolicyUpdate
 from tests.core.net import Host, Net, Puppet, dropped, mesh, vip
 
 
@@ -205,11 +205,23 @@ class TestHostility:
         return host
 
     def test_a_number_far_ahead_can_not_end_all_changes(self, net: Net) -> None:
-        host = self.talk(net, entry("reach", JUMP_MAX + 1, "p", "everywhere"))
-        assert value(host) is None
+        host = self.talk(net, entry("reach", LIVE_NUMBER_MAX, "p", "everywhere"))
+        assert value(host) == "everywhere"
         assert dropped(host, net)["live_jump"] == 1
-        assert put(net, host, reach="colo").number == 1
-        assert value(self.talk(net, entry("reach", JUMP_MAX, "p", "everywhere"))) == "everywhere"
+        assert put(net, host, reach="colo").number == JUMP_MAX + 1
+        assert value(host) == "colo"
+
+    def test_numbers_that_jump_never_split_the_table(self, net: Net) -> None:
+        hosts = mesh(net, ["a", "b", "c"])
+        net.run(3)
+        liar = Puppet(net, "p")
+        liar.joins(hosts[0])
+        for step in (1, 2, 3):
+            told = LivePolicyUpdate((entry("reach", step * JUMP_MAX, "p", f"value-{step}"),))
+            liar.says(hosts[0], told)
+        net.until(lambda: {value(host) for host in hosts} == {"value-3"} and agree(hosts), within=30)
+        put(net, hosts[2], reach="colo")
+        net.until(lambda: {value(host) for host in hosts} == {"colo"} and agree(hosts), within=10)
 
     def test_foreign_vips_fill_a_bounded_table_and_leave_room_for_our_own(self, net: Net) -> None:
         many = [entry("reach", 1, "p", "colo", name=f"vip-{i}") for i in range(2 * ENTRIES_MAX)]

@@ -10,7 +10,7 @@ import pytest
 from meshcache.core.cache.entry import Entries
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Verdict
 from meshcache.core.values.limits import Limits
-from meshcache.core.wire.messages import Batch, Hello, Push
+from meshcache.core.wire.messages import Batch, Fetch, FetchEnd, FetchReply, Heartbeat, Hello, Push
 from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
 
@@ -300,3 +300,71 @@ def test_a_hello_comes_before_anything_else() -> None:
     peer.says(host, Hello("test", peer.record))
     peer.says(host, Push(peer.batch(1)))
     assert held(host, net, 1) == [True]
+
+
+def ready(host: Host) -> None:
+    """Let a host repair at once, which has nobody to catch up with."""
+    host.core._inside.joining.joining = host.core._inside._repair.paused = False
+
+
+def relayed(net: Net, name: str, host: Host) -> tuple[Puppet, Puppet]:
+    """A relay of the host's colo, and an origin of another one that is linked to the host as well."""
+    ready(host)
+    relay, far = origin(net, "relay", "ams1"), origin(net, name, "fra1")
+    relay.joins(host)
+    far.joins(host)
+    return relay, far
+
+
+def empty(batch: Batch, first: int, last: int) -> Batch:
+    return replace(batch, first=first, last=last, entries=Entries((), (), (), (), (), ()))
+
+
+def test_a_relay_that_claims_an_empty_range_ahead_keeps_nothing_away() -> None:
+    net, host, _ = world()
+    relay, far = relayed(net, "z", host)
+    relay.says(host, Push(far.batch(1)))
+    relay.says(host, Push(empty(far.batch(1), 2, 4096)))
+    far.says(host, Push(far.batch(2, 60)))
+    assert held(host, net, *range(1, 62)) == [True] * 61
+
+
+def test_numbers_that_a_relay_leaves_out_are_asked_of_the_origin() -> None:
+    net, host, _ = world()
+    relay, far = relayed(net, "z", host)
+    batch = far.batch(1, 9)
+    relay.says(host, Push(replace(batch, entries=batch.entries.chosen([0, 8]))))
+    net.until(lambda: bool(far.hears(Fetch)), within=2)
+    assert far.hears(Fetch)[0].ranges == ((2, 8),)
+
+
+def test_an_answer_of_another_node_leaves_nothing_out_for_good_while_the_origin_lives() -> None:
+    net, host, peer = world()
+    ready(host)
+    far = origin(net, "z", "ams1")
+    far.joins(host)
+    far.says(host, Heartbeat(1, far.revision, 1, (20,)))
+    net.until(lambda: bool(far.hears(Fetch)), within=2)
+    for _ in range(40):
+        peer.lives(host, 0.5, far)
+        for fetch in peer.hears(Fetch):
+            peer.says(host, FetchReply(fetch.token, empty(far.batch(1), 1, 20)))
+            peer.says(host, FetchReply(fetch.token, None, FetchEnd.DONE))
+        if peer.hears(Fetch):
+            break
+    assert peer.hears(Fetch), "nobody else was asked: the test shows nothing"
+    asked = len(far.hears(Fetch))
+    while len(far.hears(Fetch)) == asked:
+        peer.lives(host, 0.5, far)
+        assert net.now < 1100, "the origin isn't asked again"
+    far.says(host, FetchReply(far.hears(Fetch)[-1].token, far.batch(1, 20)))
+    assert all(held(host, net, *range(1, 21)))
+
+
+def test_what_another_files_under_an_origins_numbers_never_keeps_the_origins_own_away() -> None:
+    net, host, _ = world()
+    relay, far = relayed(net, "z", host)
+    forged = far.batch(5, 3)
+    relay.says(host, Push(columns(forged, ids=[sid(900 + at) for at in range(3)])))
+    far.says(host, Push(far.batch(1, 8)))
+    assert held(host, net, *range(1, 9)) == [True] * 8
