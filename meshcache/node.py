@@ -41,6 +41,7 @@ from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
+from meshcache.runtime.incarnations import IncarnationFile
 from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
@@ -346,7 +347,7 @@ class MeshNode:
         identity = Identity(
             mesh=settings.mesh.name,
             node=settings.node.name,
-            incarnation=time.time_ns() // 1_000_000,
+            incarnation=IncarnationFile(settings.node.state_dir, settings.node.name).next(time.time_ns() // 1_000_000),
             colo=settings.node.colo,
             address=self._address,
             version=version("meshcache"),
@@ -374,6 +375,8 @@ class MeshNode:
     def _happened(self, events: list[Event]) -> None:
         self._events.take(events)
         self._policies.noticed(events)
+        if IncarnationFile(self._settings.node.state_dir, self.name).take(events):
+            self._vips.bind()
 
     def _link_changed(self, _event: LinkEvent) -> None:
         if self._state == "running":

@@ -16,6 +16,8 @@ import pytest
 
 import meshcache
 from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outcome, TransportError
+from meshcache.doctor.finding import State
+from meshcache.doctor.mesh import mesh_findings
 from meshcache.edges.keyfile import load_keyring, save_keyring
 from tests.nodes import Place, alive, places, settings
 from tests.support.waiting import wait_until
@@ -307,6 +309,20 @@ class TestPeers:
         (refusal,) = [entry for entry in ours.events() if entry["kind"] == "PeerRefused"]
         assert "stranger" in refusal["text"]
         assert alive(ours) == alive(theirs) == set()
+
+    def test_a_second_node_of_a_name_is_refused_and_everybody_says_so(self, place: Place) -> None:
+        first, held = place.node("edge-1"), place.node("edge-2")
+        place.wait_until_met()
+        twin = place.node("edge-2")
+        wait_until(lambda: "NameContested" in {entry["kind"] for entry in first.events()})
+        wait_until(lambda: "NameContested" in {entry["kind"] for entry in held.events()})
+        wait_until(lambda: "RefusedByPeer" in {entry["kind"] for entry in twin.events()})
+        (text, *_) = [entry["text"] for entry in first.events() if entry["kind"] == "NameContested"]
+        assert held.address in text
+        assert twin.address in text
+        assert alive(first) == {"edge-2"}
+        assert any(finding.state is State.PROBLEM for finding in mesh_findings(twin.stats(), [], {}))
+        assert first.peers()[0]["address"] == held.address
 
 
 class TestKeys:

@@ -33,6 +33,7 @@ from meshcache.core.state.counters import Counters
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.refusals import Refusals
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.drops import Drop
@@ -69,14 +70,15 @@ class Assembly:
         intake = self._intake = Intake(state, audiences, recall, quarantine, withdraws, self)
         self._repair = Repair(state, intake, self)
         serving = self._serving = Serving(state, now)
-        self._rosters = RosterExchange(state, self.joining.candidates)
+        self._rosters = RosterExchange(state, self.joining.candidates, self)
         self.live = LivePolicies(state, self, now)
         self.queries = MeshQueries(state, recall, withdraws, now)
         self._anti_entropy = AntiEntropy(state, self._repair, serving, self._rosters, withdraws, self.live, recall, now)
         self._snapshot = Snapshot(state, self.joining, self._repair, serving, self._anti_entropy, now)
         self.vip_changes = VipChanges(state, self.joining, self.publisher, recall)
         self.sessions = LocalSessions(state, self.publisher, quarantine, withdraws)
-        self.inbox = Inbox(state, self.joining.hello, self._on_refuse, self._handlers())
+        joining = self.joining
+        self.inbox = Inbox(state, joining.hello, joining.refused_by, joining.old_life, self._handlers())
 
     def tick(self, now: float) -> None:
         """Do everything that is due."""
@@ -191,9 +193,18 @@ class Assembly:
         self.state.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
         self._repair.reply_received(peer, reply, now)
 
-    def _on_refuse(self, sender: str, reason: str, now: float) -> None:
-        self.state.drop(Drop.REFUSED_BY_PEER)
-        self.joining.refused(sender, "", reason, now)
+    def name_contested(self, holder: Peer, now: float) -> None:
+        """Ask the holder for a sign of life."""
+        self.liveness.ping(holder, now)
+
+    def own_name_heard(self, record: NodeRecord, now: float) -> None:
+        """Outbid what this node never said."""
+        self.joining.heard_of_us(record, now)
+
+    def name_outbid(self, incarnation: int, why: str, now: float) -> None:
+        """Go on as a later life."""
+        self.publisher.flush_all(now)
+        self.vip_changes.outbid(incarnation, why, now)
 
     def _sweep(self, now: float) -> None:
         limits, state = self.state.limits, self.state
@@ -221,4 +232,5 @@ def _state(
         Members(limits, events),
         RosterTable(identity.colo, limits.roster_max, counters.dropped),
         Outbox(identity, limits, counters),
+        Refusals(events),
     )

@@ -14,6 +14,7 @@ from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
+from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import Event
@@ -21,6 +22,9 @@ from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, Rng
 from meshcache.core.wire import fields
+
+_NOT_SENT_S = 10.0
+"""A peer that is heard and takes nothing for so long is worth a line; a link takes moments to come up."""
 
 __all__ = ["Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 
@@ -227,6 +231,8 @@ class MeshCore:
         if peer is None:
             return
         self._state.drop(Drop.NOT_SENT)
+        if peer.state is PeerState.ALIVE:
+            self._state.refusals.note(peer.name, peer.address, Drop.NOT_SENT, now, patience_s=_NOT_SENT_S)
         if message.sessions:
             peer.blocked_until = now + self._state.limits.blocked_s
 

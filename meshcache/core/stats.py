@@ -25,6 +25,7 @@ def stats(state: NodeState, now: float) -> dict[str, Any]:
         "cache": _cache(state),
         "gossip": _gossip(state),
         "peers": [_peer(state, peer, now) for peer in state.members],
+        "refusals": state.refusals.to_plain(now),
         "policy": _policy(state),
     }
 

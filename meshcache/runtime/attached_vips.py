@@ -209,6 +209,12 @@ class AttachedVips:
                 port.bind()
         self._pump.wake()
 
+    def bind(self) -> None:
+        """Let the doors see the streams that the core files into now."""
+        with self._pump.lock:
+            for port in self._ports():
+                port.bind()
+
     def settle(self) -> None:
         """Take over what was made and counted at the doors. With the pump's lock held."""
         for port in self._ports():

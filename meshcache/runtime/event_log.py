@@ -8,6 +8,7 @@ from dataclasses import fields
 from threading import Lock
 from typing import Any
 
+from meshcache.core.state.refusals import words
 from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, SnapshotFinished
 
 KEPT_MAX = 1000
@@ -18,7 +19,16 @@ COLOS_MAX = 4096
 
 log = logging.getLogger("meshcache.mesh")
 
-_WARNINGS = {"PeerSuspect", "PeerLost", "PeerRefused", "IslandFound", "LoopStalled"}
+_WARNINGS = {
+    "PeerSuspect",
+    "PeerLost",
+    "PeerRefused",
+    "RefusedByPeer",
+    "NameContested",
+    "IncarnationRaised",
+    "IslandFound",
+    "LoopStalled",
+}
 
 _TEXTS = {
     "PeerJoined": "{node} ({colo}) joined at {address}",
@@ -27,7 +37,10 @@ _TEXTS = {
     "PeerLost": "{node} ({colo}) lost",
     "PeerLeft": "{node} ({colo}) left",
     "PeerForgotten": "{node} ({colo}) forgotten",
-    "PeerRefused": "{node} at {address} refused: {reason}",
+    "PeerRefused": "{node}{at_address} isn't heard here: it {words}",
+    "RefusedByPeer": "{node} doesn't hear this node, which {words}{at_address}",
+    "NameContested": "two processes say that they are {node}: one at {address}, which is heard, and one at {other}",
+    "IncarnationRaised": "this node goes on as life {incarnation} of its name: {why}",
     "IslandFound": "{node} ({colo}) is an island for group {group}: its settings differ, so its sessions stay apart",
     "IslandGone": "{node} ({colo}) is no island for group {group} any more",
     "LoopStalled": "this node stalled for {stalled_s:.1f} s and suspects nobody for it",
@@ -67,6 +80,9 @@ class EventList:
         kind = type(event).__name__
         values = {field.name: _clean(getattr(event, field.name)) for field in fields(event)}
         node, colo = self._about(event, values)
+        if "reason" in values:
+            values["words"] = _clean(words(str(values["reason"]))[0])
+            values["at_address"] = f" (at {values['address']})" if values["address"] else ""
         return {
             "at_s": round(event.at - self._started_at, 3),
             "kind": kind,

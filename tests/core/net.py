@@ -66,13 +66,22 @@ class Net:
         self._order = count()
         self._incarnations = count(1)
 
-    def add(self, name: str, colo: str = "ams1", *vips: LocalVip, seeds: tuple[str, ...] = ()) -> Host:
-        """Start a host, or start it anew under its old name and address."""
-        address = f"{name}:7946"
-        identity = Identity("test", name, next(self._incarnations), colo, address, "0")
+    def add(
+        self,
+        name: str,
+        colo: str = "ams1",
+        *vips: LocalVip,
+        seeds: tuple[str, ...] = (),
+        incarnation: int = 0,
+        address: str = "",
+    ) -> Host:
+        """Start a host, or start it anew under its old name and address; with another address it is a second one."""
+        key = f"{name}@{address}" if address else name
+        address = address or f"{name}:7946"
+        identity = Identity("test", name, incarnation or next(self._incarnations), colo, address, "0")
         core = MeshCore(identity, rng=random.Random(self.rng.random()), now=self.now, limits=self.limits)
-        host = self.hosts[name] = self._by_address[address] = Host(
-            name, core, address, colo, b"%d" % identity.incarnation
+        host = self.hosts[key] = self._by_address[address] = Host(
+            name, core, address, colo, b"%s#%d" % (address.encode(), identity.incarnation)
         )
         for vip in vips:
             core.set_vip(vip, self.now)

@@ -12,7 +12,16 @@ ALL: dict[core.Event, str] = {
     core.PeerRecovered(12.0, "edge-2"): "edge-2 (fra1) heard again",
     core.PeerLost(12.0, "edge-2"): "edge-2 (fra1) lost",
     core.PeerLeft(12.0, "edge-2"): "edge-2 (fra1) left",
-    core.PeerRefused(12.0, "edge-9", "10.0.0.9:1", "another mesh"): "edge-9 at 10.0.0.9:1 refused: another mesh",
+    core.PeerRefused(
+        12.0, "edge-9", "10.0.0.9:1", "other_mesh"
+    ): "edge-9 (at 10.0.0.9:1) isn't heard here: it is in a mesh of another name",
+    core.RefusedByPeer(
+        12.0, "edge-2", "10.0.0.9:1", "name_taken"
+    ): "edge-2 doesn't hear this node, which bears the name of another node that lives (at 10.0.0.9:1)",
+    core.NameContested(
+        12.0, "edge-9", "10.0.0.9:1", "10.0.0.10:1"
+    ): "two processes say that they are edge-9: one at 10.0.0.9:1, which is heard, and one at 10.0.0.10:1",
+    core.IncarnationRaised(12.0, 8, "edge-2 knows of a later one"): "this node goes on as life 8 of its name: edge-2",
     core.IslandFound(12.0, "edge-2", "pay"): "edge-2 (fra1) is an island for group pay",
     core.IslandGone(12.0, "edge-2", "pay"): "edge-2 (fra1) is no island for group pay any more",
     core.LoopStalled(12.0, 1.25): "this node stalled for 1.2 s",
@@ -79,4 +88,4 @@ def test_a_peers_words_can_not_forge_lines_or_move_a_terminals_cursor(caplog: py
     with caplog.at_level(logging.INFO, "meshcache"):
         made.take([core.PeerRefused(11.0, "x\n\x1b[2J{reason}", "10.0.0.9:1\r", "another mesh")])
     text = made.since(0)[0]["text"]
-    assert text == "x??[2J{reason} at 10.0.0.9:1? refused: another mesh"
+    assert text == "x??[2J{reason} (at 10.0.0.9:1?) isn't heard here: it another mesh"

@@ -30,9 +30,9 @@ ENTRIES_MAX = 1024
 """Of all VIPs and groups of the mesh: five keys of 64 VIPs, in three parts of a mesh that have no VIP in common."""
 
 JUMP_MAX = 1 << 20
-"""How far ahead of what is known here a number may be; one that is further is cut to that. Operators don't change a policy
-a million times while a node is away; without this, one message with the highest number there is would be the last change
-ever."""
+"""How far ahead of what is known here a number may be; one that is further is cut to that. Operators don't change a
+policy a million times while a node is away; without this, one message with the highest number there is would be the
+last change ever."""
 
 _TOLD_S = 1.0
 """Between two times that one peer is told everything, however often it asks."""

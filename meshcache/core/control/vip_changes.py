@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from meshcache.core.control.recall import Recall
 from meshcache.core.membership.joining import Joining
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.session import StreamKey
-from meshcache.core.values.topology import LocalVip
+from meshcache.core.values.topology import INCARNATION_MAX, LocalVip
 
 
 class PendingPushes(Protocol):
@@ -53,6 +55,29 @@ class VipChanges:
         self._state.vips.remove(name)
         self._state.last_seqs[name] = served.last_seq
         self._state.cache.renew()
+        self._joining.revised(now)
+
+    def outbid(self, incarnation: int, why: str, now: float) -> None:
+        """Another node was told of a life of ours up to this number: go on as a later one, with all sessions.
+
+        Nothing may wait to be pushed. What was made before stays a stream of the life in which it was made, and others
+        fetch it as such.
+        """
+        state, own = self._state, self._state.identity
+        if not own.incarnation <= incarnation < INCARNATION_MAX:
+            return
+        state.identity = replace(own, incarnation=incarnation + 1)
+        state.outbox.speak_as(state.identity)
+        for served in state.vips:
+            if served.flushed_seq:
+                served.stream.see(1, served.flushed_seq, own=True)
+            key = StreamKey(own.node, incarnation + 1, served.vip.terms.vip)
+            stream = state.streams.open(served.vip.terms, key, key.vip, now)
+            if stream is not None:
+                served.former |= {own.incarnation}
+                served.stream, served.last_seq, served.flushed_seq = stream, 0, 0
+        state.vips.speak_as(state.identity)
+        state.events.add(IncarnationRaised(now, incarnation + 1, why))
         self._joining.revised(now)
 
     def _add(self, vip: LocalVip, now: float) -> None:

@@ -45,8 +45,10 @@ class Connections:
         return known.bucket.take(1, now)
 
     def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
-        """Return whether this sender may speak on this connection: the first that it names is bound to it."""
+        """Whether this sender may speak on this connection: the first it names is bound to it, in that life or a later
+        one.
+        """
         known = self._known[connection]
-        if known.sender is None:
+        if known.sender is None or (known.sender[0] == sender and known.sender[1] < incarnation):
             known.sender = (sender, incarnation)
         return known.sender == (sender, incarnation)

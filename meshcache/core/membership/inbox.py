@@ -38,6 +38,10 @@ class Handlers:
         return set(self._by_kind)
 
 
+_PATIENCE_S = 10.0
+"""Whoever restarts, or was parted from, is heard again sooner; what goes on for longer is said."""
+
+
 class Inbox:
     """``handlers`` says who takes which kind of a peer's messages; hellos and refusals come from strangers too."""
 
@@ -45,12 +49,14 @@ class Inbox:
         self,
         state: NodeState,
         on_hello: Callable[[Hello, float], None],
-        on_refuse: Callable[[str, str, float], None],
+        on_refuse: Callable[[str, Refuse, float], None],
+        on_old_life: Callable[[Peer, float], None],
         handlers: Handlers,
     ) -> None:
         self._state = state
         self._on_hello = on_hello
         self._on_refuse = on_refuse
+        self._on_old_life = on_old_life
         self._handlers = handlers
         self._connections = Connections(state.limits)
         self._decoder = Decoder()
@@ -72,10 +78,11 @@ class Inbox:
         received.kinds[type(message)] += 1
         if not self._connections.binds(connection, sender, incarnation):
             self._state.drop(Drop.CONNECTION_NAME)
+            self._state.refusals.note(sender, "", Drop.CONNECTION_NAME, now, patience_s=_PATIENCE_S)
         elif type(message) is Hello:
             self._greet(message, connection, now)
         elif type(message) is Refuse:
-            self._on_refuse(sender, message.reason, now)
+            self._on_refuse(sender, message, now)
         else:
             self._hand_over(sender, incarnation, message, connection, now)
 
@@ -88,10 +95,12 @@ class Inbox:
 
     def _hand_over(self, sender: str, incarnation: int, message: Message, connection: bytes, now: float) -> None:
         peer = self._state.members.get(sender)
-        if peer is None:
+        if peer is None or peer.record.incarnation < incarnation:
             self._state.drop(Drop.UNKNOWN_SENDER)
+            self._state.refusals.note(sender, "", Drop.UNKNOWN_SENDER, now, patience_s=_PATIENCE_S)
         elif peer.record.incarnation != incarnation:
-            self._state.drop(Drop.OLD_INCARNATION if incarnation < peer.record.incarnation else Drop.UNKNOWN_SENDER)
+            self._state.drop(Drop.OLD_INCARNATION)
+            self._on_old_life(peer, now)
         else:
             self._state.members.heard(peer, now)
             self._note_way(peer, connection)

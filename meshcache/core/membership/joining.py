@@ -5,17 +5,25 @@ Knows who everyone is; whether they still live is `liveness`'s, whom to link to 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.outlet import Outlet
 from meshcache.core.values.drops import Drop
-from meshcache.core.values.events import IslandFound, IslandGone, PeerRefused
+from meshcache.core.values.events import IslandFound, IslandGone, NameContested
 from meshcache.core.values.topology import PROTOCOL_MAJOR, NodeRecord
 from meshcache.core.wire.messages import Hello, Refuse
 
-_REFUSED_MAX = 256
-"""Refusals that were reported already, each once."""
+_CONTEST_S = 1.5
+"""A name is its holder's while that is heard; who claims it waits so long for the holder's silence."""
+
+_CONTEST_OVER_S = 30.0
+"""A claim that wasn't repeated for so long is over; the next one is another."""
+
+_TOLD_OLD_S = 0.5
+"""Between two times that one name is told that it speaks as an earlier life."""
 
 _HELLO_PAUSE_S_MAX = 1.0
 """Between hellos to a peer that lives and doesn't have our latest terms."""
@@ -31,7 +39,6 @@ class Joining:
     def __init__(self, state: NodeState, outlet: Outlet) -> None:
         self._state = state
         self._outlet = outlet
-        self._refused: dict[tuple[str, str], None] = {}
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
         self.candidates = Candidates(state.limits)
         self.joining = True
@@ -59,19 +66,41 @@ class Joining:
         peer.hello_at = now + peer.hello_pause_s
         # Of a peer that is silent nothing is known for sure: it may be another life of it, with the same revision.
         knows = peer.record.revision if peer.state is PeerState.ALIVE else 0
-        self._state.send(peer, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer)))
+        life = peer.record.incarnation if knows else 0
+        self._state.send(peer, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer), life))
 
     def knows(self, peer: Peer, revision: int) -> None:
         """Note which revision of this node's record a peer has."""
         if peer.knows != revision:
             peer.knows = revision
             peer.hello_pause_s = 0.0
-        if revision == self._state.vips.record.revision:
+        own = self._state.vips.record.revision
+        if revision == own:
             self._uninformed.pop(peer.name, None)
+        elif revision > own:
+            self._uninformed[peer.name] = None  # of an earlier life of ours, or it was told what we never said
+
+    def heard_of_us(self, record: NodeRecord, now: float) -> None:
+        """Somebody tells what this node is said to be: if it never said so, it goes on as a later life and says so."""
+        own = self._state.vips.record
+        if record.incarnation > own.incarnation or (record.age > own.age and record.incarnation == own.incarnation):
+            self._never_said(record.incarnation, record.address, now)
+
+    def old_life(self, peer: Peer, now: float) -> None:
+        """What a peer said as an earlier life of its name isn't heard: tell the address that it dials us from."""
+        self._state.refusals.note(peer.name, peer.address, Drop.OLD_INCARNATION, now, patience_s=2.0)
+        self._tell_old(peer, peer.address, now)
+
+    def refused_by(self, sender: str, refuse: Refuse, now: float) -> None:
+        """A peer turned us away: say so, and outbid what it knows of a life of ours that never was or was earlier."""
+        self._state.drop(Drop.REFUSED_BY_PEER)
+        self._state.refusals.note(sender, refuse.address, refuse.reason, now, by_peer=True)
+        if refuse.reason == Drop.OLD_INCARNATION:
+            self._outlet.name_outbid(refuse.incarnation, f"{sender} knows of a later one", now)
 
     def hello(self, hello: Hello, now: float) -> None:
-        """Judge a hello: take its sender in as a peer, note what a peer says anew, or turn the sender away."""
-        reason = self._objection(hello)
+        """Judge a hello; its sender becomes a peer, or is one and says something new, or is turned away."""
+        reason = self._objection(hello, now)
         if reason is not None:
             self._turn_away(hello, reason, now)
             return
@@ -85,6 +114,8 @@ class Joining:
             self._recall_unsent(peer, hello)
             self._state.members.renew(peer, hello.record)
             self._learn(peer, now)
+        elif hello.record.age < peer.record.age:
+            self.greet(peer, now)  # which says what we know: if it never said that, it will say so
         self._take_note(peer, hello, now)
 
     def revised(self, now: float) -> None:
@@ -100,43 +131,87 @@ class Joining:
         peers = (self._state.members.get(name) for name in self._uninformed)
         return [peer for peer in peers if peer is not None and peer.usable]
 
-    def _objection(self, hello: Hello) -> Drop | None:
+    def _objection(self, hello: Hello, now: float) -> Drop | None:
         state, record = self._state, hello.record
         if hello.mesh != state.identity.mesh:
             return Drop.OTHER_MESH
         if not hello.majors[0] <= PROTOCOL_MAJOR <= hello.majors[1]:
             return Drop.OTHER_VERSION
         if record.node == state.identity.node:
-            return Drop.OURSELVES if record.incarnation == state.identity.incarnation else Drop.NAME_TAKEN
+            same = (record.incarnation, record.address) == (state.identity.incarnation, state.identity.address)
+            return Drop.OURSELVES if same else Drop.NAME_TAKEN
         known = state.members.get(record.node)
-        if known is not None and known.record.incarnation > record.incarnation:
-            return Drop.OLD_INCARNATION
-        if known is not None and known.record.incarnation == record.incarnation and known.colo != record.colo:
-            return Drop.COLO_CHANGED
-        return None
+        if known is None:
+            return None
+        if record.incarnation == known.record.incarnation:
+            copied = record.address != known.record.address and record.age <= known.record.age
+            return Drop.COLO_CHANGED if known.colo != record.colo else Drop.NAME_TAKEN if copied else None
+        if record.address != known.record.address and self._is_held(known, now):
+            return Drop.NAME_TAKEN
+        return Drop.OLD_INCARNATION if record.incarnation < known.record.incarnation else None
+
+    def _is_held(self, holder: Peer, now: float) -> bool:
+        """Whether the holder of a name that another address claims is heard. It is asked, and has a moment for that."""
+        if holder.state is not PeerState.ALIVE:
+            return False
+        if holder.contested_at is None or now - holder.contested_at > _CONTEST_OVER_S:
+            holder.contested_at = now
+        self._outlet.name_contested(holder, now)
+        return holder.heard_at > holder.contested_at or now - holder.contested_at < _CONTEST_S
 
     def _turn_away(self, hello: Hello, reason: Drop, now: float) -> None:
+        record = hello.record
         self._state.drop(reason)
         if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
             if len(self._state.own_addresses) < _OWN_ADDRESSES_MAX:
                 self._state.own_addresses.add(hello.dialled)
-            return
-        if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and hello.record.address in self.candidates:
-            self._state.outbox.send(hello.record.address, Refuse(reason))
-        self.refused(hello.record.node, hello.record.address, reason, now)
+        elif reason == Drop.NAME_TAKEN:
+            self._contest(record, now)
+        elif reason == Drop.OLD_INCARNATION:
+            self._tell_old(self._state.members.get(record.node), record.address, now)
+            self._state.refusals.note(record.node, record.address, reason, now)
+        else:
+            if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and record.address in self.candidates:
+                self._state.outbox.send(record.address, Refuse(reason))
+            self._state.refusals.note(record.node, record.address, reason, now)
 
-    def refused(self, node: str, address: str, reason: str, now: float) -> None:
-        """Report a refusal, once for each node and reason."""
-        if (node, reason) in self._refused or len(self._refused) >= _REFUSED_MAX or reason == Drop.OLD_INCARNATION:
-            return
-        self._refused[node, reason] = None
-        self._state.events.add(PeerRefused(now, node, address, reason))
+    def _contest(self, record: NodeRecord, now: float) -> None:
+        """Two say that they are one node: whoever is heard keeps the name, and both addresses are said aloud."""
+        own, holder = self._state.identity, self._state.members.get(record.node)
+        if record.node == own.node:
+            held_at = own.address
+            if record.incarnation == own.incarnation or record.address == own.address:
+                self.heard_of_us(replace(record, revision=self._state.vips.record.revision + 1), now)
+        elif holder is None or (holder.contested_at is not None and holder.heard_at <= holder.contested_at):
+            return  # it isn't known yet whether the holder lives
+        else:
+            held_at = holder.address
+        if self._state.refusals.note(record.node, record.address, Drop.NAME_TAKEN, now):
+            self._state.events.add(NameContested(now, record.node, held_at, record.address))
+        if record.address != held_at:
+            self._answer(record.address, Refuse(Drop.NAME_TAKEN, 0, held_at), now)
+
+    def _tell_old(self, known: Peer | None, address: str, now: float) -> None:
+        if known is not None and now - (known.told_old_at or -_TOLD_OLD_S) >= _TOLD_OLD_S:
+            known.told_old_at = now
+            self._answer(address, Refuse(Drop.OLD_INCARNATION, known.record.incarnation), now)
+
+    def _answer(self, address: str, refuse: Refuse, now: float) -> None:
+        """Send a refusal to an address, which is dialled if need be: who is there asks again, and has it then."""
+        if self._state.members.at(address) is None:
+            self.candidates.hint(address, "refused", now)
+        self._state.outbox.send(address, refuse)
+
+    def _never_said(self, incarnation: int, address: str, now: float) -> None:
+        self._state.refusals.note(self._state.identity.node, address, "forged_name", now)
+        self._outlet.name_outbid(incarnation, f"it never said what is said in its name (address {address})", now)
 
     def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:
         members = self._state.members
         if old is None and members.full():
             self._state.drop(Drop.PEERS_FULL)
+            self._state.refusals.note(hello.record.node, hello.record.address, Drop.PEERS_FULL, now)
             return
         record = hello.record
         if not self._bearable(record, old, now):
@@ -156,7 +231,7 @@ class Joining:
         if self._state.members.fits(record):
             return True
         self._state.drop(Drop.TOO_HEAVY)
-        self.refused(record.node, record.address, Drop.TOO_HEAVY, now)
+        self._state.refusals.note(record.node, record.address, Drop.TOO_HEAVY, now)
         if old is not None:
             self._state.members.part(old)
             self._state.outbox.drop(old.address)
@@ -174,6 +249,9 @@ class Joining:
                 self._state.members.move(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
         peer.joining, peer.chosen = hello.joining, hello.chosen
+        own = self._state.vips.record
+        if hello.incarnation == own.incarnation and hello.knows > own.revision:
+            self._never_said(own.incarnation, peer.address, now)
         self.knows(peer, hello.knows)
         if hello.knows != self._state.vips.record.revision:
             self.greet(peer, now, hello.dialled)
@@ -190,6 +268,6 @@ class Joining:
             self._state.events.add(IslandGone(now, peer.name, group))
         peer.islands = found
 
-    def _hello(self, dialled: str = "", answers: str = "", knows: int = 0, chosen: bool = True) -> Hello:
+    def _hello(self, dialled: str = "", answers: str = "", knows: int = 0, chosen: bool = True, life: int = 0) -> Hello:
         state = self._state
-        return Hello(state.identity.mesh, state.vips.record, dialled, answers, knows, chosen, self.joining)
+        return Hello(state.identity.mesh, state.vips.record, dialled, answers, knows, chosen, self.joining, life)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outlet import Outlet
 from meshcache.core.state.roster import digest_of
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import NodeRecord
@@ -62,11 +63,12 @@ class _Pages:
 class RosterExchange:
     """Tells peers what is known of nodes by hearsay, and learns from them."""
 
-    def __init__(self, state: NodeState, candidates: Candidates) -> None:
+    def __init__(self, state: NodeState, candidates: Candidates, outlet: Outlet) -> None:
         self._state = state
         self._candidates = candidates
         self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
+        self._outlet = outlet
         self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
 
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
@@ -145,6 +147,8 @@ class RosterExchange:
             self._merged.popitem(last=False)
         own, members = self._state.identity, self._state.members
         for record in records:
+            if record.node == own.node:
+                self._outlet.own_name_heard(record, now)
             strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
             if strange and not members.buried(record.node, record.incarnation, now):
                 self._candidates.hint(record.address, "roster", now)

@@ -143,5 +143,7 @@ class LocalSessions:
 
 
 def _made_here(served: ServedVip, session: Session) -> bool:
-    """Return whether this node made a session in this life, for whichever of its VIPs."""
-    return session.stream[:2] == served.stream.key[:2]
+    """Whether this process made it; by whichever of its VIPs, and under whichever number of its life."""
+    own = served.stream.key
+    same = session.stream.incarnation == own.incarnation or session.stream.incarnation in served.former
+    return same and session.stream.origin == own.origin

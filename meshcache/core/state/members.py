@@ -46,6 +46,8 @@ class Peer:
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
     ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
     of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
+    ``contested_at`` is when somebody else last
+    began to claim its name, ``told_old_at`` when somebody was last told that it speaks as an earlier life.
     """
 
     record: NodeRecord
@@ -75,6 +77,8 @@ class Peer:
     compared_at: float = 0.0
     way_back: tuple[str, bytes] = ("", b"")
     reaches_us: bool = True
+    contested_at: float | None = None
+    told_old_at: float | None = None
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from meshcache.core.state.counters import Counters
 from meshcache.core.state.crossings import Crossings
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.refusals import Refusals
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.drops import Drop
@@ -34,6 +35,7 @@ class NodeState:
     members: Members
     roster: RosterTable
     outbox: Outbox
+    refusals: Refusals
     crossings: Crossings = field(default_factory=Crossings)
     ways_back: dict[str, bytes] = field(default_factory=dict)
     """For the transport: addresses of peers, and the connection on which each was heard, since it last took them."""

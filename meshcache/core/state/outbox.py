@@ -38,6 +38,10 @@ class Outbox:
         self._queues: dict[str, deque[Outgoing]] = {}
         self._bytes: dict[str, int] = {}
 
+    def speak_as(self, identity: Identity) -> None:
+        """Sign what is sent from now on with another life of this node."""
+        self._identity = identity
+
     def __bool__(self) -> bool:
         """Whether anything waits."""
         return bool(self._queues)

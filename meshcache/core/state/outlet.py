@@ -32,3 +32,12 @@ class Outlet(Protocol):
 
     def hearsay_heard(self, now: float) -> None:
         """News came from another than its author, so some peers may not have it yet."""
+
+    def name_contested(self, holder: Peer, now: float) -> None:
+        """Another address claims a peer's name: whether the peer is heard decides."""
+
+    def name_outbid(self, incarnation: int, why: str, now: float) -> None:
+        """Others know a life of this node's name up to this number that it never was, or was earlier."""
+
+    def own_name_heard(self, record: NodeRecord, now: float) -> None:
+        """Somebody tells what this node is said to be."""

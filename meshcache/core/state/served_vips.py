@@ -26,7 +26,7 @@ class ServedVip:
 
     ``stream`` numbers what this node publishes for it, ``last_seq`` is the newest number given and ``flushed_seq`` the
     newest that peers may be told of. ``filed_under`` are the VIPs under which a session for it may be filed: itself
-    first, then the others of its share group.
+    first, then the others of its share group. ``former`` are the lives under which this process made sessions before.
     """
 
     vip: LocalVip
@@ -35,6 +35,7 @@ class ServedVip:
     last_seq: int = 0
     flushed_seq: int = 0
     filed_under: tuple[str, ...] = ()
+    former: frozenset[int] = frozenset()
     _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
 
     def may_resume(self, source: Terms) -> Verdict:
@@ -75,6 +76,11 @@ class ServedVips:
         if served.vip.terms.vip not in self._served and len(self._served) >= VIPS_MAX:
             raise ValueError(f"a node serves at most {VIPS_MAX} VIPs")
         self._served[served.vip.terms.vip] = served
+        self._changed()
+
+    def speak_as(self, identity: Identity) -> None:
+        """Tell what is served as another life of this node."""
+        self.record = replace(self.record, incarnation=identity.incarnation)
         self._changed()
 
     def remove(self, name: str) -> None:

@@ -58,7 +58,7 @@ class Drop(StrEnum):
     WITHDRAW_REFUSED = "withdraw_refused", "a withdraw that its sender may not pass on"
     LIVE_FULL = "live_full", "live policy values beyond the number that this node keeps"
     LIVE_RATE = "live_rate", "live policy values faster than operators set them"
-    LIVE_JUMP = "live_jump", "a live policy value numbered far beyond all others"
+    LIVE_JUMP = "live_jump", "nothing: the number of a live policy far beyond all others, which was cut"
     ASK_RATE = "ask_rate", "questions faster than operators ask them"
 
     OUTBOX_FULL = "outbox_full", "sessions that waited to be pushed when too many did"

@@ -63,15 +63,41 @@ class PeerForgotten:
 
 @dataclass(frozen=True, slots=True)
 class PeerRefused:
-    """A node was turned away: another mesh, another major version, or a name that is already taken.
-
-    Reported once for each node and reason.
-    """
+    """A node was turned away, or what it says isn't heard; said when it begins, and now and then while it goes on."""
 
     at: float
     node: str
     address: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedByPeer:
+    """A node turned this one away; ``address`` is where the node is that has what this one may not have, if it says."""
+
+    at: float
+    node: str
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameContested:
+    """Two processes that live say that they are the same node: one at ``address``, which is heard, one at ``other``."""
+
+    at: float
+    node: str
+    address: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncarnationRaised:
+    """This node goes on as a later life of its name, since another was told of one; ``why`` is in words."""
+
+    at: float
+    incarnation: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +175,9 @@ Event: TypeAlias = (
     | PeerLeft
     | PeerForgotten
     | PeerRefused
+    | RefusedByPeer
+    | NameContested
+    | IncarnationRaised
     | IslandFound
     | IslandGone
     | LoopStalled

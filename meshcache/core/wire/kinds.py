@@ -179,6 +179,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("k", "knows", fields.revision, 0),
             Field("c", "chosen", fields.flag, default=True),
             Field("j", "joining", fields.flag, default=False),
+            Field("i", "incarnation", fields.incarnation, 0),
         ),
     ),
     messages.Heartbeat: (
@@ -196,7 +197,15 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
     messages.Ping: (3, Spec(messages.Ping, _TOKEN)),
     messages.Pong: (4, Spec(messages.Pong, _TOKEN)),
     messages.Leave: (5, Spec(messages.Leave)),
-    messages.Refuse: (6, Spec(messages.Refuse, Field("y", "reason", fields.name))),
+    messages.Refuse: (
+        6,
+        Spec(
+            messages.Refuse,
+            Field("y", "reason", fields.name),
+            Field("i", "incarnation", fields.incarnation, 0),
+            Field("a", "address", fields.address_or_none, ""),
+        ),
+    ),
     messages.Push: (
         7,
         Spec(

@@ -82,6 +82,7 @@ class Hello:
     answers: so a node learns to whom a seed's address belongs. ``knows`` is the revision of the receiver's own record
     that the sender has; a receiver with another one answers. ``chosen`` says that the sender wants this link, and
     doesn't merely answer on it. ``joining`` says that the sender is catching up and no source for a snapshot.
+    ``incarnation`` is the receiver's to which ``knows`` belongs.
     """
 
     mesh: str
@@ -91,6 +92,7 @@ class Hello:
     knows: int = 0
     chosen: bool = True
     joining: bool = False
+    incarnation: int = 0
     majors: tuple[int, int] = (PROTOCOL_MAJOR, PROTOCOL_MAJOR)
     minor: int = PROTOCOL_MINOR
 
@@ -132,9 +134,15 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The sender will not talk to the receiver, and why."""
+    """The sender will not talk to the receiver, and why.
+
+    ``incarnation`` is the life of the receiver's name that the sender knows, ``address`` where the one is whom it hears
+    under that name.
+    """
 
     reason: str
+    incarnation: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

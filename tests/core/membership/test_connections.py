@@ -12,7 +12,8 @@ def test_a_connection_is_bound_to_the_first_sender_it_names() -> None:
     assert connections.binds(b"c", "edge-1", 1)
     assert connections.binds(b"c", "edge-1", 1)
     assert not connections.binds(b"c", "edge-2", 1)
-    assert not connections.binds(b"c", "edge-1", 2)
+    assert connections.binds(b"c", "edge-1", 2), "a later life of the same node"
+    assert not connections.binds(b"c", "edge-1", 1)
 
 
 def test_a_sender_may_come_back_on_another_connection() -> None:

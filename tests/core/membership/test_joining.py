@@ -7,11 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.values.events import IslandFound, IslandGone, PeerJoined, PeerRefused
+from meshcache.core.values.events import (
+    IncarnationRaised,
+    IslandFound,
+    IslandGone,
+    NameContested,
+    PeerJoined,
+    PeerRefused,
+    RefusedByPeer,
+)
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import Outcome
 from meshcache.core.wire.messages import Hello, Refuse
 from meshcache.core.wire.record_size import PEERS_BYTES_MAX, weight
-from tests.core.net import Host, Net, Puppet, dropped, mesh, vip
+from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, vip
 from tests.core.samples import large_record
 
 
@@ -89,15 +98,112 @@ def test_a_peer_that_refuses_us_is_reported() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))
     Puppet(net, "x").says(host, Refuse("other_version"))
-    assert [event.reason for event in host.happened(PeerRefused)] == ["other_version"]
+    assert [event.reason for event in host.happened(RefusedByPeer)] == ["other_version"]
 
 
 def test_our_own_name_on_another_host_is_refused() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))
     Puppet(net, "a", incarnation=99).joins(host)
-    assert host.happened(PeerRefused)[0].reason == "name_taken"
+    assert {event.reason for event in host.happened(PeerRefused)} == {"name_taken", "forged_name"}
     assert host.core.peers(net.now) == []
+
+
+def three(net: Net) -> list[Host]:
+    hosts = mesh(net, ["a", "b", "c"])
+    net.run(4)
+    return hosts
+
+
+def everywhere(net: Net, hosts: list[Host]) -> bool:
+    return all(len(alive(host, net)) == len(hosts) - 1 for host in hosts)
+
+
+@pytest.mark.parametrize("earlier", [1, 2, 10_000])
+def test_a_restart_with_an_earlier_clock_is_heard_at_once(earlier: int) -> None:
+    net = Net()
+    hosts = [net.add(name, "ams1", vip(name), seeds=("a:7946",), incarnation=20_000) for name in ("a", "b", "c")]
+    net.run(4)
+    made = make(net, hosts[2], 1)
+    net.run(1)
+    net.stop("c")
+    hosts[2] = net.add("c", "ams1", vip("c"), seeds=("a:7946",), incarnation=20_000 - earlier)
+    assert net.until(lambda: everywhere(net, hosts), within=3) < 2
+    assert hosts[2].core._inside.state.identity.incarnation > 20_000
+    assert hosts[2].happened(IncarnationRaised)
+    net.until(lambda: has(net, hosts[2], made), within=10)
+    new = make(net, hosts[2], 2)
+    net.until(lambda: all(has(net, host, new) for host in hosts), within=1)
+
+
+def test_who_goes_on_as_a_later_life_keeps_its_sessions_and_gives_them_to_all() -> None:
+    net = Net()
+    hosts = three(net)
+    net.lose = lambda sender, receiver, _: "c" in (sender, receiver)
+    before = make(net, hosts[2], 1)
+    net.run(1)
+    hosts[2].core._inside.name_outbid(50, "a test", net.now)
+    found = hosts[2].core.lookup("shop", before, net.now)
+    assert found.outcome is Outcome.LOCAL
+    net.lose = lambda *_: False
+    after = make(net, hosts[2], 2)
+    net.until(lambda: all(has(net, host, made) for host in hosts for made in (before, after)), within=15)
+
+
+def test_a_name_that_a_living_node_bears_is_not_taken_over_and_everybody_says_both_addresses() -> None:
+    net = Net()
+    hosts = three(net)
+    twin = net.add("c", "ams1", vip("c"), seeds=("a:7946", "b:7946", "c:7946"), address="other:7946")
+    net.run(20)
+    assert everywhere(net, hosts)
+    for host in hosts:
+        contested = host.happened(NameContested)
+        assert contested, host.name
+        assert {contested[0].address, contested[0].other} == {"c:7946", "other:7946"}
+    refused = twin.happened(RefusedByPeer)
+    assert ("name_taken", "c:7946") in {(event.reason, event.address) for event in refused}
+    told = twin.core.stats(net.now)["refusals"]
+    assert any(each["by_peer"] and each["reason"] == "name_taken" for each in told)
+    made = make(net, hosts[0], 1)
+    net.run(1)
+    assert has(net, hosts[2], made)
+
+
+@pytest.mark.parametrize("incarnation", [0, 1])
+def test_a_node_that_moved_to_another_address_has_its_name_once_its_former_life_is_silent(incarnation: int) -> None:
+    net = Net()
+    hosts = three(net)
+    net.stop("c")
+    moved = net.add("c", "ams1", vip("c"), seeds=("a:7946",), address="other:7946", incarnation=incarnation)
+    assert net.until(lambda: everywhere(net, [*hosts[:2], moved]), within=10) < 6
+    assert not hosts[0].happened(NameContested)
+
+
+def test_two_copies_with_one_incarnation_become_two_lives_and_it_is_said() -> None:
+    net = Net()
+    hosts = three(net)
+    life = hosts[2].core._inside.state.identity.incarnation
+    net.add("c", "ams1", vip("c"), seeds=("a:7946", "c:7946"), address="other:7946", incarnation=life)
+    net.run(20)
+    assert hosts[2].happened(NameContested)
+    assert everywhere(net, hosts)
+
+
+@pytest.mark.parametrize(("incarnation", "revision"), [(10**9, 1), (0, 40)])
+def test_a_node_outbids_what_another_says_in_its_name(incarnation: int, revision: int) -> None:
+    net = Net()
+    hosts = three(net)
+    life = hosts[2].core._inside.state.identity.incarnation
+    forged = Puppet(net, "c", "ams1", vip("c", digest=b"\xee" * 32), incarnation=incarnation or life)
+    forged.revision = revision
+    forged.says(hosts[0], Hello("test", forged.record), connection=b"liar")
+    net.until(lambda: hosts[2].core._inside.state.identity.incarnation > forged.incarnation, within=5)
+    net.run(1)
+    assert everywhere(net, hosts)
+    assert not hosts[0].core._inside.state.members.get("c").islands  # type: ignore[union-attr]
+    assert hosts[2].happened(IncarnationRaised)
+    made = make(net, hosts[0], 1), make(net, hosts[2], 2)
+    net.until(lambda: all(has(net, host, session) for host in hosts for session in made), within=10)
 
 
 def test_an_old_incarnation_changes_nothing() -> None:

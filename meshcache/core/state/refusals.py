@@ -1,0 +1,116 @@
+"""Who isn't heard here, or doesn't hear this node, and why: said when it begins and again while it goes on, in words.
+
+Counts and reports; refuses nobody itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from meshcache.core.values.events import EventLog, PeerRefused, RefusedByPeer
+
+REFUSALS_MAX = 256
+"""Remembered, each by node, reason and side; the longest silent goes first."""
+
+REPEAT_S = 600.0
+"""Between two reports of one refusal that goes on."""
+
+RECENT_S = 600.0
+"""A refusal that hasn't happened for so long is over."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "other_mesh": ("is in a mesh of another name, with our key", "make mesh.name equal if it should be one mesh"),
+    "other_version": ("speaks another major version of the protocol", "bring all nodes to versions that meet"),
+    "name_taken": ("bears the name of another node that lives", "give each node a node.name of its own"),
+    "old_incarnation": (
+        "speaks as an earlier life of its name than is known: its clock went back, or two processes share the name",
+        "it numbers its life anew by itself; if it goes on, look for a second process with its name",
+    ),
+    "colo_changed": ("changed its colo while it ran", "two processes may share the name: give each its own"),
+    "peers_full": ("finds no room: there are as many peers as a node can have", "make the mesh smaller"),
+    "too_heavy": ("tells more of its VIPs than there is memory for", "serve fewer VIPs, or shorter lists of colos"),
+    "ourselves": ("is a copy of this very node, with its name and its life", "give each node a node.name of its own"),
+    "unknown_sender": ("speaks without having said who it is", "it may have missed our hello; see its own log"),
+    "connection_name": ("speaks under two names on one connection", "look for who has the mesh key and shouldn't"),
+    "not_sent": (
+        "takes no messages: no link to it comes up, or it doesn't read",
+        "see its log, and the network between",
+    ),
+    "forged_name": (
+        "was told something in this node's name that this node never said",
+        "look for a second process with this name, or for who has the mesh key and shouldn't",
+    ),
+}
+"""By reason: what about a node, and what to do. Others are shown as they are."""
+
+
+@dataclass(slots=True)
+class _Refusal:
+    node: str
+    address: str
+    reason: str
+    by_peer: bool
+    began_at: float
+    last_at: float
+    said_at: float | None = None
+    count: int = 0
+
+
+class Refusals:
+    """All that goes on, by (node, reason, by_peer)."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self._known: OrderedDict[tuple[str, str, bool], _Refusal] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def note(
+        self, node: str, address: str, reason: str, now: float, *, by_peer: bool = False, patience_s: float = 0.0
+    ) -> bool:
+        """Something of a node was refused here, or, `by_peer`, something of ours there.
+
+        With `patience_s` it is said only when it has gone on for so long: each restart brings some for a moment.
+        Returns whether it was said now.
+        """
+        key = (node, reason, by_peer)
+        known = self._known.get(key)
+        if known is None or now - known.last_at > max(RECENT_S, patience_s):
+            known = self._known[key] = _Refusal(node, address, reason, by_peer, now, now)
+        self._known.move_to_end(key)
+        if len(self._known) > REFUSALS_MAX:
+            self._known.popitem(last=False)
+        if patience_s and now - known.last_at > 2 * patience_s:
+            known.began_at = now  # it had stopped
+        known.last_at, known.count, known.address = now, known.count + 1, address or known.address
+        if now - known.began_at < patience_s or (known.said_at is not None and now - known.said_at < REPEAT_S):
+            return False
+        known.said_at = now
+        kind = RefusedByPeer if by_peer else PeerRefused
+        self._events.add(kind(now, node, known.address, reason))
+        return True
+
+    def to_plain(self, now: float) -> list[dict[str, Any]]:
+        """What was said and isn't over, newest last, with what to do about it."""
+        return [
+            {
+                "node": each.node,
+                "address": each.address,
+                "reason": each.reason,
+                "by_peer": each.by_peer,
+                "count": each.count,
+                "last_s": round(now - each.last_at, 3),
+                "text": words(each.reason)[0],
+                "do": words(each.reason)[1],
+            }
+            for each in self._known.values()
+            if each.said_at is not None and now - each.last_at <= RECENT_S
+        ]
+
+
+def words(reason: str) -> tuple[str, str]:
+    """A reason in words, and what to do."""
+    return WORDS.get(reason, (reason.replace("_", " "), "see its log"))
