@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from meshcache.core.membership.bygone import Bygone
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.members import Peer, PeerState
 from meshcache.core.state.node_state import NodeState
@@ -41,12 +42,15 @@ class Joining:
         self._outlet = outlet
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
         self.candidates = Candidates(state.limits)
+        self.bygone = Bygone(self.candidates)
         self.joining = True
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""
         if len(self._uninformed) > len(self._state.members):
             self._uninformed = {name: None for name in self._uninformed if self._state.members.get(name) is not None}
+        if self.bygone.next_due() <= now:
+            self.bygone.tick(now, self._state.rng.random())
         if self.candidates.next_due() <= now:  # draw a random number (a system call) only when something is due
             for address in self.candidates.due(now, self._state.rng.random()):
                 self._state.outbox.send(address, self._hello(dialled=address))
@@ -57,7 +61,7 @@ class Joining:
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         hellos = min((peer.hello_at for peer in self._waiting()), default=float("inf"))
-        return min(self.candidates.next_due(), hellos)
+        return min(self.candidates.next_due(), self.bygone.next_due(), hellos)
 
     def greet(self, peer: Peer, now: float, answers: str = "") -> None:
         """Send a peer our hello; more follow, ever slower, until it is seen to know our terms."""
@@ -248,6 +252,8 @@ class Joining:
             if hello.answers == peer.record.address != peer.address:
                 self._state.members.move(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
+        self.bygone.answered(peer.record.address)
+        self.bygone.answered(peer.address)
         peer.joining, peer.chosen = hello.joining, hello.chosen
         own = self._state.vips.record
         if hello.incarnation == own.incarnation and hello.knows > own.revision:

@@ -1,0 +1,69 @@
+"""Remembers where forgotten peers listened, and has them tried ever more rarely for a day: a long cut may heal.
+
+Only says which addresses are worth a hello; `candidates` sends it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from meshcache.core.membership.candidates import Candidates
+
+BYGONE = "bygone"
+"""The source of these addresses among the candidates: given up after some tries, like any hint."""
+
+BYGONE_MAX = 256
+"""Addresses remembered; the longest gone are forgotten first. One that answers tells of all others behind the cut."""
+
+REMEMBERED_S = 24 * 3600.0
+
+_PERIOD_S_MIN = 40.0
+"""Between two beginnings of trying one address; a candidate is tried for about as long."""
+
+_PERIOD_SHARE = 0.01
+"""And no less than this share of the time for which it has been gone: after 80 minutes 48 s, after a day 14 minutes."""
+
+_JITTER = 0.2
+
+
+@dataclass(slots=True)
+class _Gone:
+    at: float
+    due_at: float
+
+
+class Bygone:
+    """Addresses of peers that were forgotten, not of those that said goodbye."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self._known: OrderedDict[str, _Gone] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def remember(self, address: str, now: float) -> None:
+        """Note that the peer at this address was forgotten: try it now and then."""
+        self._known.pop(address, None)
+        self._known[address] = _Gone(now, now)
+        if len(self._known) > BYGONE_MAX:
+            self._known.popitem(last=False)
+
+    def answered(self, address: str) -> None:
+        """Note that somebody listens there again."""
+        self._known.pop(address, None)
+
+    def tick(self, now: float, chance: float) -> None:
+        """Hint at the addresses that are due. `chance`, from 0 to 1, spreads the next tries in time."""
+        for address, gone in list(self._known.items()):
+            if now - gone.at > REMEMBERED_S:
+                del self._known[address]
+            elif gone.due_at <= now:
+                period_s = max(_PERIOD_S_MIN, (now - gone.at) * _PERIOD_SHARE)
+                gone.due_at = now + period_s * (1 - _JITTER * chance)
+                self._candidates.hint(address, BYGONE, now)
+
+    def next_due(self) -> float:
+        """Return when the next address is due."""
+        return min((gone.due_at for gone in self._known.values()), default=float("inf"))
