@@ -68,18 +68,7 @@ def _refused(stats: Mapping[str, Any]) -> Iterator[Finding]:
             if keys
             else "no other key was shown: port checks, scanners and nodes that restart end this way, and do no harm"
         )
-<<<<<<< HEAD
         yield note("connections", f"{count} refused since the start: {reasons}", do)
-    taken = stats.get("gossip", {}).get("dropped", {})
-    if taken.get("name_taken"):
-        yield problem("node name", "another node bears this one's name", "give each node a node.name of its own")
-    if taken.get("other_mesh"):
-        yield note(
-            "mesh name", "nodes with our key are in a mesh of another name", "make mesh.name equal if it should be"
-        )
-    if taken.get("other_version"):
-        yield problem("versions", "a node speaks another major version", "bring all nodes to versions that meet")
-=======
     for refusal in stats.get("refusals", []):
         node, where = refusal["node"], f" (at {refusal['address']})" if refusal["address"] else ""
         if refusal["by_peer"]:
@@ -88,7 +77,6 @@ def _refused(stats: Mapping[str, Any]) -> Iterator[Finding]:
             text = f"{node}{where} isn't heard here: it {refusal['text']}"
         kind = note if refusal["reason"] == "other_mesh" else problem
         yield kind(f"refused: {refusal['reason']}", f"{text}; {refusal['count']} times", refusal["do"])
->>>>>>> a83b465 (Never lose a node to a clock that went back or to its own name, and say whoever isn't heard)
 
 
 def _clocks(clocks: Mapping[str, float]) -> Iterator[Finding]:

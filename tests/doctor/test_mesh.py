@@ -62,14 +62,9 @@ def test_refused_connections_and_names_are_told() -> None:
     told = found({"transport": {"refused": {"another mesh key": 3}}, "refusals": [refusal("name_taken")]})
     assert told["connections"].text == "3 refused since the start: another mesh key 3"
     assert told["connections"].state is State.NOTE
-<<<<<<< HEAD
     assert "compare fingerprints" in told["connections"].do
     probed = found({"transport": {"refused": {"closed during the handshake": 3}}})
     assert "port checks, scanners" in probed["connections"].do
-    assert "node name" in problems(told)
-    assert "versions" in problems(found({"gossip": {"dropped": {"other_version": 1}}}))
-    assert found({"gossip": {"dropped": {"other_mesh": 1}}})["mesh name"].state is State.NOTE
-=======
     assert "refused: name_taken" in problems(told)
     assert told["refused: name_taken"].text.startswith("x (at x:1) isn't heard here: it bears the name of another")
     assert told["refused: name_taken"].do
@@ -80,7 +75,6 @@ def test_a_node_that_is_refused_by_others_has_a_problem_and_is_told_what_to_do()
     told = found({"refusals": [refusal("old_incarnation", by_peer=True)]})
     assert "refused: old_incarnation" in problems(told)
     assert told["refused: old_incarnation"].text.startswith("x doesn't hear this node, which speaks as an earlier life")
->>>>>>> a83b465 (Never lose a node to a clock that went back or to its own name, and say whoever isn't heard)
 
 
 def test_clocks_that_are_off_are_named_and_ours_when_most_differ() -> None:
