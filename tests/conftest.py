@@ -20,6 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A slow machine is no reason to fail; CI repeats itself exactly.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("fast", deadline=None, max_examples=20)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ALL, TOGETHER, ALONE, FAST = "all", "together", "alone", "fast"
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("part") == FAST:
+        settings.load_profile("fast")
     config.addinivalue_line("markers", "alone: measures, or fills the machine; never runs beside other tests")
     config.addinivalue_line("markers", "slow: takes a second or starts processes; not in `make test-fast`")
 

@@ -1,8 +1,8 @@
 """The tests can fail: each weakened build of meshcache is noticed by the test that is there for it.
 
 The build is a copy of the package with one line changed; the test runs in a process of its own with nothing else of
-this tree on its path. No test of these is left to chance: random worlds find what nobody thought of, and are no proof
-that a border is watched.
+this tree on its path. No test of these is left to chance: random worlds find what nobody thought of, and prove no
+border watched.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from meshcache import hot
 pytestmark = pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_amid_handshakes_crashes_nothing() -> None:
     """Threads that are daemons are in callbacks when the interpreter ends: they are asked for nothing any more."""
     code = (
@@ -27,6 +28,7 @@ def test_a_process_that_ends_amid_handshakes_crashes_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
+@pytest.mark.slow
 def test_a_fork_amid_handshakes_finds_nothing_half_done() -> None:
     """The child handshakes at once, on the one thread it has: a lock that another thread held would stop it."""
     code = (
