@@ -14,6 +14,17 @@ from meshcache.core.state.members import Peer
 from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.wire.kinds import KINDS
+from meshcache.core.wire.messages import FetchReply, Heartbeat, LivePolicyUpdate, Message
+from meshcache.core.wire.queries import Query, QueryReply
+
+_KIND_WORDS: dict[type[Message], str] = {
+    Heartbeat: "beat",
+    FetchReply: "fill",
+    LivePolicyUpdate: "live",
+    Query: "ask",
+    QueryReply: "answer",
+}
+"""The words of ``kinds`` that programs rely on, where the class has another name by now; else it is the class's."""
 
 
 def stats(state: NodeState, now: float) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def _policy(state: NodeState) -> dict[str, Any]:
 
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:
-    kinds = {kind.__name__.lower(): traffic.kinds[kind] for kind in KINDS if traffic.kinds[kind]}
+    kinds = {_KIND_WORDS.get(kind, kind.__name__.lower()): traffic.kinds[kind] for kind in KINDS if traffic.kinds[kind]}
     return {
         "messages": traffic.messages,
         "bytes": traffic.bytes,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from meshcache.core.policy.gates import Verdict
+from meshcache.core.wire.queries import QueryKind
 from tests.core.net import Host, Net, has, make, mesh
 
 
@@ -92,3 +93,14 @@ def test_a_peer_is_shown_with_what_is_thought_of_it() -> None:
     assert peers["b"]["address"] == "b:7946"
     assert peers["c"]["last_seen_s"] > 3
     assert [served["name"] for served in peers["b"]["vips"]] == ["shop"]
+
+
+def test_kinds_of_messages_keep_the_words_that_programs_rely_on() -> None:
+    net, (a, *_) = world()
+    make(net, a, 1)
+    a.core.queries.ask(QueryKind.CLOCK, 0, net.now)
+    net.run(3)
+    sent, received = (a.core.stats(net.now)["gossip"][way]["kinds"] for way in ("sent", "received"))
+    assert sent.keys() >= {"hello", "beat", "push", "ask"}
+    assert received.keys() >= {"beat", "answer", "digest"}
+    assert not {"heartbeat", "query", "queryreply", "fetchreply", "livepolicyupdate"} & (sent.keys() | received.keys())

@@ -28,7 +28,7 @@ CPU_RATIO_MAX = 2.0
 """A ClientHello with an id that nobody knows, against one without an id: both cost a full handshake's first flight. It
 is 1.0 to 1.2 on a quiet machine."""
 
-ALL_THE_TIME = {"hello", "beat", "heartbeat", "ping", "pong", "digest", "rosterask", "roster"}
+ALL_THE_TIME = {"hello", "beat", "ping", "pong", "digest", "rosterask", "roster"}
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
