@@ -73,7 +73,7 @@ sanitize: need-test need-compiler $(VENV)/.dev
 SECONDS ?= 60
 fuzz: need-test $(VENV)/.dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install atheris
-	@mkdir -p fuzz/found; for target in messages der; do \
+	@mkdir -p fuzz/found; for target in messages der hello; do \
 	    echo "fuzzing $$target for $(SECONDS) s"; \
 	    $(BIN)/python -m fuzz $$target -max_total_time=$(SECONDS) >fuzz/found/$$target.log 2>&1 || { \
 	        tail -40 fuzz/found/$$target.log; exit 1; }; \

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, comes_back, cpu, lag, memory, node64, receiver
+from benchmarks import calls, comes_back, cpu, hot_path, lag, memory, node64, receiver
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
 
 BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "cpu_mesh_vs_own": cpu.mesh_against_own,
     "cpu_server_vs_bare": cpu.server_against_bare,
+    "hot_path": hot_path.run,
     "calls": calls.run,
     "comes_back": comes_back.run,
     "lag": lag.run,

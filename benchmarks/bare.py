@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -25,12 +26,12 @@ _READ_BYTES = 65536
 class Bare:
     """A server context with its own cache and a client for one protocol version."""
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, set_up: Callable[[SSL.Context], object] = use_own_cache) -> None:
         self._version = version
         self._server = SSL.Context(SSL.TLS_SERVER_METHOD)
         self._server.use_certificate_chain_file(str(folder / f"{VIP}.pem"))
         self._server.use_privatekey_file(str(folder / f"{VIP}.key"))
-        use_own_cache(self._server)
+        set_up(self._server)
         self._client = client_context(version)
         self._session: ssl.SSLSession | None = None
 

@@ -40,7 +40,7 @@ def mesh_against_own(effort: Effort) -> list[Figure]:
                 with_mesh = _block(clients, servers[0], kind, version, effort.block)
                 with_own = _block(clients, own, kind, version, effort.block)
                 name = f"TLS {version} {kind}"
-                figures += _compare("cpu_mesh_vs_own", name, effort, with_mesh, with_own, _mesh_target(kind))
+                figures += compare("cpu_mesh_vs_own", name, effort, with_mesh, with_own, _mesh_target(kind))
     return figures
 
 
@@ -53,10 +53,10 @@ def server_against_bare(effort: Effort) -> list[Figure]:
         for version in VERSIONS:
             bare = Bare(servers[0].plan.file.parent, version)
             on_server = _block(clients, servers[0], "resumed", version, effort.block)
-            in_memory = _bare_block(bare, effort.block)
+            in_memory = bare_block(bare, effort.block)
             name = f"TLS {version} resumed"
             target = BARE_TARGETS[version]
-            figures += _compare("cpu_server_vs_bare", name, effort, on_server, in_memory, target)
+            figures += compare("cpu_server_vs_bare", name, effort, on_server, in_memory, target)
     return figures
 
 
@@ -80,7 +80,9 @@ def _block(clients: Clients, server: Server, kind: str, version: str, count: int
     return measure
 
 
-def _bare_block(bare: Bare, count: int) -> Measure:
+def bare_block(bare: Bare, count: int) -> Measure:
+    """Blocks of resumed handshakes, the server's side of them in memory."""
+
     def measure() -> float:
         return bare.cpu_ns(count, resumed=True) / 1000
 
@@ -88,7 +90,7 @@ def _bare_block(bare: Bare, count: int) -> Measure:
     return measure
 
 
-def _compare(
+def compare(
     benchmark: str, name: str, effort: Effort, ours: Measure, theirs: Measure, target: float | None
 ) -> list[Figure]:
     """Alternating blocks, each pair in the other order than the one before; the median of the pairs' ratios."""

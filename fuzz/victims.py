@@ -1,22 +1,29 @@
-"""The two borders that take bytes from other machines, each with a check of what must hold whatever came.
+"""The borders that take bytes from other machines, each with a check of what must hold whatever came.
 
 `CoreVictim` is the mesh's: `MeshCore.receive`. `TlsVictim` is OpenSSL's: a cached DER on its way into a handshake.
+`HelloVictim` is the callbacks': a client's first bytes.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
+import meshcache.hot as hot
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.core.wire.codec import Decoder, encode
+from meshcache.tls import contexts, libssl
+from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.install import install
 from tests.core.samples import SAMPLES, SHOP
 from tests.tls.world import (
     TLS_ERRORS,
+    VERSIONS,
     DictPort,
     StdlibEnd,
     ask_clients,
@@ -99,6 +106,72 @@ class TlsVictim:
         Raises AssertionError when anything but a miss came of it at the edge.
         """
         return self._scenes[number % len(self._scenes)].offer(der)
+
+
+class HelloVictim:
+    """Servers of both versions with a session each, on each hot path there is, which hear what the fuzzer likes."""
+
+    def __init__(self) -> None:
+        self._listeners = [[_Listener(version, path) for path in _paths()] for version in VERSIONS]
+
+    @property
+    def hellos(self) -> Sequence[bytes]:
+        """A ClientHello that resumes, for each version."""
+        return [listeners[0].hello for listeners in self._listeners]
+
+    def say(self, number: int, hello: bytes) -> None:
+        """Each path's server hears these first bytes. Raises AssertionError when they don't agree."""
+        verdicts = [listener.hear(hello) for listener in self._listeners[number % len(self._listeners)]]
+        assert all(verdict == verdicts[0] for verdict in verdicts), verdicts
+
+
+def _paths() -> list[str]:
+    return ["python"] if hot.compiled is None else ["python", "c"]
+
+
+class _Listener:
+    """A server on one hot path, with one session that `hello` offers: the same one on each path of a version."""
+
+    _first: ClassVar[dict[str, tuple[bytes, bytes, bytes]]] = {}
+
+    def __init__(self, version: str, path: str) -> None:
+        compiled = hot.compiled
+        hot.compiled = compiled if path == "c" else None
+        try:
+            found = libssl.find(server_context("stdlib", version))
+            self._callbacks = Callbacks(found.library.functions)
+        finally:
+            hot.compiled = compiled
+        self._context = server_context("stdlib", version)
+        self._port = DictPort()
+        attach(self._context, self._port)
+        attachment = contexts._callbacks[found.library].at(libssl.find(self._context).pointer)  # noqa: SLF001
+        assert attachment is not None, "it was just attached"
+        self._callbacks.add(attachment)
+        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None)
+        if version not in self._first:
+            self._first[version] = self._begin(version)
+        session_id, der, self.hello = self._first[version]
+        self._port.store = {session_id: der}
+
+    def hear(self, hello: bytes) -> list[Any]:
+        """What the port was asked and told of."""
+        self._port.log.clear()
+        server = StdlibEnd(self._context, server=True)
+        server.feed(hello)
+        with suppress(*TLS_ERRORS):
+            server.shake()
+        assert not [event for event in self._port.log if event[0] == "fault"]
+        return list(self._port.log)
+
+    def _begin(self, version: str) -> tuple[bytes, bytes, bytes]:
+        client = client_context(version)
+        ends = StdlibEnd(client, server=False, name="a.test"), server_end(self._context)
+        shake_hands(*ends)
+        ((session_id, der),) = self._port.store.items()
+        again = StdlibEnd(client, server=False, name="a.test", session=ends[0].tls.session)
+        again.shake()
+        return session_id, der, again.take()
 
 
 class _Scene:
