@@ -269,7 +269,6 @@ class MeshNode:
         """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
         self._require("running", "start the node first")
         with self._pump.lock:
-            self._vips.settle()
             stats = self._pump.core.stats(time.monotonic())
         stats["node"]["hot_path"] = hot.path()
         cache = self._settings.cache

@@ -74,6 +74,8 @@ class MeshCore:
         """Questions to all nodes, and their answers."""
         self.withdraws = self._inside.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
+        self.settle: Callable[[], None] = _nothing
+        """Called before sessions are looked at or taken back: who files some of them later does it now."""
 
     # --- the TLS side: on handshake threads, which wait for nothing but the lock ---
 
@@ -89,6 +91,7 @@ class MeshCore:
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer; its entries go. Unknown names are ignored."""
+        self.settle()
         self._inside.woken(now)
         self._inside.vip_changes.remove_vip(name, now)
 
@@ -275,10 +278,12 @@ class MeshCore:
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""
+        self.settle()
         return self._inside.withdraws.issue(now, vip, group, origin)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
         """Forget one session mesh-wide. Return whether it was here; one that isn't can't be withdrawn from here."""
+        self.settle()
         session = self._state.cache.peek(vip, session_id)
         if session is None or session.expires_at <= now:
             return False
@@ -306,17 +311,20 @@ class MeshCore:
 
     def session_ids(self, vip: str) -> list[bytes]:
         """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
+        self.settle()
         share = self._state.cache.share(vip)
         return share.ids() if share is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
         """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
+        self.settle()
         session = self._state.cache.peek(vip, session_id)
         stream = None if session is None else self._state.streams.get(session.stream)
         return None if session is None or stream is None else (session, stream.terms)
 
     def stats(self, now: float) -> dict[str, Any]:
         """The object of ``meshcache stats --json``, without ``node.uptime_s``."""
+        self.settle()
         return stats.stats(self._state, now)
 
     def peers(self, now: float) -> list[dict[str, Any]]:
@@ -330,3 +338,7 @@ def _check(identity: Identity) -> None:
     fields.incarnation(identity.incarnation)
     fields.address(identity.address)
     fields.text(0, 32)(identity.version)
+
+
+def _nothing() -> None:
+    """Everything is filed already."""

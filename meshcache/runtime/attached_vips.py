@@ -69,6 +69,7 @@ class AttachedVips:
         self._lock = native.RLock()
         pump.chores.append(self._do_chores)
         pump.deadlines.append(self._deadline)
+        pump.core.settle = self.settle
         pump.on_unread = self._note_unread
 
     def __contains__(self, name: object) -> bool:
