@@ -11,6 +11,7 @@ from OpenSSL import SSL
 
 from benchmarks.own_cache import use_own_cache
 from meshcache import Outcome, Resumption
+from meshcache.runtime.front import Front
 
 
 class NoMesh:
@@ -21,6 +22,7 @@ class NoMesh:
     def __init__(self, name: str, colo: str) -> None:
         self.name = name
         self.colo = colo
+        self.front = Front()
 
     def start(self) -> None:
         """Nothing to start."""
