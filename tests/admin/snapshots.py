@@ -92,6 +92,7 @@ class GeneratedNode:
             "policy": {"crossings": self.crossings},
             "transport": self.transport,
             "faults": self.faults,
+            "refusals": [],
             "front": FRONT,
         }
 

@@ -107,7 +107,7 @@ def test_what_is_broken_is_set_aside_and_told(
 
 def test_a_folder_in_its_place_is_a_fault_of_the_configuration(store: PolicyFile) -> None:
     store.path.mkdir(parents=True)
-    with pytest.raises(ConfigError, match="can't be read"):
+    with pytest.raises(ConfigError, match="is not a regular file; move it away"):
         store.load()
 
 
