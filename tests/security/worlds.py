@@ -59,6 +59,9 @@ class Wire:
         self._inboxes[address].append((self._address, payload))
         return True
 
+    def way_back(self, address: str, connection: bytes) -> None:
+        """Every address is reached without one here."""
+
     def try_receive(self, count: int) -> list[tuple[bytes, bytes]]:
         taken = self.inbox[:count]
         del self.inbox[:count]
