@@ -180,3 +180,34 @@ def test_terms_show_no_digest() -> None:
 
 def test_reach_kinds_are_the_words_of_the_configuration() -> None:
     assert [kind.value for kind in ReachKind] == ["server", "colo", "colos", "everywhere"]
+
+
+# --- what mutation testing found nobody to miss ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [REACH_COLO, Reach.parse(["lhr1"])])
+@pytest.mark.parametrize(("own", "other"), [("ams1", "fra1"), ("fra1", "ams1")])
+def test_another_colo_is_another_whichever_name_comes_first(reach: Reach, own: str, other: str) -> None:
+    assert not reach.allows(own, other)
+
+
+def test_names_are_compared_by_what_they_say() -> None:
+    """Those of a peer were decoded: equal to ours, and never the same object."""
+    colo, group = "".join(["am", "s1"]), "".join(["store", "front"])
+    assert REACH_COLO.allows("ams1", colo)
+    assert may_cross(SHOP, replace(SHOP, node="edge-2", group=group)) is Verdict.ALLOWED
+
+
+@pytest.mark.parametrize(("maker", "server"), [("edge-1", "edge-2"), ("edge-2", "edge-1")])
+def test_another_nodes_session_needs_the_reach_whichever_name_comes_first(maker: str, server: str) -> None:
+    there = at("ams1", REACH_SERVER, node=server)
+    assert may_resume(replace(SHOP, node=maker), there) is Verdict.RECEIVER_REACH
+    assert may_resume(replace(SHOP, node=server), there) is Verdict.ALLOWED
+
+
+def test_a_reach_may_list_as_many_colos_as_it_says() -> None:
+    most = [f"colo-{number}" for number in range(COLOS_MAX)]
+    assert len(Reach.parse(most).colos) == COLOS_MAX
+    assert Reach.parse(["x" * 64]).colos == {"x" * 64}
+    with pytest.raises(ValueError, match="a reach is"):
+        Reach.parse([*most, "one-more"])
