@@ -6,7 +6,8 @@ MeshcacheError
 ├── HookError        this OpenSSL can't be hooked; the context is as it was
 ├── AttachError      this context can't join this VIP; the context is as it was
 ├── TransportError   the mesh's own socket can't be had (port in use, no CURVE)
-├── AdminError       a running node can't be asked: none is there, or it could not answer
+├── AdminError       a running node can't be asked: it could not answer, or
+│   └── NodeAbsentError   none is there: it isn't running, or its socket is elsewhere
 └── PolicyError      a policy change was refused; nothing changed anywhere
 """
 

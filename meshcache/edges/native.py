@@ -30,6 +30,7 @@ _allocate_lock = original("_thread", "allocate_lock")
 RLock: Callable[[], Any] = original("_thread", "RLock")
 sleep: Callable[[float], None] = original("time", "sleep")
 poll: Callable[[], select.poll] = original("select", "poll")
+epoll: Callable[[], select.epoll] = original("select", "epoll")
 
 
 def Lock() -> threading.Lock:  # noqa: N802 - the name by which everybody knows it

@@ -97,7 +97,7 @@ class Transport:
         self._looks_again_at: float | None = None
         self._router = make_router(self._context, keyring.current, listen)
         self._by_descriptor: dict[int, str] = {}
-        self._readable = select.epoll()
+        self._readable = native.epoll()
         self._readable.register(int(self._router.getsockopt(zmq.FD)), select.EPOLLIN)
         hasten(others)
 

@@ -33,7 +33,7 @@ def test_the_server_gets_the_settings_and_what_it_needs_to_read_them_again(
 ) -> None:
     meshcache("init")
     assert meshcache("serve", "meshcache.toml", *FREE, "--set", "node.name=edge-2").code == 0
-    ((settings, file, overrides),) = served
+    ((settings, file, overrides, _hangups),) = served
     assert settings.node.name == "edge-2"
     assert load(file, overrides) == settings
 

@@ -15,6 +15,7 @@ from tests.security import oracle
 from tests.security.borders import ALIKE, BORDERS, CERTIFIED, PLAIN, Border
 from tests.security.oracle import Coming, Node, resumes, why_not
 from tests.security.worlds import World, client_for
+from tests.support.hot_paths import python_path  # noqa: F401 - the worlds' weakened builds are of Python's decisions
 
 
 @contextmanager

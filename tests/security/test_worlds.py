@@ -20,6 +20,7 @@ from tests.security import oracle
 from tests.security.borders import BORDERS, Border
 from tests.security.oracle import Coming, Node, Vip, name_class, resumes, shakes_hands, why_not
 from tests.security.worlds import World, client_for
+from tests.support.hot_paths import python_path  # noqa: F401 - the worlds' weakened builds are of Python's decisions
 from tests.tls.world import KINDS
 
 WORLDS = int(os.environ.get("MESHCACHE_WORLDS", "60"))

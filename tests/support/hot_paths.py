@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,8 +20,20 @@ def hot_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     name: str = request.param
     if name == "c" and hot.compiled is None:
         pytest.skip(hot.why_not)
+    _take(name, monkeypatch)
+    return name
+
+
+@pytest.fixture(autouse=True, scope="module")
+def python_path() -> Iterator[None]:
+    """Everything in this module takes Python's path: what it weakens, or moves the clock of, is Python's."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _take("python", monkeypatch)
+        yield
+
+
+def _take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hot, "compiled", hot.compiled if name == "c" else None)
     known, unfit = _KNOWN[name]
     monkeypatch.setattr(contexts, "_callbacks", known)
     monkeypatch.setattr(contexts, "_unfit", unfit)
-    return name
