@@ -31,7 +31,9 @@ class Convergence:
             (host.name, session)
             for host in alive
             for session in wanted
-            if session.id not in held[host.name] and self._should(host, session)
+            if session.id not in held[host.name]
+            and self._should(host, session)
+            and self._can_come(host, session, [other for other in alive if session.id in held[other.name]])
         ]
 
     def forbidden(self) -> list[tuple[str, Made]]:
@@ -50,7 +52,7 @@ class Convergence:
     def _told_of(self, session: Made) -> bool:
         """Whether a withdraw of it can be known everywhere by now, and is beyond doubt."""
         issuers = (self._world.hosts[name] for name, _ in session.withdrawn)
-        lives = any(host.up and (host.name, host.incarnation) in session.withdrawn for host in issuers)
+        lives = any(host.up and any(host.is_own(*life) for life in session.withdrawn) for host in issuers)
         return lives and not self._truth.in_doubt(session)
 
     def _forbidden(self) -> Iterator[tuple[str, Made]]:
@@ -60,7 +62,7 @@ class Convergence:
             policy = self._truth.policies[host.name][host.version]
             for session_id in sorted(self._held(host)):
                 session = self._truth.sessions[session_id]
-                own = session.node == host.name and session.incarnation == host.incarnation
+                own = host.is_own(session.node, session.incarnation)
                 source = self._truth.policies[session.node][-1]
                 if session.node in names and not own and not self._truth.crosses(session, source, host.name, policy):
                     yield host.name, session
@@ -74,12 +76,25 @@ class Convergence:
         """Whether it must be here: allowed by the origin's last word, and if that can't speak any more, also by what
         this node heard from it last and all that came after.
         """
-        if session.node == host.name and session.incarnation == host.incarnation:
+        if host.is_own(session.node, session.incarnation):
             return True
         own = self._truth.policies[host.name][host.version]
         lives = self._world.hosts[session.node].up
         words = self._truth.versions(session.node, -1 if lives else host.told.get(session.node, 0))
         return all(self._truth.crosses(session, source, host.name, own) for source in words)
+
+    def _can_come(self, host: Host, session: Made, holders: list[Host]) -> bool:
+        """Whether any holder may give it away, by what it heard last of an origin that can't speak any more."""
+        if self._world.hosts[session.node].up:
+            return True
+        own = self._truth.policies[host.name][host.version]
+        return any(
+            all(
+                self._truth.crosses(session, source, host.name, own)
+                for source in self._truth.versions(session.node, holder.told.get(session.node, 0))
+            )
+            for holder in holders
+        )
 
     def _held(self, host: Host) -> set[bytes]:
         return {

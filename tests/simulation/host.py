@@ -30,7 +30,7 @@ class Host:
         self.name = name
         self.colo = colo
         self.address = f"{name}:7946"
-        self.incarnation = incarnation
+        self._born_as = incarnation
         self.clock = clock
         self.connection = f"{name}#{incarnation}".encode()
         self.up = True
@@ -40,6 +40,8 @@ class Host:
         """Which version of its policy the node has; for checkers."""
         self.told: dict[str, int] = {}
         """The newest policy version that each other node has told this one itself; for checkers."""
+        self.lives_heard: dict[str, int] = {}
+        """The latest life of each other node that this one has heard of; for checkers."""
         self.history: list[Event] = []
         self._inbox: deque[Flight] = deque()
         self._links: frozenset[str] = frozenset()
@@ -51,6 +53,16 @@ class Host:
         """Bring it up on the network."""
         self.core = core
         self._network.attach(self.address, self)
+
+    @property
+    def incarnation(self) -> int:
+        """The number of its life, which grows while it runs when others know a higher one."""
+        return self.core._inside.state.identity.incarnation if hasattr(self, "core") else self._born_as
+
+    def is_own(self, origin: str, incarnation: int) -> bool:
+        """Whether this process made what it made under this number of its life."""
+        former = (served.former for served in self.core._inside.state.vips)
+        return origin == self.name and incarnation in {self.incarnation}.union(*former)
 
     def now(self) -> float:
         """What its own clock shows."""

@@ -35,7 +35,8 @@ class Run:
         for host in alive:
             host.events()
         self._watched += 1
-        self.safety.scan(alive[self._watched % len(alive)])
+        if alive:  # a small world may be all dead for a moment
+            self.safety.scan(alive[self._watched % len(alive)])
 
     def settle(self, within: float = SETTLE_S) -> float:
         """Wait until nobody lacks anything; says how long it took. Raises `ViolationError` after `within` seconds."""

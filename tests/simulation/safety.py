@@ -49,7 +49,7 @@ class Safety:
         knows = host.told.get(receiver, 0)
         for session in self._sessions(payload):
             told = host.version if session.node == host.name else host.told.get(session.node, 0)
-            if receiver == session.node and self._world.hosts[receiver].incarnation == session.incarnation:
+            if self._world.hosts[receiver].is_own(session.node, session.incarnation):
                 raise self._violation("sent back to its maker", host.name, session)
             if not self._truth.may_hold(session, told, receiver, knows):
                 raise self._violation(f"sent by {host.name} to a node that may not have it,", receiver, session)
@@ -61,9 +61,18 @@ class Safety:
             for session in self._sessions(flight.payload):
                 if any(host.core.holds(vip, session.id) for vip in self._policy(host)):
                     self._judge(host, session)
-        elif number == HELLO and host.told.get(flight.sender, 0) < flight.note:
+        elif number == HELLO and self._is_newest(host, flight) and host.told.get(flight.sender, 0) < flight.note:
             host.told[flight.sender] = flight.note
             self.scan(host)
+
+    def _is_newest(self, host: Host, flight: Flight) -> bool:
+        """Whether a hello is of no earlier life than the latest that this node heard of.
+
+        The sender of another is told so, and says it again as a later life.
+        """
+        life = cbor2.loads(flight.payload)[2]
+        latest = host.lives_heard[flight.sender] = max(life, host.lives_heard.get(flight.sender, 0))
+        return bool(life == latest)
 
     def changed(self, host: Host) -> None:
         """A node has another policy: that holds at once for all it has."""
@@ -89,7 +98,7 @@ class Safety:
 
     def _judge(self, host: Host, session: Made) -> None:
         self.checked += 1
-        if session.node == host.name and session.incarnation == host.incarnation:
+        if host.is_own(session.node, session.incarnation):
             return  # its own: it may always keep it
         told = host.version if session.node == host.name else host.told.get(session.node, 0)
         if not self._truth.may_hold(session, told, host.name, host.version):

@@ -22,6 +22,12 @@ from tests.simulation.truth import Made, Policy, Truth
 _RATE_OFF = 0.002
 """How far a clock may run apart: forty times what quartz does."""
 
+_EPOCH_S = 1e9
+"""What true wall clocks show at the start."""
+
+_WALL_OFF_S = 4 * 3600.0
+"""How far a machine's wall clock may be off, each way, after each time that it is set."""
+
 _BEGAN_MAX = 1e6
 """Seconds that a machine may have been up."""
 
@@ -50,7 +56,8 @@ class World:
         self.colos: tuple[str, ...] = ()
         self.watchers: list[Watcher] = []
         self._skewed = skewed
-        self._incarnation = 0
+        self._wall: dict[str, float] = {}
+        self._lives: dict[str, set[int]] = {}
 
     @property
     def now(self) -> float:
@@ -63,10 +70,10 @@ class World:
 
     def start(self, name: str, colo: str, policy: Policy, seeds: tuple[str, ...] = ()) -> Host:
         """Start a node, or start it anew: nothing of its earlier life is left, except its name and its seeds."""
-        self._incarnation += 1
+        incarnation = self._life(name)
         self.seeds[name] = seeds or self.seeds.get(name, ())
-        host = Host(name, colo, self._incarnation, self._clock(), self.scheduler, self.network)
-        identity = Identity("sim", name, self._incarnation, colo, host.address, "0")
+        host = Host(name, colo, incarnation, self._clock(), self.scheduler, self.network)
+        identity = Identity("sim", name, incarnation, colo, host.address, "0")
         core = MeshCore(identity, rng=Random(self.rng.random()), now=host.now(), limits=self.limits)
         core._inside.state.cache._on_drop = self._dropped
         host.on_received, host.on_sent = self._received, self._sent
@@ -147,6 +154,23 @@ class World:
         """Each living node with each other living one."""
         alive = self.alive()
         return ((host, other) for host in alive for other in alive if other is not host)
+
+    def _life(self, name: str) -> int:
+        """What the wall clock of a machine says when a node starts: up to hours off, and it may have been set since."""
+        if not self._skewed:
+            off_s = 0.0
+        elif name not in self._wall or self.rng.random() < 0.5:
+            if name in self._wall:
+                self.fired("clock step")
+            off_s = self._wall[name] = _WALL_OFF_S * (2 * self.rng.random() - 1)
+        else:
+            off_s = self._wall[name]
+        lives = self._lives.setdefault(name, set())
+        incarnation = round((_EPOCH_S + self.now + off_s) * 1000)
+        while incarnation in lives:
+            incarnation += 1
+        lives.add(incarnation)
+        return incarnation
 
     def _clock(self) -> NodeClock:
         if not self._skewed:

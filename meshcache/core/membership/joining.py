@@ -146,13 +146,17 @@ class Joining:
             return Drop.OURSELVES if same else Drop.NAME_TAKEN
         known = state.members.get(record.node)
         if known is None:
-            return None
+            return Drop.OLD_INCARNATION if record.incarnation < self._latest_life(record.node) else None
         if record.incarnation == known.record.incarnation:
             copied = record.address != known.record.address and record.age <= known.record.age
             return Drop.COLO_CHANGED if known.colo != record.colo else Drop.NAME_TAKEN if copied else None
         if record.address != known.record.address and self._is_held(known, now):
             return Drop.NAME_TAKEN
         return Drop.OLD_INCARNATION if record.incarnation < known.record.incarnation else None
+
+    def _latest_life(self, node: str) -> int:
+        """Return the latest life of a node of which sessions are here: what it says today must be newer than those."""
+        return max((max(s.key.incarnation, s.age[0]) for s in self._state.streams if s.key.origin == node), default=0)
 
     def _is_held(self, holder: Peer, now: float) -> bool:
         """Whether the holder of a name that another address claims is heard. It is asked, and has a moment for that."""
@@ -173,8 +177,12 @@ class Joining:
         elif reason == Drop.NAME_TAKEN:
             self._contest(record, now)
         elif reason == Drop.OLD_INCARNATION:
-            self._tell_old(self._state.members.get(record.node), record.address, now)
+            known = self._state.members.get(record.node)
             self._state.refusals.note(record.node, record.address, reason, now)
+            if known is not None:
+                self._tell_old(known, record.address, now)
+            else:
+                self._answer(record.address, Refuse(reason, self._latest_life(record.node)), now)
         else:
             if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and record.address in self.candidates:
                 self._state.outbox.send(record.address, Refuse(reason))
@@ -196,8 +204,8 @@ class Joining:
         if record.address != held_at:
             self._answer(record.address, Refuse(Drop.NAME_TAKEN, 0, held_at), now)
 
-    def _tell_old(self, known: Peer | None, address: str, now: float) -> None:
-        if known is not None and now - (known.told_old_at or -_TOLD_OLD_S) >= _TOLD_OLD_S:
+    def _tell_old(self, known: Peer, address: str, now: float) -> None:
+        if now - (known.told_old_at or -_TOLD_OLD_S) >= _TOLD_OLD_S:
             known.told_old_at = now
             self._answer(address, Refuse(Drop.OLD_INCARNATION, known.record.incarnation), now)
 

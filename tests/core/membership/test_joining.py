@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from meshcache.core.policy.gates import REACH_SERVER
 from meshcache.core.values.events import (
     IncarnationRaised,
     IslandFound,
@@ -134,6 +135,22 @@ def test_a_restart_with_an_earlier_clock_is_heard_at_once(earlier: int) -> None:
     net.until(lambda: has(net, hosts[2], made), within=10)
     new = make(net, hosts[2], 2)
     net.until(lambda: all(has(net, host, new) for host in hosts), within=1)
+
+
+def test_a_node_that_left_and_comes_back_with_an_earlier_clock_holds_what_it_made_before_to_its_new_terms() -> None:
+    """Seed 76: who said goodbye is no peer any more, but its sessions were still judged by its earlier life's terms."""
+    net = Net()
+    hosts = [net.add(name, "ams1", vip(name), seeds=("a:7946",), incarnation=20_000) for name in ("a", "b", "c")]
+    net.run(4)
+    made = make(net, hosts[2], 1)
+    net.run(1)
+    hosts[2].core.leave(net.now)
+    net.run(0.5)
+    net.stop("c")
+    assert has(net, hosts[0], made)
+    hosts[2] = net.add("c", "ams1", vip("c", reach=REACH_SERVER), seeds=("a:7946",), incarnation=10_000)
+    net.until(lambda: everywhere(net, hosts), within=5)
+    assert not any(has(net, host, made) for host in hosts[:2])
 
 
 def test_who_goes_on_as_a_later_life_keeps_its_sessions_and_gives_them_to_all() -> None:
