@@ -139,6 +139,7 @@ class Assembly:
 
     def peer_joined(self, peer: Peer, now: float) -> None:
         """Show a new peer that we live, measure the way to it, and compare with it."""
+        peer.late_s = max(peer.late_s, self.liveness.stalled_s(now))  # until an answer shows how long the way takes
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
         self._anti_entropy.compare(peer, now)

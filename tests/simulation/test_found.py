@@ -197,3 +197,18 @@ def test_a_word_that_forbade_ends_with_a_newer_one_that_does_not() -> None:
         a.core.set_vip(vip("a", reach=reach), net.now)
     assert not has(net, a, session)
     net.until(lambda: has(net, a, session), within=20)
+
+
+def test_what_a_stalled_node_reads_of_a_peer_that_came_meanwhile_is_no_younger_than_a_withdraw() -> None:
+    """Seed 34: nobody knew how long the messages of a new life had waited, so they counted as made just now."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    net.run(3)
+    net.now += 9.5  # nothing ran here, while a peer began, made a session, and another withdrew it 2 s later
+    peer, other = Puppet(net, "x", "ams1", vip("x")), Puppet(net, "y", "ams1", vip("y"))
+    peer.joins(host)
+    other.joins(host)
+    peer.says(host, Push(peer.batch(1)))
+    assert host.core.holds("shop", sid(1))
+    other.says(host, Withdraw("y", other.incarnation, 1, 3, 3600, "shop", "", "x"))
+    assert not host.core.holds("shop", sid(1))

@@ -39,6 +39,7 @@ class Liveness:
         self._beat_at = now + state.limits.heartbeat_s * state.rng.random()
         self._check_at = now
         self._expected_at = now + state.limits.heartbeat_s
+        self._stalled = (now, 0.0)
 
     def next_due(self) -> float:
         """Return when to call `tick` next."""
@@ -64,10 +65,17 @@ class Liveness:
         self._expected_at = max(now, self.next_due())
         if late_s < self._state.limits.stall_s:
             return
+        self._stalled = (now, late_s)
         for peer in self._state.members:
             peer.heard_at = min(peer.heard_at + late_s, now)
             peer.late_s, peer.ping_at = max(peer.late_s, late_s), now
         self._state.events.add(LoopStalled(now, late_s))
+
+    def stalled_s(self, now: float) -> float:
+        """Return how long what is read now may have waited for this node: its stall, while it lasts and right after."""
+        late_s, (ended_at, stalled_s) = now - self._expected_at, self._stalled
+        lately_s = stalled_s if now - ended_at < self._state.limits.suspect_s else 0.0
+        return max(late_s if late_s >= self._state.limits.stall_s else 0.0, lately_s)
 
     def rest(self, now: float) -> None:
         """Note when the timer is expected next; call it when all that was due is done."""
