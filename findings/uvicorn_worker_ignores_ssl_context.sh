@@ -2,12 +2,12 @@
 # gunicorn's ssl_context hook is not called for uvicorn_worker.UvicornWorker, and nothing says so.
 #
 # gunicorn documents `ssl_context(config, default_ssl_context_factory)` in its configuration file as the place to make or
-# change the TLS context (a lowest version, ciphers, ...). UvicornWorker reads certfile, keyfile and the other ssl options
+# change the TLS context (ALPN, session settings, ...). UvicornWorker reads certfile, keyfile and the other ssl options
 # from the same configuration and builds a context by itself: whatever the hook sets is not in force, without a warning.
 #
 # Seen with gunicorn 27.0.1, uvicorn-worker 0.4.0, uvicorn 0.54.0, Python 3.11:
-#     sync: the hook was called, a TLS 1.2 client is refused
-#     UvicornWorker: the hook was not called, a TLS 1.2 client is served
+#     sync: the hook was called
+#     UvicornWorker: the hook was not called
 #
 # Exit 0: still so. Exit 1: it has changed.
 set -euo pipefail
@@ -17,15 +17,13 @@ python3 -m venv venv
 venv/bin/pip -q --disable-pip-version-check install gunicorn==27.0.1 uvicorn-worker==0.4.0 uvicorn==0.54.0
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost 2>/dev/null
 cat >gunicorn.conf.py <<'PY'
-import pathlib, ssl
+import pathlib
 certfile, keyfile = "cert.pem", "key.pem"
 bind = "127.0.0.1:0"
 
 def ssl_context(config, default_ssl_context_factory):
     pathlib.Path("called").touch()
-    context = default_ssl_context_factory()
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    return context
+    return default_ssl_context_factory()
 
 def when_ready(server):
     pathlib.Path("port").write_text(str(server.LISTENERS[0].sock.getsockname()[1]))
@@ -41,21 +39,21 @@ async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
         await send({"type": "http.response.body", "body": b"hi\n"})
 PY
-try() { # worker class, application: "called served"
+try() { # worker class, application
     rm -f called port
     venv/bin/gunicorn -k "$1" "$2" >log 2>&1 & pid=$!
     for _ in $(seq 200); do [ -s port ] && break; sleep 0.1; done
-    served=refused
-    for _ in $(seq 50); do
-        if openssl s_client -connect "127.0.0.1:$(cat port)" -tls1_3 </dev/null >/dev/null 2>&1; then break; fi
+    served=no
+    for _ in $(seq 50); do # a handshake, so that a worker that makes its context late has made it
+        if openssl s_client -connect "127.0.0.1:$(cat port)" </dev/null >/dev/null 2>&1; then served=yes; break; fi
         sleep 0.2
     done
-    if openssl s_client -connect "127.0.0.1:$(cat port)" -tls1_2 </dev/null >/dev/null 2>&1; then served=served; fi
+    [ "$served" = yes ]
     kill "$pid"; wait "$pid" 2>/dev/null || true
     if [ -e called ]; then called=called; else called="not called"; fi
-    echo "$1: the hook was $called, a TLS 1.2 client is $served"
+    echo "$1: the hook was $called"
 }
 one=$(try sync wsgi:app); other=$(try uvicorn_worker.UvicornWorker asgi:app)
 echo "$one"; echo "$other"
-[ "$one" = "sync: the hook was called, a TLS 1.2 client is refused" ]
-[ "$other" = "uvicorn_worker.UvicornWorker: the hook was not called, a TLS 1.2 client is served" ]
+[ "$one" = "sync: the hook was called" ]
+[ "$other" = "uvicorn_worker.UvicornWorker: the hook was not called" ]
