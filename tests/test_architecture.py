@@ -23,6 +23,8 @@ from tests.nodes import Place
 from tests.support.waiting import wait_until
 from tests.tls.world import client_context, visit
 
+pytestmark = pytest.mark.alone  # who does a step depends on what else a node has to do just then
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "meshcache"
 RELAY = 1
@@ -209,12 +211,16 @@ def test_a_session_takes_the_steps_on_the_page_in_their_order(way: Way, part: st
     assert not in_order(page.steps, getattr(way, part))
 
 
+MEANWHILE = {f"core/{name}.py" for name in ("membership/liveness", "membership/joining", "replication/repair")}
+"""Who takes heartbeats and hellos, which come when they come: also between a push and what is done with it."""
+
+
 @pytest.mark.parametrize("part", Way._fields)
 def test_every_file_on_the_way_is_named_on_the_page_and_no_other(way: Way, part: str) -> None:
     page, calls = read_page(), getattr(way, part)
     here = page[Way._fields.index(part)]
     named = here.files | (page[RELAY].files if part == "taken_in" else set())
-    assert {call.file for call in handled(calls)} - named == set()
+    assert {call.file for call in handled(calls)} - named - MEANWHILE == set()
     assert here.files - {call.file for call in calls} == set()
 
 
