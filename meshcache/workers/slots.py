@@ -134,7 +134,7 @@ def _content_of_living(path: Path) -> str:
     try:
         return "" if _lock(descriptor) else os.read(descriptor, FILE_BYTES_MAX).decode("ascii", "replace")
     finally:
-        os.close(descriptor)
+        _unlock(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
@@ -143,6 +143,12 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _unlock(descriptor: int) -> None:
+    """A child that was forked meanwhile has the descriptor too: closing ours alone would leave the lock with it."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 @contextmanager
@@ -157,4 +163,4 @@ def _locked(folder: Path) -> Iterator[None]:
             native.sleep(0.002)
         yield
     finally:
-        os.close(descriptor)
+        _unlock(descriptor)

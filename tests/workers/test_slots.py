@@ -116,3 +116,22 @@ def test_a_forked_child_lets_go_of_the_file_and_the_parent_keeps_the_slot(folder
         slot.release()
         os._exit(Slot.take(folder).number)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_a_child_forked_while_the_folder_is_held_does_not_keep_it(tmp_path: Path) -> None:
+    """It has the descriptor too, for as long as it lives."""
+    reads, writes = os.pipe()
+    with slots._locked(tmp_path):
+        child = os.fork()
+        if not child:
+            os.close(writes)
+            os.read(reads, 1)  # until the parent is done
+            os._exit(0)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert slots._lock(descriptor)
+    finally:
+        os.close(descriptor)
+        os.close(writes)
+        os.close(reads)
+        os.waitpid(child, 0)
