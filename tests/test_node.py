@@ -343,7 +343,7 @@ class TestKeys:
                 save_keyring(key, step)
                 node.reload(node._settings)
                 sessions.append(visit(made, client).session)
-        wait_until(lambda: nodes[1].stats()["vips"]["shop"]["entries"] >= len(sessions), within_s=20)
+        wait_until(lambda: nodes[1].stats()["vips"]["shop"]["entries"] >= len(sessions))
         assert all(visit(found, client, session=session).resumed for session in sessions)
         assert "no CURVE" not in nodes[0].stats()["transport"]["refused"]
         wait_until(lambda: alive(nodes[0]) == {"edge-2"} and alive(nodes[1]) == {"edge-1"})
@@ -447,7 +447,7 @@ class TestReload:
         wait_until(lambda: alive(one) == set())
         put_back()  # the file still holds the new key
         assert one._settings.vips[0].sharing.reach.kind != "everywhere"
-        wait_until(lambda: alive(one) == {"edge-2"} and alive(other) == {"edge-1"}, within_s=30)
+        wait_until(lambda: alive(one) == {"edge-2"} and alive(other) == {"edge-1"})
 
     def test_new_seeds_are_dialled(self, place: Place) -> None:
         first = place.node("edge-1")

@@ -27,7 +27,7 @@ def answering(path: Path, answer: bytes | None) -> Iterator[AdminClient]:
             with connection:
                 connection.recv(65536)
                 if answer is None:
-                    done.wait(10)
+                    done.wait(60)
                 else:
                     connection.sendall(answer)
 
@@ -36,7 +36,7 @@ def answering(path: Path, answer: bytes | None) -> Iterator[AdminClient]:
         thread.start()
         yield AdminClient(path)
         done.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def http(body: bytes, status: str = "200 OK") -> bytes:

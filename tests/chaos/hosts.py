@@ -14,16 +14,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.material import free_ports, write_key
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 
-ANSWER_S_MAX = 40.0
+ANSWER_S_MAX = 120.0
 """A thousand handshakes take three seconds; a machine that does seven other things takes several times that."""
 
-END_S_MAX = 15.0
+END_S_MAX = 60.0
 
-MEET_S_MAX = 30.0
+MEET_S_MAX = 60.0
 
 SLOW_S = 2.0
 """A handshake that takes longer has waited for a peer; one that hasn't takes milliseconds, even on a busy machine."""
@@ -161,7 +161,7 @@ def wait_until_met(hosts: Sequence[Host], within_s: float = MEET_S_MAX) -> None:
         wait_until(partial(_none, host, "lonely", others), within_s, f"{host.name} meets {others} others")
 
 
-def wait_until_all_have(hosts: Sequence[Host], ids: Sequence[str], within_s: float) -> None:
+def wait_until_all_have(hosts: Sequence[Host], ids: Sequence[str], within_s: float = PATIENCE_S) -> None:
     """Until a handshake on every node of these processes would find each of these sessions."""
     for host in hosts:
         wait_until(partial(_none, host, "missing", list(ids)), within_s, f"{host.name} has {len(ids)} sessions")

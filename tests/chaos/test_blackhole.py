@@ -44,7 +44,7 @@ def test_a_peer_behind_a_black_hole_costs_a_bounded_queue_and_is_repaired(
     one_hole.to(one.ask("bound", "edge-1"))
     other_hole.to(other.ask("bound", "edge-2"))
     wait_until_met([one, other])
-    wait_until_all_have([other], one.make(20), within_s=5)
+    wait_until_all_have([other], one.make(20))
     for hole in holes:
         hole.swallow()
     passed, resident = [hole.passed for hole in holes], one.resident_bytes()

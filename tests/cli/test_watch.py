@@ -58,16 +58,16 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the command to end, reading what it still says."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self.controller], [], [], 0.05)[0]:
                 self.seen += os.read(self.controller, 65536).decode()
-        return self.process.wait(1)
+        return self.process.wait(60)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         os.close(self.controller)
         os.close(self.terminal)
 

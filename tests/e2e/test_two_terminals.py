@@ -60,7 +60,7 @@ def terminals(processes: Processes, folder: Path) -> list[Terminal]:
         Terminal(processes, folder / "meshcache.toml", "edge-2", (other, one), ports[1]),
     ]
     for terminal in started:
-        wait_until(terminal.sees_its_peer, within_s=30, what=f"peers; {terminal.process.output}")
+        wait_until(terminal.sees_its_peer, what=f"peers; {terminal.process.output}")
     return started
 
 

@@ -61,7 +61,7 @@ def test_a_thread_is_python_s_own_where_nobody_has_patched() -> None:
     thread = native.thread(ran.set, "meshcache-test")
     assert isinstance(thread, threading.Thread)
     thread.start()
-    assert ran.wait(10)
+    assert ran.wait(60)
 
 
 def test_a_native_thread_runs_is_joined_and_is_over() -> None:
@@ -82,13 +82,13 @@ def test_an_event_wakes_all_who_wait_and_tells_those_who_gave_up() -> None:
     assert not event.wait(0)
     assert not event._waiting
     woken: list[bool] = []
-    threads = [threading.Thread(target=lambda: woken.append(event.wait(10))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: woken.append(event.wait(60))) for _ in range(3)]
     for thread in threads:
         thread.start()
     wait_until(lambda: len(event._waiting) == 3)
     event.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert woken == [True] * 3
     assert event.is_set()
     event.clear()

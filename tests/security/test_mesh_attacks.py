@@ -26,7 +26,7 @@ from tests.support.material import free_ports
 from tests.support.waiting import wait_until
 from tests.tls.world import client_context, visit
 
-CROSS_S_MAX = 20.0
+CROSS_S_MAX = 60.0
 """On a wire that is cut into, libzmq's heartbeat has to notice first."""
 
 DER = b"\x30" + b"d" * 133
@@ -105,8 +105,8 @@ class TestStrangers:
     def test_that_send_raw_bytes_disturb_nobody(self, pair: Pair, start: bytes) -> None:
         host, _, port = pair.other.address.rpartition(":")
         for _ in range(20):
-            with socket.create_connection((host, int(port)), 5) as raw:
-                raw.settimeout(5)
+            with socket.create_connection((host, int(port)), 60) as raw:
+                raw.settimeout(60)
                 raw.sendall(start + os.urandom(2000))
         pair.make()
         assert pair.all_resume()
@@ -209,8 +209,8 @@ class TestTheWire:
         before = pair.other.stats()["gossip"]["received"]["sessions"]
         refused = sum(pair.other.stats()["transport"]["refused"].values())
         for recorded in list(tap.to_target):
-            with socket.create_connection(tap.target, 5) as again:
-                again.settimeout(5)
+            with socket.create_connection(tap.target, 60) as again:
+                again.settimeout(60)
                 again.sendall(recorded)
                 while again.recv(65_536):
                     pass
@@ -223,7 +223,7 @@ class TestMdns:
     def test_forged_records_and_goodbyes_move_nobody(self, place: Place) -> None:
         """A record with our fingerprint costs a connection attempt that tells its maker nothing."""
         trap = socket.create_server(("127.0.0.1", 0))
-        trap.settimeout(15)
+        trap.settimeout(60)
         mdns = {"seeds": [], "mdns": True, "interfaces": ["127.0.0.1"]}
         one, other = (place.node(name, mesh=mdns) for name in ("edge-1", "edge-2"))
         made, found = place.server(one), place.server(other)
@@ -233,7 +233,7 @@ class TestMdns:
             (fingerprint,) = keyring_of(place).fingerprints
             forger.announce("trap", "127.0.0.1", trap.getsockname()[1], key=fingerprint, mesh=mesh_hash("test"))
             caught, _ = trap.accept()
-            caught.settimeout(3)
+            caught.settimeout(60)
             heard = caught.recv(4096)
             assert not [name for name in (b"edge", b"shop", b"ams1", b"test") if name in heard]
             caught.close()
@@ -315,7 +315,7 @@ class TestHostileMembers:
             mallory.joins(pair.other)
             for number in range(400):
                 mallory.pushes(1 + 64 * number, [DER] * 64)
-            wait_until(lambda: pair.received() == 50 + 400 * 64, within_s=30)
+            wait_until(lambda: pair.received() == 50 + 400 * 64)
             shop = pair.other.stats()["vips"]["shop"]
             assert shop["entries"] <= 2000
             assert shop["bytes"] <= shop["quota_bytes"] == 2 * 2**20

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 Make = Callable[..., list[Node]]
 
-STEP_S_MAX = 20.0
+STEP_S_MAX = 60.0
 
 
 def key_of(node: Node) -> Path:

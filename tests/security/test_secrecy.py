@@ -201,10 +201,10 @@ def _pages(where: Path | int, app: Any) -> Iterator[bytes]:
 
 
 def _get(where: Path | int, path: str) -> bytes:
-    connection = HTTPConnection("127.0.0.1", where if isinstance(where, int) else None, timeout=5)
+    connection = HTTPConnection("127.0.0.1", where if isinstance(where, int) else None, timeout=60)
     if isinstance(where, Path):
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(5)
+        connection.sock.settimeout(60)
         connection.sock.connect(str(where))
     with closing(connection):
         connection.request("GET", path)

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 ASK = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
 
-READY_S_MAX = 30.0
+READY_S_MAX = 90.0
 
 
 @dataclass

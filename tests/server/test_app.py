@@ -361,7 +361,7 @@ def test_many_reloads_leak_no_descriptors(shop: Deployment) -> None:
 def test_systemd_is_told_when_ready_reloading_and_stopping(shop: Deployment) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(shop.folder / "notify"))
-        manager.settimeout(10)
+        manager.settimeout(60)
         process = shop.start(os.environ | {"NOTIFY_SOCKET": str(shop.folder / "notify")})
         assert manager.recv(100) == b"READY=1"
         shop.reload()

@@ -13,7 +13,7 @@ from itertools import cycle
 from types import TracebackType
 from typing import Self
 
-IDLE_S_MAX = 10.0
+IDLE_S_MAX = 60.0
 """A connection of a test that is silent for so long is forgotten."""
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-END_S_MAX = 10.0
+from tests.support.waiting import PATIENCE_S
+
+END_S_MAX = PATIENCE_S
 
 
 class Process:
@@ -88,7 +90,7 @@ class Processes:
 
 
 def meshcache(
-    *arguments: str | Path, cwd: Path | None = None, within_s: float = 30.0
+    *arguments: str | Path, cwd: Path | None = None, within_s: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
     """Run ``meshcache ARGUMENTS…`` to its end; the exit code is the test's to judge."""
     return subprocess.run(

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.support.material import HOST
 
-PROGRAM_S_MAX = 20.0
+PROGRAM_S_MAX = 60.0
 
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
 

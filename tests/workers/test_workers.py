@@ -57,7 +57,7 @@ def workers(file: Path) -> Iterator[list[str]]:
 
 def test_workers_find_each_other_and_are_shown_as_one_host(file: Path, workers: list[str]) -> None:
     with MeshNode.for_worker(file) as node:
-        wait_until(lambda: alive(node) == set(workers), within_s=30)
+        wait_until(lambda: alive(node) == set(workers))
         hosts = {peer["host"] for peer in node.peers()}
         assert hosts == {node.stats()["node"]["host"]}
         assert hosts.pop().startswith("web.")
@@ -164,4 +164,4 @@ def test_two_containers_with_the_same_pids_host_name_and_state_folder_do_not_col
         assert one_pid == other_pid
         assert one.split(".")[1] != other.split(".")[1], "each has a tag of its own"
         with MeshNode.for_worker(file) as node:
-            wait_until(lambda: alive(node) == {one, other}, within_s=30)
+            wait_until(lambda: alive(node) == {one, other})
