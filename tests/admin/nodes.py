@@ -31,7 +31,7 @@ class PlainNode:
 
 def ask(server: AdminServer, method: str, target: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     assert server.http_address is not None
-    connection = http.client.HTTPConnection(server.http_address, timeout=10)
+    connection = http.client.HTTPConnection(server.http_address, timeout=30)
     connection.request(method, target, headers=headers)
     response = connection.getresponse()
     body = response.read()

@@ -77,7 +77,7 @@ private_key = "shop.key"
         assert self.process is not None
         before = len(self.process.output)
         self.process.send(signal.SIGHUP)
-        wait_until(lambda: "reloaded: " in self.process.output[before:], 20)
+        wait_until(lambda: "reloaded: " in self.process.output[before:])
         assert "not reloaded" not in self.process.output[before:]
 
     def dial(self) -> Dialogue:

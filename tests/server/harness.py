@@ -124,7 +124,7 @@ async def serving(
         table.stop()
 
 
-def connect(port: int, timeout_s: float = 10.0) -> socket.socket:
+def connect(port: int, timeout_s: float = 30.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
 
 
@@ -152,7 +152,7 @@ class Dialogue:
         self.raw = connect(port)
         self.raw.settimeout(None)
         # Blocking in the kernel, with a limit that OpenSSL sees as an error rather than as "try again".
-        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 20, 0))
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 30, 0))
         self.tls = SSL.Connection(context, self.raw)
         if server_name is not None:
             self.tls.set_tlsext_host_name(server_name)
@@ -199,7 +199,7 @@ class Dialogue:
                 while True:
                     got.append(self.tls.recv(65536))
             except SSL.WantReadError:
-                select.select([self.raw], [self.raw] if self.unsent else [], [], 20)
+                select.select([self.raw], [self.raw] if self.unsent else [], [], 30)
             except SSL.ZeroReturnError:
                 return b"".join(got)
 

@@ -152,10 +152,10 @@ def test_certificates_that_change_on_disk_are_read_again_and_never_half_a_pair(s
     shop.renew()
     new_key = (shop.folder / "shop.key").read_bytes()
     (shop.folder / "shop.key").write_bytes(old_key)
-    wait_until(lambda: "certificates changed and are not taken yet: vip[0].private_key" in process.output, 20)
+    wait_until(lambda: "certificates changed and are not taken yet: vip[0].private_key" in process.output)
     assert shop.serial() == before
     (shop.folder / "shop.key").write_bytes(new_key)
-    wait_until(lambda: "certificates renewed" in process.output, 20)
+    wait_until(lambda: "certificates renewed" in process.output)
     assert shop.serial() != before
     assert body(shop.visit(session, clients)[1])["session"] == "local"
 
@@ -305,7 +305,7 @@ def test_sighup_before_ready_is_obeyed_later(shop: Deployment) -> None:
     while " ready: " not in process.output and process.running:
         process.send(signal.SIGHUP)
         time.sleep(0.02)
-    wait_until(lambda: "reloaded: " in process.output or not process.running, 20)
+    wait_until(lambda: "reloaded: " in process.output or not process.running)
     assert process.running
     process.send(signal.SIGTERM)
     assert process.wait() == 0

@@ -359,4 +359,4 @@ async def test_a_key_update_is_answered_and_the_connection_goes_on(
         process.stdin.write(GET)
         await process.stdout.readuntil(b"<<< TLS 1.3, Handshake [length 0005], KeyUpdate")
         await process.stdout.readuntil(b"HTTP/1.1 200 OK")
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), 30)

@@ -114,9 +114,9 @@ async def test_a_client_that_left_while_we_connected_is_heard(certificates: Cert
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
-        async with serving(context, relay_to(full.getsockname()[1], connect_timeout_s=20)) as server:
+        async with serving(context, relay_to(full.getsockname()[1], connect_timeout_s=60)) as server:
             await asyncio.to_thread(send_and_hang_up, server.port, certificates.client(), b"one line\n")
-            full.settimeout(20)
+            full.settimeout(60)
 
             def accepted_and_read() -> bytes:
                 while True:
