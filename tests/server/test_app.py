@@ -177,7 +177,7 @@ alpn = "http/1.1"
 """
     )
     shop.process = shop.processes.start([sys.executable, "-m", "meshcache_server", str(shop.file)])
-    wait_until(lambda: " ready: " in shop.process.output or not shop.process.running, 30)
+    wait_until(lambda: " ready: " in shop.process.output or not shop.process.running)
     clients = shop.certificates.client()
     clients.load_verify_locations(str(shop.folder / "pay" / "ca.pem"))
     session, answer = shop.visit(None, clients)
@@ -332,7 +332,7 @@ def test_sighup_with_an_address_in_use_keeps_the_old_ones(shop: Deployment) -> N
         shop.port = taken.getsockname()[1]
         shop.write()
         process.send(signal.SIGHUP)
-        wait_until(lambda: f"127.0.0.1:{shop.port} can't be had: address already in use" in process.output, 30)
+        wait_until(lambda: f"127.0.0.1:{shop.port} can't be had: address already in use" in process.output)
     shop.port = old
     assert shop.ask().startswith(b"HTTP/1.1 200")
 
