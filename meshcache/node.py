@@ -45,6 +45,7 @@ from meshcache.runtime.incarnations import IncarnationFile
 from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
+from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
 from meshcache.tls.contexts import OnUncleanClose, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.workers.ending import close_at_end
@@ -86,6 +87,7 @@ class MeshNode:
         self._keyring: Keyring
         self._transport: Transport
         self._pump: Pump
+        self._remembered: RememberedPeers
         self._vips: AttachedVips
         self._policies: PolicyController
         self._finders: Finders | None = None
@@ -129,6 +131,7 @@ class MeshNode:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
+            self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
@@ -164,6 +167,7 @@ class MeshNode:
                 self._finders.close()
             self._policies.close()
             self._vips.close()
+            self._remembered.save()
             self._pump.close()
             self._transport.close()
 
@@ -275,10 +279,8 @@ class MeshNode:
         stats["node"]["host"] = host_of(self.name)
         stats["node"]["uptime_s"] = round(time.monotonic() - self._started_at, 3)
         stats["cache"] |= {"max_sessions": cache.max_sessions, "max_bytes": cache.max_bytes}
-        stats["transport"] = self._transport.stats()
-        stats["faults"] = self._vips.faults()
-        stats["left_out"] = self.left_out
-        stats["front"] = self.front.stats()
+        stats |= {"transport": self._transport.stats(), "faults": self._vips.faults()}
+        stats |= {"left_out": self.left_out, "front": self.front.stats()}
         return stats
 
     def peers(self) -> list[dict[str, Any]]:
@@ -357,8 +359,8 @@ class MeshNode:
     def _look_for_peers(self) -> None:
         if self._finders is not None:
             self._finders.close()
-        self._finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate, self._slot)
-        self._finders.start()
+        finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate, self._slot)
+        self._finders = finders.start()
 
     def _start_admin(self) -> None:
         if self._settings.admin.socket or self._settings.admin.http:
@@ -374,6 +376,9 @@ class MeshNode:
     def _happened(self, events: list[Event]) -> None:
         self._events.take(events)
         self._policies.noticed(events)
+        self._remembered.take(events)
+        if self._finders is not None:
+            self._finders.take(events)
         if IncarnationFile(self._settings.node.state_dir, self.name).take(events):
             self._vips.bind()
 

@@ -121,15 +121,23 @@ class Assembly:
 
     def candidate(self, where: str, source: str, now: float) -> None:
         """Take a hint where a member may listen; peers that are linked already need none."""
+        if not self._may_dial(where) or (source != "seed" and self.state.members.at(where) is not None):
+            return
+        if not self.joining.candidates.hint(where, source, now):
+            self.state.drop(Drop.CANDIDATES_FULL)
+
+    def remembered(self, where: str, heard_at: float, now: float) -> None:
+        """Try an address that an earlier life of this node knew, now and then for a day."""
+        if self._may_dial(where) and self.state.members.at(where) is None:
+            self.joining.bygone.remember(where, heard_at, now)
+
+    def _may_dial(self, where: str) -> bool:
         try:
             address(where)
         except FieldError:
             self.state.drop(Drop.BAD_ADDRESS)
-            return
-        if where == self.state.identity.address or (source != "seed" and self.state.members.at(where) is not None):
-            return
-        if not self.joining.candidates.hint(where, source, now):
-            self.state.drop(Drop.CANDIDATES_FULL)
+            return False
+        return where != self.state.identity.address
 
     # --- what duties tell each other: `state.outlet.Outlet` ---
 

@@ -220,6 +220,15 @@ class MeshCore:
         self._inside.woken(now)
         self._inside.candidate(address, source, now)
 
+    def remembered(self, address: str, heard_s: float, now: float) -> None:
+        """Try an address now and then for a day: an earlier life of this node heard a member there so long ago."""
+        self._inside.woken(now)
+        self._inside.remembered(address, now - heard_s, now)
+
+    def places(self, now: float) -> dict[str, float]:
+        """Return where members listen or listened, with the seconds since one was heard there: for `remembered`."""
+        return {address: now - heard_at for address, heard_at in self._inside.joining.places().items()}
+
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
         self._inside.woken(now)

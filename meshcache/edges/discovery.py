@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -41,6 +43,15 @@ LOOK_S = 5.0
 
 AGAIN_S = 30.0
 """After which it is tried again where multicast can't be had, as before an interface is up."""
+
+ASK_S_MIN = 30.0
+"""Between the first two questions after a peer was lost; then twice as long each time."""
+
+ASK_S_MAX = 900.0
+
+ASK_FOR_S = 24 * 3600.0
+"""For so long after the last loss. An answer that was lost in the cut doesn't come by itself: zeroconf's browser asks
+for ten seconds, and then only for what it knows."""
 
 STOP_S = 3.0
 """How long closing waits: zeroconf says goodbye three times, an eighth of a second apart."""
@@ -78,6 +89,31 @@ def mesh_hash(name: str) -> str:
     return sha256(b"meshcache mesh\0" + name.encode()).hexdigest()[:16]
 
 
+class Asking:
+    """When to ask on the LAN who is there: at once when a peer was lost, then ever more rarely for a day."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = -math.inf
+        self._asked_at = -math.inf
+        self._pause_s = 0.0
+
+    def lost(self, now: float) -> None:
+        """A peer was lost. A second one within a moment is no reason for a second question."""
+        with self._lock:
+            self._until = now + ASK_FOR_S
+            self._pause_s = ASK_S_MIN / 2
+
+    def due(self, now: float) -> bool:
+        """Whether to ask now; then it counts as asked."""
+        with self._lock:
+            if now > self._until or now < self._asked_at + self._pause_s:
+                return False
+            self._asked_at = now
+            self._pause_s = min(2 * self._pause_s, ASK_S_MAX)
+            return True
+
+
 class Discovery:
     """Speaks mDNS on the given interfaces and calls `on_candidate` with ``host:port``, on a thread of zeroconf's."""
 
@@ -91,11 +127,16 @@ class Discovery:
         self._resolving: dict[str, Future[None]] = {}
         self._zeroconf: zeroconf.Zeroconf | None = None
         self._closing = threading.Event()
+        self._asking = Asking()
         self._thread = native.thread(self._run, "meshcache-mdns")
 
     def start(self) -> None:
         """Begin to speak and listen; returns at once."""
         self._thread.start()
+
+    def ask_anew(self) -> None:
+        """Ask who is there, within a few seconds and then ever more rarely: a peer was lost. From any thread."""
+        self._asking.lost(time.monotonic())
 
     def close(self) -> None:
         """Say goodbye and stop; may be called again."""
@@ -125,7 +166,7 @@ class Discovery:
         except (OSError, zeroconf.Error, RuntimeError) as error:  # RuntimeError: an IPv6 address that nobody has
             return str(error) or type(error).__name__
         self._zeroconf = speaking
-        browser = zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self._noticed])
+        browser = self._browse(speaking)
         try:
             # The instance's name is random, so nobody can have it: probing for it would only delay the first meeting.
             speaking.register_service(self._service(), cooperating_responders=True)
@@ -133,6 +174,9 @@ class Discovery:
                 if present(self._interfaces) != here:
                     log.info("an interface came or went, so mDNS begins anew on %s", ", ".join(self._interfaces))
                     break
+                if self._asking.due(time.monotonic()):
+                    browser.cancel()
+                    browser = self._browse(speaking)
         except (OSError, zeroconf.Error) as error:
             return str(error) or type(error).__name__
         finally:
@@ -140,6 +184,10 @@ class Discovery:
             self._stop_resolving()
             speaking.close()
         return ""
+
+    def _browse(self, speaking: zeroconf.Zeroconf) -> zeroconf.ServiceBrowser:
+        """Begin to ask and to hear; hints at once at all that are remembered from before."""
+        return zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self._noticed])
 
     def _give_up(self, reason: str) -> None:
         where = ", ".join(self._interfaces)

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +15,8 @@ from meshcache.core.control.live_policies import ENTRIES_MAX, KEYS_MAX
 from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
+from meshcache.runtime import state_file
+from meshcache.runtime.state_file import StateFileError
 
 FILE: Final = "policy.json"
 
@@ -54,23 +53,13 @@ class PolicyFile:
         Raises ConfigError when others than the owner can write the file.
         """
         try:
-            # O_NONBLOCK: opening a FIFO that somebody put here must not hang the start.
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                mode = os.fstat(descriptor).st_mode
-                content = os.read(descriptor, FILE_BYTES_MAX + 1) if stat.S_ISREG(mode) else b""
-            finally:
-                os.close(descriptor)
-        except FileNotFoundError:
-            return Kept([], {})
+            content = state_file.read(self.path, FILE_BYTES_MAX)
         except OSError as error:
             raise ConfigError([f"node.state_dir: {self.path} can't be read: {_reason(error)}"]) from None
-        if not stat.S_ISREG(mode):
-            raise ConfigError([f"node.state_dir: {self.path} is not a regular file; move it away"])
-        if stat.S_IMODE(mode) & 0o022:
-            raise ConfigError(
-                [f"node.state_dir: others can write {self.path}, and so set policies: chmod 600 {self.path}"]
-            )
+        except StateFileError as error:
+            raise ConfigError([f"node.state_dir: {error}"]) from None
+        if content is None:
+            return Kept([], {})
         try:
             return _read(content, self._mesh)
         except (ValueError, TypeError, LookupError, RecursionError):
@@ -81,32 +70,12 @@ class PolicyFile:
         """Replace what is kept. Raises OSError; the file is as it was then."""
         live = [list(entry) for entry in kept.live]
         content = {"format": _FORMAT, "mesh": self._mesh, "live": live, "node": kept.node}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{FILE}.")  # mkstemp(3): mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        _sync_folder(self.path.parent)
+        state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
 
     def _set_aside(self) -> None:
         aside = self.path.with_suffix(".broken")
         log.error("%s can't be understood and was set aside as %s; peers tell what they know", self.path, aside.name)
         self.path.replace(aside)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is safe from a power cut once its folder is (fsync(2))."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(content: bytes, mesh: str) -> Kept:

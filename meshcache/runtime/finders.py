@@ -5,10 +5,12 @@ What they find is only a hint; the core decides whether it is worth a connection
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Self
 
 from meshcache.config import MeshSettings
+from meshcache.core.values.events import Event, PeerLost
 from meshcache.edges.discovery import Announcement, Discovery
 from meshcache.edges.interfaces import on_each_interface
 from meshcache.edges.keyring import Keyring
@@ -40,11 +42,17 @@ class Finders:
             announcement = Announcement(on_each_interface(mesh, address), mesh.name, keyring.fingerprints)
             self._discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Begin to look; returns at once."""
         self._seeds.start()
         if self._discovery is not None:
             self._discovery.start()
+        return self
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Ask on the LAN anew when these say that a peer was lost: somebody who isn't linked may hear it now."""
+        if self._discovery is not None and any(isinstance(event, PeerLost) for event in events):
+            self._discovery.ask_anew()
 
     def close(self) -> None:
         """Stop looking, and say goodbye where mDNS is spoken; may be called again."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from meshcache.core.values.events import Event, IncarnationRaised
 from meshcache.core.values.topology import INCARNATION_MAX
+from meshcache.runtime import state_file
+from meshcache.runtime.state_file import StateFileError
 
 FILE: Final = "incarnation.json"
 
@@ -39,11 +39,7 @@ class IncarnationFile:
     def keep(self, incarnation: int) -> None:
         """Remember that this number is used. Where that fails, one line in the log: the clock must do then."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{FILE}.")  # mkstemp(3): mode 0600
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"node": self._node, "incarnation": incarnation}, file)
-            Path(name).replace(self.path)
+            state_file.replace(self.path, json.dumps({"node": self._node, "incarnation": incarnation}))
         except OSError as error:
             log.warning(
                 "the number of this node's life can't be kept in %s: %s; peers may refuse it if its clock goes back, "
@@ -62,10 +58,13 @@ class IncarnationFile:
     def _last(self) -> int:
         """The number of the life before, 0 if there was none or it can't be read."""
         try:
-            with self.path.open("rb") as file:
-                plain = json.loads(file.read(FILE_BYTES_MAX))
+            content = state_file.read(self.path, FILE_BYTES_MAX)
+            if content is None:
+                return 0
+            plain = json.loads(content)
             node, last = plain["node"], plain["incarnation"]
-        except FileNotFoundError:
+        except StateFileError as error:
+            log.warning("%s; until then the clock says which life this is", error)
             return 0
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
             log.warning("%s can't be understood, so the clock says which life this is", self.path)

@@ -58,6 +58,8 @@ class Pump:
         self.clock = clock
         self.chores: list[Callable[[], None]] = []
         """Called in every step with the lock held; quick."""
+        self.errands: list[Callable[[], None]] = []
+        """Called at the end of every step without the lock; they may take milliseconds when they are due."""
         self.deadlines: list[Callable[[], float]] = []
         """Say when a step is wanted, beside the core; asked before each sleep."""
         self.on_unread: Callable[[bool], None] = _ignore
@@ -170,6 +172,8 @@ class Pump:
         self._keep_links()
         if events:
             self._on_events(events)
+        for errand in self.errands:
+            errand()
         return len(received)
 
     def _do_chores(self) -> None:

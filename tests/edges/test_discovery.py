@@ -1,13 +1,14 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 import zeroconf
 
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
-from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Discovery, mesh_hash, present
+from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Asking, Discovery, mesh_hash, present
 from tests.support.waiting import wait_until
 
 HERE = ["127.0.0.1"]
@@ -153,6 +154,7 @@ def test_forged_records_are_at_most_one_more_candidate(speak: Speak, forger: For
 def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
     speak: Speak, forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "RESOLVE_MS", 300_000)  # the ghosts are looked for until long after this test
     one = speak(announcement(1111))
     wait_until(lambda: one.discovery._zeroconf and one.discovery._zeroconf.loop)
     assert one.discovery._zeroconf is not None
@@ -163,7 +165,7 @@ def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
             state_change=zeroconf.ServiceStateChange.Added,
         )
     forger.announce("real", "127.0.0.3", 7946)
-    wait_until(lambda: "127.0.0.3:7946" in one.found, within_s=2.5)
+    wait_until(lambda: "127.0.0.3:7946" in one.found, within_s=30)
     for number in range(1000):
         one.discovery._noticed(
             zeroconf=one.discovery._zeroconf,
@@ -171,6 +173,32 @@ def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
             state_change=zeroconf.ServiceStateChange.Added,
         )
     assert len(one.discovery._resolving) <= module.RESOLVING_MAX
+
+
+def test_after_a_loss_it_asks_anew_and_hints_again_at_who_is_there(
+    speak: Speak, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    one, other = speak(announcement(1111)), speak(announcement(2222))
+    wait_until(lambda: "127.0.0.1:2222" in one.found and other.found, within_s=30)
+    found = len(one.found)
+    one.discovery.ask_anew()
+    wait_until(lambda: len(one.found) > found, within_s=30)
+
+
+def test_it_asks_at_once_then_ever_more_rarely_for_a_day_after_the_last_loss() -> None:
+    asking = Asking()
+    assert not asking.due(0.0), "nobody was lost"
+    asking.lost(100.0)
+    asking.lost(100.1)
+    asked = [now for now in range(100, 100 + 2 * 86400) if asking.due(now)]
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert asked[0] == 100
+    assert pauses[:5] == [30, 60, 120, 240, 480]
+    assert set(pauses[5:]) == {module.ASK_S_MAX}
+    assert 86400 - 2 * module.ASK_S_MAX < asked[-1] - 100 <= 86400
+    asking.lost(200_000.0)
+    assert asking.due(200_000.0)
 
 
 def test_a_goodbye_is_no_reason_for_anything(speak: Speak) -> None:

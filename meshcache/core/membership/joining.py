@@ -129,6 +129,11 @@ class Joining:
             self._uninformed[peer.name] = None
             self._look_for_islands(peer, now)
 
+    def places(self) -> dict[str, float]:
+        """Return where peers listen or listened, with the time at which somebody was last heard there."""
+        here = (peer for peer in self._state.members if not self._state.is_ourselves(peer))
+        return self.bygone.heard_at() | {peer.address: peer.heard_at for peer in here}
+
     def _waiting(self) -> list[Peer]:
         if not self._uninformed:
             return []
@@ -172,6 +177,7 @@ class Joining:
         self._state.drop(reason)
         if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
+            self.bygone.answered(hello.dialled)
             if len(self._state.own_addresses) < _OWN_ADDRESSES_MAX:
                 self._state.own_addresses.add(hello.dialled)
         elif reason == Drop.NAME_TAKEN:
@@ -257,6 +263,7 @@ class Joining:
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:
             self.candidates.answered(hello.answers, peer.name)
+            self.bygone.answered(hello.answers)
             if hello.answers == peer.record.address != peer.address:
                 self._state.members.move(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)

@@ -138,12 +138,12 @@ class Liveness:
         unneeded = peer.parting and not peer.chosen
         if not self._outlet.wants_link(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
             if peer.state is PeerState.LOST:
-                self._joining.bygone.remember(peer.address, now)
+                self._joining.bygone.remember(peer.address, peer.heard_at, now)
             self._state.members.part(peer)
             self._state.outbox.drop(peer.address)
         elif silent_s >= limits.forget_s:
             self._state.members.forget(peer, now)
-            self._joining.bygone.remember(peer.address, now)
+            self._joining.bygone.remember(peer.address, peer.heard_at, now)
             self._gone(peer, now)
         elif peer.state is PeerState.LOST:
             self._redial(peer, now, limits.redial_s)

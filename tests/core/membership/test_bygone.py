@@ -54,7 +54,7 @@ def test_two_colos_without_seeds_meet_again_after_a_long_cut_between_them() -> N
 def test_an_address_is_tried_ever_more_rarely_and_given_up_after_a_day() -> None:
     candidates = Candidates(Limits())
     bygone = Bygone(candidates)
-    bygone.remember("x:1", 0.0)
+    bygone.remember("x:1", 0.0, 0.0)
     tried = []
     while len(bygone):
         now = bygone.next_due()
@@ -69,7 +69,53 @@ def test_an_address_is_tried_ever_more_rarely_and_given_up_after_a_day() -> None
 def test_who_answers_is_bygone_no_more_and_only_so_many_are_remembered() -> None:
     bygone = Bygone(Candidates(Limits()))
     for number in range(BYGONE_MAX + 5):
-        bygone.remember(f"x{number}:1", float(number))
+        bygone.remember(f"x{number}:1", 0.0, float(number))
     assert len(bygone) == BYGONE_MAX
     bygone.answered(f"x{BYGONE_MAX}:1")
     assert len(bygone) == BYGONE_MAX - 1
+
+
+@pytest.mark.parametrize("minutes", [12, 80])
+def test_a_node_that_starts_anew_during_a_cut_finds_its_mesh_by_what_it_was_told_to_remember(minutes: int) -> None:
+    net = Net()
+    for name in "abc":
+        net.add(name, "ams1", vip(name))
+    for name in "bc":
+        net.hosts[name].core.candidate("a:7946", "mdns", net.now)
+    net.until(lambda: all(alive(net, name) == 2 for name in "abc"))
+    kept = net.hosts["c"].core.places(net.now)
+    assert set(kept) == {"a:7946", "b:7946"}
+    net.lose = lambda sender, receiver, _: (sender == "c") != (receiver == "c")
+    net.run(60)
+    net.stop("c")
+    anew = net.add("c", "ams1", vip("c"))
+    for address, heard_s in kept.items():
+        anew.core.remembered(address, heard_s, net.now)
+    net.run(minutes * 60)
+    assert set(anew.core.places(net.now)) == {"a:7946", "b:7946"}, "to be kept over the next start too"
+    assert min(anew.core.places(net.now).values()) >= minutes * 60
+    made = make(net, net.hosts["a"], 1)
+    net.lose = lambda *_: False
+    net.until(lambda: all(alive(net, name) == 2 for name in "abc"), within=60)
+    net.until(lambda: has(net, anew, made), within=30)
+
+
+def test_a_remembered_address_that_is_this_nodes_own_by_now_is_tried_no_more() -> None:
+    net = Net()
+    one = net.add("a", "ams1", vip("a"))
+    net._by_address["other-name-of-a:7946"] = one
+    for address in ("other-name-of-a:7946", "a:7946", "no address"):
+        one.core.remembered(address, 5.0, net.now)
+    assert set(one.core.places(net.now)) == {"other-name-of-a:7946"}
+    net.until(lambda: not one.core.places(net.now))
+
+
+def test_who_said_goodbye_is_not_remembered_and_who_lives_is() -> None:
+    net = Net()
+    for name in "abc":
+        net.add(name, "ams1", vip(name), seeds=("a:7946",) if name != "a" else ())
+    net.until(lambda: alive(net, "a") == 2)
+    net.hosts["b"].core.leave(net.now)
+    net.run(0.1)
+    net.stop("b")
+    assert set(net.hosts["a"].core.places(net.now)) == {"c:7946"}
