@@ -123,7 +123,7 @@ def around_push(calls: list[Call]) -> list[Call]:
     return [call for call in step if call.function in STEP] + rest[: ends[0] if ends else None]
 
 
-STEP = {"Pump._step", "Transport.receive"}
+STEP = {"Pump._step", "Transport.receive", "Listener.receive"}
 
 
 def handled(calls: list[Call]) -> list[Call]:

@@ -1,85 +1,19 @@
 import logging
 import select
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
 from zmq.utils import z85
 
 from meshcache.core.membership.connections import OWN_LINK
-from meshcache.edges import transport as transport_module
 from meshcache.edges import zap
-from meshcache.edges.handshakes import AnswerWaits, LinkDown, LinkEvent, LinkUp, Refusal, Refused
+from meshcache.edges.handshakes import AnswerWaits, LinkDown, LinkUp, Refusal, Refused
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.sockets import MESSAGE_BYTES_MAX, SEND_QUEUE_MAX
-from meshcache.edges.transport import Transport
+from meshcache.edges.sockets import SEND_QUEUE_MAX
 from meshcache.errors import TransportError
-
-KEYRING = Keyring.new()
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this didn't come about in time"
-        time.sleep(0.002)
-
-
-class Node:
-    """A transport that tends itself, as the pump does."""
-
-    def __init__(self, keyring: Keyring = KEYRING, listen: str = "127.0.0.1:0") -> None:
-        self.seen: list[LinkEvent] = []
-        self.received: list[bytes] = []
-        self.transport = Transport(keyring, listen, self.seen.append)
-
-    def send(self, other: "Node", payload: bytes) -> None:
-        def sent() -> bool:
-            self.transport.tend()
-            return self.transport.send(other.transport.address, payload)
-
-        assert self.transport.dial(other.transport.address)
-        until(sent)
-
-    def receives(self, payload: bytes) -> None:
-        def arrived() -> bool:
-            self.received += [message for _, message in self.transport.receive(1000)]
-            return payload in self.received
-
-        until(arrived)
-
-    def gets_through_to(self, other: "Node", payload: bytes) -> None:
-        """Sends until it arrives: a message may be lost with a connection that ends, which the core repairs."""
-
-        def arrived() -> bool:
-            self.send(other, payload)
-            return payload in [message for _, message in other.transport.receive(1000)]
-
-        until(arrived)
-
-    def refused(self) -> set[Refusal]:
-        return {event.refusal for event in self.seen if isinstance(event, Refused)}
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Node]]:
-    nodes: list[Node] = []
-
-    def made(*arguments: object, **more: object) -> Node:
-        node = Node(*arguments, **more)  # type: ignore[arg-type]
-        node.transport.bind()
-        nodes.append(node)
-        return node
-
-    yield made
-    for node in nodes:
-        node.transport.close()
-
-
-Make = Callable[..., Node]
+from tests.support.transports import KEYRING, Make, Node, here, raw_client, until
 
 
 def test_a_message_arrives_as_it_was_sent_and_names_its_connection(make: Make) -> None:
@@ -104,33 +38,6 @@ def test_both_ways_are_connections_of_their_own(make: Make) -> None:
     other.send(one, b"back")
     other.receives(b"there")
     one.receives(b"back")
-
-
-def test_nothing_is_sent_where_nobody_was_dialled(make: Make) -> None:
-    assert make().transport.send("127.0.0.1:1", b"hello") is False
-
-
-def test_nothing_is_queued_for_an_address_that_does_not_answer(make: Make) -> None:
-    node = make()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        assert node.transport.dial(address)
-        assert node.transport.send(address, b"hello") is False
-
-
-@pytest.mark.parametrize("address", ["host.example:1", "ipc:///tmp/x", "127.0.0.1:0", "127.0.0.1:1;127.0.0.1:2"])
-def test_only_ip_addresses_are_dialled(make: Make, address: str) -> None:
-    node = make()
-    assert node.transport.dial(address) is False
-    assert node.transport.links == frozenset()
-
-
-def test_no_more_links_than_the_maximum(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "LINKS_MAX", 2)
-    node = make()
-    assert [node.transport.dial(f"127.0.0.1:{port}") for port in (1, 2, 3, 2)] == [True, True, False, True]
-    node.transport.hangup("127.0.0.1:1")
-    assert node.transport.dial("127.0.0.1:3")
 
 
 def test_a_full_queue_is_said_at_once_and_costs_the_others_nothing(make: Make) -> None:
@@ -170,40 +77,6 @@ def test_another_mesh_key_is_refused_counted_and_logged_once_on_both_sides(
     assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
     assert sum(f"the connection to {ours.transport.address}" in line for line in lines) == 1
     assert theirs.transport.send(ours.transport.address, b"hello") is False
-
-
-def test_a_link_that_is_refused_rests_ever_longer_and_comes_up_at_once_with_the_right_key(make: Make) -> None:
-    ours, theirs = make(), make(Keyring.new())
-    theirs.transport.dial(ours.transport.address)
-    began = time.monotonic()
-    while time.monotonic() - began < 3:
-        theirs.transport.tend()
-        time.sleep(0.02)
-    refused = sum(isinstance(event, Refused) for event in theirs.seen)
-    assert 2 <= refused <= 7  # libzmq by itself: about thirty, and so for ever
-    theirs.transport.use(KEYRING)
-    theirs.send(ours, b"in")
-    ours.receives(b"in")
-
-
-def test_who_listens_there_without_curve_is_tried_again_until_a_node_does(make: Make) -> None:
-    context = zmq.Context()
-    plain = context.socket(zmq.ROUTER)
-    port = plain.bind_to_random_port("tcp://127.0.0.1")
-    one = make()
-    one.transport.dial(f"127.0.0.1:{port}")
-    until(lambda: any(isinstance(event, Refused) for event in one.seen))
-    context.destroy(0)
-    node = make(listen=f"127.0.0.1:{port}")
-    one.send(node, b"at last")
-    node.receives(b"at last")
-
-
-def raw_client(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
-    client = context.socket(zmq.DEALER)
-    client.setsockopt(zmq.LINGER, 0)
-    client.setsockopt(zmq.IMMEDIATE, 1)
-    return client
 
 
 def test_knowing_the_listeners_key_is_not_enough(make: Make) -> None:
@@ -250,102 +123,8 @@ def test_nobody_gets_in_while_nobody_answers_for_the_gate(make: Make, monkeypatc
     assert node.transport.stats()["succeeded"] == 0
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" + b"\0" * 8 + b"\x7f\x03", b"\0" * 4096, b"\x16"]
-)
-def test_raw_bytes_disturb_nobody(make: Make, garbage: bytes) -> None:
-    node, member = make(), make()
-    host, _, port = node.transport.address.rpartition(":")
-    strangers = [socket.create_connection((host, int(port))) for _ in range(20)]
-    for stranger in strangers:
-        stranger.sendall(garbage)
-    member.send(node, b"through")
-    node.receives(b"through")
-    for stranger in strangers:
-        stranger.close()
-    assert node.received == [b"through"]
-
-
-def test_a_flood_of_connections_is_looked_away_from_and_members_get_through(
-    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("meshcache.edges.handshakes.FLOOD_PER_S", 20)
-    monkeypatch.setattr(transport_module, "FLOOD_REST_S", 2.0)
-    node, member = make(), make()
-    host, _, port = node.transport.address.rpartition(":")
-
-    def flooded() -> bool:
-        for _ in range(20):
-            socket.create_connection((host, int(port))).close()
-        node.transport.tend()
-        return "a flood of connections" in caplog.text
-
-    until(flooded)
-    counts = [-1, node.transport._watch.accepted]
-
-    def settled() -> bool:
-        """What was seen before the gate looked away may still be on its way through its thread."""
-        counts.append(node.transport._watch.accepted)
-        return len(counts) > 12 and len(set(counts[-10:])) == 1
-
-    until(settled)
-    before = node.transport._watch.accepted
-    member.send(node, b"through")
-    node.receives(b"through")
-    assert node.transport._watch.accepted == before, "nobody looks now"
-
-    def looked_at_again() -> bool:
-        node.transport.tend()
-        socket.create_connection((host, int(port))).close()
-        return node.transport._watch.accepted > before
-
-    until(looked_at_again)
-
-
-def member_client(context: "zmq.Context[zmq.Socket[bytes]]", node: Node) -> "zmq.Socket[bytes]":
-    client = raw_client(context, node.transport.address)
-    client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
-    client.setsockopt(zmq.CURVE_PUBLICKEY, KEYRING.current.dialler.public)
-    client.setsockopt(zmq.CURVE_SECRETKEY, KEYRING.current.dialler.secret)
-    client.connect(f"tcp://{node.transport.address}")
-    return client
-
-
-def test_a_member_that_sends_too_much_in_one_frame_is_cut_off(make: Make) -> None:
-    node = make()
-    with zmq.Context() as context:
-        client = member_client(context, node)
-        assert client.poll(5000, zmq.POLLOUT)
-        client.send(bytes(MESSAGE_BYTES_MAX + 1))
-        client.send(b"after")
-        member = make()
-        member.send(node, b"other")
-        node.receives(b"other")
-        assert bytes(MESSAGE_BYTES_MAX + 1) not in node.received
-        client.close()
-
-
-def test_a_message_of_several_frames_is_no_message(make: Make) -> None:
-    node = make()
-    with zmq.Context() as context:
-        client = member_client(context, node)
-        assert client.poll(5000, zmq.POLLOUT)
-        client.send_multipart([b"one", b"two"])
-        node.receives(b"")
-        client.close()
-    assert node.received == [b""]
-
-
 def test_the_key_that_is_shown_is_the_derived_one_and_never_the_mesh_key() -> None:
     assert z85.decode(KEYRING.current.dialler.secret) != KEYRING.current.secret
-
-
-def test_a_port_in_use_is_an_error_that_names_the_address(make: Make) -> None:
-    taken = make().transport.address
-    before = threading.active_count()
-    with pytest.raises(TransportError, match=f"mesh.listen: {taken} can't be had: Address"):
-        Node(listen=taken).transport.bind()
-    until(lambda: threading.active_count() == before)
 
 
 @pytest.mark.parametrize(
@@ -357,20 +136,6 @@ def test_a_libzmq_that_can_not_be_trusted_is_refused(
     monkeypatch.setattr(zmq, name, value)
     with pytest.raises(TransportError, match=message):
         Node()
-
-
-def test_a_peer_that_comes_back_at_the_same_address_is_connected_again(make: Make) -> None:
-    one = make()
-    first = Node()
-    first.transport.bind()
-    address = first.transport.address
-    one.send(first, b"before")
-    first.receives(b"before")
-    first.transport.close()
-    until(lambda: LinkDown(address) in one.seen)
-    second = make(listen=address)
-    one.send(second, b"after")
-    second.receives(b"after")
 
 
 def test_closing_lets_the_last_message_leave_and_leaves_no_thread(make: Make) -> None:
@@ -420,7 +185,7 @@ def test_the_descriptor_wakes_a_poller_for_every_message_it_has_to_see(make: Mak
 def test_who_can_not_wait_gets_nothing_while_another_thread_uses_the_sockets(make: Make) -> None:
     one, other = make(), make()
     one.send(other, b"first")
-    with other.transport._lock:
+    with other.transport.lock:
         assert other.transport.try_receive(1) == []
     got: list[bytes] = []
 
@@ -518,7 +283,7 @@ class TestOneWay:
             deadline = time.monotonic() + 10
             while answer not in got:
                 told = AnswerWaits(reached.transport.address) in hidden.seen
-                assert told or poller.poll(1000) or hidden.transport._sent_to, "nobody would look"
+                assert told or poller.poll(1000) or hidden.transport.sent_to, "nobody would look"
                 hidden.seen.clear()
                 got += [payload for _, payload in hidden.transport.receive(100)]
                 assert time.monotonic() < deadline
@@ -544,16 +309,3 @@ class TestOneWay:
         reached.transport.way_back("127.0.0.1:1", name)
         assert reached.transport.send("127.0.0.1:1", b"back")
         assert here(hidden, b"back")[0].startswith(OWN_LINK)
-
-
-def here(node: Node, payload: bytes = b"") -> tuple[bytes, bytes]:
-    """The next message, or the next with this payload, and the connection that it came on."""
-    found: list[tuple[bytes, bytes]] = []
-
-    def came() -> bool:
-        node.transport.tend()
-        found.extend(each for each in node.transport.receive(1) if not payload or each[1] == payload)
-        return bool(found)
-
-    until(came)
-    return found[0]

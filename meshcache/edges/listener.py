@@ -1,0 +1,136 @@
+"""The listening side of the transport: one ROUTER that receives from everybody, and the ways back to those it hears.
+
+Knows nothing of what is dialled; `transport` holds its lock around every call.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections import OrderedDict
+
+import zmq
+
+from meshcache.edges import native
+from meshcache.edges.gate import Gate
+from meshcache.edges.handshakes import FLOOD_REST_S, LISTENER_EVENTS, Flood, ListenerWatch, peer_host
+from meshcache.edges.keyring import MeshKey
+from meshcache.edges.sockets import close_socket, make_router, set_keys
+from meshcache.errors import TransportError
+
+WAYS_BACK_MAX = 2048
+"""Addresses whose connection to us is remembered: as many as are dialled at most."""
+
+REBIND_S = 5.0
+"""How long a listener that moves to a new key tries to get its port back; libzmq frees it within milliseconds."""
+
+log = logging.getLogger("meshcache.edges")
+
+
+class Listener:
+    """The ROUTER. It is guarded by the gate, which has to run before `bind`."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], gate: Gate, key: MeshKey, listen: str) -> None:
+        self._gate = gate
+        self._listen = listen
+        self._router = make_router(context, key, listen)
+        self._ways_back: OrderedDict[str, bytes] = OrderedDict()
+        self._looks = itertools.count(1)
+        self._watch = ListenerWatch(peer_host)
+        self._flood = Flood(time.monotonic())
+        self._looks_again_at: float | None = None
+        self.endpoint = ""
+        """Where it listens, once it is bound; the port is the real one where port 0 was asked for."""
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable, edge-triggered, when messages come."""
+        return int(self._router.getsockopt(zmq.FD))
+
+    @property
+    def accepted(self) -> int:
+        """How many connections came; during a flood nobody counts them."""
+        return self._watch.accepted
+
+    @property
+    def succeeded(self) -> int:
+        """How many of those that came were let in."""
+        return self._watch.succeeded
+
+    def bind(self) -> None:
+        """Begin to listen. Raises ZMQError when the address can't be had."""
+        self._look()
+        self._router.bind(f"tcp://{self._listen}")
+        self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def rebind(self, key: MeshKey) -> None:
+        """Close and reopen with another key: whoever is connected has to come again.
+
+        Raises TransportError when the port is lost over it.
+        """
+        self._router.unbind(self.endpoint)
+        set_keys(self._router, key.listener)
+        deadline = time.monotonic() + REBIND_S
+        while True:
+            try:
+                self._router.bind(self.endpoint)
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+                    where = self.endpoint.removeprefix("tcp://")
+                    raise TransportError(f"mesh.listen: {where} was lost: {error.strerror}") from None
+                native.sleep(0.002)
+            else:
+                return
+
+    def receive(self, received: list[tuple[bytes, bytes]], count: int) -> None:
+        """Add the messages that are here, each with the id of its connection, until there are `count`."""
+        try:
+            while len(received) < count:
+                frames = self._router.recv_multipart(zmq.NOBLOCK)
+                # A message of a DEALER of ours has one frame; more of them are no message at all.
+                received.append((frames[0], frames[1] if len(frames) == 2 else b""))
+        except zmq.Again:
+            pass
+
+    def way_back(self, address: str, connection: bytes) -> None:
+        """Remember the connection on which whoever is dialled at this address is heard: the newest one counts."""
+        self._ways_back[address] = connection
+        self._ways_back.move_to_end(address)
+        if len(self._ways_back) > WAYS_BACK_MAX:
+            self._ways_back.popitem(last=False)
+
+    def hears(self, address: str) -> bool:
+        """Return whether there is a way back to who is dialled at this address."""
+        return address in self._ways_back
+
+    def send_back(self, address: str, payload: bytes) -> bool:
+        """Hand a message to the connection by which this address is heard; False when it has ended or is full."""
+        try:
+            self._router.send_multipart([self._ways_back[address], payload], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError:  # EHOSTUNREACH: that connection has ended
+            del self._ways_back[address]
+            return False
+        return True
+
+    def mind_flood(self, now: float) -> None:
+        """Look away from a flood of connections for a while; see `Flood`. Call it every second."""
+        if self._looks_again_at is not None:
+            if now >= self._looks_again_at:
+                self._looks_again_at = None
+                self._look()
+        elif self._flood.is_one(self._watch.accepted, now):
+            self._looks_again_at = now + FLOOD_REST_S
+            self._router.disable_monitor()
+            where = self.endpoint.removeprefix("tcp://")
+            log.warning("a flood of connections to %s: they are not counted for %d s", where, FLOOD_REST_S)
+
+    def close(self, linger_ms: int) -> None:
+        """Close the socket; messages that go back get `linger_ms` to leave."""
+        close_socket(self._router, linger_ms=linger_ms if self._ways_back else 0)
+
+    def _look(self) -> None:
+        monitor = self._router.get_monitor_socket(LISTENER_EVENTS, f"inproc://listener-{next(self._looks)}")
+        self._gate.watch(monitor, self._watch)

@@ -1,0 +1,78 @@
+import socket
+import time
+
+import pytest
+import zmq
+
+from meshcache.edges import dialler as dialler_module
+from meshcache.edges.handshakes import LinkDown, Refused
+from meshcache.edges.keyring import Keyring
+from tests.support.transports import KEYRING, Make, Node, until
+
+
+def test_nothing_is_sent_where_nobody_was_dialled(make: Make) -> None:
+    assert make().transport.send("127.0.0.1:1", b"hello") is False
+
+
+def test_nothing_is_queued_for_an_address_that_does_not_answer(make: Make) -> None:
+    node = make()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert node.transport.dial(address)
+        assert node.transport.send(address, b"hello") is False
+
+
+@pytest.mark.parametrize("address", ["host.example:1", "ipc:///tmp/x", "127.0.0.1:0", "127.0.0.1:1;127.0.0.1:2"])
+def test_only_ip_addresses_are_dialled(make: Make, address: str) -> None:
+    node = make()
+    assert node.transport.dial(address) is False
+    assert node.transport.links == frozenset()
+
+
+def test_no_more_links_than_the_maximum(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialler_module, "LINKS_MAX", 2)
+    node = make()
+    assert [node.transport.dial(f"127.0.0.1:{port}") for port in (1, 2, 3, 2)] == [True, True, False, True]
+    node.transport.hangup("127.0.0.1:1")
+    assert node.transport.dial("127.0.0.1:3")
+
+
+def test_a_link_that_is_refused_rests_ever_longer_and_comes_up_at_once_with_the_right_key(make: Make) -> None:
+    ours, theirs = make(), make(Keyring.new())
+    theirs.transport.dial(ours.transport.address)
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        theirs.transport.tend()
+        time.sleep(0.02)
+    refused = sum(isinstance(event, Refused) for event in theirs.seen)
+    assert 2 <= refused <= 7  # libzmq by itself: about thirty, and so for ever
+    theirs.transport.use(KEYRING)
+    theirs.send(ours, b"in")
+    ours.receives(b"in")
+
+
+def test_who_listens_there_without_curve_is_tried_again_until_a_node_does(make: Make) -> None:
+    context = zmq.Context()
+    plain = context.socket(zmq.ROUTER)
+    port = plain.bind_to_random_port("tcp://127.0.0.1")
+    one = make()
+    one.transport.dial(f"127.0.0.1:{port}")
+    until(lambda: any(isinstance(event, Refused) for event in one.seen))
+    context.destroy(0)
+    node = make(listen=f"127.0.0.1:{port}")
+    one.send(node, b"at last")
+    node.receives(b"at last")
+
+
+def test_a_peer_that_comes_back_at_the_same_address_is_connected_again(make: Make) -> None:
+    one = make()
+    first = Node()
+    first.transport.bind()
+    address = first.transport.address
+    one.send(first, b"before")
+    first.receives(b"before")
+    first.transport.close()
+    until(lambda: LinkDown(address) in one.seen)
+    second = make(listen=address)
+    one.send(second, b"after")
+    second.receives(b"after")
