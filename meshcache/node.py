@@ -46,7 +46,7 @@ from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
-from meshcache.tls.contexts import OnUncleanClose, server_name
+from meshcache.tls.contexts import OnUncleanClose, lineage, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
@@ -229,7 +229,7 @@ class MeshNode:
 
         `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
         """
-        return self._tokens.resumption(token_of(connection), server_name(connection))
+        return self._tokens.resumption(token_of(connection), server_name(connection), lineage(connection))
 
     def handshake_done(self, vip: str, connection: object) -> None:
         """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""

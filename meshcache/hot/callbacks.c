@@ -54,6 +54,8 @@ struct openssl {
     long (*session_set_time)(SSL_SESSION *, long);
     long (*session_set_timeout)(SSL_SESSION *, long);
     int (*session_set1_hostname)(SSL_SESSION *, const char *);
+    int (*session_get0_ticket_appdata)(SSL_SESSION *, void **, size_t *);
+    int (*session_set1_ticket_appdata)(SSL_SESSION *, const void *, size_t);
     void *(*session_get_ex_data)(const SSL_SESSION *, int);
     int (*session_set_ex_data)(SSL_SESSION *, int, void *);
     void (*clear_error)(void);
@@ -91,6 +93,8 @@ static const struct symbol symbols[] = {
     {"SSL_SESSION_get_compress_id", offsetof(struct openssl, session_get_compress_id)},
     {"SSL_SESSION_set_time", offsetof(struct openssl, session_set_time)},
     {"SSL_SESSION_set_timeout", offsetof(struct openssl, session_set_timeout)},
+    {"SSL_SESSION_get0_ticket_appdata", offsetof(struct openssl, session_get0_ticket_appdata)},
+    {"SSL_SESSION_set1_ticket_appdata", offsetof(struct openssl, session_set1_ticket_appdata)},
     {"SSL_SESSION_get_ex_data", offsetof(struct openssl, session_get_ex_data)},
     {"SSL_SESSION_set1_hostname", offsetof(struct openssl, session_set1_hostname)},
     {"SSL_SESSION_set_ex_data", offsetof(struct openssl, session_set_ex_data)},
@@ -541,11 +545,23 @@ static void count(struct attachment *attachment, SSL *ssl, SSL_SESSION *session,
         door_count_hit(attachment->door, token);
 }
 
+/* Marks the lineage of a session, unless it is marked: the twin of tls/lineage.py. */
+static void mark_lineage(const struct openssl *openssl, SSL_SESSION *session)
+{
+    uint8_t lineage[LINEAGE_BYTES];
+    void *data = NULL;
+    size_t bytes = 0;
+    if (openssl->session_get0_ticket_appdata(session, &data, &bytes) == 1 && bytes == 0 &&
+        getentropy(lineage, sizeof lineage) == 0)
+        openssl->session_set1_ticket_appdata(session, lineage, sizeof lineage);
+}
+
 static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
 {
     struct callbacks *callbacks = attachment->callbacks;
     const struct openssl *openssl = callbacks->openssl;
     enum kept kept = KEPT_ASK;
+    mark_lineage(openssl, session);
     if (attachment->door != NULL && door_open(attachment->door)) {
         uint64_t token = (uintptr_t)openssl->session_get_ex_data(session, callbacks->token_index);
         if (token == 0 && openssl->session_reused(ssl))

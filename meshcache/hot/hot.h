@@ -25,6 +25,7 @@ enum {
     DER_BYTES_MAX = 4096,       /* core.values.session.DER_BYTES_MAX */
     HEAD_BYTES = 21,            /* core.cache.entry.HEAD: "<IQiiB" */
     OVERHEAD_BYTES = 192,       /* core.cache.entry.ENTRY_OVERHEAD_BYTES */
+    LINEAGE_BYTES = 8,          /* tls.lineage.LINEAGE_BYTES */
     CONTEXT_BYTES = 32,         /* core.policy.scope.CONTEXT_BYTES */
     EXTENSION_BYTES_MAX = 260,  /* tls.scopes.EXTENSION_BYTES_MAX */
     SCOPES_MAX = 2048,          /* tls.scopes.SCOPES_MAX */

@@ -32,6 +32,11 @@ class Resumption:
     origin: str | None
     server_name: str | None = None
     """What the client asked for in this connection's ClientHello, in lower case and without a final dot."""
+    lineage: str | None = None
+    """Equal for all connections whose sessions go back to one full handshake, on whatever node, and different for all
+    others. No secret: it helps nobody to resume. None where the session has none: the handshake isn't over or made no
+    session, or a node from before 0.2 made it.
+    """
 
 
 class Tokens:
@@ -53,9 +58,10 @@ class Tokens:
         """The part of a token that is the same for all sessions of a stream."""
         return (self._index.get(origin) or self._add(origin)) << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
 
-    def resumption(self, token: int, server_name: str | None = None) -> Resumption:
+    def resumption(self, token: int, server_name: str | None = None, lineage: str | None = None) -> Resumption:
         """What the session's token says; 0 is a full handshake."""
-        return Resumption(self.outcome(token), self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK], server_name)
+        origin = self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK]
+        return Resumption(self.outcome(token), origin, server_name, lineage)
 
     def outcome(self, token: int) -> Outcome:
         return _OUTCOMES[token & 3]

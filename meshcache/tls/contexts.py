@@ -16,6 +16,7 @@ from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import ffi
 from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, uninstall
 from meshcache.tls.libssl import Library
+from meshcache.tls.lineage import lineage_of
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
 from meshcache.tls.trial import prove
@@ -183,6 +184,12 @@ def server_name(connection: object) -> str | None:
     found = libssl.find_connection(connection)
     name = found and found.library.functions.SSL_get_servername(found.pointer, 0)
     return normal_name(ffi.string(name).decode("ascii", "replace")) if name else None
+
+
+def lineage(connection: object) -> str | None:
+    """The lineage that a connection's session is of, in hexadecimal digits; None before the handshake's end."""
+    found = libssl.find_connection(connection)
+    return None if found is None else lineage_of(found.library.functions, found.pointer)
 
 
 _lock = threading.RLock()

@@ -12,6 +12,7 @@ from typing import Any
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import ffi
+from meshcache.tls.lineage import lineage_marker
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.port import SessionPort
 from meshcache.tls.state import APART, APART_REFUSED, ASKED, HIT, KEPT_VERSIONS, NOTHING, TLS13, Attached, State
@@ -24,13 +25,14 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     functions = state.functions
     ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
     attachment_at, made_in_full, keep = state.attachments.get, _full_handshake(state), _keeper(state)
-    count_resumption = _resumption_counter(state)
+    count_resumption, mark_lineage = _resumption_counter(state), lineage_marker(state)
 
     def new(ssl: int, session: int) -> int:
         attached = attachment_at(ctx_of(ssl))
         if attached is None:  # or an SNI callback moved the connection to a context that isn't attached
             return 0
         try:
+            mark_lineage(session)
             token = get_ex(session, token_index)
             if token:
                 count_resumption(attached, session, token)
