@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -15,24 +16,38 @@ SESSIONS = ("made", "pushed", "received", "repaired", "duplicate", "recalled", "
 LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
 
+def _backend(vip: str, backend: str) -> dict[str, Any]:
+    counts = {"open": 71, "connects": 20_412, "failures": 1, "connect_s": 20.4}
+    return {"vip": vip, "backend": backend, "up": True, **counts}
+
+
 FRONT: dict[str, Any] = {
     "ready": True,
-    "connections": {"open": 12, "max": 10_000},
+    "connections": {"open": 214, "max": 10_000},
     "ended_badly": {"handshake timeout": 2},
-    "bytes": {"shop": {"received": 1000, "sent": 9000}},
+    "bytes": {"shop": {"received": 81_200_000, "sent": 4_410_211_000}, "pay": {"received": 100_000, "sent": 20_000}},
     "backends": [
-        {
-            "vip": "shop",
-            "backend": "127.0.0.1:8080",
-            "up": True,
-            "open": 9,
-            "connects": 40,
-            "failures": 1,
-            "connect_s": 0.04,
-        }
+        _backend("shop", "10.0.0.21:8080"),
+        _backend("shop", "10.0.0.22:8080"),
+        _backend("pay", "unix:/run/pay"),
     ],
-    "certificates": [{"vip": "shop", "name": "shop.example", "ends_in_s": 60 * 86_400}],
-    "reload": {"ok": True, "changed": [], "restart": [], "faults": [], "age_s": 3.0},
+    "certificates": [
+        {"vip": "shop", "name": "shop.example", "ends_in_s": 62 * 86_400},
+        {"vip": "checkout", "name": "checkout.example", "ends_in_s": 40 * 86_400},
+        {"vip": "pay", "name": "pay.example", "ends_in_s": 81 * 86_400},
+    ],
+    "reload": {"ok": True, "changed": [], "restart": [], "faults": [], "age_s": 4003.0},
+}
+
+REFUSAL: dict[str, Any] = {
+    "node": "edge-9",
+    "address": "10.0.0.9:7946",
+    "reason": "name_taken",
+    "by_peer": False,
+    "count": 12,
+    "last_s": 3.1,
+    "text": "bears the name of another node that lives",
+    "do": "give each node a node.name of its own",
 }
 
 
@@ -48,6 +63,9 @@ class GeneratedNode:
         self.lags: dict[str, list[float]] = {"intra": [], "inter": []}
         self.crossings = _crossings()
         self.transport = {"links": 5, "accepted": 6, "succeeded": 5, "refused": {"unknown_key": 1}}
+        self.front: dict[str, Any] | None = deepcopy(FRONT)
+        self.hangs = False
+        self.refusals: list[dict[str, Any]] = []
         self.faults: dict[str, dict[str, int]] = {}
         self.log: list[dict[str, Any]] = []
 
@@ -74,7 +92,18 @@ class GeneratedNode:
         peer.update(state="lost", rtt_ms=None, last_seen_s=31.0)
         self.happen("PeerLost", "warning", name, peer["colo"], f"{name} ({peer['colo']}) lost")
 
+    def trouble(self) -> None:
+        """Something of each kind goes wrong before and behind the node."""
+        assert self.front is not None
+        self.front["backends"][1].update(up=False, failures=18, open=0)
+        self.front["certificates"][1]["ends_in_s"] = 9 * 86_400
+        fault = 'vip[0].sharing.reach: no colo named "fra2"'
+        self.front["reload"] = {"ok": False, "changed": [], "restart": [], "faults": [fault], "age_s": 75.0}
+        self.refusals = [REFUSAL]
+
     def stats(self) -> dict[str, Any]:
+        if self.hangs:
+            raise RuntimeError("no answer")
         cache = {key: sum(vip[key] for vip in self.vips.values()) for key in ("entries", "bytes")}
         return {
             "node": {
@@ -82,7 +111,7 @@ class GeneratedNode:
                 "colo": "ams1",
                 "mesh": "prod",
                 "version": "0.1.0",
-                "hot_path": "C",
+                "hot_path": "c",
                 "uptime_s": self.uptime_s,
             },
             "vips": self.vips,
@@ -92,8 +121,8 @@ class GeneratedNode:
             "policy": {"crossings": self.crossings},
             "transport": self.transport,
             "faults": self.faults,
-            "refusals": [],
-            "front": FRONT,
+            "refusals": self.refusals,
+            "front": self.front,
         }
 
     def peers(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings
 from tests.admin.chromium import Page
 from tests.admin.numbers import LIVE, NUMBERS, expected, opened, same
-from tests.admin.snapshots import GeneratedNode
+from tests.admin.snapshots import REFUSAL, GeneratedNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -50,15 +50,25 @@ async def test_every_number_on_the_page_is_the_one_that_stats_gives(page: Page, 
     node.vips["pay"]["lookups"]["hit_not_resumed"] = 5
     node.gossip["dropped"] = {"malformed": 3}
     node.lose("edge-4")
+    node.trouble()
     with serving(node) as address:
         await opened(page, address)
         stats = await fetched(address)
         numbers = await page.evaluate(NUMBERS)
-        shown = {(of.get("vip"), of.get("member"), str(of.get("way")), of["key"]) for of in numbers}
+        shown = {str({key: of[key] for key in of if key != "value"}) for of in numbers}
         assert len(shown) == len(numbers), "two places of one number need two names"
         for of in numbers:
             assert same(of["value"], expected(stats, of)), of
         keys = {of["key"] for of in numbers}
+        assert keys >= {
+            "front.connections.open",
+            "connects",
+            "failures",
+            "open",
+            "ends_in_s",
+            "count",
+            "front.bytes.sent",
+        }
         assert keys >= {"resumed", "from_peers", "members", "gossip.lag_ms.p99", "cache.bytes", "node.name"}
         assert keys >= {"handshakes.full", "handshakes.resumed", "lookups.hit_not_resumed", "lookups.refused", "rtt_ms"}
         assert keys >= {"queue", "last_seen_s", "entries", "bytes", "sessions", "gossip.dropped.malformed"}
@@ -78,6 +88,69 @@ async def test_tiles_say_the_same_in_words(page: Page, node: GeneratedNode) -> N
         assert await page.evaluate("document.getElementById('verdict').dataset.level") == "bad"
 
 
+async def test_trouble_before_and_behind_the_node_is_said_in_sentences(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        verdict = "document.getElementById('verdict').innerText"
+        shown = "document.getElementById('{}').getClientRects().length > 0"
+        assert "every backend is up" in await page.evaluate(verdict)
+        assert not await page.evaluate(shown.format("refusals"))
+        node.trouble()
+        await page.until(f"/5 things|4 things/.test({verdict})")
+        said = await page.evaluate(verdict)
+        assert "Backend 10.0.0.22:8080 of shop is down: its clients get another one." in said
+        assert "The certificate of checkout for checkout.example ends in 9 days." in said
+        assert 'changed nothing: vip[0].sharing.reach: no colo named "fra2"' in said
+        assert "edge-9 isn\u2019t heard: it bears the name of another node that lives." in said
+        assert "give each node a node.name" in await page.evaluate("document.getElementById('refusals').innerText")
+        node.front = None
+        await page.until(f"!({shown.format('front')}) && !({shown.format('tile-open')})")
+
+
+async def test_old_numbers_are_never_called_well(page: Page, node: GeneratedNode) -> None:
+    """A node that hangs holds the connection open and says nothing, as one that is stopped does."""
+    verdict = "document.getElementById('verdict').innerText"
+    with serving(node) as address:
+        await opened(page, address)
+        assert "All well" in await page.evaluate(verdict)
+        node.hangs = True
+        await page.evaluate(
+            "{ const now = performance.now.bind(performance); performance.now = () => now() + 60_000; }"
+        )
+        await page.until(f"/^No answer from edge-1 for/.test({verdict})")
+        assert "Everything below is as it was at" in await page.evaluate(verdict)
+        assert "All well" not in await page.evaluate("document.body.innerText")
+        assert await page.evaluate("document.getElementById('verdict').dataset.level") == "bad"
+        assert (await page.evaluate("document.title")).startswith("no answer")
+        node.hangs = False
+        await page.until(f"/^All well/.test({verdict})")
+
+
+LABELS = r"""{ globalThis.labels = []; const draw = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (words, x, ...rest) {
+    if (/^\d+:\d+/.test(words)) {
+      const half = this.measureText(words).width / 2 / devicePixelRatio;
+      const middle = x / devicePixelRatio;
+      labels.push([words, middle - half, middle + half, this.canvas.width / devicePixelRatio]);
+    }
+    return draw.call(this, words, x, ...rest);
+  }; }"""
+
+
+@pytest.mark.slow
+async def test_no_label_of_time_is_cut(page: Page, node: GeneratedNode) -> None:
+    with serving(node) as address:
+        await opened(page, address)
+        await page.evaluate(LABELS)
+        moving = asyncio.create_task(traffic(node, 1.7))  # so that a tick is everywhere once
+        try:
+            await page.until("labels.length > 120")
+        finally:
+            moving.cancel()
+        for words, left, right, wide in await page.evaluate("labels"):
+            assert 0 <= left < right <= wide, words
+
+
 async def test_the_page_follows_the_node_and_works_out_rates(page: Page, node: GeneratedNode) -> None:
     with serving(node) as address:
         await opened(page, address)
@@ -94,9 +167,9 @@ async def test_the_page_follows_the_node_and_works_out_rates(page: Page, node: G
         assert "other group" in await page.evaluate(f"{refused}[0].innerText")
 
 
-async def traffic(node: GeneratedNode) -> None:
+async def traffic(node: GeneratedNode, seconds: float = 0.2) -> None:
     while True:
-        node.advance(0.2)
+        node.advance(seconds)
         await asyncio.sleep(0.2)
 
 
@@ -106,6 +179,7 @@ async def test_it_says_that_the_node_is_away_and_comes_back_by_itself(page: Page
         assert not page.console
     await page.until("document.body.dataset.link === 'away'")
     await page.until("/No answer/.test(document.getElementById('link').innerText)")
+    await page.until("/^No answer from edge-1/.test(document.getElementById('verdict').innerText)")
     again = GeneratedNode()
     again.advance(2)
     with serving(again, address):
@@ -150,12 +224,16 @@ async def test_hostile_names_are_only_text(page: Page, node: GeneratedNode) -> N
         node.crossings[0][key] = HOSTILE
     node.vips[HOSTILE], node.vips["__proto__"] = node.vips["pay"], node.vips["pay"]
     node.gossip["dropped"] = {HOSTILE: 1}
+    assert node.front is not None
+    node.front["backends"][0].update(vip=HOSTILE, backend=HOSTILE)
+    node.front["certificates"][0].update(vip=HOSTILE, name=HOSTILE)
+    node.refusals = [{**REFUSAL, "node": HOSTILE, "address": HOSTILE, "text": HOSTILE, "do": HOSTILE}]
     node.happen(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     with serving(node) as address:
         await opened(page, address)
         assert await page.evaluate("globalThis.broken") is None
         assert await page.evaluate("document.querySelectorAll('main img, main script').length") == 0
-        for place in ("members", "policy", "events", "cache", "gossip", "verdict", "vips"):
+        for place in ("members", "policy", "events", "cache", "gossip", "verdict", "vips", "front", "refusals"):
             assert "<img src=x" in await page.evaluate(f"document.getElementById('{place}').innerText"), place
         names = await page.evaluate(
             "[...document.querySelectorAll('#members tr[data-member]')].map((row) => row.dataset.member)"
@@ -177,6 +255,7 @@ async def test_the_browser_itself_would_stop_an_inline_script(page: Page, node: 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
 async def test_nothing_sticks_out_at_any_width(page: Page, node: GeneratedNode, width: int) -> None:
     node.peers_plain[0]["name"] = "n" * 64
+    node.trouble()
     with serving(node) as address:
         await page.look(width=width, height=844)
         await opened(page, address)
@@ -209,6 +288,7 @@ CONTRASTS = """(() => {
 async def test_text_can_be_read_in_both_schemes(page: Page, node: GeneratedNode, dark: bool) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5 to 1 at least."""
     node.lose("edge-4")
+    node.trouble()
     node.peers_plain[0].update(state="suspect", islands=[{"group": "pay", "differs": "client_auth"}])
     node.gossip["dropped"] = {"malformed": 3}
     with serving(node) as address:

@@ -90,7 +90,8 @@ async def verdict(page: Page, node: GeneratedNode, *changes: Callable[[], object
       const {{ judge }} = await import("/static/verdict.js");
       const model = new Model();
       for (const frame of {json.dumps(frames)}) model.add(frame);
-      return judge(model);
+      const said = judge(model);
+      return {{ ...said, problems: said.problems.map(({{ say }}) => say) }};
     }})()""")
     return said
 

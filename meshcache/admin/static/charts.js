@@ -4,6 +4,10 @@ import uPlot from "./uPlot.esm.js";
 import { data, each, make, text } from "./dom.js";
 import { clock } from "./format.js";
 
+const LABEL_HALF = 29; // of "07:07:30" at 12 px in the widest of the page's fonts
+const MARGIN_LEFT = 10; // a label may begin so far left of the first line, and not run into the numbers there
+const MARGIN_RIGHT = 20;
+
 const scheme = matchMedia("(prefers-color-scheme: dark)");
 const charts = new Set();
 
@@ -57,17 +61,26 @@ export class Chart {
     const grid = { stroke: colour("line"), width: 1 };
     return {
       ...this.#size(),
-      padding: [8, 20, 0, 0],
+      padding: [8, MARGIN_RIGHT, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false }, sync: { key: "time" }, points: { size: 6 } },
       scales: { x: { time: true, range: () => this.#window }, y: this.#scale() },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, space: 80, values: (_, at, __, ___, step) => at.map((x) => time(x, step < 60)) },
+        { ...axis, grid: { show: false }, size: 22, space: 80, values: (plot, at, __, ___, step) => at.map((x) => (this.#fits(plot, x, step) ? time(x, step < 60) : "")) },
         { ...axis, grid, size: 44, space: 36, ...this.#ticks() },
       ],
       series: [{}, ...this.#series.map((one) => this.#line(one))],
       hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx)] },
     };
+  }
+
+  /** A label is centred below its tick; one that would stick out at an end is left away, not cut. */
+  #fits(plot, x, step) {
+    const [from, to] = this.#window;
+    const wide = plot.bbox.width / devicePixelRatio;
+    const half = step < 60 ? LABEL_HALF : LABEL_HALF * (5 / 8);
+    const at = (wide * (x - from)) / (to - from);
+    return at >= half - MARGIN_LEFT && at <= wide - half + MARGIN_RIGHT;
   }
 
   #scale() {

@@ -55,6 +55,11 @@ export function span(seconds) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** Whole seconds: what counts up on the page isn't more exact than that. */
+export function silence(seconds) {
+  return seconds < 10 ? `${Math.max(1, Math.round(seconds))} s` : span(seconds);
+}
+
 export function clock(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString("en-GB");
 }

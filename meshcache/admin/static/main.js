@@ -2,10 +2,11 @@
 
 import { Chart } from "./charts.js";
 import { $, data, each, make, name, text } from "./dom.js";
-import { count, ms, percent, rate } from "./format.js";
+import { count, ms, percent, rate, silence } from "./format.js";
+import { front, refusals } from "./front.js";
 import { Model } from "./model.js";
 import * as panels from "./panels.js";
-import { judge } from "./verdict.js";
+import { judge, judgeSilence } from "./verdict.js";
 
 const AWAY_S = 4; // three snapshots missed
 const RETRY_MS = 2000; // when the browser gave up by itself, as it does after a 503
@@ -14,6 +15,7 @@ const VIP_CHARTS_MAX = 12;
 const model = new Model();
 let source = null;
 let heard = null;
+const opened = performance.now();
 let version = null;
 
 const LOOKUPS = [
@@ -51,17 +53,24 @@ const vipCharts = [];
 function draw() {
   const { stats, events } = model.snapshot;
   panels.head(stats);
-  panels.verdict(judge(model));
   panels.tiles(model);
   panels.members(stats);
   panels.policy(model);
   panels.cache(stats);
   panels.gossip(model);
   panels.events(events);
+  front(model);
+  refusals(stats);
   drawVips(stats);
   drawCharts(stats);
   data(document.body, { uptime: stats.node.uptime_s });
-  document.title = `${$("tile-resumed").querySelector(".big").textContent} resumed · ${stats.node.name} · meshcache`;
+}
+
+/** The tab's own line, for who has it in the background. */
+function title(link) {
+  const { stats } = model.snapshot;
+  const what = link === "away" ? "no answer" : `${$("tile-resumed").querySelector(".big").textContent} resumed`;
+  document.title = `${what} · ${stats.node.name} · meshcache`;
 }
 
 function drawCharts(stats) {
@@ -121,7 +130,6 @@ function listen() {
     tick();
   });
   source.addEventListener("error", ({ target }) => {
-    data(document.body, { link: heard === null ? "connecting" : "away" });
     if (target.readyState === EventSource.CLOSED && target === source) setTimeout(() => target === source && listen(), RETRY_MS);
     tick();
   });
@@ -133,13 +141,27 @@ function reloadIfNew(now) {
   version = now;
 }
 
+/** Whether the node is heard, said in the corner, in the verdict and in the tab's title: old numbers must never look well. */
 function tick() {
-  const silent_s = heard === null ? null : (performance.now() - heard) / 1000;
+  const now = performance.now();
+  const silent_s = (now - (heard ?? opened)) / 1000;
   const open = source?.readyState === EventSource.OPEN;
-  const link = silent_s === null ? "connecting" : open && silent_s < AWAY_S ? "live" : "away";
+  const link = heard === null ? "connecting" : open && silent_s < AWAY_S ? "live" : "away";
   data(document.body, { link });
-  const say = { connecting: "Connecting…", live: "Live", away: `No answer for ${Math.max(1, Math.round(silent_s))} s, trying again` };
-  text($("link"), say[link]);
+  text($("link"), said(link, silent_s));
+  if (heard === null) return silent_s < AWAY_S ? undefined : panels.verdict(unanswered(silent_s));
+  panels.verdict(link === "away" ? judgeSilence(model, silent_s) : judge(model));
+  title(link);
+}
+
+function said(link, silent_s) {
+  if (link === "live") return "Live";
+  if (link === "connecting" && silent_s < AWAY_S) return "Connecting…";
+  return `No answer for ${silence(silent_s)}, trying again`;
+}
+
+function unanswered(silent_s) {
+  return { level: "bad", line: `No answer yet, for ${silence(silent_s)}`, problems: [{ say: "The node doesn’t answer, or has as many viewers as it takes." }] };
 }
 
 // A hidden page gives its place to others; the node's history fills the hole when it is seen again.

@@ -67,7 +67,7 @@ export class Model {
       if (this.points[j - 1].at > this.points[j].at || this.points[j].x - this.points[j - 1].x > GAP_S) break;
       j--;
     }
-    return j === i ? null : Math.max(0, step(get, this.points[j], to)) / (to.x - this.points[j].x);
+    return to.x <= this.points[j].x ? null : Math.max(0, step(get, this.points[j], to)) / (to.x - this.points[j].x);
   }
 
   #columns(columns) {

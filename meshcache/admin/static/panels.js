@@ -18,18 +18,28 @@ const WHY = {
 export function head({ node }) {
   value($("node-name"), node.name, "node.name", node.name);
   const mesh = node.mesh ? ` · mesh ${node.mesh}` : "";
-  text($("node-more"), ` in ${node.colo}${mesh} · up ${span(node.uptime_s)} · version ${node.version}`);
+  text($("node-more"), ` in ${node.colo}${mesh} · up ${span(node.uptime_s)} · version ${node.version}${hotPath(node)}`);
+}
+
+/** Which code answers OpenSSL: handshakes cost more where no compiler was at the install. */
+function hotPath({ hot_path: path }) {
+  if (!path) return "";
+  return path === "python" ? " · hot path in Python" : " · hot path in C";
 }
 
 export function verdict({ level, line, problems }) {
   data($("verdict"), { level });
   text($("verdict-line"), line);
-  each($("verdict-list"), problems, () => make("li"), text);
+  each($("verdict-list"), problems, () => make("li"), (line, { level: one, say }) => {
+    text(line, say);
+    data(line, { level: problems.length > 1 ? one : null });
+  });
 }
 
 export function tiles(model) {
   const { stats } = model.snapshot;
   handshakeTiles(model);
+  openTile(stats);
   membersTile(stats);
   const { p99, inter } = stats.gossip.lag_ms;
   tile("lag", ms(p99), "ms", lagWords(inter), ["gossip.lag_ms.p99", p99]);
@@ -64,6 +74,15 @@ function handshakeTiles(model) {
   tile("resumed", percent(local + peers, all), all ? "%" : "", all ? `of ${count(all)} handshakes, ${when}` : none, ["resumed", ever[1] + ever[2]]);
   const split = `of what resumed, ${when}`;
   tile("peers", percent(peers, local + peers), local + peers ? "%" : "", all ? split : none, ["from_peers", ever[2]]);
+}
+
+function openTile({ front }) {
+  if (!front) return;
+  const { open, max } = front.connections;
+  const down = (front.backends ?? []).filter(({ up }) => !up).length;
+  const behind = down ? `; ${down} of ${front.backends.length} backends down` : front.backends?.length ? "; all backends up" : "";
+  const level = !front.ready || open > 0.9 * max ? "warning" : null;
+  tile("open", count(open), "open", `of ${count(max)}${front.ready ? behind : "; draining"}`, ["front.connections.open", open], level);
 }
 
 function membersTile({ peers, node }) {

@@ -1,20 +1,72 @@
 // Says in words what an operator should know first; reads numbers, never the page.
 
-import { count, span, words } from "./format.js";
+import { clock, count, silence, span, words } from "./format.js";
+import { ENDS_SOON_S, endsIn } from "./front.js";
 
 const LISTED_MAX = 8;
 const DROPPED_FEW = 10; // of a reason within the window: a few messages cross with a hello or a restart
 const UNSENT = new Set(["not_sent", "peer_blocked"]); // what a member that is away can't be sent is no trouble of its own
 
-/** {level, line, problems}: level is good, quiet, warning or bad; problems are sentences, worst first. */
+/** {level, line, problems}: level is good, quiet, warning or bad; problems are {level, say}, worst first. */
 export function judge(model) {
   const { stats } = model.snapshot;
-  const problems = [...lost(stats), ...islands(stats), ...notResumed(model), ...dropped(model), ...evicted(model)];
+  const mesh = [...lost(stats), ...islands(stats), ...refused(stats), ...notResumed(model), ...dropped(model), ...evicted(model)];
+  const problems = [...around(stats.front), ...mesh];
   problems.sort((a, b) => (a.level === "bad" ? 0 : 1) - (b.level === "bad" ? 0 : 1));
   if (problems.length) return { level: problems[0].level, line: heading(problems), problems: shorten(problems) };
   const members = stats.peers.length + 1;
   if (members === 1) return { level: "quiet", line: "No other member yet: sessions stay on this server.", problems: [] };
-  return { level: "good", line: `All well: ${members} members, nothing dropped in the last minutes, every session found was resumed.`, problems: [] };
+  const behind = stats.front?.backends?.length ? " every backend is up," : "";
+  return { level: "good", line: `All well: ${members} members,${behind} nothing dropped in the last minutes, every session found was resumed.`, problems: [] };
+}
+
+/** The same when nothing has been heard for `silent_s`: whatever was well may have ended since. */
+export function judgeSilence(model, silent_s) {
+  const { node } = model.snapshot.stats;
+  const then = clock(model.points.at(-1).x);
+  return {
+    level: "bad",
+    line: `No answer from ${node.name} for ${silence(silent_s)}`,
+    problems: [{ say: `Everything below is as it was at ${then}. This page goes on asking; whether the server still serves, it can’t tell.` }],
+  };
+}
+
+/** What stands before and behind the node. */
+function around(front) {
+  return front ? [...backendsDown(front), ...certificatesEnd(front), ...reloadFailed(front), ...full(front)] : [];
+}
+
+function backendsDown({ backends = [] }) {
+  const alive = new Set(backends.filter(({ up }) => up).map(({ vip }) => vip));
+  return backends.filter(({ up }) => !up).map(({ vip, backend }) => ({
+    level: "bad",
+    say: `Backend ${backend} of ${vip} is down${alive.has(vip) ? ": its clients get another one" : ", and no other is up"}.`,
+  }));
+}
+
+function certificatesEnd({ certificates = [] }) {
+  return certificates.filter(({ ends_in_s }) => ends_in_s < ENDS_SOON_S).map(({ vip, name, ends_in_s }) => ({
+    level: ends_in_s <= 0 ? "bad" : "warning",
+    say: `The certificate of ${vip} for ${name || "no name"} ${ends_in_s <= 0 ? "ended" : "ends"} ${endsIn(ends_in_s)}.`,
+  }));
+}
+
+function reloadFailed({ reload }) {
+  if (!reload || reload.ok) return [];
+  const first = reload.faults?.[0];
+  return [{ level: "warning", say: `The last reload failed ${span(reload.age_s)} ago and changed nothing${first ? `: ${first}` : "."}` }];
+}
+
+function full({ ready, connections: { open, max } }) {
+  if (ready === false) return [{ level: "warning", say: "The server is stopping: it takes no new connections." }];
+  return open > 0.9 * max ? [{ level: "warning", say: `${count(open)} connections of ${count(max)} are open: more are closed at once.` }] : [];
+}
+
+function refused({ refusals = [] }) {
+  return refusals.map(({ node, by_peer, reason, text = words(reason) }) => ({
+    level: "warning",
+    say: by_peer ? `${node} doesn’t hear this node, which ${text}.` : `${node} isn’t heard: it ${text}.`,
+  }));
 }
 
 function heading(problems) {
@@ -23,8 +75,8 @@ function heading(problems) {
 
 function shorten(problems) {
   const rest = problems.length - LISTED_MAX;
-  const shown = problems.slice(0, LISTED_MAX).map(({ say }) => say);
-  return rest > 0 ? [...shown, `and ${rest} more`] : shown;
+  const shown = problems.slice(0, LISTED_MAX);
+  return rest > 0 ? [...shown, { say: `and ${rest} more` }] : shown;
 }
 
 function lost({ peers }) {
