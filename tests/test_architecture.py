@@ -187,7 +187,7 @@ def follow_a_session(folder: Path, attempt: int) -> Way:
 
 
 def _passed_on(calls: list[Call]) -> bool:
-    spread = Call("core/replication/intake.py", "Intake.spread")
+    spread = Call("core/replication/relaying.py", "Relaying.pass_on")
     return spread in calls and Call("runtime/pump.py", "Pump._keep_links") in calls[calls.index(spread) :]
 
 

@@ -197,7 +197,7 @@ class TestLineage:
         """What comes after a silence counts as old as the silence, until an answer shows how long the way takes."""
         for node in nodes:
             with node._pump.lock:
-                members = list(node._pump.core._inside.state.members)
+                members = list(node._pump.core.duties.members)
                 now = node._pump.clock()
             if any(peer.late_s >= 1 or now - peer.heard_at > 2 for peer in members):
                 return False

@@ -1,4 +1,4 @@
-"""Puts the duties of one core together: makes each, tells it of the others, and lets each do what is due.
+"""Puts one core together: makes the tables and the duties, gives each what it needs, and lets each do what is due.
 
 The order of `tick` is the order in which a reader may want to open the files.
 """
@@ -26,16 +26,20 @@ from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
+from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.repair import Repair
+from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.replication.serving import Serving
 from meshcache.core.replication.snapshot import Snapshot
 from meshcache.core.state.counters import Counters
+from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
-from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.refusals import Refusals
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.stats import Stats
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
@@ -45,7 +49,11 @@ from meshcache.core.wire.fields import FieldError, address
 
 
 class Assembly:
-    """All duties of one core; `MeshCore` is their face."""
+    """The tables of one core, and all duties, each made with the tables it may touch; `MeshCore` is their face.
+
+    Every one has a public name, for tests and for whoever has to find out why a node does what it does: look, change
+    nothing.
+    """
 
     def __init__(
         self,
@@ -55,42 +63,80 @@ class Assembly:
         limits: Limits,
         make_share: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
-        state = self.state = _state(identity, rng, now, limits, make_share)
         self._now = now
         self._timers_at: float | None = None
         self._sweep_at = now + limits.sweep_s
-        quarantine = self._quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
-        withdraws = self.withdraws = Withdraws(state)
-        recall = self._recall = Recall(state)
-        self.joining = Joining(state, self)
-        links = self._links = Links(state, self.joining.candidates, now)
-        audiences = Audiences(state, links)
-        self.publisher = Publisher(state, audiences)
-        self.liveness = Liveness(state, self.joining, self, now)
-        intake = self._intake = Intake(state, audiences, recall, quarantine, withdraws, self)
-        self._repair = Repair(state, intake, self)
-        serving = self._serving = Serving(state, now)
-        self._rosters = RosterExchange(state, self.joining.candidates, self)
-        self.live = LivePolicies(state, self, now)
-        self.queries = MeshQueries(state, recall, withdraws, now)
-        self._anti_entropy = AntiEntropy(state, self._repair, serving, self._rosters, withdraws, self.live, recall, now)
-        self._snapshot = Snapshot(state, self.joining, self._repair, serving, self._anti_entropy, now)
-        self.vip_changes = VipChanges(state, self.joining, self.publisher, recall)
-        self.sessions = LocalSessions(state, self.publisher, quarantine, withdraws)
-        joining = self.joining
-        self.inbox = Inbox(state, joining.hello, joining.refused_by, joining.old_life, self._handlers())
+        self._make_tables(identity, rng, now, limits, make_share)
+        self._make_duties(now)
+
+    def _make_tables(
+        self, identity: Identity, rng: Rng, now: float, limits: Limits, make_share: Callable[[int, int], VipEntries]
+    ) -> None:
+        counters, events = Counters(), EventLog()
+        self.local = LocalNode(identity, limits, rng)
+        self.telemetry = Telemetry(counters, events, Refusals(events))
+        self.streams = StreamTable()
+        self.cache = SessionCache(self.streams, now, make_share=make_share)
+        self.quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
+        self.vips = ServedVips(identity)
+        self.members = Members(limits, events)
+        self.roster = RosterTable(identity.colo, limits.roster_max, counters.dropped)
+        self.outbox = Outbox(self.local, counters)
+
+    def _make_duties(self, now: float) -> None:
+        local, telemetry, streams, cache = self.local, self.telemetry, self.streams, self.cache
+        vips, members, roster, outbox = self.vips, self.members, self.roster, self.outbox
+        limits = local.limits
+        self.withdraws = Withdraws(local, telemetry, cache, vips, members, outbox)
+        self.recall = Recall(local, telemetry, cache, vips, members, roster)
+        self.joining = Joining(local, telemetry, streams, vips, members, outbox, self)
+        candidates = self.joining.candidates
+        self.links = Links(local, vips, members, roster, candidates, now)
+        self.audiences = Audiences(local, vips, members, self.links)
+        self.publisher = Publisher(limits, telemetry, vips, outbox, self.audiences)
+        self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
+        self.relaying = Relaying(local, telemetry, members, outbox, self.audiences)
+        self.intake = Intake(
+            local, telemetry, cache, vips, self.relaying, self.recall, self.quarantine, self.withdraws, self
+        )
+        self.repair = Repair(
+            local, telemetry, streams, vips, members, outbox, self.recall, self.relaying, self.intake, self
+        )
+        self.seen = SeenStreams(local, streams, vips)
+        self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
+        self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
+        self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
+        self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)
+        self.anti_entropy = AntiEntropy(
+            local, vips, members, outbox, self.seen, self.repair, self.rosters, self.withdraws, self.live, now
+        )
+        self.snapshot = Snapshot(
+            local, telemetry, members, outbox, self.joining, self.repair, self.serving, self.seen, now
+        )
+        self.vip_changes = VipChanges(local, telemetry, cache, vips, outbox, self.joining, self.publisher, self.recall)
+        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
+        self.inbox = Inbox(
+            limits,
+            telemetry,
+            members,
+            self.joining.hello,
+            self.joining.refused_by,
+            self.joining.old_life,
+            self._handlers(),
+        )
+        self.stats = Stats(local, telemetry, cache, vips, members, outbox)
 
     def tick(self, now: float) -> None:
         """Do everything that is due."""
         self.woken(now)
         self.liveness.doubt_ourselves(now)
-        self._links.tick(now)
+        self.links.tick(now)
         self.joining.tick(now)
         self.liveness.tick(now)
         self.publisher.flush(now)
-        self._snapshot.tick(now)
-        self._repair.tick(now)
-        self._anti_entropy.tick(now)
+        self.snapshot.tick(now)
+        self.repair.tick(now)
+        self.anti_entropy.tick(now)
         if self._sweep_at <= now:
             self._sweep(now)
         self.liveness.rest(now)
@@ -102,7 +148,7 @@ class Assembly:
 
     def next_due(self) -> float:
         """Return when something is due: the time of the last step when messages wait. Cheap, also after a publish."""
-        if self.state.outbox:
+        if self.outbox:
             return self._now
         if self._timers_at is None:
             self._timers_at = self._next_timer()
@@ -110,64 +156,64 @@ class Assembly:
 
     def _next_timer(self) -> float:
         return min(
-            self._links.next_due(),
+            self.links.next_due(),
             self.joining.next_due(),
             self.liveness.next_due(),
-            self._snapshot.next_due(),
-            self._repair.next_due(),
-            self._anti_entropy.next_due(),
+            self.snapshot.next_due(),
+            self.repair.next_due(),
+            self.anti_entropy.next_due(),
             self._sweep_at,
         )
 
     def candidate(self, where: str, source: str, now: float) -> None:
         """Take a hint where a member may listen; peers that are linked already need none."""
-        if not self._may_dial(where) or (source != "seed" and self.state.members.at(where) is not None):
+        if not self._may_dial(where) or (source != "seed" and self.members.at(where) is not None):
             return
         if not self.joining.candidates.hint(where, source, now):
-            self.state.drop(Drop.CANDIDATES_FULL)
+            self.telemetry.drop(Drop.CANDIDATES_FULL)
 
     def remembered(self, where: str, heard_at: float, now: float) -> None:
         """Try an address that an earlier life of this node knew, now and then for a day."""
-        if self._may_dial(where) and self.state.members.at(where) is None:
+        if self._may_dial(where) and self.members.at(where) is None:
             self.joining.bygone.remember(where, heard_at, now)
 
     def _may_dial(self, where: str) -> bool:
         try:
             address(where)
         except FieldError:
-            self.state.drop(Drop.BAD_ADDRESS)
+            self.telemetry.drop(Drop.BAD_ADDRESS)
             return False
-        return where != self.state.identity.address
+        return where != self.local.identity.address
 
     # --- what duties tell each other: `state.outlet.Outlet` ---
 
     def wants_link(self, peer: Peer) -> bool:
         """Return whether this node wants a link to a peer."""
-        return self._links.wants(peer, self._now)
+        return self.links.wants(peer, self._now)
 
     def peer_joined(self, peer: Peer, now: float) -> None:
         """Show a new peer that we live, measure the way to it, and compare with it."""
         peer.late_s = max(peer.late_s, self.liveness.stalled_s(now))  # until an answer shows how long the way takes
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
-        self._anti_entropy.compare(peer, now)
+        self.anti_entropy.compare(peer, now)
 
     def record_heard(self, record: NodeRecord, now: float) -> None:
         """Spread what a peer says of itself, and hold what is here to its newest terms."""
-        self._rosters.record_received(record, now)
-        self._recall.record_received(record, now)
+        self.rosters.record_received(record, now)
+        self.recall.record_received(record, now)
 
     def peer_doubted(self, now: float) -> None:
         """Compare soon: what a silent peer told only some of us should be with all of us."""
-        self._anti_entropy.compare_soon(now)
+        self.anti_entropy.compare_soon(now)
 
     def gap_seen(self, stream: Stream, now: float) -> None:
         """Have a gap filled."""
-        self._repair.gap_seen(stream, now)
+        self.repair.gap_seen(stream, now)
 
     def hearsay_heard(self, now: float) -> None:
         """Compare soon: others may not have heard it."""
-        self._anti_entropy.compare_soon(now)
+        self.anti_entropy.compare_soon(now)
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()
@@ -176,14 +222,14 @@ class Assembly:
         handlers.add(messages.Pong, self.liveness.pong_received)
         handlers.add(messages.Leave, self.liveness.leave_received)
         handlers.add(messages.Push, self._push_received)
-        handlers.add(messages.Fetch, self._serving.fetch_received)
+        handlers.add(messages.Fetch, self.serving.fetch_received)
         handlers.add(messages.FetchReply, self._fetch_reply_received)
-        handlers.add(messages.Digest, self._anti_entropy.digest_received)
-        handlers.add(messages.Vector, self._anti_entropy.vector_received)
-        handlers.add(messages.SnapshotAsk, self._snapshot.request_received)
-        handlers.add(messages.SnapshotOffer, self._snapshot.offer_received)
-        handlers.add(messages.RosterAsk, self._rosters.request_received)
-        handlers.add(messages.Roster, self._rosters.roster_received)
+        handlers.add(messages.Digest, self.anti_entropy.digest_received)
+        handlers.add(messages.Vector, self.anti_entropy.vector_received)
+        handlers.add(messages.SnapshotAsk, self.snapshot.request_received)
+        handlers.add(messages.SnapshotOffer, self.snapshot.offer_received)
+        handlers.add(messages.RosterAsk, self.rosters.request_received)
+        handlers.add(messages.Roster, self.rosters.roster_received)
         handlers.add(messages.Withdraw, self.withdraws.received)
         handlers.add(messages.LivePolicyUpdate, self.live.received)
         handlers.add(queries.Query, self.queries.query_received)
@@ -192,15 +238,15 @@ class Assembly:
 
     def _heartbeat_received(self, peer: Peer, beat: messages.Heartbeat, now: float) -> None:
         self.liveness.heartbeat_received(peer, beat)
-        self._repair.heartbeat_received(peer, beat, now)
+        self.repair.heartbeat_received(peer, beat, now)
 
     def _push_received(self, peer: Peer, push: messages.Push, now: float) -> None:
-        self.state.counters.received.sessions += len(push.batch.entries.ids)
-        self._intake.push_received(peer, push, now)
+        self.telemetry.counters.received.sessions += len(push.batch.entries.ids)
+        self.intake.push_received(peer, push, now)
 
     def _fetch_reply_received(self, peer: Peer, reply: messages.FetchReply, now: float) -> None:
-        self.state.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
-        self._repair.reply_received(peer, reply, now)
+        self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
+        self.repair.reply_received(peer, reply, now)
 
     def name_contested(self, holder: Peer, now: float) -> None:
         """Ask the holder for a sign of life."""
@@ -216,30 +262,10 @@ class Assembly:
         self.vip_changes.outbid(incarnation, why, now)
 
     def _sweep(self, now: float) -> None:
-        limits, state = self.state.limits, self.state
+        limits = self.local.limits
         self._sweep_at = now + limits.sweep_s
-        state.cache.expire(now, limits.sweep_entries)
-        state.roster.expire(now, limits.forget_s)
-        self._recall.by_hearsay(now)
+        self.cache.expire(now, limits.sweep_entries)
+        self.roster.expire(now, limits.forget_s)
+        self.recall.by_hearsay(now)
         self.withdraws.expire(now)
-        self._quarantine.expire(now)
-
-
-def _state(
-    identity: Identity, rng: Rng, now: float, limits: Limits, make_share: Callable[[int, int], VipEntries]
-) -> NodeState:
-    counters, events, streams = Counters(), EventLog(), StreamTable()
-    return NodeState(
-        identity,
-        limits,
-        rng,
-        counters,
-        events,
-        streams,
-        SessionCache(streams, now, make_share=make_share),
-        ServedVips(identity),
-        Members(limits, events),
-        RosterTable(identity.colo, limits.roster_max, counters.dropped),
-        Outbox(identity, limits, counters),
-        Refusals(events),
-    )
+        self.quarantine.expire(now)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from meshcache.core import stats
 from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
@@ -66,13 +65,14 @@ class MeshCore:
         Raises ValueError when a name or the address of the identity is not one that can be told to peers.
         """
         _check(identity)
-        self._inside = Assembly(identity, rng, now, limits or Limits(), make_share)
-        self._state = self._inside.state
-        self.live = self._inside.live
+        self.duties = Assembly(identity, rng, now, limits or Limits(), make_share)
+        """The tables and duties behind this face, for tests and whoever diagnoses a node: look, change nothing."""
+        self._vips, self._cache, self._streams = self.duties.vips, self.duties.cache, self.duties.streams
+        self.live = self.duties.live
         """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
-        self.queries = self._inside.queries
+        self.queries = self.duties.queries
         """Questions to all nodes, and their answers."""
-        self.withdraws = self._inside.withdraws
+        self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""
@@ -86,14 +86,14 @@ class MeshCore:
         (`SessionsRecalled`); peers do the same when they learn of them. Raises ValueError when the terms name another
         node or colo than this one, or when there are too many VIPs.
         """
-        self._inside.woken(now)
-        self._inside.vip_changes.set_vip(vip, now)
+        self.duties.woken(now)
+        self.duties.vip_changes.set_vip(vip, now)
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer; its entries go. Unknown names are ignored."""
         self.settle()
-        self._inside.woken(now)
-        self._inside.vip_changes.remove_vip(name, now)
+        self.duties.woken(now)
+        self.duties.vip_changes.remove_vip(name, now)
 
     def session_created(
         self,
@@ -112,45 +112,45 @@ class MeshCore:
         if that is less than the VIP's. Unknown VIPs are ignored. Returns `next_deadline()`: send when it is not after
         `now`.
         """
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
             born = now if born_at is None else born_at
             lasts_s = LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s
-            self._inside.sessions.created(served, session_id, der, born, lasts_s, client_certificate, now)
-        return self._inside.next_due()
+            self.duties.sessions.created(served, session_id, der, born, lasts_s, client_certificate, now)
+        return self.duties.next_due()
 
     def lookup(self, vip: str, session_id: bytes, now: float, *, counts: bool = True) -> Lookup:
         """Find a session that may resume on this VIP now, and count how that ended.
 
         Without `counts` the caller does that, by `lookup_ended` or `lookup_refused`, once it knows.
         """
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is None:
             return Lookup(None, None, Verdict.NO_TERMS)
-        return self._inside.sessions.lookup(served, session_id, now, counts=counts)
+        return self.duties.sessions.lookup(served, session_id, now, counts=counts)
 
     def filing(self, vip: str) -> Filing | None:
         """Where a VIP's sessions are and what it asks of them, for those who look without the core; None: nowhere."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is None:
             return None
-        shares = tuple(share for name in served.filed_under if (share := self._state.cache.share(name)) is not None)
-        return Filing(shares, served.stream.index, self._state.cache.epoch, served.vip.lineage_s)
+        shares = tuple(share for name in served.filed_under if (share := self._cache.share(name)) is not None)
+        return Filing(shares, served.stream.index, self._cache.epoch, served.vip.lineage_s)
 
     def stream_of(self, session: Session) -> int:
         """The number of a session's stream, as the heads of entries have it."""
-        stream = self._state.streams.get(session.stream)
+        stream = self._streams.get(session.stream)
         assert stream is not None, "sessions here never outlive their stream"
         return stream.index
 
     def collects_until(self, vip: str, now: float) -> float:
         """Until when sessions of this VIP may be collected before they are filed and published."""
-        served = self._state.vips.get(vip)
-        return now if served is None else self._inside.publisher.collects_until(served, now)
+        served = self._vips.get(vip)
+        return now if served is None else self.duties.publisher.collects_until(served, now)
 
     def looked_up(self, vip: str, *, local: int, remote: int, miss: int, full: int, hit_not_resumed: int) -> None:
         """Count what handshakes found without the core."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
             served.counters.local += local
             served.counters.remote += remote
@@ -160,14 +160,14 @@ class MeshCore:
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry at all, expired or not. Counts nothing."""
-        served = self._state.vips.get(vip)
-        return served is not None and self._inside.sessions.holds(served, session_id)
+        served = self._vips.get(vip)
+        return served is not None and self.duties.sessions.holds(served, session_id)
 
     def lookup_ended(self, vip: str, outcome: Outcome | None) -> None:
         """Count a lookup that found a session, or (None) knew no such id."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
-            self._inside.sessions.ended(served, outcome)
+            self.duties.sessions.ended(served, outcome)
 
     def session_unusable(
         self, vip: str, session_id: bytes, reason: Verdict, now: float, *, counted: bool = True
@@ -176,37 +176,37 @@ class MeshCore:
 
         ``counted``: its lookup counted a hit.
         """
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
-            self._inside.sessions.unusable(served, session_id, reason, now, counted=counted)
+            self.duties.sessions.unusable(served, session_id, reason, now, counted=counted)
 
     def session_removed(self, vip: str, session_id: bytes) -> None:
         """Forget a session here and only here."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
-            self._inside.sessions.removed(served, session_id)
+            self.duties.sessions.removed(served, session_id)
 
     def lookup_refused(self, vip: str, reason: Verdict) -> None:
         """Count a session that `lookup` would not give, or an id on a connection that may look nothing up."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
-            self._inside.sessions.refused(served, reason)
+            self.duties.sessions.refused(served, reason)
 
     def session_refused(self, vip: str, reason: Verdict) -> None:
         """Count a session that a handshake made here and that may not be kept."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
             served.counters.sessions_refused[reason.value] += 1
 
     def handshake(self, vip: str, result: HandshakeResult) -> None:
         """Count how a handshake ended. This method alone needs no lock of the caller's."""
-        counters = self._state.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
+        counters = self.duties.telemetry.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
         if counters is not None:
             counters.handshakes.add(result)
 
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""
-        served = self._state.vips.get(vip)
+        served = self._vips.get(vip)
         if served is not None:
             served.counters.hit_not_resumed += 1
 
@@ -217,128 +217,127 @@ class MeshCore:
 
         Malformed addresses are counted, and our own is ignored.
         """
-        self._inside.woken(now)
-        self._inside.candidate(address, source, now)
+        self.duties.woken(now)
+        self.duties.candidate(address, source, now)
 
     def remembered(self, address: str, heard_s: float, now: float) -> None:
         """Try an address now and then for a day: an earlier life of this node heard a member there so long ago."""
-        self._inside.woken(now)
-        self._inside.remembered(address, now - heard_s, now)
+        self.duties.woken(now)
+        self.duties.remembered(address, now - heard_s, now)
 
     def places(self, now: float) -> dict[str, float]:
         """Return where members listen or listened, with the seconds since one was heard there: for `remembered`."""
-        return {address: now - heard_at for address, heard_at in self._inside.joining.places().items()}
+        return {address: now - heard_at for address, heard_at in self.duties.joining.places().items()}
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
-        self._inside.woken(now)
-        self._inside.inbox.receive(connection, payload, now)
+        self.duties.woken(now)
+        self.duties.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
         """Count a message that the transport couldn't take (queue full, no link); what it carried is repaired later.
 
         A hello to an address where nobody answered yet is tried again anyway, and isn't counted.
         """
-        peer = self._state.members.at(message.address)
+        peer = self.duties.members.at(message.address)
         if peer is None:
             return
-        self._state.drop(Drop.NOT_SENT)
+        self.duties.telemetry.drop(Drop.NOT_SENT)
         if peer.state is PeerState.ALIVE:
-            self._state.refusals.note(peer.name, peer.address, Drop.NOT_SENT, now, patience_s=_NOT_SENT_S)
+            self.duties.telemetry.refusals.note(peer.name, peer.address, Drop.NOT_SENT, now, patience_s=_NOT_SENT_S)
         if message.sessions:
-            peer.blocked_until = now + self._state.limits.blocked_s
+            peer.blocked_until = now + self.duties.local.limits.blocked_s
 
     def handle_timer(self, now: float) -> None:
         """Do what is due. Call it when `next_deadline()` has come, and at least then."""
-        self._inside.tick(now)
+        self.duties.tick(now)
 
     def next_deadline(self) -> float:
         """Return when to call `handle_timer` and `messages_to_send` next; it is in the past when messages wait."""
-        return self._inside.next_due()
+        return self.duties.next_due()
 
     def rest_s(self) -> float:
         """Return how long messages may lie unread after some were read: less than their senders collect."""
-        return self._state.limits.rest_s(len(self._state.members))
+        return self.duties.local.limits.rest_s(len(self.duties.members))
 
     def links(self) -> frozenset[str]:
         """Return the addresses that the transport must keep a link to; ask after every step of the pump."""
-        peers = (peer.address for peer in self._state.members if not self._state.is_ourselves(peer))
-        return frozenset((*peers, *self._inside.joining.candidates.dialling()))
+        peers = (peer.address for peer in self.duties.members if not self.duties.joining.is_ourselves(peer))
+        return frozenset((*peers, *self.duties.joining.candidates.dialling()))
 
     def ways_back(self) -> dict[str, bytes]:
         """What is new since the last call of where peers are heard, for the transport: connections by address."""
-        ways, self._state.ways_back = self._state.ways_back, {}
-        return ways
+        return self.duties.inbox.ways_back()
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
         """Flush what is due and take everything that waits to be sent, in order for each address."""
-        self._inside.publisher.flush(now)
-        return self._state.outbox.drain()
+        self.duties.publisher.flush(now)
+        return self.duties.outbox.drain()
 
     def events(self) -> list[Event]:
         """Return what happened since the last call."""
-        return self._state.events.drain()
+        return self.duties.telemetry.events.drain()
 
     def leave(self, now: float) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop."""
-        self._inside.woken(now)
-        self._inside.publisher.flush_all(now)
-        self._inside.liveness.leave()
+        self.duties.woken(now)
+        self.duties.publisher.flush_all(now)
+        self.duties.liveness.leave()
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""
         self.settle()
-        return self._inside.withdraws.issue(now, vip, group, origin)
+        return self.duties.withdraws.issue(now, vip, group, origin)
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
         """Forget one session mesh-wide. Return whether it was here; one that isn't can't be withdrawn from here."""
         self.settle()
-        session = self._state.cache.peek(vip, session_id)
+        session = self._cache.peek(vip, session_id)
         if session is None or session.expires_at <= now:
             return False
-        return bool(self._inside.withdraws.issue(now, ids=(session_id,)))
+        return bool(self.duties.withdraws.issue(now, ids=(session_id,)))
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Return every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
-        linked = [(peer.record, peer.state.value) for peer in self._state.members]
+        linked = [(peer.record, peer.state.value) for peer in self.duties.members]
         names = {record.node for record, _ in linked}
-        hearsay = [(record, "hearsay") for record in self._state.roster if record.node not in names]
-        return [(self._state.vips.record, "own"), *linked, *hearsay]
+        hearsay = [(record, "hearsay") for record in self.duties.roster if record.node not in names]
+        return [(self._vips.record, "own"), *linked, *hearsay]
 
     def local_vips(self) -> list[LocalVip]:
         """Return the VIPs that are served here, ordered by name."""
-        return [served.vip for served in self._state.vips]
+        return [served.vip for served in self._vips]
 
     def recalled(self, vip: str) -> int:
         """How many copies of a VIP's sessions today's policies have taken away here so far."""
-        counters = self._state.counters.vips.get(vip)
+        counters = self.duties.telemetry.counters.vips.get(vip)
         return counters.recalled if counters is not None else 0
 
     def origins(self) -> set[str]:
         """Every node that sessions here, or streams of them, come from."""
-        return {stream.key.origin for stream in self._state.streams}
+        return {stream.key.origin for stream in self._streams}
 
     def session_ids(self, vip: str) -> list[bytes]:
         """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
         self.settle()
-        share = self._state.cache.share(vip)
+        share = self._cache.share(vip)
         return share.ids() if share is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
         """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
         self.settle()
-        session = self._state.cache.peek(vip, session_id)
-        stream = None if session is None else self._state.streams.get(session.stream)
+        session = self._cache.peek(vip, session_id)
+        stream = None if session is None else self._streams.get(session.stream)
         return None if session is None or stream is None else (session, stream.terms)
 
     def stats(self, now: float) -> dict[str, Any]:
         """The object of ``meshcache stats --json``, without ``node.uptime_s``."""
         self.settle()
-        return stats.stats(self._state, now)
+        return self.duties.stats.stats(now)
 
     def peers(self, now: float) -> list[dict[str, Any]]:
         """Every peer with its state, VIPs and islands."""
-        return stats.peers(self._state, now)
+        return self.duties.stats.peers(now)
 
 
 def _check(identity: Identity) -> None:

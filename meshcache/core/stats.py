@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.explain import island_parts
+from meshcache.core.policy.gates import Terms
 from meshcache.core.state.counters import Traffic, VipCounters
+from meshcache.core.state.crossings import Crossings
 from meshcache.core.state.lag import LagHistogram
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
-from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.wire.kinds import KINDS
 from meshcache.core.wire.messages import FetchReply, Heartbeat, LivePolicyUpdate, Message
 from meshcache.core.wire.queries import Query, QueryReply
@@ -27,81 +32,132 @@ _KIND_WORDS: dict[type[Message], str] = {
 """The words of ``kinds`` that programs rely on, where the class has another name by now; else it is the class's."""
 
 
-def stats(state: NodeState, now: float) -> dict[str, Any]:
-    """The whole object, without ``node.uptime_s``, which only the node knows."""
-    own = state.identity
-    return {
-        "node": {"name": own.node, "colo": own.colo, "mesh": own.mesh, "version": own.version},
-        "vips": {served.vip.terms.vip: _vip(state, served) for served in state.vips},
-        "cache": _cache(state),
-        "gossip": _gossip(state),
-        "peers": [_peer(state, peer, now) for peer in state.members],
-        "refusals": state.refusals.to_plain(now),
-        "policy": _policy(state),
-    }
+class Stats:
+    """Reads the tables when somebody asks."""
 
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
+        self._crossings = Crossings()
 
-def peers(state: NodeState, now: float) -> list[dict[str, Any]]:
-    """Every peer, with where it is, what it serves and where its settings differ from ours."""
-    return [
-        _peer(state, peer, now)
-        | {
-            "address": peer.address,
-            "reaches_us": peer.reaches_us,
-            "incarnation": peer.record.incarnation,
-            "version": peer.record.version,
-            "joining": peer.joining,
-            "loss": round(peer.loss, 3),
-            "vips": [
-                {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()} for terms in peer.record.vips
-            ],
+    def stats(self, now: float) -> dict[str, Any]:
+        """The whole object, without ``node.uptime_s``, which only the node knows."""
+        own = self._local.identity
+        return {
+            "node": {"name": own.node, "colo": own.colo, "mesh": own.mesh, "version": own.version},
+            "vips": {served.vip.terms.vip: self._vip(served) for served in self._vips},
+            "cache": self._cache_plain(),
+            "gossip": self._gossip(),
+            "peers": [self._peer(peer, now) for peer in self._members],
+            "refusals": self._telemetry.refusals.to_plain(now),
+            "policy": self._policy(),
         }
-        for peer in state.members
-    ]
 
+    def peers(self, now: float) -> list[dict[str, Any]]:
+        """Every peer, with where it is, what it serves and where its settings differ from ours."""
+        return [
+            self._peer(peer, now)
+            | {
+                "address": peer.address,
+                "reaches_us": peer.reaches_us,
+                "incarnation": peer.record.incarnation,
+                "version": peer.record.version,
+                "joining": peer.joining,
+                "loss": round(peer.loss, 3),
+                "vips": [_served(terms) for terms in peer.record.vips],
+            }
+            for peer in self._members
+        ]
 
-def _peer(state: NodeState, peer: Peer, now: float) -> dict[str, Any]:
-    return {
-        "name": peer.name,
-        "colo": peer.colo,
-        "state": peer.state.value,
-        "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 3),
-        "queue": state.outbox.waiting(peer.address),
-        "last_seen_s": round(max(now - peer.heard_at, 0.0), 3),
-        "flaps": peer.flaps,
-        "islands": [_island(state, peer, group) for group in sorted(peer.islands)],
-    }
+    def _peer(self, peer: Peer, now: float) -> dict[str, Any]:
+        return {
+            "name": peer.name,
+            "colo": peer.colo,
+            "state": peer.state.value,
+            "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 3),
+            "queue": self._outbox.waiting(peer.address),
+            "last_seen_s": round(max(now - peer.heard_at, 0.0), 3),
+            "flaps": peer.flaps,
+            "islands": [self._island(peer, group) for group in sorted(peer.islands)],
+        }
 
+    def _island(self, peer: Peer, group: str) -> dict[str, Any]:
+        differs = island_parts(self._vips.record, peer.record, group)
+        return {"group": group, "differs": list(differs)} if differs else {"group": group}
 
-def _island(state: NodeState, peer: Peer, group: str) -> dict[str, Any]:
-    differs = island_parts(state.vips.record, peer.record, group)
-    return {"group": group, "differs": list(differs)} if differs else {"group": group}
+    def _vip(self, served: ServedVip) -> dict[str, Any]:
+        share = self._cache.share(served.vip.terms.vip)
+        counters = served.counters
+        return {
+            "group": served.vip.terms.group,
+            "reach": served.vip.terms.reach.to_plain(),
+            "handshakes": _handshakes(counters),
+            "lookups": _lookups(counters),
+            "sessions": {
+                "made": counters.made,
+                "pushed": counters.pushed,
+                "received": counters.received,
+                "repaired": counters.repaired,
+                "duplicate": counters.duplicate,
+                "recalled": counters.recalled,
+                "withdrawn": counters.withdrawn,
+                "refused": dict(sorted(counters.sessions_refused.items())),
+                "evicted": counters.evicted_before + (share.evicted if share is not None else 0),
+            },
+            "entries": len(share) if share is not None else 0,
+            "bytes": share.bytes if share is not None else 0,
+            "quota_bytes": served.vip.quota_bytes,
+            "quota_sessions": served.vip.quota_sessions,
+        }
 
+    def _cache_plain(self) -> dict[str, int]:
+        return {
+            "entries": len(self._cache),
+            "bytes": self._cache.bytes_used,
+            "max_sessions": sum(served.vip.quota_sessions for served in self._vips),
+            "max_bytes": sum(served.vip.quota_bytes for served in self._vips),
+        }
 
-def _vip(state: NodeState, served: ServedVip) -> dict[str, Any]:
-    share = state.cache.share(served.vip.terms.vip)
-    counters = served.counters
-    return {
-        "group": served.vip.terms.group,
-        "reach": served.vip.terms.reach.to_plain(),
-        "handshakes": _handshakes(counters),
-        "lookups": _lookups(counters),
-        "sessions": {
-            "made": counters.made,
-            "pushed": counters.pushed,
-            "received": counters.received,
+    def _gossip(self) -> dict[str, Any]:
+        counters = self._telemetry.counters
+        inside, between = counters.lag_inside, counters.lag_between
+        return {
+            "lag_ms": {
+                "p50": inside.percentile_ms(50),
+                "p99": inside.percentile_ms(99),
+                "intra": _lag(inside),
+                "inter": _lag(between),
+            },
+            "sent": _traffic(counters.sent),
+            "received": _traffic(counters.received),
             "repaired": counters.repaired,
-            "duplicate": counters.duplicate,
-            "recalled": counters.recalled,
-            "withdrawn": counters.withdrawn,
-            "refused": dict(sorted(counters.sessions_refused.items())),
-            "evicted": counters.evicted_before + (share.evicted if share is not None else 0),
-        },
-        "entries": len(share) if share is not None else 0,
-        "bytes": share.bytes if share is not None else 0,
-        "quota_bytes": served.vip.quota_bytes,
-        "quota_sessions": served.vip.quota_sessions,
-    }
+            "relayed": counters.relayed,
+            "unknown_fields": counters.unknown_fields,
+            "dropped": {reason.value: count for reason, count in sorted(counters.dropped.items())},
+        }
+
+    def _policy(self) -> dict[str, Any]:
+        made = {served.vip.terms.vip: served.counters.made for served in self._vips}
+        others = [peer.record for peer in self._members if peer.usable]
+        stamp = (self._members.generation, self._vips.record.revision)
+        self._crossings.update(made, self._vips.terms, others, stamp)
+        return {"crossings": self._crossings.to_plain()}
+
+
+def _served(terms: Terms) -> dict[str, Any]:
+    return {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()}
 
 
 def _handshakes(counters: VipCounters) -> dict[str, int]:
@@ -120,34 +176,6 @@ def _lookups(counters: VipCounters) -> dict[str, Any]:
     }
 
 
-def _cache(state: NodeState) -> dict[str, int]:
-    return {
-        "entries": len(state.cache),
-        "bytes": state.cache.bytes_used,
-        "max_sessions": sum(served.vip.quota_sessions for served in state.vips),
-        "max_bytes": sum(served.vip.quota_bytes for served in state.vips),
-    }
-
-
-def _gossip(state: NodeState) -> dict[str, Any]:
-    counters = state.counters
-    inside, between = counters.lag_inside, counters.lag_between
-    return {
-        "lag_ms": {
-            "p50": inside.percentile_ms(50),
-            "p99": inside.percentile_ms(99),
-            "intra": _lag(inside),
-            "inter": _lag(between),
-        },
-        "sent": _traffic(counters.sent),
-        "received": _traffic(counters.received),
-        "repaired": counters.repaired,
-        "relayed": counters.relayed,
-        "unknown_fields": counters.unknown_fields,
-        "dropped": {reason.value: count for reason, count in sorted(counters.dropped.items())},
-    }
-
-
 def _lag(lag: LagHistogram) -> dict[str, Any]:
     return {
         "p50": lag.percentile_ms(50),
@@ -156,14 +184,6 @@ def _lag(lag: LagHistogram) -> dict[str, Any]:
         "sum": round(lag.sum_s * 1000, 3),
         "buckets": [list(bucket) for bucket in lag.buckets_ms()],
     }
-
-
-def _policy(state: NodeState) -> dict[str, Any]:
-    made = {served.vip.terms.vip: served.counters.made for served in state.vips}
-    others = [peer.record for peer in state.members if peer.usable]
-    stamp = (state.members.generation, state.vips.record.revision)
-    state.crossings.update(made, state.vips.terms, others, stamp)
-    return {"crossings": state.crossings.to_plain()}
 
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:

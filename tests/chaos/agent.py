@@ -80,7 +80,7 @@ class Agent:
     def _own(self, name: str) -> set[str]:
         """The ids of what this life of the node has made."""
         core, lock = self._nodes[name]._pump.core, self._nodes[name]._pump.lock
-        life = (name, core._state.identity.incarnation)
+        life = (name, core.duties.local.identity.incarnation)
         with lock:
             found = {session_id: core.session_origin(VIP, session_id) for session_id in core.session_ids(VIP)}
         return {each.hex() for each, session in found.items() if session and session[0].stream[:2] == life}

@@ -93,7 +93,7 @@ def test_our_own_address_and_those_of_peers_are_no_candidates() -> None:
     for address in (host.address, peer.address):
         host.core.candidate(address, "mdns", net.now)
     assert host.core.links() == {peer.address}
-    assert len(host.core._inside.joining.candidates) == 0
+    assert len(host.core.duties.joining.candidates) == 0
 
 
 def test_the_expired_are_swept_though_nobody_asks_for_them() -> None:
@@ -102,4 +102,4 @@ def test_the_expired_are_swept_though_nobody_asks_for_them() -> None:
     for number in range(100):
         make(net, host, number)
     net.run(15)
-    assert len(host.core._state.cache) == 0
+    assert len(host.core.duties.cache) == 0

@@ -37,8 +37,8 @@ MUTANTS = [
     Mutant(
         "a removal travels",
         "meshcache/core/mesh.py",
-        "            self._inside.sessions.removed(served, session_id)\n",
-        "            self.withdraw_session(vip, session_id, self._inside._now)\n",
+        "            self.duties.sessions.removed(served, session_id)\n",
+        "            self.withdraw_session(vip, session_id, self.duties._now)\n",
         f"{SECURITY}/test_embedding.py::test_an_unclean_close_takes_a_session_from_its_own_server_only_and_only_where_that_"
         "was_asked_for",
     ),

@@ -220,7 +220,7 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
     busy(one, other, made, found, secrets)
     core, keyring = other._pump.core, load_keyring(other._settings.mesh.key_file)
     session_id = core.session_ids("shop")[0]
-    session = core._state.cache.peek("shop", session_id)
+    session = core.duties.cache.peek("shop", session_id)
     assert isinstance(session, Session)
     assert isinstance(session.stream, StreamKey)
     shown = [keyring, keyring.current, keyring.current.listener, one, other, session, core.records(), core.local_vips()]

@@ -33,25 +33,24 @@ class Bounds:
                     )
 
     def _sizes(self, host: Host) -> Iterator[tuple[str, int, int]]:
-        inside, limits = host.core._inside, self._world.limits
-        state = inside.state
-        yield "queued messages", max(map(len, state.outbox._queues.values()), default=0), limits.queue_messages
-        yield "queued bytes", max(state.outbox._bytes.values(), default=0), limits.queue_bytes
-        outboxes = inside.publisher._queues.values()
+        duties, limits = host.core.duties, self._world.limits
+        yield "queued messages", max(map(len, duties.outbox._queues.values()), default=0), limits.queue_messages
+        yield "queued bytes", max(duties.outbox._bytes.values(), default=0), limits.queue_bytes
+        outboxes = duties.publisher._queues.values()
         yield "sessions in an outbox", max((len(box.waiting) for box in outboxes), default=0), limits.outbox_sessions
-        yield "gaps", len(inside._repair._gaps), limits.gaps_max
-        yield "fetches", len(inside._repair._asked), limits.fetches_max + _SNAPSHOT_FETCHES
-        yield "streams", len(state.streams), STREAMS_MAX
-        yield "ranges of a stream", max((len(stream.seen) for stream in state.streams), default=0), RANGES_MAX
-        yield "peers", len(state.members), limits.peers_max
-        yield "records", len(state.roster), limits.roster_max
-        yield "colos", len(state.roster.colos()), COLOS_KNOWN_MAX
-        yield "candidates", len(inside.joining.candidates), limits.candidates_max
-        yield "connections", len(inside.inbox._connections), limits.connections_max
-        yield "withdraws", len(inside.withdraws), limits.withdraws_max
-        yield "quarantined", len(inside._quarantine), limits.quarantine_max
-        for served in state.vips:
-            share = state.cache.share(served.vip.terms.vip)
+        yield "gaps", len(duties.repair._gaps), limits.gaps_max
+        yield "fetches", len(duties.repair._asked), limits.fetches_max + _SNAPSHOT_FETCHES
+        yield "streams", len(duties.streams), STREAMS_MAX
+        yield "ranges of a stream", max((len(stream.seen) for stream in duties.streams), default=0), RANGES_MAX
+        yield "peers", len(duties.members), limits.peers_max
+        yield "records", len(duties.roster), limits.roster_max
+        yield "colos", len(duties.roster.colos()), COLOS_KNOWN_MAX
+        yield "candidates", len(duties.joining.candidates), limits.candidates_max
+        yield "connections", len(duties.inbox._connections), limits.connections_max
+        yield "withdraws", len(duties.withdraws), limits.withdraws_max
+        yield "quarantined", len(duties.quarantine), limits.quarantine_max
+        for served in duties.vips:
+            share = duties.cache.share(served.vip.terms.vip)
             if share is not None:
                 yield "entries of a VIP", len(share), served.vip.quota_sessions
                 yield "bytes of a VIP", share.bytes, served.vip.quota_bytes

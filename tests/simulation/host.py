@@ -57,11 +57,11 @@ class Host:
     @property
     def incarnation(self) -> int:
         """The number of its life, which grows while it runs when others know a higher one."""
-        return self.core._inside.state.identity.incarnation if hasattr(self, "core") else self._born_as
+        return self.core.duties.local.identity.incarnation if hasattr(self, "core") else self._born_as
 
     def is_own(self, origin: str, incarnation: int) -> bool:
         """Whether this process made what it made under this number of its life."""
-        former = (served.former for served in self.core._inside.state.vips)
+        former = (served.former for served in self.core.duties.vips)
         return origin == self.name and incarnation in {self.incarnation}.union(*former)
 
     def now(self) -> float:

@@ -19,7 +19,7 @@ def unjudged_relay() -> Iterator[None]:
     """A relay passes another colo's sessions on to everybody in its own, without asking the policy."""
 
     def everyone(self: Any, _source: object) -> Any:
-        return self._state.members.usable(self._state.identity.colo)
+        return self._members.usable(self._local.identity.colo)
 
     with _replaced(Audiences, "of_relayed", everyone):
         yield

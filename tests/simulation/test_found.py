@@ -98,8 +98,8 @@ def test_what_waits_to_be_sent_is_recalled_when_the_receiver_becomes_stricter() 
     peer.joins(host)
     net.run(1)
     make(net, host, 1)
-    host.core._inside.publisher.flush(net.now)
-    assert host.core._inside.state.outbox.waiting(peer.address)
+    host.core.duties.publisher.flush(net.now)
+    assert host.core.duties.outbox.waiting(peer.address)
     record = replace(peer.record, revision=2, vips=(vip("x", reach=REACH_SERVER).terms,))
     peer.says(host, Hello("test", record))
     assert not [message for message in host.core.messages_to_send(net.now) if message.sessions]
@@ -162,7 +162,7 @@ def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
     net.run(1)
     peer.says(host, Pong(peer.hears(Ping)[-1].token))
     peer.says(host, Push(peer.batch(2)))
-    born = [session.born_at for session in host.core._inside.state.cache.sessions("shop")]
+    born = [session.born_at for session in host.core.duties.cache.sessions("shop")]
     assert [round(net.now - at) for at in born] == [7, 0]
 
 
@@ -177,7 +177,7 @@ def test_what_comes_in_answer_to_a_question_is_not_older_than_the_question() -> 
     peer.says(host, Push(peer.batch(2)))
     net.run(0.5)
     peer.says(host, FetchReply(peer.hears(Fetch)[-1].token, peer.batch(1)))
-    born = {session.seq: session.born_at for session in host.core._inside.state.cache.sessions("shop")}
+    born = {session.seq: session.born_at for session in host.core.duties.cache.sessions("shop")}
     assert net.now - born[2] > 6
     assert net.now - born[1] < 2
 

@@ -52,7 +52,8 @@ class SessionCache:
         on_drop: Callable[[Session], None] | None = None,
         make_share: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
-        self._streams = streams
+        self.streams = streams
+        """Who made what is here: entries never outlive their stream."""
         self.epoch = now
         """The moment that times in entries count from."""
         self._on_drop = on_drop
@@ -260,12 +261,12 @@ class SessionCache:
 
     def _forget(self, packed: bytes) -> None:
         index, seq, _, _, _ = HEAD.unpack_from(packed)
-        stream = self._streams.at(index)
+        stream = self.streams.at(index)
         stream.entries.remove(seq)
         stream.cached -= 1
 
     def _unpack(self, session_id: bytes, packed: bytes) -> tuple[Session, Stream]:
         index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
-        stream, epoch = self._streams.at(index), self.epoch
+        stream, epoch = self.streams.at(index), self.epoch
         fields = (session_id, packed[HEAD_BYTES:], stream.key, seq, epoch + expiry, epoch + birth, certified == 1)
         return _session(fields), stream

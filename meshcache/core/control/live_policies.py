@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import PolicyChanged
 from meshcache.core.values.token_bucket import Bucket
@@ -56,8 +59,21 @@ class LiveVersion(NamedTuple):
 class LivePolicies:
     """The table of one node. The outlet is told of news that its author didn't tell."""
 
-    def __init__(self, state: NodeState, outlet: Outlet, now: float) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        outlet: Outlet,
+        now: float,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
         self._outlet = outlet
         self._known: dict[tuple[str, str], dict[str, LiveEntry]] = {}
         self._rate = Bucket(_PER_S, _BURST, now)
@@ -73,14 +89,14 @@ class LivePolicies:
         Raises ValueError when the table is full; nothing has changed then.
         """
         number = self.version(scope, name).number + 1
-        author = self._state.identity.node
+        author = self._local.identity.node
         entries = [LiveEntry(scope, name, key, number, author, value) for key, value in sorted(values.items())]
         if not all(self._has_room(entry) for entry in entries):
             raise ValueError(f"no more than {ENTRIES_MAX} values, and {KEYS_MAX} for each, can be set in one mesh")
         for entry in entries:
             self._put(entry)
         self._happened(entries, now)
-        self._send([peer for peer in self._state.members if peer.usable], entries)
+        self._send([peer for peer in self._members if peer.usable], entries)
         return self.version(scope, name)
 
     def load(self, entries: Iterable[LiveEntry]) -> None:
@@ -127,7 +143,7 @@ class LivePolicies:
         if not news:
             return
         self._happened(news, now)
-        others = [other for other in self._state.members if other.usable and other.colo != peer.colo]
+        others = [other for other in self._members if other.usable and other.colo != peer.colo]
         self._send(others, news)
         if any(taken is not None and (entry.author != peer.name or taken != entry) for entry, taken in told):
             self._outlet.hearsay_heard(now)
@@ -139,14 +155,14 @@ class LivePolicies:
         if not self._is_news(entry):
             return None
         if not self._has_room(entry):
-            self._state.drop(Drop.LIVE_FULL)
+            self._telemetry.drop(Drop.LIVE_FULL)
             return None
         if not self._rate.take(1, now):
-            self._state.drop(Drop.LIVE_RATE)
+            self._telemetry.drop(Drop.LIVE_RATE)
             return None
         furthest = self.version(entry.scope, entry.name).number + JUMP_MAX
         if entry.number > furthest:
-            self._state.drop(Drop.LIVE_JUMP)
+            self._telemetry.drop(Drop.LIVE_JUMP)
             entry = entry._replace(number=furthest)
         self._put(entry)
         return entry
@@ -174,8 +190,8 @@ class LivePolicies:
 
     def _is_ours(self, scope: str, name: str) -> bool:
         if scope == VIP:
-            return self._state.vips.get(name) is not None
-        return scope == GROUP and any(terms.group == name for terms in self._state.vips.terms)
+            return self._vips.get(name) is not None
+        return scope == GROUP and any(terms.group == name for terms in self._vips.terms)
 
     def _put(self, entry: LiveEntry) -> None:
         self._known.setdefault((entry.scope, entry.name), {})[entry.key] = entry
@@ -186,14 +202,14 @@ class LivePolicies:
             about = [entry for entry in entries if (entry.scope, entry.name) == (scope, name)]
             words = ", ".join(f"{entry.key}={entry.value}" if entry.value else f"no {entry.key}" for entry in about)
             number, authors = self.version(scope, name).number, sorted({entry.author for entry in about})
-            self._state.events.add(
+            self._telemetry.events.add(
                 PolicyChanged(now, scope, name, number, ", ".join(authors)[:_SHOWN_CHARS], words[:_SHOWN_CHARS])
             )
 
     def _send(self, peers: list[Peer], entries: list[LiveEntry]) -> None:
         addresses = [peer.address for peer in peers]
         for at in range(0, len(entries), LIVE_ENTRIES_MAX):
-            self._state.outbox.send_all(addresses, LivePolicyUpdate(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
+            self._outbox.send_all(addresses, LivePolicyUpdate(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
 
 
 def _rank(entry: LiveEntry) -> tuple[int, str, str]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
-from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.values.topology import VipNote
@@ -39,8 +42,24 @@ _TOKENS = 1 << 32
 class MeshQueries:
     """Our own questions with their answers, and the way back of others'."""
 
-    def __init__(self, state: NodeState, recall: Recall, withdraws: Withdraws, now: float) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        recall: Recall,
+        withdraws: Withdraws,
+        now: float,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
         self._recall = recall
         self._withdraws = withdraws
         self._own: OrderedDict[int, dict[str, QueryReply]] = OrderedDict()
@@ -53,13 +72,13 @@ class MeshQueries:
         self, matter: QueryKind, number: int, now: float, *, name: str = "", since: float = 0.0, digest: bytes = b""
     ) -> int:
         """Ask all nodes, this one too. Return the token by which `answers` finds what came back."""
-        own, token = self._state.identity, self._state.rng.randrange(_TOKENS)
+        own, token = self._local.identity, self._local.rng.randrange(_TOKENS)
         elapsed_s = int(max(now - since, 0.0)) if since else 0
         ask = Query(own.node, own.incarnation, token, matter, number, name, elapsed_s, digest)
         self._own[token] = {own.node: self._answer(ask, now)}
         while len(self._own) > _OWN_MAX:
             self._own.popitem(last=False)
-        self._state.outbox.send_all([peer.address for peer in self._state.members if peer.usable], ask)
+        self._outbox.send_all([peer.address for peer in self._members if peer.usable], ask)
         return token
 
     def answers(self, token: int) -> list[QueryReply]:
@@ -70,37 +89,37 @@ class MeshQueries:
     def query_received(self, peer: Peer, ask: Query, now: float) -> None:
         """Answer a question to the peer it came from, and pass it on to the other colos' peers."""
         key = (ask.asker, ask.token)
-        if ask.asker == self._state.identity.node or key in self._passed:
+        if ask.asker == self._local.identity.node or key in self._passed:
             return
         if not self._rate.take(1, now):
-            self._state.drop(Drop.ASK_RATE)
+            self._telemetry.drop(Drop.ASK_RATE)
             return
         self._passed[key] = peer.name
         if len(self._passed) > _PASSED_MAX:
             self._passed.popitem(last=False)
-        self._state.send(peer, self._answer(ask, now))
-        others = [other.address for other in self._state.members if other.usable and other.colo != peer.colo]
-        self._state.outbox.send_all(others, ask)
+        self._outbox.send(peer.address, self._answer(ask, now))
+        others = [other.address for other in self._members if other.usable and other.colo != peer.colo]
+        self._outbox.send_all(others, ask)
 
     def reply_received(self, _peer: Peer, answer: QueryReply, _now: float) -> None:
         """Keep an answer to this node's own question; send another's on, the way its question came."""
-        if answer.asker == self._state.identity.node:
+        if answer.asker == self._local.identity.node:
             answers = self._own.get(answer.token)
             if answers is not None and len(answers) < _ANSWERS_MAX:
                 answers.setdefault(answer.node, answer)
             return
-        back = self._state.members.get(self._passed.get((answer.asker, answer.token), ""))
+        back = self._members.get(self._passed.get((answer.asker, answer.token), ""))
         if back is not None and back.usable:
-            self._state.send(back, answer)
+            self._outbox.send(back.address, answer)
 
     def _answer(self, ask: Query, now: float) -> QueryReply:
-        node = self._state.identity.node
+        node = self._local.identity.node
         if ask.matter is QueryKind.CLOCK:
             offset_s = self.unix_minus_now_s
             unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
             return QueryReply(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
         if ask.matter is QueryKind.FIGURES:
-            return QueryReply(ask.asker, ask.token, node, True, colo=self._state.identity.colo, figures=self._figures())
+            return QueryReply(ask.asker, ask.token, node, True, colo=self._local.identity.colo, figures=self._figures())
         if ask.matter is QueryKind.WITHDRAW:
             gone = self._withdraws.gone(ask.asker, ask.incarnation, ask.number)
             has, sessions = gone is not None, gone or 0
@@ -110,17 +129,17 @@ class MeshQueries:
 
     def _about_policy(self, ask: Query, now: float) -> QueryReply:
         """A number alone doesn't name a version: two operators may have given the same one to different values."""
-        served = self._state.vips.get(ask.name)
+        served = self._vips.get(ask.name)
         note = VipNote() if served is None else served.vip.note
         has = served is not None and note.version >= ask.number and ask.digest in (b"", note.digest)
         sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
-        return QueryReply(ask.asker, ask.token, self._state.identity.node, has, sessions, held=note.held)
+        return QueryReply(ask.asker, ask.token, self._local.identity.node, has, sessions, held=note.held)
 
     def _figures(self) -> tuple[Figures, ...]:
-        return tuple(map(self._figures_of, self._state.vips))
+        return tuple(map(self._figures_of, self._vips))
 
     def _figures_of(self, served: ServedVip) -> Figures:
         name, counters = served.vip.terms.vip, served.counters
-        ended, share = counters.handshakes, self._state.cache.share(name)
+        ended, share = counters.handshakes, self._cache.share(name)
         remote, entries = ended["remote"] + ended["pulled"], len(share) if share is not None else 0
         return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TypeAlias
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms
-from meshcache.core.state.members import PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, PeerState
+from meshcache.core.state.roster import RosterTable
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import SessionsRecalled
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import NodeRecord
@@ -29,8 +33,21 @@ _Word: TypeAlias = tuple[Terms, tuple[int, int]]
 class Recall:
     """Holds streams to the newest terms that are known of their origin."""
 
-    def __init__(self, state: NodeState) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        roster: RosterTable,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._roster = roster
         self._heard_of = (-1, -1)
         self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
@@ -43,7 +60,7 @@ class Recall:
         """Hold everything that a node made, in this and earlier lives, to the newest terms that are known of it."""
         for said in record.vips:
             self._remember(said, record.age)
-        for stream in list(self._state.streams):
+        for stream in list(self._cache.streams):
             if stream.key.origin == record.node and stream.age < record.age:
                 terms = record.terms_of(stream.key.vip)
                 if terms is not None and stream.key.incarnation <= record.incarnation:
@@ -51,13 +68,13 @@ class Recall:
 
     def by_hearsay(self, now: float) -> None:
         """Hold streams of nodes that aren't linked, or don't live, to what others say of them. Call it now and then."""
-        stamp = self._state.roster.generation, self._state.members.generation
+        stamp = self._roster.generation, self._members.generation
         if stamp == self._heard_of:
             return
         self._heard_of = stamp
-        linked = {peer.name for peer in self._state.members if peer.state is PeerState.ALIVE}
-        told = {record.node: record for record in self._state.roster if record.node not in linked}
-        for stream in list(self._state.streams):
+        linked = {peer.name for peer in self._members if peer.state is PeerState.ALIVE}
+        told = {record.node: record for record in self._roster if record.node not in linked}
+        for stream in list(self._cache.streams):
             record = told.get(stream.key.origin)
             terms = None if record is None else record.terms_of(stream.key.vip)
             if record is not None and terms is not None and stream.age < record.age:
@@ -65,10 +82,16 @@ class Recall:
 
     def word(self, key: StreamKey) -> _Word | None:
         """Return the newest terms known of a stream that isn't here, or is no longer, with their age."""
-        peer = self._state.members.get(key.origin)
+        peer = self._members.get(key.origin)
         own = _word_of(None if peer is None else peer.record, key.vip)
-        words = (own, _word_of(self._state.roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
+        words = (own, _word_of(self._roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
         return max(filter(None, words), key=_age_of, default=None)
+
+    def allows(self, key: StreamKey) -> bool:
+        """Return whether a stream may be kept here, as far as its terms are known."""
+        stream = self._cache.streams.get(key)
+        word = (stream.terms, stream.age) if stream is not None else self.word(key)
+        return word is None or bool(self._vips.accept(word[0])[0])
 
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
         """Hold a stream to newer terms. If they don't allow it here, forget it with all its entries.
@@ -76,49 +99,49 @@ class Recall:
         Entries made under other settings or in another group don't resume at their origin any more: they go too.
         """
         old, stream.terms, stream.age = stream.terms, terms, age
-        self._state.cache.renew()
+        self._cache.renew()
         same = (old.group, old.digest) == (terms.group, terms.digest)
-        if not same or self._state.vips.accept(terms)[1] != stream.vip:
+        if not same or self._vips.accept(terms)[1] != stream.vip:
             self._forget(stream, now)
         self._remember(terms, age)
 
     def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
         """Judge every stream again: a VIP of this node has new terms."""
-        for stream in list(self._state.streams):
+        for stream in list(self._cache.streams):
             own = self._is_own(stream)
             if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
                 self._empty(stream, now)
-            elif not own and self._state.vips.accept(stream.terms)[1] != stream.vip:
+            elif not own and self._vips.accept(stream.terms)[1] != stream.vip:
                 self._forget(stream, now)
 
     def certified(self, vip: str, now: float) -> None:
         """Take back other nodes' sessions with client certificates, which this VIP takes no longer."""
-        own = self._state.identity
+        own = self._local.identity
         ids = [
             session.id
-            for session in self._state.cache.sessions(vip)
+            for session in self._cache.sessions(vip)
             if session.client_certificate and session.stream[:2] != (own.node, own.incarnation)
         ]
         for session_id in ids:
-            self._state.cache.remove(vip, session_id)
+            self._cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
     def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
         """Shorten the lives of a VIP's sessions that are here, as its lifetime was cut."""
-        self._report(vip, self._state.cache.shorten(vip, old_s, new_s, now), now)
+        self._report(vip, self._cache.shorten(vip, old_s, new_s, now), now)
 
     def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
         """Take back sessions of this VIP whose lineage is older than is allowed from now on."""
-        ids = [session.id for session in self._state.cache.sessions(vip) if now - session.born_at > lineage_s]
+        ids = [session.id for session in self._cache.sessions(vip) if now - session.born_at > lineage_s]
         for session_id in ids:
-            self._state.cache.remove(vip, session_id)
+            self._cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
 
     def without_vip(self, vip: str) -> None:
         """Forget the streams of a VIP that is served no longer; its entries are gone already."""
-        for stream in list(self._state.streams):
+        for stream in list(self._cache.streams):
             if stream.vip == vip:
-                self._state.streams.drop(stream)
+                self._cache.streams.drop(stream)
 
     def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
         """Keep a word that forbids something here, until there is a newer one that doesn't: whoever missed it may offer
@@ -127,28 +150,28 @@ class Recall:
         key = (terms.node, terms.vip)
         known = self._refused.pop(key, (terms, age))
         newest = max((terms, age), known, key=_age_of)
-        if not self._state.vips.accept(newest[0])[0]:
+        if not self._vips.accept(newest[0])[0]:
             self._refused[key] = newest
         if len(self._refused) > _REFUSED_MAX:
             self._refused.popitem(last=False)
 
     def _is_own(self, stream: Stream) -> bool:
-        own = self._state.identity
+        own = self._local.identity
         return stream.key[:2] == (own.node, own.incarnation)
 
     def _empty(self, stream: Stream, now: float) -> None:
-        self._report(stream.vip, self._state.cache.drop_stream(stream), now)
+        self._report(stream.vip, self._cache.drop_stream(stream), now)
 
     def _forget(self, stream: Stream, now: float) -> None:
         self._empty(stream, now)
-        self._state.streams.drop(stream)
+        self._cache.streams.drop(stream)
 
     def _report(self, vip: str, sessions: int, now: float) -> None:
         if not sessions:
             return
         self._recent.append((now, vip, sessions))
-        self._state.counters.vip(vip).recalled += sessions
-        self._state.events.add(SessionsRecalled(now, vip, sessions))
+        self._telemetry.counters.vip(vip).recalled += sessions
+        self._telemetry.events.add(SessionsRecalled(now, vip, sessions))
 
 
 def _word_of(record: NodeRecord | None, vip: str) -> _Word | None:

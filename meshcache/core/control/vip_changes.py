@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.recall import Recall
 from meshcache.core.membership.joining import Joining
-from meshcache.core.state.node_state import NodeState
-from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import INCARNATION_MAX, LocalVip
@@ -24,18 +26,32 @@ class PendingPushes(Protocol):
 class VipChanges:
     """The one place where terms of this node change: configuration, SIGHUP and live policies all end here."""
 
-    def __init__(self, state: NodeState, joining: Joining, publisher: PendingPushes, recall: Recall) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        outbox: Outbox,
+        joining: Joining,
+        publisher: PendingPushes,
+        recall: Recall,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._outbox = outbox
         self._joining = joining
         self._publisher = publisher
         self._recall = recall
 
     def set_vip(self, vip: LocalVip, now: float) -> None:
         """Serve a VIP, or serve it on other terms from now on. Raises ValueError; nothing has changed then."""
-        own, terms = self._state.identity, vip.terms
+        own, terms = self._local.identity, vip.terms
         if (terms.node, terms.colo) != (own.node, own.colo):
             raise ValueError("a VIP's terms are this node's own")
-        served = self._state.vips.get(terms.vip)
+        served = self._vips.get(terms.vip)
         if served is None:
             self._add(vip, now)
         else:
@@ -43,18 +59,17 @@ class VipChanges:
 
     def remove_vip(self, name: str, now: float) -> None:
         """Serve a VIP no longer."""
-        served = self._state.vips.get(name)
+        served = self._vips.get(name)
         if served is None:
             return
-        share = self._state.cache.share(name)
+        share = self._cache.share(name)
         served.counters.evicted_before += share.evicted if share is not None else 0
         self._publisher.drop_vip(name)
-        self._state.outbox.recall()
-        self._state.cache.drop_vip(name)
+        self._outbox.recall()
+        self._cache.drop_vip(name)
         self._recall.without_vip(name)
-        self._state.vips.remove(name)
-        self._state.last_seqs[name] = served.last_seq
-        self._state.cache.renew()
+        self._vips.remove(name)
+        self._cache.renew()
         self._joining.revised(now)
 
     def outbid(self, incarnation: int, why: str, now: float) -> None:
@@ -63,41 +78,38 @@ class VipChanges:
         Nothing may wait to be pushed. What was made before stays a stream of the life in which it was made, and others
         fetch it as such.
         """
-        state, own = self._state, self._state.identity
+        own = self._local.identity
         if not own.incarnation <= incarnation < INCARNATION_MAX:
             return
-        state.identity = replace(own, incarnation=incarnation + 1)
-        state.outbox.speak_as(state.identity)
-        for served in state.vips:
+        self._local.go_on_as(incarnation + 1)
+        for served in self._vips:
             if served.flushed_seq:
                 served.stream.see(1, served.flushed_seq, own=True)
             key = StreamKey(own.node, incarnation + 1, served.vip.terms.vip)
-            stream = state.streams.open(served.vip.terms, key, key.vip, now)
+            stream = self._cache.streams.open(served.vip.terms, key, key.vip, now)
             if stream is not None:
                 served.former |= {own.incarnation}
                 served.stream, served.last_seq, served.flushed_seq = stream, 0, 0
-        state.vips.speak_as(state.identity)
-        state.events.add(IncarnationRaised(now, incarnation + 1, why))
+        self._vips.go_on_as(incarnation + 1)
+        self._telemetry.events.add(IncarnationRaised(now, incarnation + 1, why))
         self._joining.revised(now)
 
     def _add(self, vip: LocalVip, now: float) -> None:
-        state, name = self._state, vip.terms.vip
-        key = StreamKey(state.identity.node, state.identity.incarnation, name)
-        stream = state.streams.open(vip.terms, key, name, now)
+        own, name = self._local.identity, vip.terms.vip
+        stream = self._cache.streams.open(vip.terms, StreamKey(own.node, own.incarnation, name), name, now)
         if stream is None:
             raise ValueError("no room for another stream")
-        last_seq = state.last_seqs.get(name, 0)
-        state.vips.put(ServedVip(vip, stream, state.counters.vip(name), last_seq, last_seq))
-        state.cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
-        state.cache.renew()
+        last_seq = self._vips.last_seq(name)
+        self._vips.put(ServedVip(vip, stream, self._telemetry.counters.vip(name), last_seq, last_seq))
+        self._cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
+        self._cache.renew()
         self._joining.revised(now)
 
     def _change(self, served: ServedVip, vip: LocalVip, now: float) -> None:
-        state, old = self._state, served.vip
-        served.vip = vip
+        old, served.vip = served.vip, vip
         served.stream.terms = vip.terms
-        state.cache.renew()
-        state.cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
+        self._cache.renew()
+        self._cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
         if vip.lifetime_s < old.lifetime_s:
             self._recall.shortened(vip.terms.vip, old.lifetime_s, vip.lifetime_s, now)
         if vip.lineage_s < old.lineage_s:
@@ -105,9 +117,9 @@ class VipChanges:
         if old.export_client_certificates and not vip.export_client_certificates:
             self._recall.certified(vip.terms.vip, now)
         if (vip.terms, vip.note) != (old.terms, old.note):
-            state.vips.put(served)
-            state.outbox.recall()
+            self._vips.put(served)
+            self._outbox.recall()
             self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
             # What earlier lives of this node made is held to the new terms too.
-            self._recall.record_received(state.vips.record, now)
+            self._recall.record_received(self._vips.record, now)
             self._joining.revised(now)

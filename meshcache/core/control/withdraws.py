@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.policy.gates import Terms
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import SessionsWithdrawn
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX, Session
@@ -81,8 +85,21 @@ class _Known:
 class Withdraws:
     """All withdraws in force here: of each scope the newest, so that an operator who repeats one fills no table."""
 
-    def __init__(self, state: NodeState) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
         self._known: dict[_Scope, _Known] = {}
         self._heard: OrderedDict[tuple[_Name, _Scope], None] = OrderedDict()
         self._gone: OrderedDict[_Name, int] = OrderedDict()
@@ -103,8 +120,8 @@ class Withdraws:
 
     def issue(self, now: float, vip: str = "", group: str = "", origin: str = "", ids: tuple[bytes, ...] = ()) -> int:
         """Withdraw, here and everywhere, for as long as anything can be left of it. Return how many went here."""
-        own = self._state.identity
-        self._number = self._state.rng.randrange(_NUMBERS)  # nobody can have taken it before in this node's name
+        own = self._local.identity
+        self._number = self._local.rng.randrange(_NUMBERS)  # nobody can have taken it before in this node's name
         withdraw = Withdraw(own.node, own.incarnation, self._number, 0, LIFETIME_S_MAX_TLS13, vip, group, origin, ids)
         return self._act(withdraw, now, "")
 
@@ -114,7 +131,7 @@ class Withdraws:
         if (known.name, known.scope) in self._heard or withdraw.elapsed_s >= REMEMBERED_S:
             return
         if not self._may(withdraw.issuer, now):
-            self._state.drop(Drop.WITHDRAW_REFUSED)
+            self._telemetry.drop(Drop.WITHDRAW_REFUSED)
             return
         self._act(withdraw, now, peer.name)
 
@@ -138,7 +155,7 @@ class Withdraws:
     def tell(self, peer: Peer, now: float) -> None:
         """Send a peer all withdraws in force."""
         for known in self._known.values():
-            self._state.send(peer, _aged(known, now))
+            self._outbox.send(peer.address, _aged(known, now))
 
     def expire(self, now: float) -> None:
         """Forget withdraws of which nothing that they name can be left."""
@@ -151,9 +168,9 @@ class Withdraws:
             self._heard.popitem(last=False)
         gone = self._remove(known, now)
         self._count(known.name, gone)
-        self._state.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
-        others = [peer.address for peer in self._state.members if peer.usable and peer.name != passed_on_by]
-        self._state.outbox.send_all(others, _aged(known, now))
+        self._telemetry.events.add(SessionsWithdrawn(now, withdraw.issuer, _scope(withdraw), gone))
+        others = [peer.address for peer in self._members if peer.usable and peer.name != passed_on_by]
+        self._outbox.send_all(others, _aged(known, now))
         self._keep(known, now)
         return gone
 
@@ -171,7 +188,7 @@ class Withdraws:
         elif any(other.covers(known) for other in self._known.values()):
             return
         self._known = {scope: other for scope, other in self._known.items() if not known.covers(other)}
-        if len(self._known) >= self._state.limits.withdraws_max and known.scope not in self._known:
+        if len(self._known) >= self._local.limits.withdraws_max and known.scope not in self._known:
             self._withdraw_all(now)
         else:
             self._known[known.scope] = known
@@ -180,24 +197,24 @@ class Withdraws:
         """There is no room for another. One that fits everything costs full handshakes; one that is forgotten brings
         back what was withdrawn.
         """
-        self._state.drop(Drop.WITHDRAWS_FULL)
+        self._telemetry.drop(Drop.WITHDRAWS_FULL)
         self._known.clear()
         self.issue(now)
 
     def _remove(self, known: _Known, now: float) -> int:
         gone = 0
-        for served in self._state.vips:
+        for served in self._vips:
             name = served.vip.terms.vip
             removed = [session.id for session in self._fitting(name, known, now)]
             for session_id in removed:
-                self._state.cache.remove(name, session_id)
+                self._cache.remove(name, session_id)
             served.counters.withdrawn += len(removed)
             gone += len(removed)
         return gone
 
     def _fitting(self, vip: str, known: _Known, now: float) -> Iterator[Session]:
-        for session in self._state.cache.sessions(vip):
-            stream = self._state.streams.get(session.stream)
+        for session in self._cache.sessions(vip):
+            stream = self._cache.streams.get(session.stream)
             if stream is not None and known.fits(stream.terms, session.id, session.born_at, now):
                 yield session
 
@@ -206,7 +223,7 @@ class Withdraws:
         if rate is None:
             if len(self._rates) >= _ISSUERS_MAX:
                 self._rates.clear()
-            limits = self._state.limits
+            limits = self._local.limits
             rate = self._rates[issuer] = Bucket(limits.withdraws_per_s, limits.withdraws_burst, now)
         return rate.take(1, now)
 

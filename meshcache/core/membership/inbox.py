@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from meshcache.core.membership.connections import OWN_LINK, Connections
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
+from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import Decoder, WireError
 from meshcache.core.wire.messages import Hello, Message, Refuse
 
@@ -47,38 +48,42 @@ class Inbox:
 
     def __init__(
         self,
-        state: NodeState,
+        limits: Limits,
+        telemetry: Telemetry,
+        members: Members,
         on_hello: Callable[[Hello, float], None],
         on_refuse: Callable[[str, Refuse, float], None],
         on_old_life: Callable[[Peer, float], None],
         handlers: Handlers,
     ) -> None:
-        self._state = state
+        self._telemetry = telemetry
+        self._members = members
         self._on_hello = on_hello
         self._on_refuse = on_refuse
         self._on_old_life = on_old_life
         self._handlers = handlers
-        self._connections = Connections(state.limits)
+        self._connections = Connections(limits)
         self._decoder = Decoder()
+        self._ways_back: dict[str, bytes] = {}
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message from the transport: decode it, check its sender, call its handler."""
-        received = self._state.counters.received
+        received = self._telemetry.counters.received
         received.messages += 1
         received.bytes += len(payload)
         if not self._connections.admit(connection, now):
-            self._state.drop(Drop.FLOOD)
+            self._telemetry.drop(Drop.FLOOD)
             return
         try:
             sender, incarnation, message, unknown = self._decoder.decode(payload)
         except WireError as error:
-            self._state.drop(error.reason)
+            self._telemetry.drop(error.reason)
             return
-        self._state.counters.unknown_fields += unknown
+        self._telemetry.counters.unknown_fields += unknown
         received.kinds[type(message)] += 1
         if not self._connections.binds(connection, sender, incarnation):
-            self._state.drop(Drop.CONNECTION_NAME)
-            self._state.refusals.note(sender, "", Drop.CONNECTION_NAME, now, patience_s=_PATIENCE_S)
+            self._telemetry.drop(Drop.CONNECTION_NAME)
+            self._telemetry.refusals.note(sender, "", Drop.CONNECTION_NAME, now, patience_s=_PATIENCE_S)
         elif type(message) is Hello:
             self._greet(message, connection, now)
         elif type(message) is Refuse:
@@ -86,23 +91,28 @@ class Inbox:
         else:
             self._hand_over(sender, incarnation, message, connection, now)
 
+    def ways_back(self) -> dict[str, bytes]:
+        """Take what is new of where peers are heard: connections by address."""
+        ways, self._ways_back = self._ways_back, {}
+        return ways
+
     def _greet(self, hello: Hello, connection: bytes, now: float) -> None:
         self._on_hello(hello, now)
-        peer = self._state.members.get(hello.record.node)
+        peer = self._members.get(hello.record.node)
         if peer is not None and peer.record.incarnation == hello.record.incarnation:
-            self._state.members.heard(peer, now)
+            self._members.heard(peer, now)
             self._note_way(peer, connection)
 
     def _hand_over(self, sender: str, incarnation: int, message: Message, connection: bytes, now: float) -> None:
-        peer = self._state.members.get(sender)
+        peer = self._members.get(sender)
         if peer is None or peer.record.incarnation < incarnation:
-            self._state.drop(Drop.UNKNOWN_SENDER)
-            self._state.refusals.note(sender, "", Drop.UNKNOWN_SENDER, now, patience_s=_PATIENCE_S)
+            self._telemetry.drop(Drop.UNKNOWN_SENDER)
+            self._telemetry.refusals.note(sender, "", Drop.UNKNOWN_SENDER, now, patience_s=_PATIENCE_S)
         elif peer.record.incarnation != incarnation:
-            self._state.drop(Drop.OLD_INCARNATION)
+            self._telemetry.drop(Drop.OLD_INCARNATION)
             self._on_old_life(peer, now)
         else:
-            self._state.members.heard(peer, now)
+            self._members.heard(peer, now)
             self._note_way(peer, connection)
             self._handlers.handle(peer, message, now)
 
@@ -111,4 +121,4 @@ class Inbox:
         peer.reaches_us = not connection.startswith(OWN_LINK)
         if peer.reaches_us and peer.way_back != (peer.address, connection):
             peer.way_back = (peer.address, connection)
-            self._state.ways_back[peer.address] = connection
+            self._ways_back[peer.address] = connection

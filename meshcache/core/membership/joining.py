@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from meshcache.core.cache.streams import StreamTable
 from meshcache.core.membership.bygone import Bygone
 from meshcache.core.membership.candidates import Candidates
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import IslandFound, IslandGone, NameContested
 from meshcache.core.values.topology import PROTOCOL_MAJOR, NodeRecord
@@ -37,23 +41,38 @@ _OWN_ADDRESSES_MAX = 64
 class Joining:
     """The outlet is told of each peer that joined and of each record that is new or newer."""
 
-    def __init__(self, state: NodeState, outlet: Outlet) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        streams: StreamTable,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        outlet: Outlet,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._streams = streams
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
         self._outlet = outlet
+        self._own_addresses: set[str] = set()  # where this node was reached by itself
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
-        self.candidates = Candidates(state.limits)
+        self.candidates = Candidates(local.limits)
         self.bygone = Bygone(self.candidates)
         self.joining = True
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""
-        if len(self._uninformed) > len(self._state.members):
-            self._uninformed = {name: None for name in self._uninformed if self._state.members.get(name) is not None}
+        if len(self._uninformed) > len(self._members):
+            self._uninformed = {name: None for name in self._uninformed if self._members.get(name) is not None}
         if self.bygone.next_due() <= now:
-            self.bygone.tick(now, self._state.rng.random())
+            self.bygone.tick(now, self._local.rng.random())
         if self.candidates.next_due() <= now:  # draw a random number (a system call) only when something is due
-            for address in self.candidates.due(now, self._state.rng.random()):
-                self._state.outbox.send(address, self._hello(dialled=address))
+            for address in self.candidates.due(now, self._local.rng.random()):
+                self._outbox.send(address, self._hello(dialled=address))
         for peer in self._waiting():
             if peer.hello_at <= now:
                 self.greet(peer, now)
@@ -65,20 +84,20 @@ class Joining:
 
     def greet(self, peer: Peer, now: float, answers: str = "") -> None:
         """Send a peer our hello; more follow, ever slower, until it is seen to know our terms."""
-        limits = self._state.limits
+        limits = self._local.limits
         peer.hello_pause_s = min(max(peer.hello_pause_s * 2, limits.hello_s), _HELLO_PAUSE_S_MAX)
         peer.hello_at = now + peer.hello_pause_s
         # Of a peer that is silent nothing is known for sure: it may be another life of it, with the same revision.
         knows = peer.record.revision if peer.state is PeerState.ALIVE else 0
         life = peer.record.incarnation if knows else 0
-        self._state.send(peer, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer), life))
+        self._outbox.send(peer.address, self._hello(peer.address, answers, knows, self._outlet.wants_link(peer), life))
 
     def knows(self, peer: Peer, revision: int) -> None:
         """Note which revision of this node's record a peer has."""
         if peer.knows != revision:
             peer.knows = revision
             peer.hello_pause_s = 0.0
-        own = self._state.vips.record.revision
+        own = self._vips.record.revision
         if revision == own:
             self._uninformed.pop(peer.name, None)
         elif revision > own:
@@ -86,19 +105,19 @@ class Joining:
 
     def heard_of_us(self, record: NodeRecord, now: float) -> None:
         """Somebody tells what this node is said to be: if it never said so, it goes on as a later life and says so."""
-        own = self._state.vips.record
+        own = self._vips.record
         if record.incarnation > own.incarnation or (record.age > own.age and record.incarnation == own.incarnation):
             self._never_said(record.incarnation, record.address, now)
 
     def old_life(self, peer: Peer, now: float) -> None:
         """What a peer said as an earlier life of its name isn't heard: tell the address that it dials us from."""
-        self._state.refusals.note(peer.name, peer.address, Drop.OLD_INCARNATION, now, patience_s=2.0)
+        self._telemetry.refusals.note(peer.name, peer.address, Drop.OLD_INCARNATION, now, patience_s=2.0)
         self._tell_old(peer, peer.address, now)
 
     def refused_by(self, sender: str, refuse: Refuse, now: float) -> None:
         """A peer turned us away: say so, and outbid what it knows of a life of ours that never was or was earlier."""
-        self._state.drop(Drop.REFUSED_BY_PEER)
-        self._state.refusals.note(sender, refuse.address, refuse.reason, now, by_peer=True)
+        self._telemetry.drop(Drop.REFUSED_BY_PEER)
+        self._telemetry.refusals.note(sender, refuse.address, refuse.reason, now, by_peer=True)
         if refuse.reason == Drop.OLD_INCARNATION:
             self._outlet.name_outbid(refuse.incarnation, f"{sender} knows of a later one", now)
 
@@ -108,7 +127,7 @@ class Joining:
         if reason is not None:
             self._turn_away(hello, reason, now)
             return
-        peer = self._state.members.get(hello.record.node)
+        peer = self._members.get(hello.record.node)
         if peer is None or peer.record.incarnation < hello.record.incarnation:
             self._let_in(hello, peer, now)
             return
@@ -116,7 +135,7 @@ class Joining:
             if not self._bearable(hello.record, peer, now):
                 return
             self._recall_unsent(peer, hello)
-            self._state.members.renew(peer, hello.record)
+            self._members.renew(peer, hello.record)
             self._learn(peer, now)
         elif hello.record.age < peer.record.age:
             self.greet(peer, now)  # which says what we know: if it never said that, it will say so
@@ -124,32 +143,39 @@ class Joining:
 
     def revised(self, now: float) -> None:
         """Tell every peer at once that this node's terms have changed, and find islands anew."""
-        for peer in self._state.members:
+        for peer in self._members:
             peer.hello_at, peer.hello_pause_s = now, 0.0
             self._uninformed[peer.name] = None
             self._look_for_islands(peer, now)
 
+    def is_ourselves(self, peer: Peer) -> bool:
+        """Return whether a peer's address leads to this node, as 127.0.0.1 does; its own connection alone reaches it.
+
+        A claim of that kind is never the end of a link: it counts while that connection is there.
+        """
+        return peer.address in self._own_addresses and peer.usable and bool(peer.way_back[1])
+
     def places(self) -> dict[str, float]:
         """Return where peers listen or listened, with the time at which somebody was last heard there."""
-        here = (peer for peer in self._state.members if not self._state.is_ourselves(peer))
+        here = (peer for peer in self._members if not self.is_ourselves(peer))
         return self.bygone.heard_at() | {peer.address: peer.heard_at for peer in here}
 
     def _waiting(self) -> list[Peer]:
         if not self._uninformed:
             return []
-        peers = (self._state.members.get(name) for name in self._uninformed)
+        peers = (self._members.get(name) for name in self._uninformed)
         return [peer for peer in peers if peer is not None and peer.usable]
 
     def _objection(self, hello: Hello, now: float) -> Drop | None:
-        state, record = self._state, hello.record
-        if hello.mesh != state.identity.mesh:
+        own, record = self._local.identity, hello.record
+        if hello.mesh != own.mesh:
             return Drop.OTHER_MESH
         if not hello.majors[0] <= PROTOCOL_MAJOR <= hello.majors[1]:
             return Drop.OTHER_VERSION
-        if record.node == state.identity.node:
-            same = (record.incarnation, record.address) == (state.identity.incarnation, state.identity.address)
+        if record.node == own.node:
+            same = (record.incarnation, record.address) == (own.incarnation, own.address)
             return Drop.OURSELVES if same else Drop.NAME_TAKEN
-        known = state.members.get(record.node)
+        known = self._members.get(record.node)
         if known is None:
             return Drop.OLD_INCARNATION if record.incarnation < self._latest_life(record.node) else None
         if record.incarnation == known.record.incarnation:
@@ -161,7 +187,7 @@ class Joining:
 
     def _latest_life(self, node: str) -> int:
         """Return the latest life of a node of which sessions are here: what it says today must be newer than those."""
-        return max((max(s.key.incarnation, s.age[0]) for s in self._state.streams if s.key.origin == node), default=0)
+        return max((max(s.key.incarnation, s.age[0]) for s in self._streams if s.key.origin == node), default=0)
 
     def _is_held(self, holder: Peer, now: float) -> bool:
         """Whether the holder of a name that another address claims is heard. It is asked, and has a moment for that."""
@@ -174,39 +200,39 @@ class Joining:
 
     def _turn_away(self, hello: Hello, reason: Drop, now: float) -> None:
         record = hello.record
-        self._state.drop(reason)
+        self._telemetry.drop(reason)
         if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
             self.bygone.answered(hello.dialled)
-            if len(self._state.own_addresses) < _OWN_ADDRESSES_MAX:
-                self._state.own_addresses.add(hello.dialled)
+            if len(self._own_addresses) < _OWN_ADDRESSES_MAX:
+                self._own_addresses.add(hello.dialled)
         elif reason == Drop.NAME_TAKEN:
             self._contest(record, now)
         elif reason == Drop.OLD_INCARNATION:
-            known = self._state.members.get(record.node)
-            self._state.refusals.note(record.node, record.address, reason, now)
+            known = self._members.get(record.node)
+            self._telemetry.refusals.note(record.node, record.address, reason, now)
             if known is not None:
                 self._tell_old(known, record.address, now)
             else:
                 self._answer(record.address, Refuse(reason, self._latest_life(record.node)), now)
         else:
             if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and record.address in self.candidates:
-                self._state.outbox.send(record.address, Refuse(reason))
-            self._state.refusals.note(record.node, record.address, reason, now)
+                self._outbox.send(record.address, Refuse(reason))
+            self._telemetry.refusals.note(record.node, record.address, reason, now)
 
     def _contest(self, record: NodeRecord, now: float) -> None:
         """Two say that they are one node: whoever is heard keeps the name, and both addresses are said aloud."""
-        own, holder = self._state.identity, self._state.members.get(record.node)
+        own, holder = self._local.identity, self._members.get(record.node)
         if record.node == own.node:
             held_at = own.address
             if record.incarnation == own.incarnation or record.address == own.address:
-                self.heard_of_us(replace(record, revision=self._state.vips.record.revision + 1), now)
+                self.heard_of_us(replace(record, revision=self._vips.record.revision + 1), now)
         elif holder is None or (holder.contested_at is not None and holder.heard_at <= holder.contested_at):
             return  # it isn't known yet whether the holder lives
         else:
             held_at = holder.address
-        if self._state.refusals.note(record.node, record.address, Drop.NAME_TAKEN, now):
-            self._state.events.add(NameContested(now, record.node, held_at, record.address))
+        if self._telemetry.refusals.note(record.node, record.address, Drop.NAME_TAKEN, now):
+            self._telemetry.events.add(NameContested(now, record.node, held_at, record.address))
         if record.address != held_at:
             self._answer(record.address, Refuse(Drop.NAME_TAKEN, 0, held_at), now)
 
@@ -217,19 +243,19 @@ class Joining:
 
     def _answer(self, address: str, refuse: Refuse, now: float) -> None:
         """Send a refusal to an address, which is dialled if need be: who is there asks again, and has it then."""
-        if self._state.members.at(address) is None:
+        if self._members.at(address) is None:
             self.candidates.hint(address, "refused", now)
-        self._state.outbox.send(address, refuse)
+        self._outbox.send(address, refuse)
 
     def _never_said(self, incarnation: int, address: str, now: float) -> None:
-        self._state.refusals.note(self._state.identity.node, address, "forged_name", now)
+        self._telemetry.refusals.note(self._local.identity.node, address, "forged_name", now)
         self._outlet.name_outbid(incarnation, f"it never said what is said in its name (address {address})", now)
 
     def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:
-        members = self._state.members
+        members = self._members
         if old is None and members.full():
-            self._state.drop(Drop.PEERS_FULL)
-            self._state.refusals.note(hello.record.node, hello.record.address, Drop.PEERS_FULL, now)
+            self._telemetry.drop(Drop.PEERS_FULL)
+            self._telemetry.refusals.note(hello.record.node, hello.record.address, Drop.PEERS_FULL, now)
             return
         record = hello.record
         if not self._bearable(record, old, now):
@@ -246,35 +272,35 @@ class Joining:
 
     def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
         """Return whether there is memory for a record. If not, part with its node, whose old record no longer holds."""
-        if self._state.members.fits(record):
+        if self._members.fits(record):
             return True
-        self._state.drop(Drop.TOO_HEAVY)
-        self._state.refusals.note(record.node, record.address, Drop.TOO_HEAVY, now)
+        self._telemetry.drop(Drop.TOO_HEAVY)
+        self._telemetry.refusals.note(record.node, record.address, Drop.TOO_HEAVY, now)
         if old is not None:
-            self._state.members.part(old)
-            self._state.outbox.drop(old.address)
+            self._members.part(old)
+            self._outbox.drop(old.address)
         return False
 
     def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
         """Drop what waits to be sent: it was judged by terms that are older than these, and these may be stricter."""
         if hello.record.vips != peer.record.vips:
-            self._state.outbox.recall()
+            self._outbox.recall()
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:
             self.candidates.answered(hello.answers, peer.name)
             self.bygone.answered(hello.answers)
             if hello.answers == peer.record.address != peer.address:
-                self._state.members.move(peer, hello.answers)
+                self._members.move(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
         self.bygone.answered(peer.record.address)
         self.bygone.answered(peer.address)
         peer.joining, peer.chosen = hello.joining, hello.chosen
-        own = self._state.vips.record
+        own = self._vips.record
         if hello.incarnation == own.incarnation and hello.knows > own.revision:
             self._never_said(own.incarnation, peer.address, now)
         self.knows(peer, hello.knows)
-        if hello.knows != self._state.vips.record.revision:
+        if hello.knows != self._vips.record.revision:
             self.greet(peer, now, hello.dialled)
 
     def _learn(self, peer: Peer, now: float) -> None:
@@ -282,13 +308,13 @@ class Joining:
         self._look_for_islands(peer, now)
 
     def _look_for_islands(self, peer: Peer, now: float) -> None:
-        found = self._state.vips.islands(peer.record)
+        found = self._vips.islands(peer.record)
         for group in sorted(found - peer.islands):
-            self._state.events.add(IslandFound(now, peer.name, group))
+            self._telemetry.events.add(IslandFound(now, peer.name, group))
         for group in sorted(peer.islands - found):
-            self._state.events.add(IslandGone(now, peer.name, group))
+            self._telemetry.events.add(IslandGone(now, peer.name, group))
         peer.islands = found
 
     def _hello(self, dialled: str = "", answers: str = "", knows: int = 0, chosen: bool = True, life: int = 0) -> Hello:
-        state = self._state
-        return Hello(state.identity.mesh, state.vips.record, dialled, answers, knows, chosen, self.joining, life)
+        mesh, record = self._local.identity.mesh, self._vips.record
+        return Hello(mesh, record, dialled, answers, knows, chosen, self.joining, life)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.policy.gates import Terms
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.roster import RosterTable
+from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.topology import NodeRecord, best, rank
 
 RELAYS_LINKED = 2
@@ -21,8 +23,19 @@ _CHOOSE_S = 0.5
 class Links:
     """Knows who is wanted. `tick` chooses again when a table has changed."""
 
-    def __init__(self, state: NodeState, candidates: Candidates, now: float) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        vips: ServedVips,
+        members: Members,
+        roster: RosterTable,
+        candidates: Candidates,
+        now: float,
+    ) -> None:
+        self._local = local
+        self._vips = vips
+        self._members = members
+        self._roster = roster
         self._candidates = candidates
         self._wanted: frozenset[str] = frozenset()
         self._chosen_for: tuple[int, ...] = ()
@@ -38,28 +51,28 @@ class Links:
         if stamp == self._chosen_for or now < self._choose_at:
             return
         self._chosen_for, self._choose_at = stamp, now + _CHOOSE_S
-        wanted = [record for colo in self._state.roster.colos() for record in self._of_colo(colo)]
+        wanted = [record for colo in self._roster.colos() for record in self._of_colo(colo)]
         self._wanted = frozenset(record.node for record in wanted)
-        missing = [record for record in wanted if self._state.members.get(record.node) is None]
+        missing = [record for record in wanted if self._members.get(record.node) is None]
         self._candidates.want({r.address: r.node for r in missing if not self._buried(r, now)}, now)
 
     def wants(self, peer: Peer, now: float) -> bool:
         """Return whether this node wants a link to a peer; for a while after its hello it wants everyone."""
-        return peer.colo == self._state.identity.colo or peer.name in self._wanted or now < peer.linger_until
+        return peer.colo == self._local.identity.colo or peer.name in self._wanted or now < peer.linger_until
 
     def relay(self, source: Terms, colo: str, peers: list[Peer]) -> Peer | None:
         """Return the peer in `colo` that gets what is made here under `source`, to spread it there, if any may."""
-        permitted = [peer for peer in peers if peer.colo == colo and self._state.vips.send(source, peer.record)]
+        permitted = [peer for peer in peers if peer.colo == colo and self._vips.send(source, peer.record)]
         alive = [peer for peer in permitted if peer.state is PeerState.ALIVE] or permitted
         name = best(self._duty(colo), [peer.name for peer in alive])
-        return None if name is None else self._state.members.get(name)
+        return None if name is None else self._members.get(name)
 
     def _stamp(self) -> tuple[int, ...]:
-        state, candidates = self._state, self._candidates
-        return state.members.generation, state.roster.generation, state.vips.record.revision, candidates.generation
+        record = self._vips.record
+        return self._members.generation, self._roster.generation, record.revision, self._candidates.generation
 
     def _of_colo(self, colo: str) -> list[NodeRecord]:
-        records = {record.node: self._newest(record) for record in self._state.roster.records(colo)}
+        records = {record.node: self._newest(record) for record in self._roster.records(colo)}
         permitted = [node for node, record in records.items() if self._any_may_go(record)]
         if not permitted:
             return self._bridge(colo, records)
@@ -72,8 +85,8 @@ class Links:
 
     def _bridge(self, colo: str, records: dict[str, NodeRecord]) -> list[NodeRecord]:
         """Return one node to link to where no session may go, so that all of the mesh is known everywhere."""
-        own = self._state.identity
-        ours = [own.node, *(peer.name for peer in self._state.members.usable(own.colo))]
+        own = self._local.identity
+        ours = [own.node, *(peer.name for peer in self._members.usable(own.colo))]
         if best(f"bridge {own.colo}>{colo}", ours) != own.node:
             return []
         chosen: list[NodeRecord] = []
@@ -89,19 +102,19 @@ class Links:
         return [record for record in chosen if not self._is_lost(record)] + lost[:RELAYS_LINKED]
 
     def _duty(self, colo: str) -> str:
-        return f"relay {self._state.identity.node}>{colo}"
+        return f"relay {self._local.identity.node}>{colo}"
 
     def _any_may_go(self, record: NodeRecord) -> bool:
-        return any(self._state.vips.send(terms, record) for terms in self._state.vips.terms)
+        return any(self._vips.send(terms, record) for terms in self._vips.terms)
 
     def _newest(self, record: NodeRecord) -> NodeRecord:
-        peer = self._state.members.get(record.node)
+        peer = self._members.get(record.node)
         return peer.record if peer is not None and peer.record.age >= record.age else record
 
     def _is_lost(self, record: NodeRecord) -> bool:
         """Return whether a node doesn't answer, as a peer or when dialled. Rosters name dead nodes for a while."""
-        peer = self._state.members.get(record.node)
+        peer = self._members.get(record.node)
         return not peer.usable if peer is not None else self._candidates.silent(record.address)
 
     def _buried(self, record: NodeRecord, now: float) -> bool:
-        return self._state.members.buried(record.node, record.incarnation, now)
+        return self._members.buried(record.node, record.incarnation, now)

@@ -6,9 +6,12 @@ Doubts this node first: when its own timer comes late, everybody gets that much 
 from __future__ import annotations
 
 from meshcache.core.membership.joining import Joining
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import LoopStalled
 from meshcache.core.wire.messages import Heartbeat, Leave, Ping, Pong
 
@@ -32,13 +35,27 @@ _TOKENS = 1 << 32
 class Liveness:
     """Asks the outlet whether this node wants a link to a peer; if not, silence ends the link and means nothing."""
 
-    def __init__(self, state: NodeState, joining: Joining, outlet: Outlet, now: float) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        joining: Joining,
+        outlet: Outlet,
+        now: float,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
         self._joining = joining
         self._outlet = outlet
-        self._beat_at = now + state.limits.heartbeat_s * state.rng.random()
+        self._beat_at = now + local.limits.heartbeat_s * local.rng.random()
         self._check_at = now
-        self._expected_at = now + state.limits.heartbeat_s
+        self._expected_at = now + local.limits.heartbeat_s
         self._stalled = (now, 0.0)
 
     def next_due(self) -> float:
@@ -48,14 +65,14 @@ class Liveness:
     def tick(self, now: float) -> None:
         """Send heartbeats, ask, suspect, lose and forget, as far as it is due."""
         if self._check_at <= now:
-            self._check_at = now + self._state.limits.heartbeat_s
-            for peer in self._state.members:
+            self._check_at = now + self._local.limits.heartbeat_s
+            for peer in self._members:
                 self._check(peer, now)
         if self._beat_at <= now:
             self._beat_at = max(
-                self._beat_at + self._state.limits.heartbeat_s, now + self._state.limits.heartbeat_s / 2
+                self._beat_at + self._local.limits.heartbeat_s, now + self._local.limits.heartbeat_s / 2
             )
-            for peer in self._state.members:
+            for peer in self._members:
                 if peer.usable:
                     self.send_heartbeat(peer)
 
@@ -63,19 +80,19 @@ class Liveness:
         """Give all peers as much more time as this call is late: a stall of ours is nobody else's silence."""
         late_s = now - self._expected_at
         self._expected_at = max(now, self.next_due())
-        if late_s < self._state.limits.stall_s:
+        if late_s < self._local.limits.stall_s:
             return
         self._stalled = (now, late_s)
-        for peer in self._state.members:
+        for peer in self._members:
             peer.heard_at = min(peer.heard_at + late_s, now)
             peer.late_s, peer.ping_at = max(peer.late_s, late_s), now
-        self._state.events.add(LoopStalled(now, late_s))
+        self._telemetry.events.add(LoopStalled(now, late_s))
 
     def stalled_s(self, now: float) -> float:
         """Return how long what is read now may have waited for this node: its stall, while it lasts and right after."""
         late_s, (ended_at, stalled_s) = now - self._expected_at, self._stalled
-        lately_s = stalled_s if now - ended_at < self._state.limits.suspect_s else 0.0
-        return max(late_s if late_s >= self._state.limits.stall_s else 0.0, lately_s)
+        lately_s = stalled_s if now - ended_at < self._local.limits.suspect_s else 0.0
+        return max(late_s if late_s >= self._local.limits.stall_s else 0.0, lately_s)
 
     def rest(self, now: float) -> None:
         """Note when the timer is expected next; call it when all that was due is done."""
@@ -83,14 +100,14 @@ class Liveness:
 
     def send_heartbeat(self, peer: Peer) -> None:
         """Send a peer our heartbeat."""
-        state = self._state
         peer.beats_sent += 1
-        may = [state.vips.send(served.vip.terms, peer.record) for served in state.vips]
-        newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(state.vips, may, strict=True))
-        revision, knows = state.vips.record.revision, peer.record.revision
+        may = [self._vips.send(served.vip.terms, peer.record) for served in self._vips]
+        newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(self._vips, may, strict=True))
+        revision, knows = self._vips.record.revision, peer.record.revision
         chosen = self._outlet.wants_link(peer)
         peer.parting = not chosen
-        state.send(peer, Heartbeat(peer.beats_sent, revision, knows, newest, chosen, self._joining.joining))
+        beat = Heartbeat(peer.beats_sent, revision, knows, newest, chosen, self._joining.joining)
+        self._outbox.send(peer.address, beat)
 
     def heartbeat_received(self, peer: Peer, beat: Heartbeat) -> None:
         """Take in a peer's heartbeat, and learn from its count how many got lost on the way."""
@@ -104,14 +121,14 @@ class Liveness:
 
     def ping(self, peer: Peer, now: float) -> None:
         """Ask a peer for a sign of life, and measure the round trip."""
-        peer.ping_token = self._state.rng.randrange(_TOKENS)
+        peer.ping_token = self._local.rng.randrange(_TOKENS)
         peer.ping_sent_at = now
-        peer.ping_at = now + self._state.limits.ping_s * (0.9 + 0.2 * self._state.rng.random())
-        self._state.send(peer, Ping(peer.ping_token))
+        peer.ping_at = now + self._local.limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
+        self._outbox.send(peer.address, Ping(peer.ping_token))
 
     def ping_received(self, peer: Peer, ping: Ping, _now: float) -> None:
         """Answer a ping at once."""
-        self._state.send(peer, Pong(ping.token))
+        self._outbox.send(peer.address, Pong(ping.token))
 
     def pong_received(self, peer: Peer, pong: Pong, now: float) -> None:
         """Take the round trip of the newest ping. Answers to older ones are signs of life and no more."""
@@ -124,40 +141,40 @@ class Liveness:
 
     def leave_received(self, peer: Peer, _leave: Leave, now: float) -> None:
         """Note that a peer said goodbye."""
-        self._state.members.left(peer, now)
+        self._members.left(peer, now)
         self._gone(peer, now)
 
     def leave(self) -> None:
         """Say goodbye to everyone."""
-        addresses = [peer.address for peer in self._state.members if peer.usable]
-        self._state.outbox.send_all(addresses, Leave())
+        addresses = [peer.address for peer in self._members if peer.usable]
+        self._outbox.send_all(addresses, Leave())
 
     def _check(self, peer: Peer, now: float) -> None:
-        limits, silent_s = self._state.limits, now - peer.heard_at
+        limits, silent_s = self._local.limits, now - peer.heard_at
         stretch = self._stretch(peer)
         unneeded = peer.parting and not peer.chosen
         if not self._outlet.wants_link(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
             if peer.state is PeerState.LOST:
                 self._joining.bygone.remember(peer.address, peer.heard_at, now)
-            self._state.members.part(peer)
-            self._state.outbox.drop(peer.address)
+            self._members.part(peer)
+            self._outbox.drop(peer.address)
         elif silent_s >= limits.forget_s:
-            self._state.members.forget(peer, now)
+            self._members.forget(peer, now)
             self._joining.bygone.remember(peer.address, peer.heard_at, now)
             self._gone(peer, now)
         elif peer.state is PeerState.LOST:
             self._redial(peer, now, limits.redial_s)
         elif silent_s >= limits.lost_s * stretch:
-            self._state.members.lose(peer, now)
+            self._members.lose(peer, now)
             self._joining.candidates.missing(peer.name, now)
             self._redial(peer, now, limits.redial_s)
         else:
             self._watch(peer, now, silent_s, stretch)
 
     def _watch(self, peer: Peer, now: float, silent_s: float, stretch: float) -> None:
-        limits = self._state.limits
+        limits = self._local.limits
         if peer.state is PeerState.ALIVE and silent_s >= limits.suspect_s * stretch:
-            self._state.members.doubt(peer, now)
+            self._members.doubt(peer, now)
             self._outlet.peer_doubted(now)
         if peer.state is PeerState.SUSPECT:
             self._redial(peer, now, limits.heartbeat_s)
@@ -172,18 +189,18 @@ class Liveness:
     def _probe(self, peer: Peer, now: float) -> None:
         if peer.probe_at <= now:
             pauses = 1 if peer.state is PeerState.ALIVE else _SUSPECT_PAUSES
-            peer.probe_at = now + self._state.limits.probe_s * pauses
+            peer.probe_at = now + self._local.limits.probe_s * pauses
             self.ping(peer, now)
 
     def _redial(self, peer: Peer, now: float, pause_s: float) -> None:
         """Send a silent peer a hello: one that restarted or was cut off may not know this node any more."""
         if peer.hello_at <= now:
             self._joining.greet(peer, now)
-            peer.hello_at = now + pause_s * (0.8 + 0.2 * self._state.rng.random())
+            peer.hello_at = now + pause_s * (0.8 + 0.2 * self._local.rng.random())
         self._wake(now, peer.hello_at)
 
     def _stretch(self, peer: Peer) -> float:
-        limits = self._state.limits
+        limits = self._local.limits
         over = (peer.loss - limits.loss_tolerated) / (_LOSS_FULL - limits.loss_tolerated)
         return 1.0 + (limits.loss_stretch - 1.0) * min(max(over, 0.0), 1.0)
 
@@ -192,4 +209,4 @@ class Liveness:
 
     def _gone(self, peer: Peer, now: float) -> None:
         self._joining.candidates.missing(peer.name, now)
-        self._state.outbox.drop(peer.address)
+        self._outbox.drop(peer.address)

@@ -9,10 +9,13 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from meshcache.core.membership.candidates import Candidates
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
-from meshcache.core.state.roster import digest_of
+from meshcache.core.state.roster import RosterTable, digest_of
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import (
@@ -63,8 +66,23 @@ class _Pages:
 class RosterExchange:
     """Tells peers what is known of nodes by hearsay, and learns from them."""
 
-    def __init__(self, state: NodeState, candidates: Candidates, outlet: Outlet) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        vips: ServedVips,
+        members: Members,
+        roster: RosterTable,
+        outbox: Outbox,
+        candidates: Candidates,
+        outlet: Outlet,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._vips = vips
+        self._members = members
+        self._roster = roster
+        self._outbox = outbox
         self._candidates = candidates
         self._asked_at: dict[str, float] = {}
         self._merged: OrderedDict[bytes, None] = OrderedDict()
@@ -73,30 +91,30 @@ class RosterExchange:
 
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
         """Return what this node's digest says of each colo."""
-        own = self._state.identity.colo
-        return (ColoDigest(own, digest_of(self._own()), 0), *self._state.roster.digests(now))
+        own = self._local.identity.colo
+        return (ColoDigest(own, digest_of(self._own()), 0), *self._roster.digests(now))
 
     def digests_received(self, peer: Peer, told: tuple[ColoDigest, ...], now: float) -> bool:
         """Ask a peer for what its digests show to be fresher there. Return whether there is any."""
         wanted = [colo.colo for colo in told if self._wants(peer, colo, now)]
         if wanted:
-            self._state.send(peer, RosterAsk(tuple(wanted)))
+            self._outbox.send(peer.address, RosterAsk(tuple(wanted)))
         return bool(wanted)
 
     def request_received(self, peer: Peer, ask: RosterAsk, now: float) -> None:
         """Give a peer the records of these colos."""
-        own = self._state.identity.colo
+        own = self._local.identity.colo
         for colo in dict.fromkeys(ask.colos):
-            records = self._own() if colo == own else list(self._state.roster.records(colo))
-            age_s = 0 if colo == own or not records else self._state.roster.vouched_s(colo, now)
+            records = self._own() if colo == own else list(self._roster.records(colo))
+            age_s = 0 if colo == own or not records else self._roster.vouched_s(colo, now)
             pages = _pages(records)
             for at, page in enumerate(pages if records else []):
-                self._state.send(peer, Roster(colo, age_s, tuple(page), at, len(pages)))
+                self._outbox.send(peer.address, Roster(colo, age_s, tuple(page), at, len(pages)))
 
     def roster_received(self, peer: Peer, roster: Roster, now: float) -> None:
         """Take in a page; with the last of them the colo's records are learnt."""
         if roster.page >= roster.pages:
-            self._state.drop(Drop.BAD_PAGE)
+            self._telemetry.drop(Drop.BAD_PAGE)
             return
         key = (peer.name, roster.colo)
         pages = self._pending.setdefault(key, _Pages(roster.pages))
@@ -108,15 +126,15 @@ class RosterExchange:
 
     def record_received(self, record: NodeRecord, now: float) -> None:
         """Take in what a node says of itself, in place of what others said of it."""
-        if record.colo != self._state.identity.colo:
-            self._state.roster.note(record, int(self._state.limits.forget_s / 2), now)
+        if record.colo != self._local.identity.colo:
+            self._roster.note(record, int(self._local.limits.forget_s / 2), now)
 
     def _give_up_pages(self) -> None:
         while len(self._pending) > _PENDING_MAX:
             self._pending.popitem(last=False)
         while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
             self._pending.popitem(last=False)
-            self._state.drop(Drop.TOO_HEAVY)
+            self._telemetry.drop(Drop.TOO_HEAVY)
 
     def _wants(self, peer: Peer, told: ColoDigest, now: float) -> bool:
         if not self._differs(peer, told, now) or now < self._asked_at.get(told.colo, now - _ASK_S) + _ASK_S:
@@ -127,25 +145,25 @@ class RosterExchange:
         return True
 
     def _differs(self, peer: Peer, told: ColoDigest, now: float) -> bool:
-        own = self._state.identity.colo
+        own = self._local.identity.colo
         if told.colo != own:
             if told.age_s == 0 and peer.colo != told.colo:
                 told = told._replace(age_s=1)  # only its own nodes see a colo this minute
-            return self._state.roster.compare(told, now)
+            return self._roster.compare(told, now)
         return told.digest not in self._merged and told.digest != digest_of(self._own())
 
     def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
-        if roster.colo == self._state.identity.colo:
+        if roster.colo == self._local.identity.colo:
             self._merge(records, now)
             return
-        linked = [peer.record for peer in self._state.members if peer.colo == roster.colo]
-        self._state.roster.learn(roster.colo, records, linked, roster.age_s, now)
+        linked = [peer.record for peer in self._members if peer.colo == roster.colo]
+        self._roster.learn(roster.colo, records, linked, roster.age_s, now)
 
     def _merge(self, records: list[NodeRecord], now: float) -> None:
         self._merged[digest_of(records)] = None
         while len(self._merged) > _MERGED_MAX:
             self._merged.popitem(last=False)
-        own, members = self._state.identity, self._state.members
+        own, members = self._local.identity, self._members
         for record in records:
             if record.node == own.node:
                 self._outlet.own_name_heard(record, now)
@@ -154,9 +172,9 @@ class RosterExchange:
                 self._candidates.hint(record.address, "roster", now)
 
     def _own(self) -> list[NodeRecord]:
-        own = self._state.identity
-        records = [peer.record for peer in self._state.members if peer.colo == own.colo]
-        return sorted([self._state.vips.record, *records], key=lambda record: record.node)
+        own = self._local.identity
+        records = [peer.record for peer in self._members if peer.colo == own.colo]
+        return sorted([self._vips.record, *records], key=lambda record: record.node)
 
 
 def _pages(records: list[NodeRecord]) -> list[list[NodeRecord]]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from meshcache.core.control.live_policies import LivePolicies
-from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.roster_exchange import RosterExchange
-from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.repair import Repair
-from meshcache.core.replication.serving import Serving
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.replication.seen_streams import SeenStreams, newest_ranges
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import (
     BUCKET_BYTES,
     BUCKETS,
     VECTOR_ENTRIES_MAX,
-    VECTOR_RANGES_MAX,
     VECTORS_MAX,
     Digest,
     Seen,
@@ -43,23 +42,27 @@ class AntiEntropy:
 
     def __init__(
         self,
-        state: NodeState,
+        local: LocalNode,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        seen: SeenStreams,
         repair: Repair,
-        serving: Serving,
         rosters: RosterExchange,
         withdraws: Withdraws,
         live: LivePolicies,
-        recall: Recall,
         now: float,
     ) -> None:
-        self._state = state
+        self._local = local
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
+        self._seen = seen
         self._repair = repair
-        self._serving = serving
         self._rosters = rosters
         self._withdraws = withdraws
         self._live = live
-        self._recall = recall
-        self._due_at = now + state.limits.entropy_s * state.rng.random()
+        self._due_at = now + local.limits.entropy_s * local.rng.random()
         self._hurried = False
         self._turn = 0
 
@@ -75,8 +78,8 @@ class AntiEntropy:
         """
         if self._due_at > now:
             return
-        self._due_at = now + self._state.limits.entropy_s * (0.8 + 0.4 * self._state.rng.random())
-        alive = [peer for peer in self._state.members if peer.state is PeerState.ALIVE]
+        self._due_at = now + self._local.limits.entropy_s * (0.8 + 0.4 * self._local.rng.random())
+        alive = [peer for peer in self._members if peer.state is PeerState.ALIVE]
         self._turn += 1
         pool = [peer for peer in alive if self._kin(peer)] if self._turn % _TURNS else []
         pool = pool or alive
@@ -84,19 +87,19 @@ class AntiEntropy:
         if not self._hurried:
             pool = [peer for peer in pool if peer.compared_at == longest_ago]
         for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(pool))):
-            self.compare(pool.pop(self._state.rng.randrange(len(pool))), now)
+            self.compare(pool.pop(self._local.rng.randrange(len(pool))), now)
         self._hurried = False
 
     def compare_soon(self, now: float) -> None:
         """Bring the next comparison forward: this node learnt something that its origin didn't tell it."""
         self._hurried = True
-        soon = now + self._state.limits.entropy_hurry_s * (0.5 + 0.5 * self._state.rng.random())
+        soon = now + self._local.limits.entropy_hurry_s * (0.5 + 0.5 * self._local.rng.random())
         self._due_at = min(self._due_at, soon)
 
     def compare(self, peer: Peer, now: float, answer: bool = False) -> None:
         """Send a peer our digest; it answers with what differs."""
         peer.compared_at = now
-        self._state.send(peer, self._digest(peer, now, answer))
+        self._outbox.send(peer.address, self._digest(peer, now, answer))
 
     def digest_received(self, peer: Peer, digest: Digest, now: float) -> None:
         """Answer a peer's digest: send what this node has seen where it differs, ask for what is fresher there."""
@@ -113,74 +116,32 @@ class AntiEntropy:
         if policies:
             self._live.tell(peer, now)
         if not digest.answer and (news or policies or fresher or _colos(ours) != _colos(digest)):
-            self._state.send(peer, ours)
+            self._outbox.send(peer.address, ours)
 
     def vector_received(self, peer: Peer, vector: Vector, now: float) -> None:
         """Take in what a peer says it has seen; what this node hasn't seen of it is a gap."""
         for key, flat in vector.seen:
-            self.claimed(peer, key, flat, now)
+            self._repair.claim_received(peer, key, flat, now)
         if vector.wants_reply:
             self._tell(peer, vector.buckets, wants_reply=False)
 
-    def claimed(self, peer: Peer, key: StreamKey, flat: tuple[int, ...], now: float) -> None:
-        """Note as a gap what a peer has seen of one stream and this node hasn't, if it may have it."""
-        own = self._state.identity
-        if not flat or key[:2] == (own.node, own.incarnation) or not self._welcome(key):
-            return
-        stream = self._state.streams.get(key)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
-            self._repair.claimed(key, flat[-1], peer, now + self._grace_s(key))
-
-    def view(self, peer: Peer) -> list[tuple[StreamKey, Ranges]]:
-        """Return every stream that a peer may have, with what this node has seen of it, ordered by name."""
-        may: dict[Terms, bool] = {}
-        found = []
-        for stream in self._state.streams:
-            if stream.terms not in may:
-                may[stream.terms] = self._state.vips.send(stream.terms, peer.record)
-            seen = self._serving.seen(stream) if may[stream.terms] else None
-            if seen:
-                found.append((stream.key, seen))
-        return sorted(found, key=lambda item: item[0])
-
     def _kin(self, peer: Peer) -> bool:
         """Whether a peer serves a share group of ours with equal settings, so that both may hold the same sessions."""
-        ours = {(terms.group, terms.digest) for terms in self._state.vips.terms}
+        ours = {(terms.group, terms.digest) for terms in self._vips.terms}
         return any((terms.group, terms.digest) in ours for terms in peer.record.vips)
 
     def _digest(self, peer: Peer, now: float, answer: bool) -> Digest:
         buckets = [0] * BUCKETS
-        for key, seen in self.view(peer):
+        for key, seen in self._seen.view(peer):
             buckets[_bucket(key)] ^= _mark(key, seen)
         joined = b"".join(value.to_bytes(BUCKET_BYTES, "big") for value in buckets)
         return Digest(joined, self._rosters.digests(now), self._withdraws.digest(), answer, self._live.digest())
 
     def _tell(self, peer: Peer, mask: int, *, wants_reply: bool) -> None:
-        chosen = [Seen(key, newest_ranges(seen)) for key, seen in self.view(peer) if mask >> _bucket(key) & 1]
+        chosen = [Seen(key, newest_ranges(seen)) for key, seen in self._seen.view(peer) if mask >> _bucket(key) & 1]
         parts = [chosen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(chosen), VECTOR_ENTRIES_MAX)] or [[]]
         for at, part in enumerate(parts[:VECTORS_MAX]):
-            self._state.send(peer, Vector(mask, tuple(part), wants_reply and at == 0))
-
-    def _grace_s(self, key: StreamKey) -> float:
-        """Return how long a gap may close by itself: no time if its origin is gone, since then nothing is under way."""
-        origin = self._state.members.get(key.origin)
-        limits = self._state.limits
-        dead = origin is not None and (
-            origin.state is not PeerState.ALIVE or origin.record.incarnation > key.incarnation
-        )
-        return 0.0 if dead else limits.hearsay_grace_s
-
-    def _welcome(self, key: StreamKey) -> bool:
-        """Whether it makes sense to fetch a stream, as far as its terms are known here."""
-        stream = self._state.streams.get(key)
-        word = (stream.terms, stream.age) if stream is not None else self._recall.word(key)
-        return word is None or bool(self._state.vips.accept(word[0])[0])
-
-
-def newest_ranges(seen: Ranges) -> tuple[int, ...]:
-    """Return the newest ranges that fit into a vector, as flat pairs of first and last."""
-    return tuple(number for pair in list(seen)[-VECTOR_RANGES_MAX:] for number in pair)
+            self._outbox.send(peer.address, Vector(mask, tuple(part), wants_reply and at == 0))
 
 
 def _bucket(key: StreamKey) -> int:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from meshcache.core.membership.links import Links
 from meshcache.core.policy.gates import Terms
-from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.served_vips import ServedVips
 
 _MEMO_MAX = 1024
 """Audiences remembered; all are forgotten at once. Keyed by `id(terms)`; the entry keeps the terms alive so that the id
@@ -29,22 +30,24 @@ class Audience(NamedTuple):
 class Audiences:
     """Finds audiences by terms, and remembers them."""
 
-    def __init__(self, state: NodeState, links: Links) -> None:
-        self._state = state
+    def __init__(self, local: LocalNode, vips: ServedVips, members: Members, links: Links) -> None:
+        self._local = local
+        self._vips = vips
+        self._members = members
         self._links = links
         self._known: dict[int, tuple[Terms, Audience]] = {}
         self._known_for = (-1, -1)
 
     def of_own(self, source: Terms) -> Audience:
         """Return who gets what this node makes under these terms."""
-        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
+        if self._known_for != (self._members.generation, self._vips.record.revision):
             self._forget()
         known = self._known.get(id(source))
         return self._find(source, relays=True) if known is None else known[1]
 
     def of_relayed(self, source: Terms) -> list[Peer]:
         """Return who in this colo gets what a node of another colo made under these terms, which are the origin's."""
-        if self._known_for != (self._state.members.generation, self._state.vips.record.revision):
+        if self._known_for != (self._members.generation, self._vips.record.revision):
             self._forget()
         known = self._known.get(id(source))
         return (self._find(source, relays=False) if known is None else known[1]).inside
@@ -58,15 +61,15 @@ class Audiences:
         return audience
 
     def _inside(self, source: Terms) -> list[Peer]:
-        peers = self._state.members.usable(self._state.identity.colo)
-        return [peer for peer in peers if self._state.vips.send(source, peer.record)]
+        peers = self._members.usable(self._local.identity.colo)
+        return [peer for peer in peers if self._vips.send(source, peer.record)]
 
     def _relays(self, source: Terms) -> list[Peer]:
-        peers = self._state.members.usable()
-        colos = sorted({peer.colo for peer in peers} - {self._state.identity.colo})
+        peers = self._members.usable()
+        colos = sorted({peer.colo for peer in peers} - {self._local.identity.colo})
         relays = (self._links.relay(source, colo, peers) for colo in colos)
         return [relay for relay in relays if relay is not None]
 
     def _forget(self) -> None:
         self._known.clear()
-        self._known_for = self._state.members.generation, self._state.vips.record.revision
+        self._known_for = self._members.generation, self._vips.record.revision

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from meshcache.core.cache.cache import PutResult
+from meshcache.core.cache.cache import PutResult, SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms, Verdict
-from meshcache.core.replication.audience import Audiences
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.replication.relaying import Relaying
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Peer
 from meshcache.core.state.outlet import Outlet
-from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import LocalVip
 from meshcache.core.wire.messages import Batch, Push
@@ -30,15 +31,21 @@ class Intake:
 
     def __init__(
         self,
-        state: NodeState,
-        audiences: Audiences,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        relaying: Relaying,
         recall: Recall,
         quarantine: Quarantine,
         withdraws: Withdraws,
         outlet: Outlet,
     ) -> None:
-        self._state = state
-        self._audiences = audiences
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._relaying = relaying
         self._recall = recall
         self._quarantine = quarantine
         self._withdraws = withdraws
@@ -47,12 +54,12 @@ class Intake:
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
         """Take in a push: a peer's own sessions, which this node may be asked to relay, or relayed ones."""
         batch = push.batch
-        objection = self._objection(peer, batch)
+        objection = self._relaying.objection(peer, batch)
         if objection is not None:
-            self._state.drop(objection)
+            self._telemetry.drop(objection)
             return
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
-            self._state.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
+            self._telemetry.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
             return
         batch = aged(batch, int(peer.late_s))
         own = batch.terms.node == peer.name
@@ -62,8 +69,8 @@ class Intake:
         self._count_lag(peer, push)
         if not stream.seen.covers(1, stream.newest):
             self._outlet.gap_seen(stream, now)
-        if push.relay and own and peer.colo != self._state.identity.colo:
-            self.spread(batch, peer, push.age_us)
+        if self._relaying.may_pass_on(peer, push):
+            self._relaying.pass_on(batch, peer, push.age_us)
 
     def take(
         self, batch: Batch, now: float, *, own: bool = True, whole: bool = True, repaired: bool = False
@@ -71,15 +78,15 @@ class Intake:
         """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept.
 
         `own` says that its origin gave it, `whole` that its numbers without an entry count as seen as well: from others
-        they do only where the origin can't be asked (`origin_answers`).
+        they do only where the origin can't be asked (`Relaying.origin_answers`).
         """
         key = batch.key
         if not whole and not batch.entries.ids:
             return None
-        known = self._state.streams.get(key)
+        known = self._cache.streams.get(key)
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
-            known = self._state.streams.get(key)
+            known = self._cache.streams.get(key)
         served = self._place(batch, known)
         if served is None:
             return None
@@ -99,55 +106,18 @@ class Intake:
             self._file(stream, entries, served, now, repaired)
         return stream
 
-    def spread(self, batch: Batch, source: Peer, age_us: int) -> None:
-        """Pass another colo's batch on inside this one, once, to whom its origin's own terms allow."""
-        peers = [peer for peer in self._audiences.of_relayed(batch.terms) if peer is not source]
-        self._state.counters.relayed += len(batch.entries.ids) if peers else 0
-        addresses = [peer.address for peer in peers]
-        self._state.outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
-
-    def origin_answers(self, batch: Batch) -> bool:
-        """Whether the origin itself can say which of its numbers are for this node: nobody else's word counts then."""
-        origin = self._state.members.get(batch.terms.node)
-        alive = origin is not None and origin.state is PeerState.ALIVE
-        return origin is not None and alive and origin.record.incarnation == batch.incarnation
-
-    def _objection(self, peer: Peer, batch: Batch) -> Drop | None:
-        own, terms = self._state.identity, batch.terms
-        if terms.node == peer.name:
-            if batch.incarnation != peer.record.incarnation:
-                return Drop.OLD_INCARNATION
-            return None if terms.colo == peer.colo else Drop.FORGED_ORIGIN
-        if terms.node == own.node or peer.colo != own.colo or terms.colo == own.colo:
-            return Drop.FORGED_ORIGIN
-        origin = self._state.members.get(terms.node)
-        if origin is not None and origin.record.incarnation > batch.incarnation:
-            return Drop.OLD_INCARNATION
-        return self.hearsay_objection(batch)
-
-    def hearsay_objection(self, batch: Batch) -> Drop | None:
-        """What speaks against a batch that another than its origin gives: a living origin's own word counts more."""
-        origin = self._state.members.get(batch.terms.node)
-        if origin is None:
-            return None
-        newer = batch.age > origin.record.age and origin.state is PeerState.ALIVE
-        own_word = origin.record.terms_of(batch.terms.vip)
-        if newer or (batch.age == origin.record.age and batch.terms != own_word):
-            return Drop.FORGED_TERMS
-        return None if batch.terms.colo == origin.colo else Drop.FORGED_ORIGIN
-
     def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
         """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""
-        verdict, vip = self._state.vips.accept(batch.terms)
+        verdict, vip = self._vips.accept(batch.terms)
         newest, age = self._newest(batch) if known is None else (known.terms, known.age)
         if verdict and age > batch.age:
-            verdict, vip = self._state.vips.accept(newest)
+            verdict, vip = self._vips.accept(newest)
             if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
                 verdict = Verdict.SETTINGS_DIFFER
         if not verdict:
             self._refuse(batch, verdict)
             return None
-        return self._state.vips.get(vip)
+        return self._vips.get(vip)
 
     def _newest(self, batch: Batch) -> tuple[Terms, tuple[int, int]]:
         """Return the newest terms of a stream that isn't here yet: the batch's, or those known of its origin."""
@@ -155,17 +125,17 @@ class Intake:
         return word if word is not None and word[1] > batch.age else (batch.terms, batch.age)
 
     def _refuse(self, batch: Batch, verdict: Verdict) -> None:
-        served = self._state.vips.get(batch.terms.vip)
+        served = self._vips.get(batch.terms.vip)
         if served is None:
-            self._state.drop(Drop.REFUSED, len(batch.entries.ids))
+            self._telemetry.drop(Drop.REFUSED, len(batch.entries.ids))
         else:
             served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
 
     def _open(self, batch: Batch, served: ServedVip, now: float) -> Stream | None:
         newest, age = self._newest(batch)
-        stream = self._state.streams.open(newest, batch.key, served.vip.terms.vip, now)
+        stream = self._cache.streams.open(newest, batch.key, served.vip.terms.vip, now)
         if stream is None:
-            self._state.drop(Drop.STREAMS_FULL, len(batch.entries.ids))
+            self._telemetry.drop(Drop.STREAMS_FULL, len(batch.entries.ids))
         else:
             stream.age = age
         return stream
@@ -180,13 +150,13 @@ class Intake:
         entries = self._permitted(stream, entries, served, now)
         if not entries.ids:
             return
-        home = self._state.vips.get(stream.vip) or served
+        home = self._vips.get(stream.vip) or served
         counters = home.counters
-        for end, count in self._state.cache.put_many(stream, entries, now).items():
+        for end, count in self._cache.put_many(stream, entries, now).items():
             if end is PutResult.STORED:
                 counters.received += count
                 counters.repaired += count if repaired else 0
-                self._state.counters.repaired += count if repaired else 0
+                self._telemetry.counters.repaired += count if repaired else 0
             elif end is PutResult.DUPLICATE:
                 counters.duplicate += count
             else:
@@ -222,8 +192,8 @@ class Intake:
 
     def _count_lag(self, peer: Peer, push: Push) -> None:
         lag_s = push.age_us / 1e6 + (peer.rtt_s or 0.0) / 2
-        inside = push.batch.terms.colo == self._state.identity.colo
-        histogram = self._state.counters.lag_inside if inside else self._state.counters.lag_between
+        inside = push.batch.terms.colo == self._local.identity.colo
+        histogram = self._telemetry.counters.lag_inside if inside else self._telemetry.counters.lag_between
         histogram.add(lag_s)
 
 

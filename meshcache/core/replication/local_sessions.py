@@ -9,12 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from meshcache.core.cache.cache import PutResult
+from meshcache.core.cache.cache import PutResult, SessionCache
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.replication.publisher import Publisher
-from meshcache.core.state.node_state import NodeState
 from meshcache.core.state.served_vips import ServedVip, own_limits
 from meshcache.core.values.session import Outcome, Session
 from meshcache.core.wire.push_template import NewSession
@@ -43,12 +42,12 @@ _EXPIRED = Lookup(None, None, Verdict.LIFETIME)
 class LocalSessions:
     """Files what this node made, and finds what may resume here, for the TLS edge."""
 
-    def __init__(self, state: NodeState, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
-        self._state = state
+    def __init__(self, cache: SessionCache, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
+        self._cache = cache
         self._publisher = publisher
         self._quarantine = quarantine
         self._withdraws = withdraws
-        self._get = state.cache.get
+        self._get = cache.get
 
     def created(
         self,
@@ -68,7 +67,7 @@ class LocalSessions:
         stays = certified and not vip.export_client_certificates
         seq = 0 if stays else served.last_seq + 1
         expires_at = now + min(lifetime_s, vip.lifetime_s)
-        end = self._state.cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
+        end = self._cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
         if end is not PutResult.STORED:
             served.counters.sessions_refused[end.value] += 1
             return
@@ -109,7 +108,7 @@ class LocalSessions:
             return _MISS
         session, stream = found
         if session.expires_at <= now:
-            self._state.cache.remove(filed_vip, session_id)
+            self._cache.remove(filed_vip, session_id)
             return _EXPIRED
         made_here = stream is served.stream or _made_here(served, session)
         verdict = served.may_resume(stream.terms)
@@ -121,12 +120,12 @@ class LocalSessions:
 
     def holds(self, served: ServedVip, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry, expired or not. Counts and changes nothing."""
-        return any(self._state.cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
+        return any(self._cache.holds(filed_vip, session_id) for filed_vip in served.filed_under)
 
     def unusable(self, served: ServedVip, session_id: bytes, reason: Verdict, now: float, *, counted: bool) -> None:
         """Take an entry away that OpenSSL must not see, and take no copy of it for a while."""
         counters = served.counters
-        copies = (self._state.cache.peek(vip, session_id) for vip in served.filed_under)
+        copies = (self._cache.peek(vip, session_id) for vip in served.filed_under)
         found = next(filter(None, copies), None)
         if counted and found is not None:  # the lookup counted a hit, and it was none
             counters.local -= _made_here(served, found)
@@ -138,7 +137,7 @@ class LocalSessions:
     def removed(self, served: ServedVip, session_id: bytes) -> None:
         """Forget a session here and only here."""
         for filed_vip in served.filed_under:
-            if self._state.cache.remove(filed_vip, session_id):
+            if self._cache.remove(filed_vip, session_id):
                 return
 
 

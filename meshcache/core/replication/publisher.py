@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from meshcache.core.cache.entry import Entries
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
-from meshcache.core.state.served_vips import ServedVip
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
+from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.columns import SECONDS_MAX
 from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
@@ -41,8 +43,13 @@ class _PushQueue:
 class Publisher:
     """One bounded queue for each VIP. ``due_at`` is when the first of them wants to be flushed."""
 
-    def __init__(self, state: NodeState, audiences: Audiences) -> None:
-        self._state = state
+    def __init__(
+        self, limits: Limits, telemetry: Telemetry, vips: ServedVips, outbox: Outbox, audiences: Audiences
+    ) -> None:
+        self._limits = limits
+        self._telemetry = telemetry
+        self._vips = vips
+        self._outbox = outbox
         self._audiences = audiences
         self._queues: dict[str, _PushQueue] = {}
         self.due_at = _NEVER
@@ -60,7 +67,7 @@ class Publisher:
         if len(queue.waiting) >= BATCH_SESSIONS_MAX:
             self._overflow(queue, now)
         elif len(queue.waiting) == 1:
-            queue.due_at = max(now, queue.flushed_at + self._state.limits.flush_s(audience.receivers))
+            queue.due_at = max(now, queue.flushed_at + self._limits.flush_s(audience.receivers))
         self.due_at = min(self.due_at, queue.due_at)
 
     def collects_until(self, served: ServedVip, now: float) -> float:
@@ -69,7 +76,7 @@ class Publisher:
         if not receivers:
             return now + ALONE_S
         queue = self._queues.get(served.vip.terms.vip)
-        return now if queue is None else queue.flushed_at + self._state.limits.flush_s(receivers)
+        return now if queue is None else queue.flushed_at + self._limits.flush_s(receivers)
 
     def flush(self, now: float) -> None:
         """Send what is due."""
@@ -94,13 +101,13 @@ class Publisher:
 
     def _overflow(self, queue: _PushQueue, now: float) -> None:
         queue.due_at = min(queue.due_at, now)
-        if len(queue.waiting) > self._state.limits.outbox_sessions:
+        if len(queue.waiting) > self._limits.outbox_sessions:
             queue.waiting.popleft()
-            self._state.drop(Drop.OUTBOX_FULL)
+            self._telemetry.drop(Drop.OUTBOX_FULL)
 
     def _flush(self, queue: _PushQueue, now: float) -> None:
         queue.due_at, queue.flushed_at = _NEVER, now
-        served = self._state.vips.get(queue.name)
+        served = self._vips.get(queue.name)
         if served is None or not queue.waiting:
             return
         audience = self._audiences.of_own(served.vip.terms)
@@ -126,7 +133,7 @@ class Publisher:
         ready = self._ready(peers, now)
         if not ready:
             return 0
-        terms, record, first = served.vip.terms, self._state.vips.record, made[0]
+        terms, record, first = served.vip.terms, self._vips.record, made[0]
         age_us = min(int((now - first.made_at) * 1e6), SECONDS_MAX)
         if len(made) == 1 and PushTemplate.suits(first):
             template = queue.template
@@ -136,13 +143,13 @@ class Publisher:
         else:
             batch = Batch(terms, record.incarnation, record.age, first.seq, made[-1].seq, _columns(made, now))
             payload = encode(record.node, record.incarnation, Push(batch, relay, age_us))
-        self._state.outbox.send_encoded(ready, payload, Push, len(made))
+        self._outbox.send_encoded(ready, payload, Push, len(made))
         return len(made)
 
     def _ready(self, peers: list[Peer], now: float) -> list[str]:
         ready = [peer.address for peer in peers if peer.blocked_until <= now]
         if len(ready) < len(peers):
-            self._state.drop(Drop.PEER_BLOCKED, len(peers) - len(ready))
+            self._telemetry.drop(Drop.PEER_BLOCKED, len(peers) - len(ready))
         return ready
 
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from meshcache.core.cache.streams import Stream
+from meshcache.core.cache.streams import Stream, StreamTable
+from meshcache.core.control.recall import Recall
 from meshcache.core.replication.intake import Intake, aged
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.replication.relaying import Relaying
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import FETCH_RANGES_MAX, Fetch, FetchEnd, FetchReply, Heartbeat
@@ -53,8 +58,27 @@ class _Asked:
 class Repair:
     """Gaps by stream, and the fetches that are under way."""
 
-    def __init__(self, state: NodeState, intake: Intake, outlet: Outlet) -> None:
-        self._state = state
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        streams: StreamTable,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        recall: Recall,
+        relaying: Relaying,
+        intake: Intake,
+        outlet: Outlet,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._streams = streams
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
+        self._recall = recall
+        self._relaying = relaying
         self._intake = intake
         self._outlet = outlet
         self._gaps: dict[StreamKey, _Gap] = {}
@@ -64,7 +88,7 @@ class Repair:
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)
-        if self.paused or len(self._asked) >= self._state.limits.fetches_max:
+        if self.paused or len(self._asked) >= self._local.limits.fetches_max:
             return timeouts
         return min(timeouts, min((gap.due_at for gap in self._gaps.values() if gap.token is None), default=_NEVER))
 
@@ -74,35 +98,26 @@ class Repair:
         if beat.revision != record.revision:
             return
         for terms, newest in zip(record.vips, beat.newest, strict=False):
-            if newest and self._state.vips.accept(terms)[0]:
-                inside = peer.colo == self._state.identity.colo
-                grace_s = self._state.limits.gap_grace_s if inside else self._state.limits.hearsay_grace_s
+            if newest and self._vips.accept(terms)[0]:
+                inside = peer.colo == self._local.identity.colo
+                grace_s = self._local.limits.gap_grace_s if inside else self._local.limits.hearsay_grace_s
                 self._made(StreamKey(peer.name, record.incarnation, terms.vip), newest, now + grace_s)
 
-    def claimed(self, key: StreamKey, upto: int, holder: Peer, due_at: float) -> None:
-        """A peer claims to have seen a stream up to a number: note what is missing here.
-
-        Of a stream whose origin lives and is linked, only the origin says how far it goes.
-        """
-        stream = self._state.streams.get(key)
-        origin = self._state.members.get(key.origin)
-        told_by_origin = origin is not None and origin.state is PeerState.ALIVE and origin is not holder
-        if told_by_origin and origin is not None and origin.record.incarnation == key.incarnation:
-            upto = min(upto, stream.newest if stream is not None else 0)
-        if not upto or (stream is not None and stream.seen.covers(1, upto)):
+    def claim_received(self, peer: Peer, key: StreamKey, flat: tuple[int, ...], now: float) -> None:
+        """Note as a gap what a peer has seen of one stream and this node hasn't, if it may have it."""
+        own = self._local.identity
+        if not flat or key[:2] == (own.node, own.incarnation) or not self._recall.allows(key):
             return
-        gap = self._note(key, upto, due_at)
-        if gap is None:
-            return
-        gap.holders = [holder.name, *(name for name in gap.holders if name != holder.name)][:_HOLDERS_MAX]
-        if gap.token is None and gap.attempts:  # here is somebody who has some of it
-            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
+        stream = self._streams.get(key)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
+            self._claimed(key, flat[-1], peer, now + self._grace_s(key))
 
     def gap_seen(self, stream: Stream, now: float) -> None:
         """Note that something before a batch has not come; it may still be on its way."""
-        gap = self._note(stream.key, stream.newest, now + self._state.limits.gap_grace_s)
+        gap = self._note(stream.key, stream.newest, now + self._local.limits.gap_grace_s)
         if gap is not None and gap.token is None and gap.attempts > 1:
-            gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._state.limits.heartbeat_s)
+            gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._local.limits.heartbeat_s)
 
     def tick(self, now: float) -> None:
         """Give up on those who don't answer, and fetch what is due."""
@@ -114,7 +129,7 @@ class Repair:
             return
         due = [(gap.due_at, key) for key, gap in self._gaps.items() if gap.token is None and gap.due_at <= now]
         for _, key in sorted(due):
-            if len(self._asked) >= self._state.limits.fetches_max:
+            if len(self._asked) >= self._local.limits.fetches_max:
                 return
             self._fetch(key, self._gaps[key], now)
 
@@ -128,12 +143,12 @@ class Repair:
         snapshot: bool = False,
     ) -> int:
         """Fetch ranges of a stream from a peer; `on_end` gets how it ended (None: no answer) and how much came."""
-        token = self._state.rng.randrange(_TOKENS)
+        token = self._local.rng.randrange(_TOKENS)
         while token in self._asked:
             token = (token + 1) % _TOKENS
-        until = now + self._state.limits.fetch_timeout_s
+        until = now + self._local.limits.fetch_timeout_s
         self._asked[token] = _Asked(peer.name, key, ranges, now, until, on_end)
-        self._state.send(peer, Fetch(token, key, ranges, snapshot))
+        self._outbox.send(peer.address, Fetch(token, key, ranges, snapshot))
         return token
 
     def asking(self, peer: Peer) -> int:
@@ -144,9 +159,9 @@ class Repair:
         """Take in a part of an answer, if it answers what this peer was asked."""
         asked = self._asked.get(fill.token)
         if asked is None or asked.peer != peer.name or not _fits(asked, fill):
-            self._state.drop(Drop.UNASKED_FILL)
+            self._telemetry.drop(Drop.UNASKED_FILL)
             return
-        asked.until = now + self._state.limits.fetch_timeout_s
+        asked.until = now + self._local.limits.fetch_timeout_s
         if fill.batch is not None:
             self._take(peer, fill, asked, now)
         if fill.end is not None:
@@ -155,43 +170,61 @@ class Repair:
 
     def missing(self, key: StreamKey, upto: int) -> tuple[tuple[int, int], ...]:
         """Return the gaps of a stream up to a number, highest first, as many as one fetch may ask for."""
-        stream = self._state.streams.get(key)
+        stream = self._streams.get(key)
         gaps = list(stream.seen.missing(upto)) if stream is not None else [(1, upto)]
         return tuple(gaps[-FETCH_RANGES_MAX:])
+
+    def _claimed(self, key: StreamKey, upto: int, holder: Peer, due_at: float) -> None:
+        """A peer claims to have seen a stream up to a number: note what is missing here.
+
+        Of a stream whose origin lives and is linked, only the origin says how far it goes.
+        """
+        stream = self._streams.get(key)
+        origin = self._members.get(key.origin)
+        told_by_origin = origin is not None and origin.state is PeerState.ALIVE and origin is not holder
+        if told_by_origin and origin is not None and origin.record.incarnation == key.incarnation:
+            upto = min(upto, stream.newest if stream is not None else 0)
+        if not upto or (stream is not None and stream.seen.covers(1, upto)):
+            return
+        gap = self._note(key, upto, due_at)
+        if gap is None:
+            return
+        gap.holders = [holder.name, *(name for name in gap.holders if name != holder.name)][:_HOLDERS_MAX]
+        if gap.token is None and gap.attempts:  # here is somebody who has some of it
+            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
 
     def _take(self, peer: Peer, fill: FetchReply, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
         batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
         own = batch.terms.node == peer.name
-        objection = None if own else self._intake.hearsay_objection(batch)
+        objection = None if own else self._relaying.hearsay_objection(batch)
         if objection is not None:
-            self._state.drop(objection)
+            self._telemetry.drop(objection)
             return
         asked.batches += 1
-        whole = own or not self._intake.origin_answers(batch)
+        whole = own or not self._relaying.origin_answers(batch)
         stream = self._intake.take(batch, now, own=own, whole=whole, repaired=True)
         if stream is None or not batch.entries.ids:
             return
-        if peer.colo != self._state.identity.colo and batch.terms.colo != self._state.identity.colo:
-            self._intake.spread(batch, peer, 0)
+        self._relaying.pass_on_fetched(batch, peer)
         if not own:
             self._outlet.hearsay_heard(now)
 
     def _made(self, key: StreamKey, newest: int, due_at: float) -> None:
-        stream = self._state.streams.get(key)
+        stream = self._streams.get(key)
         if stream is not None:
             stream.newest = max(stream.newest, newest)
         if stream is not None and stream.seen.covers(1, newest):
             return
         gap = self._note(key, newest, due_at)
         if gap is not None and gap.token is None and gap.attempts > 1:  # the origin lives: it is worth asking again
-            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at + self._state.limits.heartbeat_s)
+            gap.attempts, gap.due_at = 0, min(gap.due_at, due_at + self._local.limits.heartbeat_s)
 
     def _note(self, key: StreamKey, upto: int, due_at: float) -> _Gap | None:
         gap = self._gaps.get(key)
         if gap is None:
-            if len(self._gaps) >= self._state.limits.gaps_max:
-                self._state.drop(Drop.GAPS_FULL)
+            if len(self._gaps) >= self._local.limits.gaps_max:
+                self._telemetry.drop(Drop.GAPS_FULL)
                 return None
             gap = self._gaps[key] = _Gap(upto, due_at)
         elif upto > gap.upto:
@@ -202,7 +235,7 @@ class Repair:
 
     def _fetch(self, key: StreamKey, gap: _Gap, now: float) -> None:
         ranges = self.missing(key, gap.upto)
-        if not ranges or gap.attempts >= self._state.limits.fetch_attempts:
+        if not ranges or gap.attempts >= self._local.limits.fetch_attempts:
             del self._gaps[key]
             return
         peer = self._source(key, gap)
@@ -222,36 +255,44 @@ class Repair:
         elif end is FetchEnd.MORE and batches:
             gap.attempts, gap.due_at = 0, now
         elif end is FetchEnd.BUSY:
-            gap.due_at = now + _BUSY_S * (1 + self._state.rng.random())
+            gap.due_at = now + _BUSY_S * (1 + self._local.rng.random())
         else:
             self._later(gap, now)
 
     def _later(self, gap: _Gap, now: float) -> None:
         """Pause, longer each time; after the last attempt the gap rests until there is news of it."""
-        limits = self._state.limits
+        limits = self._local.limits
         gap.attempts += 1
         pause_s = min(limits.fetch_timeout_s / 4 * _PAUSE_GROWTH**gap.attempts, limits.fetch_retry_s_max)
         if gap.attempts >= limits.fetch_attempts:
             pause_s = limits.forget_s
-            self._state.drop(Drop.GAP_GIVEN_UP)
-        gap.due_at = now + pause_s * (0.8 + 0.4 * self._state.rng.random())
+            self._telemetry.drop(Drop.GAP_GIVEN_UP)
+        gap.due_at = now + pause_s * (0.8 + 0.4 * self._local.rng.random())
 
     def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:
         """Choose whom to ask at this attempt: first the origin and those who claim to have it, one after another.
 
         Then alternate between a random peer and a claimant, since a question or its answer can get lost.
         """
-        members = self._state.members
+        members = self._members
         named = [members.get(name) for name in dict.fromkeys([key.origin, *gap.holders])]
         willing = [peer for peer in named if peer is not None and self._can_be_asked(peer)]
         beyond = gap.attempts - len(willing)
         if willing and (beyond < 0 or beyond % 2):
             return willing[gap.attempts % len(willing)]
         others = [peer for peer in members.usable() if peer not in willing and self._can_be_asked(peer)]
-        return self._state.pick(others or willing)
+        return self._local.pick(others or willing)
+
+    def _grace_s(self, key: StreamKey) -> float:
+        """Return how long a gap may close by itself: no time if its origin is gone, since then nothing is under way."""
+        origin = self._members.get(key.origin)
+        dead = origin is not None and (
+            origin.state is not PeerState.ALIVE or origin.record.incarnation > key.incarnation
+        )
+        return 0.0 if dead else self._local.limits.hearsay_grace_s
 
     def _can_be_asked(self, peer: Peer) -> bool:
-        return peer.state is PeerState.ALIVE and self.asking(peer) < self._state.limits.fetches_per_peer
+        return peer.state is PeerState.ALIVE and self.asking(peer) < self._local.limits.fetches_per_peer
 
 
 def _fits(asked: _Asked, fill: FetchReply) -> bool:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
+from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import may_send
+from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.state.members import Peer
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.limits import Limits
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import Session
 from meshcache.core.values.token_bucket import Bucket
@@ -34,9 +38,20 @@ BATCHES_MAX = 64
 class Serving:
     """Serves repair to all, within one rate, and a snapshot to the one joiner that has the place."""
 
-    def __init__(self, state: NodeState, now: float) -> None:
-        limits = state.limits
-        self._state = state
+    def __init__(
+        self,
+        limits: Limits,
+        cache: SessionCache,
+        vips: ServedVips,
+        outbox: Outbox,
+        seen: SeenStreams,
+        now: float,
+    ) -> None:
+        self._limits = limits
+        self._cache = cache
+        self._vips = vips
+        self._outbox = outbox
+        self._seen = seen
         self._rate = Bucket(limits.fill_sessions_per_s, limits.fill_sessions_burst, now)
         self._snapshot_rate = Bucket(limits.snapshot_sessions_per_s, limits.fill_sessions_burst, now)
         self._joiner = ""
@@ -44,7 +59,7 @@ class Serving:
 
     def fetch_received(self, peer: Peer, fetch: Fetch, now: float) -> None:
         """Answer a peer that asks for ranges of a stream."""
-        stream = self._state.streams.get(fetch.key)
+        stream = self._cache.streams.get(fetch.key)
         if stream is None or not may_send(stream.terms, peer.record.vips):
             self._end(peer, fetch, FetchEnd.UNKNOWN)
         elif fetch.snapshot and not self.place(peer, now):
@@ -56,20 +71,13 @@ class Serving:
         """Give the joiners' one place to a peer, or renew it; False when another has it."""
         if self._joiner not in ("", peer.name) and now < self._joiner_until:
             return False
-        self._joiner, self._joiner_until = peer.name, now + self._state.limits.snapshot_lease_s
+        self._joiner, self._joiner_until = peer.name, now + self._limits.snapshot_lease_s
         return True
 
     def done(self, peer: Peer) -> None:
         """Free the joiners' place that a peer has no more use for."""
         if self._joiner == peer.name:
             self._joiner = ""
-
-    def seen(self, stream: Stream) -> Ranges:
-        """Return what this node has seen of a stream; of its own, what it has made and sent."""
-        own, served = self._state.identity, self._state.vips.get(stream.key.vip)
-        if stream.key[:2] != (own.node, own.incarnation):
-            return stream.seen
-        return Ranges([(1, served.flushed_seq)] if served is not None and served.flushed_seq else ())
 
     def _serve(self, peer: Peer, fetch: Fetch, stream: Stream, now: float) -> None:
         batches, complete = self._batches(stream, fetch, now)
@@ -78,16 +86,16 @@ class Serving:
             self._end(peer, fetch, FetchEnd.BUSY)
             return
         for batch in batches:
-            self._state.outbox.send_all([peer.address], FetchReply(fetch.token, batch), len(batch.entries.ids))
+            self._outbox.send_all([peer.address], FetchReply(fetch.token, batch), len(batch.entries.ids))
         self._end(peer, fetch, FetchEnd.DONE if complete else FetchEnd.MORE)
 
     def _end(self, peer: Peer, fetch: Fetch, end: FetchEnd) -> None:
-        self._state.send(peer, FetchReply(fetch.token, None, end))
+        self._outbox.send(peer.address, FetchReply(fetch.token, None, end))
 
     def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
         room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
-        for first, last in _parts(self.seen(stream), fetch.ranges):
+        for first, last in _parts(self._seen.of(stream), fetch.ranges):
             for batch in self._of_part(stream, first, last, now):
                 if len(batches) >= BATCHES_MAX or room < len(batch.entries.ids):
                     return batches, False
@@ -109,12 +117,12 @@ class Serving:
         yield _batch(stream, first, last, sessions, now)
 
     def _living(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
-        served = self._state.vips.get(stream.vip)
+        served = self._vips.get(stream.vip)
         exports = served is not None and served.vip.export_client_certificates
         for seq, session_id in stream.entries.downwards(last + 1):
             if seq < first:
                 return
-            session = self._state.cache.peek(stream.vip, session_id)
+            session = self._cache.peek(stream.vip, session_id)
             if session is None or session.expires_at - now < 1 or (session.client_certificate and not exports):
                 continue
             yield session

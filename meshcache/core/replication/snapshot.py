@@ -9,11 +9,13 @@ from collections import deque
 from dataclasses import dataclass
 
 from meshcache.core.membership.joining import Joining
-from meshcache.core.replication.anti_entropy import AntiEntropy, newest_ranges
 from meshcache.core.replication.repair import Repair
+from meshcache.core.replication.seen_streams import SeenStreams, newest_ranges
 from meshcache.core.replication.serving import Serving
-from meshcache.core.state.members import Peer, PeerState
-from meshcache.core.state.node_state import NodeState
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import (
@@ -46,13 +48,25 @@ class Snapshot:
     """Both sides: the joiner that this node is at first, and the source it is for others later."""
 
     def __init__(
-        self, state: NodeState, joining: Joining, repair: Repair, serving: Serving, entropy: AntiEntropy, now: float
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        members: Members,
+        outbox: Outbox,
+        joining: Joining,
+        repair: Repair,
+        serving: Serving,
+        seen: SeenStreams,
+        now: float,
     ) -> None:
-        self._state = state
+        self._local = local
+        self._telemetry = telemetry
+        self._members = members
+        self._outbox = outbox
         self._joining = joining
         self._repair = repair
         self._serving = serving
-        self._anti_entropy = entropy
+        self._seen = seen
         self._began_at = now
         self._source = ""
         self._tried: list[str] = []
@@ -61,7 +75,7 @@ class Snapshot:
         self._offers = 0
         self._waiting = 0
         self._turn = 0
-        self._had = state.counters.repaired
+        self._had = telemetry.counters.repaired
         repair.paused = True
 
     def next_due(self) -> float:
@@ -72,7 +86,7 @@ class Snapshot:
         """As a joiner: look for a source, or go on with it; stop when there is none in time."""
         if not self._joining.joining or self._due_at > now:
             return
-        self._due_at = now + self._state.limits.snapshot_ask_s
+        self._due_at = now + self._local.limits.snapshot_ask_s
         if self._source and not self._alive(self._source):
             self._source = ""
         if self._source and (self._wanted or self._waiting):
@@ -86,25 +100,26 @@ class Snapshot:
             self._serving.done(peer)
             return
         if self._joining.joining or not self._serving.place(peer, now):
-            self._state.send(peer, SnapshotOffer(False))
+            self._outbox.send(peer.address, SnapshotOffer(False))
             return
-        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._anti_entropy.view(peer)]
+        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._seen.view(peer)]
         parts = [seen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(seen), VECTOR_ENTRIES_MAX)] or [[]]
         del parts[VECTORS_MAX:]
         for at, part in enumerate(parts):
-            self._state.send(peer, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
+            self._outbox.send(peer.address, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
 
     def offer_received(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
         """As a joiner: take a source's answer, and begin to fetch or ask the next."""
         if not self._joining.joining or peer.name != self._source or self._offers >= VECTORS_MAX:
             if offer.granted and not offer.more:
-                self._state.send(peer, SnapshotAsk(done=True))  # it came too late: somebody else may have the place
+                # It came too late: somebody else may have the place.
+                self._outbox.send(peer.address, SnapshotAsk(done=True))
             return
         if not offer.granted:
-            self._source, self._due_at = "", now + _BUSY_S * (0.5 + self._state.rng.random())
+            self._source, self._due_at = "", now + _BUSY_S * (0.5 + self._local.rng.random())
             return
         self._offers += 1
-        own = self._state.identity
+        own = self._local.identity
         for key, flat in offer.seen:
             if flat and key[:2] != (own.node, own.incarnation) and self._repair.missing(key, flat[-1]):
                 self._wanted.append(_Wanted(key, flat[-1]))
@@ -113,23 +128,23 @@ class Snapshot:
         self._fetch(now)
 
     def _look_for_a_source(self) -> None:
-        ready = [peer for peer in self._state.members if peer.state is PeerState.ALIVE and not peer.joining]
+        ready = [peer for peer in self._members if peer.state is PeerState.ALIVE and not peer.joining]
         fresh = [peer for peer in ready if peer.name not in self._tried]
         if not fresh:
             self._tried.clear()
-        near = [peer for peer in fresh or ready if peer.colo == self._state.identity.colo]
-        peer = self._state.pick(near or fresh or ready)
+        near = [peer for peer in fresh or ready if peer.colo == self._local.identity.colo]
+        peer = self._local.pick(near or fresh or ready)
         if peer is None:
             return
         self._source, self._offers, self._waiting = peer.name, 0, 0
         self._turn += 1
         self._wanted.clear()
         self._tried.append(peer.name)
-        self._state.send(peer, SnapshotAsk())
+        self._outbox.send(peer.address, SnapshotAsk())
 
     def _give_up(self, now: float) -> bool:
-        limits, elapsed_s = self._state.limits, now - self._began_at
-        nobody = not any(peer.usable and not peer.joining for peer in self._state.members)
+        limits, elapsed_s = self._local.limits, now - self._began_at
+        nobody = not any(peer.usable and not peer.joining for peer in self._members)
         allowed_s = limits.snapshot_wait_s if nobody else limits.snapshot_busy_s
         if elapsed_s < allowed_s:
             return False
@@ -137,8 +152,8 @@ class Snapshot:
         return True
 
     def _fetch(self, now: float) -> None:
-        peer = self._state.members.get(self._source)
-        if peer is None or now - self._began_at > self._state.limits.snapshot_s_max:
+        peer = self._members.get(self._source)
+        if peer is None or now - self._began_at > self._local.limits.snapshot_s_max:
             self._finish(now, complete=False)
             return
         while self._wanted and self._waiting < _FETCHES:
@@ -147,7 +162,7 @@ class Snapshot:
             if ranges:
                 self._ask(peer, wanted, ranges, now)
         if not self._wanted and not self._waiting:
-            self._state.send(peer, SnapshotAsk(done=True))
+            self._outbox.send(peer.address, SnapshotAsk(done=True))
             self._finish(now, complete=True)
 
     def _ask(self, peer: Peer, wanted: _Wanted, ranges: tuple[tuple[int, int], ...], now: float) -> None:
@@ -174,11 +189,11 @@ class Snapshot:
     def _finish(self, now: float, *, complete: bool) -> None:
         self._joining.joining = False
         self._repair.paused = False
-        came = self._state.counters.repaired - self._had
+        came = self._telemetry.counters.repaired - self._had
         if self._source or came:
-            self._state.events.add(SnapshotFinished(now, self._source, came, complete))
+            self._telemetry.events.add(SnapshotFinished(now, self._source, came, complete))
         self._wanted.clear()
 
     def _alive(self, name: str) -> bool:
-        peer = self._state.members.get(name)
+        peer = self._members.get(name)
         return peer is not None and peer.state is PeerState.ALIVE

@@ -10,9 +10,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from meshcache.core.state.counters import Counters
+from meshcache.core.state.local_node import LocalNode
 from meshcache.core.values.drops import Drop
-from meshcache.core.values.limits import Limits
-from meshcache.core.values.topology import Identity
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.messages import Message
 
@@ -31,16 +30,12 @@ class Outgoing(NamedTuple):
 class Outbox:
     """One bounded queue for each address. It is false when nothing waits, which is cheap to see."""
 
-    def __init__(self, identity: Identity, limits: Limits, counters: Counters) -> None:
-        self._identity = identity
-        self._limits = limits
+    def __init__(self, local: LocalNode, counters: Counters) -> None:
+        self._local = local
+        self._limits = local.limits
         self._counters = counters
         self._queues: dict[str, deque[Outgoing]] = {}
         self._bytes: dict[str, int] = {}
-
-    def speak_as(self, identity: Identity) -> None:
-        """Sign what is sent from now on with another life of this node."""
-        self._identity = identity
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -57,7 +52,8 @@ class Outbox:
     def send_all(self, addresses: list[str], message: Message, sessions: int = 0) -> None:
         """Queue a message to many, encoded once."""
         if addresses:
-            payload = encode(self._identity.node, self._identity.incarnation, message)
+            own = self._local.identity
+            payload = encode(own.node, own.incarnation, message)
             self.send_encoded(addresses, payload, type(message), sessions)
 
     def send_encoded(self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0) -> None:

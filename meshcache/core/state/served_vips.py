@@ -58,6 +58,7 @@ class ServedVips:
         self._served: dict[str, ServedVip] = {}
         self.get = self._served.get
         """The VIP of this name, or None. The dict's own method, always the same dict: a handshake asks often."""
+        self._last_seqs: dict[str, int] = {}  # of VIPs that aren't served any more
         self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
         self.terms: tuple[Terms, ...] = ()
         self.record = NodeRecord(
@@ -78,15 +79,19 @@ class ServedVips:
         self._served[served.vip.terms.vip] = served
         self._changed()
 
-    def speak_as(self, identity: Identity) -> None:
-        """Tell what is served as another life of this node."""
-        self.record = replace(self.record, incarnation=identity.incarnation)
+    def go_on_as(self, incarnation: int) -> None:
+        """Tell what is served as a later life of this node."""
+        self.record = replace(self.record, incarnation=incarnation)
         self._changed()
 
     def remove(self, name: str) -> None:
-        """Serve a VIP no longer."""
-        del self._served[name]
+        """Serve a VIP no longer; should it come back, its stream goes on where it ended."""
+        self._last_seqs[name] = self._served.pop(name).last_seq
         self._changed()
+
+    def last_seq(self, name: str) -> int:
+        """Return the newest number given for a VIP that isn't served now; 0 if it never was."""
+        return self._last_seqs.get(name, 0)
 
     def accept(self, source: Terms) -> tuple[Verdict, str]:
         """Return whether this node may keep sessions made under `source`, and under which VIP to file them."""

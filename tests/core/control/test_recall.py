@@ -109,8 +109,8 @@ def test_a_vip_that_goes_takes_its_streams_along_and_may_come_back() -> None:
     made = make(net, hosts[0], 1)
     net.run(1)
     hosts[1].core.remove_vip("shop", net.now)
-    assert len(hosts[1].core._state.streams) == 0
-    assert len(hosts[1].core._state.cache) == 0
+    assert len(hosts[1].core.duties.streams) == 0
+    assert len(hosts[1].core.duties.cache) == 0
     net.run(3)
     hosts[1].core.set_vip(vip("b"), net.now)
     net.until(lambda: has(net, hosts[1], made), within=5)

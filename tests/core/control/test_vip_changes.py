@@ -32,9 +32,9 @@ def test_an_equal_vip_is_no_change_and_tells_nobody() -> None:
     net = Net()
     a, _ = mesh(net, ["a", "b"])
     net.run(3)
-    before = a.core._state.vips.record.revision
+    before = a.core.duties.vips.record.revision
     a.core.set_vip(vip("a"), net.now)
-    assert a.core._state.vips.record.revision == before
+    assert a.core.duties.vips.record.revision == before
 
 
 def test_a_smaller_quota_holds_at_once() -> None:

@@ -165,11 +165,11 @@ def test_it_is_remembered_for_the_longest_life_that_any_policy_gives_and_no_long
     hosts[0].core.withdraw(net.now, vip="shop")
     net.run(1)
     for host in hosts:
-        host.core._inside.withdraws.expire(net.now + LINEAGE_S_MAX)
-    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
+        host.core.duties.withdraws.expire(net.now + LINEAGE_S_MAX)
+    assert [len(host.core.duties.withdraws) for host in hosts] == [1] * 4
     for host in hosts:
-        host.core._inside.withdraws.expire(net.now + REMEMBERED_S)
-    assert [len(host.core._inside.withdraws) for host in hosts] == [0] * 4
+        host.core.duties.withdraws.expire(net.now + REMEMBERED_S)
+    assert [len(host.core.duties.withdraws) for host in hosts] == [0] * 4
 
 
 @pytest.mark.parametrize("lifetime_s", [3600, 60])
@@ -191,7 +191,7 @@ def test_a_node_that_was_cut_off_for_longer_than_a_lifetime_brings_nothing_back(
         net.run(2250)
         make(net, b, number, born_at=born_at)
     net.lose = lambda *_: False
-    net.until(lambda: len(b.core._inside.withdraws) == 1, within=1200)
+    net.until(lambda: len(b.core.duties.withdraws) == 1, within=1200)
     net.run(60)
     assert [holding([a, b], sid(number)) for number in (1, 2, 3)] == [0, 0, 0]
     assert sessions(a, net)["received"] == 0
@@ -217,11 +217,11 @@ def test_a_withdraw_that_is_repeated_takes_the_place_of_the_one_before() -> None
         net.run(6)
         hosts[1].core.withdraw(net.now, vip="shop", origin="a")
         net.run(6)
-    assert [len(host.core._inside.withdraws) for host in hosts] == [2] * 4
+    assert [len(host.core.duties.withdraws) for host in hosts] == [2] * 4
     hosts[2].core.withdraw(net.now)
     net.run(1)
-    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
-    assert len({host.core._inside.withdraws.digest() for host in hosts}) == 1
+    assert [len(host.core.duties.withdraws) for host in hosts] == [1] * 4
+    assert len({host.core.duties.withdraws.digest() for host in hosts}) == 1
 
 
 def test_two_of_one_scope_at_the_same_moment_end_the_same_everywhere() -> None:
@@ -229,8 +229,8 @@ def test_two_of_one_scope_at_the_same_moment_end_the_same_everywhere() -> None:
     for host in hosts:
         host.core.withdraw(net.now, vip="shop")
     net.run(12)
-    assert [len(host.core._inside.withdraws) for host in hosts] == [1] * 4
-    assert len({host.core._inside.withdraws.digest() for host in hosts}) == 1
+    assert [len(host.core.duties.withdraws) for host in hosts] == [1] * 4
+    assert len({host.core.duties.withdraws.digest() for host in hosts}) == 1
 
 
 def test_nobody_can_use_up_a_withdraw_before_its_issuer_has_made_it() -> None:
@@ -275,7 +275,7 @@ def test_a_hostile_member_can_withdraw_no_faster_than_the_rate() -> None:
     peer.joins(host)
     for number in range(20):
         peer.says(host, Withdraw("x", 7, number, 0, 3600, f"vip-{number}"))
-    assert len(host.core._inside.withdraws) == 5
+    assert len(host.core.duties.withdraws) == 5
     assert dropped(host, net)["withdraw_refused"] == 15
 
 
@@ -294,7 +294,7 @@ def test_where_there_is_no_room_for_another_everything_is_withdrawn_and_nothing_
     net.run(1)
     assert holding([host, other], sid(1)) == 0
     assert dropped(host, net)["withdraws_full"] >= 1
-    assert 1 <= len(host.core._inside.withdraws) <= 8
+    assert 1 <= len(host.core.duties.withdraws) <= 8
     assert host.core.withdraw(net.now, vip="shop") == 0
 
 
@@ -305,7 +305,7 @@ def test_one_that_is_over_is_ignored() -> None:
     peer.joins(hosts[0])
     peer.says(hosts[0], Withdraw("x", 7, 1, int(REMEMBERED_S), 0))
     assert hosts[0].core.holds("shop", made[0])
-    assert len(hosts[0].core._inside.withdraws) == 0
+    assert len(hosts[0].core.duties.withdraws) == 0
 
 
 def test_older_versions_are_told_of_no_more_than_they_take() -> None:

@@ -130,7 +130,7 @@ def test_a_restart_with_an_earlier_clock_is_heard_at_once(earlier: int) -> None:
     net.stop("c")
     hosts[2] = net.add("c", "ams1", vip("c"), seeds=("a:7946",), incarnation=20_000 - earlier)
     assert net.until(lambda: everywhere(net, hosts), within=3) < 2
-    assert hosts[2].core._inside.state.identity.incarnation > 20_000
+    assert hosts[2].core.duties.local.identity.incarnation > 20_000
     assert hosts[2].happened(IncarnationRaised)
     net.until(lambda: has(net, hosts[2], made), within=10)
     new = make(net, hosts[2], 2)
@@ -159,7 +159,7 @@ def test_who_goes_on_as_a_later_life_keeps_its_sessions_and_gives_them_to_all() 
     net.lose = lambda sender, receiver, _: "c" in (sender, receiver)
     before = make(net, hosts[2], 1)
     net.run(1)
-    hosts[2].core._inside.name_outbid(50, "a test", net.now)
+    hosts[2].core.duties.name_outbid(50, "a test", net.now)
     found = hosts[2].core.lookup("shop", before, net.now)
     assert found.outcome is Outcome.LOCAL
     net.lose = lambda *_: False
@@ -199,7 +199,7 @@ def test_a_node_that_moved_to_another_address_has_its_name_once_its_former_life_
 def test_two_copies_with_one_incarnation_become_two_lives_and_it_is_said() -> None:
     net = Net()
     hosts = three(net)
-    life = hosts[2].core._inside.state.identity.incarnation
+    life = hosts[2].core.duties.local.identity.incarnation
     net.add("c", "ams1", vip("c"), seeds=("a:7946", "c:7946"), address="other:7946", incarnation=life)
     net.run(20)
     assert hosts[2].happened(NameContested)
@@ -210,14 +210,14 @@ def test_two_copies_with_one_incarnation_become_two_lives_and_it_is_said() -> No
 def test_a_node_outbids_what_another_says_in_its_name(incarnation: int, revision: int) -> None:
     net = Net()
     hosts = three(net)
-    life = hosts[2].core._inside.state.identity.incarnation
+    life = hosts[2].core.duties.local.identity.incarnation
     forged = Puppet(net, "c", "ams1", vip("c", digest=b"\xee" * 32), incarnation=incarnation or life)
     forged.revision = revision
     forged.says(hosts[0], Hello("test", forged.record), connection=b"liar")
-    net.until(lambda: hosts[2].core._inside.state.identity.incarnation > forged.incarnation, within=5)
+    net.until(lambda: hosts[2].core.duties.local.identity.incarnation > forged.incarnation, within=5)
     net.run(1)
     assert everywhere(net, hosts)
-    assert not hosts[0].core._inside.state.members.get("c").islands  # type: ignore[union-attr]
+    assert not hosts[0].core.duties.members.get("c").islands  # type: ignore[union-attr]
     assert hosts[2].happened(IncarnationRaised)
     made = make(net, hosts[0], 1), make(net, hosts[2], 2)
     net.until(lambda: all(has(net, host, session) for host in hosts for session in made), within=10)
@@ -265,7 +265,7 @@ def test_a_member_under_many_names_that_say_much_takes_so_much_memory_and_no_mor
     assert {event.reason for event in host.happened(PeerRefused)} == {"too_heavy"}
     honest = Puppet(net, "honest", "ams1", vip("honest"))
     honest.joins(host)
-    assert host.core._state.members.get("honest")
+    assert host.core.duties.members.get("honest")
 
 
 @pytest.mark.slow
@@ -332,8 +332,8 @@ def test_chance_is_asked_for_nothing_while_nobody_is_to_be_dialled() -> None:
     a, b = mesh(net, ["a", "b"])
     net.until(lambda: alive(a, net) == ["b"] and alive(b, net) == ["a"], within=0.2)
     asked: list[float] = []
-    a.core._state.rng = type("Counting", (), {"random": lambda _: asked.append(net.now) or 0.5})()
+    a.core.duties.local.rng = type("Counting", (), {"random": lambda _: asked.append(net.now) or 0.5})()
 
-    a.core._inside.joining.tick(net.now)
+    a.core.duties.joining.tick(net.now)
 
     assert asked == []

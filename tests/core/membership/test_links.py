@@ -22,7 +22,7 @@ def linked(host: Host, net: Net, colo: str) -> list[str]:
 
 
 def chosen(host: Host) -> frozenset[str]:
-    return host.core._inside._links._wanted
+    return host.core.duties.links._wanted
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_all_of_the_mesh_is_known_everywhere_without_being_linked() -> None:
     _net, hosts = colos(REACH_COLO)
     for host in hosts:
         other = "fra1" if host.colo == "ams1" else "ams1"
-        assert len(host.core._state.roster.records(other)) == 5
+        assert len(host.core.duties.roster.records(other)) == 5
 
 
 @pytest.mark.slow

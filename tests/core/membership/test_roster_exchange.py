@@ -26,7 +26,7 @@ def record(name: str, colo: str, incarnation: int = 1) -> NodeRecord:
 
 
 def known(host: Host, colo: str) -> list[str]:
-    return [found.node for found in host.core._state.roster.records(colo)]
+    return [found.node for found in host.core.duties.roster.records(colo)]
 
 
 def test_what_is_fresher_is_asked_for_and_learnt_when_all_pages_are_here() -> None:
@@ -83,14 +83,14 @@ def test_half_told_rosters_are_bounded() -> None:
     _, host, peer = world()
     for at in range(_PENDING_MAX + 50):
         peer.says(host, Roster(f"c{at}", 3, (), 0, 2))
-    assert len(host.core._inside._rosters._pending) == _PENDING_MAX
+    assert len(host.core.duties.rosters._pending) == _PENDING_MAX
 
 
 @pytest.mark.slow
 def test_half_told_rosters_are_bounded_by_their_weight_too() -> None:
     net, host, peer = world()
     one = large_record("n", "fra1", name_bytes=4)
-    pending = host.core._inside._rosters._pending
+    pending = host.core.duties.rosters._pending
     for at in range(20):
         for page in range(5):
             peer.says(host, Roster(f"c{at}", 3, (one,), page, 64))
@@ -104,7 +104,7 @@ def test_a_page_that_is_told_twice_weighs_once() -> None:
     one = large_record("n", "fra1", name_bytes=4)
     for _ in range(3):
         peer.says(host, Roster("fra1", 3, (one,), 0, 2))
-    assert [pages.size for pages in host.core._inside._rosters._pending.values()] == [weight(one)]
+    assert [pages.size for pages in host.core.duties.rosters._pending.values()] == [weight(one)]
 
 
 def test_only_a_colos_own_nodes_can_say_that_they_see_it_now() -> None:

@@ -6,11 +6,9 @@ import random
 
 import pytest
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
-from meshcache.core.replication.anti_entropy import newest_ranges
-from meshcache.core.values.ranges import Ranges
+from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Digest, Fetch, Push, Seen, Vector
+from meshcache.core.wire.messages import Digest, Fetch, Push, Seen, Vector
 from tests.core.net import Host, Net, Puppet, has, make, mesh, vip
 
 
@@ -81,25 +79,6 @@ def test_a_former_lifes_sessions_come_back_to_who_lost_them() -> None:
     net.until(lambda: has(net, again, made), within=5)
 
 
-def test_streams_that_a_peer_may_not_have_are_in_no_vector_and_no_digest() -> None:
-    net = Net()
-    host = net.add("me", "ams1", vip("me", name="blog"), vip("me", name="shop"))
-    net.run(3)
-    peer = Puppet(net, "x", "ams1", vip("x"))
-    shy = Puppet(net, "shy", "ams1", vip("shy", reach=REACH_SERVER))
-    for puppet in (peer, shy):
-        puppet.joins(host)
-    make(net, host, 1, "shop")
-    make(net, host, 2, "blog")
-    net.run(0.1)
-    for puppet in (peer, shy):
-        puppet.says(host, Vector(2**32 - 1, (), wants_reply=True))
-    assert [seen.key.vip for vector in peer.hears(Vector) for seen in vector.seen] == ["shop"]
-    assert [vector.seen for vector in shy.hears(Vector)] == [()]
-    shy.says(host, Digest(b"\0" * 128))
-    assert len(shy.hears(Vector)) == 1
-
-
 def test_what_a_vector_claims_is_asked_for_after_a_moment() -> None:
     net = Net()
     host = net.add("me", "ams1", vip("me"))
@@ -127,13 +106,6 @@ def test_a_claim_about_our_own_stream_or_one_that_we_may_not_have_is_ignored() -
     peer.says(host, Vector(0, (Seen(own, (1, 500)), Seen(other, (1, 5)), Seen(differing, (1, 5)))))
     peer.lives(host, 3, island)
     assert peer.hears(Fetch) == island.hears(Fetch) == []
-
-
-def test_a_vector_says_the_newest_ranges_of_a_stream_with_many_holes() -> None:
-    seen = Ranges((at, at) for at in range(1, 400, 2))
-    flat = newest_ranges(seen)
-    assert len(flat) == 2 * VECTOR_RANGES_MAX
-    assert flat[-1] == 399
 
 
 def test_nodes_agree_after_any_order_of_arrival() -> None:

@@ -8,12 +8,12 @@ from tests.core.net import DIGEST, Host, Net, Puppet, vip
 
 
 def audiences(host: Host) -> Audiences:
-    found: Audiences = host.core._inside.publisher._audiences
+    found: Audiences = host.core.duties.publisher._audiences
     return found
 
 
 def own(host: Host) -> Terms:
-    return host.core._state.vips.terms[0]
+    return host.core.duties.vips.terms[0]
 
 
 def world(reach: Reach) -> tuple[Net, Host]:
@@ -66,7 +66,7 @@ def test_an_audience_follows_what_happens_to_peers() -> None:
     net, host = world(REACH_EVERYWHERE)
     relay = audiences(host).of_own(own(host)).relays[0].name
     other = {"far-1": "far-2", "far-2": "far-1"}[relay]
-    members = host.core._state.members
+    members = host.core.duties.members
     peer = members.get(relay)
     assert peer is not None
     members.doubt(peer, net.now)
@@ -79,7 +79,7 @@ def test_an_audience_follows_what_happens_to_peers() -> None:
 
 def test_a_suspect_relay_is_better_than_none() -> None:
     net, host = world(REACH_EVERYWHERE)
-    members = host.core._state.members
+    members = host.core.duties.members
     for name in ("far-1", "far-2"):
         peer = members.get(name)
         assert peer is not None

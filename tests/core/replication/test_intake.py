@@ -88,28 +88,6 @@ def origin(net: Net, name: str, colo: str, incarnation: int = 7) -> Puppet:
     return Puppet(net, name, colo, vip(name, colo, reach=REACH_EVERYWHERE), incarnation=incarnation)
 
 
-@pytest.mark.parametrize(
-    ("relay_colo", "origin_name", "origin_colo", "allowed"),
-    [
-        ("ams1", "z", "fra1", True),
-        ("ams1", "z", "ams1", False),
-        ("fra1", "z", "fra1", False),
-        ("fra1", "z", "lon1", False),
-        ("ams1", "me", "fra1", False),
-        ("ams1", "me", "ams1", False),
-    ],
-)
-def test_only_a_relay_of_our_colo_may_push_for_another_colos_node(
-    relay_colo: str, origin_name: str, origin_colo: str, allowed: bool
-) -> None:
-    net, host, _ = world()
-    relay = origin(net, "relay", relay_colo)
-    relay.joins(host)
-    relay.says(host, Push(origin(net, origin_name, origin_colo).batch(1)))
-    assert held(host, net, 1) == [allowed]
-    assert dropped(host, net).get("forged_origin", 0) == (not allowed)
-
-
 def test_a_forged_origin_costs_its_sender_nothing_else() -> None:
     net, host, peer = world()
     peer.says(host, Push(origin(net, "z", "ams1").batch(1)))
@@ -117,41 +95,11 @@ def test_a_forged_origin_costs_its_sender_nothing_else() -> None:
     assert held(host, net, 1, 2) == [False, True]
 
 
-def test_a_relay_may_not_say_that_a_linked_origin_is_elsewhere_or_has_other_terms() -> None:
-    net, host, relay = world()
-    far = origin(net, "z", "fra1")
-    far.joins(host)
-    relay.says(host, Push(replace(far.batch(1), terms=replace(far.vips[0], colo="lon1"))))
-    relay.says(host, Push(replace(far.batch(1), terms=replace(far.vips[0], reach=REACH_COLO))))
-    relay.says(host, Push(far.batch(1, age=(7, 99))))
-    assert held(host, net, 1) == [False]
-    assert dropped(host, net) == {"forged_terms": 3}
-    relay.says(host, Push(far.batch(1)))
-    assert held(host, net, 1) == [True]
-
-
-def test_a_former_life_pushes_nothing_itself_or_through_a_relay() -> None:
-    net, host, relay = world()
-    origin(net, "z", "fra1", incarnation=8).joins(host)
-    old = origin(net, "z", "fra1", incarnation=7)
-    old.says(host, Push(old.batch(1)), b"elsewhere")
-    relay.says(host, Push(old.batch(1)))
-    assert held(host, net, 1) == [False]
-    assert dropped(host, net) == {"old_incarnation": 2}
-
-
-def test_a_peer_may_not_push_for_a_former_or_a_later_life_of_its_own() -> None:
-    net, host, peer = world()
-    for incarnation in (6, 8):
-        peer.says(host, Push(peer.batch(1, incarnation=incarnation, age=(incarnation, 1))))
-    assert dropped(host, net) == {"old_incarnation": 2}
-
-
 def test_what_the_gates_refuse_leaves_a_count_and_no_stream() -> None:
     net, host, peer = world(reach=REACH_SERVER)
     peer.says(host, Push(peer.batch(1, 3)))
     assert sessions(host, net)["refused"] == {Verdict.RECEIVER_REACH.value: 3}
-    assert len(host.core._state.streams) == 1
+    assert len(host.core.duties.streams) == 1
     island = Puppet(net, "island", "ams1", vip("island", name="blog"))
     island.joins(host)
     island.says(host, Push(island.batch(1, 2)))
@@ -206,7 +154,7 @@ def test_a_flood_is_cut_and_what_was_cut_stays_a_gap() -> None:
         peer.says(host, Push(peer.batch(first, 64)))
     assert sessions(host, net)["received"] == 64
     assert dropped(host, net) == {"origin_quota": 9 * 64}
-    assert not host.core._state.streams.get(peer.batch(1).key).seen.covers(1, 65)  # type: ignore[union-attr]
+    assert not host.core.duties.streams.get(peer.batch(1).key).seen.covers(1, 65)  # type: ignore[union-attr]
 
 
 def test_a_flood_of_empty_batches_is_cut_too() -> None:
@@ -214,7 +162,7 @@ def test_a_flood_of_empty_batches_is_cut_too() -> None:
     for at in range(1, 200):
         empty = Batch(peer.vips[0], 7, (7, 1), 2 * at, 2 * at, Entries((), (), (), (), (), ()))
         peer.says(host, Push(empty))
-    stream = host.core._state.streams.get(peer.batch(1).key)
+    stream = host.core.duties.streams.get(peer.batch(1).key)
     assert stream is not None
     assert len(stream.seen) == 100
 
@@ -233,39 +181,7 @@ def test_a_member_that_floods_a_full_cache_pushes_out_its_own(trick: str) -> Non
         peer.says(host, Push(columns(batch, ids=ids)))
     survivors = sum(host.core.holds("shop", b"q" * 31 + bytes([at])) for at in range(40))
     assert survivors == 40
-    assert len(host.core._state.cache) == 100
-
-
-def test_a_relay_spreads_what_comes_from_another_colo_once_and_by_the_origins_terms() -> None:
-    net, host, near = world()
-    shy = Puppet(net, "shy", "ams1", vip("shy", reach=REACH_COLO))
-    shy.joins(host)
-    far = origin(net, "z", "fra1")
-    far.joins(host)
-    for _ in range(2):
-        far.says(host, Push(far.batch(1), relay=True))
-    assert [push.batch.terms.node for push in near.hears(Push)] == ["z"]
-    assert [push.relay for push in near.hears(Push)] == [False]
-    assert shy.hears(Push) == []
-    assert far.hears(Push) == []
-
-
-def test_what_a_relay_sends_is_not_spread_again_whatever_it_asks() -> None:
-    net, host, relay = world()
-    other = origin(net, "other", "ams1")
-    other.joins(host)
-    relay.says(host, Push(origin(net, "z", "fra1").batch(1), relay=True))
-    relay.says(host, Push(relay.batch(2), relay=True))
-    assert held(host, net, 1, 2) == [True, True]
-    assert other.hears(Push) == []
-
-
-def test_a_relay_does_not_pass_on_what_its_own_policy_refuses() -> None:
-    net, host, near = world(reach=REACH_COLO)
-    far = origin(net, "z", "fra1")
-    far.joins(host)
-    far.says(host, Push(far.batch(1), relay=True))
-    assert near.hears(Push) == []
+    assert len(host.core.duties.cache) == 100
 
 
 def test_newer_terms_on_a_batch_hold_for_what_came_before() -> None:
@@ -304,7 +220,7 @@ def test_a_hello_comes_before_anything_else() -> None:
 
 def ready(host: Host) -> None:
     """Let a host repair at once, which has nobody to catch up with."""
-    host.core._inside.joining.joining = host.core._inside._repair.paused = False
+    host.core.duties.joining.joining = host.core.duties.repair.paused = False
 
 
 def relayed(net: Net, name: str, host: Host) -> tuple[Puppet, Puppet]:
@@ -318,24 +234,6 @@ def relayed(net: Net, name: str, host: Host) -> tuple[Puppet, Puppet]:
 
 def empty(batch: Batch, first: int, last: int) -> Batch:
     return replace(batch, first=first, last=last, entries=Entries((), (), (), (), (), ()))
-
-
-def test_a_relay_that_claims_an_empty_range_ahead_keeps_nothing_away() -> None:
-    net, host, _ = world()
-    relay, far = relayed(net, "z", host)
-    relay.says(host, Push(far.batch(1)))
-    relay.says(host, Push(empty(far.batch(1), 2, 4096)))
-    far.says(host, Push(far.batch(2, 60)))
-    assert held(host, net, *range(1, 62)) == [True] * 61
-
-
-def test_numbers_that_a_relay_leaves_out_are_asked_of_the_origin() -> None:
-    net, host, _ = world()
-    relay, far = relayed(net, "z", host)
-    batch = far.batch(1, 9)
-    relay.says(host, Push(replace(batch, entries=batch.entries.chosen([0, 8]))))
-    net.until(lambda: bool(far.hears(Fetch)), within=2)
-    assert far.hears(Fetch)[0].ranges == ((2, 8),)
 
 
 def test_an_answer_of_another_node_leaves_nothing_out_for_good_while_the_origin_lives() -> None:

@@ -120,7 +120,7 @@ def test_the_gate_is_asked_at_every_lookup() -> None:
     peer.joins(host)
     peer.says(host, Push(peer.batch(1)))
     assert has(net, host, sid(1))
-    stream = host.core._state.streams.get(peer.batch(1).key)
+    stream = host.core.duties.streams.get(peer.batch(1).key)
     assert stream is not None
     stream.terms = vip("x", reach=REACH_SERVER).terms
     assert host.core.lookup("shop", sid(1), net.now).verdict is Verdict.SENDER_REACH
@@ -133,7 +133,7 @@ def test_a_certified_session_of_another_node_is_refused_where_the_vip_no_longer_
     made = make(net, a, 1, client_certificate=True)
     net.run(1)
     assert has(net, b, made)
-    served = b.core._state.vips.get("shop")
+    served = b.core.duties.vips.get("shop")
     assert served is not None
     served.vip = vip("b")
     assert b.core.lookup("shop", made, net.now).verdict is Verdict.CLIENT_CERTIFICATE
@@ -213,7 +213,7 @@ def test_a_vip_that_is_not_served_is_no_error() -> None:
 def test_a_remembered_verdict_ends_with_either_side_s_terms() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))
-    served = host.core._state.vips.get("shop")
+    served = host.core.duties.vips.get("shop")
     assert served is not None
     mine, other = served.vip.terms, vip("b", "fra1", reach=REACH_EVERYWHERE).terms
     assert served.may_resume(other) is Verdict.RECEIVER_REACH

@@ -34,7 +34,7 @@ def batches(found: list[Outgoing]) -> list[Push]:
 def test_a_session_made_when_idle_goes_at_once_to_each_peer() -> None:
     net, host = alone_with(5)
     make(net, host, 1)
-    assert host.core._inside.publisher.due_at <= net.now
+    assert host.core.duties.publisher.due_at <= net.now
     found = pushes(net, host)
     assert sorted(message.address for message in found) == [f"x{at}:7946" for at in range(5)]
     assert [message.sessions for message in found] == [1] * 5
@@ -48,8 +48,8 @@ def test_under_load_sessions_are_collected_for_a_moment() -> None:
     for number in range(2, 12):
         make(net, host, number)
     assert pushes(net, host) == []
-    assert net.now < host.core._inside.publisher.due_at <= net.now + net.limits.flush_s(5)
-    net.now = host.core._inside.publisher.due_at
+    assert net.now < host.core.duties.publisher.due_at <= net.now + net.limits.flush_s(5)
+    net.now = host.core.duties.publisher.due_at
     assert [message.sessions for message in pushes(net, host)] == [10] * 5
 
 
@@ -59,7 +59,7 @@ def test_a_full_batch_does_not_wait() -> None:
     pushes(net, host)
     for number in range(1, BATCH_SESSIONS_MAX + 1):
         make(net, host, number)
-    assert host.core._inside.publisher.due_at <= net.now
+    assert host.core.duties.publisher.due_at <= net.now
     assert [message.sessions for message in pushes(net, host)] == [BATCH_SESSIONS_MAX] * 5
 
 
@@ -125,7 +125,7 @@ def test_the_age_of_the_oldest_is_told() -> None:
     make(net, host, 2)
     net.now += 0.0005
     make(net, host, 3)
-    net.now = host.core._inside.publisher.due_at
+    net.now = host.core.duties.publisher.due_at
     (push, *_) = batches(pushes(net, host))
     assert push.age_us == int(net.limits.flush_s(5) * 1e6) or abs(push.age_us - net.limits.flush_s(5) * 1e6) < 2
 

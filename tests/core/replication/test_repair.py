@@ -171,7 +171,7 @@ def test_a_peer_that_never_answers_is_asked_ever_less_and_the_gap_is_given_up() 
 def test_an_origin_that_lives_is_asked_again_and_again() -> None:
     net, host, peer = watched()
     for count in range(1, 60):
-        peer.says(host, Heartbeat(count, 1, host.core._state.vips.record.revision, (10,)))
+        peer.says(host, Heartbeat(count, 1, host.core.duties.vips.record.revision, (10,)))
         peer.lives(host, 1.0)
     asked = len(peer.hears(Fetch))
     assert asked > 15
@@ -188,7 +188,7 @@ def test_an_absurd_claim_of_a_third_party_does_not_keep_a_living_origin_from_bei
     liar.joins(host)
     key = StreamKey("x", 7, "shop")
     for _ in range(20):
-        host.core._inside._anti_entropy.claimed(host.core._state.members.get("liar"), key, (1, 2**53), net.now)  # type: ignore[arg-type]
+        host.core.duties.repair.claim_received(host.core.duties.members.get("liar"), key, (1, 2**53), net.now)  # type: ignore[arg-type]
         peer.lives(host, 0.2, liar)
     assert liar.hears(Fetch) == peer.hears(Fetch) == []
     peer.says(host, Push(peer.batch(2)))
@@ -205,7 +205,7 @@ def test_gaps_and_fetches_are_bounded() -> None:
         peer.joins(host)
         peer.says(host, Push(peer.batch(10)))
     net.run(0.5)
-    repair = host.core._inside._repair
+    repair = host.core.duties.repair
     assert len(repair._gaps) == 10
     assert len(repair._asked) == 4
     assert dropped(host, net)["gaps_full"] >= 10
@@ -228,7 +228,7 @@ def test_a_vip_that_the_peer_may_not_have_is_no_gap() -> None:
     make(net, a, 1, "blog")
     net.run(5)
     assert not [payload for _, _, payload, _ in net.sent if payload[1] == 8]
-    assert b.core._inside._repair._gaps == {}
+    assert b.core.duties.repair._gaps == {}
 
 
 def test_a_gap_that_was_given_up_is_taken_up_again_when_somebody_has_some_of_it() -> None:

@@ -24,7 +24,7 @@ def filled(count: int, names: str = "ab", limits: Limits | None = None) -> tuple
 
 
 def size(host: Host) -> int:
-    return len(host.core._state.cache)
+    return len(host.core.duties.cache)
 
 
 def finished(host: Host) -> list[SnapshotFinished]:
@@ -113,7 +113,7 @@ def test_the_first_of_a_mesh_wait_for_nobody_for_long() -> None:
     net = Net()
     hosts = mesh(net, ["a", "b", "c"])
     net.run(2.6)
-    assert not any(host.core._inside.joining.joining for host in hosts)
+    assert not any(host.core.duties.joining.joining for host in hosts)
     assert not any(finished(host) for host in hosts)
 
 
@@ -140,7 +140,7 @@ def test_one_that_is_always_refused_is_ready_in_the_end() -> None:
     for _ in range(40):
         source.says(host, SnapshotOffer(False))
         source.lives(host, 0.5)
-    assert not host.core._inside.joining.joining
+    assert not host.core.duties.joining.joining
     assert net.now > 1015
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from meshcache.core.state.counters import Counters
+from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity
@@ -14,7 +17,7 @@ ME = Identity("test", "me", 1, "ams1", "me:1", "0")
 
 def post(**limits: int) -> tuple[Outbox, Counters]:
     counters = Counters()
-    return Outbox(ME, Limits(**limits), counters), counters
+    return Outbox(LocalNode(ME, Limits(**limits), Random(1)), counters), counters
 
 
 def tokens(queue: Outbox) -> list[tuple[str, int]]:

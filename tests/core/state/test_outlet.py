@@ -12,11 +12,11 @@ from tests.core.net import Net, Puppet, mesh
 def test_the_assembly_has_every_method_of_the_outlet_with_its_types() -> None:
     net = Net()
     (host,) = mesh(net, ["me"])
-    inside = host.core._inside
+    duties = host.core.duties
     wanted = {name for name in vars(Outlet) if not name.startswith("_")}
     assert len(wanted) == 9
     for name in wanted:
-        assert get_type_hints(getattr(type(inside), name)) == get_type_hints(getattr(Outlet, name))
+        assert get_type_hints(getattr(type(duties), name)) == get_type_hints(getattr(Outlet, name))
 
 
 def test_a_peer_that_joins_is_measured_and_compared_with() -> None:
@@ -33,7 +33,7 @@ def test_doubt_about_a_peer_makes_the_next_comparison_due_soon() -> None:
     net = Net()
     host, _ = mesh(net, ["me", "other"])
     net.run(2)
-    inside = host.core._inside
-    before = inside._anti_entropy.next_due()
-    inside.peer_doubted(net.now)
-    assert inside._anti_entropy.next_due() < before
+    duties = host.core.duties
+    before = duties.anti_entropy.next_due()
+    duties.peer_doubted(net.now)
+    assert duties.anti_entropy.next_due() < before
