@@ -31,6 +31,12 @@ UNSENT_BYTES_MAX = 4 * 1024 * 1024
 is TLS's own answers to a client that asks (key updates) and does not read."""
 
 
+HOLD_S = 0.1
+"""So long a client must be silent before its TLS 1.3 session tickets go out alone; else they go with the first bytes
+that it is sent. A client that only writes and closes never reads them, and with an unread ticket its own kernel turns
+the close into a reset and throws away what it hadn't sent yet. One that doesn't read has no use for a ticket either."""
+
+
 class Stage(Enum):
     """Where a connection is; it never goes back."""
 
@@ -52,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         "_application",
         "_end_told",
         "_ends",
+        "_heard_at",
         "_preface",
         "_routes",
         "_service",
@@ -74,6 +81,7 @@ class ClientConnection(asyncio.Protocol):
         self._spoke = False
         self._end_told = False
         self._unsent = 0
+        self._heard_at: float | None = None  # while tickets are held back: when the client last spoke
         self._application: Application | None = None
         self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
 
@@ -205,6 +213,7 @@ class ClientConnection(asyncio.Protocol):
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
         if self._stage is _OPEN and not self._stream.closed:
+            self._heard_at = None  # what was held goes first
             try:
                 self._transport.write(self._stream.send(plain))
             except StreamError as error:
@@ -280,11 +289,29 @@ class ClientConnection(asyncio.Protocol):
         self._spoke = True
         stream = self._stream
         over = stream.handshake(data)
-        answer = stream.outgoing()
-        if answer:
+        if over and stream.leaves_tickets:
+            self._hold()
+        elif answer := stream.outgoing():
             self._transport.write(answer)
         if over:
             self._open()
+
+    def _hold(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        loop.call_later(HOLD_S, self._held)
+
+    def _held(self) -> None:
+        """Send the tickets, unless they are gone or the client has spoken meanwhile."""
+        if self._heard_at is None or self._stage is not _OPEN or self._stream.closed:
+            return
+        loop = asyncio.get_running_loop()
+        rest_s = self._heard_at + HOLD_S - loop.time()
+        if rest_s > 0 or not self._transport.is_reading():
+            loop.call_later(max(rest_s, HOLD_S / 10), self._held)
+        else:
+            self._heard_at = None
+            self._reply()
 
     def _open(self) -> None:
         service, table = self._service, self._table
@@ -306,7 +333,9 @@ class ClientConnection(asyncio.Protocol):
             if self._stream.ended and not self._end_told:
                 self._end_told = True
                 application.end()
-        if self._stage is _OPEN and not self._stream.closed:
+        if self._heard_at is not None:
+            self._heard_at = asyncio.get_running_loop().time()
+        elif self._stage is _OPEN and not self._stream.closed:
             self._reply()
 
     def _reply(self) -> None:

@@ -94,6 +94,11 @@ class TlsStream:
             self._raise(result)
         return False
 
+    @property
+    def leaves_tickets(self) -> bool:
+        """Whether what waits at the end of the handshake is session tickets alone (TLS 1.3), which may wait longer."""
+        return bool(lib.SSL_version(self._ssl) == SSL.TLS1_3_VERSION)
+
     def receive(self, data: bytes) -> bytes:
         """The plain bytes that these encrypted ones make complete; sets ``ended`` at the client's close_notify.
 

@@ -35,6 +35,7 @@ def nginx(processes: Processes, folder: Path, chain: Path, key: Path, backend: i
         "events {}\n"
         "stream { server {\n"
         f"  listen 127.0.0.1:{port} ssl; ssl_certificate {chain}; ssl_certificate_key {key};\n"
+        "  ssl_protocols TLSv1.2 TLSv1.3;\n"
         f"  proxy_pass 127.0.0.1:{backend};\n"
         "} }\n"
     )
