@@ -40,11 +40,12 @@ from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.stats import Stats
+from meshcache.core.tickets.ticket_duty import TicketDuty
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, NodeRecord, Rng
-from meshcache.core.wire import messages, queries
+from meshcache.core.wire import messages, queries, ticket_messages
 from meshcache.core.wire.fields import FieldError, address
 
 
@@ -115,6 +116,7 @@ class Assembly:
         )
         self.vip_changes = VipChanges(local, telemetry, cache, vips, outbox, self.joining, self.publisher, self.recall)
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
+        self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.inbox = Inbox(
             limits,
             telemetry,
@@ -137,6 +139,7 @@ class Assembly:
         self.snapshot.tick(now)
         self.repair.tick(now)
         self.anti_entropy.tick(now)
+        self.tickets.tick(now)
         if self._sweep_at <= now:
             self._sweep(now)
         self.liveness.rest(now)
@@ -162,6 +165,7 @@ class Assembly:
             self.snapshot.next_due(),
             self.repair.next_due(),
             self.anti_entropy.next_due(),
+            self.tickets.next_due(),
             self._sweep_at,
         )
 
@@ -232,6 +236,8 @@ class Assembly:
         handlers.add(messages.Roster, self.rosters.roster_received)
         handlers.add(messages.Withdraw, self.withdraws.received)
         handlers.add(messages.LivePolicyUpdate, self.live.received)
+        handlers.add(ticket_messages.TicketStatus, self.tickets.status_received)
+        handlers.add(ticket_messages.TicketKeys, self.tickets.keys_received)
         handlers.add(queries.Query, self.queries.query_received)
         handlers.add(queries.QueryReply, self.queries.reply_received)
         return handlers

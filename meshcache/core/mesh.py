@@ -72,6 +72,8 @@ class MeshCore:
         """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
         self.queries = self.duties.queries
         """Questions to all nodes, and their answers."""
+        self.tickets = self.duties.tickets
+        """The ticket keys of the VIPs that have tickets. Its methods may be called like those below."""
         self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
         self.settle: Callable[[], None] = _nothing

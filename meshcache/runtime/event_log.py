@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from meshcache.core.state.refusals import words
-from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, SnapshotFinished
+from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, SnapshotFinished, TicketKeyInUse
 
 KEPT_MAX = 1000
 """Events that can be read later: hours of a quiet mesh; a colo that restarts makes some hundred."""
@@ -48,6 +48,9 @@ _TEXTS = {
     "SessionsRecalled": "{sessions} sessions of VIP {vip} removed: today's policy does not allow them here",
     "SessionsWithdrawn": "{sessions} sessions withdrawn ({scope}) by {issuer}",
     "PolicyChanged": "policy of {scope} {name} is now version {version}: {change} (set on {author})",
+    "TicketKeyMade": "made ticket key {generation} of group {group}",
+    "TicketKeyInUse": "ticket key {generation} of group {group} encrypts from now on",
+    "TicketKeysWiped": "{keys} ticket keys of group {group} wiped: {why}",
 }
 
 
@@ -108,6 +111,8 @@ class EventList:
 def _text(event: Event, kind: str) -> str:
     if isinstance(event, SnapshotFinished) and not event.complete:
         return "stopped catching up with {source} after {sessions} sessions; repair does the rest"
+    if isinstance(event, TicketKeyInUse) and event.without:
+        return _TEXTS[kind] + ", though it isn't known that these have it: {without}"
     return _TEXTS.get(kind, kind)
 
 

@@ -14,7 +14,7 @@ from meshcache.core.mesh import MeshCore, Outgoing
 from meshcache.core.policy.gates import REACH_COLO, Reach, Terms
 from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
-from meshcache.core.values.topology import Identity, LocalVip, NodeRecord
+from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, VipNote
 from meshcache.core.wire.codec import Decoder, encode
 from meshcache.core.wire.messages import Batch, Hello, Message, Pong
 
@@ -151,10 +151,11 @@ def vip(
     lifetime_s: float = 3600.0,
     lineage_s: float = 86400.0,
     certified: bool = False,
+    rotate_s: float | None = None,
 ) -> LocalVip:
-    """A VIP as a node serves it."""
+    """A VIP as a node serves it; with `rotate_s` one that has tickets."""
     terms = Terms(node, colo, name, group or name, digest, reach)
-    return LocalVip(terms, lifetime_s, lineage_s, sessions * 1024, sessions, certified)
+    return LocalVip(terms, lifetime_s, lineage_s, sessions * 1024, sessions, certified, rotate_s=rotate_s)
 
 
 def mesh(net: Net, names: list[str], colo: str = "ams1", reach: Reach = REACH_COLO, **settings: Any) -> list[Host]:
@@ -188,14 +189,18 @@ class Puppet:
         self.incarnation = incarnation
         self.colo = colo
         self.address = f"{name}:7946"
-        self.vips = tuple(sorted((served.terms for served in vips), key=lambda terms: terms.vip))
+        in_order = sorted(vips, key=lambda served: served.terms.vip)
+        self.vips = tuple(served.terms for served in in_order)
+        self.notes = tuple(VipNote(tickets=served.rotate_s is not None) for served in in_order)
         self.revision = 1
         self._decoder = Decoder()
 
     @property
     def record(self) -> NodeRecord:
         """What it says of itself."""
-        return NodeRecord(self.name, self.incarnation, self.colo, self.address, self.revision, self.vips, "0")
+        return NodeRecord(
+            self.name, self.incarnation, self.colo, self.address, self.revision, self.vips, "0", self.notes
+        )
 
     def joins(self, host: Host, **facts: Any) -> None:
         """Introduce itself to a host."""

@@ -6,7 +6,7 @@ from meshcache.core.cache.entry import Entries
 from meshcache.core.policy.gates import REACH_EVERYWHERE, Reach, Terms
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import VIPS_MAX, NodeRecord, VipNote
-from meshcache.core.wire import messages, queries
+from meshcache.core.wire import messages, queries, ticket_messages
 from meshcache.core.wire.messages import Batch, FetchEnd, Message, Seen
 
 SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
@@ -43,6 +43,21 @@ SAMPLES: dict[str, Message] = {
     "answer": queries.QueryReply("edge-1", 9, "edge-2", True, 3),
     "answer-figures": queries.QueryReply(
         "edge-1", 9, "edge-2", True, colo="ams1", figures=(queries.Figures("shop", 5, 4, 300, 1, 9),)
+    ),
+    "ticket-keys": ticket_messages.TicketKeys(
+        b"\x01" * 16, (ticket_messages.ToldKey(5, bytes(range(32)), 90_000, 21_600, 3600),)
+    ),
+    "ticket-status": ticket_messages.TicketStatus(
+        (
+            ticket_messages.RingStatus(
+                b"\x01" * 16, (ticket_messages.HeldKey(5, b"\x02" * 16), ticket_messages.HeldKey(4, b"\x03" * 16))
+            ),
+            ticket_messages.RingStatus(b"\x04" * 16, (), b"\x05" * 16),
+        )
+    ),
+    "hello-tickets": messages.Hello(
+        "prod",
+        NodeRecord("edge-1", 7, "ams1", "[::1]:7946", 1, (SHOP,), "", (VipNote(b"", 0, b"", tickets=True),)),
     ),
     "withdraw-ids": messages.Withdraw("edge-1", 7, 2, 0, 60, ids=(b"\x01" * 32,)),
 }

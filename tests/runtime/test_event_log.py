@@ -31,6 +31,11 @@ ALL: dict[core.Event, str] = {
     core.PolicyChanged(
         12.0, "vip", "shop", 7, "edge-2", "reach=colo"
     ): "policy of vip shop is now version 7: reach=colo",
+    core.TicketKeyMade(12.0, "shop", 4): "made ticket key 4 of group shop",
+    core.TicketKeyInUse(
+        12.0, "shop", 4, "edge-3"
+    ): "ticket key 4 of group shop encrypts from now on, though it isn't known that these have it: edge-3",
+    core.TicketKeysWiped(12.0, "shop", 2, "withdrawn"): "2 ticket keys of group shop wiped: withdrawn",
     core.PeerForgotten(12.0, "edge-2"): "edge-2 (fra1) forgotten",
 }
 

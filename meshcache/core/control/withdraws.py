@@ -105,6 +105,8 @@ class Withdraws:
         self._gone: OrderedDict[_Name, int] = OrderedDict()
         self._rates: dict[str, Bucket] = {}
         self._number = 0
+        self.acts = 0
+        """How many were acted on, so that others can see that there is a new one."""
 
     @property
     def number(self) -> int:
@@ -147,6 +149,20 @@ class Withdraws:
         rows = enumerate(zip(ids, elapsed_s, strict=True))
         return {at for at, (sid, age) in rows if any(known.fits(terms, sid, now - age, now) for known in relevant)}
 
+    def tickets_ended_at(self, group: str, vips: frozenset[str]) -> float:
+        """Return up to when ticket keys of a group with these VIPs are to be made to count as withdrawn; -inf: never.
+
+        Single sessions, and those of one origin, can't be told apart by keys: such withdraws leave them alone.
+        """
+        ended = (
+            known.issued_at + _ROUNDING_S
+            for known in self._known.values()
+            if not (known.withdraw.ids or known.withdraw.origin)
+            and known.withdraw.group in ("", group)
+            and (known.withdraw.vip == "" or known.withdraw.vip in vips)
+        )
+        return max(ended, default=float("-inf"))
+
     def digest(self) -> bytes:
         """Return eight bytes that are equal when two nodes know the same withdraws."""
         names = sorted((scope, known.name) for scope, known in self._known.items())
@@ -163,6 +179,7 @@ class Withdraws:
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
         known = _Known(withdraw, now - withdraw.elapsed_s)
+        self.acts += 1
         self._heard[known.name, known.scope] = None
         if len(self._heard) > _HEARD_MAX:
             self._heard.popitem(last=False)

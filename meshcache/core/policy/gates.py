@@ -108,6 +108,7 @@ class Verdict(Enum):
     PROTOCOL = "protocol"
     QUARANTINED = "quarantined"
     WITHDRAWN = "withdrawn"
+    OTHER_RING = "other_ring"
 
     def __bool__(self) -> bool:
         return self is Verdict.ALLOWED

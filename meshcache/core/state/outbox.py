@@ -17,11 +17,13 @@ from meshcache.core.wire.messages import Message
 
 
 class Outgoing(NamedTuple):
-    """A message for the transport: to whom, what, and how many sessions it carries, which are secrets."""
+    """A message for the transport: to whom, what, and how many sessions it carries, which are secrets; ``secret`` where
+    it carries others."""
 
     address: str
     payload: bytes
     sessions: int = 0
+    secret: bool = False
 
     def __repr__(self) -> str:
         return f"<Outgoing of {len(self.payload)} bytes to {self.address}>"
@@ -49,14 +51,16 @@ class Outbox:
         """Queue a message to one."""
         self.send_all([address], message)
 
-    def send_all(self, addresses: list[str], message: Message, sessions: int = 0) -> None:
+    def send_all(self, addresses: list[str], message: Message, sessions: int = 0, *, secret: bool = False) -> None:
         """Queue a message to many, encoded once."""
         if addresses:
             own = self._local.identity
             payload = encode(own.node, own.incarnation, message)
-            self.send_encoded(addresses, payload, type(message), sessions)
+            self.send_encoded(addresses, payload, type(message), sessions, secret=secret)
 
-    def send_encoded(self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0) -> None:
+    def send_encoded(
+        self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0, *, secret: bool = False
+    ) -> None:
         """Queue a message to many that is encoded already."""
         count, sent = len(addresses), self._counters.sent
         sent.messages += count
@@ -64,7 +68,7 @@ class Outbox:
         sent.sessions += count * sessions
         sent.kinds[kind] += count
         for address in addresses:
-            self._queue(Outgoing(address, payload, sessions))
+            self._queue(Outgoing(address, payload, sessions, secret))
 
     def drain(self) -> list[Outgoing]:
         """Take everything that waits, in order for each address."""
@@ -79,12 +83,12 @@ class Outbox:
         self._bytes.pop(address, None)
 
     def recall(self) -> None:
-        """Forget what waits and carries sessions: terms have changed, and who may have it is judged anew.
+        """Forget what waits and carries sessions or keys: terms have changed, and who may have it is judged anew.
 
         Counted; who misses it repairs it.
         """
         for address, queue in list(self._queues.items()):
-            kept = deque(message for message in queue if not message.sessions)
+            kept = deque(message for message in queue if not (message.sessions or message.secret))
             self._counters.dropped[Drop.RECALLED_UNSENT] += len(queue) - len(kept)
             self._queues[address], self._bytes[address] = kept, sum(len(message.payload) for message in kept)
             if not kept:

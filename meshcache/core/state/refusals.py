@@ -38,6 +38,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "takes no messages: no link to it comes up, or it doesn't read",
         "see its log, and the network between",
     ),
+    "ticket_key_weak": (
+        "hands out a ticket key that could be guessed",
+        "no version of meshcache makes such keys: look for who has the mesh key and shouldn't",
+    ),
+    "ticket_key_foreign": (
+        "hands out ticket keys of a border that it or this node isn't in, or one key for two",
+        "it should stop when both know each other's terms; if it goes on, look for who has the mesh key and shouldn't",
+    ),
+    "ticket_key_old": (
+        "hands out ticket keys that are over or were withdrawn",
+        "it may have been cut off; if it goes on, look at its log",
+    ),
     "forged_name": (
         "was told something in this node's name that this node never said",
         "look for a second process with this name, or for who has the mesh key and shouldn't",

@@ -12,7 +12,7 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
 from meshcache.core.state.counters import VipCounters
 from meshcache.core.values.session import Session
-from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord
+from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord, VipNote
 
 _MEMO_MAX = 4096
 """Answers of may_accept remembered, and of may_resume for each VIP; all forgotten at once. Keyed by `id(terms)`, since
@@ -124,7 +124,7 @@ class ServedVips:
         self._served.update(in_order)
         self._accepted.clear()
         self.terms = tuple(served.vip.terms for served in self._served.values())
-        notes = tuple(served.vip.note for served in self._served.values())
+        notes = tuple(_note(served.vip) for served in self._served.values())
         self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms, notes=notes)
         for served in self._served.values():
             served.filed_under = self._filed_under(served.vip.terms)
@@ -133,6 +133,10 @@ class ServedVips:
     def _filed_under(self, terms: Terms) -> tuple[str, ...]:
         others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)
         return (terms.vip, *others)
+
+
+def _note(vip: LocalVip) -> VipNote:
+    return replace(vip.note, tickets=vip.rotate_s is not None)
 
 
 def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:

@@ -59,6 +59,15 @@ class Drop(StrEnum):
     LIVE_FULL = "live_full", "live policy values beyond the number that this node keeps"
     LIVE_RATE = "live_rate", "live policy values faster than operators set them"
     LIVE_JUMP = "live_jump", "nothing: the number of a live policy far beyond all others, which was cut"
+    TICKET_KEY_FOREIGN = (
+        "ticket_key_foreign",
+        "ticket keys of a ring that this node or their sender isn't in, or of two",
+    )
+    TICKET_KEY_WEAK = "ticket_key_weak", "ticket keys that could be guessed"
+    TICKET_KEY_OLD = "ticket_key_old", "ticket keys that are over, were wiped, or were made before a withdraw"
+    TICKET_KEY_JUMP = "ticket_key_jump", "ticket keys with a number far beyond all others, or other times than can be"
+    TICKET_KEYS_FULL = "ticket_keys_full", "ticket keys beyond the number that this node keeps of one ring"
+    TICKET_KEY_RATE = "ticket_key_rate", "ticket keys faster than any mesh makes them"
     ASK_RATE = "ask_rate", "questions faster than operators ask them"
 
     OUTBOX_FULL = "outbox_full", "sessions that waited to be pushed when too many did"

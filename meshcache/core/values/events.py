@@ -167,6 +167,37 @@ class PolicyChanged:
     change: str
 
 
+@dataclass(frozen=True, slots=True)
+class TicketKeyMade:
+    """This node made the next ticket key of a share group's ring."""
+
+    at: float
+    group: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketKeyInUse:
+    """From now on this node encrypts a ring's tickets with another key; ``without`` names nodes that didn't have
+    it in time: clients that return to them shake hands in full until they do.
+    """
+
+    at: float
+    group: str
+    generation: int
+    without: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketKeysWiped:
+    """Ticket keys of a share group were wiped here: they are over, withdrawn, or for a border that isn't served now."""
+
+    at: float
+    group: str
+    keys: int
+    why: str
+
+
 Event: TypeAlias = (
     PeerJoined
     | PeerSuspect
@@ -185,6 +216,9 @@ Event: TypeAlias = (
     | SessionsRecalled
     | SessionsWithdrawn
     | PolicyChanged
+    | TicketKeyMade
+    | TicketKeyInUse
+    | TicketKeysWiped
 )
 
 

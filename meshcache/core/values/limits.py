@@ -128,6 +128,25 @@ class Limits:
     quarantine_s: float = 3600.0
     """An entry that the TLS side found unusable is not taken again for this long."""
 
+    # --- ticket keys
+    ticket_spread_s: float = 60.0
+    """How long a new key waits for living nodes that don't have it yet, before it encrypts all the same."""
+    ticket_step_s: float = 2.0
+    """The second in line makes a key that is due so much later than the first, if nobody has; the third twice that."""
+    ticket_step_s_max: float = 120.0
+    ticket_overrun_s: float = 300.0
+    """How long beyond its time a key may encrypt while no next one is made or known to all: both waits above, and what
+    clocks run apart. Every key opens so much longer."""
+    ticket_first_s: float = 3.0
+    """What a node that comes into a ring with others waits for their keys before it makes one."""
+    ticket_status_s: float = 10.0
+    """Between two tellings of what one has; a tenth of it while a key is on its way."""
+    ticket_quiet_s: float = 8.0
+    """After a withdraw, before a ring has keys again: on no clock may those look older than it."""
+    ticket_keys_per_s: float = 20.0
+    ticket_keys_burst: float = 1024.0
+    """Keys taken in, of all rings together: a joiner of many rings gets all at once."""
+
     # --- housekeeping
     sweep_s: float = 1.0
     sweep_entries: int = 4096

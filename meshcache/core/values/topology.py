@@ -60,8 +60,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class VipNote:
-    """What a node tells of a VIP besides its terms, for operators' eyes; no gate asks for it.
+    """What a node tells of a VIP besides its terms; no gate asks for it.
 
+    ``tickets`` says that the node takes part in the VIP's ring of ticket keys; who doesn't is given none.
     ``parts`` are `policy.digest_parts` of its settings; ``version`` and ``digest`` say which live policy is in force
     there. ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it
     doesn't travel with the record, and is told to whoever asks.
@@ -71,6 +72,7 @@ class VipNote:
     version: int = 0
     digest: bytes = field(default=b"", repr=False)
     held: tuple[str, ...] = ()
+    tickets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class LocalVip:
     ``lifetime_s`` caps what remains of any session here, whatever its origin allowed. ``lineage_s`` ends a chain of
     TLS 1.3 renewals. ``quota_bytes`` and ``quota_sessions`` are this VIP's share of the cache.
     ``export_client_certificates`` (configuration: ``client_certificates = "revalidate"``) lets sessions that were made
-    under a client certificate leave and enter; without it they stay where they were made.
+    under a client certificate leave and enter; without it they stay where they were made. ``rotate_s`` is how long a
+    ticket key encrypts; None: this VIP has no tickets, and is given no keys.
     """
 
     terms: Terms
@@ -90,6 +93,7 @@ class LocalVip:
     quota_sessions: int
     export_client_certificates: bool = False
     note: VipNote = VipNote()
+    rotate_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

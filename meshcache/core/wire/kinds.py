@@ -12,12 +12,14 @@ from typing import Any
 import cbor2
 
 from meshcache.core.policy.gates import Terms
+from meshcache.core.values.ticket_key import GENERATION_MAX, NAME_BYTES, RING_BYTES, SECRET_BYTES
 from meshcache.core.values.topology import VIPS_MAX
-from meshcache.core.wire import fields, messages, queries
+from meshcache.core.wire import fields, messages, queries, ticket_messages
 from meshcache.core.wire.columns import write_columns
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.messages import Batch, ColoDigest, FetchEnd, LiveEntry, Message
 from meshcache.core.wire.queries import HELD_BYTES_MAX, HELD_MAX, Figures, QueryKind
+from meshcache.core.wire.ticket_messages import HeldKey, RingStatus, ToldKey
 
 _REQUIRED = object()
 
@@ -134,6 +136,31 @@ def _figures(value: Any) -> Figures:
     return Figures(fields.name(vip), *map(fields.seq, counts))
 
 
+def _told_key(value: Any) -> ToldKey:
+    generation, secret, age_ms, rotate_s, lifetime_s = fields.array(value, 5)[:5]
+    return ToldKey(
+        _GENERATION(generation), _SECRET(secret), _AGE_MS(age_ms), fields.seconds(rotate_s), fields.seconds(lifetime_s)
+    )
+
+
+def _plain_keys(keys: tuple[ToldKey, ...]) -> list[Any]:
+    return [[key.generation, key.secret, key.age_ms, key.rotate_s, key.lifetime_s] for key in keys]
+
+
+def _held_key(value: Any) -> HeldKey:
+    generation, name = fields.array(value, 2)[:2]
+    return HeldKey(_GENERATION(generation), _KEY_NAME(name))
+
+
+def _ring_status(value: Any) -> RingStatus:
+    ring, held, spread = fields.array(value, 3)[:3]
+    return RingStatus(_RING(ring), _HELD(held), _KEY_NAME_OR_NONE(spread))
+
+
+def _plain_statuses(rings: tuple[RingStatus, ...]) -> list[Any]:
+    return [[status.ring, _rows(status.held), status.spread] for status in rings]
+
+
 def _pairs(value: Any) -> tuple[tuple[int, int], ...]:
     flat = fields.ranges(messages.FETCH_RANGES_MAX)(value)
     if not flat:
@@ -161,6 +188,13 @@ _HASH = fields.octets(8, 8)
 _LIVE_VALUE = fields.text(0, messages.LIVE_VALUE_BYTES_MAX)
 _LIVE_NUMBER = fields.uint(messages.LIVE_NUMBER_MAX)
 _SEEN = fields.items(fields.seen, messages.VECTOR_ENTRIES_MAX)
+_RING = fields.octets(RING_BYTES, RING_BYTES)
+_SECRET = fields.octets(SECRET_BYTES, SECRET_BYTES)
+_KEY_NAME = fields.octets(NAME_BYTES, NAME_BYTES)
+_KEY_NAME_OR_NONE = fields.octets(0, NAME_BYTES)
+_GENERATION = fields.uint(GENERATION_MAX)
+_AGE_MS = fields.uint(ticket_messages.AGE_MS_MAX)
+_HELD = fields.items(_held_key, ticket_messages.KEYS_MAX)
 _TOKEN = Field("q", "token", fields.token)
 _MASK = fields.uint((1 << messages.BUCKETS) - 1)
 _DIGEST_BYTES = messages.BUCKETS * messages.BUCKET_BYTES
@@ -328,6 +362,21 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("l", "colo", fields.name_or_none, ""),
             Field("f", "figures", fields.items(_figures, VIPS_MAX), (), write=_rows),
             Field("w", "held", fields.items(fields.text(1, HELD_BYTES_MAX), HELD_MAX), (), write=list),
+        ),
+    ),
+    ticket_messages.TicketKeys: (
+        20,
+        Spec(
+            ticket_messages.TicketKeys,
+            Field("r", "ring", _RING),
+            Field("k", "keys", fields.items(_told_key, ticket_messages.KEYS_MAX), write=_plain_keys),
+        ),
+    ),
+    ticket_messages.TicketStatus: (
+        21,
+        Spec(
+            ticket_messages.TicketStatus,
+            Field("r", "rings", fields.items(_ring_status, ticket_messages.RINGS_MAX), write=_plain_statuses),
         ),
     ),
 }

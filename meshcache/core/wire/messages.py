@@ -14,6 +14,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeRecord
 from meshcache.core.wire.queries import Query, QueryReply
+from meshcache.core.wire.ticket_messages import TicketKeys, TicketStatus
 
 MESSAGE_BYTES_MAX = 128 * 1024
 """Checked before a byte is decoded; a full batch is half of it. The transport's own limit is the same."""
@@ -337,6 +338,8 @@ Message: TypeAlias = (
     | LivePolicyUpdate
     | Query
     | QueryReply
+    | TicketKeys
+    | TicketStatus
 )
 
 

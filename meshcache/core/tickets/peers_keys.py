@@ -1,0 +1,69 @@
+"""What other nodes have of the rings: as each said itself, and when it was last sent a key.
+
+Believes a node about itself and about its own colo; decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.wire.ticket_messages import HeldKey, RingStatus
+
+_AGAIN_S = 1.0
+"""Between two times that one node is sent one key: its status may have crossed the first."""
+
+_TOLD_MAX = 1024
+"""Keys sent to one node and remembered; forgotten all at once."""
+
+
+@dataclass(slots=True)
+class PeerKeys:
+    """One node in one life of it."""
+
+    incarnation: int
+    rings: dict[bytes, RingStatus] = field(default_factory=dict)
+    told: dict[bytes, float] = field(default_factory=dict)
+
+    def has(self, ring: bytes, name: bytes) -> bool:
+        status = self.rings.get(ring)
+        return status is not None and any(held.name == name for held in status.held)
+
+    def newest(self, ring: bytes) -> HeldKey:
+        """Return the highest key that it has; (0, b"") when it has none."""
+        status = self.rings.get(ring)
+        return max(status.held, default=HeldKey(0, b"")) if status is not None else HeldKey(0, b"")
+
+    def spread(self, ring: bytes) -> bytes:
+        """Return the name of the key that it says all of its colo have."""
+        status = self.rings.get(ring)
+        return status.spread if status is not None else b""
+
+    def may_tell(self, name: bytes, now: float) -> bool:
+        """Return whether to send it a key now, and note that it is sent."""
+        if now - self.told.get(name, float("-inf")) < _AGAIN_S:
+            return False
+        if len(self.told) >= _TOLD_MAX:
+            self.told.clear()
+        self.told[name] = now
+        return True
+
+
+class PeersKeys:
+    """All linked nodes by name."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._known: dict[str, PeerKeys] = {}
+
+    def of(self, peer: Peer) -> PeerKeys:
+        """Return what a peer said in its present life."""
+        known = self._known.get(peer.name)
+        if known is None or known.incarnation != peer.record.incarnation:
+            known = self._known[peer.name] = PeerKeys(peer.record.incarnation)
+        return known
+
+    def forget_gone(self) -> None:
+        """Forget the nodes that aren't linked any more."""
+        for name in [name for name in self._known if self._members.get(name) is None]:
+            del self._known[name]

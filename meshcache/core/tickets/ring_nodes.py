@@ -1,0 +1,65 @@
+"""Which nodes are in a ring, who of them makes its next key, and what each has, by what they say.
+
+Decides nothing and sends nothing.
+"""
+
+from __future__ import annotations
+
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.roster import RosterTable
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.tickets.peers_keys import PeersKeys
+from meshcache.core.tickets.ring import Ring
+from meshcache.core.tickets.rings import Rings
+from meshcache.core.values.ticket_key import TicketKey
+from meshcache.core.values.topology import rank
+
+
+class RingNodes:
+    """The nodes of all rings, this one left out: linked ones, and for the turn to make a key all that are known."""
+
+    def __init__(self, rings: Rings, peers: PeersKeys, members: Members, roster: RosterTable, vips: ServedVips) -> None:
+        self._rings = rings
+        self._peers = peers
+        self._members = members
+        self._roster = roster
+        self._vips = vips
+
+    def linked(self, ring: Ring) -> list[Peer]:
+        """Return the linked nodes of a ring that aren't lost."""
+        return [peer for peer in self._members if peer.usable and ring.id in self._rings.of_node(peer.record)]
+
+    def others(self, ring: Ring) -> set[str]:
+        """Return all nodes of a ring that may live, also those that are known by hearsay only."""
+        unlinked = (record for record in self._roster if self._members.get(record.node) is None)
+        hearsay = {record.node for record in unlinked if ring.id in self._rings.of_node(record)}
+        return {peer.name for peer in self.linked(ring)} | hearsay - {self._vips.record.node}
+
+    def in_turn(self, ring: Ring, others: set[str]) -> list[str]:
+        """Return all nodes of a ring in the order in which they make its next key."""
+        return rank(f"ticket key {ring.id.hex()}", {self._vips.record.node, *others})
+
+    def without(self, ring: Ring, key: TicketKey) -> list[str]:
+        """Return the living nodes of the ring that aren't known to have a key, or that know of a higher one."""
+        return [peer.name for peer in self.linked(ring) if not self.has(ring, peer, key)]
+
+    def near_have(self, ring: Ring, key: TicketKey) -> bool:
+        """Return whether the living nodes of this colo have a key, and none of a higher one that isn't here."""
+        own = self._vips.record.colo
+        return all(self.has(ring, peer, key) for peer in self.linked(ring) if peer.colo == own)
+
+    def has(self, ring: Ring, peer: Peer, key: TicketKey) -> bool:
+        """Return whether a peer has a key; one of another colo, whether all of its colo have it."""
+        known = self._peers.of(peer)
+        newest = known.newest(ring.id)
+        if not known.has(ring.id, key.name) or (newest > key.rank and ring.find(newest.name) is None):
+            return False
+        if peer.colo == self._vips.record.colo:
+            return True
+        spread = ring.find(known.spread(ring.id))
+        return spread is not None and spread.rank >= key.rank
+
+    def vips_of(self, ring: Ring) -> frozenset[str]:
+        """Return all VIPs of the ring's group that anybody is known to serve: one's tickets are good for another."""
+        records = (self._vips.record, *(peer.record for peer in self._members), *self._roster)
+        return frozenset(terms.vip for record in records for terms in record.vips if terms.group == ring.group)

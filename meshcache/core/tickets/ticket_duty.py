@@ -1,0 +1,337 @@
+"""Makes, spreads and ends ticket keys: a key is made by whom all can tell, known to all, and only then encrypts.
+
+There is no election and no round. The best of a rendezvous hash among the nodes of a ring makes the next key when the
+present one's time is over; the second does so a little later if it sees none, and so on. Every node says what it has,
+and whoever sees a key missing sends it. Each begins to encrypt with the highest key that, as far as it is told,
+everybody has; since it can open tickets from the moment it has a key, nobody meets a ticket that it can't open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.membership.joining import Joining
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.roster import RosterTable
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.tickets.peers_keys import PeersKeys
+from meshcache.core.tickets.ring import Ring
+from meshcache.core.tickets.ring_nodes import RingNodes
+from meshcache.core.tickets.rings import Rings
+from meshcache.core.tickets.view import shown_ring
+from meshcache.core.values.drops import Drop
+from meshcache.core.values.events import TicketKeyInUse, TicketKeyMade, TicketKeysWiped
+from meshcache.core.values.ticket_key import SECRET_BYTES, TicketKey, weakness
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.wire.ticket_messages import KEYS_MAX, HeldKey, RingStatus, TicketKeys, TicketStatus, ToldKey
+
+_HURRY = 0.1
+"""Of the pause between two statuses, while a key is on its way or a ring has none."""
+
+_DRIFT = 4e-4
+"""Twice what one clock runs fast or slow: a key that is made after a withdraw must look so on all of them."""
+
+_LAST_S = 5.0
+"""A key that is so close to its end isn't sent to anybody."""
+
+_ROTATE_PAUSE_S = 10.0
+"""Between two keys of one ring that operators ask for: each opens for hours, and a ring keeps `KEYS_MAX`."""
+
+_PATIENCE_S = 10.0
+
+_WITHOUT_SHOWN = 8
+
+
+class VipKeys(NamedTuple):
+    """What handshakes of a VIP need: the key to encrypt with, and all that open, the highest first."""
+
+    ring: Ring
+    encrypting: TicketKey | None
+    opening: tuple[TicketKey, ...]
+
+
+class TicketDuty:
+    """The ticket keys of one node. `version` grows whenever `of_vip` may answer otherwise, times aside."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        vips: ServedVips,
+        members: Members,
+        roster: RosterTable,
+        outbox: Outbox,
+        withdraws: Withdraws,
+        joining: Joining,
+        now: float,
+    ) -> None:
+        self._rng = local.rng
+        self._limits = local.limits
+        self._telemetry = telemetry
+        self._vips = vips
+        self._members = members
+        self._roster = roster
+        self._outbox = outbox
+        self._withdraws = withdraws
+        self._joining = joining
+        self._rings = Rings(vips, telemetry.events, local.limits)
+        self._peers = PeersKeys(members)
+        self._nodes = RingNodes(self._rings, self._peers, members, roster, vips)
+        self._rate = Bucket(local.limits.ticket_keys_per_s, local.limits.ticket_keys_burst, now)
+        self._stamp: tuple[int, ...] = ()
+        self._status_at = now
+        self._due_at = float("inf")
+        self._changes = 0
+
+    # --- what handshakes and operators ask
+
+    @property
+    def version(self) -> int:
+        return self._rings.version + self._changes
+
+    def of_vip(self, vip: str, now: float) -> VipKeys | None:
+        """Return a VIP's keys, by the terms that hold now; None when it has no tickets."""
+        self._follow(now)
+        ring = self._rings.of_vip(vip)
+        return None if ring is None else VipKeys(ring, ring.encrypting(now), tuple(ring.keys))
+
+    def rotate(self, vip: str, now: float) -> int:
+        """Make the next key of a VIP's ring now. Return its number. Raises ValueError, in words, when that can't be."""
+        self._follow(now)
+        ring = self._rings.of_vip(vip)
+        if ring is None:
+            raise ValueError(f"VIP {vip} has no tickets here")
+        if any(now - key.born_at < _ROTATE_PAUSE_S for key in ring.keys):
+            raise ValueError(f"the newest key of VIP {vip} was made only just now")
+        if now < ring.ended_at + self._quiet_s(ring):
+            raise ValueError(f"the keys of VIP {vip} were withdrawn just now; the next one comes by itself")
+        return self._make(ring, now).generation
+
+    def ready(self) -> bool:
+        """Return whether every ring has keys, or is this node's to begin."""
+        return all(ring.keys or not self._nodes.linked(ring) for ring in self._rings)
+
+    def show(self, now: float) -> list[dict[str, Any]]:
+        """Return what operators see of the rings; names of keys are no secret, and cut."""
+        self._follow(now)
+        return [
+            shown_ring(ring, self._nodes, self._vips.record.node, now)
+            for ring in sorted(self._rings, key=lambda each: (each.group, each.id))
+        ]
+
+    # --- timers and messages
+
+    def next_due(self) -> float:
+        """Return when to call `tick` next."""
+        return self._due_at if self._stamp == self._now_stamp() else float("-inf")
+
+    def tick(self, now: float) -> None:
+        """Make, use, tell and wipe what is due."""
+        stamp = self._now_stamp()
+        if stamp == self._stamp and now < self._due_at:
+            return
+        if stamp != self._stamp:
+            self._stamp, self._status_at = stamp, now
+            self._peers.forget_gone()
+        self._follow(now)
+        for ring in self._rings:
+            self._expire(ring, now)
+            if not self._joining.joining and self._make_at(ring) <= now:
+                self._make(ring, now)
+            self._use(ring, now)
+        if self._status_at <= now:
+            self._tell_status(now)
+        self._due_at = min((self._ring_due(ring) for ring in self._rings), default=float("inf"))
+
+    def status_received(self, peer: Peer, status: TicketStatus, now: float) -> None:
+        """Note what a peer has, and send it what it lacks; answer with our own where it has what we lack."""
+        shared = self._rings.of_node(peer.record)
+        known = self._peers.of(peer)
+        for told in status.rings:
+            ring = self._rings.get(told.ring)
+            if ring is None or told.ring not in shared:
+                continue
+            known.rings[told.ring] = told
+            self._send_missing(ring, peer, now)
+            if any(ring.find(held.name) is None for held in told.held) and known.may_tell(told.ring, now):
+                self._send([peer], TicketStatus((self._status(ring),)))
+        self._due_at = now
+
+    def keys_received(self, peer: Peer, told: TicketKeys, now: float) -> None:
+        """Take in keys from a node of their ring, and pass on what is new to the colos that its sender isn't in."""
+        ring = self._rings.get(told.ring)
+        if ring is None or told.ring not in self._rings.of_node(peer.record):
+            self._refuse(peer, Drop.TICKET_KEY_FOREIGN, len(told.keys), now)
+            return
+        if not self._rate.take(len(told.keys), now):
+            self._telemetry.drop(Drop.TICKET_KEY_RATE, len(told.keys))
+            return
+        news = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
+        if news:
+            self._changes += 1
+            self._send_keys(ring, [each for each in self._nodes.linked(ring) if each.colo != peer.colo], news, now)
+            self._status_at = now
+        self._due_at = now
+
+    # --- making and using
+
+    def _make_at(self, ring: Ring) -> float:
+        """When it is this node's turn to make the next key, if nobody has by then."""
+        others = self._nodes.others(ring)
+        if ring.keys:
+            at = ring.turns_at(ring.keys[0])
+        else:
+            first_s = self._limits.ticket_first_s if others else 0.0
+            at = max(ring.empty_since + first_s, ring.ended_at + self._quiet_s(ring))
+        place = self._nodes.in_turn(ring, others).index(self._vips.record.node)
+        return at + min(place * self._limits.ticket_step_s, self._limits.ticket_step_s_max)
+
+    def _make(self, ring: Ring, now: float) -> TicketKey:
+        if len(ring.keys) >= KEYS_MAX:
+            ring.push_out(now)
+        key = TicketKey(ring.id, self._secret(), ring.top + 1, now, ring.rotate_s, ring.lifetime_s)
+        ring.put(key, now)
+        self._telemetry.events.add(TicketKeyMade(now, ring.group, key.generation))
+        self._send_keys(ring, self._nodes.linked(ring), [key], now)
+        self._changes += 1
+        self._status_at = self._due_at = now
+        self._use(ring, now)
+        return key
+
+    def _secret(self) -> bytes:
+        while True:
+            secret = self._rng.randrange(1 << 8 * SECRET_BYTES).to_bytes(SECRET_BYTES, "big")
+            if weakness(secret) is None:
+                return secret
+
+    def _use(self, ring: Ring, now: float) -> None:
+        """Encrypt with the highest key that everybody has, or that has waited for them long enough."""
+        for key in ring.keys:
+            if key is ring.current:
+                return
+            without = self._nodes.without(ring, key)
+            waited_s = now - ring.learned_at[key.name]
+            if now < ring.encrypts_until(key) and (not without or waited_s >= self._limits.ticket_spread_s):
+                ring.current = key
+                self._changes += 1
+                shown = ", ".join(without[:_WITHOUT_SHOWN])
+                self._telemetry.events.add(TicketKeyInUse(now, ring.group, key.generation, shown))
+                return
+
+    def _quiet_s(self, ring: Ring) -> float:
+        return self._limits.ticket_quiet_s + _DRIFT * ring.rotate_s
+
+    # --- taking in and ending
+
+    def _take(self, ring: Ring, peer: Peer, told: ToldKey, now: float) -> TicketKey | None:
+        """Keep a key; return it when it is news. Whatever is wrong with it is counted."""
+        key = TicketKey(ring.id, told.secret, told.generation, now, told.rotate_s, told.lifetime_s)
+        name, fingerprint = key.name, key.fingerprint()
+        key.wipe()
+        elsewhere = any(
+            other.fingerprint() == fingerprint for each in self._rings if each is not ring for other in each.keys
+        )
+        taken = Drop.TICKET_KEY_FOREIGN if elsewhere else ring.take(told, now)
+        if isinstance(taken, Drop):
+            self._refuse(peer, taken, 1, now)
+            return None
+        self._note_held(ring, peer, HeldKey(told.generation, name))
+        return ring.find(name) if taken else None
+
+    def _note_held(self, ring: Ring, peer: Peer, held: HeldKey) -> None:
+        """A node has what it sends."""
+        known = self._peers.of(peer)
+        status = known.rings.get(ring.id, RingStatus(ring.id, ()))
+        if held not in status.held:
+            known.rings[ring.id] = status._replace(held=(*status.held, held)[-KEYS_MAX:])
+
+    def _refuse(self, peer: Peer, reason: Drop, count: int, now: float) -> None:
+        self._telemetry.drop(reason, count)
+        patience_s = 0.0 if reason is Drop.TICKET_KEY_WEAK else _PATIENCE_S  # terms change, and clocks differ
+        self._telemetry.refusals.note(peer.name, peer.address, reason, now, patience_s=patience_s)
+
+    def _follow(self, now: float) -> None:
+        """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
+        if self._rings.follow(now):
+            self._due_at = now
+        if len(self._withdraws):
+            for ring in self._rings:
+                self._end(ring, now)
+
+    def _end(self, ring: Ring, now: float) -> None:
+        ended_at = self._withdraws.tickets_ended_at(ring.group, self._nodes.vips_of(ring))
+        if ended_at > ring.ended_at:
+            self._wiped(ring, ring.end(ended_at, now), "withdrawn", now)
+
+    def _expire(self, ring: Ring, now: float) -> None:
+        self._wiped(ring, ring.expire(now), "over", now)
+
+    def _wiped(self, ring: Ring, count: int, why: str, now: float) -> None:
+        if count:
+            self._changes += 1
+            self._status_at = self._due_at = now
+            self._telemetry.events.add(TicketKeysWiped(now, ring.group, count, why))
+
+    # --- telling
+
+    def _tell_status(self, now: float) -> None:
+        """Say to every node of our rings what we have; to those with the same rings in the same bytes."""
+        alike: dict[frozenset[bytes], list[Peer]] = {}
+        for peer in self._members:
+            shared = self._rings.of_node(peer.record) if peer.usable else frozenset()
+            if shared:
+                alike.setdefault(shared, []).append(peer)
+        for shared, peers in alike.items():
+            rings = (ring for ring in self._rings if ring.id in shared)
+            self._send(peers, TicketStatus(tuple(map(self._status, rings))))
+        settled = all(self._settled(ring) for ring in self._rings)
+        self._status_at = now + self._limits.ticket_status_s * (1 if settled else _HURRY)
+
+    def _settled(self, ring: Ring) -> bool:
+        return bool(ring.keys) and ring.current is ring.keys[0] and not self._nodes.without(ring, ring.keys[0])
+
+    def _status(self, ring: Ring) -> RingStatus:
+        newest = ring.keys[0] if ring.keys else None
+        spread = newest is not None and self._nodes.near_have(ring, newest)
+        return RingStatus(ring.id, ring.held(), newest.name if newest is not None and spread else b"")
+
+    def _send_missing(self, ring: Ring, peer: Peer, now: float) -> None:
+        known = self._peers.of(peer)
+        missing = [key for key in ring.keys if not known.has(ring.id, key.name)]
+        self._send_keys(ring, [peer], missing, now)
+
+    def _send_keys(self, ring: Ring, peers: Iterable[Peer], keys: list[TicketKey], now: float) -> None:
+        """Send keys to nodes of their ring, and to nobody else: the gate that every key passes on its way out."""
+        for peer in peers:
+            known = self._peers.of(peer)
+            fresh = [key for key in keys if now < ring.opens_until(key) - _LAST_S and known.may_tell(key.name, now)]
+            if fresh and ring.id in self._rings.of_node(peer.record):
+                message = TicketKeys(ring.id, tuple(ring.told(key, now) for key in fresh))
+                self._outbox.send_all([peer.address], message, secret=True)
+
+    def _send(self, peers: list[Peer], message: TicketStatus) -> None:
+        self._outbox.send_all([peer.address for peer in peers], message)
+
+    # --- when
+
+    def _now_stamp(self) -> tuple[int, ...]:
+        revision = self._vips.record.revision
+        return self._members.generation, revision, self._roster.generation, self._withdraws.acts
+
+    def _ring_due(self, ring: Ring) -> float:
+        make_at = self._status_at if self._joining.joining else self._make_at(ring)
+        used_at = min(
+            (at + self._limits.ticket_spread_s for at in map(ring.learned_at.__getitem__, self._unused(ring))),
+            default=float("inf"),
+        )
+        return min(self._status_at, make_at, used_at, ring.next_end())
+
+    def _unused(self, ring: Ring) -> list[bytes]:
+        """Return the names of the keys above the one that encrypts."""
+        at = ring.keys.index(ring.current) if ring.current is not None else len(ring.keys)
+        return [key.name for key in ring.keys[:at]]

@@ -1,0 +1,40 @@
+"""What a node said of its keys holds for that life of it, and nobody is sent the same key twice at once."""
+
+from __future__ import annotations
+
+from meshcache.core.state.members import Members
+from meshcache.core.tickets.peers_keys import PeersKeys
+from meshcache.core.values.events import EventLog
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.ticket_messages import HeldKey, RingStatus
+
+RING, NAME, OTHER = b"r" * 16, b"n" * 16, b"o" * 16
+
+
+def test_what_it_has_is_forgotten_with_its_life_and_with_its_link() -> None:
+    members = Members(Limits(), EventLog())
+    known = PeersKeys(members)
+    peer = members.join(NodeRecord("a", 1, "ams1", "a:1", 1, ()), "a:1", 0.0)
+    said = known.of(peer)
+    said.rings[RING] = RingStatus(RING, (HeldKey(2, NAME), HeldKey(1, OTHER)), NAME)
+    assert (said.has(RING, NAME), said.has(OTHER, NAME)) == (True, False)
+    assert said.newest(RING) == (2, NAME)
+    assert said.spread(RING) == NAME
+    assert (said.newest(OTHER), said.spread(OTHER)) == ((0, b""), b"")
+    members.renew(peer, NodeRecord("a", 1, "ams1", "a:1", 2, ()))
+    assert known.of(peer) is said
+    later = members.join(NodeRecord("a", 2, "ams1", "a:1", 1, ()), "a:1", 0.0)
+    assert not known.of(later).has(RING, NAME)
+    known.of(later).rings[RING] = said.rings[RING]
+    members.part(later)
+    known.forget_gone()
+    back = members.join(NodeRecord("a", 2, "ams1", "a:1", 1, ()), "a:1", 0.0)
+    assert not known.of(back).has(RING, NAME)
+
+
+def test_a_key_is_sent_again_after_a_second() -> None:
+    members = Members(Limits(), EventLog())
+    said = PeersKeys(members).of(members.join(NodeRecord("a", 1, "ams1", "a:1", 1, ()), "a:1", 0.0))
+    assert [said.may_tell(NAME, now) for now in (5.0, 5.9, 6.0)] == [True, False, True]
+    assert said.may_tell(OTHER, 5.0)

@@ -1,0 +1,147 @@
+"""One ring's keys: which come in, which encrypts and opens until when, and that whatever leaves is overwritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache.core.tickets.ring import JUMP_MAX, Ring
+from meshcache.core.values.drops import Drop
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.ticket_key import TicketKey
+from meshcache.core.wire.ticket_messages import KEYS_MAX, ToldKey
+
+NOW = 5000.0
+LIMITS = Limits()
+ID = b"r" * 16
+
+
+def ring(**settings: Any) -> Ring:
+    facts: dict[str, Any] = {"rotate_s": 600.0, "lifetime_s": 3600.0} | settings
+    return Ring(ID, "shop", frozenset({"shop"}), True, limits=LIMITS, empty_since=0.0, **facts)
+
+
+def secret(number: int = 1) -> bytes:
+    return bytes((number * 7 + at * 11) % 256 for at in range(32))
+
+
+def told(number: int = 1, **facts: Any) -> ToldKey:
+    values: dict[str, Any] = {"generation": number, "secret": secret(number), "age_ms": 10_000, "rotate_s": 600}
+    return ToldKey(**(values | {"lifetime_s": 3600} | facts))
+
+
+def taken(one: Ring, key: ToldKey, now: float = NOW) -> TicketKey:
+    assert one.take(key, now) is True
+    return one.keys[0]
+
+
+class TestTaking:
+    def test_a_key_that_is_new_is_news_once(self) -> None:
+        one = ring()
+        key = taken(one, told())
+        assert key.born_at == NOW - 10
+        assert one.take(told(), NOW) is False
+        assert one.keys == [key]
+
+    def test_the_highest_comes_first_in_whatever_order_they_come(self) -> None:
+        one = ring()
+        for number in (2, 3, 1):
+            one.take(told(number), NOW)
+        assert [key.generation for key in one.keys] == [3, 2, 1]
+        assert one.top == 3
+
+    @pytest.mark.parametrize(
+        ("key", "why"),
+        (
+            (told(secret=bytes(32)), Drop.TICKET_KEY_WEAK),
+            (told(secret=b"correct horse battery staple 123"), Drop.TICKET_KEY_WEAK),
+            (told(generation=JUMP_MAX + 1), Drop.TICKET_KEY_JUMP),
+            (told(generation=0), Drop.TICKET_KEY_JUMP),
+            (told(rotate_s=59), Drop.TICKET_KEY_JUMP),
+            (told(rotate_s=7 * 24 * 3600 + 1), Drop.TICKET_KEY_JUMP),
+            (told(lifetime_s=0), Drop.TICKET_KEY_JUMP),
+            (told(lifetime_s=7 * 24 * 3600 + 1), Drop.TICKET_KEY_JUMP),
+            (told(age_ms=(600 + 300 + 3600 + 61) * 1000), Drop.TICKET_KEY_OLD),
+        ),
+    )
+    def test_a_key_that_can_t_be_one_is_refused(self, key: ToldKey, why: Drop) -> None:
+        one = ring()
+        assert one.take(key, NOW) is why
+        assert one.keys == []
+
+    @pytest.mark.parametrize("key", (told(generation=JUMP_MAX), told(rotate_s=60), told(lifetime_s=1)))
+    def test_the_border_of_each_rule_is_within(self, key: ToldKey) -> None:
+        assert ring().take(key, NOW) is True
+
+    def test_a_key_that_has_only_just_ended_is_no_offence(self) -> None:
+        assert ring().take(told(age_ms=(600 + 300 + 3600 + 30) * 1000), NOW) is False
+
+    def test_what_was_wiped_doesn_t_come_back_younger(self) -> None:
+        one = ring()
+        taken(one, told())
+        assert one.wipe(NOW) == 1
+        assert one.take(told(age_ms=0), NOW) is Drop.TICKET_KEY_OLD
+
+    def test_there_is_room_for_so_many(self) -> None:
+        one = ring()
+        for number in range(1, KEYS_MAX + 1):
+            taken(one, told(number))
+        assert one.take(told(KEYS_MAX + 1), NOW) is Drop.TICKET_KEYS_FULL
+        lowest = one.keys[-1]
+        one.push_out(NOW)
+        assert one.take(told(KEYS_MAX + 1), NOW) is True
+        assert lowest.wiped
+
+    def test_the_oldest_birth_that_is_heard_counts_within_a_minute(self) -> None:
+        one = ring()
+        key = taken(one, told())
+        one.take(told(age_ms=15_000), NOW)
+        assert key.born_at == NOW - 15
+        one.take(told(age_ms=1_000), NOW)
+        assert key.born_at == NOW - 15
+        one.take(told(age_ms=4_000_000), NOW)
+        assert key.born_at == NOW - 10 - 60
+
+
+class TestTimes:
+    def test_it_turns_at_the_stricter_of_two_times(self) -> None:
+        strict, lax = ring(rotate_s=300.0), ring(rotate_s=900.0)
+        assert strict.turns_at(taken(strict, told())) == NOW - 10 + 300
+        assert lax.turns_at(taken(lax, told())) == NOW - 10 + 600
+
+    def test_a_key_encrypts_no_longer_than_its_time_and_the_overrun(self) -> None:
+        one = ring()
+        one.current = taken(one, told(age_ms=0))
+        assert one.encrypting(NOW + 899) is one.current
+        assert one.encrypting(NOW + 900) is None
+
+    def test_it_is_wiped_when_its_last_ticket_is_over(self) -> None:
+        one = ring()
+        key = one.current = taken(one, told(age_ms=0))
+        assert one.next_end() == NOW + 900 + 3600
+        assert one.expire(NOW + 4499) == 0
+        assert one.expire(NOW + 4500) == 1
+        assert one.current is None
+        assert key.wiped
+        assert one.empty_since == NOW + 4500
+
+    def test_a_ring_without_keys_never_ends_one(self) -> None:
+        assert ring().next_end() == float("inf")
+
+
+class TestEnding:
+    def test_a_withdraw_wipes_what_was_made_before_it_and_takes_no_more_of_it(self) -> None:
+        one = ring()
+        old, young = taken(one, told(1, age_ms=100_000)), taken(one, told(2, age_ms=0))
+        assert one.end(NOW - 50, NOW) == 1
+        assert one.keys == [young]
+        assert old.wiped
+        assert one.take(told(3, age_ms=60_000), NOW) is Drop.TICKET_KEY_OLD
+        assert one.take(told(4, age_ms=40_000), NOW) is True
+
+    def test_a_number_is_not_given_twice(self) -> None:
+        one = ring()
+        taken(one, told(7))
+        one.wipe(NOW)
+        assert one.top == 7

@@ -1,0 +1,68 @@
+"""Rings follow the terms of the VIPs: who is in one with whom, and that a ring nobody serves is wiped at once."""
+
+from __future__ import annotations
+
+from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.policy.ring_id import ring_id
+from meshcache.core.tickets.rings import Rings
+from meshcache.core.values.events import TicketKeysWiped
+from tests.core.net import Net, Puppet, vip
+
+
+def rings_of(net: Net, *vips: object) -> tuple[object, Rings]:
+    host = net.add("h", "ams1", *vips)  # type: ignore[arg-type]
+    rings = host.core.tickets._rings
+    rings.follow(net.now)
+    return host, rings
+
+
+def test_vips_of_one_group_and_border_share_a_ring_with_the_strictest_times() -> None:
+    first = vip("h", name="one", group="g", rotate_s=600.0, lifetime_s=100.0)
+    second = vip("h", name="two", group="g", rotate_s=300.0, lifetime_s=900.0)
+    _, rings = rings_of(Net(), first, second, vip("h", name="other", rotate_s=600.0), vip("h", name="none"))
+    one = rings.of_vip("one")
+    assert one is not None
+    assert rings.of_vip("two") is one
+    assert (one.vips, one.rotate_s, one.lifetime_s) == ({"one", "two"}, 300.0, 900.0)
+    assert rings.of_vip("other") is not one
+    assert rings.of_vip("none") is None
+    assert len(rings) == 2
+
+
+def test_only_who_takes_part_is_in_a_ring() -> None:
+    net = Net()
+    _, rings = rings_of(net, vip("h", rotate_s=600.0), vip("h", name="all", reach=REACH_EVERYWHERE, rotate_s=600.0))
+    shop, everywhere = ring_id(vip("h").terms), ring_id(vip("h", name="all", reach=REACH_EVERYWHERE).terms)
+
+    def of(*vips: object, colo: str = "ams1") -> frozenset[bytes]:
+        return rings.of_node(Puppet(net, "p", colo, *vips).record)  # type: ignore[arg-type]
+
+    assert of(vip("p", rotate_s=60.0)) == {shop}
+    assert of(vip("p")) == frozenset()
+    assert of(vip("p", digest=b"\x02" * 32, rotate_s=60.0)) == frozenset()
+    assert of(vip("p", "fra1", rotate_s=60.0), colo="fra1") == frozenset()
+    far = vip("p", "fra1", "all", reach=REACH_EVERYWHERE, rotate_s=60.0)
+    assert of(far, vip("p", "fra1", rotate_s=60.0), colo="fra1") == {everywhere}
+
+
+def test_a_server_s_own_ring_is_shared_with_nobody_not_even_with_one_of_its_name() -> None:
+    net = Net()
+    _, rings = rings_of(net, vip("h", reach=REACH_SERVER, rotate_s=600.0))
+    assert [ring.shared for ring in rings] == [False]
+    assert rings.of_node(Puppet(net, "h", "ams1", vip("h", reach=REACH_SERVER, rotate_s=600.0)).record) == frozenset()
+
+
+def test_other_terms_are_another_ring_and_the_old_one_s_keys_are_wiped() -> None:
+    net = Net()
+    host = net.add("h", "ams1", vip("h", rotate_s=600.0))
+    net.until(lambda: bool(host.core.tickets.of_vip("shop", net.now).opening))
+    old = host.core.tickets.of_vip("shop", net.now)
+    assert old is not None
+    host.core.set_vip(vip("h", digest=b"\x02" * 32, rotate_s=600.0), net.now)
+    new = host.core.tickets.of_vip("shop", net.now)
+    assert new is not None
+    assert (new.opening, new.encrypting) == ((), None)
+    assert all(key.wiped for key in old.opening)
+    assert [event.keys for event in host.happened(TicketKeysWiped)] == [1]
+    host.core.set_vip(vip("h"), net.now)
+    assert host.core.tickets.of_vip("shop", net.now) is None
