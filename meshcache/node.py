@@ -38,6 +38,7 @@ from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.runtime import forks
 from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.bequest import Bequest
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
@@ -102,9 +103,8 @@ class MeshNode:
     def for_worker(cls, path: str | Path, overrides: Sequence[str] = ()) -> MeshNode:
         """A node for this process, one of several workers that are started from one file. See docs/workers.md.
 
-        Its name can't collide, its port and its admin socket are its own, workers of one host find each other, and it
-        closes when the process exits or is told to by SIGTERM. Asked again in the same process, also by a module that
-        is loaded twice, it gives the same node while that isn't closed. Raises ConfigError.
+        Its name can't collide, its port and admin socket are its own, workers of a host find each other, and it closes
+        at exit or SIGTERM. Asked again in one process, it gives the same node until that is closed. Raises ConfigError.
         """
         return one_of_file(Path(path), overrides, lambda: cls(*worker_settings(Path(path), overrides)))
 
@@ -131,6 +131,7 @@ class MeshNode:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
+            self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
@@ -149,10 +150,10 @@ class MeshNode:
                 raise
         return self
 
-    def close(self) -> None:
+    def close(self, *, goodbye: bool = True) -> None:
         """Leave the mesh: tell the peers (for at most a second), end all threads, free the port. May be called again.
 
-        Attached contexts go on without the mesh: their handshakes are full ones.
+        Attached contexts go on with full handshakes. Without `goodbye` this node's next life follows (`bequest`).
         """
         with self._lock:
             running, self._state = self._state == "running", "closed"
@@ -168,7 +169,7 @@ class MeshNode:
             self._policies.close()
             self._vips.close()
             self._remembered.save()
-            self._pump.close()
+            self._pump.close(goodbye=goodbye)
             self._transport.close()
 
     def __enter__(self) -> Self:

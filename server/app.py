@@ -21,12 +21,20 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettin
 from . import process, systemd
 from .backends import Backends
 from .faults import Faults
+from .inheritance import Inheritance
 from .leaving import LEAVING_MAX
 from .listener import Listener
 from .renewal import LOOK_S, Renewal
 from .report import Report
 from .services import Contexts, Served, make_contexts, make_services, routes_by_key
+from .state_folder import StateFolder
+from .succession import Succession
 from .table import Table
+
+CATCH_UP_S = 5.0
+"""A snapshot of 100,000 sessions takes about two; a node that finds no peer is done in as many."""
+
+_PAUSE_S = 0.02
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
 """What runs beside the server while it is ready, in a program that embeds it."""
@@ -38,7 +46,12 @@ class ServerApp:
     """One server: a node that isn't started yet, the settings, and how to read them again."""
 
     def __init__(
-        self, settings: Settings, node: MeshNode, reread: Callable[[], Settings], hangups: Sequence[int] = ()
+        self,
+        settings: Settings,
+        node: MeshNode,
+        reread: Callable[[], Settings],
+        hangups: Sequence[int] = (),
+        inheritance: Inheritance | None = None,
     ) -> None:
         self.settings = settings
         self.node = node
@@ -51,9 +64,13 @@ class ServerApp:
         self._hangups = hangups
         self.contexts: Contexts = {}
         self.report = Report(self)
+        self.succession = Succession(self)
+        self.state_folder = StateFolder(settings.node.state_dir)
+        self._inheritance = inheritance or Inheritance({})
         self._stop = asyncio.Event()
-        self._reload_turn = asyncio.Lock()
+        self.reload_turn = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
+        self._hurried = False
 
     async def serve(self, beside: Beside = nullcontext) -> None:
         """Serve until a signal says to stop, and drain. The node is started here, and closed by whoever made it;
@@ -64,10 +81,10 @@ class ServerApp:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._fault_in_loop)
         self._obey_signals(loop)
-        async with self._reload_turn:  # a SIGHUP that comes early is obeyed when the server is ready
+        async with self.reload_turn:  # a SIGHUP that comes early is obeyed when the server is ready
             await self._start()
         with beside(self.node):
-            self.node.front.tells(self.report.stats, lambda: self.report.reload(loop))
+            self._tell_of_itself(loop)
             log.info("ready: %s", self._about())
             systemd.ready()
             if self._hangups:
@@ -78,21 +95,63 @@ class ServerApp:
             await self._drain()
 
     async def _start(self) -> None:
-        contexts = make_contexts(self.settings)
-        listeners = self._bind(self.settings, {})
+        inherited = self._inheritance
         try:
+            contexts = make_contexts(self.settings)
+            listeners = self._bind(self.settings, {})
+        except BaseException:
+            inherited.close()
+            raise
+        inherited.leave_the_rest()
+        try:
+            await asyncio.to_thread(inherited.claim)
+            self.state_folder.hold()
             self.node.start()
             self.table.start()
             services = self._attach(self.settings, contexts)
+            await asyncio.to_thread(inherited.take, self.node.bequest)
+            await self._catch_up()
+            await asyncio.to_thread(inherited.serving)
             await self._install(self.settings, contexts, services, listeners)
         except BaseException:
             _close(listeners.values())
+            inherited.close()
             raise
         gc.freeze()  # what is there now stays; collections needn't look at it again
 
+    async def _catch_up(self) -> None:
+        """Where clients wait in an inherited queue, let the node hear first what its peers have, for a while."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + CATCH_UP_S if self._inheritance.waits else 0.0
+        while clock() < until and self.node.bequest.catching_up:  # noqa: ASYNC110  # once, before anybody is served
+            await asyncio.sleep(_PAUSE_S)
+
+    async def go_on(self, node: MeshNode) -> None:
+        """Serve with another node, after the one before has given its place in vain."""
+        self.node = node
+        self.state_folder.hold()
+        services = self._attach(self.settings, self.contexts)
+        await self._install(self.settings, self.contexts, services, self.listeners)
+        self._tell_of_itself(asyncio.get_running_loop())
+
+    def _tell_of_itself(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.node.front.tells(
+            self.report.stats,
+            lambda: self.report.reload(loop),
+            lambda path: self.succession.hand_over(loop, path),
+        )
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
-        """Drain and end; the second call ends at once."""
-        if self._stop.is_set():
+        """Drain and end; the second call ends at once. One whose place is taken drains for long, until it is called."""
+        if self.succession.given and self._draining is not None and not self._hurried:
+            self._hurried = True
+            self._draining.cancel()
+        elif self._stop.is_set():
             for number in (signal.SIGTERM, signal.SIGINT):  # a third signal is the kernel's business
                 asyncio.get_running_loop().remove_signal_handler(number)
             if self._draining is not None:
@@ -106,7 +165,7 @@ class ServerApp:
 
         Open connections keep what they began with, and the node keeps its cache.
         """
-        async with self._reload_turn:
+        async with self.reload_turn:
             return await self._reload()
 
     async def _reload(self) -> bool:
@@ -135,7 +194,7 @@ class ServerApp:
         """Take certificates that were replaced on disk. A pair that doesn't fit stays out of use."""
         while True:
             await asyncio.sleep(LOOK_S)
-            async with self._reload_turn:
+            async with self.reload_turn:
                 if self.renewal.due():
                     await self._renew()
 
@@ -179,8 +238,9 @@ class ServerApp:
             listener = listeners.get(key) or present.get(key) or bound.get(address)
             if listener is None:
                 listener = Listener(address, self.table)
+                given = self._inheritance.sockets.pop(key, None)
                 try:
-                    listener.bind()
+                    listener.bind() if given is None else listener.adopt(given)
                 except OSError as error:
                     faults.append(f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}")
                     continue
@@ -221,11 +281,17 @@ class ServerApp:
 
     async def _drain(self) -> None:
         self.report.stopping()
-        systemd.stopping()
-        log.info("stopping: %d connections have %g s to end", len(self.table), self.settings.server.drain_s)
+        limits = self.settings.server
+        drain_s = limits.take_over_drain_s if self.succession.given else limits.drain_s
+        if not self.succession.given:
+            systemd.stopping()
+        log.info("stopping: %d connections have %g s to end", len(self.table), drain_s)
         _close(self.listeners.values())
-        self._draining = asyncio.create_task(self.table.drain(self.settings.server.drain_s))
+        self._draining = asyncio.create_task(self.table.drain(drain_s))
         await asyncio.wait([self._draining])
+        if self._hurried:
+            self._draining = asyncio.create_task(self.table.drain(limits.drain_s))
+            await asyncio.wait([self._draining])
         self.backends.stop()
         await self.backends.leaving.drain()
         self.table.stop()

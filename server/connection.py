@@ -157,6 +157,11 @@ class ClientConnection(asyncio.Protocol):
 
     # What the table calls.
 
+    @property
+    def shaking_hands(self) -> bool:
+        """Whether the client has said something and the handshake isn't over."""
+        return self._stage is _HANDSHAKE and self._spoke
+
     def expired(self) -> None:
         """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
         unsent = self._transport.get_write_buffer_size()

@@ -29,6 +29,27 @@ class Listener:
         self.bound_address = address
         """With the port that was really bound, where the configured one is 0."""
 
+    @property
+    def listening(self) -> socket.socket:
+        """The listening socket, to be passed on."""
+        return self._socket
+
+    def adopt(self, given: socket.socket) -> None:
+        """Take a socket that listens already, systemd's or another process's; what it was set to is set anew."""
+        given.setblocking(False)
+        if given.family in (socket.AF_INET, socket.AF_INET6):
+            given.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
+        given.listen(BACKLOG)
+        self._socket = given
+        self.bound_address = join_address(*given.getsockname()[:2])
+
+    def pause(self) -> None:
+        """Accept no more for now; who comes waits in the kernel's queue, as long as anybody has the socket."""
+        if self._server is not None:
+            kept = self._socket.dup()
+            self._server.close()
+            self._server, self._socket = None, kept
+
     def bind(self) -> None:
         """Take the address, so that a fault is known before anything is changed. Raises OSError."""
         host, port = split_address(self.address)

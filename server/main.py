@@ -13,23 +13,42 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
 from . import process
 from .app import ServerApp
+from .inheritance import Inheritance, TakeOver
+
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-def run(settings: Settings, path: Path, overrides: Sequence[str] = (), hangups: Sequence[int] = ()) -> None:
+def run(
+    settings: Settings,
+    path: Path,
+    overrides: Sequence[str] = (),
+    hangups: Sequence[int] = (),
+    inheritance: Inheritance | None = None,
+) -> None:
     """Serve until SIGTERM. SIGHUP reads `path` again, with the same `overrides`; so does one that is among `hangups` by
-    the time the server is ready.
+    the time the server is ready. `inheritance` is what another process, or systemd, gives.
 
     Raises ConfigError and the node's errors before anything is served; ready and faults go to the log.
     """
     process.keep_secrets_in()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=FORMAT)
     node = MeshNode(settings)
-    app = ServerApp(settings, node, reread=lambda: load(path, overrides), hangups=hangups)
+    app = ServerApp(settings, node, lambda: load(path, overrides), hangups, inheritance)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             runner.run(app.serve())
         finally:
-            node.close()
+            app.node.close()
+            app.state_folder.release()
+
+
+def inherit(settings: Settings, take_over: TakeOver | None) -> Inheritance:
+    """What this process gets before it checks anything: sockets of systemd's, or of the process whose place it takes.
+
+    Raises ConfigError.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=FORMAT)
+    return Inheritance.of_systemd() if take_over is None else Inheritance.of_process(settings, take_over)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
     try:
-        run(load(path), path, hangups=hangups)
+        run(load(path), path, hangups=hangups, inheritance=Inheritance.of_systemd())
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)  # noqa: T201
         return 2

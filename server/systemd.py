@@ -7,6 +7,21 @@ import socket
 import time
 from contextlib import suppress
 
+FIRST_DESCRIPTOR = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+
+def sockets() -> list[socket.socket]:
+    """The sockets that systemd has opened for this process (socket activation); children don't get them again."""
+    told = {key: os.environ.pop(key, "") for key in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
+        return []
+    given = []
+    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(told["LISTEN_FDS"])):
+        os.set_inheritable(descriptor, False)
+        given.append(socket.socket(fileno=descriptor))
+    return given
+
 
 def ready(status: str = "") -> None:
     """Serving, or serving again after a reload; `status` is one line for ``systemctl status``."""

@@ -28,6 +28,10 @@ class Entry(Protocol):
 
     deadline: float
 
+    @property
+    def shaking_hands(self) -> bool:
+        """Whether a handshake has begun and isn't over."""
+
     def expired(self) -> None:
         """The deadline has passed: set another or end."""
 
@@ -85,6 +89,10 @@ class Table:
             return False
         self._entries.add(entry)
         return True
+
+    def handshakes(self) -> int:
+        """How many handshakes have begun and aren't over."""
+        return sum(entry.shaking_hands for entry in self._entries)
 
     def remove(self, entry: Entry) -> None:
         """The connection is gone."""

@@ -62,6 +62,7 @@ def unix_app(node: AdminNode) -> web.Application:
         app.add_routes(control_routes(node, answer))
     if isinstance(node, HasFront):
         app.add_routes([web.post("/v1/reload", _reload_handler(node))])
+        app.add_routes([web.post("/v1/take-over", _take_over_handler(node))])
     return app
 
 
@@ -125,6 +126,20 @@ def _reload_handler(node: HasFront) -> Handler:
             return answer({"error": str(error)}, 422)
 
     return reload
+
+
+def _take_over_handler(node: HasFront) -> Handler:
+    async def take_over(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        path = asked.get("socket") if isinstance(asked, dict) else None
+        if not isinstance(path, str):
+            raise web.HTTPBadRequest(text="socket is the path of the Unix socket on which the successor listens")
+        try:
+            return answer(await asyncio.to_thread(node.front.hand_over, path))
+        except MeshcacheError as error:
+            return answer({"error": str(error)}, 422)
+
+    return take_over
 
 
 def answer(content: dict[str, Any], status: int = 200) -> web.Response:

@@ -75,6 +75,11 @@ class AdminClient:
         program around the node can't."""
         return self._ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
 
+    def take_over(self, path: Path) -> dict[str, Any]:
+        """Let the server give its sockets and sessions to this process, which listens at `path`. Raises PolicyError
+        where it won't."""
+        return self.post("/v1/take-over", {"socket": str(path)})
+
     def explain(self, **query: str) -> dict[str, Any]:
         """Why sessions go or don't: ``from`` and ``to``, or ``session``. Raises PolicyError for unknown names."""
         return self.get("/v1/explain", **query)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from meshcache.admin.sockets import answers
 from meshcache.config import Settings, split_address
@@ -13,13 +13,15 @@ from meshcache.edges.interfaces import advertised
 from meshcache.errors import TransportError
 
 
-def address_faults(settings: Settings) -> list[str]:
+def address_faults(settings: Settings, held: Collection[str] = (), *, replaces: bool = False) -> list[str]:
     """Every address that can't be had, each as ``place: why and what would be right``.
 
-    Ask while the node isn't running, or its own addresses are in use.
+    Ask while the node isn't running, or its own addresses are in use. `held` are addresses that this process has, or
+    gets from the one that it `replaces`, which has the admin socket until then.
     """
-    faults = [fault for place, address in _listeners(settings) if (fault := _fault(place, address)) is not None]
-    if settings.admin.socket is not None and answers(settings.admin.socket):
+    wanted = [(place, address) for place, address in _listeners(settings) if address not in held]
+    faults = [fault for place, address in wanted if (fault := _fault(place, address)) is not None]
+    if not replaces and settings.admin.socket is not None and answers(settings.admin.socket):
         faults.append(
             f"admin.socket: another process answers at {settings.admin.socket}; give this node a name of its own "
             "(node.name) or another admin.socket"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,16 +14,18 @@ from meshcache.config import Settings
 MISUSED = 2
 
 
-def all_faults(settings: Settings) -> list[str]:
+def all_faults(settings: Settings, held: Collection[str] = (), *, replaces: bool = False) -> list[str]:
     """Everything wrong with what `settings` point at, as found on this machine now.
 
     The addresses of a node that is running are in use by itself, so they are left out then; `check` before a reload
-    would find nothing else.
+    would find nothing else. A process that `replaces` it looks at all but those that are `held` for it.
     """
     from meshcache.checks import address_faults, file_faults
 
     faults = file_faults(settings)
-    return faults if is_running(settings) else faults + address_faults(settings)
+    if not replaces and is_running(settings):
+        return faults
+    return faults + address_faults(settings, held, replaces=replaces)
 
 
 def is_running(settings: Settings) -> bool:

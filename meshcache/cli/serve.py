@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meshcache.cli.faults import all_faults, fail, is_running
 from meshcache.errors import ConfigError
+
+if TYPE_CHECKING:
+    from meshcache.config import Settings
 
 
 @click.command()
@@ -24,44 +27,74 @@ from meshcache.errors import ConfigError
     multiple=True,
     help="Use this value instead of the file's, such as node.name=edge-2 or vip.shop.listen=127.0.0.1:8444.",
 )
-def serve(file: Path, overrides: tuple[str, ...]) -> None:
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the place of the process that runs this node: its sockets and sessions. It drains.",
+)
+def serve(file: Path, overrides: tuple[str, ...], take_over: bool) -> None:
     """Run the server that FILE (meshcache.toml) describes, until SIGTERM or Ctrl-C.
 
     SIGHUP rereads FILE with the same --set values and keeps the cache. Exits with 2, and starts nothing, when anything
-    is wrong with FILE or what it points at.
+    is wrong with FILE or what it points at. With --take-over a running process of the same node goes on until this one
+    serves, and for as long as its clients stay; where none runs, it is an ordinary start.
     """
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))  # obeyed when the server is ready
-    run = _server()
+    server = _server()
     try:
-        run(_checked(file, overrides), file, overrides, hangups)
+        settings = _loaded(file, overrides)
+        replaces = _replaces(settings, take_over)
+        inheritance = server.inherit(settings, _asking(settings) if replaces else None)
+        try:
+            _check(settings, inheritance.held, replaces=replaces)
+        except BaseException:
+            inheritance.close()
+            raise
+        server.run(settings, file, overrides, hangups, inheritance)
     except ConfigError as error:
         fail(file, error.faults)
 
 
-def _checked(file: Path, overrides: Sequence[str]) -> Any:
+def _loaded(file: Path, overrides: Sequence[str]) -> Settings:
     from meshcache.config import load
 
-    settings = load(file, overrides)
-    if is_running(settings):
-        raise ConfigError(
-            [f'node.name: node "{settings.node.name}" is running already; a second one needs --set node.name=NAME']
+    return load(file, overrides)
+
+
+def _replaces(settings: Settings, take_over: bool) -> bool:
+    """Whether there is a process whose place this one takes. Raises ConfigError where it may not."""
+    running = is_running(settings)
+    if running and not take_over:
+        fault = (
+            f'node.name: node "{settings.node.name}" is running already; a second one needs --set node.name=NAME, and '
+            "one that takes its place --take-over"
         )
+        raise ConfigError([fault])
+    return running
+
+
+def _asking(settings: Settings) -> Callable[[Path], object]:
+    from meshcache.admin.client import AdminClient
+
+    assert settings.admin.socket is not None, "its node answered there"
+    return AdminClient(settings.admin.socket).take_over
+
+
+def _check(settings: Settings, held: Collection[str], *, replaces: bool) -> None:
     if not any(vip.listen for vip in settings.vips):
         raise ConfigError(
             ["vip: no VIP has an address to listen on, so there is nothing to serve; add [[vip]] with listen"]
         )
-    faults = all_faults(settings)
+    faults = all_faults(settings, held, replaces=replaces)
     if faults:
         raise ConfigError(faults)
-    return settings
 
 
-def _server() -> Callable[..., None]:
+def _server() -> Any:
     if find_spec("meshcache_server") is None:
         raise click.ClickException(
             "the server is not installed here (package meshcache_server); install meshcache whole with "
             "`pip install meshcache`, or attach contexts of your own in Python: docs/configuration.md"
         )
-    run: Callable[..., None] = import_module("meshcache_server.main").run
-    return run
+    return import_module("meshcache_server.main")

@@ -147,6 +147,9 @@ class ServerSettings(Table):
     drain_s: Number = Field(default=10.0, ge=0, le=3600, examples=[10])
     """How long SIGTERM waits for open connections."""
 
+    take_over_drain_s: Number = Field(default=3600.0, ge=0, le=604_800, examples=[3600])
+    """How long open connections may go on after another process has taken over (``serve --take-over``)."""
+
     max_connections: Whole = Field(default=10_000, ge=1, le=1_000_000, examples=[10_000])
     """Over all VIPs. A connection takes about 100 kB and one file descriptor, or two with a backend."""
 

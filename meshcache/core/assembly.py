@@ -23,6 +23,7 @@ from meshcache.core.membership.liveness import Liveness
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.replication.anti_entropy import AntiEntropy
 from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.hand_over import HandOver
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
@@ -105,6 +106,7 @@ class Assembly:
         )
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
+        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.joining, self.intake, self.withdraws)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)

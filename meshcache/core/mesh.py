@@ -76,6 +76,8 @@ class MeshCore:
         """The ticket keys of the VIPs that have tickets. Its methods may be called like those below."""
         self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
+        self.hand_over = self.duties.hand_over
+        """Gives all sessions to the process that follows this one, and takes them there. Called like those below."""
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""
 
@@ -280,11 +282,15 @@ class MeshCore:
         """Return what happened since the last call."""
         return self.duties.telemetry.events.drain()
 
-    def leave(self, now: float) -> None:
-        """Say goodbye to all peers: send what `messages_to_send` then gives, and stop."""
+    def leave(self, now: float, *, goodbye: bool = True) -> None:
+        """Say goodbye to all peers: send what `messages_to_send` then gives, and stop.
+
+        Without `goodbye` the next life of this node follows at once, which is all that they need to hear.
+        """
         self.duties.woken(now)
         self.duties.publisher.flush_all(now)
-        self.duties.liveness.leave()
+        if goodbye:
+            self.duties.liveness.leave()
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""

@@ -134,6 +134,8 @@ class AttachedVips:
     def close(self) -> None:
         """Every context leaves its VIP: handshakes go on, in full."""
         with self._lock:
+            with self._pump.lock:
+                self.settle()  # what was made a moment ago is published before the end
             for served in self._served.values():
                 served.port.close()
                 for each in served.live():

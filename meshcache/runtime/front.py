@@ -20,14 +20,21 @@ class Front:
     def __init__(self) -> None:
         self._stats: Callable[[], Plain] | None = None
         self._reload: Callable[[], Plain] | None = None
+        self._hand_over: Callable[[str], Plain] | None = None
 
-    def tells(self, stats: Callable[[], Plain], reload: Callable[[], Plain] | None = None) -> None:
+    def tells(
+        self,
+        stats: Callable[[], Plain],
+        reload: Callable[[], Plain] | None = None,
+        hand_over: Callable[[str], Plain] | None = None,
+    ) -> None:
         """Show `stats` under ``front`` in the node's own, and call `reload` when an operator asks for one.
 
         `stats` is quick and returns plain values, with ``ready`` among them; `reload` may take seconds and returns
-        ``{"ok", "changed", "restart", "faults"}``.
+        ``{"ok", "changed", "restart", "faults"}``; `hand_over` begins to give everything to the process that listens
+        on a Unix socket.
         """
-        self._stats, self._reload = stats, reload
+        self._stats, self._reload, self._hand_over = stats, reload, hand_over
 
     def stats(self) -> Plain | None:
         """What the program tells; None where it tells nothing."""
@@ -38,3 +45,9 @@ class Front:
         if self._reload is None:
             raise MeshcacheError("the program around this node takes no reload; only `meshcache serve` does")
         return self._reload()
+
+    def hand_over(self, path: str) -> Plain:
+        """Let the program give its sockets and sessions to a successor. Raises MeshcacheError where it can't."""
+        if self._hand_over is None:
+            raise MeshcacheError("the program around this node can't be taken over; only `meshcache serve` can")
+        return self._hand_over(path)

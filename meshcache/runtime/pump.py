@@ -126,8 +126,9 @@ class Pump:
         elif received:
             self._wake_in_time()
 
-    def close(self) -> None:
-        """Say goodbye to all peers and stop the thread; the transport still has the goodbyes to flush."""
+    def close(self, *, goodbye: bool = True) -> None:
+        """Say goodbye to all peers, unless a successor follows, and stop the thread; the transport still has the last
+        messages to flush."""
         if self._stopping:
             return
         self._stopping = True
@@ -135,7 +136,7 @@ class Pump:
             os.eventfd_write(self._wakeup, 1)
             self._thread.join(STOP_S)
         with self.lock:
-            self.core.leave(self.clock())
+            self.core.leave(self.clock(), goodbye=goodbye)
         with self._sending:
             self._send()
         os.close(self._wakeup)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from meshcache_server.inheritance import Inheritance
 
 from meshcache.admin.server import AdminServer
 from meshcache.cli import serve as serve_module
@@ -24,6 +25,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
     module = ModuleType("meshcache_server.main")
     module.run = lambda *arguments: calls.append(arguments)  # type: ignore[attr-defined]
+    module.inherit = lambda _settings, _take_over: Inheritance({})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "meshcache_server.main", module)
     return calls
 
@@ -33,7 +35,7 @@ def test_the_server_gets_the_settings_and_what_it_needs_to_read_them_again(
 ) -> None:
     meshcache("init")
     assert meshcache("serve", "meshcache.toml", *FREE, "--set", "node.name=edge-2").code == 0
-    ((settings, file, overrides, _hangups),) = served
+    ((settings, file, overrides, _hangups, _inheritance),) = served
     assert settings.node.name == "edge-2"
     assert load(file, overrides) == settings
 

@@ -18,6 +18,10 @@ class Noted:
         self.told: list[str] = []
         self._ends = ends
 
+    @property
+    def shaking_hands(self) -> bool:
+        return False
+
     def expired(self) -> None:
         self._note("expired")
 

@@ -18,11 +18,24 @@ END_S_MAX = PATIENCE_S
 class Process:
     """One running program and what it wrote so far (standard output and error together)."""
 
-    def __init__(self, command: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        cwd: Path,
+        env: Mapping[str, str] | None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self.log = log
         with log.open("wb") as out:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=env,
+                pass_fds=pass_fds,
             )
 
     @property

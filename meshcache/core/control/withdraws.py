@@ -170,8 +170,18 @@ class Withdraws:
 
     def tell(self, peer: Peer, now: float) -> None:
         """Send a peer all withdraws in force."""
-        for known in self._known.values():
-            self._outbox.send(peer.address, _aged(known, now))
+        for withdraw in self.in_force(now):
+            self._outbox.send(peer.address, withdraw)
+
+    def in_force(self, now: float) -> list[Withdraw]:
+        """Return all withdraws in force, as they are told now."""
+        return [_aged(known, now) for known in self._known.values()]
+
+    def inherit(self, withdraw: Withdraw, now: float) -> None:
+        """Remember what this node knew in its last life, and acted on then."""
+        known = _Known(withdraw, now - withdraw.elapsed_s)
+        self._heard[known.name, known.scope] = None
+        self._keep(known, now)
 
     def expire(self, now: float) -> None:
         """Forget withdraws of which nothing that they name can be left."""

@@ -73,12 +73,20 @@ class Intake:
             self._relaying.pass_on(batch, peer, push.age_us)
 
     def take(
-        self, batch: Batch, now: float, *, own: bool = True, whole: bool = True, repaired: bool = False
+        self,
+        batch: Batch,
+        now: float,
+        *,
+        own: bool = True,
+        whole: bool = True,
+        repaired: bool = False,
+        inherited: bool = False,
     ) -> Stream | None:
         """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept.
 
         `own` says that its origin gave it, `whole` that its numbers without an entry count as seen as well: from others
-        they do only where the origin can't be asked (`Relaying.origin_answers`).
+        they do only where the origin can't be asked (`Relaying.origin_answers`). `inherited` is what this node had
+        in its last life, which its reach doesn't keep from it.
         """
         key = batch.key
         if not whole and not batch.entries.ids:
@@ -87,7 +95,7 @@ class Intake:
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
             known = self._cache.streams.get(key)
-        served = self._place(batch, known)
+        served = self._place(batch, known, inherited)
         if served is None:
             return None
         stream = self._open(batch, served, now) if known is None else known
@@ -106,12 +114,13 @@ class Intake:
             self._file(stream, entries, served, now, repaired)
         return stream
 
-    def _place(self, batch: Batch, known: Stream | None) -> ServedVip | None:
+    def _place(self, batch: Batch, known: Stream | None, inherited: bool) -> ServedVip | None:
         """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""
-        verdict, vip = self._vips.accept(batch.terms)
+        accept = self._vips.inherit if inherited else self._vips.accept
+        verdict, vip = accept(batch.terms)
         newest, age = self._newest(batch) if known is None else (known.terms, known.age)
         if verdict and age > batch.age:
-            verdict, vip = self._vips.accept(newest)
+            verdict, vip = accept(newest)
             if (newest.group, newest.digest) != (batch.terms.group, batch.terms.digest):
                 verdict = Verdict.SETTINGS_DIFFER
         if not verdict:

@@ -95,7 +95,7 @@ class Serving:
     def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
         room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
-        for first, last in _parts(self._seen.of(stream), fetch.ranges):
+        for first, last in parts_of(self._seen.of(stream), fetch.ranges):
             for batch in self._of_part(stream, first, last, now):
                 if len(batches) >= BATCHES_MAX or room < len(batch.entries.ids):
                     return batches, False
@@ -110,11 +110,11 @@ class Serving:
         for session in self._living(stream, first, last, now):
             cost = len(session.id) + len(session.der)
             if len(sessions) >= BATCH_SESSIONS_MAX or size + cost > BATCH_BYTES_MAX:
-                yield _batch(stream, sessions[-1].seq, last, sessions, now)
+                yield batch_of(stream, sessions[-1].seq, last, sessions, now)
                 sessions, size, last = [], 0, sessions[-1].seq - 1
             sessions.append(session)
             size += cost
-        yield _batch(stream, first, last, sessions, now)
+        yield batch_of(stream, first, last, sessions, now)
 
     def _living(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
         served = self._vips.get(stream.vip)
@@ -128,7 +128,7 @@ class Serving:
             yield session
 
 
-def _parts(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def parts_of(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Return the parts that are in both, highest first."""
     for first, last in sorted(ranges, reverse=True):
         for low, high in reversed(list(seen)):
@@ -136,7 +136,8 @@ def _parts(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[in
                 yield max(first, low), min(last, high)
 
 
-def _batch(stream: Stream, first: int, last: int, sessions: list[Session], now: float) -> Batch:
+def batch_of(stream: Stream, first: int, last: int, sessions: list[Session], now: float) -> Batch:
+    """Return sessions, newest first, as a batch that covers `first` to `last`."""
     rows = sessions[::-1]
     entries = Entries(
         [session.seq for session in rows],

@@ -102,6 +102,17 @@ class ServedVips:
             known = self._accepted[id(source)] = (source, self._judge(source))
         return known[1]
 
+    def inherit(self, source: Terms) -> tuple[Verdict, str]:
+        """Answer as `accept` does, for sessions that this node had in its last life: those that it made itself skip the
+        reach, as they do at each lookup.
+        """
+        if source.node != self.record.node:
+            return self.accept(source)
+        willing = [own.vip for own in self.terms if may_resume(source, own)]
+        if not willing:
+            return may_accept(source, self.terms), ""
+        return Verdict.ALLOWED, source.vip if source.vip in willing else willing[0]
+
     def send(self, source: Terms, target: NodeRecord) -> bool:
         """Return whether sessions made under `source` may go to the node with this record."""
         return bool(may_send(source, target.vips))

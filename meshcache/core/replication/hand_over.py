@@ -1,0 +1,190 @@
+"""Hands everything that a node has to the process that follows it under the same name, and takes it over there.
+
+The successor is the same node in its next life, on the same host: neither reach nor a client certificate keeps sessions
+from it. All else is judged as what comes from a peer is: groups, settings, lifetimes, withdraws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.membership.joining import Joining
+from meshcache.core.replication.intake import Intake
+from meshcache.core.replication.seen_streams import SeenStreams
+from meshcache.core.replication.serving import batch_of, parts_of
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.session import SEQ_MAX, Session, StreamKey
+from meshcache.core.wire.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_SESSIONS_MAX,
+    Batch,
+    FetchEnd,
+    FetchReply,
+    Message,
+    Withdraw,
+)
+
+STAYING = 1
+"""The token of a batch whose sessions never leave their node: they get no number of their stream."""
+
+
+class Piece(NamedTuple):
+    """Some sessions of one stream, and the numbers that they stand for. Ids are secrets."""
+
+    key: StreamKey
+    first: int
+    last: int
+    ids: list[bytes]
+
+    def __repr__(self) -> str:
+        return f"<Piece of {self.key.origin} {self.first}..{self.last}>"
+
+
+class HandOver:
+    """Both sides of it. Every method is quick, so that handshakes needn't wait while a cache is handed over."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        seen: SeenStreams,
+        joining: Joining,
+        intake: Intake,
+        withdraws: Withdraws,
+    ) -> None:
+        self._local = local
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._seen = seen
+        self._joining = joining
+        self._intake = intake
+        self._withdraws = withdraws
+
+    # --- the side that leaves ---
+
+    def lives(self) -> list[int]:
+        """Return the numbers of the lives under which this process made sessions."""
+        former = frozenset[int]().union(*(served.former for served in self._vips))
+        return sorted(former | {self._local.identity.incarnation})
+
+    def peers(self) -> list[str]:
+        """Return where the peers are."""
+        return [peer.address for peer in self._members]
+
+    def marks(self) -> dict[StreamKey, int]:
+        """Return how far each stream was seen: give it to `pieces` later, for what has come since."""
+        return {
+            stream.key: max((last for _, last in self._seen.of(stream)), default=0) for stream in self._cache.streams
+        }
+
+    def pieces(self, after: Mapping[StreamKey, int]) -> list[Piece]:
+        """Return what there is of each stream, above these numbers, newest first: a copy of the ids."""
+        return [
+            piece
+            for stream in self._cache.streams
+            for low, high in parts_of(self._seen.of(stream), [(after.get(stream.key, 0) + 1, SEQ_MAX)])
+            for piece in _cut(stream.key, low, high, list(stream.entries.downwards(high + 1)))
+        ]
+
+    def messages(self, piece: Piece, now: float) -> list[Message]:
+        """Return the sessions of one piece that are here still."""
+        stream = self._cache.streams.get(piece.key)
+        if stream is None:
+            return []
+        found = (self._cache.peek(stream.vip, session_id) for session_id in piece.ids)
+        living = [session for session in found if session is not None and session.expires_at - now >= 1]
+        parts = list(_by_bytes(living)) or [[]]
+        firsts = [*(sessions[-1].seq for sessions in parts[:-1]), piece.first]
+        lasts = [piece.last, *(first - 1 for first in firsts)]
+        return [
+            FetchReply(0, batch_of(stream, first, last, sessions, now), FetchEnd.DONE)
+            for sessions, first, last in zip(parts, firsts, lasts, strict=False)
+        ]
+
+    def rest(self, now: float) -> list[Message]:
+        """Return the sessions that have no number, since they never leave their node, and the withdraws in force."""
+        staying: dict[StreamKey, list[Session]] = {}
+        for served in self._vips:
+            for session in self._cache.sessions(served.vip.terms.vip):
+                if not session.seq and session.expires_at - now >= 1:
+                    staying.setdefault(session.stream, []).append(session)
+        messages: list[Message] = list(self._withdraws.in_force(now))
+        for key, sessions in staying.items():
+            stream = self._cache.streams.get(key)
+            if stream is None:
+                continue
+            for some in _by_bytes(sessions):
+                batch = batch_of(stream, 1, len(some), some, now)
+                entries = batch.entries._replace(seqs=range(1, len(some) + 1))
+                messages.append(FetchReply(STAYING, replace(batch, entries=entries), FetchEnd.DONE))
+        return messages
+
+    # --- the side that comes ---
+
+    @property
+    def catching_up(self) -> bool:
+        """Return whether this node still asks a peer for what it has missed."""
+        return self._joining.joining
+
+    def take(self, message: Message, now: float) -> int:
+        """Take over what a predecessor's `messages` and `rest` gave. Return how many sessions it brought."""
+        if isinstance(message, Withdraw):
+            self._withdraws.inherit(message, now)
+        elif isinstance(message, FetchReply) and message.batch is not None:
+            if message.token == STAYING:
+                return self._take_staying(message.batch, now)
+            self._intake.take(message.batch, now, inherited=True)
+            return len(message.batch.entries.ids)
+        return 0
+
+    def succeed(self, lives: list[int]) -> None:
+        """Count sessions of these lives as made here."""
+        for served in self._vips:
+            served.former |= frozenset(lives)
+
+    def _take_staying(self, batch: Batch, now: float) -> int:
+        verdict, vip = self._vips.inherit(batch.terms)
+        stream = self._cache.streams.open(batch.terms, batch.key, vip, now) if verdict else None
+        if stream is None:
+            return 0
+        stream.age = max(stream.age, batch.age)
+        for _, session_id, der, remaining_s, elapsed_s, certified in batch.entries.rows():
+            self._cache.put(stream, 0, session_id, der, now + remaining_s, now - elapsed_s, bool(certified))
+        return len(batch.entries.ids)
+
+
+def _cut(key: StreamKey, low: int, high: int, rows: list[tuple[int, bytes]]) -> Iterator[Piece]:
+    """Pieces from the top down that together stand for `low` to `high` without a gap."""
+    rows = [row for row in rows if row[0] >= low]
+    last = high
+    for start in range(0, len(rows), BATCH_SESSIONS_MAX):
+        some = rows[start : start + BATCH_SESSIONS_MAX]
+        first = low if start + BATCH_SESSIONS_MAX >= len(rows) else some[-1][0]
+        yield Piece(key, first, last, [session_id for _, session_id in some])
+        last = first - 1
+    if not rows:
+        yield Piece(key, low, high, [])
+
+
+def _by_bytes(sessions: list[Session]) -> Iterator[list[Session]]:
+    """As many in a batch as one may hold."""
+    some: list[Session] = []
+    size = 0
+    for session in sessions:
+        cost = len(session.id) + len(session.der)
+        if some and (len(some) >= BATCH_SESSIONS_MAX or size + cost > BATCH_BYTES_MAX):
+            yield some
+            some, size = [], 0
+        some.append(session)
+        size += cost
+    if some:
+        yield some

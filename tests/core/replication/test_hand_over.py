@@ -1,0 +1,133 @@
+"""What a node gives to its next life, and what that takes: everything but what policy forbids today."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
+from meshcache.core.values.session import Outcome
+from meshcache.core.wire.codec import Decoder, encode
+from meshcache.core.wire.messages import BATCH_BYTES_MAX
+from tests.core.net import DER, Host, Net, has, make, mesh, sid, vip
+
+
+def give(net: Net, old: Host, new: Host, pieces: object = None) -> int:
+    """All that there is, or these pieces, as the wire has it."""
+    giving, taking = old.core.hand_over, new.core.hand_over
+    wanted = giving.pieces({}) if pieces is None else pieces
+    messages = [message for piece in wanted for message in giving.messages(piece, net.now)]
+    taking.succeed(giving.lives())
+    frames = [encode("before", 0, message) for message in (*messages, *giving.rest(net.now))]
+    return sum(taking.take(Decoder().decode(frame).message, net.now) for frame in frames)
+
+
+@pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
+def test_the_next_life_has_all_own_sessions_and_says_local(reach: Reach) -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=reach)
+    for number in range(200):
+        make(net, old, number)
+    net.run(1)
+    (new,) = mesh(net, ["a"], reach=reach)
+    assert give(net, old, new) == 200
+    found = [new.core.lookup("shop", sid(number), net.now) for number in range(200)]
+    assert {each.outcome for each in found} == {Outcome.LOCAL}
+
+
+def test_another_node_of_that_name_gets_no_session_that_stays_on_its_server() -> None:
+    """A push from a node of the same name is no inheritance."""
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=REACH_SERVER)
+    make(net, old, 1)
+    net.run(1)
+    (new,) = mesh(net, ["a"], reach=REACH_SERVER)
+    (piece,) = old.core.hand_over.pieces({})
+    (reply,) = old.core.hand_over.messages(piece, net.now)
+    assert new.core.duties.intake.take(reply.batch, net.now) is None
+    assert not has(net, new, sid(1))
+
+
+def test_sessions_under_client_certificates_go_along_and_stay() -> None:
+    net = Net()
+    (old, peer) = mesh(net, ["a", "b"])
+    net.run(3)
+    make(net, old, 1, client_certificate=True)
+    net.run(3)
+    old.up = False
+    (new,) = mesh(net, ["a"])
+    assert give(net, old, new) == 1
+    net.run(10)
+    assert new.core.lookup("shop", sid(1), net.now).outcome is Outcome.LOCAL
+    assert not has(net, peer, sid(1))
+
+
+def test_what_came_from_peers_goes_along_and_isnt_fetched_again() -> None:
+    net = Net()
+    (old, peer) = mesh(net, ["a", "b"])
+    net.run(3)
+    for number in range(50):
+        make(net, peer, number)
+    net.run(3)
+    old.up = False
+    (new,) = mesh(net, ["a"])
+    give(net, old, new)
+    net.run(10)
+    assert new.core.lookup("shop", sid(7), net.now).outcome is Outcome.REMOTE
+    assert new.core.stats(net.now)["gossip"]["repaired"] == 0
+
+
+def test_only_what_has_come_since_is_given_the_second_time() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"])
+    for number in range(100):
+        make(net, old, number)
+    net.run(1)
+    marks = old.core.hand_over.marks()
+    assert [len(piece.ids) for piece in old.core.hand_over.pieces({})] == [64, 36]
+    make(net, old, 100)
+    net.run(1)
+    (piece,) = old.core.hand_over.pieces(marks)
+    assert (piece.first, piece.last, piece.ids) == (101, 101, [sid(100)])
+    assert sid(100).hex() not in repr(piece)
+
+
+def test_what_was_withdrawn_stays_withdrawn() -> None:
+    net = Net()
+    (old, late) = mesh(net, ["a", "z"])
+    net.run(3)
+    make(net, late, 1)
+    net.run(3)
+    late.stalled_until = net.now + 1e6
+    old.core.withdraw(net.now, vip="shop")
+    net.run(10)
+    (new,) = mesh(net, ["a"])
+    give(net, old, new)
+    (piece,) = late.core.hand_over.pieces({})
+    (reply,) = late.core.hand_over.messages(piece, net.now)
+    new.core.duties.intake.take(reply.batch, net.now)
+    assert not has(net, new, sid(1))
+
+
+def test_other_settings_take_nothing() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"])
+    make(net, old, 1)
+    make(net, old, 2, client_certificate=True)
+    net.run(1)
+    new = net.add("a", "ams1", vip("a", digest=b"\x02" * 32))
+    give(net, old, new)
+    assert not has(net, new, sid(1))
+    assert not has(net, new, sid(2))
+
+
+def test_large_sessions_go_in_batches_that_the_wire_takes() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"])
+    large = DER * 16
+    for number in range(64):
+        old.core.session_created("shop", sid(number), large, net.now)
+    net.run(1)
+    assert 64 * len(large) > BATCH_BYTES_MAX
+    (new,) = mesh(net, ["a"])
+    assert give(net, old, new) == 64
+    assert has(net, new, sid(0))
