@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 
 from tests.simulation.report import Report
 from tests.simulation.scenarios import SCENARIOS, run
+
+_ENOUGH = 200
+"""Seeds, in which each kind of fault must have happened."""
 
 
 def main() -> int:
@@ -21,18 +25,25 @@ def main() -> int:
 
 def _many(name: str, seeds: range | list[int], aloud: bool, stop: bool) -> int:
     began, failed, slowest = time.monotonic(), 0, 0.0
+    fired: Counter[str] = Counter()
     for done, seed in enumerate(seeds, 1):
         report: Report = run(name, seed)
         slowest = max(slowest, report.figures.get("settled_s", 0.0))
         if aloud or not report.passed:
             print(report, flush=True)
         failed += not report.passed
+        fired.update(report.fired)
         if failed and stop:
             break
         if done % 50 == 0:
             print(f"{name}: {done} seeds, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
+    if not aloud:
+        print(f"{name}: faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(fired.items())))
+    never = SCENARIOS[name].faults - set(fired) if done >= _ENOUGH else set()
+    if never:
+        print(f"{name}: in {done} seeds these faults never happened: {', '.join(sorted(never))}")
     print(f"{name}: {done} seeds, {failed} failed; slowest to settle {slowest:.1f} s; {time.monotonic() - began:.0f} s")
-    return failed
+    return failed + len(never)
 
 
 def _options() -> argparse.Namespace:

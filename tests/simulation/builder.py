@@ -10,6 +10,9 @@ from tests.simulation.world import World
 
 SETTINGS = b"\x01" * 32
 
+FORGET_S = 15.0
+"""After which nodes of some worlds forget a peer, instead of ten minutes: so that cuts of half a minute are longer."""
+
 COLOS = ("ams1", "fra1", "sjc1", "nrt1")
 
 
@@ -47,10 +50,25 @@ def drawn(world: World) -> None:
     colos = world.colos = COLOS[: rng.randrange(1, len(COLOS) + 1)]
     vips = _vips(world)
     seeds = tuple(f"{colo}-{number}:7946" for number in range(_SEEDS) for colo in colos)
+    if rng.random() < 0.3:
+        world.limits = replace(world.limits, forget_s=FORGET_S)
+    if rng.random() < 0.3:
+        world.introduced_by = "mdns"
     fewest = 1 if len(colos) > 2 else 4 // len(colos)
+    names = {colo: [f"{colo}-{number}" for number in range(rng.randrange(fewest, 5))] for colo in colos}
+    if rng.random() < 0.3:
+        _one_ways(world, names)
     for colo in colos:
-        for number in range(rng.randrange(fewest, 5)):
-            world.start(f"{colo}-{number}", colo, _policy(world, vips), seeds)
+        for name in names[colo]:
+            world.start(name, colo, _policy(world, vips), seeds)
+
+
+def _one_ways(world: World, names: dict[str, list[str]]) -> None:
+    """Up to three pairs, in which one can't open a connection to the other; in a colo everybody wants a link."""
+    pairs = [(some, other) for colo in names.values() for some in colo for other in colo if some < other]
+    for pair in world.rng.sample(pairs, min(len(pairs), world.rng.randrange(1, 4))):
+        world.network.one_way.add(pair if world.rng.random() < 0.5 else pair[::-1])
+        world.planned.add("way back")
 
 
 def _vips(world: World) -> dict[str, VipTruth]:

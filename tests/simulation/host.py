@@ -45,6 +45,7 @@ class Host:
         self.history: list[Event] = []
         self._inbox: deque[Flight] = deque()
         self._links: frozenset[str] = frozenset()
+        self._ways_back: dict[str, bytes] = {}
         self._timer_at = float("inf")
         self._scheduler = scheduler
         self._network = network
@@ -81,13 +82,19 @@ class Host:
         if self.stalled or not self.up:
             return
         core, now = self.core, self.now()
-        for message in core.messages_to_send(now):
+        messages = core.messages_to_send(now)
+        self._ways_back |= core.ways_back()
+        for message in messages:
             if not self._send(message.address, message.payload):
                 core.refused(message, now)
         due = self.clock.true(core.next_deadline())
         if due < self._timer_at:
             self._timer_at = max(due, self._scheduler.now)
             self._scheduler.at(self._timer_at, self._timer, self._timer_at)
+
+    def dials(self, address: str) -> bool:
+        """Whether it keeps a connection to there."""
+        return self.up and address in self.core.links()
 
     def stall(self) -> None:
         """Nothing runs any more, as after SIGSTOP."""
@@ -141,4 +148,4 @@ class Host:
             self._links = self.core.links()
             return False  # the pump dials after it has sent
         self.on_sent(self, address, payload)
-        return self._network.send(self, address, payload, self.version)
+        return self._network.send(self, address, payload, self.version, self._ways_back.get(address, b""))

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from tests.simulation import builder
-from tests.simulation.run import Run
+from meshcache.core.values.events import NameContested, PeerForgotten
+from tests.simulation import builder, deceit
+from tests.simulation.run import SETTLE_S, Run
 from tests.simulation.safety import ViolationError
 from tests.simulation.trouble import Trouble, TroubleOptions
 from tests.simulation.workload import Workload, WorkOptions
+
+FAULTS = frozenset(deceit.LIES) | {
+    *("clock step", "clone", "cut", "drop", "duplicate", "evict", "forgotten", "held", "kill", "leave", "lie"),
+    *(
+        "name contested",
+        "one-way cut",
+        "one-way link",
+        "policy change",
+        "reorder",
+        "restart",
+        "sent to the dead",
+        "skew",
+    ),
+    *("stall", "unread", "unusable", "way back", "withdraw"),
+}
+"""Everything that happens in some worlds."""
 
 _WARM_S = 3.0
 _LATE_S = 25.0
@@ -14,6 +31,10 @@ _LATE_S = 25.0
 
 _LAST_S = 5.0
 """Trouble goes on for so long after the last session, so that there is something left to repair."""
+
+
+_TRIED_S = 40.0
+"""Between two tries of the address of a peer that was forgotten."""
 
 
 def play(run: Run) -> None:
@@ -28,8 +49,17 @@ def play(run: Run) -> None:
     workload.stop()
     run.world.run(_LAST_S, run.watch)
     trouble.end()
-    run.report.figures["settled_s"] = run.settle()
+    run.report.figures["settled_s"] = run.settle(SETTLE_S if run.world.limits.forget_s > 60 else SETTLE_S + _TRIED_S)
     run.report.figures |= {"sessions": len(run.world.truth.sessions), "resumed": workload.resumed}
-    lacking = run.world.fired.lacks(trouble.planned)
+    _count_events(run)
+    lacking = run.world.fired.lacks(trouble.planned | run.world.planned)
     if lacking:
         raise ViolationError(f"faults that were planned never happened: {', '.join(lacking)}")
+
+
+def _count_events(run: Run) -> None:
+    """Count what faults led to: the nodes say so."""
+    for host in (*run.world.hosts.values(), *run.world.clones):
+        for event in host.history:
+            if isinstance(event, PeerForgotten | NameContested):
+                run.world.fired("forgotten" if isinstance(event, PeerForgotten) else "name contested")

@@ -11,6 +11,7 @@ from hashlib import sha256
 from random import Random
 from typing import NamedTuple, Protocol
 
+from meshcache.core.membership.connections import OWN_LINK
 from tests.simulation.clock import Scheduler
 from tests.simulation.faults import CALM, Cut, Fired
 
@@ -31,9 +32,11 @@ class Port(Protocol):
 
     name: str
     colo: str
+    address: str
     connection: bytes
     up: bool
 
+    def dials(self, address: str) -> bool: ...
     def deliver(self, flight: Flight) -> None: ...
 
 
@@ -44,6 +47,8 @@ class Network:
         self.options = CALM
         self.fired = fired
         self.cuts: list[Cut] = []
+        self.one_way: set[tuple[str, str]] = set()
+        """Who can't open a connection to whom, from the first second to the last: NAT, or a firewall."""
         self.messages = 0
         self.bytes = 0
         self.pending: dict[tuple[str, str], int] = {}
@@ -65,12 +70,21 @@ class Network:
         """Lose exactly the messages (sender, receiver, payload) that a scenario points at."""
         self._lose = which
 
-    def send(self, sender: Port, address: str, payload: bytes, note: int) -> bool:
-        """Take a message; False when the transport would have no room or no link for it."""
+    def send(self, sender: Port, address: str, payload: bytes, note: int, back: bytes = b"") -> bool:
+        """Take a message; False when the transport would have no room or no link for it.
+
+        ``back`` is the connection by which the receiver reached the sender, used where the sender can't open one.
+        """
         receiver = self._ports.get(address)
         if receiver is None:
             return False
-        way = (sender.name, receiver.name)
+        way, connection = (sender.name, receiver.name), sender.connection
+        if way in self.one_way:
+            if back != receiver.connection or not receiver.dials(sender.address):
+                self.fired("one-way link")
+                return False
+            self.fired("way back")
+            connection = OWN_LINK + sender.address.encode()
         if not receiver.up:
             self.fired("sent to the dead")
             return self._rng.random() < 0.5  # a link that isn't known to be down yet takes it, another one doesn't
@@ -80,8 +94,14 @@ class Network:
         self.messages += 1
         self.bytes += len(payload)
         number = self._numbers[way] = self._numbers.get(way, 0) + 1
-        self._launch(sender, receiver, Flight(sender.name, sender.connection, address, payload, number, note))
+        self._launch(sender, receiver, Flight(sender.name, connection, address, payload, number, note))
         return True
+
+    def inject(self, sender: Port, connection: bytes, address: str, payload: bytes) -> None:
+        """Carry what a node says that lies, on a connection of its own."""
+        receiver = self._ports[address]
+        if receiver.up:
+            self._launch(sender, receiver, Flight(sender.name, connection, address, payload, 0, 0))
 
     def cut(self, cut: Cut) -> None:
         """Let nothing through any more."""

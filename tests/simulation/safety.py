@@ -46,6 +46,10 @@ class Safety:
         if kind(payload) not in (PUSH, FILL):
             return
         receiver = address.partition(":")[0]
+        if receiver not in self._world.hosts and session_ids(payload):
+            raise ViolationError(
+                f"at {self._world.now:.3f} s: {host.name} sent sessions to {receiver}, who may have none"
+            )
         knows = host.told.get(receiver, 0)
         for session in self._sessions(payload):
             told = host.version if session.node == host.name else host.told.get(session.node, 0)
@@ -66,13 +70,13 @@ class Safety:
             self.scan(host)
 
     def _is_newest(self, host: Host, flight: Flight) -> bool:
-        """Whether a hello is of no earlier life than the latest that this node heard of.
+        """Whether a hello is its sender's own, and of no earlier life than the latest that this node heard of.
 
-        The sender of another is told so, and says it again as a later life.
+        The sender of another is told so, and says it again as a later life; what others say in its name, it outbids.
         """
-        life = cbor2.loads(flight.payload)[2]
-        latest = host.lives_heard[flight.sender] = max(life, host.lives_heard.get(flight.sender, 0))
-        return bool(life == latest)
+        _, name, life, _ = cbor2.loads(flight.payload)
+        latest = host.lives_heard[name] = max(life, host.lives_heard.get(name, 0))
+        return bool(life == latest and name == flight.sender)
 
     def changed(self, host: Host) -> None:
         """A node has another policy: that holds at once for all it has."""

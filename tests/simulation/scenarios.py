@@ -19,10 +19,12 @@ class Scenario:
     about: str
     heavy: bool = False
     skewed: bool = True
+    faults: frozenset[str] = frozenset()
+    """Each of these must have happened in some of a few hundred seeds."""
 
 
 SCENARIOS = {
-    "mixed": Scenario(mixed.play, "random worlds, policies and faults"),
+    "mixed": Scenario(mixed.play, "random worlds, policies and faults", faults=mixed.FAULTS),
     "budget": Scenario(figures.budget, "no faults: every message is counted", skewed=False),
     "origin": Scenario(figures.origin, "origins die when one peer of fifty has their session", heavy=True),
     "deaths": Scenario(figures.deaths, "how soon a dead peer is suspected and lost", skewed=False),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.simulation import deceit
 from tests.simulation.faults import CALM, Cut, NetworkOptions
 from tests.simulation.host import Host
 from tests.simulation.workload import any_reach
@@ -29,6 +30,8 @@ class TroubleOptions:
     deaths: int = 1
     unread: int = 1
     leaves: int = 1
+    clones: int = 1
+    lies: int = 4
 
 
 class Trouble:
@@ -52,6 +55,8 @@ class Trouble:
             (self._die, options.deaths),
             (self._unread, options.unread),
             (self._leave, options.leaves),
+            (self._clone, options.clones if self._rng.random() < 0.3 else 0),
+            (self._lie, options.lies if self._rng.random() < 0.3 else 0),
         ):
             for _ in range(self._rng.randrange(most + 1)):
                 self._world.scheduler.after(self._rng.random() * options.lasts_s * 0.8, action)
@@ -61,6 +66,8 @@ class Trouble:
         self._world.network.options = CALM
         for cut in self._cuts:
             self._world.network.heal(cut)
+        for clone in self._world.clones:
+            self._end_clone(clone)
         for host in self._world.alive():
             host.reads = True
             host.resume()
@@ -89,7 +96,8 @@ class Trouble:
         self._cuts.append(cut)
         self.planned.add(cut.kind)
         self._world.network.cut(cut)
-        self._world.scheduler.after(3 + 20 * self._rng.random(), self._heal, cut)
+        long_s = 15 if self._world.limits.forget_s < 60 else 0
+        self._world.scheduler.after(3 + long_s + 20 * self._rng.random(), self._heal, cut)
 
     def _talk(self, some: frozenset[str], rest: frozenset[str]) -> bool:
         """Whether any of the first has a link to any of the others."""
@@ -150,6 +158,24 @@ class Trouble:
             self._world.kill(host)
             if self._rng.random() < 0.7:
                 self._world.scheduler.after(5 * self._rng.random(), self._again, host.name)
+
+    def _clone(self) -> None:
+        host = self._someone()
+        if host is not None:
+            clone = self._world.clone(host)
+            self.planned.add("clone")
+            self._world.scheduler.after(2 + 20 * self._rng.random(), self._end_clone, clone)
+
+    def _end_clone(self, clone: Host) -> None:
+        if clone.up:
+            clone.events()
+            clone.kill()
+
+    def _lie(self) -> None:
+        """One node says to some others what isn't so."""
+        liar = self._someone()
+        if liar is not None and len(self._world.alive()) > 2 and deceit.lie(self._world, liar):
+            self.planned.add("lie")
 
     def _someone(self) -> Host | None:
         hosts = [host for host in self._world.alive() if not host.stalled]

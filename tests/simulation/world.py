@@ -6,6 +6,7 @@ Does what it is told; `workload` and `trouble` tell it, the checkers listen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -40,6 +41,10 @@ class Watcher(Protocol):
     def changed(self, host: Host) -> None: ...
 
 
+def _unwatched(*_said: object) -> None:
+    """Nobody judges what this node says and hears."""
+
+
 class World:
     """All nodes, alive or dead, by name. One seed gives one world and one run of it."""
 
@@ -54,6 +59,13 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.seeds: dict[str, tuple[str, ...]] = {}
         self.colos: tuple[str, ...] = ()
+        self.places: dict[str, dict[str, float]] = {}
+        """What each node that ended had in its state folder: where its peers listen."""
+        self.introduced_by = "seed"
+        """How nodes learn of their seeds: written down for good, or heard by "mdns" when they first start."""
+        self.clones: list[Host] = []
+        self.planned: set[str] = set()
+        """Kinds of faults that the world was built with."""
         self.watchers: list[Watcher] = []
         self._skewed = skewed
         self._wall: dict[str, float] = {}
@@ -82,10 +94,29 @@ class World:
         for vip, served in sorted(policy.items()):
             core.set_vip(served.local(name, colo, vip), host.now())
         host.start(core)
-        for seed in self.seeds[name]:
-            core.candidate(seed, "seed", host.now())
+        first = name not in self.places
+        for seed in self.seeds[name] if first or self.introduced_by == "seed" else ():
+            core.candidate(seed, self.introduced_by, host.now())
+        for address, heard_s in self.places.get(name, {}).items():
+            core.remembered(address, heard_s, host.now())
         host.step()
         return host
+
+    def clone(self, victim: Host) -> Host:
+        """Start a second machine of a node's name, a copied image: another address, and nothing to share."""
+        self.fired("clone")
+        clone = Host(f"clone-{len(self.clones)}", victim.colo, self._life(victim.name), self._clock(), *self._outside)
+        identity = Identity("sim", victim.name, clone.incarnation, victim.colo, clone.address, "0")
+        core = MeshCore(identity, rng=Random(self.rng.random()), now=clone.now(), limits=self.limits)
+        for vip, served in sorted(self.truth.policies[victim.name][victim.version].items()):
+            core.set_vip(replace(served, reach="server").local(victim.name, victim.colo, vip), clone.now())
+        clone.on_received = clone.on_sent = _unwatched
+        clone.start(core)
+        for host in self.alive():
+            core.candidate(host.address, "mdns", clone.now())
+        self.clones.append(clone)
+        clone.step()
+        return clone
 
     def restart(self, name: str, policy: Policy | None = None) -> Host:
         """Start a node that was killed, as another incarnation."""
@@ -105,6 +136,7 @@ class World:
         """End a node without a word."""
         self.fired("kill")
         host.events()
+        self.places[host.name] = host.core.places(host.now())
         host.kill()
 
     def stall(self, host: Host, seconds: float) -> None:
@@ -154,6 +186,10 @@ class World:
         """Each living node with each other living one."""
         alive = self.alive()
         return ((host, other) for host in alive for other in alive if other is not host)
+
+    @property
+    def _outside(self) -> tuple[Scheduler, Network]:
+        return self.scheduler, self.network
 
     def _life(self, name: str) -> int:
         """What the wall clock of a machine says when a node starts: up to hours off, and it may have been set since."""

@@ -260,9 +260,11 @@ class Joining:
         record = hello.record
         if not self._bearable(record, old, now):
             return
+        proven = hello.answers if hello.answers in self.candidates else record.address
         if old is not None:
             self._recall_unsent(old, hello)
-        proven = hello.answers if hello.answers in self.candidates else record.address
+            if old.address != proven:  # a machine that took the name may go again, and then nobody would know the other
+                self.bygone.remember(old.address, old.heard_at, now)
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
         self._uninformed[peer.name] = None

@@ -154,7 +154,7 @@ class Liveness:
         stretch = self._stretch(peer)
         unneeded = peer.parting and not peer.chosen
         if not self._outlet.wants_link(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
-            if peer.state is PeerState.LOST:
+            if silent_s >= limits.suspect_s * stretch:  # it may be we who aren't heard, by anybody
                 self._joining.bygone.remember(peer.address, peer.heard_at, now)
             self._members.part(peer)
             self._outbox.drop(peer.address)

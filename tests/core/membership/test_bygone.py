@@ -110,6 +110,25 @@ def test_a_remembered_address_that_is_this_nodes_own_by_now_is_tried_no_more() -
     net.until(lambda: not one.core.places(net.now))
 
 
+def test_where_a_name_was_before_a_copy_took_it_is_remembered_for_when_the_copy_is_gone() -> None:
+    """Seed 28 of `mixed`: nobody knew any more where the name's holder had listened."""
+    net = Net()
+    for name in "abc":
+        net.add(name, "ams1", vip(name))
+    for name in "bc":
+        net.hosts[name].core.candidate("a:7946", "mdns", net.now)
+    net.until(lambda: all(alive(net, name) == 2 for name in "abc"))
+    net.stop("c")
+    net.run(5)
+    copy = net.add("c", "ams1", vip("c"), incarnation=10**6, address="copy:7946")
+    copy.core.candidate("a:7946", "mdns", net.now)
+    net.run(5)
+    assert {peer["address"] for peer in net.hosts["a"].core.peers(net.now)} == {"b:7946", "copy:7946"}
+    net.add("c", "ams1", vip("c"))  # with no state folder, so it waits to be found
+    net.stop("c@copy:7946")
+    net.until(lambda: all(alive(net, name) == 2 for name in "abc"), within=60)
+
+
 def test_who_said_goodbye_is_not_remembered_and_who_lives_is() -> None:
     net = Net()
     for name in "abc":
