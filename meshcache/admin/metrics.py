@@ -42,6 +42,7 @@ class NodeCollector(Collector):
         yield from _peers(stats["peers"])
         yield _decisions(stats["policy"]["crossings"])
         yield from _edges(stats)
+        yield _refusals(stats.get("refusals", ()))
         if stats.get("front") is not None:
             yield from _front(stats["front"])
 
@@ -66,7 +67,8 @@ def routes(stats: Callable[[], Stats]) -> list[web.AbstractRouteDef]:
 
 
 def _node(node: Stats) -> Iterator[Metric]:
-    yield _gauge("build_info", "The version that runs.", ("version",), [((node["version"],), 1)])
+    build = (node["version"], node.get("hot_path", ""))
+    yield _gauge("build_info", "The version that runs, and which hot path.", ("version", "hot_path"), [(build, 1)])
     labels = (node["name"], node["colo"], node.get("mesh", ""))
     yield _gauge("node_info", "What this node calls itself.", ("node", "colo", "mesh"), [(labels, 1)])
     yield _gauge("node_uptime_seconds", "Time since the node started.", (), [((), node["uptime_s"])])
@@ -182,6 +184,15 @@ def _edges(stats: Stats) -> Iterator[Metric]:
     yield _counter("connections_refused", "Connections that were not let in.", ("reason",), refused)
     faults = [((vip, callback), n) for vip, of in stats["faults"].items() for callback, n in of.items()]
     yield _counter("faults", "Exceptions at the TLS edge; each was a miss.", ("vip", "callback"), faults)
+
+
+def _refusals(refusals: Iterable[Stats]) -> Metric:
+    """A gauge: who is heard again is gone from the page ten minutes later."""
+    rows = [
+        ((each["node"], each["reason"], "there" if each["by_peer"] else "here"), each["count"]) for each in refusals
+    ]
+    help_ = "Times that a node wasn't heard here, or this node wasn't there; of those that go on."
+    return _gauge("peer_refusals", help_, ("peer", "reason", "side"), rows, sum)
 
 
 def _front(front: Stats) -> Iterator[Metric]:

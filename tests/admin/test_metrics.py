@@ -138,6 +138,8 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "backend",
         "name",
         "kind",
+        "hot_path",
+        "side",
     }
     assert labels <= bounded | {"node", "mesh", "from_vip", "from_colo", "to_vip", "to_colo", "verdict"}
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from meshcache.admin import metrics
-from tests.admin.snapshots import GeneratedNode
+from tests.admin.snapshots import REFUSAL, GeneratedNode
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ALERTS = DOCS / "prometheus/alerts.yml"
@@ -36,6 +36,7 @@ def registry() -> CollectorRegistry:
     node.vips["pay"]["sessions"]["refused"] = node.vips["pay"]["lookups"]["refused"] = {"der": 1}
     node.gossip["dropped"] = {"malformed": 1}
     node.faults = {"shop": {"new_session": 1}}
+    node.refusals = [REFUSAL]
     return metrics.registry_of(node.stats)
 
 
@@ -151,4 +152,71 @@ def test_prometheus_can_run_every_grafana_query(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "grafana", "rules": rules}]}))
     outcome = promtool("check", "rules", str(file))
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+SERIES = {
+    "MeshcacheNodeDown": ['up{job="meshcache", instance="a"} 0x60'],
+    "MeshcachePeerRefused": [
+        'meshcache_peer_refusals{instance="a", peer="edge-9", reason="name_taken", side="here"} 1+1x60'
+    ],
+    "MeshcacheHandshakesFail": [
+        'meshcache_handshakes_total{instance="a", vip="shop", result="failed"} 0+30x60',
+        'meshcache_handshakes_total{instance="a", vip="shop", result="full"} 0+60x60',
+    ],
+    "MeshcacheNoBackend, MeshcacheBackendDown": ['meshcache_backend_up{instance="a", vip="shop", backend="one"} 0x60'],
+    "MeshcacheBackendDown": [
+        'meshcache_backend_up{instance="a", vip="shop", backend="one"} 0x60',
+        'meshcache_backend_up{instance="a", vip="shop", backend="two"} 1x60',
+    ],
+    "MeshcacheBackendFails": [
+        'meshcache_backend_up{instance="a", vip="shop", backend="one"} 1x60',
+        'meshcache_backend_connects_total{instance="a", vip="shop", backend="one"} 0+60x60',
+        'meshcache_backend_connect_failures_total{instance="a", vip="shop", backend="one"} 0+6x60',
+    ],
+    "MeshcacheCertificateEnds": ['meshcache_certificate_ends_seconds{instance="a", vip="shop", name="n"} 864000x60'],
+    "MeshcacheCertificateEnds, MeshcacheCertificateEnded": [
+        'meshcache_certificate_ends_seconds{instance="a", vip="shop", name="n"} -5x60'
+    ],
+    "MeshcacheReloadFailed": ['meshcache_last_reload_ok{instance="a"} 0x60'],
+    "MeshcacheConnectionsNearLimit": [
+        'meshcache_connections_open{instance="a"} 95x60',
+        'meshcache_connections_max{instance="a"} 100x60',
+    ],
+    "": [
+        'up{job="meshcache", instance="a"} 1x60',
+        'meshcache_backend_up{instance="a", vip="shop", backend="one"} 1x60',
+        'meshcache_backend_connects_total{instance="a", vip="shop", backend="one"} 0+60x60',
+        'meshcache_backend_connect_failures_total{instance="a", vip="shop", backend="one"} 0+1x60',
+        'meshcache_certificate_ends_seconds{instance="a", vip="shop", name="n"} 8640000x60',
+        'meshcache_last_reload_ok{instance="a"} 1x60',
+        'meshcache_connections_open{instance="a"} 50x60',
+        'meshcache_connections_max{instance="a"} 100x60',
+        'meshcache_handshakes_total{instance="a", vip="shop", result="failed"} 0+1x60',
+        'meshcache_handshakes_total{instance="a", vip="shop", result="full"} 0+60x60',
+    ],
+}
+"""What an hour of these series sets off, by Prometheus' own judgement: exactly the alerts that are named."""
+
+
+def test_each_alert_fires_for_what_it_is_meant_for_and_no_other_does(tmp_path: Path) -> None:
+    groups = [
+        {
+            "interval": "1m",
+            "input_series": [dict(zip(("series", "values"), line.rsplit(" ", 1), strict=True)) for line in lines],
+            "promql_expr_test": [
+                {
+                    "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                    "eval_time": "50m",
+                    "exp_samples": [
+                        {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(names.split(", ")) if name
+                    ],
+                }
+            ],
+        }
+        for names, lines in SERIES.items()
+    ]
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": groups}))
+    outcome = promtool("test", "rules", str(file))
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
