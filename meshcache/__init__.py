@@ -6,7 +6,7 @@
         node.attach(context, vip="shop")      # a pyOpenSSL Context or an ssl.SSLContext
 
 From then on a client that met one server resumes on the others, within the borders that each VIP's policy draws. These
-are all the public names; docs/embedding.md shows them at work.
+are all the public names, with `__version__`; docs/embedding.md shows them at work.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from meshcache.errors import (
 )
 
 if TYPE_CHECKING:
+    __version__: str
     from meshcache.config import (
         AdminSettings,
         CacheSettings,
@@ -91,6 +92,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used: `meshcache key new` needs no ZeroMQ, and the core needs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("meshcache")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'config')}"), name)
@@ -99,4 +104,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

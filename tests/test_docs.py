@@ -31,7 +31,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_and_option_exists(page: Path) -> None:
     for words in commands(page):
-        if words[1].startswith(("-", "…")) or not re.fullmatch(r"[a-z]+", words[1]):
+        if len(words) < 2 or words[1].startswith(("-", "…")) or not re.fullmatch(r"[a-z]+", words[1]):
             continue
         assert words[1] in COMMANDS, " ".join(words)
         command = cli.get_command(None, words[1])  # type: ignore[arg-type]

@@ -45,6 +45,8 @@ COMMANDS: Final = {
     "doctor": Entry("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
     "plan": Entry("plan", "plan", "Predict traffic, memory and CPU; refuse what will not fit."),
     "key": Entry("key", "key", "The key that makes a node a member of the mesh."),
+    "docs": Entry("docs", "docs", "The documentation, and the files that come with it."),
+    "completion": Entry("completion", "completion", "What a shell needs to complete commands and options."),
 }
 
 
