@@ -208,8 +208,3 @@ def test_a_node_takes_what_the_compose_example_sets(tmp_path: Path) -> None:
         settings = meshcache.load(tmp_path / "meshcache.toml", [word.removeprefix("--set=") for word in words[2:]])
         assert settings.mesh.seeds == ("dns:edge-1:7946", "dns:edge-2:7946")
         assert {port.split(":")[-1] for port in service["ports"]} == {"8443", "9946"}
-
-
-def test_the_manual_page_is_what_the_commands_say_and_roff_takes_it() -> None:
-    succeeded(run(sys.executable, ROOT / "tools/make_man.py", "--check"))
-    assert run("groff", "-man", "-ww", "-z", "-Kutf8", ROOT / "docs/meshcache.1").stderr == ""

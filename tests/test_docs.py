@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -53,6 +55,13 @@ def test_every_page_is_listed_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert not {page for page in pages if f"({page})" not in index}
+
+
+def test_the_manual_page_is_what_the_commands_say_and_roff_takes_it() -> None:
+    made = subprocess.run([sys.executable, ROOT / "tools/make_man.py", "--check"], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    page = ["groff", "-man", "-ww", "-z", "-Kutf8", ROOT / "docs/meshcache.1"]
+    assert subprocess.run(page, capture_output=True, text=True).stderr == ""
 
 
 def test_the_glossary_has_only_words_that_the_code_has() -> None:

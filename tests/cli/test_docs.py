@@ -18,7 +18,11 @@ def test_every_page_and_file_is_listed_with_what_it_is_for() -> None:
     there = {
         str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.suffix in (".md", ".yaml", ".yml", ".json")
     }
-    assert {page.path for page in pages().values()} == there - {"index.md"} | {"meshcache.service", "meshcache.socket", "meshcache.1"}
+    assert {page.path for page in pages().values()} == there - {"index.md"} | {
+        "meshcache.service",
+        "meshcache.socket",
+        "meshcache.1",
+    }
 
 
 @pytest.mark.parametrize("name", ["keys", "keys.md", "Keys", "uvicorn", "alerts.yml", "meshcache.1"])
