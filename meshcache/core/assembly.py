@@ -90,7 +90,7 @@ class Assembly:
         vips, members, roster, outbox = self.vips, self.members, self.roster, self.outbox
         limits = local.limits
         self.withdraws = Withdraws(local, telemetry, cache, vips, members, outbox)
-        self.recall = Recall(local, telemetry, cache, vips, members, roster)
+        self.recall = Recall(telemetry, cache, vips, members, roster, outbox)
         self.joining = Joining(local, telemetry, streams, vips, members, outbox, self)
         candidates = self.joining.candidates
         self.links = Links(local, vips, members, roster, candidates, now)
@@ -116,7 +116,7 @@ class Assembly:
         self.snapshot = Snapshot(
             local, telemetry, members, outbox, self.joining, self.repair, self.serving, self.seen, now
         )
-        self.vip_changes = VipChanges(local, telemetry, cache, vips, outbox, self.joining, self.publisher, self.recall)
+        self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall)
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.inbox = Inbox(
@@ -208,6 +208,10 @@ class Assembly:
         """Spread what a peer says of itself, and hold what is here to its newest terms."""
         self.rosters.record_received(record, now)
         self.recall.record_received(record, now)
+
+    def terms_replaced(self) -> None:
+        """Take back what waits to be sent."""
+        self.recall.unsent()
 
     def peer_doubted(self, now: float) -> None:
         """Compare soon: what a silent peer told only some of us should be with all of us."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from meshcache.core.policy.digest_parts import differing
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
-from meshcache.core.state.served_vips import own_limits
+from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
 
@@ -143,14 +143,9 @@ def _summary(allowed: list[bool]) -> str:
 def _resumes(
     session: Session, origin: Terms, note: VipNote, vip: LocalVip, made_here: bool, now: float
 ) -> dict[str, Any]:
-    verdict = may_resume(origin, vip.terms)
+    verdict = resume_verdict(may_resume(origin, vip.terms), vip, session, now, made_here)
     differs = differing(note.parts, vip.note.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
-    reason = why(verdict, origin, vip.terms, differs)
-    if verdict and session.expires_at <= now:
-        verdict, reason = Verdict.LIFETIME, "its lifetime is over"
-    elif verdict:
-        verdict = own_limits(vip, session, now, made_here)
-        reason = _OWN_WORDS.get(verdict, reason)
+    reason = _OWN_WORDS.get(verdict) or why(verdict, origin, vip.terms, differs)
     return {
         "vip": vip.terms.vip,
         "verdict": verdict.value,
@@ -161,6 +156,7 @@ def _resumes(
 
 
 _OWN_WORDS = {
+    Verdict.LIFETIME: "its lifetime is over",
     Verdict.LINEAGE: "its lineage began longer ago than lineage_s",
     Verdict.CLIENT_CERTIFICATE: "a client certificate was shown for it, and client_certificates is never here",
 }

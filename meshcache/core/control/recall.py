@@ -1,24 +1,26 @@
 """Takes back what today's terms no longer allow: at the origin when it changes them, at peers when they learn of it.
 
-Removes local copies and counts them; it sends nothing.
+Removes local copies and counts them, and what waits to be sent; it sends nothing. What an operator takes back is
+`withdraws`'.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms
-from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, PeerState
+from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import SessionsRecalled
-from meshcache.core.values.session import StreamKey
-from meshcache.core.values.topology import NodeRecord
+from meshcache.core.values.session import Session, StreamKey
+from meshcache.core.values.topology import LocalVip, NodeRecord
 
 _RECENT_MAX = 1024
 """Recalls whose time is remembered, for an operator who asks what a change has done: each stream makes one."""
@@ -35,19 +37,19 @@ class Recall:
 
     def __init__(
         self,
-        local: LocalNode,
         telemetry: Telemetry,
         cache: SessionCache,
         vips: ServedVips,
         members: Members,
         roster: RosterTable,
+        outbox: Outbox,
     ) -> None:
-        self._local = local
         self._telemetry = telemetry
         self._cache = cache
         self._vips = vips
         self._members = members
         self._roster = roster
+        self._outbox = outbox
         self._heard_of = (-1, -1)
         self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
         self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
@@ -105,43 +107,47 @@ class Recall:
             self._forget(stream, now)
         self._remember(terms, age)
 
-    def changed(self, vip: str, old: Terms, new: Terms, now: float) -> None:
+    def unsent(self) -> None:
+        """Drop what waits to be sent: it was judged by terms that are older than today's, which may be stricter."""
+        self._outbox.recall()
+
+    def vip_changed(self, old: LocalVip, new: LocalVip, now: float) -> None:
+        """Take back what a VIP of this node allowed and allows no longer. It is served by its new settings already."""
+        name = new.terms.vip
+        if new.lifetime_s < old.lifetime_s:
+            self._report(name, self._cache.shorten(name, old.lifetime_s, new.lifetime_s, now), now)
+        if new.lineage_s < old.lineage_s:
+            self._remove(name, lambda session: now - session.born_at > new.lineage_s, now)
+        if old.export_client_certificates and not new.export_client_certificates:
+            self._remove(name, lambda session: session.client_certificate and not self._is_own(session.stream), now)
+        if (new.terms, new.note) != (old.terms, old.note):
+            self.unsent()
+            self._judge_all(old.terms, new.terms, now)
+            # What earlier lives of this node made is held to the new terms too.
+            self.record_received(self._vips.record, now)
+
+    def vip_removed(self, name: str) -> None:
+        """Forget the entries and streams of a VIP that is served no longer."""
+        self.unsent()
+        self._cache.drop_vip(name)
+        for stream in list(self._cache.streams):
+            if stream.vip == name:
+                self._cache.streams.drop(stream)
+
+    def _judge_all(self, old: Terms, new: Terms, now: float) -> None:
         """Judge every stream again: a VIP of this node has new terms."""
         for stream in list(self._cache.streams):
-            own = self._is_own(stream)
-            if own and stream.vip == vip and (old.group, old.digest) != (new.group, new.digest):
+            own = self._is_own(stream.key)
+            if own and stream.vip == new.vip and (old.group, old.digest) != (new.group, new.digest):
                 self._empty(stream, now)
             elif not own and self._vips.accept(stream.terms)[1] != stream.vip:
                 self._forget(stream, now)
 
-    def certified(self, vip: str, now: float) -> None:
-        """Take back other nodes' sessions with client certificates, which this VIP takes no longer."""
-        own = self._local.identity
-        ids = [
-            session.id
-            for session in self._cache.sessions(vip)
-            if session.client_certificate and session.stream[:2] != (own.node, own.incarnation)
-        ]
+    def _remove(self, vip: str, fits: Callable[[Session], bool], now: float) -> None:
+        ids = [session.id for session in self._cache.sessions(vip) if fits(session)]
         for session_id in ids:
             self._cache.remove(vip, session_id)
         self._report(vip, len(ids), now)
-
-    def shortened(self, vip: str, old_s: float, new_s: float, now: float) -> None:
-        """Shorten the lives of a VIP's sessions that are here, as its lifetime was cut."""
-        self._report(vip, self._cache.shorten(vip, old_s, new_s, now), now)
-
-    def renewed_too_long(self, vip: str, lineage_s: float, now: float) -> None:
-        """Take back sessions of this VIP whose lineage is older than is allowed from now on."""
-        ids = [session.id for session in self._cache.sessions(vip) if now - session.born_at > lineage_s]
-        for session_id in ids:
-            self._cache.remove(vip, session_id)
-        self._report(vip, len(ids), now)
-
-    def without_vip(self, vip: str) -> None:
-        """Forget the streams of a VIP that is served no longer; its entries are gone already."""
-        for stream in list(self._cache.streams):
-            if stream.vip == vip:
-                self._cache.streams.drop(stream)
 
     def _remember(self, terms: Terms, age: tuple[int, int]) -> None:
         """Keep a word that forbids something here, until there is a newer one that doesn't: whoever missed it may offer
@@ -155,9 +161,9 @@ class Recall:
         if len(self._refused) > _REFUSED_MAX:
             self._refused.popitem(last=False)
 
-    def _is_own(self, stream: Stream) -> bool:
-        own = self._local.identity
-        return stream.key[:2] == (own.node, own.incarnation)
+    def _is_own(self, key: StreamKey) -> bool:
+        own = self._vips.record
+        return key[:2] == (own.node, own.incarnation)
 
     def _empty(self, stream: Stream, now: float) -> None:
         self._report(stream.vip, self._cache.drop_stream(stream), now)

@@ -8,7 +8,6 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.recall import Recall
 from meshcache.core.membership.joining import Joining
 from meshcache.core.state.local_node import LocalNode
-from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import IncarnationRaised
@@ -32,7 +31,6 @@ class VipChanges:
         telemetry: Telemetry,
         cache: SessionCache,
         vips: ServedVips,
-        outbox: Outbox,
         joining: Joining,
         publisher: PendingPushes,
         recall: Recall,
@@ -41,7 +39,6 @@ class VipChanges:
         self._telemetry = telemetry
         self._cache = cache
         self._vips = vips
-        self._outbox = outbox
         self._joining = joining
         self._publisher = publisher
         self._recall = recall
@@ -65,9 +62,7 @@ class VipChanges:
         share = self._cache.share(name)
         served.counters.evicted_before += share.evicted if share is not None else 0
         self._publisher.drop_vip(name)
-        self._outbox.recall()
-        self._cache.drop_vip(name)
-        self._recall.without_vip(name)
+        self._recall.vip_removed(name)
         self._vips.remove(name)
         self._cache.renew()
         self._joining.revised(now)
@@ -110,16 +105,9 @@ class VipChanges:
         served.stream.terms = vip.terms
         self._cache.renew()
         self._cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
-        if vip.lifetime_s < old.lifetime_s:
-            self._recall.shortened(vip.terms.vip, old.lifetime_s, vip.lifetime_s, now)
-        if vip.lineage_s < old.lineage_s:
-            self._recall.renewed_too_long(vip.terms.vip, vip.lineage_s, now)
-        if old.export_client_certificates and not vip.export_client_certificates:
-            self._recall.certified(vip.terms.vip, now)
-        if (vip.terms, vip.note) != (old.terms, old.note):
+        told_anew = (vip.terms, vip.note) != (old.terms, old.note)
+        if told_anew:
             self._vips.put(served)
-            self._outbox.recall()
-            self._recall.changed(vip.terms.vip, old.terms, vip.terms, now)
-            # What earlier lives of this node made is held to the new terms too.
-            self._recall.record_received(self._vips.record, now)
+        self._recall.vip_changed(old, vip, now)
+        if told_anew:
             self._joining.revised(now)

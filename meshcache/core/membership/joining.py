@@ -134,7 +134,7 @@ class Joining:
         if hello.record.age > peer.record.age:
             if not self._bearable(hello.record, peer, now):
                 return
-            self._recall_unsent(peer, hello)
+            self._tell_of_new_terms(peer, hello)
             self._members.renew(peer, hello.record)
             self._learn(peer, now)
         elif hello.record.age < peer.record.age:
@@ -262,7 +262,7 @@ class Joining:
             return
         proven = hello.answers if hello.answers in self.candidates else record.address
         if old is not None:
-            self._recall_unsent(old, hello)
+            self._tell_of_new_terms(old, hello)
             if old.address != proven:  # a machine that took the name may go again, and then nobody would know the other
                 self.bygone.remember(old.address, old.heard_at, now)
         peer = members.join(record, proven, now)
@@ -283,10 +283,10 @@ class Joining:
             self._outbox.drop(old.address)
         return False
 
-    def _recall_unsent(self, peer: Peer, hello: Hello) -> None:
-        """Drop what waits to be sent: it was judged by terms that are older than these, and these may be stricter."""
+    def _tell_of_new_terms(self, peer: Peer, hello: Hello) -> None:
+        """Have what waits to be sent taken back, if a peer has other terms now: they may be stricter."""
         if hello.record.vips != peer.record.vips:
-            self._outbox.recall()
+            self._outlet.terms_replaced()
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:

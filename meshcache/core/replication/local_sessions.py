@@ -14,7 +14,8 @@ from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.replication.publisher import Publisher
-from meshcache.core.state.served_vips import ServedVip, own_limits
+from meshcache.core.state.resumption import resume_verdict
+from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.session import Outcome, Session
 from meshcache.core.wire.push_template import NewSession
 
@@ -107,16 +108,14 @@ class LocalSessions:
         else:
             return _MISS
         session, stream = found
-        if session.expires_at <= now:
+        made_here = stream is served.stream or served.made(session)
+        verdict = resume_verdict(served.may_resume(stream.terms), served.vip, session, now, made_here)
+        if verdict is _ALLOWED:
+            return _hit((session, _LOCAL if made_here else _REMOTE, _ALLOWED))
+        if verdict is Verdict.LIFETIME:
             self._cache.remove(filed_vip, session_id)
             return _EXPIRED
-        made_here = stream is served.stream or _made_here(served, session)
-        verdict = served.may_resume(stream.terms)
-        if verdict is _ALLOWED:
-            verdict = own_limits(served.vip, session, now, made_here)
-        if verdict is not _ALLOWED:
-            return Lookup(None, None, verdict)
-        return _hit((session, _LOCAL if made_here else _REMOTE, _ALLOWED))
+        return Lookup(None, None, verdict)
 
     def holds(self, served: ServedVip, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry, expired or not. Counts and changes nothing."""
@@ -128,8 +127,8 @@ class LocalSessions:
         copies = (self._cache.peek(vip, session_id) for vip in served.filed_under)
         found = next(filter(None, copies), None)
         if counted and found is not None:  # the lookup counted a hit, and it was none
-            counters.local -= _made_here(served, found)
-            counters.remote -= not _made_here(served, found)
+            counters.local -= served.made(found)
+            counters.remote -= not served.made(found)
         counters.lookups_refused[reason.value] += 1
         self._quarantine.add(session_id, now)
         self.removed(served, session_id)
@@ -139,10 +138,3 @@ class LocalSessions:
         for filed_vip in served.filed_under:
             if self._cache.remove(filed_vip, session_id):
                 return
-
-
-def _made_here(served: ServedVip, session: Session) -> bool:
-    """Whether this process made it; by whichever of its VIPs, and under whichever number of its life."""
-    own = served.stream.key
-    same = session.stream.incarnation == own.incarnation or session.stream.incarnation in served.former
-    return same and session.stream.origin == own.origin

@@ -24,6 +24,9 @@ class Outlet(Protocol):
     def record_heard(self, record: NodeRecord, now: float) -> None:
         """A peer says something new of itself: its terms, its VIPs, its address."""
 
+    def terms_replaced(self) -> None:
+        """A peer's terms are about to be replaced: what waits to be sent was judged by the old ones."""
+
     def peer_doubted(self, now: float) -> None:
         """A peer has fallen silent: what it told only some of us should be with all of us soon."""
 

@@ -38,10 +38,17 @@ class ServedVip:
     former: frozenset[int] = frozenset()
     _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
 
+    def made(self, session: Session) -> bool:
+        """Return whether this process made a session, by any of its VIPs, under any number of its life."""
+        own = self.stream.key
+        same = session.stream.incarnation == own.incarnation or session.stream.incarnation in self.former
+        return same and session.stream.origin == own.origin
+
     def may_resume(self, source: Terms) -> Verdict:
         """Return what the policy answers for a session made under `source`, by this VIP's present terms.
 
-        An answer is kept with the two terms it was about, which can't change, and holds for these two alone.
+        It is a part of the verdict: see `resumption`. An answer is kept with the two terms it was about, which can't
+        change, and holds for these two alone.
         """
         target, known = self.vip.terms, self._verdicts.get(id(source))
         if known is None or known[0] is not source or known[1] is not target:
@@ -148,12 +155,3 @@ class ServedVips:
 
 def _note(vip: LocalVip) -> VipNote:
     return replace(vip.note, tickets=vip.rotate_s is not None)
-
-
-def own_limits(vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
-    """Return whether a session keeps this VIP's own limits: lineage and client certificate."""
-    if now - session.born_at > vip.lineage_s:
-        return Verdict.LINEAGE
-    if session.client_certificate and not made_here and not vip.export_client_certificates:
-        return Verdict.CLIENT_CERTIFICATE
-    return Verdict.ALLOWED
