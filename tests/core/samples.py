@@ -50,7 +50,8 @@ SAMPLES: dict[str, Message] = {
     "ticket-status": ticket_messages.TicketStatus(
         (
             ticket_messages.RingStatus(
-                b"\x01" * 16, (ticket_messages.HeldKey(5, b"\x02" * 16), ticket_messages.HeldKey(4, b"\x03" * 16))
+                b"\x01" * 16,
+                (ticket_messages.HeldKey(5, b"\x02" * 16, 90_000), ticket_messages.HeldKey(4, b"\x03" * 16)),
             ),
             ticket_messages.RingStatus(b"\x04" * 16, (), b"\x05" * 16),
         )

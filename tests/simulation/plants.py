@@ -21,14 +21,14 @@ def unjudged_relay() -> Iterator[None]:
     def everyone(self: Any, _source: object) -> Any:
         return self._members.usable(self._local.identity.colo)
 
-    with _replaced(Audiences, "of_relayed", everyone):
+    with replaced(Audiences, "of_relayed", everyone):
         yield
 
 
 @contextmanager
 def no_repair() -> Iterator[None]:
     """Gaps are never noticed."""
-    with _replaced(Repair, "_note", lambda *_: None):
+    with replaced(Repair, "_note", lambda *_: None):
         yield
 
 
@@ -39,12 +39,12 @@ def no_faults() -> Iterator[None]:
     def launch(self: Any, sender: Any, receiver: Any, flight: Any) -> None:
         self._travel(flight, receiver, 0.001)
 
-    with _replaced(Network, "_launch", launch):
+    with replaced(Network, "_launch", launch):
         yield
 
 
 @contextmanager
-def _replaced(owner: type, name: str, function: Callable[..., Any]) -> Iterator[None]:
+def replaced(owner: type, name: str, function: Callable[..., Any]) -> Iterator[None]:
     original = getattr(owner, name)
     setattr(owner, name, function)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation import big, figures, mixed
+from tests.simulation import big, figures, mixed, rings
 from tests.simulation.report import Report
 from tests.simulation.run import Run
 from tests.simulation.safety import ViolationError
@@ -32,6 +32,7 @@ SCENARIOS = {
     "unread": Scenario(figures.unread, "a peer that never reads costs the others nothing"),
     "storm": Scenario(figures.storm, "fifty join at once", heavy=True),
     "relays": Scenario(figures.relays, "relays die one after the other"),
+    "rings": Scenario(rings.play, "ticket keys through splits, stalls, deaths, policies and withdraws"),
     "split": Scenario(big.split, "a thousand nodes in twenty colos, split for 30 s", heavy=True),
 }
 

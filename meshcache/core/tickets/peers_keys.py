@@ -30,9 +30,10 @@ class PeerKeys:
         return status is not None and any(held.name == name for held in status.held)
 
     def newest(self, ring: bytes) -> HeldKey:
-        """Return the highest key that it has; (0, b"") when it has none."""
+        """Return the highest key that it has; number 0 when it has none."""
         status = self.rings.get(ring)
-        return max(status.held, default=HeldKey(0, b"")) if status is not None else HeldKey(0, b"")
+        held = () if status is None else status.held
+        return max(held, key=lambda each: each.rank, default=HeldKey(0, b""))
 
     def spread(self, ring: bytes) -> bytes:
         """Return the name of the key that it says all of its colo have."""

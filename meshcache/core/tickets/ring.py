@@ -87,14 +87,20 @@ class Ring:
     def find(self, name: bytes) -> TicketKey | None:
         return next((key for key in self.keys if key.name == name), None)
 
-    def held(self) -> tuple[HeldKey, ...]:
+    def held(self, now: float) -> tuple[HeldKey, ...]:
         """Return what a status says of it."""
-        return tuple(HeldKey(key.generation, key.name) for key in self.keys)
+        return tuple(HeldKey(key.generation, key.name, _age_ms(key, now)) for key in self.keys)
 
     def told(self, key: TicketKey, now: float) -> ToldKey:
         """Return the key as it travels."""
-        age_ms = max(int((now - key.born_at) * 1000), 0)
-        return ToldKey(key.generation, key.reveal(), age_ms, int(key.rotate_s), int(key.lifetime_s))
+        return ToldKey(key.generation, key.reveal(), _age_ms(key, now), int(key.rotate_s), int(key.lifetime_s))
+
+    def age_heard(self, name: bytes, age_ms: int, now: float) -> None:
+        """Somebody knows a key to be so old. Messages are late and never early, so the oldest birth is the truest."""
+        key = self.find(name)
+        if key is not None:
+            oldest = self._first_birth[name] - _BIRTH_OFF_S_MAX
+            key.born_at = max(min(key.born_at, now - age_ms / 1000), oldest)
 
     def take(self, told: ToldKey, now: float) -> Drop | bool:
         """Keep a key that a node of the ring tells of. Return why not, or whether it is news."""
@@ -106,7 +112,7 @@ class Ring:
         known = self.find(key.name)
         if known is not None:
             key.wipe()
-            known.born_at = max(min(known.born_at, born_at), self._first_birth[known.name] - _BIRTH_OFF_S_MAX)
+            self.age_heard(known.name, told.age_ms, now)
             return False
         reason = self._too_late(key, now)
         if reason is not None:
@@ -173,3 +179,7 @@ class Ring:
             self._wiped.popitem(last=False)
         if over and not self.keys:
             self.empty_since = now
+
+
+def _age_ms(key: TicketKey, now: float) -> int:
+    return max(int((now - key.born_at) * 1000), 0)

@@ -52,7 +52,7 @@ class RingNodes:
         """Return whether a peer has a key; one of another colo, whether all of its colo have it."""
         known = self._peers.of(peer)
         newest = known.newest(ring.id)
-        if not known.has(ring.id, key.name) or (newest > key.rank and ring.find(newest.name) is None):
+        if not known.has(ring.id, key.name) or (newest.rank > key.rank and ring.find(newest.name) is None):
             return False
         if peer.colo == self._vips.record.colo:
             return True

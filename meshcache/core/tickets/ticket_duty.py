@@ -157,9 +157,11 @@ class TicketDuty:
             if ring is None or told.ring not in shared:
                 continue
             known.rings[told.ring] = told
+            for held in told.held:
+                ring.age_heard(held.name, held.age_ms, now)
             self._send_missing(ring, peer, now)
             if any(ring.find(held.name) is None for held in told.held) and known.may_tell(told.ring, now):
-                self._send([peer], TicketStatus((self._status(ring),)))
+                self._send([peer], TicketStatus((self._status(ring, now),)))
         self._due_at = now
 
     def keys_received(self, peer: Peer, told: TicketKeys, now: float) -> None:
@@ -234,7 +236,7 @@ class TicketDuty:
         name, fingerprint = key.name, key.fingerprint()
         key.wipe()
         elsewhere = any(
-            other.fingerprint() == fingerprint for each in self._rings if each is not ring for other in each.keys
+            other.fingerprint() == fingerprint and other.name != name for each in self._rings for other in each.keys
         )
         taken = Drop.TICKET_KEY_FOREIGN if elsewhere else ring.take(told, now)
         if isinstance(taken, Drop):
@@ -247,7 +249,7 @@ class TicketDuty:
         """A node has what it sends."""
         known = self._peers.of(peer)
         status = known.rings.get(ring.id, RingStatus(ring.id, ()))
-        if held not in status.held:
+        if not known.has(ring.id, held.name):
             known.rings[ring.id] = status._replace(held=(*status.held, held)[-KEYS_MAX:])
 
     def _refuse(self, peer: Peer, reason: Drop, count: int, now: float) -> None:
@@ -288,17 +290,17 @@ class TicketDuty:
                 alike.setdefault(shared, []).append(peer)
         for shared, peers in alike.items():
             rings = (ring for ring in self._rings if ring.id in shared)
-            self._send(peers, TicketStatus(tuple(map(self._status, rings))))
+            self._send(peers, TicketStatus(tuple(self._status(ring, now) for ring in rings)))
         settled = all(self._settled(ring) for ring in self._rings)
         self._status_at = now + self._limits.ticket_status_s * (1 if settled else _HURRY)
 
     def _settled(self, ring: Ring) -> bool:
         return bool(ring.keys) and ring.current is ring.keys[0] and not self._nodes.without(ring, ring.keys[0])
 
-    def _status(self, ring: Ring) -> RingStatus:
+    def _status(self, ring: Ring, now: float) -> RingStatus:
         newest = ring.keys[0] if ring.keys else None
         spread = newest is not None and self._nodes.near_have(ring, newest)
-        return RingStatus(ring.id, ring.held(), newest.name if newest is not None and spread else b"")
+        return RingStatus(ring.id, ring.held(now), newest.name if newest is not None and spread else b"")
 
     def _send_missing(self, ring: Ring, peer: Peer, now: float) -> None:
         known = self._peers.of(peer)

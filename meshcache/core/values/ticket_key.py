@@ -47,9 +47,9 @@ class TicketKey:
         self.born_at = born_at
         self.rotate_s = rotate_s
         self.lifetime_s = lifetime_s
-        self.name = self.derive("name", NAME_BYTES)
-        """A pseudo-random function of secret and ring: strangers learn nothing from it, and a member can't pass a key
-        off under another's name or in another ring."""
+        self.name = self.derive(f"name {generation}", NAME_BYTES)
+        """A pseudo-random function of secret, ring and generation: strangers learn nothing from it, and a member can't
+        pass a key off under another's name or in another ring."""
 
     @property
     def rank(self) -> tuple[int, bytes]:

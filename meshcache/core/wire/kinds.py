@@ -148,8 +148,8 @@ def _plain_keys(keys: tuple[ToldKey, ...]) -> list[Any]:
 
 
 def _held_key(value: Any) -> HeldKey:
-    generation, name = fields.array(value, 2)[:2]
-    return HeldKey(_GENERATION(generation), _KEY_NAME(name))
+    generation, name, age_ms = fields.array(value, 3)[:3]
+    return HeldKey(_GENERATION(generation), _KEY_NAME(name), _AGE_MS(age_ms))
 
 
 def _ring_status(value: Any) -> RingStatus:

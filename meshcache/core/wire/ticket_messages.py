@@ -38,10 +38,15 @@ class TicketKeys:
 
 
 class HeldKey(NamedTuple):
-    """A key that the sender has, by what orders it and by its name."""
+    """A key that the sender has, by what orders it and by its name, and how old that is as far as the sender knows."""
 
     generation: int
     name: bytes
+    age_ms: int = 0
+
+    @property
+    def rank(self) -> tuple[int, bytes]:
+        return self.generation, self.name
 
 
 class RingStatus(NamedTuple):

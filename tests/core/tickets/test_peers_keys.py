@@ -19,9 +19,9 @@ def test_what_it_has_is_forgotten_with_its_life_and_with_its_link() -> None:
     said = known.of(peer)
     said.rings[RING] = RingStatus(RING, (HeldKey(2, NAME), HeldKey(1, OTHER)), NAME)
     assert (said.has(RING, NAME), said.has(OTHER, NAME)) == (True, False)
-    assert said.newest(RING) == (2, NAME)
+    assert said.newest(RING).rank == (2, NAME)
     assert said.spread(RING) == NAME
-    assert (said.newest(OTHER), said.spread(OTHER)) == ((0, b""), b"")
+    assert (said.newest(OTHER), said.spread(OTHER)) == ((0, b"", 0), b"")
     members.renew(peer, NodeRecord("a", 1, "ams1", "a:1", 2, ()))
     assert known.of(peer) is said
     later = members.join(NodeRecord("a", 2, "ams1", "a:1", 1, ()), "a:1", 0.0)

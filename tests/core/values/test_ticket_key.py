@@ -36,6 +36,8 @@ def test_the_same_secret_is_another_key_in_another_ring_and_for_another_purpose(
     assert one.name != other.name
     assert len(one.name) == NAME_BYTES
     assert len({one.derive("aes"), one.derive("mac"), other.derive("aes"), other.derive("mac"), SECRET}) == 5
+    assert one.name != key(generation=4).name
+    assert one.derive("aes") == key(generation=4).derive("aes")
     assert one.fingerprint() == other.fingerprint() != key(secret=SECRET[::-1]).fingerprint()
 
 
