@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-KEYS_MAX = 64
-"""Keys of one ring: thirty that still open (a crosscheck of the configuration), twice for a mesh that was split."""
+KEYS_MAX = 48
+"""Keys of one ring: 24 that still open (a crosscheck of the configuration), twice for a mesh that was split."""
 
 RINGS_MAX = 64
 """As many as a node may serve VIPs."""

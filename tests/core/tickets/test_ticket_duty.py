@@ -341,13 +341,13 @@ class TestBadMembers:
     def test_a_flood_of_keys_is_cut_and_what_one_claims_to_have_delays_a_key_and_no_more(self) -> None:
         net, host, bad, ring = self.stage()
         for start in range(2, 40):
-            bad.says(host, TicketKeys(ring, tuple(told(start * 64 + at) for at in range(64))))
+            bad.says(host, TicketKeys(ring, tuple(told(start * 48 + at) for at in range(48))))
         assert dropped(host, net)["ticket_key_rate"] > 0
         assert dropped(host, net)["ticket_keys_full"] > 0
-        assert len(keys(host, net)) == 64
+        assert len(keys(host, net)) == 48
         bad.says(host, TicketStatus((RingStatus(ring, (HeldKey(1 << 53, b"x" * 16),)),)))
         host.core.tickets.rotate("shop", net.now + 11)
-        assert len(keys(host, net)) == 64
+        assert len(keys(host, net)) == 48
         bad.lives(host, LIMITS.ticket_spread_s + 20)
         assert generation(host, net) > 1
 
