@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
@@ -98,6 +99,15 @@ class MeshCore:
         self.settle()
         self.duties.woken(now)
         self.duties.vip_changes.remove_vip(name, now)
+
+    def follow(self, own_policy: OwnPolicy, now: float) -> None:
+        """Ask an operator's own policy about each crossing that terms allow; call it again when its answers change.
+
+        What it forbids of the sessions that are here is removed and counted (`SessionsRecalled`).
+        """
+        self.settle()
+        self.duties.woken(now)
+        self.duties.vip_changes.follow(own_policy, now)
 
     def session_created(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.explain import island_parts
 from meshcache.core.policy.gates import Terms
+from meshcache.core.policy.own_policy import NO_OWN_POLICY
 from meshcache.core.state.counters import Traffic, VipCounters
 from meshcache.core.state.crossings import Crossings
 from meshcache.core.state.lag import LagHistogram
@@ -152,7 +153,8 @@ class Stats:
         made = {served.vip.terms.vip: served.counters.made for served in self._vips}
         others = [peer.record for peer in self._members if peer.usable]
         stamp = (self._members.generation, self._vips.record.revision)
-        self._crossings.update(made, self._vips.terms, others, stamp)
+        gate = None if self._vips.own_policy is NO_OWN_POLICY else self._vips.may_send
+        self._crossings.update(made, self._vips.terms, others, stamp, gate)
         return {"crossings": self._crossings.to_plain()}
 
 

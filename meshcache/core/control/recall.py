@@ -126,6 +126,14 @@ class Recall:
             # What earlier lives of this node made is held to the new terms too.
             self.record_received(self._vips.record, now)
 
+    def own_policy_changed(self, now: float) -> None:
+        """Judge anew, by the operator's own policy, what is here, what waits to be sent and who may have it."""
+        self._members.permitted_anew()
+        self.unsent()
+        for stream in list(self._cache.streams):
+            if not self._is_own(stream.key) and self._vips.accept(stream.terms)[1] != stream.vip:
+                self._forget(stream, now)
+
     def vip_removed(self, name: str) -> None:
         """Forget the entries and streams of a VIP that is served no longer."""
         self.unsent()

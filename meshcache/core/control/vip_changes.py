@@ -7,6 +7,7 @@ from typing import Protocol
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.recall import Recall
 from meshcache.core.membership.joining import Joining
+from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
@@ -66,6 +67,15 @@ class VipChanges:
         self._vips.remove(name)
         self._cache.renew()
         self._joining.revised(now)
+
+    def follow(self, own_policy: OwnPolicy, now: float) -> None:
+        """Ask the operator's own policy about every crossing from now on, and judge by it what is here and what waits.
+
+        What was sent stays where it went: peers know nothing of this policy.
+        """
+        self._vips.follow(own_policy)
+        self._cache.renew()
+        self._recall.own_policy_changed(now)
 
     def outbid(self, incarnation: int, why: str, now: float) -> None:
         """Another node was told of a life of ours up to this number: go on as a later one, with all sessions.

@@ -6,9 +6,10 @@ Nothing here is optional: code that moves a session, forwards it or hands it to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 COLOS_MAX = 64
 """Colos that one reach may list; also bounds what a peer can make us store."""
@@ -100,6 +101,7 @@ class Verdict(Enum):
     SETTINGS_DIFFER = "settings_differ"
     SENDER_REACH = "sender_reach"
     RECEIVER_REACH = "receiver_reach"
+    OWN_POLICY = "own_policy"
     CLIENT_CERTIFICATE = "client_certificate"
     NAME_CLASS = "name_class"
     LINEAGE = "lineage"
@@ -112,6 +114,15 @@ class Verdict(Enum):
 
     def __bool__(self) -> bool:
         return self is Verdict.ALLOWED
+
+
+Narrowing: TypeAlias = Callable[[Terms, Terms], bool]
+"""An operator's own word about a crossing, from source to target: asked where the terms allow it, it can only refuse."""
+
+
+def anything(_source: Terms, _target: Terms) -> bool:
+    """Leave it to the terms."""
+    return True
 
 
 def may_cross(source: Terms, target: Terms) -> Verdict:
@@ -131,36 +142,44 @@ def may_cross(source: Terms, target: Terms) -> Verdict:
     return Verdict.ALLOWED
 
 
-def may_send(source: Terms, peer_terms: Iterable[Terms]) -> Verdict:
+def may_send(source: Terms, peer_terms: Iterable[Terms], narrowing: Narrowing = anything) -> Verdict:
     """Whether sessions made under `source` may be sent to the node whose VIPs have `peer_terms`.
 
     Asked by the origin before a push and by a relay before it passes one on, so `source` is the origin's.
     """
-    return _best(may_cross(source, target) for target in peer_terms)
+    return _best(_narrowed(source, target, narrowing) for target in peer_terms)
 
 
-def may_accept(source: Terms, own_terms: Iterable[Terms]) -> Verdict:
+def may_accept(source: Terms, own_terms: Iterable[Terms], narrowing: Narrowing = anything) -> Verdict:
     """Whether this node, whose VIPs have `own_terms`, may keep sessions made under `source`.
 
     Asked for every batch that arrives, whoever passed it on: what a sender should not have sent is not kept.
     """
-    return _best(may_cross(source, target) for target in own_terms)
+    return _best(_narrowed(source, target, narrowing) for target in own_terms)
 
 
-def may_resume(source: Terms, vip: Terms) -> Verdict:
+def may_resume(source: Terms, vip: Terms, narrowing: Narrowing = anything) -> Verdict:
     """Whether a session made under `source` may resume on a connection to this node's `vip`, by today's policy.
 
     Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. A node's own
     sessions skip the reach check; comparing names is enough, since `may_accept` let no session of another node in that
-    the reach forbids.
+    the reach forbids. `narrowing` is asked of other nodes' sessions, as when they came: they may lie here for another
+    VIP of the share group.
     """
+    if source.node != vip.node:
+        return _narrowed(source, vip, narrowing)
     verdict = may_cross(source, vip)
-    own = source.node == vip.node and verdict in (Verdict.SENDER_REACH, Verdict.RECEIVER_REACH)
-    return Verdict.ALLOWED if own else verdict
+    return Verdict.ALLOWED if verdict in (Verdict.SENDER_REACH, Verdict.RECEIVER_REACH) else verdict
+
+
+def _narrowed(source: Terms, target: Terms, narrowing: Narrowing) -> Verdict:
+    verdict = may_cross(source, target)
+    return Verdict.OWN_POLICY if verdict is Verdict.ALLOWED and not narrowing(source, target) else verdict
 
 
 _MOST_TELLING = (
     Verdict.ALLOWED,
+    Verdict.OWN_POLICY,
     Verdict.RECEIVER_REACH,
     Verdict.SENDER_REACH,
     Verdict.SETTINGS_DIFFER,

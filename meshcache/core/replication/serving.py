@@ -11,7 +11,6 @@ from math import ceil
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
-from meshcache.core.policy.gates import may_send
 from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
@@ -60,7 +59,7 @@ class Serving:
     def fetch_received(self, peer: Peer, fetch: Fetch, now: float) -> None:
         """Answer a peer that asks for ranges of a stream."""
         stream = self._cache.streams.get(fetch.key)
-        if stream is None or not may_send(stream.terms, peer.record.vips):
+        if stream is None or not self._vips.send(stream.terms, peer.record):
             self._end(peer, fetch, FetchEnd.UNKNOWN)
         elif fetch.snapshot and not self.place(peer, now):
             self._end(peer, fetch, FetchEnd.BUSY)

@@ -222,6 +222,10 @@ class Members:
         """Forget that a node was gone: it speaks."""
         self._forgotten.pop((node, incarnation), None)
 
+    def permitted_anew(self) -> None:
+        """Let audiences be found again: who may have what has changed, by something that isn't in the records."""
+        self.generation += 1
+
     def _weigh(self, said: NodeRecord | None, says: NodeRecord | None) -> None:
         self._bytes += (weight(says) if says else 0) - (weight(said) if said else 0)
 

@@ -5,11 +5,12 @@ Moves no session; says where one belongs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshcache.core.cache.streams import Stream
-from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
+from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_resume, may_send
+from meshcache.core.policy.own_policy import NO_OWN_POLICY, OwnPolicy
 from meshcache.core.state.counters import VipCounters
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord, VipNote
@@ -36,6 +37,7 @@ class ServedVip:
     flushed_seq: int = 0
     filed_under: tuple[str, ...] = ()
     former: frozenset[int] = frozenset()
+    own_policy: OwnPolicy = NO_OWN_POLICY
     _verdicts: dict[int, tuple[Terms, Terms, Verdict]] = field(default_factory=dict)
 
     def made(self, session: Session) -> bool:
@@ -54,14 +56,20 @@ class ServedVip:
         if known is None or known[0] is not source or known[1] is not target:
             if len(self._verdicts) >= _MEMO_MAX:
                 self._verdicts.clear()
-            known = self._verdicts[id(source)] = (source, target, may_resume(source, target))
+            verdict = may_resume(source, target, self.own_policy.may_accept)
+            known = self._verdicts[id(source)] = (source, target, verdict)
         return known[2]
+
+    def forget_verdicts(self) -> None:
+        """Ask anew from now on."""
+        self._verdicts.clear()
 
 
 class ServedVips:
     """All VIPs of this node, by name; ``record`` is what it tells others of them."""
 
     def __init__(self, identity: Identity) -> None:
+        self.own_policy: OwnPolicy = NO_OWN_POLICY
         self._served: dict[str, ServedVip] = {}
         self.get = self._served.get
         """The VIP of this name, or None. The dict's own method, always the same dict: a handshake asks often."""
@@ -83,6 +91,7 @@ class ServedVips:
         """Serve a VIP from now on, or serve it on other terms. Raises ValueError when there are too many."""
         if served.vip.terms.vip not in self._served and len(self._served) >= VIPS_MAX:
             raise ValueError(f"a node serves at most {VIPS_MAX} VIPs")
+        served.own_policy = self.own_policy
         self._served[served.vip.terms.vip] = served
         self._changed()
 
@@ -122,7 +131,19 @@ class ServedVips:
 
     def send(self, source: Terms, target: NodeRecord) -> bool:
         """Return whether sessions made under `source` may go to the node with this record."""
-        return bool(may_send(source, target.vips))
+        return bool(self.may_send(source, target.vips))
+
+    def may_send(self, source: Terms, peer_terms: Iterable[Terms]) -> Verdict:
+        """Return what the policy answers for sessions made under `source` on their way to these terms of a peer."""
+        return may_send(source, peer_terms, self.own_policy.may_send)
+
+    def follow(self, own_policy: OwnPolicy) -> None:
+        """Ask the operator's own policy about each crossing, anew if it was asked before."""
+        self.own_policy = own_policy
+        self._accepted.clear()
+        for served in self._served.values():
+            served.own_policy = own_policy
+            served.forget_verdicts()
 
     def islands(self, record: NodeRecord) -> frozenset[str]:
         """Return the share groups that this node and another both serve with different settings."""
@@ -130,10 +151,11 @@ class ServedVips:
         return frozenset(vip.group for vip in record.vips if own.get(vip.group, vip.digest) != vip.digest)
 
     def _judge(self, source: Terms) -> tuple[Verdict, str]:
-        verdict = may_accept(source, self.terms)
+        narrowing = self.own_policy.may_accept
+        verdict = may_accept(source, self.terms, narrowing)
         if not verdict:
             return verdict, ""
-        willing = [own.vip for own in self.terms if may_cross(source, own)]
+        willing = [own.vip for own in self.terms if may_accept(source, [own], narrowing)]
         return verdict, source.vip if source.vip in willing else willing[0]
 
     def _changed(self) -> None:
