@@ -16,17 +16,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
-from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import meshcache.hot as hot
 from meshcache.config import Settings, changed_keys, load
-from meshcache.core.cache.vip_cache import VipCache
-from meshcache.core.mesh import MeshCore
 from meshcache.core.values.events import Event
-from meshcache.core.values.topology import Identity
 from meshcache.edges import native
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.interfaces import advertised_address
@@ -34,8 +29,10 @@ from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.errors import MeshcacheError, TransportError
+from meshcache.hooks import Hook
 from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
+from meshcache.plugins.plugins import Plugins
 from meshcache.runtime import forks
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.bequest import Bequest
@@ -43,12 +40,11 @@ from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
 from meshcache.runtime.incarnations import IncarnationFile
-from meshcache.runtime.left_out import LeftOut
-from meshcache.runtime.origin_tokens import Resumption, Tokens
+from meshcache.runtime.new_core import new_core
+from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
-from meshcache.tls.contexts import OnUncleanClose, lineage, server_name
-from meshcache.tls.contexts import resumption as token_of
+from meshcache.runtime.tls_side import FORKED, TlsSide
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
 from meshcache.workers.running import nodes, one_of_file
@@ -57,14 +53,10 @@ from meshcache.workers.slots import Slot
 if TYPE_CHECKING:
     from meshcache.admin.server import AdminServer
 
-Context = TypeVar("Context")
-
-FORKED = "this process was forked after its MeshNode started; start a node in each process, after the fork"
-
 log = logging.getLogger("meshcache.mesh")
 
 
-class MeshNode:
+class MeshNode(TlsSide):
     """A node of the mesh, in this process.
 
         with MeshNode.from_file("meshcache.toml") as node:
@@ -74,11 +66,15 @@ class MeshNode:
     started once, and belongs to the process that started it: a forked child needs one of its own.
     """
 
-    def __init__(self, settings: Settings, slot: Slot | None = None) -> None:
-        """Nothing happens before `start`. `slot` is a worker's, see `for_worker`."""
+    def __init__(self, settings: Settings, slot: Slot | None = None, *, hooks: Sequence[Hook] = ()) -> None:
+        """Nothing happens before `start`. `slot` is a worker's, see `for_worker`.
+
+        `hooks` are objects of classes of `meshcache.hooks`, beside those that the settings name.
+        """
         self._settings = settings
         self._slot = slot
-        self._left_out = LeftOut()
+        self._given_hooks = tuple(hooks)
+        super().__init__()
         self._started_at = time.monotonic()
         self._tokens = Tokens(self._started_at)
         self._events = EventList(settings.node.name, settings.node.colo, self._started_at)
@@ -89,24 +85,25 @@ class MeshNode:
         self._transport: Transport
         self._pump: Pump
         self._remembered: RememberedPeers
+        self._plugins: Plugins
         self._vips: AttachedVips
         self._policies: PolicyController
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
     @classmethod
-    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> MeshNode:
+    def from_file(cls, path: str | Path, overrides: Sequence[str] = (), *, hooks: Sequence[Hook] = ()) -> MeshNode:
         """A node as a configuration file describes it, with ``KEY=VALUE`` overrides. Raises ConfigError."""
-        return cls(load(Path(path), overrides))
+        return cls(load(Path(path), overrides), hooks=hooks)
 
     @classmethod
-    def for_worker(cls, path: str | Path, overrides: Sequence[str] = ()) -> MeshNode:
+    def for_worker(cls, path: str | Path, overrides: Sequence[str] = (), *, hooks: Sequence[Hook] = ()) -> MeshNode:
         """A node for this process, one of several workers that are started from one file. See docs/workers.md.
 
         Its name can't collide, its port and admin socket are its own, workers of a host find each other, and it closes
         at exit or SIGTERM. Asked again in one process, it gives the same node until that is closed. Raises ConfigError.
         """
-        return one_of_file(Path(path), overrides, lambda: cls(*worker_settings(Path(path), overrides)))
+        return one_of_file(Path(path), overrides, lambda: cls(*worker_settings(Path(path), overrides), hooks=hooks))
 
     # --- life
 
@@ -114,7 +111,7 @@ class MeshNode:
         """Listen, find peers, and from then on take and give sessions. Returns at once; peers come when they are found.
 
         A worker's node that runs already goes on. Raises KeyringError, TransportError, and ConfigError for an admin
-        socket or a state file that can't be had; nothing is running then.
+        socket, a state file or a policy hook that can't be had; nothing is running then.
         """
         with self._lock:
             if self._slot is not None and self._state == "running":
@@ -123,17 +120,20 @@ class MeshNode:
             settings = self._settings
             self._keyring = load_keyring(settings.mesh.key_file)
             kept = PolicyFile.of(settings).load()
+            self._plugins = Plugins(settings.hooks, self._given_hooks, self.stats)
             self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
             self._transport.bind()
             try:
-                core = self._make_core(settings)
+                self._address = advertised_address(settings.mesh, self._transport.address)
+                core = new_core(settings, self._address)
             except BaseException:
                 self._transport.close()
                 raise
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
-            self._vips = AttachedVips(settings, self._pump, self._tokens)
+            self._plugins.join(self._pump)
+            self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
             self._state = "running"
@@ -143,6 +143,7 @@ class MeshNode:
             nodes.append(self)
             self._pump.start()
             self._look_for_peers()
+            self._plugins.start(self.name, self.colo, settings.mesh.name, self._address, self._hinted)
             try:
                 self._start_admin()
             except MeshcacheError:
@@ -171,6 +172,7 @@ class MeshNode:
             self._remembered.save()
             self._pump.close(goodbye=goodbye)
             self._transport.close()
+            self._plugins.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -195,53 +197,6 @@ class MeshNode:
                 self._slot.release()
             if self._admin is not None:
                 self._admin.forked()
-
-    # --- TLS
-
-    def attach(
-        self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep", required: bool = True
-    ) -> Context:
-        """Let a pyOpenSSL Context or an ssl.SSLContext serve a VIP of the configuration; returns the context.
-
-        Set it up completely before: certificate, client authentication, TLS versions. ``"drop"`` forgets sessions whose
-        connection ended uncleanly, as RFC 5246 asks and half of Python's servers always do.
-
-        Raises HookError when this OpenSSL can't be hooked and AttachError when the context can't serve the VIP; the
-        context is as it was then. With ``required=False`` nothing is raised: whatever is wrong, also with a node that
-        isn't running, is counted in `left_out`, said once in the log, and the context shakes hands without the mesh.
-        """
-        with self._left_out.unless(required, vip, self._state.replace("running", "")), self._lock:
-            self._require("running", "start the node first")
-            self._vips.attach(context, vip, on_unclean_close)
-        return context
-
-    def detach(self, context: object) -> bool:
-        """Let a context leave its VIP, which is served on; later handshakes are full. False when it is in none here."""
-        with self._lock:
-            return self._state == "running" and self._vips.detach(context)
-
-    @property
-    def left_out(self) -> dict[str, int]:
-        """How many contexts ``required=False`` left without the mesh, by reason."""
-        return self._left_out.counts()
-
-    def resumption(self, connection: object) -> Resumption:
-        """How the handshake of a connection ended: full, or resumed and with whose session; and the name it asked for.
-
-        `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
-        """
-        return self._tokens.resumption(token_of(connection), server_name(connection), lineage(connection))
-
-    def handshake_done(self, vip: str, connection: object) -> None:
-        """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""
-        token = token_of(connection)
-        if token and self._state == "running":
-            self._pump.core.handshake(vip, self._tokens.result(token))
-
-    def handshake_failed(self, vip: str) -> None:
-        """Count a handshake that didn't end well."""
-        if self._state == "running":
-            self._pump.core.handshake(vip, "failed")
 
     # --- operation
 
@@ -275,14 +230,17 @@ class MeshNode:
         self._require("running", "start the node first")
         with self._pump.lock:
             stats = self._pump.core.stats(time.monotonic())
-        stats["node"]["hot_path"] = hot.path()
+        uptime_s = round(time.monotonic() - self._started_at, 3)
+        stats["node"] |= {"hot_path": hot.path(), "host": host_of(self.name), "uptime_s": uptime_s}
         cache = self._settings.cache
-        stats["node"]["host"] = host_of(self.name)
-        stats["node"]["uptime_s"] = round(time.monotonic() - self._started_at, 3)
         stats["cache"] |= {"max_sessions": cache.max_sessions, "max_bytes": cache.max_bytes}
-        stats |= {"transport": self._transport.stats(), "faults": self._vips.faults()}
-        stats |= {"left_out": self.left_out, "front": self.front.stats()}
-        return stats
+        return stats | {
+            "transport": self._transport.stats(),
+            "faults": self._vips.faults(),
+            "left_out": self.left_out,
+            "front": self.front.stats(),
+            "hooks": self._plugins.stats(),
+        }
 
     def peers(self) -> list[dict[str, Any]]:
         """The other nodes as this one sees them."""
@@ -344,19 +302,6 @@ class MeshNode:
             if self._state == "running":
                 self._take(settings, keyring)
 
-    def _make_core(self, settings: Settings) -> MeshCore:
-        self._address = advertised_address(settings.mesh, self._transport.address)
-        identity = Identity(
-            mesh=settings.mesh.name,
-            node=settings.node.name,
-            incarnation=IncarnationFile(settings.node.state_dir, settings.node.name).next(time.time_ns() // 1_000_000),
-            colo=settings.node.colo,
-            address=self._address,
-            version=version("meshcache"),
-        )
-        make_share = VipCache if hot.compiled is None else hot.compiled.VipCache
-        return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_share=make_share)
-
     def _look_for_peers(self) -> None:
         if self._finders is not None:
             self._finders.close()
@@ -374,8 +319,15 @@ class MeshNode:
             self._pump.core.candidate(address, source, time.monotonic())
         self._pump.wake()
 
+    def _hinted(self, address: str, found: bool) -> None:
+        if found:
+            self._candidate(address, "hook")
+        else:
+            with self._pump.lock:
+                self._pump.core.candidate_lost(address)
+
     def _happened(self, events: list[Event]) -> None:
-        self._events.take(events)
+        self._plugins.happened(self._events.take(events))
         self._policies.noticed(events)
         self._remembered.take(events)
         if self._finders is not None:
@@ -394,7 +346,3 @@ class MeshNode:
             self._transport.use(keyring)
         finally:
             self._pump.wake()
-
-    def _require(self, state: str, hint: str) -> None:
-        if self._state != state:
-            raise MeshcacheError(FORKED if self._state == "forked" else f"the node is {self._state}: {hint}")

@@ -39,7 +39,11 @@ class Place:
     def node(self, name: str, **changes: Any) -> MeshNode:
         seeds = [node.address for node in self.nodes]
         mesh = {"seeds": seeds, **changes.pop("mesh", {})}
-        node = self._stack.enter_context(MeshNode(settings(self.folder, name, mesh=mesh, **changes)))
+        hooks = changes.pop("hooks", ())
+        given = hooks if isinstance(hooks, (list, tuple)) else ()
+        if hooks is not given:
+            changes["hooks"] = hooks  # of the file
+        node = self._stack.enter_context(MeshNode(settings(self.folder, name, mesh=mesh, **changes), hooks=given))
         self.nodes.append(node)
         return node
 

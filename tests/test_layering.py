@@ -38,6 +38,15 @@ ROOMS = {
     "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
+    "meshcache.plugins": {
+        "meshcache.plugins",
+        "meshcache.hooks",
+        "meshcache.core",
+        "meshcache.runtime",
+        "meshcache.edges",
+        "meshcache.config",
+        "meshcache.errors",
+    },
     "meshcache.contrib": {"meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"},
     "meshcache.workers": {
         "meshcache.workers",

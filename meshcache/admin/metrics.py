@@ -43,6 +43,7 @@ class NodeCollector(Collector):
         yield _decisions(stats["policy"]["crossings"])
         yield from _edges(stats)
         yield _refusals(stats.get("refusals", ()))
+        yield _hooks(stats.get("hooks", ()))
         if stats.get("front") is not None:
             yield from _front(stats["front"])
 
@@ -193,6 +194,12 @@ def _refusals(refusals: Iterable[Stats]) -> Metric:
     ]
     help_ = "Times that a node wasn't heard here, or this node wasn't there; of those that go on."
     return _gauge("peer_refusals", help_, ("peer", "reason", "side"), rows, sum)
+
+
+def _hooks(hooks: Sequence[Stats]) -> Metric:
+    rows = [((hook["kind"], hook["name"], what), n) for hook in hooks for what, n in hook["counts"].items()]
+    help_ = "Calls of the operator's own hooks, what they refused, and how they failed."
+    return _counter("hook_outcomes", help_, ("kind", "hook", "what"), rows)
 
 
 def _front(front: Stats) -> Iterator[Metric]:

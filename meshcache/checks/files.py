@@ -10,6 +10,7 @@ from pathlib import Path
 from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
 from meshcache.checks.clients import client_auth_faults, client_auth_notes, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
+from meshcache.checks.hooks import hook_faults
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
@@ -22,7 +23,8 @@ def file_faults(settings: Settings) -> list[str]:
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
-    return [*faults, *names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
+    shared = [*names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
+    return [*faults, *shared, *hook_faults(settings)]
 
 
 def file_notes(settings: Settings) -> list[str]:

@@ -10,6 +10,7 @@ from meshcache.config.load import load, read_settings
 from meshcache.config.settings import (
     AdminSettings,
     CacheSettings,
+    HooksSettings,
     MeshSettings,
     NodeSettings,
     ServerSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "CacheSettings",
     "AdminSettings",
     "ServerSettings",
+    "HooksSettings",
     "VipSettings",
     "CertificateSettings",
     "ClientAuthSettings",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -21,6 +21,7 @@ from meshcache.config.values import (
     Bind,
     FilePath,
     FilePathOrOff,
+    HookName,
     HostName,
     InterfaceAddress,
     Listed,
@@ -39,6 +40,9 @@ from meshcache.errors import ConfigError
 
 SEEDS_MAX = 256
 """A seed only has to be enough to find one member; the members tell of the rest."""
+
+HOOKS_MAX = 16
+"""Of each kind: each is a thread."""
 
 MAX_BYTES_MIN = 64 * 1024
 """Room for a few of the largest sessions; less would evict each as it comes."""
@@ -154,6 +158,36 @@ class ServerSettings(Table):
     """Over all VIPs. A connection takes about 100 kB and one file descriptor, or two with a backend."""
 
 
+class HooksSettings(Table):
+    """What others wrote for this node, by the name of an entry point in ``meshcache.hooks``, or ``module:Class``."""
+
+    policies: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["europe_only"]])
+    """Sharing policies of your own, which narrow those of the VIPs; all must agree. One that can't be loaded keeps the
+    node from starting."""
+
+    discoveries: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["consul"]])
+    """Other ways to find peers, beside seeds and mDNS."""
+
+    observers: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["statsd"]])
+    """Whoever is told what happens here, and the counters."""
+
+    options: dict[str, dict[str, Any]] = Field(default={}, examples=[{"europe_only": {"colos": ["fra1"]}}])
+    """For each of them by its name, what it is made with."""
+
+    @field_validator("options", mode="after")
+    @classmethod
+    def _of_hooks_that_are_named(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        named = [name for key in ("policies", "discoveries", "observers") for name in info.data.get(key, ())]
+        strangers = sorted(options.keys() - set(named))
+        if strangers:
+            raise ValueError(f"no hook is named {strangers[0]} here; there is: {', '.join(named) or 'none'}")
+        return options
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """What a hook is made with."""
+        return self.options.get(name, {})
+
+
 class Settings(BaseModel):
     """Everything one node is told. Build it with `load`, or in a program: ``Settings(vip=[VipSettings(name="shop")])``.
 
@@ -168,6 +202,7 @@ class Settings(BaseModel):
     cache: CacheSettings = CacheSettings()
     admin: AdminSettings = AdminSettings()
     server: ServerSettings = ServerSettings()
+    hooks: HooksSettings = HooksSettings()
     vips: tuple[VipSettings, ...] = Field(alias="vip", default=(), max_length=VIPS_MAX)
 
     @model_validator(mode="before")
@@ -206,7 +241,12 @@ class Settings(BaseModel):
         """These settings as a node that runs takes them over: what needs a restart is as it is there."""
         kept = {key: getattr(running.mesh, key) for key in ("name", "listen", "advertise")}
         return self.model_copy(
-            update={"node": running.node, "admin": running.admin, "mesh": self.mesh.model_copy(update=kept)}
+            update={
+                "node": running.node,
+                "admin": running.admin,
+                "hooks": running.hooks,
+                "mesh": self.mesh.model_copy(update=kept),
+            }
         )
 
     def share_of_cache(self, name: str) -> float:

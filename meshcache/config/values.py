@@ -33,6 +33,10 @@ SOCKET_PATH_BYTES_MAX = 107
 CREDENTIALS = "$CREDENTIALS_DIRECTORY"
 """The only variable that a path may begin with: where systemd puts a service's secrets (systemd.exec(5))."""
 
+HOOK_CHARS_MAX = 200
+"""A module's path and a name in it."""
+
+_HOOK = re.compile(r"[A-Za-z0-9_.-]+(?::[A-Za-z_][A-Za-z0-9_.]*)?")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
@@ -118,6 +122,13 @@ def parse_network(plain: object) -> str:
         with suppress(ValueError):
             return str(ip_network(plain, strict=False))
     raise ValueError(f'a network looks like "10.0.0.0/8" or "fd00::/8", not {shown(plain)}')
+
+
+def parse_hook(plain: object) -> str:
+    """A hook's name: that of an entry point, or ``module:Class``."""
+    if isinstance(plain, str) and len(plain) <= HOOK_CHARS_MAX and _HOOK.fullmatch(plain):
+        return plain
+    raise ValueError(f'a hook is named by its entry point, or as "module:Class", not {shown(plain)}')
 
 
 def parse_size(plain: object) -> int:
@@ -237,6 +248,7 @@ BackendTarget = Annotated[str, BeforeValidator(parse_backend)]
 Seed = Annotated[str, BeforeValidator(parse_seed)]
 InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
 Network = Annotated[str, BeforeValidator(parse_network)]
+HookName = Annotated[str, BeforeValidator(parse_hook)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 ReachValue = Annotated[Reach, PlainValidator(parse_reach)]

@@ -109,6 +109,11 @@ class MeshCore:
         self.duties.woken(now)
         self.duties.vip_changes.follow(own_policy, now)
 
+    @property
+    def own_policy(self) -> OwnPolicy:
+        """The operator's own policy that is asked now."""
+        return self._vips.own_policy
+
     def session_created(
         self,
         vip: str,
@@ -243,6 +248,10 @@ class MeshCore:
         """Return where members listen or listened, with the seconds since one was heard there: for `remembered`."""
         return {address: now - heard_at for address, heard_at in self.duties.joining.places().items()}
 
+    def candidate_lost(self, address: str) -> None:
+        """Try an address no longer that only a hint named; a peer that is linked there stays."""
+        self.duties.joining.candidates.lost(address)
+
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
         self.duties.woken(now)
@@ -291,6 +300,10 @@ class MeshCore:
     def events(self) -> list[Event]:
         """Return what happened since the last call."""
         return self.duties.telemetry.events.drain()
+
+    def note(self, event: Event) -> None:
+        """Add to the events what happened beside the core."""
+        self.duties.telemetry.events.add(event)
 
     def leave(self, now: float, *, goodbye: bool = True) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshcache.doctor.finding import Finding, fine, note, problem
 from meshcache.doctor.front import front_findings
+from meshcache.doctor.hooks import hook_findings
 
 CLOCK_OFF_S: Final = 30.0
 """Certificates and logs suffer from a clock that far off; the mesh itself carries no wall-clock times."""
@@ -25,6 +26,7 @@ def mesh_findings(
     yield from _clocks(clocks)
     yield from _behind(policies)
     yield from _not_resumed(stats)
+    yield from hook_findings(stats.get("hooks", ()))
     if stats.get("front") is not None:
         yield from front_findings(stats["front"])
     yield from _shares_nothing(stats)

@@ -26,7 +26,7 @@ def way(pump: Pump, source: str, target: str) -> dict[str, Any]:
         own = pump.core.local_vips()
     records = [record for record, _ in known]
     places = {f"{terms.vip}@{record.colo}" for record in records for terms in record.vips}
-    found = explain_way(records, _place(source, places), _place(target, places), records[0].node)
+    found = explain_way(records, _place(source, places), _place(target, places), records[0].node, pump.core.own_policy)
     return found | {
         "lost": sorted(record.node for record, state in known if state == "lost"),
         "notes": _notes(own, source),
@@ -51,7 +51,7 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
                 found = pump.core.session_origin(vip.terms.vip, session_id)
                 records = [record for record, _ in pump.core.records()]
             if found is not None:
-                told = explain_session(*found, records[0], records, vips, pump.clock())
+                told = explain_session(*found, records[0], records, vips, pump.clock(), pump.core.own_policy)
                 return {"session": wanted, "found": True, **told}
     return {
         "session": wanted,

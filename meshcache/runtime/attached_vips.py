@@ -15,7 +15,7 @@ from meshcache.errors import AttachError
 from meshcache.runtime.attaching import InForce, Joining
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
-from meshcache.runtime.session_ports import VipPort
+from meshcache.runtime.session_ports import MayResume, VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
 from meshcache.tls.scopes import scopes_for
@@ -60,7 +60,8 @@ class _Served:
 class AttachedVips:
     """The VIPs of one node. Threads may share it."""
 
-    def __init__(self, settings: Settings, pump: Pump, tokens: Tokens) -> None:
+    def __init__(self, settings: Settings, pump: Pump, tokens: Tokens, may_resume: MayResume | None = None) -> None:
+        self._may_resume = may_resume
         self._in_force = InForce(settings)
         self._pump = pump
         self._tokens = tokens
@@ -82,7 +83,9 @@ class AttachedVips:
             joining.check()
             for other in self._attached_since_reload():
                 joining.check_beside(other)
-            served = self._served.get(name) or _Served(VipPort(joining.vip, self._pump, self._tokens), joining)
+            served = self._served.get(name) or _Served(
+                VipPort(joining.vip, self._pump, self._tokens, self._may_resume), joining
+            )
             attachment = attach_context(
                 context,
                 served.port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import fields
 from threading import Lock
 from typing import Any
@@ -28,6 +29,7 @@ _WARNINGS = {
     "IncarnationRaised",
     "IslandFound",
     "LoopStalled",
+    "HookFaulted",
 }
 
 _TEXTS = {
@@ -51,6 +53,7 @@ _TEXTS = {
     "TicketKeyMade": "made ticket key {generation} of group {group}",
     "TicketKeyInUse": "ticket key {generation} of group {group} encrypts from now on",
     "TicketKeysWiped": "{keys} ticket keys of group {group} wiped: {why}",
+    "HookFaulted": "{hook_kind} hook {hook}: {what}: {why}; it is counted, and said again in a minute at the earliest",
 }
 
 
@@ -65,14 +68,18 @@ class EventList:
         self._count = 0
         self._colo_of: dict[str, str] = {}
 
-    def take(self, events: list[Event]) -> None:
-        """Keep and log what happened."""
+    def take(self, events: Sequence[Event]) -> list[dict[str, Any]]:
+        """Keep and log what happened; return it as it is kept."""
+        taken = []
         for event in events:
             entry = self._entry(event)
             with self._lock:
                 self._count += 1
-                self._kept.append({"seq": self._count, **entry})
+                kept = {"seq": self._count, **entry}
+                self._kept.append(kept)
+            taken.append(kept)
             log.log(logging.WARNING if entry["level"] == "warning" else logging.INFO, "%s", entry["text"])
+        return taken
 
     def since(self, seq: int) -> list[dict[str, Any]]:
         """The events that are kept and have a higher number, oldest first."""

@@ -9,10 +9,12 @@ import logging
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import meshcache.hot as hot
 from meshcache.config import VipSettings
+from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.runtime.origin_tokens import Tokens
@@ -37,15 +39,22 @@ are no further apart than this.
 log = logging.getLogger("meshcache.tls")
 
 
+MayResume = Callable[[str, Session, bool, float], bool]
+"""Whether a session that was found may resume by the operator's own policy: VIP, session, whether it was made here,
+now. Called without the core's lock, and waited for as long as it takes."""
+
+
 class VipPort:
     """The sessions of one VIP, as its contexts see them. `close` turns it into one that finds and keeps nothing."""
 
-    def __init__(self, vip: VipSettings, pump: Pump, tokens: Tokens) -> None:
+    def __init__(self, vip: VipSettings, pump: Pump, tokens: Tokens, may_resume: MayResume | None = None) -> None:
+        """With `may_resume` the door is never told that anything may resume: it asks here each time."""
         self._pump = pump
         self._core = pump.core
         self._lock = pump.lock
         self._clock = pump.clock
         self._tokens = tokens
+        self._may_resume = may_resume
         self._removed: deque[bytes] = deque(maxlen=REMOVED_MAX)
         self._lifetime_s_of = (0.0, 0.0)
         self._open = True
@@ -180,28 +189,34 @@ class VipPort:
         if not self._open:
             self._say_why()
             return None
+        session, outcome, verdict = self._look(session_id)
+        if session is None and verdict is _ALLOWED:
+            self._pump.read_what_is_here()
+            session, outcome, verdict = self._look(session_id)
+        if session is None or outcome is None:
+            return None if verdict is _ALLOWED else verdict
+        if self._may_resume is not None:
+            if not self._may_resume(self.name, session, outcome is Outcome.LOCAL, self._clock()):
+                return Verdict.OWN_POLICY
+            if self._look(session_id).session is None:  # withdrawn, or ended, while the policy was asked
+                return None
+        return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)
+
+    def _look(self, session_id: bytes) -> Lookup:
         with self._lock:
             if self.door is not None:
                 self.take_made()
-            session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), counts=False)
-            if self.door is not None and session is not None and outcome is not None:
-                self._allow(self.door, session, outcome)
-        if session is None and verdict is _ALLOWED:
-            self._pump.read_what_is_here()
-            with self._lock:
-                session, outcome, verdict = self._core.lookup(self.name, session_id, self._clock(), counts=False)
-                if self.door is not None and session is not None and outcome is not None:
-                    self._allow(self.door, session, outcome)
-        if session is None or outcome is None:
-            return None if verdict is _ALLOWED else verdict
-        return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)
+            found = self._core.lookup(self.name, session_id, self._clock(), counts=False)
+            if found.session is not None and found.outcome is not None and self._may_resume is None:
+                self._allow(found.session, found.outcome)
+            return found
 
-    def _allow(self, door: Door, session: Session, outcome: Outcome) -> None:
+    def _allow(self, session: Session, outcome: Outcome) -> None:
         """Tell the door that sessions of this stream may resume: the rest it sees itself. With the lock held."""
-        generation = door.generation()
-        if generation:
+        generation = 0 if self.door is None else self.door.generation()
+        if self.door is not None and generation:
             low = self._tokens.stream_bits(outcome, session.stream.origin)
-            door.allow(self._core.stream_of(session), generation, low)
+            self.door.allow(self._core.stream_of(session), generation, low)
 
     def unusable(self, session_id: bytes, reason: Verdict) -> None:
         if self._open:

@@ -66,6 +66,8 @@ class GeneratedNode:
         self.front: dict[str, Any] | None = deepcopy(FRONT)
         self.hangs = False
         self.refusals: list[dict[str, Any]] = []
+        counts = {"calls": 40, "refused_send": 3}
+        self.hooks = [{"name": "same_region", "kind": "policy", "resting": False, "counts": counts, "last_fault": ""}]
         self.faults: dict[str, dict[str, int]] = {}
         self.log: list[dict[str, Any]] = []
 
@@ -123,6 +125,7 @@ class GeneratedNode:
             "faults": self.faults,
             "refusals": self.refusals,
             "front": self.front,
+            "hooks": self.hooks,
         }
 
     def peers(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from meshcache.config import (
     CacheSettings,
@@ -13,7 +14,9 @@ from meshcache.config import (
     Settings,
     SharingSettings,
     VipSettings,
+    changed_keys,
     load,
+    needs_restart,
 )
 from meshcache.config.settings import default_node_name
 from meshcache.errors import ConfigError
@@ -109,3 +112,18 @@ def test_what_needs_a_restart_stays_as_it_is_in_a_node_that_runs() -> None:
     assert (taken.node, taken.admin) == (running.node, running.admin)
     assert (taken.mesh.name, taken.mesh.listen, taken.mesh.advertise) == ("prod", "127.0.0.1:1", None)
     assert (taken.mesh.seeds, taken.vips) == (other.mesh.seeds, other.vips)
+
+
+def test_options_are_of_a_hook_that_is_named() -> None:
+    hooks = {"policies": ["same_region"], "options": {"same_region": {"max_age_s": 60}}}
+    settings = Settings.model_validate({"hooks": hooks})
+    assert settings.hooks.options_of("same_region") == {"max_age_s": 60}
+    assert settings.hooks.options_of("other") == {}
+    with pytest.raises(ValidationError, match="no hook is named statsd here; there is: same_region"):
+        Settings.model_validate({"hooks": hooks | {"options": {"statsd": {}}}})
+
+
+def test_hooks_change_with_a_restart_only() -> None:
+    running, taken = Settings(), Settings.model_validate({"hooks": {"observers": ["statsd"]}})
+    assert taken.without_restart(running).hooks == running.hooks
+    assert needs_restart(changed_keys(running, taken)) == ["hooks.observers"]

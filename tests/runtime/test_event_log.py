@@ -36,6 +36,9 @@ ALL: dict[core.Event, str] = {
         12.0, "shop", 4, "edge-3"
     ): "ticket key 4 of group shop encrypts from now on, though it isn't known that these have it: edge-3",
     core.TicketKeysWiped(12.0, "shop", 2, "withdrawn"): "2 ticket keys of group shop wiped: withdrawn",
+    core.HookFaulted(
+        12.0, "europe_only", "policy", "slow", "no answer within 0.05 s"
+    ): "policy hook europe_only: slow: no answer within 0.05 s",
     core.PeerForgotten(12.0, "edge-2"): "edge-2 (fra1) forgotten",
 }
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from meshcache.core.policy.digest_parts import differing
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
+from meshcache.core.policy.own_policy import NO_OWN_POLICY, OwnPolicy
 from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
@@ -38,19 +39,27 @@ class _Alike:
     nodes: tuple[str, ...]
 
 
-def explain_way(records: Iterable[NodeRecord], source: Place, target: Place, own: str = "") -> dict[str, Any]:
+def explain_way(
+    records: Iterable[NodeRecord],
+    source: Place,
+    target: Place,
+    own: str = "",
+    own_policy: OwnPolicy = NO_OWN_POLICY,
+) -> dict[str, Any]:
     """Explain whether sessions of `source` may be used at `target`.
 
     ``allowed`` is "all", "some" or "none" of the ways between their nodes. Each of ``ways`` is a verdict with the gate
     that gives it, its reason in words, and whom it is between. The gate is `may_accept` on the way to the node called
-    `own`, which answers; elsewhere it is the sender's `may_send`.
+    `own`, which answers; elsewhere it is the sender's `may_send`. That node's operator's own policy is asked about its
+    own ways; of others' nobody else knows.
     """
     records = list(records)
     ways = [
-        _way(one, other, own)
+        way
         for one in _alike(records, source)
         for other in _alike(records, target)
         if (one.nodes, len(one.nodes)) != (other.nodes, 1)
+        for way in _narrowed(_way(one, other, own), one, other, own, own_policy)
     ]
     return {
         "from": str(source),
@@ -67,6 +76,7 @@ def explain_session(
     records: Iterable[NodeRecord],
     vips: Iterable[LocalVip],
     now: float,
+    own_policy: OwnPolicy = NO_OWN_POLICY,
 ) -> dict[str, Any]:
     """Explain where one session of this node's cache may resume: here, VIP by VIP, and on which other nodes."""
     records = list(records)
@@ -82,9 +92,13 @@ def explain_session(
         "lineage_s": max(int(now - session.born_at), 0),
         "client_certificate": session.client_certificate,
         "here": [
-            _resumes(session, origin, note, vip, made_here, now) for vip in vips if vip.terms.group == origin.group
+            _resumes(session, origin, note, vip, made_here, now, own_policy)
+            for vip in vips
+            if vip.terms.group == origin.group
         ],
-        "elsewhere": sorted(_elsewhere(session, origin, note, records, own.node), key=lambda way: way["verdict"]),
+        "elsewhere": sorted(
+            _elsewhere(session, origin, note, records, own.node, own_policy), key=lambda way: way["verdict"]
+        ),
     }
 
 
@@ -107,6 +121,8 @@ def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...]
             return f"the reach of {source.vip} in {source.colo} is {source.reach}, which leaves out {target.colo}"
         case Verdict.RECEIVER_REACH:
             return f"the reach of {target.vip} in {target.colo} is {target.reach}, which leaves out {source.colo}"
+        case Verdict.OWN_POLICY:
+            return _OWN_POLICY_WORDS
         case _:
             return str(verdict.value).replace("_", " ")
 
@@ -125,6 +141,42 @@ def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
     }
 
 
+def _narrowed(
+    way: dict[str, Any], one: _Alike, other: _Alike, own: str, own_policy: OwnPolicy
+) -> Iterator[dict[str, Any]]:
+    """Yield a way in parts, where the own policy of the node that answers refuses some of it."""
+    sends = own in one.nodes
+    ours, theirs = (one, other) if sends else (other, one)
+    refused = _refused(ours, theirs, own, own_policy, sends=sends) if way["verdict"] == _ALLOWED else ()
+    if not refused:
+        yield way
+        return
+    from_us, to_them = ("from_nodes", "to_nodes") if sends else ("to_nodes", "from_nodes")
+    rest = [name for name in theirs.nodes if name not in refused and name != own]
+    beside = [name for name in ours.nodes if name != own]
+    no = {"verdict": Verdict.OWN_POLICY.value, "gate": "may_send" if sends else "may_accept", "why": _OWN_POLICY_WORDS}
+    yield way | no | {from_us: [own], to_them: list(refused[:NODES_SHOWN_MAX])}
+    if rest:
+        yield way | {from_us: [own], to_them: rest[:NODES_SHOWN_MAX]}
+    if beside:
+        yield way | {from_us: beside[:NODES_SHOWN_MAX]}
+
+
+def _refused(ours: _Alike, theirs: _Alike, own: str, own_policy: OwnPolicy, *, sends: bool) -> tuple[str, ...]:
+    if own not in ours.nodes:
+        return ()
+    mine = replace(ours.terms, node=own)
+    others = [(name, replace(theirs.terms, node=name)) for name in theirs.nodes if name != own]
+    if sends:
+        return tuple(name for name, terms in others if not own_policy.may_send(mine, terms))
+    return tuple(name for name, terms in others if not own_policy.may_accept(terms, mine))
+
+
+_ALLOWED = Verdict.ALLOWED.value
+
+_OWN_POLICY_WORDS = "a policy of the operator's own refuses it on the node that answers, or couldn't be asked"
+
+
 def _alike(records: list[NodeRecord], place: Place) -> list[_Alike]:
     found: dict[tuple[Terms, bytes], list[str]] = {}
     for record in records:
@@ -141,9 +193,9 @@ def _summary(allowed: list[bool]) -> str:
 
 
 def _resumes(
-    session: Session, origin: Terms, note: VipNote, vip: LocalVip, made_here: bool, now: float
+    session: Session, origin: Terms, note: VipNote, vip: LocalVip, made_here: bool, now: float, own_policy: OwnPolicy
 ) -> dict[str, Any]:
-    verdict = resume_verdict(may_resume(origin, vip.terms), vip, session, now, made_here)
+    verdict = resume_verdict(may_resume(origin, vip.terms, own_policy.may_accept), vip, session, now, made_here)
     differs = differing(note.parts, vip.note.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
     reason = _OWN_WORDS.get(verdict) or why(verdict, origin, vip.terms, differs)
     return {
@@ -163,7 +215,7 @@ _OWN_WORDS = {
 
 
 def _elsewhere(
-    session: Session, origin: Terms, note: VipNote, records: list[NodeRecord], own: str
+    session: Session, origin: Terms, note: VipNote, records: list[NodeRecord], own: str, own_policy: OwnPolicy
 ) -> Iterator[dict[str, Any]]:
     if not session.seq:
         yield {
@@ -177,7 +229,7 @@ def _elsewhere(
     found: dict[tuple[Verdict, str, tuple[str, ...]], list[str]] = {}
     for record in records:
         if record.node not in (own, origin.node):
-            found.setdefault(_best_at(origin, note, record), []).append(record.node)
+            found.setdefault(_best_at(origin, note, record, own_policy), []).append(record.node)
     for (verdict, reason, differs), nodes in found.items():
         yield {
             "verdict": verdict.value,
@@ -188,12 +240,14 @@ def _elsewhere(
         }
 
 
-def _best_at(origin: Terms, note: VipNote, record: NodeRecord) -> tuple[Verdict, str, tuple[str, ...]]:
+def _best_at(
+    origin: Terms, note: VipNote, record: NodeRecord, own_policy: OwnPolicy
+) -> tuple[Verdict, str, tuple[str, ...]]:
     """The verdict that a node's VIP nearest to having it gives: that of the same group, else any."""
     if not record.vips:
         return Verdict.NO_TERMS, "it serves no VIP", ()
     terms = min(record.vips, key=lambda terms: (not may_cross(origin, terms), terms.group != origin.group))
-    verdict = may_cross(origin, terms)
+    verdict = may_send(origin, [terms], own_policy.may_send)
     differs = differing(note.parts, record.note_of(terms.vip).parts) if verdict is Verdict.SETTINGS_DIFFER else ()
     if verdict is Verdict.OTHER_GROUP:
         return verdict, f"it serves no VIP of share group {origin.group}", ()

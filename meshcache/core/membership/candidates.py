@@ -101,6 +101,12 @@ class Candidates:
         """Stop trying this address: it is this node's own."""
         self._known.pop(address, None)
 
+    def lost(self, address: str) -> None:
+        """Stop trying an address that was only a hint: not one that an operator wrote, or that is wanted as a relay."""
+        known = self._known.get(address)
+        if known is not None and known.source not in (SEED, RELAY):
+            del self._known[address]
+
     def missing(self, node: str, now: float) -> None:
         """Note that a node is gone; whoever listens at its seed now may be another."""
         for candidate in self._known.values():

@@ -117,7 +117,7 @@ class Verdict(Enum):
 
 
 Narrowing: TypeAlias = Callable[[Terms, Terms], bool]
-"""An operator's own word about a crossing, from source to target: asked where the terms allow it, it can only refuse."""
+"""An operator's own word about a crossing, from source to target: asked where the terms allow it, it may refuse."""
 
 
 def anything(_source: Terms, _target: Terms) -> bool:
@@ -163,8 +163,8 @@ def may_resume(source: Terms, vip: Terms, narrowing: Narrowing = anything) -> Ve
 
     Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. A node's own
     sessions skip the reach check; comparing names is enough, since `may_accept` let no session of another node in that
-    the reach forbids. `narrowing` is asked of other nodes' sessions, as when they came: they may lie here for another
-    VIP of the share group.
+    the reach forbids. `narrowing` is asked of other nodes' sessions, as when they came: they may lie here for
+    another VIP of the share group.
     """
     if source.node != vip.node:
         return _narrowed(source, vip, narrowing)

@@ -1,4 +1,4 @@
-"""What an operator's own policy may add to the gates: where the terms allow a crossing it is asked, and can only refuse.
+"""What an operator's own policy may add to the gates: asked where the terms allow a crossing, it can only refuse.
 
 The core asks with its lock held and remembers nothing of a refusal's reason; who answers sees to it that an answer
 takes no time.

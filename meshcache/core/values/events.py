@@ -198,6 +198,17 @@ class TicketKeysWiped:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class HookFaulted:
+    """A hook of the operator's raised, was slow or couldn't be loaded; said once a minute for each kind of fault."""
+
+    at: float
+    hook: str
+    hook_kind: str
+    what: str
+    why: str
+
+
 Event: TypeAlias = (
     PeerJoined
     | PeerSuspect
@@ -219,6 +230,7 @@ Event: TypeAlias = (
     | TicketKeyMade
     | TicketKeyInUse
     | TicketKeysWiped
+    | HookFaulted
 )
 
 

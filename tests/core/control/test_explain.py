@@ -140,3 +140,35 @@ class TestSession:
         assert "never leaves this server" in elsewhere["why"]
         foreign = self.told(stream=StreamKey("b", 1, "shop"), client_certificate=True)
         assert foreign["here"][0]["verdict"] == "client_certificate"
+
+
+class Refuses:
+    """An own policy that keeps sessions of some nodes from some."""
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        self.pairs = pairs
+
+    def may_send(self, source: Terms, target: Terms) -> bool:
+        return (source.node, target.node) not in self.pairs
+
+    may_accept = may_send
+
+
+def test_what_the_own_policy_refuses_is_told_apart_on_the_ways_of_the_node_that_answers() -> None:
+    records = [record("me", "ams1"), record("a", "ams1"), record("b", "fra1"), record("c", "fra1")]
+    policy = Refuses(("me", "b"), ("c", "me"), ("a", "b"))
+    out = explain_way(records, Place(*AMS), Place(*FRA), "me", policy)
+    assert out["allowed"] == "some"
+    told = {(tuple(w["from_nodes"]), tuple(w["to_nodes"])): (w["verdict"], w["gate"]) for w in out["ways"]}
+    assert told == {
+        (("me",), ("b",)): ("own_policy", "may_send"),
+        (("me",), ("c",)): ("allowed", None),
+        (("a",), ("b", "c")): ("allowed", None),
+    }
+    back = explain_way(records, Place(*FRA), Place(*AMS), "me", policy)
+    told = {(tuple(w["from_nodes"]), tuple(w["to_nodes"])): (w["verdict"], w["gate"]) for w in back["ways"]}
+    assert told == {
+        (("c",), ("me",)): ("own_policy", "may_accept"),
+        (("b",), ("me",)): ("allowed", None),
+        (("b", "c"), ("a",)): ("allowed", None),
+    }

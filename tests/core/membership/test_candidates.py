@@ -94,3 +94,12 @@ def test_a_hint_that_comes_again_starts_anew_and_a_seed_stays_one() -> None:
     candidates.hint("a:1", "mdns", 0.2)
     tries(candidates, 100.0)
     assert "a:1" in candidates
+
+
+def test_a_hint_that_is_lost_is_tried_no_more_and_a_seed_is() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", SEED, 0.0)
+    candidates.hint("b:1", "hook", 0.0)
+    for address in ("a:1", "b:1", "c:1"):
+        candidates.lost(address)
+    assert candidates.dialling() == ["a:1"]

@@ -1,0 +1,79 @@
+"""What a node is asked about contexts and connections; `node.MeshNode` is one, and owns what is asked."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from meshcache.errors import MeshcacheError
+from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.left_out import LeftOut
+from meshcache.runtime.origin_tokens import Resumption, Tokens
+from meshcache.runtime.pump import Pump
+from meshcache.tls.contexts import OnUncleanClose, lineage, server_name
+from meshcache.tls.contexts import resumption as token_of
+
+Context = TypeVar("Context")
+
+FORKED = "this process was forked after its MeshNode started; start a node in each process, after the fork"
+
+
+class TlsSide:
+    """Joins contexts to the node's VIPs, and tells how handshakes on them ended."""
+
+    _state: str
+    _lock: Any
+    _pump: Pump
+    _vips: AttachedVips
+    _tokens: Tokens
+
+    def __init__(self) -> None:
+        self._left_out = LeftOut()
+
+    def attach(
+        self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep", required: bool = True
+    ) -> Context:
+        """Let a pyOpenSSL Context or an ssl.SSLContext serve a VIP of the configuration; returns the context.
+
+        Set it up completely before: certificate, client authentication, TLS versions. ``"drop"`` forgets sessions whose
+        connection ended uncleanly, as RFC 5246 asks and half of Python's servers always do.
+
+        Raises HookError when this OpenSSL can't be hooked and AttachError when the context can't serve the VIP; the
+        context is as it was then. With ``required=False`` nothing is raised: whatever is wrong, also with a node that
+        isn't running, is counted in `left_out`, said once in the log, and the context shakes hands without the mesh.
+        """
+        with self._left_out.unless(required, vip, self._state.replace("running", "")), self._lock:
+            self._require("running", "start the node first")
+            self._vips.attach(context, vip, on_unclean_close)
+        return context
+
+    def detach(self, context: object) -> bool:
+        """Let a context leave its VIP, which is served on; later handshakes are full. False when it is in none here."""
+        with self._lock:
+            return self._state == "running" and self._vips.detach(context)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many contexts ``required=False`` left without the mesh, by reason."""
+        return self._left_out.counts()
+
+    def resumption(self, connection: object) -> Resumption:
+        """How the handshake of a connection ended: full, or resumed and with whose session; and the name it asked for.
+
+        `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
+        """
+        return self._tokens.resumption(token_of(connection), server_name(connection), lineage(connection))
+
+    def handshake_done(self, vip: str, connection: object) -> None:
+        """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""
+        token = token_of(connection)
+        if token and self._state == "running":
+            self._pump.core.handshake(vip, self._tokens.result(token))
+
+    def handshake_failed(self, vip: str) -> None:
+        """Count a handshake that didn't end well."""
+        if self._state == "running":
+            self._pump.core.handshake(vip, "failed")
+
+    def _require(self, state: str, hint: str) -> None:
+        if self._state != state:
+            raise MeshcacheError(FORKED if self._state == "forked" else f"the node is {self._state}: {hint}")

@@ -1,0 +1,57 @@
+"""Hooks as a configuration names them: loaded at the start, told in stats, ended with the node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshcache import ConfigError, MeshNode
+from tests.nodes import Place, places, settings
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[Place]:
+    yield from places(folder)
+
+
+def test_the_file_names_hooks_and_what_they_are_made_with(place: Place) -> None:
+    named = {
+        "policies": ["tests.plugins.hooks:Refuses"],
+        "discoveries": ["tests.plugins.hooks:Tells"],
+        "observers": ["tests.plugins.hooks:Sees"],
+        "options": {"tests.plugins.hooks:Sees": {"raises": True}},
+    }
+    node = place.node("edge-1", hooks=named)
+    hooks = node.stats()["hooks"]
+    assert [(hook["kind"], hook["name"]) for hook in hooks] == [
+        ("policy", "tests.plugins.hooks:Refuses"),
+        ("discovery", "tests.plugins.hooks:Tells"),
+        ("observer", "tests.plugins.hooks:Sees"),
+    ]
+
+
+def test_a_policy_that_cant_be_loaded_keeps_the_node_from_starting(folder: Path) -> None:
+    node = MeshNode(settings(folder, hooks={"policies": ["tests.plugins.hooks:Nothing"]}))
+    with pytest.raises(ConfigError, match=r"hooks\.policies: tests\.plugins\.hooks:Nothing"):
+        node.start()
+
+
+def test_an_observer_that_cant_be_loaded_is_told_and_the_node_runs(place: Place) -> None:
+    node = place.node("edge-1", hooks={"observers": ["tests.plugins.hooks:Nothing"]})
+    (hook,) = node.stats()["hooks"]
+    assert hook["counts"] == {"not_loaded": 1}
+    wait_until(lambda: [event for event in node.events() if event["kind"] == "HookFaulted"], what="it is told")
+
+
+def test_what_is_no_hook_is_refused(folder: Path) -> None:
+    with pytest.raises(TypeError, match="is no hook"):
+        MeshNode(settings(folder), hooks=[object()]).start()  # type: ignore[list-item]
+
+
+def test_a_node_without_hooks_has_none_and_asks_nobody(place: Place) -> None:
+    node = place.node("edge-1")
+    assert node.stats()["hooks"] == []
+    assert node._plugins.policies is None
