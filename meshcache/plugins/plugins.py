@@ -78,6 +78,8 @@ class Plugins:
             policy.start()
         if self.policies is not None:
             pump.core.follow(self.policies, pump.clock())
+        if not self.stats():
+            return
         pump.chores.append(self._do_chores)
         pump.deadlines.append(lambda: self._retry_at)
 

@@ -127,6 +127,8 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "colo",
         "peer",
         "result",
+        "hook",
+        "what",
         "reason",
         "direction",
         "type",
