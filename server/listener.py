@@ -62,7 +62,8 @@ class Listener:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             # A client that sends nothing isn't accepted yet (tcp(7)): a TCP check that ends with a reset never is.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
-            self._socket.bind((host, port))
+            # With a two-tuple Python drops the interface behind the percent sign of a link-local address.
+            self._socket.bind(socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4])
             self._socket.listen(BACKLOG)
         except OSError:
             self._socket.close()

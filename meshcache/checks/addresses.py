@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator
 
 from meshcache.admin.sockets import answers
 from meshcache.config import Settings, split_address
+from meshcache.config.values import join_address
 from meshcache.edges.interfaces import advertised
+from meshcache.edges.own_addresses import needs_zone
 from meshcache.errors import TransportError
 
 
@@ -27,7 +29,11 @@ def address_faults(settings: Settings, held: Collection[str] = (), *, replaces: 
             "(node.name) or another admin.socket"
         )
     for at, interface in enumerate(settings.mesh.interfaces):
-        if settings.mesh.mdns and not _is_ours(interface):
+        if settings.mesh.mdns and needs_zone(interface):
+            faults.append(
+                f"mesh.interfaces[{at}]: {interface} is link-local: write {interface}%eth0, with its interface"
+            )
+        elif settings.mesh.mdns and not _is_ours(interface):
             faults.append(f"mesh.interfaces[{at}]: {interface} is no address of this machine")
     return faults + _advertised_faults(settings)
 
@@ -66,7 +72,7 @@ def _fault(place: str, address: str) -> str | None:
 
 
 def _is_ours(host: str) -> bool:
-    return _bind(f"{host}:0", socket.SOCK_DGRAM) is None
+    return _bind(join_address(host, 0), socket.SOCK_DGRAM) is None
 
 
 def _bind(address: str, kind: socket.SocketKind) -> OSError | None:
@@ -77,7 +83,8 @@ def _bind(address: str, kind: socket.SocketKind) -> OSError | None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.bind((host, port))
+            # With a two-tuple Python drops the interface behind the percent sign of a link-local address.
+            probe.bind(socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4])
     except OSError as error:
         return error
     return None

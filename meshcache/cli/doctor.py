@@ -94,6 +94,7 @@ def _seeds(settings: Settings) -> Iterator[Finding]:
 
 
 def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
+    from meshcache.doctor.mdns import hearing_findings
     from meshcache.doctor.mesh import mesh_findings
 
     if socket is None and settings is not None and settings.admin.socket is not None:
@@ -115,6 +116,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
         yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")
         yield from mesh_findings(stats, policies, clocks)
         if settings is not None:
+            yield from hearing_findings(settings, stats["node"].get("address", ""))
             yield _files(settings, client, peers)
             return
     if settings is not None:

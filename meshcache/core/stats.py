@@ -57,7 +57,13 @@ class Stats:
         """The whole object, without ``node.uptime_s``, which only the node knows."""
         own = self._local.identity
         return {
-            "node": {"name": own.node, "colo": own.colo, "mesh": own.mesh, "version": own.version},
+            "node": {
+                "name": own.node,
+                "colo": own.colo,
+                "mesh": own.mesh,
+                "version": own.version,
+                "address": own.address,
+            },
             "vips": {served.vip.terms.vip: self._vip(served) for served in self._vips},
             "cache": self._cache_plain(),
             "gossip": self._gossip(),

@@ -22,6 +22,7 @@ from OpenSSL import SSL
 import meshcache.hot as hot
 from meshcache.config import Settings
 from meshcache.doctor.finding import Finding, fine, note, problem, skipped
+from meshcache.edges.own_addresses import present
 from meshcache.errors import HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
@@ -98,7 +99,7 @@ def multicast_fault(interface: str) -> str:
         with ExitStack() as stack:
             receiver, sender = (stack.enter_context(_socket(v6)) for _ in range(2))
             group = _join(receiver, interface, v6)
-            _speak_on(sender, interface, v6)
+            speak_on(sender, interface, v6)
             sender.sendto(token, group)
             return "" if _heard(receiver, token) else f"our own datagram did not arrive within {MULTICAST_S:.0f} s"
     except OSError as error:
@@ -182,7 +183,7 @@ def _join(receiver: socket.socket, interface: str, v6: bool) -> tuple[str, int]:
     return (GROUP_V6 if v6 else GROUP_V4), receiver.getsockname()[1]
 
 
-def _speak_on(sender: socket.socket, interface: str, v6: bool) -> None:
+def speak_on(sender: socket.socket, interface: str, v6: bool) -> None:
     if v6:
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, _index_of(interface))
     else:
@@ -190,13 +191,11 @@ def _speak_on(sender: socket.socket, interface: str, v6: bool) -> None:
 
 
 def _index_of(interface: str) -> int:
-    """The kernel's number of the interface with an IPv6 address (/proc/net/if_inet6: address, index, …)."""
-    wanted = ip_address(interface.partition("%")[0]).packed.hex()
-    for line in Path("/proc/net/if_inet6").read_text().splitlines():
-        address, index, *_ = line.split()
-        if address == wanted:
-            return int(index, 16)
-    raise OSError(f"no interface has {interface}")
+    """The kernel's number of the interface with an address."""
+    number = next((address.number for address in present([interface])), None)
+    if number is None:
+        raise OSError(f"no interface has {interface}")
+    return number
 
 
 def _heard(receiver: socket.socket, token: bytes) -> bool:

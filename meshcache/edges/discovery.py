@@ -20,14 +20,16 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
-import ifaddr
 import zeroconf
+from zeroconf._dns import DNSService
+from zeroconf._protocol.incoming import DNSIncoming
 from zeroconf.asyncio import AsyncServiceInfo
 
 from meshcache.config.values import join_address, split_address
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import native
 from meshcache.edges.address import dialable
+from meshcache.edges.own_addresses import OwnAddress, absent, present
 
 SERVICE_TYPE = "_meshcache._tcp.local."
 
@@ -148,22 +150,26 @@ class Discovery:
         said = ""
         while not self._closing.is_set():
             here = present(self._interfaces)
-            reason = self._speak_while(here)
+            away = absent(self._interfaces, here)
+            reason = self._speak_while(here) if here else f"this machine has no address {', '.join(away)}"
             if reason and reason != said:
                 self._give_up(reason)
             said = reason
             if reason:
                 self._closing.wait(AGAIN_S)
 
-    def _speak_while(self, here: frozenset[tuple[str, int]]) -> str:
+    def _speak_while(self, here: frozenset[OwnAddress]) -> str:
         """Speak and listen until the node closes or an interface comes or goes; what went wrong, or nothing.
 
         A socket joined mDNS's group on an interface that was there then. If that one is made anew, with the same
-        address too, it hears nothing more, so everything begins anew.
+        address too, it hears nothing more, so everything begins anew. What isn't here yet is left out until it is.
         """
+        if away := absent(self._interfaces, here):
+            log.warning("no mDNS on %s, which this machine hasn't; it begins there when it has", ", ".join(away))
         try:
-            speaking = zeroconf.Zeroconf(interfaces=self._interfaces, ip_version=_ip_version(self._interfaces))
-        except (OSError, zeroconf.Error, RuntimeError) as error:  # RuntimeError: an IPv6 address that nobody has
+            places = [address.place for address in sorted(here)]
+            speaking = zeroconf.Zeroconf(interfaces=places, ip_version=_ip_version(here))
+        except (OSError, zeroconf.Error, RuntimeError) as error:
             return str(error) or type(error).__name__
         self._zeroconf = speaking
         browser = self._browse(speaking)
@@ -201,7 +207,7 @@ class Discovery:
             SERVICE_TYPE,
             self._instance,
             port=places[0][1],
-            parsed_addresses=[host for host, _ in places],
+            parsed_addresses=[host.partition("%")[0] for host, _ in places],  # who hears it knows on which link
             properties=self._announcement.to_txt(),
             server=self._instance.replace("._meshcache._tcp", ""),
         )
@@ -237,19 +243,13 @@ class Discovery:
                 self._on_candidate(address)
 
 
-def present(interfaces: Sequence[str]) -> frozenset[tuple[str, int]]:
-    """Which of these addresses this machine has, each with the kernel's number of its interface."""
-    found = set()
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            address = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-            if address in {interface.partition("%")[0] for interface in interfaces}:
-                found.add((address, adapter.index or 0))
-    return frozenset(found)
+def ports_in(packet: bytes) -> set[int]:
+    """The ports of all services that an answer names; none for what isn't DNS."""
+    return {record.port for record in DNSIncoming(packet).answers() if isinstance(record, DNSService)}
 
 
-def _ip_version(interfaces: Sequence[str]) -> zeroconf.IPVersion:
-    versions = {ip_address(interface.partition("%")[0]).version for interface in interfaces}
+def _ip_version(here: frozenset[OwnAddress]) -> zeroconf.IPVersion:
+    versions = {ip_address(address.bare).version for address in here}
     if versions == {4}:
         return zeroconf.IPVersion.V4Only
     return zeroconf.IPVersion.V6Only if versions == {6} else zeroconf.IPVersion.All

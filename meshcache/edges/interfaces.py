@@ -56,7 +56,8 @@ def advertised(mesh: MeshSettings, bound: str) -> Advertised:
     if not ip_address(host).is_unspecified:
         return Advertised(bound)
     if mesh.interfaces:
-        return Advertised(join_address(mesh.interfaces[0], port))
+        beyond = (each for each in mesh.interfaces if not ip_address(each).is_link_local)  # peers may be on other links
+        return Advertised(join_address(next(beyond, mesh.interfaces[0]), port))
     return _routed(host, port, mesh.seeds)
 
 

@@ -80,6 +80,15 @@ class Lan:
         """A host opens connections, and none is opened to it."""
         self._filter(at, "tcp flags & (syn | ack) == syn counter drop")
 
+    def replug(self, at: int) -> None:
+        """A host's interface is deleted and made anew, with the same IPv4 address."""
+        _run("ip", "-n", self._names[at], "link", "del", "eth0")
+        self._plug_in(at, self._names[at])
+
+    def add_address(self, at: int, address: str) -> None:
+        """Give a host's interface one more address."""
+        _run("ip", "-n", self._names[at], "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+
     def lost(self) -> list[int]:
         """How many packets each host has lost since `lose` or `split`."""
         counts = []

@@ -68,7 +68,7 @@ class TestMulticast:
     def test_silence_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine, "MULTICAST_S", 0.05)
         monkeypatch.setattr(machine, "_join", lambda receiver, *_: _bound(receiver))
-        monkeypatch.setattr(machine, "_speak_on", lambda *_: None)
+        monkeypatch.setattr(machine, "speak_on", lambda *_: None)
         assert "did not arrive" in machine.multicast_fault("127.0.0.1")
 
 

@@ -8,7 +8,8 @@ import zeroconf
 
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
-from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Asking, Discovery, mesh_hash, present
+from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Asking, Discovery, mesh_hash, ports_in
+from meshcache.edges.own_addresses import OwnAddress
 from tests.support.waiting import wait_until
 
 HERE = ["127.0.0.1"]
@@ -217,7 +218,9 @@ def test_without_multicast_there_is_one_line_in_the_log_and_no_error(
         wait_until(lambda: "no mDNS on" in caplog.text)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("meshcache")]
     assert len(lines) == 1
-    assert lines[0].startswith("no mDNS on 192.0.2.77, so peers are found by seeds alone")
+    assert lines[0].startswith(
+        "no mDNS on 192.0.2.77, so peers are found by seeds alone: this machine has no address 192"
+    )
 
 
 def test_closing_leaves_no_thread_and_may_be_repeated() -> None:
@@ -235,7 +238,7 @@ def test_an_interface_that_is_made_anew_is_joined_anew(
 ) -> None:
     number = [7]
     monkeypatch.setattr(module, "LOOK_S", 0.05)
-    monkeypatch.setattr(module, "present", lambda _: frozenset({("127.0.0.1", number[0])}))
+    monkeypatch.setattr(module, "present", lambda _: frozenset({OwnAddress("127.0.0.1", number[0])}))
     one = speak(announcement(1111))
     wait_until(lambda: one.discovery._zeroconf is not None)
     before = one.discovery._zeroconf
@@ -260,6 +263,16 @@ def test_an_address_that_comes_later_is_spoken_on_then(
     assert caplog.text.count("no mDNS on fd00::1234") == 1, "said once"
 
 
-def test_the_interfaces_that_are_here_are_told_by_address_and_number() -> None:
-    ((address, number),) = present(["127.0.0.1", "192.0.2.77"])
-    assert (address, number > 0) == ("127.0.0.1", True)
+@pytest.mark.parametrize("packet", [b"", b"x", bytes(12), b"\xff" * 9000])
+def test_what_is_no_answer_names_no_port(packet: bytes) -> None:
+    assert ports_in(packet) == set()
+
+
+def test_what_is_not_here_keeps_nobody_from_speaking_where_he_can(
+    speak: Speak, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        one = speak(announcement(1111), [*HERE, "fd00::1234", "192.0.2.77"])
+        speak(announcement(2222))
+        wait_until(lambda: "127.0.0.1:2222" in one.found, within_s=30)
+    assert "no mDNS on fd00::1234, 192.0.2.77, which this machine hasn't" in caplog.text
