@@ -45,6 +45,7 @@ from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
 from meshcache.runtime.tls_side import FORKED, TlsSide
+from meshcache.runtime.withholding import Withholding
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
 from meshcache.workers.running import nodes, one_of_file
@@ -134,6 +135,7 @@ class MeshNode(TlsSide):
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume)
+            self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
             self._state = "running"
@@ -285,8 +287,6 @@ class MeshNode(TlsSide):
         """The ``host:port`` that peers are told to connect to."""
         self._require("running", "start the node first")
         return self._address
-
-    # --- helpers
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
         self._policies.reload(settings)

@@ -9,46 +9,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from enum import Enum, auto
 
 from OpenSSL import SSL
 
 from .application import Application
+from .limits import HOLD_S, LINGER_S, UNSENT_BYTES_MAX
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
 from .proxy_protocol import Endpoint
 from .resets import reset
 from .routes import Routes
+from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
 from .stream import StreamError, TlsStream
 from .table import Table
-
-LINGER_S = 2.0
-"""After close_notify, for the client to close too: closing a socket with unread bytes in it resets the connection, and
-the client may lose what it had not read yet (RFC 9112 section 9.6). nginx waits up to 5 s."""
-
-UNSENT_BYTES_MAX = 4 * 1024 * 1024
-"""Applications pause when a client stalls, with one read from their side in flight (a few hundred KiB). More than this
-is TLS's own answers to a client that asks (key updates) and does not read."""
-
-
-HOLD_S = 0.1
-"""So long a client must be silent before its TLS 1.3 session tickets go out alone; else they go with the first bytes
-that it is sent. A client that only writes and closes never reads them, and with an unread ticket its own kernel turns
-the close into a reset and throws away what it hadn't sent yet. One that doesn't read has no use for a ticket either."""
-
-
-class Stage(Enum):
-    """Where a connection is; it never goes back."""
-
-    PREFACE = auto()
-    HANDSHAKE = auto()
-    OPEN = auto()
-    CLOSING = auto()
-    LOST = auto()
-
-
-# An enum's attributes are slow to look up, and these are looked at several times in each handshake.
-_PREFACE, _HANDSHAKE, _OPEN, _CLOSING, _LOST = Stage
 
 
 class ClientConnection(asyncio.Protocol):
@@ -58,7 +31,9 @@ class ClientConnection(asyncio.Protocol):
         "_application",
         "_end_told",
         "_ends",
+        "_heard",
         "_heard_at",
+        "_in_doubt",
         "_preface",
         "_routes",
         "_service",
@@ -76,11 +51,13 @@ class ClientConnection(asyncio.Protocol):
         self._routes = routes
         self._service = service
         self._table = table
-        self._stage = _HANDSHAKE if routes.only is service and not routes.proxies else _PREFACE
+        self._stage = HANDSHAKE if routes.only is service and not routes.proxies else PREFACE
         self._ends: tuple[Endpoint, Endpoint] | None = None
         self._spoke = False
         self._end_told = False
         self._unsent = 0
+        self._heard = False
+        self._in_doubt = False  # its session is withheld: it may be a balancer's check
         self._heard_at: float | None = None  # while tickets are held back: when the client last spoke
         self._application: Application | None = None
         self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
@@ -91,26 +68,26 @@ class ClientConnection(asyncio.Protocol):
         """Begin, unless there are too many connections."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
         if self._table.admit(self):
-            if self._stage is _HANDSHAKE:
+            self._in_doubt = bool(self._table.silent) and self._host() in self._table.silent
+            if self._stage is HANDSHAKE:
                 self._begin(self._service.context)
             else:
-                peer = self._transport.get_extra_info("peername")
-                self._preface = Preface(self._routes, peer[0] if peer else "0.0.0.0")  # noqa: S104  # it is gone already
+                self._preface = Preface(self._routes, self._host())
         else:
-            self._stage = _LOST
+            self._stage = LOST
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Go on with the handshake, or hand the application what came."""
         try:
-            if self._stage is _OPEN:
+            if self._stage is OPEN:
                 self._deliver(self._stream.receive(data))
-            elif self._stage is _HANDSHAKE:
+            elif self._stage is HANDSHAKE:
                 self._handshake(data)
-            elif self._stage is _PREFACE:
+            elif self._stage is PREFACE:
                 self._read_preface(data)
         except StreamError as error:
-            stranger = self._stage is _HANDSHAKE and looks_like_one(data)
+            stranger = self._stage is HANDSHAKE and looks_like_one(data)
             self._refuse(STRANGER if stranger else f"tls: {error}")
         except HeaderError as error:
             self._table.faults.count(str(error))
@@ -121,23 +98,23 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has sent its FIN: after close_notify it may still wait for bytes, without it was cut short."""
-        if self._stage is _OPEN and self._stream.ended:
+        if self._stage is OPEN and self._stream.ended:
             return True
-        if self._stage is _OPEN:
-            self._table.faults.count("no close_notify")
+        if self._stage is OPEN:
+            self._broke_off("no close_notify")
             self._finish()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Free everything. The session outlives the connection, however it ended."""
-        if self._stage is _LOST:
+        if self._stage is LOST:
             return  # it never was admitted
         if error is not None:
-            self._table.faults.count("connection reset")
-        if self._stage is _HANDSHAKE and self._spoke:
+            self._broke_off("connection reset")
+        if self._stage is HANDSHAKE and self._spoke:
             self._service.mesh.handshake_failed(self._service.vip)
-        begun = self._stage is not _PREFACE
-        self._stage = _LOST
+        begun = self._stage is not PREFACE
+        self._stage = LOST
         self._table.remove(self)
         self._release()
         if begun:
@@ -160,18 +137,18 @@ class ClientConnection(asyncio.Protocol):
     @property
     def shaking_hands(self) -> bool:
         """Whether the client has said something and the handshake isn't over."""
-        return self._stage is _HANDSHAKE and self._spoke
+        return self._stage is HANDSHAKE and self._spoke
 
     def expired(self) -> None:
         """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
         unsent = self._transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent and self._stage not in (_HANDSHAKE, _PREFACE):
+        if unsent and unsent != self._unsent and self._stage not in (HANDSHAKE, PREFACE):
             self._unsent = unsent
             self.touch()
-        elif self._stage is _OPEN:
+        elif self._stage is OPEN:
             self._table.faults.count("idle timeout")
             self.close()
-        elif self._stage in (_HANDSHAKE, _PREFACE):
+        elif self._stage in (HANDSHAKE, PREFACE):
             self._table.faults.count("handshake timeout")
             self._transport.abort()
         elif unsent:
@@ -183,12 +160,12 @@ class ClientConnection(asyncio.Protocol):
         """End as soon as nothing is in flight; a handshake that has begun is."""
         if self._application is not None:
             self._application.drain()
-        elif self._stage in (_HANDSHAKE, _PREFACE) and not self._spoke:
+        elif self._stage in (HANDSHAKE, PREFACE) and not self._spoke:
             self._transport.close()
 
     def close_now(self) -> None:
         """Say close_notify and close."""
-        if self._stage is _OPEN:
+        if self._stage is OPEN:
             self._table.faults.count("cut off by drain_s")
             self._finish()
         else:
@@ -217,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
 
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
-        if self._stage is _OPEN and not self._stream.closed:
+        if self._stage is OPEN and not self._stream.closed:
             self._heard_at = None  # what was held goes first
             try:
                 self._transport.write(self._stream.send(plain))
@@ -226,13 +203,13 @@ class ClientConnection(asyncio.Protocol):
 
     def send_end(self) -> None:
         """Send close_notify and FIN."""
-        if self._stage is _OPEN and not self._stream.closed:
+        if self._stage is OPEN and not self._stream.closed:
             self._say_last()
             self._transport.write_eof()
 
     def close(self) -> None:
         """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
-        if self._stage is not _OPEN:
+        if self._stage is not OPEN:
             return
         if self._stream.ended:
             self._finish()
@@ -242,7 +219,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self, kind: str) -> None:
         """Reset the connection."""
-        if self._stage is not _LOST:
+        if self._stage is not LOST:
             self._table.faults.count(kind)
             reset(self._transport)
 
@@ -252,12 +229,12 @@ class ClientConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._stage is _OPEN:
+        if self._stage is OPEN:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Go on reading."""
-        if self._stage is _OPEN:
+        if self._stage is OPEN:
             self._transport.resume_reading()
 
     def acknowledge_early(self) -> None:
@@ -285,7 +262,7 @@ class ClientConnection(asyncio.Protocol):
         self._ends = opening.ends
         apart = service.apart if opening.local else None
         self._begin(apart or service.context)
-        self._stage = _HANDSHAKE
+        self._stage = HANDSHAKE
         self.deadline = self._table.after(service.handshake_timeout_s)
         if opening.received:
             self._handshake(opening.received)
@@ -293,7 +270,11 @@ class ClientConnection(asyncio.Protocol):
     def _handshake(self, data: bytes) -> None:
         self._spoke = True
         stream = self._stream
-        over = stream.handshake(data)
+        if self._in_doubt:
+            with self._service.mesh.withheld.hold(self._service.vip):
+                over = stream.handshake(data)
+        else:
+            over = stream.handshake(data)
         if over and stream.leaves_tickets:
             self._hold()
         elif answer := stream.outgoing():
@@ -308,7 +289,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _held(self) -> None:
         """Send the tickets, unless they are gone or the client has spoken meanwhile."""
-        if self._heard_at is None or self._stage is not _OPEN or self._stream.closed:
+        if self._heard_at is None or self._stage is not OPEN or self._stream.closed:
             return
         loop = asyncio.get_running_loop()
         rest_s = self._heard_at + HOLD_S - loop.time()
@@ -320,7 +301,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _open(self) -> None:
         service, table = self._service, self._table
-        self._stage = _OPEN
+        self._stage = OPEN
         self.deadline = table.now + table.interval_s + service.idle_timeout_s
         service.mesh.handshake_done(service.vip, self._stream.connection)
         self._application = application = service.make_application(self)
@@ -332,6 +313,11 @@ class ClientConnection(asyncio.Protocol):
     def _deliver(self, plain: bytes) -> None:
         """Hand over what was read, and send what TLS itself has to say to it (key updates)."""
         application = self._application
+        if plain:
+            self._heard = True
+        if self._in_doubt and (plain or self._stream.ended):
+            self._in_doubt = False
+            self._service.mesh.withheld.keep(self._service.vip, self._stream.connection)
         if application is not None:
             if plain:
                 application.receive(plain)
@@ -340,8 +326,23 @@ class ClientConnection(asyncio.Protocol):
                 application.end()
         if self._heard_at is not None:
             self._heard_at = asyncio.get_running_loop().time()
-        elif self._stage is _OPEN and not self._stream.closed:
+        elif self._stage is OPEN and not self._stream.closed:
             self._reply()
+
+    def _broke_off(self, kind: str) -> None:
+        """Count how the client ended. One that says nothing after its handshake is a check, its session nobody's."""
+        if self._stage is not OPEN or self._heard or self._stream.ended:
+            self._table.faults.count(kind)
+            return
+        self._table.faults.count("ended right after the handshake", told=False)
+        self._table.silent.note(self._host(), self._table.now)
+        self._in_doubt = False
+        self._service.mesh.withheld.forget(self._service.vip, self._stream.connection)
+
+    def _host(self) -> str:
+        """The IP address that the connection comes from, a balancer's where there is one."""
+        peer = self._transport.get_extra_info("peername")
+        return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already
 
     def _reply(self) -> None:
         replies = self._stream.outgoing()
@@ -353,7 +354,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, kind: str) -> None:
         """OpenSSL has given up on this client: send its alert and close."""
         self._table.faults.count(kind)
-        if self._stage is _HANDSHAKE:
+        if self._stage is HANDSHAKE:
             self._service.mesh.handshake_failed(self._service.vip)
         if not self._stream.closed:
             self._say_last()
@@ -362,7 +363,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Discard what still comes, until the client closes or `LINGER_S` is over."""
-        self._stage = _CLOSING
+        self._stage = CLOSING
         self._release()
         self._transport.resume_reading()
         self._unsent = self._transport.get_write_buffer_size()
@@ -372,7 +373,7 @@ class ClientConnection(asyncio.Protocol):
         """Close at once, in order: the client has closed its side, or there is no time left."""
         if not self._stream.closed:
             self._say_last()
-        self._stage = _CLOSING
+        self._stage = CLOSING
         self._release()
         self._unsent = 0
         self.deadline = self._table.after(LINGER_S)

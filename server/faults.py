@@ -27,12 +27,16 @@ class Faults:
         self._unreported: Counter[str] = Counter()
         self._next_report = 0.0
 
-    def count(self, kind: str) -> None:
-        """One more of this kind: a fixed text, such as ``handshake timeout``, and nothing that a client chose."""
+    def count(self, kind: str, *, told: bool = True) -> None:
+        """One more of this kind: a fixed text, such as ``handshake timeout``, and nothing that a client chose.
+
+        What isn't `told` is an everyday thing, and no line in the log.
+        """
         if kind not in self.total and len(self.total) >= KINDS_MAX:
             kind = "other"
         self.total[kind] += 1
-        self._unreported[kind] += 1
+        if told:
+            self._unreported[kind] += 1
 
     def bug(self, where: str, error: Exception) -> None:
         """Count an exception of our own making; the first between two reports is logged in full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +12,25 @@ from OpenSSL import SSL
 from .application import Application, Client
 
 
+class Withholding(Protocol):
+    """Holds sessions back while it is in doubt whether a client made them."""
+
+    def hold(self, vip: str) -> AbstractContextManager[None]:
+        """Hold back what the handshake in this block makes."""
+
+    def keep(self, vip: str, connection: SSL.Connection) -> None:
+        """It was a client's."""
+
+    def forget(self, vip: str, connection: SSL.Connection) -> None:
+        """It was nobody's."""
+
+
 class Mesh(Protocol):
     """What a connection tells the node."""
+
+    @property
+    def withheld(self) -> Withholding:
+        """For connections in doubt."""
 
     def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
         """Count a handshake that ended well."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .faults import Faults
+from .silent import SilentAddresses
 from .stream import make_scratch
 
 SWEEP_S_MAX = 1.0
@@ -51,6 +52,7 @@ class Table:
     def __init__(self, connections_max: int, shortest_timeout_s: float, faults: Faults) -> None:
         self.connections_max = connections_max
         self.faults = faults
+        self.silent = SilentAddresses()
         self.draining = False
         self.scratch = make_scratch()
         self.now = 0.0
@@ -132,4 +134,5 @@ class Table:
         for entry in [entry for entry in self._entries if entry.deadline <= now]:
             entry.expired()
         self.faults.report(now)
+        self.silent.expire(now)
         self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._sweep)

@@ -104,6 +104,11 @@ class AttachedVips:
             served.add(_Attached(attachment, joining, self._generation))
             self._served[name] = served
 
+    def port(self, name: str) -> VipPort | None:
+        """What contexts of a VIP file sessions through; None where no context joined it yet."""
+        served = self._served.get(name)
+        return None if served is None else served.port
+
     def detach(self, context: object) -> bool:
         """Let a context leave the VIP that it joined here; False when it is in none. The VIP is served on."""
         attachment = attachment_of(context)

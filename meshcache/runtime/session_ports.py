@@ -20,6 +20,7 @@ from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_T
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.tracing import shown
+from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
@@ -65,6 +66,7 @@ class VipPort:
         self._collects_until = 0.0
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
+        self.withheld = Withheld()
         self.configure(vip)
 
     def configure(self, vip: VipSettings) -> None:
@@ -126,7 +128,12 @@ class VipPort:
         for session_id, der, _made_at, expires_at, born_at, current in door.take() if door is not None else ():
             try:
                 now = self._clock() - self._ahead_s
-                if current and der and expires_at > now:  # else its VIP has changed since, or went
+                if not (current and der and expires_at > now):  # its VIP has changed since, or went
+                    continue
+                if self.withheld.on:
+                    ends_at = expires_at + self._ahead_s
+                    self.withheld.add(Made(session_id, der, born_at + self._ahead_s, False, ends_at))
+                else:
                     due_at = self._core.session_created(
                         self.name,
                         session_id,
@@ -173,6 +180,9 @@ class VipPort:
                 lifetime_s = min(lifetime_s, born_at + self._lineage_s - now)
                 if lifetime_s <= 0:
                     return  # the next handshake is a full one, with which a new lineage begins
+            if self.withheld.on:
+                self.withheld.add(Made(session_id, der, born_at, client_certificate, now + lifetime_s))
+                return
             due_at = self._core.session_created(
                 self.name,
                 session_id,
@@ -183,6 +193,39 @@ class VipPort:
                 lifetime_s=lifetime_s,
             )
         self._pump.published(due_at)
+
+    def withhold(self, *, on: bool) -> None:
+        """Hold back what is made from now on, or no more: on the thread of the handshake that it is about."""
+        with self._lock:
+            self.take_made()
+            self.withheld.on = on
+
+    def keep(self, session_id: bytes) -> None:
+        """File and publish a session that was held back; nothing is done if it wasn't."""
+        with self._lock:
+            due_at = self._file_withheld(session_id)
+        self._pump.published(due_at)
+
+    def forget(self, session_id: bytes) -> None:
+        """Forget a session here, held back or not."""
+        with self._lock:
+            self.take_made()
+            if self.withheld.take(session_id) is None and self._open:
+                self._core.session_removed(self.name, session_id)
+
+    def _file_withheld(self, session_id: bytes) -> float:
+        made, now = self.withheld.take(session_id), self._clock()
+        if made is None or not self._open or made.ends_at <= now:
+            return float("inf")
+        return self._core.session_created(
+            self.name,
+            made.id,
+            made.der,
+            now,
+            born_at=made.born_at,
+            client_certificate=made.client_certificate,
+            lifetime_s=made.ends_at - now,
+        )
 
     def find(self, session_id: bytes) -> tuple[bytes, int] | Verdict | None:
         """Return a session that may resume now. Before it is a miss, read what the mesh has delivered already."""
@@ -206,6 +249,8 @@ class VipPort:
         with self._lock:
             if self.door is not None:
                 self.take_made()
+            if session_id in self.withheld:
+                self._file_withheld(session_id)
             found = self._core.lookup(self.name, session_id, self._clock(), counts=False)
             if found.session is not None and found.outcome is not None and self._may_resume is None:
                 self._allow(found.session, found.outcome)

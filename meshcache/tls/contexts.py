@@ -186,6 +186,17 @@ def server_name(connection: object) -> str | None:
     return normal_name(ffi.string(name).decode("ascii", "replace")) if name else None
 
 
+def session_id(connection: object) -> bytes | None:
+    """The id of the session that a connection made last, or resumed; None before the handshake's end. A secret."""
+    found = libssl.find_connection(connection)
+    if found is None:
+        return None
+    functions, count = found.library.functions, ffi.new("unsigned int *")
+    session = functions.SSL_get_session(found.pointer)
+    place = functions.SSL_SESSION_get_id(session, count) if session else None
+    return ffi.buffer(place, count[0])[:] if place and count[0] else None
+
+
 def lineage(connection: object) -> str | None:
     """The lineage that a connection's session is of, in hexadecimal digits; None before the handshake's end."""
     found = libssl.find_connection(connection)

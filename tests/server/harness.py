@@ -6,8 +6,8 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,12 +64,31 @@ def server_context(certificates: Certificates) -> SSL.Context:
     return context
 
 
+class Withheld:
+    """What the node would hold back."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @contextmanager
+    def hold(self, vip: str) -> Iterator[None]:
+        self.told.append("hold")
+        yield
+
+    def keep(self, vip: str, connection: SSL.Connection) -> None:
+        self.told.append("keep")
+
+    def forget(self, vip: str, connection: SSL.Connection) -> None:
+        self.told.append("forget")
+
+
 @dataclass
 class Tally:
     """What the node would count."""
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    withheld: Withheld = field(default_factory=Withheld)
 
     def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
         assert connection.get_cipher_name() is not None

@@ -1,0 +1,20 @@
+"""Tests of `runtime.withheld`."""
+
+from __future__ import annotations
+
+from meshcache.runtime.withheld import WITHHELD_MAX, Made, Withheld
+
+
+def test_what_is_held_is_taken_once_and_the_oldest_goes_first() -> None:
+    withheld = Withheld()
+    ids = [number.to_bytes(32, "big") for number in range(WITHHELD_MAX + 1)]
+    for each in ids:
+        withheld.add(Made(each, b"der", None, False, 1.0))
+    assert len(withheld) == WITHHELD_MAX
+    assert ids[0] not in withheld
+    assert withheld.take(ids[0]) is None
+    made = withheld.take(ids[1])
+    assert made is not None
+    assert made.id == ids[1]
+    assert withheld.take(ids[1]) is None
+    assert "der" not in repr(made)
