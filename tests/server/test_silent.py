@@ -56,7 +56,7 @@ def test_haproxys_tls_checks_leave_no_sessions_and_its_clients_do(
         return dict(admin.stats()["vips"]["shop"])
 
     port = free_port()
-    server = f"server one 127.0.0.1:{shop.port} check check-ssl verify none force-tlsv{haproxys} inter 20ms"
+    server = f"server one 127.0.0.1:{shop.port} check check-ssl verify none force-tlsv{haproxys} inter 20ms fall 9999"
     run_haproxy(shop.processes, tmp_path, f"listen tls\n  bind 127.0.0.1:{port}\n  {server}\n", port)
     wait_until(lambda: checks() >= 20)
     assert sessions()["entries"] == 0
