@@ -12,7 +12,7 @@ FAST := tests/core tests/config tests/tls
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize test-fast
+.PHONY: help install setup pictures man demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize test-fast
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
@@ -25,7 +25,9 @@ help:
 	@echo "make fuzz    coverage-guided fuzzing of messages and sessions, SECONDS=60 each"
 	@echo "make sim     the deterministic simulator: SEEDS=1000 of random faults and policies; SCENARIO=split for one by name"
 	@echo "make chaos   real nodes stopped, cut off, split apart, drowned in joiners; namespaces need root"
+	@echo "make install .venv with what running it takes, and no more"
 	@echo "make setup   .venv with everything for development"
+	@echo "make pictures  those of README, anew, from a running demo; make man: the manual page"
 	@echo "make format  put the sources into shape;  make clean  remove what make made"
 
 demo: need-demo $(VENV)/.run
@@ -88,6 +90,15 @@ SEEDS ?= 1000
 SCENARIO ?= mixed
 sim: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) $(ARGS)
+
+install: need-demo $(VENV)/.run
+	@echo "ready: $(BIN)/meshcache --help"
+
+pictures: need-test $(VENV)/.dev
+	@$(BIN)/python tools/pictures.py $(ARGS)
+
+man: $(VENV)/.dev
+	@$(BIN)/python tools/make_man.py
 
 setup: need-test $(VENV)/.dev
 	@echo "ready: $(BIN)/meshcache --help"

@@ -43,6 +43,16 @@ def test_every_command_and_option_exists(page: Path) -> None:
         assert {word for word in words[2:] if re.fullmatch(r"--[a-z-]+", word)} <= known, " ".join(words)
 
 
+def test_pictures_are_there_small_and_load_nothing() -> None:
+    shown = {path for page in PAGES for path in re.findall(r'(?:src|srcset)="([^"]+)"', page.read_text())}
+    assert shown
+    assert not [path for path in shown if not (ROOT / path).exists()]
+    taken = list((ROOT / "docs/pictures").iterdir())
+    assert not [path.name for path in taken if path.stat().st_size > 200_000]
+    vector = [path.read_text() for path in taken if path.suffix == ".svg"]
+    assert not [reference for text in vector for reference in re.findall(r"(?:href|src)=|url\((?!#)[^)]*\)", text)]
+
+
 def test_the_python_in_the_readme_compiles() -> None:
     blocks = re.findall(r"(?:^    .*\n|^\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
     programs = [textwrap.dedent(block) for block in blocks if "import meshcache" in block]

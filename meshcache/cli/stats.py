@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from meshcache.cli.front_view import front_lines
 from meshcache.cli.output import clean, print_json, print_table, warn
 from meshcache.cli.target import Target, asks_a_node
 from meshcache.cli.view import TOTALS, gossip_totals, heading, remarks, total_rows, warnings
@@ -66,7 +67,8 @@ def _watch(first: dict[str, Any], read: Any, as_json: bool) -> None:
 def _show(stats: dict[str, Any]) -> None:
     click.echo(clean(heading(stats)))
     print_table(TOTALS, total_rows(stats))
-    click.echo(clean(gossip_totals(stats)))
+    for line in (gossip_totals(stats), *front_lines(stats)):
+        click.echo(clean(line))
     for line in remarks(stats):
         click.echo(clean(line))
     for line in warnings(stats):

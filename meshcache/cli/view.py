@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from meshcache.cli.figures import NONE, ago, count, cropped, duration, milliseconds, percent, rate, size
+from meshcache.cli.front_view import front_warnings
 from meshcache.cli.output import Column
 
 Stats = Mapping[str, Any]
@@ -119,10 +120,10 @@ def remarks(stats: Stats) -> list[str]:
 
 
 def warnings(stats: Stats, before: Stats | None = None) -> list[str]:
-    """What somebody should look at: peers that are away, islands, hits that did not resume; and what was dropped since
-    `before`, which says little without a time."""
+    """What somebody should look at: the server's own trouble, peers that are away, islands, hits that did not resume;
+    and what was dropped since `before`, which says little without a time."""
     drops = _drop_warnings(stats, before) if before is not None else ()
-    return [*peer_warnings(stats.get("peers", [])), *_vip_warnings(stats, before), *drops]
+    return [*front_warnings(stats), *peer_warnings(stats.get("peers", [])), *_vip_warnings(stats, before), *drops]
 
 
 def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from meshcache.cli.front_view import front_lines
 from meshcache.cli.output import clean, colours, plain_table
 from meshcache.cli.view import RATES, elapsed_s, gossip_rates, heading, rate_rows, warnings
 from meshcache.errors import AdminError
@@ -97,10 +98,11 @@ def frame(readings: Readings, height: int) -> Group:
     if readings.trouble is not None:
         told.insert(0, _warning(readings.trouble))
     told = told[: max(height // 3, 1)]
-    room = max(height - len(told) - 5, 1)
+    below = [gossip_rates(before, after), *front_lines(after)]
+    room = max(height - len(told) - len(below) - 4, 1)
     if len(rows) > room:
         rows = [*rows[: room - 1], f"and {len(rows) - room + 1} quieter VIPs"]
-    lines = [_line(heading(after)), _line(title, "bold"), *map(_line, rows), _line(gossip_rates(before, after)), *told]
+    lines = [_line(heading(after)), _line(title, "bold"), *map(_line, rows), *map(_line, below), *told]
     return Group(*lines, _line("q to quit", "dim"))
 
 

@@ -32,7 +32,8 @@ the servers' bind."""
 
 _PORT_TRIES_MAX = 200
 
-_CERTIFICATE_LIFE = timedelta(days=2)
+_CERTIFICATE_LIFE = timedelta(days=30)
+"""More than the two weeks from which on a certificate is called forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ export class Model {
   #rate(get, i) {
     const to = this.points[i];
     let j = i;
-    while (j > 0 && to.x - this.points[j - 1].x <= Math.max(SMOOTH_S, to.x - this.points[i - 1].x) + 0.1) {
+    while (j > 0 && to.x - this.points[j].x < SMOOTH_S - 0.1) {
       if (this.points[j - 1].at > this.points[j].at || this.points[j].x - this.points[j - 1].x > GAP_S) break;
       j--;
     }
