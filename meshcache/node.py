@@ -160,21 +160,12 @@ class MeshNode(TlsSide):
         """
         with self._lock:
             running, self._state = self._state == "running", "closed"
-            if self._slot is not None:
-                self._slot.release()
-            if not running:
-                return
-            nodes.remove(self)
-            if self._admin is not None:
-                self._admin.close()
-            if self._finders is not None:
-                self._finders.close()
-            self._policies.close()
-            self._vips.close()
-            self._remembered.save()
-            self._pump.close(goodbye=goodbye)
-            self._transport.close()
-            self._plugins.close()
+            try:
+                if running:
+                    self._leave(goodbye=goodbye)
+            finally:  # and no earlier: the next worker in the slot has its name and its socket
+                if self._slot is not None:
+                    self._slot.release()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -346,3 +337,16 @@ class MeshNode(TlsSide):
             self._transport.use(keyring)
         finally:
             self._pump.wake()
+
+    def _leave(self, *, goodbye: bool) -> None:
+        nodes.remove(self)
+        if self._admin is not None:
+            self._admin.close()
+        if self._finders is not None:
+            self._finders.close()
+        self._policies.close()
+        self._vips.close()
+        self._remembered.save()
+        self._pump.close(goodbye=goodbye)
+        self._transport.close()
+        self._plugins.close()

@@ -14,6 +14,7 @@ import pytest
 
 import meshcache
 from meshcache import ConfigError, MeshcacheError, MeshNode
+from meshcache.workers.naming import worker_settings
 from tests.nodes import alive
 from tests.support.material import write_key
 from tests.support.waiting import wait_until
@@ -86,6 +87,22 @@ def test_a_forked_child_gets_its_own_and_the_parent_keeps_its_slot(file: Path) -
             own = MeshNode.for_worker(file)
             os._exit(int(own is node) + int(own.name == node.name))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_slot_is_free_no_sooner_than_its_worker_has_left(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one has the same name and the same socket: at HUP gunicorn starts it while the former says goodbye."""
+    node, numbers = MeshNode.for_worker(file).start(), []
+
+    def take() -> None:
+        slot = worker_settings(file)[1]
+        numbers.append(slot.number)
+        slot.release()
+
+    close = node._transport.close
+    monkeypatch.setattr(node._transport, "close", lambda: (take(), close()))
+    node.close()
+    take()
+    assert numbers == [1, 0]
 
 
 def test_a_start_that_fails_can_be_tried_again(file: Path) -> None:
