@@ -1,7 +1,8 @@
 """Runs the servers of docs/servers as their pages say: writes a page's files, starts its command twice, comes back.
 
-Both processes use one folder, and so one file and one state folder, as workers of one host do. Ports are replaced by
-free ones, addresses by loopback's; nothing else.
+All processes use one folder, and so one file and one state folder, as workers of one host do. Ports are replaced by
+free ones, addresses by loopback's; nothing else. Beside both processes of a page is one of a server on the other TLS
+library, from its page; it stays for the next page.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import shlex
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from meshcache.admin.client import AdminClient
+from meshcache.config.vip import TICKETS
+from tests.contrib.clients import CLIENTS, HTTP, Protocol
+from tests.support.balancer import Balancer
 from tests.support.material import HOST, Authority, free_ports, write_key
 from tests.support.processes import Process, Processes
 from tests.support.waiting import wait_until
@@ -25,9 +29,6 @@ from tests.support.waiting import wait_until
 DOCS = Path(__file__).parent.parent.parent / "docs"
 START_S_MAX = 90.0
 """A server and its framework load within two seconds, when they have the machine to themselves."""
-
-RETURNS = 4
-"""Visits to the other server, all of which must resume."""
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -58,42 +59,57 @@ def plain(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
+Opened = Callable[[int], socket.socket]
+
+
 @dataclass
 class Client:
-    """Comes back with Python's ``ssl``: `opened` connects up to where TLS begins, `talk` speaks in it."""
+    """Comes back with Python's ``ssl``: `opened` connects up to where TLS begins, `talk` speaks in it.
+
+    At some ports something else than the page's server is, which speaks HTTP.
+    """
 
     context: ssl.SSLContext
+    version: str
     talk: Talk = http
-    opened: Callable[[int], socket.socket] = plain
+    opened: Opened = plain
+    http_at: Sequence[int] = ()
 
     def visit(self, port: int, session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession]:
         """Whether the visit resumed, and the session to come back with."""
+        talk, opened = (http, plain) if port in self.http_at else (self.talk, self.opened)
         with (
-            self.opened(port) as connection,
+            opened(port) as connection,
             self.context.wrap_socket(
                 connection, server_hostname=HOST, session=session, suppress_ragged_eofs=True
             ) as tls,
         ):
-            self.talk(tls)
+            talk(tls)
             assert tls.session is not None
             return bool(tls.session_reused), tls.session
 
 
+def prepare(folder: Path, authority: Authority) -> None:
+    """What the reader of docs/servers.md has in the folder by then."""
+    authority.write(folder)
+    write_key(folder)
+    (settings,) = blocks("servers.md", "toml")
+    (folder / "meshcache.toml").write_text(_here(settings))
+    (folder / "state").mkdir()
+
+
 @dataclass
 class Served:
-    """The processes of one page."""
+    """The processes of one page, in a folder where others may run as well."""
 
     page: str
     folder: Path
     processes: Processes
+    partners: list[int] = field(default_factory=list)
+    """Ports of the others; the first is on the other TLS library than the page's server."""
+
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     running: list[Process] = field(default_factory=list)
-
-    def write(self) -> None:
-        """What the reader of docs/servers.md has in the folder by then."""
-        (settings,) = blocks("servers.md", "toml")
-        (self.folder / "meshcache.toml").write_text(_here(settings))
-        (self.folder / "state").mkdir()
 
     def start(
         self, port: int, *more: str, page: str = "", change: Callable[[str], str] = lambda program: program
@@ -117,9 +133,11 @@ class Served:
         self.running.append(process)
         return process
 
-    def start_all(self) -> None:
+    def start_all(self, change: Callable[[str], str] = lambda program: program) -> None:
         for port in self.ports:
-            self.start(port)
+            self.start(port, change=change)
+        self.wait_until_met()
+        self.wait_until_listening()
 
     # --- what the nodes say
 
@@ -131,21 +149,20 @@ class Served:
                 found.append(AdminClient(path).stats())
         return found
 
-    def met(self, count: int = 2) -> bool:
-        """Whether so many nodes run, see each other and serve the VIP."""
-        nodes = self.stats()
-        everyone = {node["node"]["name"] for node in nodes}
-        return len(nodes) == count and all(
-            node["vips"] and {peer["name"] for peer in node["peers"] if peer["state"] == "alive"} >= everyone - {name}
-            for node in nodes
-            for name in [node["node"]["name"]]
-        )
+    @property
+    def nodes(self) -> int:
+        """How many run, where each process is one."""
+        return len(self.running) + len(self.partners)
 
-    def wait_until_met(self, count: int = 2) -> None:
+    def met(self, count: int) -> bool:
+        """Whether so many nodes run, see each other and serve the VIP."""
+        return _met(self.stats(), count)
+
+    def wait_until_met(self, count: int | None = None) -> None:
         def met_or_ended() -> bool:
             ended = [process for process in self.running if not process.running]
             assert not ended, ended[0].output
-            return self.met(count)
+            return self.met(count or self.nodes)
 
         try:
             wait_until(met_or_ended, START_S_MAX, "the nodes meet")
@@ -157,74 +174,126 @@ class Served:
         for port in self.ports:
             wait_until(lambda p=port: plain(p).close() or True, START_S_MAX, f"somebody listens on {port}")
 
+    def counted(self) -> tuple[int, int]:
+        """Full handshakes and resumed ones, over all nodes."""
+        counts = [vip["handshakes"] for node in self.stats() for vip in node["vips"].values()]
+        return sum(each["full"] for each in counts), sum(each["local"] + each["remote"] for each in counts)
+
     # --- coming back
 
-    def count(self, key: str) -> int:
-        """A count of handshakes over all nodes."""
-        return sum(vip["handshakes"][key] for node in self.stats() for vip in node["vips"].values())
+    def wait_until_even(self, count: int | None = None) -> int:
+        """Wait until every node has met every other and they hold as many sessions; returns how many."""
+        return wait_until(lambda: self._held(count), START_S_MAX, "every session is everywhere")[0]
 
-    def received(self) -> int:
-        return sum(vip["sessions"]["received"] for node in self.stats() for vip in node["vips"].values())
+    def _held(self, count: int | None) -> list[int]:
+        nodes = self.stats()
+        entries = {vip["entries"] for node in nodes for vip in node["vips"].values()}
+        return list(entries) if _met(nodes, count or self.nodes) and len(entries) == 1 else []
 
-    def come_back_to_any(self, times: int, version: str = "1.3") -> None:
-        """Visit one port, behind which are several workers, again and again; each return must resume."""
+    def wait_until_held(self, sessions: int, count: int | None = None) -> None:
+        """Wait until every node holds so many."""
+        wait_until(lambda: self._held(count) == [sessions], what=f"{sessions} sessions are everywhere")
+
+    def client(self, version: str, talk: Talk = http, opened: Opened = plain) -> Client:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         context.minimum_version = context.maximum_version = VERSIONS[version]
-        client, session = Client(context), None
-        for at in range(times + 1):
-            seen, others = self.received(), len(self.stats()) - 1
-            resumed, session = client.visit(self.ports[0], session)
-            assert resumed == (at > 0), f"return {at}: {self.stats()}"
-            if version == "1.3" or not at:
-                wait_until(lambda s=seen, o=others: self.received() >= s + o, what="the new session is everywhere")
+        return Client(context, version, talk, opened, self.partners)
 
-    def come_back(self, version: str, talk: Talk = http, opened: Callable[[int], socket.socket] = plain) -> None:
-        """Visit one server, and then the other and this in turn; each return must resume."""
-        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
-        context.minimum_version = context.maximum_version = VERSIONS[version]
-        client = Client(context, talk, opened)
-        before = self.received()
-        resumed, session = client.visit(self.ports[0])
-        assert not resumed
-        wait_until(lambda: self.received() > before, what="the session crosses")
-        for at in range(RETURNS):
-            seen = self.received()
-            resumed, session = client.visit(self.ports[1 - at % 2], session)
-            assert resumed, f"return {at + 1}: {self.stats()}"
-            if version == "1.3":  # each return gives another ticket
-                wait_until(lambda s=seen: self.received() > s, what="the new session crosses")
+    def visit(self, client: Client, route: Iterable[int], count: int | None = None) -> None:
+        """Visit one port after the other; each visit but the first must resume, whoever is behind the port."""
+        session, held = None, self.wait_until_even(count)
+        for at, port in enumerate(route):
+            resumed, session = client.visit(port, session)
+            assert resumed == (at > 0), f"visit {at} to {port}: {self.stats()}"
+            held += made(client.version, resumed=resumed)
+            self.wait_until_held(held, count)
+
+    def come_back_with(self, name: str, version: str, protocol: Protocol, route: tuple[int, int]) -> None:
+        """Let another client program visit one port and then the other."""
+        held = self.wait_until_even() + made(version, resumed=False)
+        backends = [("127.0.0.1", port) for port in route]
+        with Balancer(backends, lambda: self.wait_until_held(held)) as vip:
+            CLIENTS[name](vip.address, self.folder, version, protocol)
 
     def stop(self) -> None:
         """End as an operator does; the nodes say goodbye, so nobody is missed."""
         for process in self.running:
             process.popen.terminate()
+        while self.running:
+            self.running.pop().wait(START_S_MAX)
+
+    def close(self) -> None:
+        """Whatever happened, nothing of the page runs on."""
         for process in self.running:
-            process.wait(20)
+            process.end()
 
 
-def prepared(page: str, folder: Path, authority: Authority, processes: Processes) -> Served:
-    """A page's folder, filled, with nothing running yet."""
-    authority.write(folder)
-    write_key(folder)
-    served = Served(page, folder, processes)
-    served.write()
-    return served
+@dataclass
+class Town:
+    """A folder where a server on each TLS library stays, and to which the processes of page after page come."""
+
+    folder: Path
+    processes: Processes
+    stay: dict[str, int]
+    """Ports, by page."""
+
+    @classmethod
+    def founded(cls, folder: Path, authority: Authority, processes: Processes) -> Self:
+        prepare(folder, authority)
+        first = Served("", folder, processes)
+        stay = dict(zip(("http_server", "twisted"), first.ports, strict=True))
+        for page, port in stay.items():
+            first.start(port, page=page)
+        first.wait_until_met()
+        first.wait_until_listening()
+        return cls(folder, processes, stay)
+
+    def page(self, page: str, *, beside: str) -> Served:
+        """A page whose partner is the server of another one."""
+        others = [port for name, port in self.stay.items() if name != beside]
+        return Served(page, self.folder, self.processes, [self.stay[beside], *others])
 
 
-def started(page: str, folder: Path, authority: Authority) -> Iterator[Served]:
-    """For a fixture: both processes of a page, met."""
-    with Processes(folder) as processes:
-        served = prepared(page, folder, authority, processes)
-        served.start_all()
-        served.wait_until_met()
-        served.wait_until_listening()
-        yield served
+def over_pyopenssl(program: str) -> str:
+    """cheroot's page with its other adapter, which it names in a sentence."""
+    return program.replace("ssl.builtin", "ssl.pyopenssl").replace("BuiltinSSL", "pyOpenSSL")
 
 
-def check(served: Served, talk: Talk = http, opened: Callable[[int], socket.socket] = plain) -> None:
-    """Everything that every page is held to."""
+def assert_counted(served: Served, full: int, resumed: int) -> None:
+    """A server counts a handshake a moment after its client knows that it's over."""
+    wait_until(lambda: sum(served.counted()) >= full + resumed, what="all are counted")
+    assert served.counted() == (full, resumed), served.stats()
+
+
+def made(version: str, *, resumed: bool) -> int:
+    """The sessions of one handshake: one that resumes renews its session in TLS 1.3 and keeps it in TLS 1.2."""
+    if version == "1.2":
+        return 0 if resumed else 1
+    return 1 if resumed else TICKETS
+
+
+def _met(nodes: list[dict[str, Any]], count: int) -> bool:
+    everyone = {node["node"]["name"] for node in nodes}
+    return len(nodes) == count and all(
+        node["vips"] and {peer["name"] for peer in node["peers"] if peer["state"] == "alive"} >= everyone - {name}
+        for node in nodes
+        for name in [node["node"]["name"]]
+    )
+
+
+def check(served: Served, protocol: Protocol = HTTP, talk: Talk = http, opened: Opened = plain) -> None:
+    """Everything that every page is held to: each way between two visits is gone, by one client or another."""
+    one, two, other = *served.ports, served.partners[0]
+    full, resumed = served.counted()
     for version in VERSIONS:
-        served.come_back(version, talk, opened)
-    assert served.count("full") == len(VERSIONS)
-    assert served.count("remote") + served.count("local") == RETURNS * len(VERSIONS), served.stats()
+        client = served.client(version, talk, opened)
+        for route in ((one, two, other, one), (other, two)):
+            served.visit(client, route)
+            full, resumed = full + 1, resumed + len(route) - 1
+        ways = {"openssl": (one, two), "node": (two, other), "curl": (other, one), "gnutls-cli": (one, other)}
+        for name, way in ways.items():
+            if name != "curl" or version in protocol.curl_in:
+                served.come_back_with(name, version, protocol, way if protocol is HTTP else (one, two))
+                full, resumed = full + 1, resumed + 1
+    assert_counted(served, full, resumed)
     served.stop()

@@ -8,26 +8,12 @@ import pytest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from meshcache.contrib import cheroot
-from tests.contrib.pages import Served, check, prepared
+from tests.contrib.pages import Served, check
 from tests.support.material import Authority
-from tests.support.processes import Processes
 
 
-@pytest.mark.parametrize("served", ["cheroot"], indirect=True)
+@pytest.mark.parametrize("served", ["cheroot", "cheroot over pyOpenSSL"], indirect=True)
 def test_the_page_works(served: Served) -> None:
-    check(served)
-
-
-def test_the_adapter_over_pyopenssl_shares_with_the_builtin_one(
-    folder: Path, authority: Authority, processes: Processes
-) -> None:
-    served = prepared("cheroot", folder, authority, processes)
-    served.start(served.ports[0])
-    served.start(
-        served.ports[1],
-        change=lambda program: program.replace("builtin", "pyopenssl").replace("BuiltinSSL", "pyOpenSSL"),
-    )
-    served.wait_until_met()
     check(served)
 
 

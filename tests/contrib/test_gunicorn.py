@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from meshcache.contrib import gunicorn
-from tests.contrib.pages import START_S_MAX, Served, check, prepared
+from tests.contrib.pages import START_S_MAX, VERSIONS, Served, Town, assert_counted, check, prepare
 from tests.support.material import Authority
-from tests.support.processes import Processes
+from tests.support.processes import Process, Processes
 from tests.support.waiting import wait_until
 
 ASGI = """\
@@ -23,12 +24,6 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.fixture
-def served(folder: Path, authority: Authority) -> Iterator[Served]:
-    with Processes(folder) as processes:
-        yield prepared("gunicorn", folder, authority, processes)
-
-
 def pids(served: Served) -> set[int]:
     """The workers' processes, as their master's children."""
     (master,) = served.running
@@ -36,62 +31,81 @@ def pids(served: Served) -> set[int]:
     return {int(pid) for pid in path.read_text().split()}
 
 
+@pytest.mark.parametrize("served", ["gunicorn"], indirect=True)
 def test_the_page_works(served: Served) -> None:
-    for port in served.ports:
-        served.start(port)
-    served.wait_until_met()
     check(served)
 
 
-@pytest.mark.parametrize("kind", ["gthread", "gevent", "asgi", "uvicorn_worker.UvicornWorker"])
-def test_every_worker_class_joins(kind: str, served: Served) -> None:
+@pytest.mark.parametrize("kind", ["gthread", "gevent", "tornado", "asgi", "uvicorn_worker.UvicornWorker"])
+def test_every_worker_class_joins(kind: str, town: Town) -> None:
     def change(program: str) -> str:
         return ASGI if ("asgi" in kind or "uvicorn" in kind) and "start_response" in program else program
 
-    served.start(served.ports[0], "-k", kind, "-w", "2", change=change)
-    served.wait_until_met()
-    for version in ("1.2", "1.3"):
-        served.come_back_to_any(5, version)
-    assert served.count("full") == 2
-    assert served.count("local") + served.count("remote") == 10, served.stats()
-    served.stop()
-    assert not list(served.folder.glob("state/*/worker-*/admin.sock")), "the nodes were closed"
+    served = town.page("gunicorn", beside="twisted")
+    mine, theirs, nodes = served.ports[0], served.partners[0], 2 + len(served.partners)
+    with closing(served):
+        served.start(mine, "-k", kind, "-w", "2", change=change)
+        served.wait_until_met(nodes)
+        full, resumed = served.counted()
+        for version in VERSIONS:
+            served.visit(served.client(version), [mine, mine, mine, mine, theirs, mine], nodes)
+        assert_counted(served, full + 2, resumed + 10)
+        served.stop()
+        assert len(served.stats()) == len(served.partners), "the nodes were closed"
 
 
-def test_three_workers_behind_one_port_go_on_after_hup_a_kill_and_max_requests(served: Served) -> None:
+def test_three_workers_behind_one_port_resume_20_of_20_through_a_long_life(
+    folder: Path, authority: Authority, processes: Processes
+) -> None:
+    """Started from the page: five runs, then after HUP, after a worker's SIGKILL, and with ``max_requests``."""
+    prepare(folder, authority)
+    served = Served("gunicorn", folder, processes)
     master = served.start(served.ports[0], "-w", "3")
-    served.wait_until_met(3)
-    served.come_back_to_any(20)
-    former = pids(served)
-    names = {node["node"]["name"] for node in served.stats()}
+    for version in ("1.3", "1.2", "1.3", "1.2", "1.3"):
+        served.visit(served.client(version), [served.ports[0]] * 21, 3)
 
-    master.send(signal.SIGHUP)
-    wait_until(lambda: not former & pids(served), START_S_MAX, "HUP has replaced the workers")
-    served.wait_until_met(3)
-    served.come_back_to_any(10)
+    _replaced(served, master)
+    served.visit(served.client("1.3"), [served.ports[0]] * 21, 3)
 
     former = pids(served)
     killed = min(former)
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: killed not in pids(served) and len(pids(served)) == 3, START_S_MAX, "another in its place")
-    wait_until(lambda: served.met(3), START_S_MAX, "the new worker is met")
-    served.come_back_to_any(10)
+    served.visit(served.client("1.3"), [served.ports[0]] * 21, 3)
+
+    with (folder / f"on-{served.ports[0]}" / "gunicorn.conf.py").open("a") as settings:
+        settings.write(f"max_requests = {REQUESTS_MAX}\n")
+    _replaced(served, master)
+    former = pids(served)
+    served.visit(served.client("1.3"), _with_nobody_leaving(served), 3)
+    assert len(former & pids(served)) < 3
 
     folders = {path.name for path in served.folder.glob("state/*/worker-*")}
     assert len(folders) <= 6, "as many as ever lived at a time: three, and three that took over at HUP"
-    assert len(names) == 3
     served.stop()
 
 
-def test_workers_that_are_replaced_after_some_requests_leave_nothing_and_go_on(served: Served) -> None:
-    served.start(served.ports[0], "-w", "2", "--max-requests", "4")
-    served.wait_until_met()
-    first = pids(served)
-    for _ in range(4):
-        served.wait_until_met()
-        served.come_back_to_any(2)
-    assert not first & pids(served)
-    assert len(list(served.folder.glob("state/*/worker-*"))) <= 4
+REQUESTS_MAX = 4
+
+
+def _replaced(served: Served, master: Process) -> None:
+    former = pids(served)
+    master.send(signal.SIGHUP)
+    wait_until(lambda: not former & pids(served), START_S_MAX, "HUP has replaced the workers")
+
+
+def _with_nobody_leaving(served: Served) -> Iterator[int]:
+    """Where to visit 21 times, each when no worker has reached its last request: two that leave at the same moment
+    may take the only copies of a session along."""
+
+    def settled() -> bool:
+        return served.met(3) and all(
+            sum(vip["handshakes"].values()) < REQUESTS_MAX for node in served.stats() for vip in node["vips"].values()
+        )
+
+    for _ in range(21):
+        wait_until(settled, START_S_MAX, "whoever has done its last request is replaced")
+        yield served.ports[0]
 
 
 def test_what_the_file_says_of_the_same_hooks_is_kept() -> None:

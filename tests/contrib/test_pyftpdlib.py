@@ -7,7 +7,16 @@ import ssl
 
 import pytest
 
+from tests.contrib.clients import Protocol
 from tests.contrib.pages import Served, check, plain
+
+FTP = Protocol(
+    request=b"QUIT\r\n",
+    starttls="ftp",
+    before_tls=("AUTH TLS",),
+    curl=("--ssl-reqd", "--head", "--request", "NOOP"),
+    url="ftp://{host}:{port}/",
+)
 
 
 def say(connection: socket.socket, said: str, expected: str) -> None:
@@ -31,4 +40,4 @@ def talk(tls: ssl.SSLSocket) -> None:
 
 @pytest.mark.parametrize("served", ["pyftpdlib"], indirect=True)
 def test_the_page_works(served: Served) -> None:
-    check(served, talk, auth_tls)
+    check(served, FTP, talk, auth_tls)
