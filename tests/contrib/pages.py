@@ -110,6 +110,11 @@ class Served:
 
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     running: list[Process] = field(default_factory=list)
+    met: list[Path] = field(default_factory=list)
+    """Admin sockets of those that run."""
+
+    held: int = 0
+    """Sessions that each of them holds."""
 
     def start(
         self, port: int, *more: str, page: str = "", change: Callable[[str], str] = lambda program: program
@@ -141,34 +146,54 @@ class Served:
 
     # --- what the nodes say
 
-    def stats(self) -> list[dict[str, Any]]:
-        """Of each node that answers, in the order of slots."""
-        found = []
-        for path in sorted(self.folder.glob("state/*/worker-*/admin.sock")):
-            with suppress(Exception):
-                found.append(AdminClient(path).stats())
-        return found
-
     @property
     def nodes(self) -> int:
         """How many run, where each process is one."""
         return len(self.running) + len(self.partners)
 
-    def met(self, count: int) -> bool:
-        """Whether so many nodes run, see each other and serve the VIP."""
-        return _met(self.stats(), count)
+    def sockets(self) -> list[Path]:
+        """Where nodes answer, in the order of slots; also where one was killed."""
+        return sorted(self.folder.glob("state/*/worker-*/admin.sock"))
+
+    def stats(self) -> list[dict[str, Any]]:
+        """Of each node that answers, which are `met` from now on."""
+        found = {}
+        for path in self.sockets():
+            with suppress(Exception):
+                found[path] = AdminClient(path).stats()
+        self.met = list(found)
+        return list(found.values())
 
     def wait_until_met(self, count: int | None = None) -> None:
+        """Wait until so many nodes run, see each other, serve the VIP and hold as many sessions: `held`."""
+        count = count or self.nodes
+
         def met_or_ended() -> bool:
             ended = [process for process in self.running if not process.running]
             assert not ended, ended[0].output
-            return self.met(count or self.nodes)
+            if len(self.sockets()) < count:
+                return False
+            nodes = self.stats()
+            entries = {vip["entries"] for node in nodes for vip in node["vips"].values()}
+            self.held = max(entries, default=0)
+            return len(entries) == 1 and know_each_other(nodes, count)
 
         try:
-            wait_until(met_or_ended, START_S_MAX, "the nodes meet")
+            wait_until(met_or_ended, START_S_MAX, "the nodes meet and hold the same sessions")
         except AssertionError as error:
             logs = "\n".join(process.output[-3000:] for process in self.running)
             raise AssertionError(f"{error}\n{self.stats()}\n{logs}") from error
+
+    def wait_until_held(self, more: int) -> None:
+        """Wait until every node that hasn't left holds so many sessions more."""
+        self.held += more
+
+        def held(path: Path) -> bool:
+            vips = AdminClient(path).stats()["vips"] if path.exists() else {}
+            return all(vip["entries"] == self.held for vip in vips.values())
+
+        for path in self.met if more else ():
+            wait_until(lambda p=path: held(p), what=f"{self.held} sessions are at {path}")
 
     def wait_until_listening(self) -> None:
         for port in self.ports:
@@ -179,41 +204,27 @@ class Served:
         counts = [vip["handshakes"] for node in self.stats() for vip in node["vips"].values()]
         return sum(each["full"] for each in counts), sum(each["local"] + each["remote"] for each in counts)
 
-    # --- coming back
-
-    def wait_until_even(self, count: int | None = None) -> int:
-        """Wait until every node has met every other and they hold as many sessions; returns how many."""
-        return wait_until(lambda: self._held(count), START_S_MAX, "every session is everywhere")[0]
-
-    def _held(self, count: int | None) -> list[int]:
-        nodes = self.stats()
-        entries = {vip["entries"] for node in nodes for vip in node["vips"].values()}
-        return list(entries) if _met(nodes, count or self.nodes) and len(entries) == 1 else []
-
-    def wait_until_held(self, sessions: int, count: int | None = None) -> None:
-        """Wait until every node holds so many."""
-        wait_until(lambda: self._held(count) == [sessions], what=f"{sessions} sessions are everywhere")
+    # --- coming back; all nodes have met before, and are even again after it
 
     def client(self, version: str, talk: Talk = http, opened: Opened = plain) -> Client:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         context.minimum_version = context.maximum_version = VERSIONS[version]
         return Client(context, version, talk, opened, self.partners)
 
-    def visit(self, client: Client, route: Iterable[int], count: int | None = None) -> None:
+    def visit(self, client: Client, route: Iterable[int]) -> None:
         """Visit one port after the other; each visit but the first must resume, whoever is behind the port."""
-        session, held = None, self.wait_until_even(count)
+        session = None
         for at, port in enumerate(route):
             resumed, session = client.visit(port, session)
             assert resumed == (at > 0), f"visit {at} to {port}: {self.stats()}"
-            held += made(client.version, resumed=resumed)
-            self.wait_until_held(held, count)
+            self.wait_until_held(made(client.version, resumed=resumed))
 
     def come_back_with(self, name: str, version: str, protocol: Protocol, route: tuple[int, int]) -> None:
         """Let another client program visit one port and then the other."""
-        held = self.wait_until_even() + made(version, resumed=False)
-        backends = [("127.0.0.1", port) for port in route]
-        with Balancer(backends, lambda: self.wait_until_held(held)) as vip:
+        first = made(version, resumed=False)
+        with Balancer([("127.0.0.1", port) for port in route], lambda: self.wait_until_held(first)) as vip:
             CLIENTS[name](vip.address, self.folder, version, protocol)
+        self.wait_until_held(made(version, resumed=True))
 
     def stop(self) -> None:
         """End as an operator does; the nodes say goodbye, so nobody is missed."""
@@ -272,7 +283,7 @@ def made(version: str, *, resumed: bool) -> int:
     return 1 if resumed else TICKETS
 
 
-def _met(nodes: list[dict[str, Any]], count: int) -> bool:
+def know_each_other(nodes: list[dict[str, Any]], count: int) -> bool:
     everyone = {node["node"]["name"] for node in nodes}
     return len(nodes) == count and all(
         node["vips"] and {peer["name"] for peer in node["peers"] if peer["state"] == "alive"} >= everyone - {name}

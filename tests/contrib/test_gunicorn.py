@@ -48,7 +48,7 @@ def test_every_worker_class_joins(kind: str, town: Town) -> None:
         served.wait_until_met(nodes)
         full, resumed = served.counted()
         for version in VERSIONS:
-            served.visit(served.client(version), [mine, mine, mine, mine, theirs, mine], nodes)
+            served.visit(served.client(version), [mine, mine, mine, mine, theirs, mine])
         assert_counted(served, full + 2, resumed + 10)
         served.stop()
         assert len(served.stats()) == len(served.partners), "the nodes were closed"
@@ -61,23 +61,25 @@ def test_three_workers_behind_one_port_resume_20_of_20_through_a_long_life(
     prepare(folder, authority)
     served = Served("gunicorn", folder, processes)
     master = served.start(served.ports[0], "-w", "3")
+    served.wait_until_met(3)
     for version in ("1.3", "1.2", "1.3", "1.2", "1.3"):
-        served.visit(served.client(version), [served.ports[0]] * 21, 3)
+        served.visit(served.client(version), [served.ports[0]] * 21)
 
     _replaced(served, master)
-    served.visit(served.client("1.3"), [served.ports[0]] * 21, 3)
+    served.visit(served.client("1.3"), [served.ports[0]] * 21)
 
     former = pids(served)
     killed = min(former)
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: killed not in pids(served) and len(pids(served)) == 3, START_S_MAX, "another in its place")
-    served.visit(served.client("1.3"), [served.ports[0]] * 21, 3)
+    served.wait_until_met(3)
+    served.visit(served.client("1.3"), [served.ports[0]] * 21)
 
     with (folder / f"on-{served.ports[0]}" / "gunicorn.conf.py").open("a") as settings:
         settings.write(f"max_requests = {REQUESTS_MAX}\n")
     _replaced(served, master)
     former = pids(served)
-    served.visit(served.client("1.3"), _with_nobody_leaving(served), 3)
+    served.visit(served.client("1.3"), _with_nobody_leaving(served))
     assert len(former & pids(served)) < 3
 
     folders = {path.name for path in served.folder.glob("state/*/worker-*")}
@@ -92,6 +94,7 @@ def _replaced(served: Served, master: Process) -> None:
     former = pids(served)
     master.send(signal.SIGHUP)
     wait_until(lambda: not former & pids(served), START_S_MAX, "HUP has replaced the workers")
+    served.wait_until_met(3)
 
 
 def _with_nobody_leaving(served: Served) -> Iterator[int]:
@@ -99,12 +102,12 @@ def _with_nobody_leaving(served: Served) -> Iterator[int]:
     may take the only copies of a session along."""
 
     def settled() -> bool:
-        return served.met(3) and all(
-            sum(vip["handshakes"].values()) < REQUESTS_MAX for node in served.stats() for vip in node["vips"].values()
-        )
+        done = [sum(vip["handshakes"].values()) for node in served.stats() for vip in node["vips"].values()]
+        return len(done) == 3 and max(done) < REQUESTS_MAX
 
     for _ in range(21):
         wait_until(settled, START_S_MAX, "whoever has done its last request is replaced")
+        served.wait_until_met(3)
         yield served.ports[0]
 
 
