@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+    parser.addoption("--failed-to", type=Path, help="write the ids of tests that failed to this file, a line each")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("part") == FAST:
         settings.load_profile("fast")
@@ -50,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if _belongs(item, part)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if (where := config.getoption("failed_to")) is not None:
+        reports = [r for kind in ("failed", "error") for r in terminalreporter.getreports(kind)]
+        ids = dict.fromkeys(report.nodeid for report in reports)
+        where.write_text("".join(f"{node}\n" for node in ids))
 
 
 def _belongs(item: pytest.Item, part: str) -> bool:
