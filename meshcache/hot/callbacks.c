@@ -233,8 +233,12 @@ static bool begin_asking(struct asking *asking)
     return true;
 }
 
+/* Ctrl-C and SystemExit are the program's: they are raised again where its own code goes on in this thread. */
 static void end_asking(struct asking *asking)
 {
+    PyObject *raised = PyErr_Occurred();
+    if (raised != NULL && !PyErr_GivenExceptionMatches(raised, PyExc_Exception))
+        PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), raised);
     PyErr_Clear();
     PyErr_Restore(asking->type, asking->value, asking->trace);
     PyGILState_Release(asking->state);

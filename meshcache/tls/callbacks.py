@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import sys
+import time
+from types import FrameType
 
 import meshcache.hot as hot
 from meshcache.errors import HookError
@@ -43,6 +46,10 @@ _NO_CALLBACKS = (
 )
 
 
+_LEAVES_S = 0.0005
+"""Between two looks whether a thread has left a callback."""
+
+
 class Callbacks:
     """The callbacks for one OpenSSL, by address, and the attachments they serve."""
 
@@ -54,7 +61,7 @@ class Callbacks:
         if hot.compiled is None:
             self.addresses = self._in_python()
         else:
-            self._compiled = compiled_callbacks(hot.compiled, self._state, _uncaught)
+            self._compiled = compiled_callbacks(hot.compiled, self._state)
             self.addresses = self._compiled.addresses
 
     def _in_python(self) -> dict[str, int]:
@@ -103,11 +110,20 @@ class Callbacks:
 def _uncaught(kind: type[BaseException], error: object, _trace: object) -> None:
     """OpenSSL gets the error value, a miss; Ctrl-C and SystemExit are the program's, and come back to it.
 
-    By a thread, since that runs once this one has left the callback and gives up the interpreter's lock.
+    By a thread, since they would be lost in here. The compiled callbacks do this by themselves.
     """
     if not isinstance(error, Exception):
         _thread.start_new_thread(_raise_in, (_thread.get_ident(), kind))
 
 
 def _raise_in(thread: int, kind: type[BaseException]) -> None:
+    while _is_in_uncaught(sys._current_frames().get(thread)):  # noqa: SLF001 - documented by this name
+        time.sleep(_LEAVES_S)
+    # Nobody else ran since the look: both hold the interpreter's lock, which `pythonapi` doesn't give up.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+
+
+def _is_in_uncaught(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not _uncaught.__code__:
+        frame = frame.f_back
+    return frame is not None

@@ -21,33 +21,29 @@ if TYPE_CHECKING:
     from meshcache.tls.scopes import Scopes
 
 
-def compiled_callbacks(
-    module: ModuleType, state: State, uncaught: Callable[[type[BaseException], object, object], None]
-) -> Callbacks:
-    """The compiled callbacks over this state. `uncaught` is told what is raised: KeyboardInterrupt is the program's."""
+def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
+    """The compiled callbacks over this state. What is raised and is no Exception, KeyboardInterrupt above all, is
+    raised again in the program once OpenSSL has returned."""
     atexit.register(module.closing)
     made: Callbacks = module.Callbacks(
         state.functions.addresses,
         state.token_index,
         state.counted_index,
         state.mark_index,
-        _guarded(_scope, False, uncaught),
-        _guarded(_get(state), 0, uncaught),
-        _guarded(new_callback(state), None, uncaught),
-        _guarded(remove_callback(state), None, uncaught),
-        _guarded(_publish, None, uncaught),
+        _guarded(_scope, False),
+        _guarded(_get(state), 0),
+        _guarded(new_callback(state), None),
+        _guarded(remove_callback(state), None),
+        _guarded(_publish, None),
     )
     return made
 
 
-def _guarded(
-    ask: Callable[..., Any], otherwise: object, uncaught: Callable[[type[BaseException], object, object], None]
-) -> Callable[..., Any]:
+def _guarded(ask: Callable[..., Any], otherwise: object) -> Callable[..., Any]:
     def guarded(*arguments: object) -> Any:
         try:
             return ask(*arguments)
-        except BaseException as error:  # noqa: BLE001 - nothing may reach OpenSSL
-            uncaught(type(error), error, None)
+        except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             return otherwise
 
     return guarded
