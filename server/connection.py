@@ -17,7 +17,7 @@ from .limits import HOLD_S, LINGER_S, UNSENT_BYTES_MAX
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
 from .proxy_protocol import Endpoint
-from .resets import reset
+from .resets import end_writing, reset
 from .routes import Routes
 from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
 from .stream import StreamError, TlsStream
@@ -205,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
         """Send close_notify and FIN."""
         if self._stage is OPEN and not self._stream.closed:
             self._say_last()
-            self._transport.write_eof()
+            end_writing(self._transport)
 
     def close(self) -> None:
         """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
@@ -358,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
             self._service.mesh.handshake_failed(self._service.vip)
         if not self._stream.closed:
             self._say_last()
-            self._transport.write_eof()
+            end_writing(self._transport)
         self._linger()
 
     def _linger(self) -> None:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from .application import Client
 from .backends import Backend, Pool
 from .proxy_protocol import Endpoint, TlsFacts, header
+from .resets import end_writing
 
 WAITING_BYTES_MAX = 64 * 1024
 """Taken from a client before there is a backend to give it to, and one read more. What stays in the client's own kernel
@@ -206,7 +207,7 @@ class Relay(asyncio.Protocol):
             transport.close()
             self._client.close()
         else:
-            transport.write_eof()
+            end_writing(transport)
 
     def _send_header(self, backend: asyncio.Transport) -> bool:
         if self._ends is None:

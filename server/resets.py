@@ -1,4 +1,5 @@
-"""Resets a connection, where closing it would pass what was cut short for complete."""
+"""The two ends of a connection: FIN after all that was written, or RST where that would pass what was cut short for
+complete."""
 
 from __future__ import annotations
 
@@ -17,3 +18,9 @@ def reset(transport: asyncio.Transport) -> None:
         with suppress(OSError):  # it is gone already
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
+
+
+def end_writing(transport: asyncio.WriteTransport) -> None:
+    """Send FIN after what waits to be sent. One that was reset meanwhile is lost anyway, which will be told."""
+    with suppress(OSError):  # asyncio's transport calls shutdown(2) at once where nothing waits; uvloop's doesn't raise
+        transport.write_eof()
