@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import meshcache.hot as hot
 from meshcache.config import Settings, changed_keys, load
+from meshcache.core.mesh import CatchUp
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.handshakes import LinkEvent
@@ -45,6 +46,7 @@ from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
 from meshcache.runtime.tls_side import FORKED, TlsSide
+from meshcache.runtime.warming import WARM_S, Warming
 from meshcache.runtime.withholding import Withholding
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
@@ -85,6 +87,7 @@ class MeshNode(TlsSide):
         self._keyring: Keyring
         self._transport: Transport
         self._pump: Pump
+        self._warming: Warming
         self._remembered: RememberedPeers
         self._plugins: Plugins
         self._vips: AttachedVips
@@ -133,6 +136,7 @@ class MeshNode(TlsSide):
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
+            self._warming = Warming(self._pump)
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume)
             self.withheld = Withholding(self._vips)
@@ -143,6 +147,8 @@ class MeshNode(TlsSide):
             if self._slot is not None:
                 close_at_end(self)
             nodes.append(self)
+            mesh = settings.mesh
+            self._warming.alone = not (mesh.seeds or mesh.mdns or self._slot or core.places(time.monotonic()))
             self._pump.start()
             self._look_for_peers()
             self._plugins.start(self.name, self.colo, settings.mesh.name, self._address, self._hinted)
@@ -191,6 +197,33 @@ class MeshNode(TlsSide):
             if self._admin is not None:
                 self._admin.forked()
 
+    @property
+    def warm(self) -> bool:
+        """Whether this node has what its peers had before it came, or has nobody to have it from."""
+        self._require("running", "start the node first")
+        return self._warming.warm
+
+    def wait_warm(self, timeout_s: float = WARM_S) -> bool:
+        """Wait until the node is warm, for `timeout_s` seconds at most; returns whether it is.
+
+        Call it after the contexts are attached and before the program accepts, so that clients who come back after a
+        restart find their sessions. With peers near it takes some tenths of a second; a node that looks for peers and
+        meets none is warm after two.
+        """
+        self._require("running", "start the node first")
+        return self._warming.wait(timeout_s)
+
+    async def wait_warm_async(self, timeout_s: float = WARM_S) -> bool:
+        """The same, with the event loop running meanwhile; may be cancelled."""
+        self._require("running", "start the node first")
+        return await self._warming.wait_async(timeout_s)
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """How far the node is with that: from whom, and how many sessions came so far."""
+        self._require("running", "start the node first")
+        return self._warming.catch_up
+
     # --- operation
 
     def reload(self, settings: Settings, *, keys: bool = True) -> Callable[[], None]:
@@ -224,7 +257,7 @@ class MeshNode(TlsSide):
         with self._pump.lock:
             stats = self._pump.core.stats(time.monotonic())
         uptime_s = round(time.monotonic() - self._started_at, 3)
-        stats["node"] |= {"hot_path": hot.path(), "host": host_of(self.name), "uptime_s": uptime_s}
+        stats["node"] |= {"hot_path": hot.path(), "host": host_of(self.name), "uptime_s": uptime_s, "warm": self.warm}
         cache = self._settings.cache
         stats["cache"] |= {"max_sessions": cache.max_sessions, "max_bytes": cache.max_bytes}
         return stats | {

@@ -30,11 +30,7 @@ from .services import Contexts, Served, make_contexts, make_services, routes_by_
 from .state_folder import StateFolder
 from .succession import Succession
 from .table import Table
-
-CATCH_UP_S = 5.0
-"""A snapshot of 100,000 sessions takes about two; a node that finds no peer is done in as many."""
-
-_PAUSE_S = 0.02
+from .warming import wait_warm
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
 """What runs beside the server while it is ready, in a program that embeds it."""
@@ -82,9 +78,9 @@ class ServerApp:
         loop.set_exception_handler(self._fault_in_loop)
         self._obey_signals(loop)
         async with self.reload_turn:  # a SIGHUP that comes early is obeyed when the server is ready
-            await self._start()
+            if not await self._start():
+                return
         with beside(self.node):
-            self._tell_of_itself(loop)
             log.info("ready: %s", self._about())
             systemd.ready()
             if self._hangups:
@@ -94,11 +90,12 @@ class ServerApp:
             renewing.cancel()
             await self._drain()
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Begin to accept. Returns False if a signal ended it before."""
         inherited = self._inheritance
         try:
             contexts = make_contexts(self.settings)
-            listeners = self._bind(self.settings, {})
+            listeners = self._bind(self.settings)
         except BaseException:
             inherited.close()
             raise
@@ -107,24 +104,26 @@ class ServerApp:
             await asyncio.to_thread(inherited.claim)
             self.state_folder.hold()
             self.node.start()
+            self._tell_of_itself(asyncio.get_running_loop())
             self.table.start()
             services = self._attach(self.settings, contexts)
             await asyncio.to_thread(inherited.take, self.node.bequest)
-            await self._catch_up()
+            await wait_warm(self.node, inherited.warm_s(self.settings.server.warm_s), self._stop)
+            if self._stop.is_set():
+                _close(listeners.values())
+                inherited.close()
+                self.table.stop()
+                return False
+            _listen(self.settings, listeners)
             await asyncio.to_thread(inherited.serving)
             await self._install(self.settings, contexts, services, listeners)
         except BaseException:
             _close(listeners.values())
             inherited.close()
             raise
+        self.report.serving()
         gc.freeze()  # what is there now stays; collections needn't look at it again
-
-    async def _catch_up(self) -> None:
-        """Where clients wait in an inherited queue, let the node hear first what its peers have, for a while."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + CATCH_UP_S if self._inheritance.waits else 0.0
-        while clock() < until and self.node.bequest.catching_up:  # noqa: ASYNC110  # once, before anybody is served
-            await asyncio.sleep(_PAUSE_S)
+        return True
 
     async def go_on(self, node: MeshNode) -> None:
         """Serve with another node, after the one before has given its place in vain."""
@@ -228,8 +227,10 @@ class ServerApp:
         await self._install(settings, contexts, services, listeners)
         self.renewal.taken(files)
 
-    def _bind(self, settings: Settings, present: dict[str, Listener]) -> dict[str, Listener]:
-        """The listeners for these settings: those that are present, and new ones that hold their addresses already."""
+    def _bind(self, settings: Settings, present: dict[str, Listener] | None = None) -> dict[str, Listener]:
+        """The listeners for these settings: those that are present, and new ones that hold their addresses already.
+        Beside present ones they listen, too."""
+        listens, present = present is not None, present or {}
         bound = {listener.bound_address: listener for listener in present.values()}
         listeners: dict[str, Listener] = {}
         fresh: list[Listener] = []
@@ -241,8 +242,10 @@ class ServerApp:
                 given = self._inheritance.sockets.pop(key, None)
                 try:
                     listener.bind() if given is None else listener.adopt(given)
+                    if listens:
+                        listener.listen()
                 except OSError as error:
-                    faults.append(f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}")
+                    faults.append(_not_had(place, address, error))
                     continue
                 fresh.append(listener)
             listeners[key] = listener
@@ -347,6 +350,22 @@ def _keys(settings: Settings) -> Iterator[tuple[VipSettings, str]]:
 def _shortest_timeout(settings: Settings) -> float:
     own = [each for vip in settings.vips for each in (vip.handshake_timeout_s, vip.idle_timeout_s) if each]
     return min(settings.server.handshake_timeout_s, settings.server.idle_timeout_s, *own)
+
+
+def _not_had(place: str, address: str, error: OSError) -> str:
+    return f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}"
+
+
+def _listen(settings: Settings, listeners: dict[str, Listener]) -> None:
+    """Let clients in. Raises ConfigError when somebody else has begun to listen at an address meanwhile."""
+    faults = []
+    for place, key, address in _addresses(settings):
+        try:
+            listeners[key].listen()
+        except OSError as error:
+            faults.append(_not_had(place, address, error))
+    if faults:
+        raise ConfigError(faults)
 
 
 def _close(listeners: Iterable[Listener]) -> None:

@@ -30,6 +30,9 @@ from . import systemd
 from .addresses import join_address
 from .link import ANSWER_S, Link, LinkError
 
+QUEUE_S_MAX = 5.0
+"""A snapshot of 100,000 sessions takes about two; a node that finds no peer is done in as many."""
+
 TakeOver = Callable[[Path], object]
 """Asks the process before to connect to a Unix socket."""
 
@@ -37,13 +40,12 @@ log = logging.getLogger("meshcache.server")
 
 
 class Inheritance:
-    """``sockets`` are listening sockets by their listener's key, ``held`` the addresses that needn't be free; ``waits``
-    says that clients may wait there for sessions that only peers have."""
+    """``sockets`` are listening sockets by their listener's key, ``held`` the addresses that needn't be free."""
 
     def __init__(self, sockets: dict[str, socket.socket], link: Link | None = None, about: Any = None) -> None:
         self.sockets = sockets
         self.held: set[str] = set(sockets)
-        self.waits = bool(sockets) and link is None
+        self._clients_wait = bool(sockets)
         self._link = link
         self._about = about
         self._frames: list[bytes] = []
@@ -96,6 +98,13 @@ class Inheritance:
             log.warning("%s: a socket for it was given, and no VIP listens there", address)
             each.close()
         self.sockets = {}
+
+    def warm_s(self, configured_s: float) -> float:
+        """How long to wait for sessions of peers: not at all with those of the process before, and not for long while
+        clients wait in a socket's queue."""
+        if self._link is not None:
+            return 0.0
+        return min(configured_s, QUEUE_S_MAX) if self._clients_wait else configured_s
 
     def close(self) -> None:
         """Give everything back: this process won't serve."""

@@ -20,7 +20,7 @@ client meets ``handshake_timeout_s`` in the end."""
 
 
 class Listener:
-    """An address to listen on: `bind` takes it, `serve` begins to accept, and `serve` again replaces the routes."""
+    """An address to listen on: `bind` takes it, `listen` lets clients in, `serve` accepts, also by new routes."""
 
     def __init__(self, address: str, table: Table) -> None:
         self.address = address
@@ -64,11 +64,14 @@ class Listener:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
             # With a two-tuple Python drops the interface behind the percent sign of a link-local address.
             self._socket.bind(socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4])
-            self._socket.listen(BACKLOG)
         except OSError:
             self._socket.close()
             raise
         self.bound_address = join_address(*self._socket.getsockname()[:2])
+
+    def listen(self) -> None:
+        """Let the kernel take connections, which wait to be accepted. Raises OSError. May be called again."""
+        self._socket.listen(BACKLOG)
 
     async def serve(self, routes: Routes) -> None:
         """Give new connections these routes, and begin to accept them; those that are open keep what they have."""

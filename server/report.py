@@ -36,7 +36,7 @@ class Report:
 
     def __init__(self, app: Reported) -> None:
         self._app = app
-        self._ready = True
+        self._ready = False
         self._last: dict[str, Any] | None = None
         self._last_at = 0.0
 
@@ -83,6 +83,10 @@ class Report:
     def reload_failed(self, faults: list[str]) -> None:
         """A reload changed nothing."""
         self._note(ok=False, changed=[], restart=[], faults=faults)
+
+    def serving(self) -> None:
+        """Connections are taken from now on."""
+        self._ready = True
 
     def stopping(self) -> None:
         """No new connections are taken any more."""

@@ -28,6 +28,11 @@ def ready(status: str = "") -> None:
     _notify("READY=1" + (f"\nSTATUS={status}" if status else ""))
 
 
+def starting(status: str) -> None:
+    """Not serving yet; `status` is one line for ``systemctl status``."""
+    _notify(f"STATUS={status}")
+
+
 def reloading() -> None:
     """Rereading the configuration; `ready` ends it."""
     _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -34,7 +34,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="those that may run beside others, those marked `alone`, or neither `alone` nor `slow`: see `tools/test`",
     )
 
-
     parser.addoption("--failed-to", type=Path, help="write the ids of tests that failed to this file, a line each")
 
 

@@ -104,15 +104,19 @@ def read_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
 
 
 def health_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
-    """``GET /healthz``: the node answers. ``GET /readyz``: and the server around it takes connections, else 503."""
+    """``GET /healthz``: the node answers. ``GET /readyz``: and the server around it takes connections, else 503.
+
+    Where no server of ours is around the node, it is ready when it is warm.
+    """
 
     async def healthz(_request: web.Request) -> web.Response:
         node.stats()
         return answer({"ok": True})
 
     async def readyz(_request: web.Request) -> web.Response:
-        front = node.stats().get("front")
-        ready = front is None or bool(front["ready"])
+        stats = node.stats()
+        front = stats.get("front")
+        ready = bool(stats["node"]["warm"] if front is None else front["ready"])
         return answer({"ready": ready}, 200 if ready else 503)
 
     return [web.get("/healthz", healthz), web.get("/readyz", readyz)]

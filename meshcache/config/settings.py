@@ -148,6 +148,9 @@ class ServerSettings(Table):
     connect_timeout_s: Number = Field(default=5.0, gt=0, le=300, examples=[5])
     """To the backend, which is near: long enough for one lost SYN."""
 
+    warm_s: Number = Field(default=10.0, ge=0, le=3600, examples=[10])
+    """How long a start waits for peers and their sessions before it accepts; 0: not at all."""
+
     drain_s: Number = Field(default=10.0, ge=0, le=3600, examples=[10])
     """How long SIGTERM waits for open connections."""
 

@@ -106,7 +106,7 @@ class Assembly:
         )
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
-        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.joining, self.intake, self.withdraws)
+        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)
@@ -114,9 +114,9 @@ class Assembly:
             local, vips, members, outbox, self.seen, self.repair, self.rosters, self.withdraws, self.live, now
         )
         self.snapshot = Snapshot(
-            local, telemetry, members, outbox, self.joining, self.repair, self.serving, self.seen, now
+            local, telemetry, vips, members, outbox, self.joining, self.repair, self.serving, self.seen, now
         )
-        self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall)
+        self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall, self)
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.inbox = Inbox(
@@ -203,6 +203,10 @@ class Assembly:
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
         self.anti_entropy.compare(peer, now)
+
+    def vip_added(self, now: float) -> None:
+        """Catch up with what peers have of it."""
+        self.snapshot.begin(now)
 
     def record_heard(self, record: NodeRecord, now: float) -> None:
         """Spread what a peer says of itself, and hold what is here to its newest terms."""

@@ -14,6 +14,7 @@ from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
+from meshcache.core.replication.snapshot import CatchUp
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
@@ -26,7 +27,7 @@ from meshcache.core.wire import fields
 _NOT_SENT_S = 10.0
 """A peer that is heard and takes nothing for so long is worth a line; a link takes moments to come up."""
 
-__all__ = ["Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
+__all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
 
 
 class Filing(NamedTuple):
@@ -176,6 +177,11 @@ class MeshCore:
             served.counters.miss += miss
             served.counters.hit_not_resumed += hit_not_resumed
             served.counters.handshakes.add_many("full", full)
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """How far this node is with what its peers had before it came. It takes and gives sessions meanwhile."""
+        return self.duties.snapshot.progress
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry at all, expired or not. Counts nothing."""

@@ -66,12 +66,6 @@ class Bequest:
             yield from map(_encoded, messages)
         yield from map(_encoded, rest)
 
-    @property
-    def catching_up(self) -> bool:
-        """Whether the node still asks a peer for what it has missed."""
-        with self._pump.lock:
-            return self._pump.core.hand_over.catching_up
-
     def all_frames(self) -> Iterator[bytes]:
         """Everything, whatever was given before: for a node that is closed, and goes on as another."""
         self._given = {}

@@ -114,6 +114,8 @@ class GeneratedNode:
                 "mesh": "prod",
                 "version": "0.1.0",
                 "hot_path": "c",
+                "address": "10.0.0.4:7946",
+                "warm": True,
                 "uptime_s": self.uptime_s,
             },
             "vips": self.vips,

@@ -73,17 +73,19 @@ def write_nodes(
     key: str = "mesh.key",
     reach: str = "colo",
     mdns: bool = False,
+    warm_s: float = 0,
     more: str = "",
 ) -> list[Node]:
     """One file for each name, in `folder` where key and certificate are; every node has every node as a seed.
 
+    None waits to be warm, unless `warm_s` says so: most tests look at what happens after that, or don't care.
     `more` is TOML for the end of the VIP's sharing table and whatever follows it.
     """
     ports = free_ports(2 * len(names))
     nodes = [Node(name, folder / f"{name}.toml", *ports[2 * at : 2 * at + 2]) for at, name in enumerate(names)]
     seeds = [] if mdns else [f"127.0.0.1:{node.mesh_port}" for node in nodes]
     for node in nodes:
-        node.file.write_text(_toml(node, mesh, key, seeds, mdns, reach) + more)
+        node.file.write_text(_toml(node, mesh, key, seeds, mdns, reach, warm_s) + more)
     return nodes
 
 
@@ -104,7 +106,7 @@ def _is_free(port: int) -> bool:
         return False
 
 
-def _toml(node: Node, mesh: str, key: str, seeds: list[str], mdns: bool, reach: str) -> str:
+def _toml(node: Node, mesh: str, key: str, seeds: list[str], mdns: bool, reach: str, warm_s: float) -> str:
     return f"""\
 [node]
 name = "{node.name}"
@@ -118,6 +120,9 @@ listen = "127.0.0.1:{node.mesh_port}"
 mdns = {str(mdns).lower()}
 interfaces = ["127.0.0.1"]
 seeds = {seeds!r}
+
+[server]
+warm_s = {warm_s}
 
 [[vip]]
 name = "shop"

@@ -9,6 +9,7 @@ from meshcache.core.control.recall import Recall
 from meshcache.core.membership.joining import Joining
 from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.outlet import Outlet
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import IncarnationRaised
@@ -35,6 +36,7 @@ class VipChanges:
         joining: Joining,
         publisher: PendingPushes,
         recall: Recall,
+        outlet: Outlet,
     ) -> None:
         self._local = local
         self._telemetry = telemetry
@@ -43,6 +45,7 @@ class VipChanges:
         self._joining = joining
         self._publisher = publisher
         self._recall = recall
+        self._outlet = outlet
 
     def set_vip(self, vip: LocalVip, now: float) -> None:
         """Serve a VIP, or serve it on other terms from now on. Raises ValueError; nothing has changed then."""
@@ -109,6 +112,7 @@ class VipChanges:
         self._cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)
         self._cache.renew()
         self._joining.revised(now)
+        self._outlet.vip_added(now)
 
     def _change(self, served: ServedVip, vip: LocalVip, now: float) -> None:
         old, served.vip = served.vip, vip

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.withdraws import Withdraws
-from meshcache.core.membership.joining import Joining
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.replication.serving import batch_of, parts_of
@@ -56,7 +55,6 @@ class HandOver:
         vips: ServedVips,
         members: Members,
         seen: SeenStreams,
-        joining: Joining,
         intake: Intake,
         withdraws: Withdraws,
     ) -> None:
@@ -65,7 +63,6 @@ class HandOver:
         self._vips = vips
         self._members = members
         self._seen = seen
-        self._joining = joining
         self._intake = intake
         self._withdraws = withdraws
 
@@ -129,11 +126,6 @@ class HandOver:
         return messages
 
     # --- the side that comes ---
-
-    @property
-    def catching_up(self) -> bool:
-        """Return whether this node still asks a peer for what it has missed."""
-        return self._joining.joining
 
     def take(self, message: Message, now: float) -> int:
         """Take over what a predecessor's `messages` and `rest` gave. Return how many sessions it brought."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meshcache.core.membership.joining import Joining
 from meshcache.core.replication.repair import Repair
@@ -15,6 +16,7 @@ from meshcache.core.replication.serving import Serving
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.session import StreamKey
@@ -31,6 +33,17 @@ _FETCHES = 4
 """Streams fetched at a time: hides the round trips to a source in another colo."""
 
 _BUSY_S = 0.25
+
+
+class CatchUp(NamedTuple):
+    """How far a node is with what its peers had before it came."""
+
+    done: bool
+    """It has all of it, or found nobody who could give it; what came later and is still missing is left to repair."""
+    source: str
+    """The peer that gives, or gave last; empty: none yet."""
+    sessions: int
+    """That came so far."""
 
 
 @dataclass(slots=True)
@@ -51,6 +64,7 @@ class Snapshot:
         self,
         local: LocalNode,
         telemetry: Telemetry,
+        vips: ServedVips,
         members: Members,
         outbox: Outbox,
         joining: Joining,
@@ -61,26 +75,43 @@ class Snapshot:
     ) -> None:
         self._local = local
         self._telemetry = telemetry
+        self._vips = vips
         self._members = members
         self._outbox = outbox
         self._joining = joining
         self._repair = repair
         self._serving = serving
         self._seen = seen
-        self._began_at = now
         self._source = ""
         self._tried: list[str] = []
-        self._due_at = now
         self._wanted: deque[_Wanted] = deque()
         self._offers = 0
         self._waiting = 0
         self._turn = 0
-        self._had = telemetry.counters.repaired
-        repair.paused = True
+        self._came = 0
+        self.begin(now)
 
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         return self._due_at if self._joining.joining else float("inf")
+
+    def begin(self, now: float) -> None:
+        """Be a joiner: at first, and when one more VIP is served, since a source offered what the terms were then."""
+        self._began_at = self._due_at = now
+        self._had = self._telemetry.counters.repaired
+        self._source = ""
+        self._turn += 1
+        self._tried.clear()
+        self._wanted.clear()
+        self._joining.joining = self._repair.paused = True
+
+    @property
+    def progress(self) -> CatchUp:
+        """How far this node is as a joiner."""
+        joining = self._joining.joining
+        return CatchUp(
+            not joining, self._source, self._telemetry.counters.repaired - self._had if joining else self._came
+        )
 
     def tick(self, now: float) -> None:
         """As a joiner: look for a source, or go on with it; stop when there is none in time."""
@@ -91,7 +122,7 @@ class Snapshot:
             self._source = ""
         if self._source and (self._wanted or self._waiting):
             self._fetch(now)
-        elif not self._give_up(now):
+        elif not self._give_up(now) and self._vips:
             self._look_for_a_source()
 
     def request_received(self, peer: Peer, ask: SnapshotAsk, now: float) -> None:
@@ -145,7 +176,7 @@ class Snapshot:
     def _give_up(self, now: float) -> bool:
         limits, elapsed_s = self._local.limits, now - self._began_at
         nobody = not any(peer.usable and not peer.joining for peer in self._members)
-        allowed_s = limits.snapshot_wait_s if nobody else limits.snapshot_busy_s
+        allowed_s = limits.snapshot_wait_s if nobody or not self._vips else limits.snapshot_busy_s
         if elapsed_s < allowed_s:
             return False
         self._finish(now, complete=nobody)
@@ -189,10 +220,13 @@ class Snapshot:
     def _finish(self, now: float, *, complete: bool) -> None:
         self._joining.joining = False
         self._repair.paused = False
-        came = self._telemetry.counters.repaired - self._had
+        came = self._came = self._telemetry.counters.repaired - self._had
         if self._source or came:
             self._telemetry.events.add(SnapshotFinished(now, self._source, came, complete))
         self._wanted.clear()
+        for peer in self._members:
+            if peer.usable and peer.joining:  # it looks for a source, and takes us for another joiner
+                self._joining.greet(peer, now)
 
     def _alive(self, name: str) -> bool:
         peer = self._members.get(name)

@@ -21,6 +21,9 @@ class Outlet(Protocol):
     def peer_joined(self, peer: Peer, now: float) -> None:
         """A node has become a peer, or has come back in a new life."""
 
+    def vip_added(self, now: float) -> None:
+        """This node serves one more VIP, of which it has nothing yet."""
+
     def record_heard(self, record: NodeRecord, now: float) -> None:
         """A peer says something new of itself: its terms, its VIPs, its address."""
 

@@ -117,6 +117,38 @@ def test_the_first_of_a_mesh_wait_for_nobody_for_long() -> None:
     assert not any(finished(host) for host in hosts)
 
 
+def test_a_vip_that_is_served_later_is_caught_up_with_at_once() -> None:
+    """A program attaches its contexts after the start: what a source offered before was for the VIPs of then."""
+    net, _ = filled(2000)
+    late = net.add("late", "ams1", seeds=("a:7946",))
+    net.run(5)
+    assert late.core.catch_up.done
+    late.core.set_vip(vip("late", sessions=50_000), net.now)
+    assert not late.core.catch_up.done
+    net.until(lambda: late.core.catch_up.done, within=1)
+    assert size(late) == 2000
+    assert late.core.catch_up.sessions == 2000
+
+
+def test_a_node_that_serves_nothing_yet_asks_nobody() -> None:
+    net, _ = filled(100)
+    late = net.add("late", "ams1", seeds=("a:7946",))
+    net.run(1)
+    assert not late.core.catch_up.done
+    assert not [payload for sender, _, payload, _ in net.sent if sender == "late" and payload[1] == 12]
+
+
+def test_a_joiner_hears_at_once_that_another_has_become_a_source() -> None:
+    net = Net()
+    (first,) = mesh(net, ["a"])
+    for number in range(50):
+        make(net, first, number)
+    net.run(0.5)
+    (second,) = mesh(net, ["b"])
+    net.until(lambda: second.core.catch_up.done, within=2.5)
+    assert second.core.catch_up == (True, "a", 50)
+
+
 def joiner_and_source() -> tuple[Net, Host, Puppet]:
     net = Net()
     host = net.add("me", "ams1", vip("me"))

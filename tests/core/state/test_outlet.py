@@ -14,7 +14,7 @@ def test_the_assembly_has_every_method_of_the_outlet_with_its_types() -> None:
     (host,) = mesh(net, ["me"])
     duties = host.core.duties
     wanted = {name for name in vars(Outlet) if not name.startswith("_")}
-    assert len(wanted) == 10
+    assert "vip_added" in wanted
     for name in wanted:
         assert get_type_hints(getattr(type(duties), name)) == get_type_hints(getattr(Outlet, name))
 

@@ -1,0 +1,50 @@
+"""Whether a node that has started has caught up with its peers, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from meshcache.core.mesh import CatchUp
+from meshcache.edges import native
+from meshcache.runtime.pump import Pump
+
+WARM_S = 10.0
+"""How long a start waits to be warm, if it isn't said otherwise."""
+
+_LOOK_S = 0.01
+"""Between two looks: a start takes tenths of a second, and a program starts once."""
+
+
+class Warming:
+    """Of one node. Threads may share it."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self.alone = False
+        """Nobody is looked for, so there is nothing to wait for."""
+
+    @property
+    def warm(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.alone or self.catch_up.done
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """How far the node is."""
+        with self._pump.lock:
+            return self._pump.core.catch_up
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the node is warm, for `timeout_s` at most; returns whether it is. Blocks its thread."""
+        until = time.monotonic() + timeout_s
+        while not (warm := self.warm) and time.monotonic() < until:
+            native.sleep(_LOOK_S)
+        return warm
+
+    async def wait_async(self, timeout_s: float) -> bool:
+        """The same, on an event loop that runs on."""
+        until = time.monotonic() + timeout_s
+        while not (warm := self.warm) and time.monotonic() < until:  # noqa: ASYNC110 - the mesh knows no loop
+            await asyncio.sleep(_LOOK_S)
+        return warm

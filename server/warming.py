@@ -1,0 +1,41 @@
+"""Holds a start back until the node has the sessions of its peers, so that "ready" means that clients can come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from meshcache import MeshNode
+
+from . import systemd
+
+_TELL_S = 0.5
+"""Between two lines for ``systemctl status``."""
+
+log = logging.getLogger("meshcache.server")
+
+
+async def wait_warm(node: MeshNode, warm_s: float, stop: asyncio.Event) -> None:
+    """Wait until the node is warm, for `warm_s` seconds at most, or until `stop` is set."""
+    until = time.monotonic() + warm_s
+    while not (node.warm or stop.is_set()):
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            if warm_s:
+                log.warning("not warm after %g s (server.warm_s): %s", warm_s, _progress(node))
+            return
+        systemd.starting(_progress(node))
+        await _either(node, stop, min(left_s, _TELL_S))
+
+
+async def _either(node: MeshNode, stop: asyncio.Event, within_s: float) -> None:
+    tasks = [asyncio.create_task(node.wait_warm_async(within_s)), asyncio.create_task(stop.wait())]
+    _, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def _progress(node: MeshNode) -> str:
+    _, source, sessions = node.catch_up
+    return f"catching up with {source}: {sessions} sessions so far" if source else "looking for peers"
