@@ -29,11 +29,11 @@ class Client(Protocol):
     def close(self) -> None:
         """Send what waits and close_notify, then close. The application gets `Application.lost` at once."""
 
-    def abort(self, kind: str) -> None:
+    def abort(self, kind: str, backend: str = "") -> None:
         """Reset the connection, so that what the client has can't pass for complete; counted as `kind`."""
 
-    def fault(self, kind: str) -> None:
-        """Count something that went wrong; one of few fixed texts, for operators."""
+    def fault(self, kind: str, backend: str = "") -> None:
+        """Count something that went wrong; one of few fixed texts, for operators, and the backend that it was at."""
 
     def pause(self) -> None:
         """Take no more bytes from the client until `resume`."""

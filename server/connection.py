@@ -146,10 +146,10 @@ class ClientConnection(asyncio.Protocol):
             self._unsent = unsent
             self.touch()
         elif self._stage is OPEN:
-            self._table.faults.count("idle timeout")
+            self._count("idle timeout")
             self.close()
         elif self._stage in (HANDSHAKE, PREFACE):
-            self._table.faults.count("handshake timeout")
+            self._count("handshake timeout")
             self._transport.abort()
         elif unsent:
             self._transport.abort()
@@ -166,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
     def close_now(self) -> None:
         """Say close_notify and close."""
         if self._stage is OPEN:
-            self._table.faults.count("cut off by drain_s")
+            self._count("cut off by drain_s")
             self._finish()
         else:
             self._transport.close()
@@ -217,15 +217,15 @@ class ClientConnection(asyncio.Protocol):
         self.send_end()
         self._linger()
 
-    def abort(self, kind: str) -> None:
+    def abort(self, kind: str, backend: str = "") -> None:
         """Reset the connection."""
         if self._stage is not LOST:
-            self._table.faults.count(kind)
+            self._count(kind, backend)
             reset(self._transport)
 
-    def fault(self, kind: str) -> None:
+    def fault(self, kind: str, backend: str = "") -> None:
         """Count a fault."""
-        self._table.faults.count(kind)
+        self._count(kind, backend)
 
     def pause(self) -> None:
         """Stop reading."""
@@ -332,12 +332,17 @@ class ClientConnection(asyncio.Protocol):
     def _broke_off(self, kind: str) -> None:
         """Count how the client ended. One that says nothing after its handshake is a check, its session nobody's."""
         if self._stage is not OPEN or self._heard or self._stream.ended:
-            self._table.faults.count(kind)
+            self._count(kind)
             return
-        self._table.faults.count("ended right after the handshake", told=False)
+        self._table.faults.count("ended right after the handshake", self._service.vip, told=False)
         self._table.silent.note(self._host(), self._table.now)
         self._in_doubt = False
         self._service.mesh.withheld.forget(self._service.vip, self._stream.connection)
+
+    def _count(self, kind: str, backend: str = "") -> None:
+        in_handshake = self._stage is HANDSHAKE and self._spoke
+        vip = "" if self._stage is PREFACE else self._service.vip
+        self._table.faults.count(kind, vip, backend, in_handshake=in_handshake)
 
     def _host(self) -> str:
         """The IP address that the connection comes from, a balancer's where there is one."""
@@ -353,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, kind: str) -> None:
         """OpenSSL has given up on this client: send its alert and close."""
-        self._table.faults.count(kind)
+        self._count(kind)
         if self._stage is HANDSHAKE:
             self._service.mesh.handshake_failed(self._service.vip)
         if not self._stream.closed:

@@ -126,7 +126,7 @@ class Relay(asyncio.Protocol):
                 backend.failures += 1
                 kind = "backend connect timeout" if isinstance(error, TimeoutError) else "backend unreachable"
                 backend.failed(kind, clock())
-                self._client.fault(kind)
+                self._client.fault(kind, backend.target)
             except asyncio.CancelledError:
                 backend.open -= 1
                 raise
@@ -191,7 +191,7 @@ class Relay(asyncio.Protocol):
         if self._ended or error is None:
             self._client.close()
         else:
-            self._client.abort("backend reset")
+            self._client.abort("backend reset", "" if self._backend is None else self._backend.target)
 
     def _leave(self, transport: asyncio.Transport) -> None:
         if self._client_ended:

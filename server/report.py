@@ -48,6 +48,13 @@ class Report:
             "ready": self._ready,
             "connections": {"open": len(app.table), "max": app.table.connections_max},
             "ended_badly": dict(app.faults.total),
+            "ended_badly_by": [
+                {"kind": kind, "vip": vip, "backend": backend, "count": count}
+                for (kind, vip, backend), count in list(app.faults.by_place.items())
+            ],
+            "handshake_failures": [
+                {"vip": vip, "kind": kind, "count": count} for (vip, kind), count in list(app.faults.handshakes.items())
+            ],
             "bytes": {vip: {"received": of.received, "sent": of.sent} for vip, of in list(app.backends.bytes.items())},
             "backends": [
                 {

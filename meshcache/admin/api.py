@@ -19,6 +19,7 @@ from aiohttp import web
 from meshcache.admin import dashboard, metrics
 from meshcache.admin.control import HasPolicies, control_routes
 from meshcache.admin.stream import Stream
+from meshcache.admin.tokens import asks_for
 from meshcache.errors import MeshcacheError
 from meshcache.runtime.front import Front
 
@@ -66,11 +67,12 @@ def unix_app(node: AdminNode) -> web.Application:
     return app
 
 
-def http_app(node: AdminNode, hosts: Collection[str] = ()) -> web.Application:
+def http_app(node: AdminNode, hosts: Collection[str] = (), token: str | None = None) -> web.Application:
     """The application on the HTTP port: the same reads, metrics and the dashboard, no writes, and no way in for a web
-    page from elsewhere. `hosts` are names of this machine that a request may bear."""
+    page from elsewhere. `hosts` are names of this machine that a request may bear, `token` is what it has to show."""
+    asked = [] if token is None else [asks_for(token)]
     app = web.Application(
-        middlewares=[_plain_errors, _no_foreign_host(hosts), _reads_only], client_max_size=REQUEST_BYTES_MAX
+        middlewares=[_plain_errors, _no_foreign_host(hosts), *asked, _reads_only], client_max_size=REQUEST_BYTES_MAX
     )
     stream = Stream(node)
     app.cleanup_ctx.append(stream.lifespan)
@@ -171,7 +173,10 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         refusal.headers["Allow"] = error.headers["Allow"]
         return refusal
     except web.HTTPError as error:
-        return answer({"error": error.text or error.reason}, error.status)
+        refusal = answer({"error": error.text or error.reason}, error.status)
+        if "WWW-Authenticate" in error.headers:
+            refusal.headers["WWW-Authenticate"] = error.headers["WWW-Authenticate"]
+        return refusal
     except web.HTTPException:
         raise
     except Exception:  # noqa: BLE001 - the last line before a stranger: nothing of the fault may get out

@@ -212,6 +212,18 @@ def _front(front: Stats) -> Iterator[Metric]:
         ("kind",),
         [((kind,), n) for kind, n in front["ended_badly"].items()],
     )
+    yield _counter(
+        "handshake_failures",
+        "Handshakes that didn't end well, by what went wrong.",
+        ("vip", "kind"),
+        [((each["vip"], each["kind"]), each["count"]) for each in front.get("handshake_failures", ())],
+    )
+    yield _counter(
+        "vip_connections_ended_badly",
+        "Connections that went wrong, by VIP, backend where it was one's, and what went wrong.",
+        ("vip", "backend", "kind"),
+        [((each["vip"], each["backend"], each["kind"]), each["count"]) for each in front.get("ended_badly_by", ())],
+    )
     ways = [((vip, way), n) for vip, of in front["bytes"].items() for way, n in of.items()]
     yield _counter("relayed_bytes", "Plain bytes received from clients and sent to them.", ("vip", "direction"), ways)
     backends = front["backends"]

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, Self, cast
@@ -19,6 +20,7 @@ from aiohttp import web
 from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.scarcity import Scarcity
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
+from meshcache.admin.tokens import load_token
 from meshcache.config import AdminSettings
 from meshcache.config.values import join_address
 from meshcache.edges import native
@@ -45,6 +47,8 @@ class AdminServer:
         self._http_needed = http_needed
         self._node = node
         self._settings = settings
+        self._token: str | None = None
+        self._tls: ssl.SSLContext | None = None
         self._unix: socket.socket | None = None
         self._http: socket.socket | None = None
         self._accepting: list[socket.socket] = []
@@ -60,6 +64,8 @@ class AdminServer:
         Raises ConfigError when one of them can't be had; none is open then.
         """
         try:
+            self._token = load_token(self._settings.token_file) if self._settings.token_file else None
+            self._tls = _tls_context(self._settings)
             self._unix = open_unix(self._settings.socket) if self._settings.socket else None
             self._http = self._open_http(self._settings.http) if self._settings.http else None
         except BaseException:
@@ -73,7 +79,8 @@ class AdminServer:
                 self.close()
                 raise self._failure
         if self._http:
-            _log.info("dashboard: http://%s/, and /metrics for Prometheus", self.http_address)
+            scheme = "http" if self._tls is None else "https"
+            _log.info("dashboard: %s://%s/, and /metrics for Prometheus", scheme, self.http_address)
         return self
 
     @property
@@ -137,30 +144,49 @@ class AdminServer:
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(Scarcity())
         self._stopping = asyncio.Event()
-        pairs = ((self._unix, unix_app), (self._http, lambda node: http_app(node, self._settings.hosts)))
+        read_only = http_app(self._node, self._settings.hosts, self._token)
+        pairs = ((self._unix, unix_app(self._node), None), (self._http, read_only, self._tls))
         async with contextlib.AsyncExitStack() as open_listeners:
-            for listener, app in pairs:
+            for listener, app, tls in pairs:
                 if listener is not None:
                     # A copy: asyncio closes its own at the end, and `close` still has to look at ours.
                     self._accepting.append(listener.dup())
-                    await open_listeners.enter_async_context(_answering(self._accepting[-1], app(self._node)))
+                    await open_listeners.enter_async_context(_answering(self._accepting[-1], app, tls))
             self._serving.set()
             await self._stopping.wait()
 
 
 @contextlib.asynccontextmanager
-async def _answering(listener: socket.socket, app: web.Application) -> AsyncIterator[None]:
+async def _answering(listener: socket.socket, app: web.Application, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    server = await start(_bounded(runner.server), sock=listener)
+    server = await start(_bounded(runner.server), sock=listener, ssl=tls)
     try:
         yield
     finally:
         server.close()
         await runner.cleanup()
+
+
+def _tls_context(settings: AdminSettings) -> ssl.SSLContext | None:
+    if settings.certificate is None or settings.private_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.certificate, settings.private_key, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(
+            [f"admin.certificate: {settings.certificate} and its key can't be used: {why.lower()}"]
+        ) from None
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase, which a server can't type")
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:

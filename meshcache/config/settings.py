@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -128,11 +129,36 @@ class AdminSettings(Table):
     program builds the settings without a file; false is none."""
 
     http: Bind | None = Field(default=None, examples=["127.0.0.1:9946"])
-    """Read-only HTTP for metrics and dashboard. Default: off; it has no password, so keep it on a private address."""
+    """Read-only HTTP for metrics and dashboard. Default: off. What other machines can reach needs a ``token_file``."""
+
+    token_file: FilePathOrOff = Field(default=None, examples=["admin.token"])
+    """What ``http`` asks for from everybody, as a Bearer token or a password. False says that none is needed, since
+    something else keeps strangers out."""
+
+    certificate: FilePath | None = Field(default=None, examples=["admin.pem"])
+    """PEM: makes ``http`` speak TLS. Read at the start."""
+
+    private_key: FilePath | None = Field(default=None, examples=["admin.key"])
+    """PEM without a passphrase."""
 
     hosts: Annotated[tuple[HostName, ...], Listed] = Field(default=(), max_length=64, examples=[["edge-1.internal"]])
     """Names of this machine by which ``http`` may be asked, beside its host name and its addresses: a name that
     anybody could point here would let web pages from elsewhere in."""
+
+
+def admin_faults(admin: AdminSettings) -> list[str]:
+    """What is open to other machines and asks nobody who they are; half a pair for TLS."""
+    faults = []
+    asks = "token_file" in admin.model_fields_set
+    if admin.http is not None and not asks and not ip_address(split_address(admin.http)[0]).is_loopback:
+        faults.append(
+            f"admin.http: {admin.http} can be reached from other machines: set admin.token_file to a file with a token "
+            "(openssl rand -hex 32), or to false where something else keeps strangers out"
+        )
+    for key, other in (("certificate", "private_key"), ("private_key", "certificate")):
+        if getattr(admin, key) is None and getattr(admin, other) is not None:
+            faults.append(f"admin.{key}: is missing, and admin.{other} needs it; name a PEM file")
+    return faults
 
 
 class ServerSettings(Table):
@@ -232,6 +258,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
         faults = cross_faults(list(enumerate(self.vips)), self.mesh.listen, self.admin.http)
+        faults += admin_faults(self.admin)
         if faults:
             raise ConfigError(faults)
         return self

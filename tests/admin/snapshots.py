@@ -25,6 +25,8 @@ FRONT: dict[str, Any] = {
     "ready": True,
     "connections": {"open": 214, "max": 10_000},
     "ended_badly": {"handshake timeout": 2},
+    "ended_badly_by": [{"kind": "handshake timeout", "vip": "shop", "backend": "", "count": 2}],
+    "handshake_failures": [{"vip": "shop", "kind": "handshake timeout", "count": 2}],
     "bytes": {"shop": {"received": 81_200_000, "sent": 4_410_211_000}, "pay": {"received": 100_000, "sent": 20_000}},
     "backends": [
         _backend("shop", "10.0.0.21:8080"),

@@ -83,6 +83,17 @@ def test_the_mesh_and_the_admin_port_are_addresses_too() -> None:
     assert [fault.split(":")[0] for fault in faults] == ["mesh.listen", "admin.http"]
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0:9946", "[::]:9946", "10.0.0.4:9946"])
+def test_an_admin_port_that_others_reach_says_who_may_ask(address: str, tmp_path: Path) -> None:
+    (fault,) = faults_of(vip("a"), admin={"http": address})
+    assert fault.startswith(f"admin.http: {address} can be reached from other machines: set admin.token_file")
+    for said in (False, "admin.token"):
+        assert faults_of(vip("a"), admin={"http": address, "token_file": said}) == []
+    assert faults_of(vip("a"), admin={"http": "[::1]:9946"}) == []
+    (fault,) = faults_of(vip("a"), admin={"http": "127.0.0.1:9946", "certificate": "admin.pem"})
+    assert fault.startswith("admin.private_key: is missing")
+
+
 def test_names_are_given_once() -> None:
     assert faults_of(vip("a"), vip("b"), vip("a"))[0].startswith('vip[2].name: vip[0] is named "a" too')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from meshcache_server.faults import KINDS_MAX, REPORT_EVERY_S, Faults
+from meshcache_server.faults import KINDS_MAX, PLACES_MAX, REPORT_EVERY_S, Faults
 
 
 def test_kinds_are_counted() -> None:
@@ -26,6 +26,32 @@ def test_the_log_gets_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> Non
         "connections that ended badly: 1 idle timeout",
         f"connections that ended badly: {REPORT_EVERY_S:.0f} idle timeout",
     ]
+
+
+def test_the_line_names_vip_and_backend(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    faults = Faults()
+    for _ in range(2):
+        faults.count("backend unreachable", "shop", "127.0.0.1:8080")
+    faults.count("handshake timeout", "shop", in_handshake=True)
+    faults.count("over max_connections")
+    faults.count("ended right after the handshake", "shop", told=False)
+    faults.report(1e9)
+    (line,) = caplog.messages
+    assert line.removeprefix("connections that ended badly: ").split(", 1 ") == [
+        "2 backend unreachable (VIP shop, 127.0.0.1:8080)",
+        "handshake timeout (VIP shop)",
+        "over max_connections",
+    ]
+    assert faults.handshakes == {("shop", "handshake timeout"): 1}
+
+
+def test_places_have_a_largest_number_too() -> None:
+    faults = Faults()
+    for number in range(2 * PLACES_MAX):
+        faults.count("backend unreachable", "shop", str(number))
+    assert len(faults.by_place) == PLACES_MAX + 1
+    assert faults.total == {"backend unreachable": 2 * PLACES_MAX}
 
 
 def test_nothing_to_say_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
