@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -38,6 +39,7 @@ class Backend:
     vip: str
     target: str
     open: int = 0
+    chosen_at: float = -math.inf
     connects: int = 0
     failures: int = 0
     connect_s: float = 0.0
@@ -98,13 +100,18 @@ class Pool:
     count: Bytes = field(default_factory=Bytes)
 
     def choose(self, tried: Iterable[Backend], now: float) -> Backend | None:
-        """The backend for a client that was at those of `tried` in vain; None when it has been at enough of them."""
+        """The backend for a client that was at those of `tried` in vain; None when it has been at enough of them.
+
+        Of several with the fewest connections the one that has waited longest: short visits leave all at none.
+        """
         tried = list(tried)
         left = [each for each in self.backends if each not in tried]
         if not left or len(tried) >= TRIES_MAX:
             return None
         usable = [each for each in left if each.usable(now)] or left
-        return min(usable, key=lambda each: each.open)
+        chosen = min(usable, key=lambda each: (each.open, each.chosen_at))
+        chosen.chosen_at = now
+        return chosen
 
 
 class Backends:

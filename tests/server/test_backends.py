@@ -31,6 +31,12 @@ def test_the_one_with_the_fewest_connections_is_next() -> None:
         chosen.open += 1
 
 
+def test_visits_that_are_over_at_once_go_round_all_alike() -> None:
+    pool = pool_of("a:1", "b:1", "c:1")
+    chosen = [pool.choose([], float(now)) for now in range(9)]
+    assert [each.target for each in chosen if each] == ["a:1", "b:1", "c:1"] * 3
+
+
 def test_a_backend_whose_connects_fail_is_left_out_for_a_while() -> None:
     pool = pool_of("a:1", "b:1")
     dead, other = pool.backends
