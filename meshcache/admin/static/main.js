@@ -11,6 +11,7 @@ import { judge, judgeSilence } from "./verdict.js";
 const AWAY_S = 4; // three snapshots missed
 const RETRY_MS = 2000; // when the browser gave up by itself, as it does after a 503
 const VIP_CHARTS_MAX = 12;
+const UNANSWERED = { level: "bad", line: "No answer yet", problems: [{ say: "The node doesn’t answer, or has as many viewers as it takes." }] };
 
 const model = new Model();
 let source = null;
@@ -149,8 +150,8 @@ function tick() {
   const link = heard === null ? "connecting" : open && silent_s < AWAY_S ? "live" : "away";
   data(document.body, { link });
   text($("link"), said(link, silent_s));
-  if (heard === null) return silent_s < AWAY_S ? undefined : panels.verdict(unanswered(silent_s));
-  panels.verdict(link === "away" ? judgeSilence(model, silent_s) : judge(model));
+  if (heard === null) return silent_s < AWAY_S ? undefined : panels.verdict(UNANSWERED);
+  panels.verdict(link === "away" ? judgeSilence(model) : judge(model));
   title(link);
 }
 
@@ -158,10 +159,6 @@ function said(link, silent_s) {
   if (link === "live") return "Live";
   if (link === "connecting" && silent_s < AWAY_S) return "Connecting…";
   return `No answer for ${silence(silent_s)}, trying again`;
-}
-
-function unanswered(silent_s) {
-  return { level: "bad", line: `No answer yet, for ${silence(silent_s)}`, problems: [{ say: "The node doesn’t answer, or has as many viewers as it takes." }] };
 }
 
 // A hidden page gives its place to others; the node's history fills the hole when it is seen again.

@@ -1,6 +1,6 @@
 // Says in words what an operator should know first; reads numbers, never the page.
 
-import { clock, count, silence, span, words } from "./format.js";
+import { clock, count, span, words } from "./format.js";
 import { ENDS_SOON_S, endsIn } from "./front.js";
 
 const LISTED_MAX = 8;
@@ -20,14 +20,14 @@ export function judge(model) {
   return { level: "good", line: `All well: ${members} members,${behind} nothing dropped in the last minutes, every session found was resumed.`, problems: [] };
 }
 
-/** The same when nothing has been heard for `silent_s`: whatever was well may have ended since. */
-export function judgeSilence(model, silent_s) {
+/** The same while nothing is heard: whatever was well may have ended since. It doesn't count up, or it would be read out each second. */
+export function judgeSilence(model) {
   const { node } = model.snapshot.stats;
   const then = clock(model.points.at(-1).x);
   return {
     level: "bad",
-    line: `No answer from ${node.name} for ${silence(silent_s)}`,
-    problems: [{ say: `Everything below is as it was at ${then}. This page goes on asking; whether the server still serves, it can’t tell.` }],
+    line: `No answer from ${node.name} since ${then}`,
+    problems: [{ say: "Everything below is from then. This page goes on asking; whether the server still serves, it can’t tell." }],
   };
 }
 
