@@ -47,7 +47,10 @@ ROOMS = {
         "meshcache.config",
         "meshcache.errors",
     },
-    "meshcache.contrib": {"meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"},
+    "meshcache.contrib": {
+        *("meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"),
+        "meshcache.tls.libssl",
+    },
     "meshcache.workers": {
         "meshcache.workers",
         "meshcache.tls",

@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
+from meshcache.tls.libssl import is_stdlib, unwrapped
+
 _HANDSHAKE_DONE = 0x20
 """SSL_CB_HANDSHAKE_DONE of <openssl/ssl.h>."""
 
@@ -31,11 +33,12 @@ _told: WeakKeyDictionary[Any, tuple[Counting, str]] = WeakKeyDictionary()
 
 def count_handshakes(context: Any, node: Counting, vip: str) -> None:
     """Tell `node` how the handshakes of a context end. Again on the same context it changes only who is told."""
+    context = unwrapped(context)
     known = context in _told
     _told[context] = (node, vip)
     if known:
         return
-    if isinstance(context, ssl.SSLContext):
+    if is_stdlib(context):
         for attribute in ("sslsocket_class", "sslobject_class"):
             setattr(context, attribute, _counted(getattr(context, attribute)))
     else:

@@ -111,6 +111,11 @@ class MeshCore:
         self.duties.vip_changes.follow(own_policy, now)
 
     @property
+    def name(self) -> str:
+        """This node's name."""
+        return self._vips.record.node
+
+    @property
     def own_policy(self) -> OwnPolicy:
         """The operator's own policy that is asked now."""
         return self._vips.own_policy

@@ -79,6 +79,7 @@ class AttachedVips:
     def attach(self, context: object, name: str, on_unclean_close: OnUncleanClose) -> None:
         """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""
         with self._lock:
+            self._refuse_anothers(context)
             joining = self._in_force.joining(name, read_facts(context))
             joining.check()
             for other in self._attached_since_reload():
@@ -154,6 +155,16 @@ class AttachedVips:
         for served in list(self._served.values()):
             served.port.close(why)
 
+    def _refuse_anothers(self, context: object) -> None:
+        """Raises AttachError for a context that another node of this process serves: whose it is must be said."""
+        former = attachment_of(context)
+        port = None if former is None else former.port
+        if isinstance(port, VipPort) and port.is_open and not port.belongs_to(self._pump):
+            raise AttachError(
+                f"the context serves VIP {port.name!r} of another node in this process, {port.node}: let it leave "
+                "there first, with that node's detach"
+            )
+
     def _take_over(self, in_force: InForce) -> None:
         kept = {vip.name for vip in in_force.settings.vips}
         changes = [
@@ -196,8 +207,9 @@ class AttachedVips:
 
     def _supersede(self, served: _Served, joining: Joining) -> None:
         """End earlier attachments that bind their sessions to something else: those would be found and not resume."""
+        digest = joining.digest
         for each in served.attached:
-            if each.joining.digest != joining.digest:
+            if each.joining.digest != digest:
                 each.attachment.detach()
 
     def _change(self, served: _Served, joinings: list[Joining]) -> None:

@@ -78,6 +78,20 @@ class VipPort:
         )
         self.allows_client_certificates = vip.sharing.client_certificates == "revalidate"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether sessions are found and kept here."""
+        return self._open
+
+    @property
+    def node(self) -> str:
+        """The name of the node that it belongs to."""
+        return self._core.name
+
+    def belongs_to(self, pump: Pump) -> bool:
+        """Whether it is of the node that this pump drives."""
+        return pump is self._pump
+
     def close(self, why: str = "") -> None:
         """From now on every lookup is a miss and nothing is kept: the node ends, or this is a fork of its process.
 

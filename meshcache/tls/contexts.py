@@ -141,6 +141,7 @@ def attach_context(
     """
     if on_unclean_close not in ("keep", "drop"):
         raise AttachError(f'on_unclean_close is "keep" or "drop", not {on_unclean_close!r}')
+    context = libssl.unwrapped(context)
     found = libssl.find(context)
     callbacks = _callbacks_for(found.library)
     with _lock:

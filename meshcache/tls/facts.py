@@ -5,7 +5,6 @@ What was configured is not asked: a digest of intentions would let two servers l
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -107,7 +106,8 @@ def facts_of(functions: Functions, pointer: int) -> ContextFacts:
 
 def _has_sni_callback(context: object) -> bool:
     """OpenSSL has no function that tells; both Python wrappers keep the callable where it can be seen."""
-    attribute = "sni_callback" if isinstance(context, ssl.SSLContext) else "_tlsext_servername_callback"
+    context = libssl.unwrapped(context)
+    attribute = "sni_callback" if libssl.is_stdlib(context) else "_tlsext_servername_callback"
     return getattr(context, attribute, None) is not None
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from meshcache.errors import AttachError, HookError
 from meshcache.tls import elf
@@ -51,13 +51,35 @@ def find(context: object) -> Found:
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when `context` is neither of the two.
     """
-    if isinstance(context, ssl.SSLContext):
+    context = unwrapped(context)
+    if is_stdlib(context):
         library = _stdlib()
         return Found(library, _stdlib_context(context, library))
     module = _pyopenssl_module()
     if module is not None and isinstance(context, module.Context):
         return Found(_pyopenssl(), _pyopenssl_pointer(context, "_context"))
     raise AttachError(f"a context is an OpenSSL.SSL.Context or an ssl.SSLContext, not {type(context).__name__}")
+
+
+def is_stdlib(context: object) -> TypeGuard[ssl.SSLContext]:
+    """Whether a context is the standard library's, whatever another library has put in the place of its class."""
+    return isinstance(context, _ssl_context_class())
+
+
+def unwrapped(context: object) -> object:
+    """The context that makes the connections: truststore's and urllib3's are wrappers around one, in ``_ctx``."""
+    inner = getattr(context, "_ctx", None)
+    module = _pyopenssl_module()
+    known = is_stdlib(inner) or (module is not None and isinstance(inner, module.Context))
+    return inner if known else context
+
+
+@cache
+def _ssl_context_class() -> type:
+    import _ssl  # the class that ssl.SSLContext is made of, also where truststore has replaced that
+
+    made: type = _ssl._SSLContext  # noqa: SLF001 - as above
+    return made
 
 
 def find_connection(connection: object) -> Found | None:

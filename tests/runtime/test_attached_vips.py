@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import truststore
+from OpenSSL import SSL, crypto
+from urllib3.contrib.pyopenssl import PyOpenSSLContext
 
 from meshcache import AttachError, MeshNode, Settings
 from meshcache.runtime import attached_vips as module
 from tests.nodes import settings
-from tests.tls.world import ask_clients, client_context, server_context, visit
+from tests.tls.world import ask_clients, client_context, give_certificate, server_certificate, server_context, visit
 
 FRONT = {"group": "front"}
 VIPS = [{"name": "shop", "sharing": FRONT}, {"name": "cart", "sharing": FRONT}, {"name": "pay"}]
@@ -144,3 +149,69 @@ def test_closing_leaves_contexts_that_shake_hands_in_full(node: MeshNode) -> Non
     node.close()
     assert not resumes(context, session, client)
     assert "shop" in node._vips
+
+
+def test_a_context_moves_between_nodes_of_one_process_only_by_leaving_first(node: MeshNode, folder: Path) -> None:
+    context = node.attach(server_context("stdlib"), vip="shop")
+    with MeshNode(settings(folder, "edge-2", vip=VIPS)) as other:
+        with pytest.raises(AttachError, match="of another node in this process, edge-1: let it leave there first"):
+            other.attach(context, vip="shop")
+        client = client_context()
+        first = visit(context, client)
+        assert resumes(context, first.session, client), "it is where it was"
+        assert node.detach(context)
+        other.attach(context, vip="shop")
+        assert not resumes(context, visit(context, client).session, client) or other.stats()["vips"]["shop"]["entries"]
+        assert other.stats()["vips"]["shop"]["sessions"]["made"] > 0
+
+
+def test_a_context_of_a_node_that_was_closed_may_join_another(made: Settings, folder: Path) -> None:
+    context = server_context("stdlib")
+    with MeshNode(made) as first:
+        first.attach(context, vip="shop")
+    with MeshNode(settings(folder, "edge-2", vip=VIPS)) as second:
+        second.attach(context, vip="shop")
+        client = client_context()
+        assert resumes(context, visit(context, client).session, client)
+
+
+@pytest.mark.parametrize("kind", ["truststore", "urllib3"])
+def test_wrapped_contexts_join(node: MeshNode, kind: str) -> None:
+    if kind == "truststore":
+        wrapper: Any = truststore.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        give_certificate(wrapper._ctx, server_certificate("a.test"))
+    else:
+        wrapper = PyOpenSSLContext(ssl.PROTOCOL_TLS)
+        give_certificate(wrapper._ctx, server_certificate("a.test"))
+    assert node.attach(wrapper, vip="shop") is wrapper
+    client = client_context()
+    inner = wrapper._ctx
+    assert resumes(inner, visit(inner, client).session, client)
+    assert node.detach(wrapper)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of OpenSSL.crypto: what doesn't warn parses each time
+def test_ten_thousand_contexts_that_came_and_went_leave_memory_flat(node: MeshNode) -> None:
+    leaf = server_certificate("a.test")
+    certificate = crypto.load_certificate(crypto.FILETYPE_PEM, leaf.cert_chain_pems[0].bytes())
+    key = crypto.load_privatekey(crypto.FILETYPE_PEM, leaf.private_key_pem.bytes())
+
+    def come_and_go(times: int) -> None:
+        for _ in range(times):
+            context = SSL.Context(SSL.TLS_SERVER_METHOD)
+            context.use_certificate(certificate)  # nothing is parsed: that would take most of the time
+            context.use_privatekey(key)
+            node.attach(context, vip="shop")
+
+    come_and_go(500)
+    before, objects = resident_bytes(), len(gc.get_objects())
+    come_and_go(10_000)
+    assert resident_bytes() - before < 4 * 2**20
+    assert len(gc.get_objects()) - objects < 5_000
+
+
+def resident_bytes() -> int:
+    """What this process has in memory (proc(5), statm)."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -14,7 +14,9 @@ from typing import Any
 
 import cryptography
 import pytest
+import truststore
 from OpenSSL import SSL
+from urllib3.contrib.pyopenssl import PyOpenSSLContext
 
 import tests
 from meshcache.errors import AttachError, HookError
@@ -201,3 +203,25 @@ def test_pyopenssl_over_a_shared_libssl_passes_the_same_tests(tmp_path: Path) ->
     done = run("\0".join(arguments), tmp_path, python=DEBIAN_PYTHON)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["truststore", "urllib3"])
+def test_a_wrapper_around_a_context_stands_for_what_it_wraps(kind: str) -> None:
+    """Contexts of truststore's and of urllib3's make their connections with another context, in ``_ctx``."""
+    if kind == "truststore":
+        wrapper: Any = truststore.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    else:
+        wrapper = PyOpenSSLContext(ssl.PROTOCOL_TLS)
+    assert libssl.unwrapped(wrapper) is wrapper._ctx
+    assert libssl.find(wrapper) == libssl.find(wrapper._ctx)
+
+
+def test_the_standard_librarys_contexts_are_known_also_when_their_class_was_replaced() -> None:
+    before = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    truststore.inject_into_ssl()
+    try:
+        assert libssl.is_stdlib(before)
+        assert libssl.find(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).library is libssl.find(before).library
+    finally:
+        truststore.extract_from_ssl()
+    assert not libssl.is_stdlib(SSL.Context(SSL.TLS_SERVER_METHOD))

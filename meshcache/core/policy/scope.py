@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 
@@ -16,6 +17,9 @@ _TAG_SCOPE = b"meshcache/1 scope"
 
 CONTEXT_BYTES = 32
 """SSL_MAX_SID_CTX_LENGTH of OpenSSL: exactly one SHA-256."""
+
+_DIGESTS_REMEMBERED = 256
+"""Of settings that are in use: servers with a context for each connection ask for the same ones again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Names:
     identities: tuple[tuple[str, ...], ...] = ()
 
 
+@lru_cache(maxsize=_DIGESTS_REMEMBERED)
 def group_digest(security: Security) -> bytes:
     """Return the 32 bytes that nodes compare before they exchange a share group's sessions."""
     auth = security.client_auth
