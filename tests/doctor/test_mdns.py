@@ -18,7 +18,7 @@ HERE = "127.0.0.1"
 @pytest.fixture
 def node() -> Iterator[int]:
     """A node's mDNS on loopback; the port where it listens for peers."""
-    discovery = Discovery(Announcement([f"{HERE}:1234"], "test", ["a" * 16]), [HERE], lambda _: None)
+    discovery = Discovery(Announcement([f"{HERE}:1234"], "asked by doctor", ["d" * 16]), [HERE], lambda _: None)
     discovery.start()
     yield 1234
     discovery.close()

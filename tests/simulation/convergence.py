@@ -6,10 +6,14 @@ What counts as lost is not the core's to say: only what ended, was evicted, with
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.simulation.host import Host
-from tests.simulation.truth import SLACK_S, Made
+from tests.simulation.truth import SLACK_S, Made, Policy
 from tests.simulation.world import World
+
+_ANY = Made(b"", b"", "", 0, "", "", b"", 0.0, 0.0, False)
+"""A session, to ask whether one of some VIP might go somewhere."""
 
 
 class Convergence:
@@ -84,17 +88,38 @@ class Convergence:
         return all(self._truth.crosses(session, source, host.name, own) for source in words)
 
     def _can_come(self, host: Host, session: Made, holders: list[Host]) -> bool:
-        """Whether any holder may give it away, by what it heard last of an origin that can't speak any more."""
+        """Whether any holder may give it away, by what it heard last of an origin that can't speak any more, to this
+        node or to others between them that may have it too.
+        """
         if self._world.hosts[session.node].up:
             return True
+        reached, others = [host], self._world.alive()
+        for one in reached:
+            for other in others:
+                if other not in reached and self._gives(other, one, session) and self._linked(other, one):
+                    reached.append(other)
+        return any(holder in reached for holder in holders)
+
+    def _gives(self, holder: Host, host: Host, session: Made) -> bool:
         own = self._truth.policies[host.name][host.version]
-        return any(
-            all(
-                self._truth.crosses(session, source, host.name, own)
-                for source in self._truth.versions(session.node, holder.told.get(session.node, 0))
-            )
-            for holder in holders
+        return all(
+            self._truth.crosses(session, source, host.name, own)
+            for source in self._truth.versions(session.node, holder.told.get(session.node, 0))
         )
+
+    def _linked(self, one: Host, other: Host) -> bool:
+        """Whether two nodes want a link: those of a colo, and those between which sessions of their own may go."""
+        return one.colo == other.colo or any(
+            self._truth.crosses(
+                replace(_ANY, node=a.name, vip=vip, group=v.group, settings=v.settings), mine, b.name, theirs
+            )
+            for a, b in ((one, other), (other, one))
+            for mine, theirs in [(self._policy(a), self._policy(b))]
+            for vip, v in mine.items()
+        )
+
+    def _policy(self, host: Host) -> Policy:
+        return self._truth.policies[host.name][host.version]
 
     def _held(self, host: Host) -> set[bytes]:
         return {

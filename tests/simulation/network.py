@@ -84,7 +84,7 @@ class Network:
                 self.fired("one-way link")
                 return False
             self.fired("way back")
-            connection = OWN_LINK + sender.address.encode()
+            connection = OWN_LINK + sender.connection
         if not receiver.up:
             self.fired("sent to the dead")
             return self._rng.random() < 0.5  # a link that isn't known to be down yet takes it, another one doesn't

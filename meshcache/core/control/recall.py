@@ -89,6 +89,16 @@ class Recall:
         words = (own, _word_of(self._roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
         return max(filter(None, words), key=_age_of, default=None)
 
+    def ages(self) -> dict[str, tuple[int, int]]:
+        """Return the newest that is known of each name whose sessions are held to it: (incarnation, revision)."""
+        newest: dict[str, tuple[int, int]] = {}
+        for stream in self._cache.streams:
+            age = max(stream.age, (stream.key.incarnation, 0))
+            newest[stream.key.origin] = max(age, newest.get(stream.key.origin, age))
+        for (node, _), (_, age) in self._refused.items():
+            newest[node] = max(age, newest.get(node, age))
+        return newest
+
     def allows(self, key: StreamKey) -> bool:
         """Return whether a stream may be kept here, as far as its terms are known."""
         stream = self._cache.streams.get(key)

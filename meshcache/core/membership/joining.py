@@ -114,6 +114,10 @@ class Joining:
         self._telemetry.refusals.note(peer.name, peer.address, Drop.OLD_INCARNATION, now, patience_s=2.0)
         self._tell_old(peer, peer.address, now)
 
+    def tell_life(self, address: str, life: int, now: float) -> None:
+        """Tell who is at an address that a later life of its name is known here, so that it outbids that."""
+        self._answer(address, Refuse(Drop.OLD_INCARNATION, life), now)
+
     def refused_by(self, sender: str, refuse: Refuse, now: float) -> None:
         """A peer turned us away: say so, and outbid what it knows of a life of ours that never was or was earlier."""
         self._telemetry.drop(Drop.REFUSED_BY_PEER)
