@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import random
 import re
-import socket
 import socketserver
-import ssl
 import sys
 import threading
 import time
@@ -34,7 +31,8 @@ from meshcache.admin.client import AdminClient  # noqa: E402
 from meshcache.cli.watch import Readings, frame  # noqa: E402
 from meshcache.demo import story  # noqa: E402
 from meshcache.demo.servers import Fleet  # noqa: E402
-from meshcache.demo.stage import DASHBOARD, SERVERS, VIPS, Door, Stage, Vip, build, has_multicast  # noqa: E402
+from meshcache.demo.stage import DASHBOARD, SERVERS, build, has_multicast  # noqa: E402
+from meshcache.demo.visitors import visitors  # noqa: E402
 from tests.admin.chromium import Page, chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -47,7 +45,7 @@ TRAFFIC_S = 75
 SETTLED_S = 10
 """Six servers have started; what they did meanwhile would be the slowest of all lags for minutes."""
 
-CLIENTS = {"shop": 24, "checkout": 12, "intranet": 4}
+CLIENTS = {"shop": 40, "checkout": 20, "intranet": 6}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n"
 
 
@@ -135,7 +133,7 @@ def busy_mesh() -> Iterator[Fleet]:
         fleet = stack.enter_context(Fleet(stage))
         fleet.wait_until_all_know_each_other()
         time.sleep(SETTLED_S)
-        stack.enter_context(clients(stage))
+        stack.enter_context(visitors(stage, lambda: SERVERS, CLIENTS))
         time.sleep(TRAFFIC_S)
         yield fleet
 
@@ -154,43 +152,6 @@ def backend() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-
-
-@contextmanager
-def clients(stage: Stage) -> Iterator[None]:
-    """Clients of each VIP, each on a server of its choice, one in eight for the first time."""
-    over = threading.Event()
-    threads = [
-        threading.Thread(target=visit, args=(stage, vip, random.Random(f"{vip.name} {i}"), over))  # noqa: S311 - pictures
-        for vip in VIPS
-        for i in range(CLIENTS[vip.name])
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
-def visit(stage: Stage, vip: Vip, rng: random.Random, over: threading.Event) -> None:
-    """Come, ask, go, and come back with the session, until it is over."""
-    context = ssl.create_default_context(cafile=str(stage.authority(vip)))
-    session = None
-    while not over.wait(rng.expovariate(3)):
-        address = stage.address(Door(vip, rng.choice(SERVERS)))
-        with (
-            suppress(OSError),
-            socket.create_connection(address, timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname=vip.host, session=session) as secure,
-        ):
-            secure.sendall(f"GET / HTTP/1.1\r\nHost: {vip.host}\r\nConnection: close\r\n\r\n".encode())
-            while secure.recv(4096):
-                pass
-            session = None if rng.random() < 1 / 8 else secure.session
-            secure.unwrap()
 
 
 if __name__ == "__main__":

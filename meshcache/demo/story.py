@@ -18,6 +18,7 @@ from meshcache.demo.servers import DemoError, Fleet
 from meshcache.demo.show import Stagehand
 from meshcache.demo.stage import SERVERS, Stage, build, has_multicast
 from meshcache.demo.trials import BORDERS, Tester, Trial, door, everywhere, survivors
+from meshcache.demo.visitors import visitors
 
 DEMO_S_MAX = 55.0
 """It ends by itself in under a minute, whatever happens."""
@@ -50,7 +51,8 @@ def _play(hand: Stagehand, folder: Path, *, keep: bool) -> int:
         agreed = _count(hand, fleet, tester)
         hand.verdict(trials, time.monotonic() - started)
         if keep:
-            _stay(hand, fleet)
+            with visitors(stage, lambda: fleet.alive):
+                _stay(hand, fleet)
     return 0 if agreed and all(trial.held for trial in trials) else 1
 
 
@@ -124,7 +126,7 @@ def _stay(hand: Stagehand, fleet: Fleet) -> None:
     request = f"printf 'GET / HTTP/1.1\\r\\nHost: {first.vip.host}\\r\\nConnection: close\\r\\n\\r\\n'"
     openssl = f"openssl s_client -quiet -servername {first.vip.host} -CAfile {stage.authority(first.vip)}"
     session = stage.folder / "mine.pem"
-    hand.act(6, "The servers stay up until Ctrl-C. In a browser:")
+    hand.act(6, "The servers stay up until Ctrl-C, and clients go on coming. In a browser:")
     hand.console.print(f"\n  {fleet.dashboard()}", soft_wrap=True, markup=False)
     hand.remark("\nIn another terminal:")
     for comment, command in (

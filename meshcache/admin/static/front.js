@@ -64,7 +64,7 @@ function figures(model) {
   const badly = Object.entries(front.ended_badly ?? {}).filter(([, n]) => n > 0);
   const all = [
     ["Last reload", reloadWords(front.reload), null, null, front.reload && !front.reload.ok ? "bad" : null],
-    ...["received", "sent"].map((way) => [`${way === "sent" ? "Sent to" : "Received from"} clients`, bytes(total(front, way)), `front.bytes.${way}`, total(front, way)]),
+    ...(front.backends?.length ? ["received", "sent"] : []).map((way) => [`${way === "sent" ? "Sent to" : "Received from"} clients`, bytes(total(front, way)), `front.bytes.${way}`, total(front, way)]),
     ...badly.map(([kind, n]) => [`Ended: ${words(kind)}`, count(n), `front.ended_badly.${kind}`, n]),
   ];
   each($("front-figures"), all, () => make("div", "", make("dt"), make("dd")), (box, [label, shown, key, exact, level]) => {
