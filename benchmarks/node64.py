@@ -130,7 +130,7 @@ def _node(pipe: Connection, folder: str) -> None:
     """The measured process: a node that makes sessions at the common rate from when it is told to."""
     settings = _settings(Path(folder))
     with MeshNode(settings) as node:
-        pump = node._pump  # noqa: SLF001 - without contexts, which would need clients
+        pump = node.internals.pump
         with pump.lock:
             pump.core.set_vip(local_vip(_NAME), pump.clock())
         pump.wake()

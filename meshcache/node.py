@@ -41,6 +41,7 @@ from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
 from meshcache.runtime.incarnations import IncarnationFile
+from meshcache.runtime.internals import Internals
 from meshcache.runtime.new_core import new_core
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -311,6 +312,12 @@ class MeshNode(TlsSide):
         """The ``host:port`` that peers are told to connect to."""
         self._require("running", "start the node first")
         return self._address
+
+    @property
+    def internals(self) -> Internals:
+        """What this node is made of, for tests and whoever diagnoses it. Look and change nothing; names may change."""
+        running = self._pump, self._transport, self._vips, self._tokens, self._finders, self._remembered
+        return Internals(self._settings, self._lock, *running)
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
         self._policies.reload(settings)

@@ -28,7 +28,6 @@ class ClientConnection(asyncio.Protocol):
     """The protocol of one accepted socket, and the `Client` of its application. Nothing in it raises into the loop."""
 
     __slots__ = (
-        "_application",
         "_end_told",
         "_ends",
         "_heard",
@@ -41,9 +40,10 @@ class ClientConnection(asyncio.Protocol):
         "_stage",
         "_stream",
         "_table",
-        "_transport",
         "_unsent",
+        "application",
         "deadline",
+        "transport",
     )
 
     def __init__(self, routes: Routes, table: Table) -> None:
@@ -59,14 +59,14 @@ class ClientConnection(asyncio.Protocol):
         self._heard = False
         self._in_doubt = False  # its session is withheld: it may be a balancer's check
         self._heard_at: float | None = None  # while tickets are held back: when the client last spoke
-        self._application: Application | None = None
+        self.application: Application | None = None
         self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
 
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
         if self._table.admit(self):
             self._in_doubt = bool(self._table.silent) and self._host() in self._table.silent
             if self._stage is HANDSHAKE:
@@ -75,7 +75,7 @@ class ClientConnection(asyncio.Protocol):
                 self._preface = Preface(self._routes, self._host())
         else:
             self._stage = LOST
-            self._transport.abort()
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Go on with the handshake, or hand the application what came."""
@@ -91,10 +91,10 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(STRANGER if stranger else f"tls: {error}")
         except HeaderError as error:
             self._table.faults.count(str(error))
-            self._transport.abort()
+            self.transport.abort()
         except Exception as error:  # noqa: BLE001  # whatever it is, it may cost this connection and no other
             self._table.faults.bug("receiving", error)
-            self._transport.abort()
+            self.transport.abort()
 
     def eof_received(self) -> bool:
         """The client has sent its FIN: after close_notify it may still wait for bytes, without it was cut short."""
@@ -122,15 +122,15 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client isn't reading."""
-        self._unsent = self._transport.get_write_buffer_size()
-        if self._application is not None:
-            self._application.stalled()
+        self._unsent = self.transport.get_write_buffer_size()
+        if self.application is not None:
+            self.application.stalled()
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        if self._application is not None:
+        if self.application is not None:
             self.touch()
-            self._application.flowing()
+            self.application.flowing()
 
     # What the table calls.
 
@@ -141,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
 
     def expired(self) -> None:
         """The deadline has passed. A client that slowly takes what waits for it isn't idle."""
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self.transport.get_write_buffer_size()
         if unsent and unsent != self._unsent and self._stage not in (HANDSHAKE, PREFACE):
             self._unsent = unsent
             self.touch()
@@ -150,18 +150,18 @@ class ClientConnection(asyncio.Protocol):
             self.close()
         elif self._stage in (HANDSHAKE, PREFACE):
             self._count("handshake timeout")
-            self._transport.abort()
+            self.transport.abort()
         elif unsent:
-            self._transport.abort()
+            self.transport.abort()
         else:
-            self._transport.close()
+            self.transport.close()
 
     def drain(self) -> None:
         """End as soon as nothing is in flight; a handshake that has begun is."""
-        if self._application is not None:
-            self._application.drain()
+        if self.application is not None:
+            self.application.drain()
         elif self._stage in (HANDSHAKE, PREFACE) and not self._spoke:
-            self._transport.close()
+            self.transport.close()
 
     def close_now(self) -> None:
         """Say close_notify and close."""
@@ -169,11 +169,11 @@ class ClientConnection(asyncio.Protocol):
             self._count("cut off by drain_s")
             self._finish()
         else:
-            self._transport.close()
+            self.transport.close()
 
     def abort_now(self) -> None:
         """Reset."""
-        self._transport.abort()
+        self.transport.abort()
 
     # What the application calls (see `application.Client`).
 
@@ -189,7 +189,7 @@ class ClientConnection(asyncio.Protocol):
         """
         if self._ends is not None:
             return self._ends[which == "sockname"]
-        name = self._transport.get_extra_info(which)
+        name = self.transport.get_extra_info(which)
         return (name[0], name[1]) if name else None
 
     def send(self, plain: bytes) -> None:
@@ -197,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
         if self._stage is OPEN and not self._stream.closed:
             self._heard_at = None  # what was held goes first
             try:
-                self._transport.write(self._stream.send(plain))
+                self.transport.write(self._stream.send(plain))
             except StreamError as error:
                 self._refuse(f"tls: {error}")
 
@@ -205,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
         """Send close_notify and FIN."""
         if self._stage is OPEN and not self._stream.closed:
             self._say_last()
-            end_writing(self._transport)
+            end_writing(self.transport)
 
     def close(self) -> None:
         """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
@@ -221,7 +221,7 @@ class ClientConnection(asyncio.Protocol):
         """Reset the connection."""
         if self._stage is not LOST:
             self._count(kind, backend)
-            reset(self._transport)
+            reset(self.transport)
 
     def fault(self, kind: str, backend: str = "") -> None:
         """Count a fault."""
@@ -230,16 +230,16 @@ class ClientConnection(asyncio.Protocol):
     def pause(self) -> None:
         """Stop reading."""
         if self._stage is OPEN:
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Go on reading."""
         if self._stage is OPEN:
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def acknowledge_early(self) -> None:
         """Turn delayed acknowledgements off for what comes next; TCP turns them on again by itself."""
-        link = self._transport.get_extra_info("socket")
+        link = self.transport.get_extra_info("socket")
         if link is not None:
             with suppress(OSError):
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -278,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
         if over and stream.leaves_tickets:
             self._hold()
         elif answer := stream.outgoing():
-            self._transport.write(answer)
+            self.transport.write(answer)
         if over:
             self._open()
 
@@ -293,7 +293,7 @@ class ClientConnection(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         rest_s = self._heard_at + HOLD_S - loop.time()
-        if rest_s > 0 or not self._transport.is_reading():
+        if rest_s > 0 or not self.transport.is_reading():
             loop.call_later(max(rest_s, HOLD_S / 10), self._held)
         else:
             self._heard_at = None
@@ -304,7 +304,7 @@ class ClientConnection(asyncio.Protocol):
         self._stage = OPEN
         self.deadline = table.now + table.interval_s + service.idle_timeout_s
         service.mesh.handshake_done(service.vip, self._stream.connection)
-        self._application = application = service.make_application(self)
+        self.application = application = service.make_application(self)
         application.start()
         if table.draining:
             application.drain()
@@ -312,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _deliver(self, plain: bytes) -> None:
         """Hand over what was read, and send what TLS itself has to say to it (key updates)."""
-        application = self._application
+        application = self.application
         if plain:
             self._heard = True
         if self._in_doubt and (plain or self._stream.ended):
@@ -346,14 +346,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _host(self) -> str:
         """The IP address that the connection comes from, a balancer's where there is one."""
-        peer = self._transport.get_extra_info("peername")
+        peer = self.transport.get_extra_info("peername")
         return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already
 
     def _reply(self) -> None:
         replies = self._stream.outgoing()
         if replies:
-            self._transport.write(replies)
-            if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            self.transport.write(replies)
+            if self.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
                 self.abort("client asks and does not read")
 
     def _refuse(self, kind: str) -> None:
@@ -363,15 +363,15 @@ class ClientConnection(asyncio.Protocol):
             self._service.mesh.handshake_failed(self._service.vip)
         if not self._stream.closed:
             self._say_last()
-            end_writing(self._transport)
+            end_writing(self.transport)
         self._linger()
 
     def _linger(self) -> None:
         """Discard what still comes, until the client closes or `LINGER_S` is over."""
         self._stage = CLOSING
         self._release()
-        self._transport.resume_reading()
-        self._unsent = self._transport.get_write_buffer_size()
+        self.transport.resume_reading()
+        self._unsent = self.transport.get_write_buffer_size()
         self.deadline = self._table.after(LINGER_S)
 
     def _finish(self) -> None:
@@ -382,17 +382,17 @@ class ClientConnection(asyncio.Protocol):
         self._release()
         self._unsent = 0
         self.deadline = self._table.after(LINGER_S)
-        self._transport.close()
+        self.transport.close()
 
     def _say_last(self) -> None:
         """Send what OpenSSL has left to say: close_notify, or the alert of what went wrong."""
         self._stream.close()
         last = self._stream.outgoing()
         if last:
-            self._transport.write(last)
+            self.transport.write(last)
 
     def _release(self) -> None:
         """Part from the application, so that neither keeps the other alive."""
-        application, self._application = self._application, None
+        application, self.application = self.application, None
         if application is not None:
             application.lost()

@@ -75,7 +75,7 @@ class Listener:
 
     async def serve(self, routes: Routes) -> None:
         """Give new connections these routes, and begin to accept them; those that are open keep what they have."""
-        self._routes = routes
+        self.routes = routes
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._connection, sock=self._socket, backlog=BACKLOG)
@@ -88,4 +88,4 @@ class Listener:
             self._socket.close()
 
     def _connection(self) -> ClientConnection:
-        return ClientConnection(self._routes, self._table)
+        return ClientConnection(self.routes, self._table)

@@ -56,6 +56,16 @@ class Relay(asyncio.Protocol):
         self._client_ended = False
         self._client_lost = False
 
+    @property
+    def pool(self) -> Pool:
+        """The backends that it takes one of."""
+        return self._pool
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much waits for a backend that doesn't read."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     # The client's side (see `application.Application`).
 
     def start(self) -> None:

@@ -69,6 +69,16 @@ class Responder:
         self._ended = False
         self._draining = False
 
+    @property
+    def held_up(self) -> bool:
+        """Whether the client takes no answers, so that none are made."""
+        return self._stalled
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of the client's is here and not answered."""
+        return len(self._buffer)
+
     def start(self) -> None:
         """Wait for a request: most clients of a resumption test never send one, so nothing is prepared here."""
 

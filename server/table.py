@@ -6,7 +6,7 @@ Has one timer for all of them, so a packet costs no timer: the clock that connec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -69,6 +69,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every connection that is open, in no order."""
+        return iter(tuple(self._entries))
 
     def start(self) -> None:
         """Start the clock and the sweep. To be called on the running loop, once."""

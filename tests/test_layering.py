@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -335,6 +336,51 @@ def test_every_package_is_installed_by_name() -> None:
     assert sorted({*settings["packages"]} - {"meshcache.pages"}) == sorted(
         module_name(path) for path in SOURCES if path.name == "__init__.py"
     )
+
+
+MADE_BY_OTHERS = {
+    "tests/contrib/twisted_plugins/test_meshcache_endpoint.py: _sslContextFactory",
+    "tests/runtime/test_attached_vips.py: _ctx",
+    "tests/tls/test_libssl.py: _ctx",
+}
+"""What another project's objects show by no public name."""
+
+
+def test_tests_look_inside_by_public_names() -> None:
+    """`MeshCore.duties` and `MeshNode.internals` lead to all there is: a private name can change without a test."""
+    reaches = {
+        f"{path.relative_to(ROOT)}: {node.attr}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for tree in (ast.parse(path.read_text()),)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_own(node.value, _modules_in(tree))
+    }
+    assert reaches == MADE_BY_OTHERS
+
+
+def _is_private(name: str) -> bool:
+    of_named_tuples = {"_replace", "_asdict", "_fields", "_make"}
+    return name.startswith("_") and not name.startswith("__") and name not in of_named_tuples
+
+
+def _is_own(value: ast.expr, modules: set[str]) -> bool:
+    """Whether it is an object's view of itself, or a helper of a module, which is tested where it is."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in {"self", "cls", *modules}
+
+
+@cache
+def _modules_in(tree: ast.Module) -> set[str]:
+    """The names by which a file calls modules that it imports."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            places = ((alias, ROOT.joinpath(*node.module.split("."), alias.name)) for alias in node.names)
+            found |= {a.asname or a.name for a, at in places if at.is_dir() or at.with_suffix(".py").exists()}
+    return found
 
 
 def test_nothing_is_vendored() -> None:

@@ -163,12 +163,12 @@ class TestASessionOnAnotherNode:
         made, found = place.server(one), place.server(other)
         place.wait_until_met()
         client = client_context("1.2")
-        transport = other._transport
+        transport = other.internals.transport
         with monkeypatch.context() as slow:
             slow.setattr(transport, "receive", lambda _count: [])
             session = visit(made, client).session
             wait_until(lambda: visit(found, client, session=session).resumed)
-        other._pump.wake()
+        other.internals.pump.wake()
         assert other.stats()["vips"]["shop"]["lookups"]["remote"] == 1
 
 
@@ -196,9 +196,9 @@ class TestLineage:
     def _hear_one_another_at_once(self, *nodes: MeshNode) -> bool:
         """What comes after a silence counts as old as the silence, until an answer shows how long the way takes."""
         for node in nodes:
-            with node._pump.lock:
-                members = list(node._pump.core.duties.members)
-                now = node._pump.clock()
+            with node.internals.pump.lock:
+                members = list(node.internals.pump.core.duties.members)
+                now = node.internals.pump.clock()
             if any(peer.late_s >= 1 or now - peer.heard_at > 2 for peer in members):
                 return False
         return True
@@ -208,12 +208,13 @@ class TestLineage:
 
     def _let_pass(self, node: MeshNode, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
         """Moves the node's clock forward."""
-        clock = node._pump.clock
-        monkeypatch.setattr(node._pump, "clock", lambda: clock() + seconds)
-        for served in node._vips._served.values():
-            monkeypatch.setattr(served.port, "_clock", node._pump.clock)
-            with node._pump.lock:
-                served.port.bind()
+        clock = node.internals.pump.clock
+        monkeypatch.setattr(node.internals.pump, "clock", lambda: clock() + seconds)
+        for name in node.vips:
+            port = node.internals.vips.port(name)
+            monkeypatch.setattr(port, "clock", node.internals.pump.clock)
+            with node.internals.pump.lock:
+                port.bind()
 
 
 NONE = {"full": 0, "local": 0, "remote": 0, "pulled": 0, "failed": 0}
@@ -341,7 +342,7 @@ class TestKeys:
         for step in (added, promoted, promoted.retire()):
             for node, key in zip(nodes, keys, strict=True):
                 save_keyring(key, step)
-                node.reload(node._settings)
+                node.reload(node.internals.settings)
                 sessions.append(visit(made, client).session)
         wait_until(lambda: nodes[1].stats()["vips"]["shop"]["entries"] >= len(sessions))
         assert all(visit(found, client, session=session).resumed for session in sessions)
@@ -359,9 +360,9 @@ class TestKeys:
     def test_a_bad_key_file_at_a_reload_changes_nothing(self, place: Place) -> None:
         one, other = place.node("edge-1"), place.node("edge-2")
         place.wait_until_met()
-        one._settings.mesh.key_file.chmod(0o644)
+        one.internals.settings.mesh.key_file.chmod(0o644)
         with pytest.raises(KeyringError, match="0600"):
-            one.reload(one._settings)
+            one.reload(one.internals.settings)
         assert alive(one) == {"edge-2"}
         assert alive(other) == {"edge-1"}
 
@@ -440,13 +441,13 @@ class TestReload:
     def test_what_a_reload_returns_puts_settings_and_keys_back_from_memory(self, place: Place) -> None:
         one, other = place.node("edge-1"), place.node("edge-2")
         place.wait_until_met()
-        file = one._settings.mesh.key_file
+        file = one.internals.settings.mesh.key_file
         old = load_keyring(file)
         save_keyring(file, old.add().promote().retire())
         put_back = one.reload(self._with_sharing(one, reach="everywhere"))
         wait_until(lambda: alive(one) == set())
         put_back()  # the file still holds the new key
-        assert one._settings.vips[0].sharing.reach.kind != "everywhere"
+        assert one.internals.settings.vips[0].sharing.reach.kind != "everywhere"
         wait_until(lambda: alive(one) == {"edge-2"} and alive(other) == {"edge-1"})
 
     def test_new_seeds_are_dialled(self, place: Place) -> None:
@@ -456,7 +457,7 @@ class TestReload:
         place.wait_until_met()
 
     def _with_sharing(self, node: MeshNode, **sharing: Any) -> meshcache.Settings:
-        return settings(Path(node._settings.mesh.key_file).parent, node.name, colo=node.colo, sharing=sharing)
+        return settings(Path(node.internals.settings.mesh.key_file).parent, node.name, colo=node.colo, sharing=sharing)
 
 
 class TestLife:
@@ -527,7 +528,7 @@ class TestFork:
                 return 0 if "forked" in str(error) and not resumed else 1
             return 2
 
-        with one._pump.lock:  # the fork finds the lock held, as it may
+        with one.internals.pump.lock:  # the fork finds the lock held, as it may
             pid = os.fork()
             if pid == 0:
                 os._exit(in_child())

@@ -73,7 +73,7 @@ class AdminClient:
     def reload(self) -> dict[str, Any]:
         """Let the server take its file again: ``{"ok", "changed", "restart", "faults"}``. Raises PolicyError where the
         program around the node can't."""
-        return self._ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
+        return self.ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
 
     def take_over(self, path: Path) -> dict[str, Any]:
         """Let the server give its sockets and sessions to this process, which listens at `path`. Raises PolicyError
@@ -96,13 +96,14 @@ class AdminClient:
 
     def post(self, endpoint: str, content: dict[str, Any]) -> dict[str, Any]:
         """Ask for a change; the JSON object that says what it did."""
-        return self._ask("POST", endpoint, json.dumps(content).encode())
+        return self.ask("POST", endpoint, json.dumps(content).encode())
 
     def get(self, endpoint: str, **query: str | int) -> dict[str, Any]:
         """The JSON object at `endpoint`."""
-        return self._ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
+        return self.ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
 
-    def _ask(self, method: str, target: str, body: bytes | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    def ask(self, method: str, target: str, body: bytes | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        """Send one request as it is, and return the answer. Raises as `get` and `post` do, which are made of it."""
         connection = _UnixConnection(str(self.path), timeout_s)
         try:
             connection.request(method, target, body)

@@ -58,6 +58,9 @@ class Readings:
         self._kept.append(stats)
         self.trouble = None
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     @property
     def newest(self) -> dict[str, Any]:
         return self._kept[-1]

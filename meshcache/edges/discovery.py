@@ -123,14 +123,26 @@ class Discovery:
         self, announcement: Announcement, interfaces: Sequence[str], on_candidate: Callable[[str], None]
     ) -> None:
         self._announcement = announcement
-        self._interfaces = list(interfaces)
+        self.interfaces = list(interfaces)
+        """Addresses to speak on; looked at anew whenever it begins to speak."""
         self._on_candidate = on_candidate
-        self._instance = f"{secrets.token_hex(8)}.{SERVICE_TYPE}"
+        self.instance = f"{secrets.token_hex(8)}.{SERVICE_TYPE}"
+        """What this node is called on the LAN: a random name, which says nothing of it."""
         self._resolving: dict[str, Future[None]] = {}
         self._zeroconf: zeroconf.Zeroconf | None = None
         self._closing = threading.Event()
         self._asking = Asking()
         self._thread = native.thread(self._run, "meshcache-mdns")
+
+    @property
+    def speaking(self) -> zeroconf.Zeroconf | None:
+        """The one that speaks now or spoke last; None before the first has begun."""
+        return self._zeroconf
+
+    @property
+    def resolving(self) -> int:
+        """How many names are being looked for."""
+        return len(self._resolving)
 
     def start(self) -> None:
         """Begin to speak and listen; returns at once."""
@@ -149,8 +161,8 @@ class Discovery:
     def _run(self) -> None:
         said = ""
         while not self._closing.is_set():
-            here = present(self._interfaces)
-            away = absent(self._interfaces, here)
+            here = present(self.interfaces)
+            away = absent(self.interfaces, here)
             reason = self._speak_while(here) if here else f"this machine has no address {', '.join(away)}"
             if reason and reason != said:
                 self._give_up(reason)
@@ -164,7 +176,7 @@ class Discovery:
         A socket joined mDNS's group on an interface that was there then. If that one is made anew, with the same
         address too, it hears nothing more, so everything begins anew. What isn't here yet is left out until it is.
         """
-        if away := absent(self._interfaces, here):
+        if away := absent(self.interfaces, here):
             log.warning("no mDNS on %s, which this machine hasn't; it begins there when it has", ", ".join(away))
         try:
             places = [address.place for address in sorted(here)]
@@ -175,10 +187,10 @@ class Discovery:
         browser = self._browse(speaking)
         try:
             # The instance's name is random, so nobody can have it: probing for it would only delay the first meeting.
-            speaking.register_service(self._service(), cooperating_responders=True)
+            speaking.register_service(self.service(), cooperating_responders=True)
             while not self._closing.wait(LOOK_S):
-                if present(self._interfaces) != here:
-                    log.info("an interface came or went, so mDNS begins anew on %s", ", ".join(self._interfaces))
+                if present(self.interfaces) != here:
+                    log.info("an interface came or went, so mDNS begins anew on %s", ", ".join(self.interfaces))
                     break
                 if self._asking.due(time.monotonic()):
                     browser.cancel()
@@ -193,28 +205,29 @@ class Discovery:
 
     def _browse(self, speaking: zeroconf.Zeroconf) -> zeroconf.ServiceBrowser:
         """Begin to ask and to hear; hints at once at all that are remembered from before."""
-        return zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self._noticed])
+        return zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self.noticed])
 
     def _give_up(self, reason: str) -> None:
-        where = ", ".join(self._interfaces)
+        where = ", ".join(self.interfaces)
         log.warning(
             "no mDNS on %s, so peers are found by seeds alone: %s; tried again every %d s", where, reason, AGAIN_S
         )
 
-    def _service(self) -> zeroconf.ServiceInfo:
+    def service(self) -> zeroconf.ServiceInfo:
+        """Return what is said of this node on the LAN."""
         places = [split_address(address) for address in self._announcement.addresses[:ADDRESSES_MAX]]
         return zeroconf.ServiceInfo(
             SERVICE_TYPE,
-            self._instance,
+            self.instance,
             port=places[0][1],
             parsed_addresses=[host.partition("%")[0] for host, _ in places],  # who hears it knows on which link
             properties=self._announcement.to_txt(),
-            server=self._instance.replace("._meshcache._tcp", ""),
+            server=self.instance.replace("._meshcache._tcp", ""),
         )
 
-    def _noticed(self, zeroconf: zeroconf.Zeroconf, name: str, state_change: Any, **_rest: object) -> None:
-        """Called on the browser's thread. Goodbyes are left alone: anyone on the link can send one."""
-        if state_change.name == "Removed" or name == self._instance or name in self._resolving:
+    def noticed(self, zeroconf: zeroconf.Zeroconf, name: str, state_change: Any, **_rest: object) -> None:
+        """Look for an instance that came, on the browser's thread. Leave goodbyes: anyone on the link can send one."""
+        if state_change.name == "Removed" or name == self.instance or name in self._resolving:
             return
         loop = zeroconf.loop
         if len(self._resolving) < RESOLVING_MAX and loop is not None and not self._closing.is_set():

@@ -69,6 +69,12 @@ class Event:
     def is_set(self) -> bool:
         return self._set
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for it."""
+        with self._lock:
+            return len(self._waiting)
+
     def set(self) -> None:
         with self._lock:
             self._set = True

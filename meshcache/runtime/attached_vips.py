@@ -20,7 +20,7 @@ from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, a
 from meshcache.tls.facts import read_facts
 from meshcache.tls.scopes import scopes_for
 
-_PRUNE_AT = 64
+PRUNE_AT = 64
 """Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
 server with a context for each connection pays for it once in many."""
 
@@ -39,12 +39,12 @@ class _Served:
     """The newest; kept when its context is gone, since the VIP is served on, by contexts that are yet to come."""
     told: LocalVip | None = None
     attached: list[_Attached] = field(default_factory=list)
-    prune_at: int = _PRUNE_AT
+    prune_at: int = field(default_factory=lambda: PRUNE_AT)
 
     def live(self) -> list[_Attached]:
         """The attachments whose context still exists."""
         self.attached = [each for each in self.attached if each.attachment.attached]
-        self.prune_at = max(_PRUNE_AT, 2 * len(self.attached))
+        self.prune_at = max(PRUNE_AT, 2 * len(self.attached))
         return self.attached
 
     def joinings(self) -> list[Joining]:
@@ -75,6 +75,10 @@ class AttachedVips:
 
     def __contains__(self, name: object) -> bool:
         return name in self._served
+
+    def contexts(self, name: str) -> int:
+        """Return how many contexts of a VIP are remembered, those included that are gone and not yet looked for."""
+        return len(self._served[name].attached)
 
     def attach(self, context: object, name: str, on_unclean_close: OnUncleanClose) -> None:
         """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""

@@ -37,25 +37,25 @@ class Finders:
             slot.publish(mesh.name, keyring.fingerprints[0], address)
             nearby = partial(slot.others, mesh.name, keyring.fingerprints)
         self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
-        self._discovery: Discovery | None = None
+        self.discovery: Discovery | None = None
         if mesh.mdns:
             announcement = Announcement(on_each_interface(mesh, address), mesh.name, keyring.fingerprints)
-            self._discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
+            self.discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
 
     def start(self) -> Self:
         """Begin to look; returns at once."""
         self._seeds.start()
-        if self._discovery is not None:
-            self._discovery.start()
+        if self.discovery is not None:
+            self.discovery.start()
         return self
 
     def take(self, events: Iterable[Event]) -> None:
         """Ask on the LAN anew when these say that a peer was lost: somebody who isn't linked may hear it now."""
-        if self._discovery is not None and any(isinstance(event, PeerLost) for event in events):
-            self._discovery.ask_anew()
+        if self.discovery is not None and any(isinstance(event, PeerLost) for event in events):
+            self.discovery.ask_anew()
 
     def close(self) -> None:
         """Stop looking, and say goodbye where mDNS is spoken; may be called again."""
         self._seeds.close()
-        if self._discovery is not None:
-            self._discovery.close()
+        if self.discovery is not None:
+            self.discovery.close()

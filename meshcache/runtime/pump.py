@@ -67,7 +67,8 @@ class Pump:
         self._unread = False
         self._transport = transport
         self._on_events = on_events
-        self._sending = native.Lock()
+        self.sending = native.Lock()
+        """Held by whichever thread sends; nobody waits for it but `close`."""
         self._links: frozenset[str] = frozenset()
         self._wakes_at = 0.0
         self._stopping = False
@@ -102,11 +103,11 @@ class Pump:
 
         Called by the thread of the handshake. It sends only while nobody else does, and never waits for it.
         """
-        if due_at <= self.clock() and len(self._links) <= INLINE_LINKS_MAX and self._sending.acquire(blocking=False):
+        if due_at <= self.clock() and len(self._links) <= INLINE_LINKS_MAX and self.sending.acquire(blocking=False):
             try:
                 self._send()
             finally:
-                self._sending.release()
+                self.sending.release()
         elif due_at < self._wakes_at:
             self._wake_in_time()
 
@@ -137,7 +138,7 @@ class Pump:
             self._thread.join(STOP_S)
         with self.lock:
             self.core.leave(self.clock(), goodbye=goodbye)
-        with self._sending:
+        with self.sending:
             self._send()
         os.close(self._wakeup)
 
@@ -168,7 +169,7 @@ class Pump:
             if self.core.next_deadline() <= now:
                 self.core.handle_timer(now)
             events = self.core.events()
-        with self._sending:
+        with self.sending:
             self._send()
         self._keep_links()
         if events:
@@ -188,7 +189,7 @@ class Pump:
             self.on_unread(more)
 
     def _send(self) -> None:
-        """Hand what is due to the transport, in the core's order: whoever calls this holds `_sending`."""
+        """Hand what is due to the transport, in the core's order: whoever calls this holds `sending`."""
         with self.lock:
             messages = self.core.messages_to_send(self.clock())
             ways_back = self.core.ways_back()

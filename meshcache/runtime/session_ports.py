@@ -53,7 +53,7 @@ class VipPort:
         self._pump = pump
         self._core = pump.core
         self._lock = pump.lock
-        self._clock = pump.clock
+        self.clock = pump.clock
         self._tokens = tokens
         self._may_resume = may_resume
         self._removed: deque[bytes] = deque(maxlen=REMOVED_MAX)
@@ -68,6 +68,11 @@ class VipPort:
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
         self.configure(vip)
+
+    @property
+    def removals_waiting(self) -> int:
+        """How many removals wait for the lock."""
+        return len(self._removed)
 
     def configure(self, vip: VipSettings) -> None:
         """Take over what may change while the node runs."""
@@ -113,7 +118,7 @@ class VipPort:
             self.door.bind((), 0, 0.0, 0.0, 0.0, 0.0, 0.0)
             return
         shares, stream, epoch, lineage_s = filing
-        ahead_s = self._clock() - time.monotonic()
+        ahead_s = self.clock() - time.monotonic()
         self._ahead_s = ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
         zero = self._tokens.zero - self._ahead_s
         self.door.bind(shares, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
@@ -126,14 +131,14 @@ class VipPort:
         self._pump.published(due_at)
         if self.door is not None:
             with self._lock:
-                self._collects_until = self._core.collects_until(self.name, self._clock())
+                self._collects_until = self._core.collects_until(self.name, self.clock())
             self.door.collect(self._collects_until - self._ahead_s)
 
     def publish_due(self) -> None:
         """As `publish`, for the pump: it holds the lock, and sends by itself."""
         self.take_made()
         if self.door is not None:
-            self._collects_until = self._core.collects_until(self.name, self._clock())
+            self._collects_until = self._core.collects_until(self.name, self.clock())
             self.door.collect(self._collects_until - self._ahead_s)
 
     def take_made(self) -> float:
@@ -141,7 +146,7 @@ class VipPort:
         due_at, door = float("inf"), self.door
         for session_id, der, _made_at, expires_at, born_at, current in door.take() if door is not None else ():
             try:
-                now = self._clock() - self._ahead_s
+                now = self.clock() - self._ahead_s
                 if not (current and der and expires_at > now):  # its VIP has changed since, or went
                     continue
                 if self.withheld.on:
@@ -189,7 +194,7 @@ class VipPort:
         lifetime_s = self._lifetime_s_of[tls_version >= _TLS13]
         born_at = self._tokens.born_at(token) if token else None
         with self._lock:
-            now = self._clock()  # with the lock held, like every `now`: the core's time never runs backwards
+            now = self.clock()  # with the lock held, like every `now`: the core's time never runs backwards
             if born_at is not None:
                 lifetime_s = min(lifetime_s, born_at + self._lineage_s - now)
                 if lifetime_s <= 0:
@@ -228,7 +233,7 @@ class VipPort:
                 self._core.session_removed(self.name, session_id)
 
     def _file_withheld(self, session_id: bytes) -> float:
-        made, now = self.withheld.take(session_id), self._clock()
+        made, now = self.withheld.take(session_id), self.clock()
         if made is None or not self._open or made.ends_at <= now:
             return float("inf")
         return self._core.session_created(
@@ -253,7 +258,7 @@ class VipPort:
         if session is None or outcome is None:
             return None if verdict is _ALLOWED else verdict
         if self._may_resume is not None:
-            if not self._may_resume(self.name, session, outcome is Outcome.LOCAL, self._clock()):
+            if not self._may_resume(self.name, session, outcome is Outcome.LOCAL, self.clock()):
                 return Verdict.OWN_POLICY
             if self._look(session_id).session is None:  # withdrawn, or ended, while the policy was asked
                 return None
@@ -265,7 +270,7 @@ class VipPort:
                 self.take_made()
             if session_id in self.withheld:
                 self._file_withheld(session_id)
-            found = self._core.lookup(self.name, session_id, self._clock(), counts=False)
+            found = self._core.lookup(self.name, session_id, self.clock(), counts=False)
             if found.session is not None and found.outcome is not None and self._may_resume is None:
                 self._allow(found.session, found.outcome)
             return found
@@ -280,7 +285,7 @@ class VipPort:
     def unusable(self, session_id: bytes, reason: Verdict) -> None:
         if self._open:
             with self._lock:
-                self._core.session_unusable(self.name, session_id, reason, self._clock(), counted=False)
+                self._core.session_unusable(self.name, session_id, reason, self.clock(), counted=False)
 
     def hit(self, token: int) -> None:
         if self._open:

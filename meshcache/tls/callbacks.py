@@ -56,19 +56,20 @@ class Callbacks:
     def __init__(self, functions: Functions) -> None:
         """Raises HookError where callbacks in Python are not allowed and there is no compiled module."""
         self.functions = functions
-        self._state = State(functions)
+        self.state = State(functions)
+        """What they share while they run."""
         self._compiled = None
         if hot.compiled is None:
             self.addresses = self._in_python()
         else:
-            self._compiled = compiled_callbacks(hot.compiled, self._state)
+            self._compiled = compiled_callbacks(hot.compiled, self.state)
             self.addresses = self._compiled.addresses
 
     def _in_python(self) -> dict[str, int]:
         addresses: dict[str, int] = {}
         for name, (kind, make, error) in _KINDS.items():
             try:
-                made = ffi.callback(kind, make(self._state), error=error, onerror=_uncaught)
+                made = ffi.callback(kind, make(self.state), error=error, onerror=_uncaught)
             except MemoryError:
                 raise HookError(_NO_CALLBACKS) from None
             # Never freed: a connection can be while the interpreter ends.
@@ -77,22 +78,22 @@ class Callbacks:
         return addresses
 
     def __len__(self) -> int:
-        return len(self._state.attachments)
+        return len(self.state.attachments)
 
     def at(self, pointer: int) -> Attached | None:
         """The attachment of the SSL_CTX at this address."""
-        return self._state.attachments.get(pointer)
+        return self.state.attachments.get(pointer)
 
     def add(self, attached: Attached) -> None:
         """Serve an attachment from now on, or as it is now."""
         if self._compiled is not None:
             self._add_compiled(self._compiled, attached)
-        self._state.attachments[attached.pointer] = attached
+        self.state.attachments[attached.pointer] = attached
 
     def drop(self, attached: Attached) -> None:
         """Forget an attachment. Must happen before its SSL_CTX is freed: another may get the same address."""
         if self.at(attached.pointer) is attached:
-            del self._state.attachments[attached.pointer]
+            del self.state.attachments[attached.pointer]
             if self._compiled is not None:
                 self._compiled.drop(attached.pointer)
 
@@ -104,7 +105,7 @@ class Callbacks:
     def token_of(self, ssl: int) -> int:
         """The token of the session that a connection resumed; 0 after a full handshake or before any."""
         session = self.functions.SSL_get_session(ssl)
-        return int(self.functions.SSL_SESSION_get_ex_data(session, self._state.token_index)) if session else 0
+        return int(self.functions.SSL_SESSION_get_ex_data(session, self.state.token_index)) if session else 0
 
 
 def _uncaught(kind: type[BaseException], error: object, _trace: object) -> None:

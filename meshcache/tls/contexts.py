@@ -28,12 +28,12 @@ class Attachment:
     """A context's place in a VIP. Lives as long as the context; does not keep it alive."""
 
     __slots__ = (
-        "_callbacks",
         "_finalizer",
         "_own_tickets",
         "_scopes",
         "_tickets",
         "_verify_mode",
+        "callbacks",
         "pointer",
         "port",
         "revalidates",
@@ -46,7 +46,8 @@ class Attachment:
         self.pointer = pointer
         self._verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
         self.revalidates = not functions.SSL_CTX_get_verify_callback(pointer)
-        self._callbacks = callbacks
+        self.callbacks = callbacks
+        """Those of its OpenSSL."""
         self._own_tickets = False
         self._tickets = OPENSSL_TICKETS
         self._finalizer: weakref.finalize[..., object] | None = None
@@ -75,7 +76,7 @@ class Attachment:
     @property
     def attached(self) -> bool:
         """False once detached, or when the context is gone."""
-        return self._callbacks.at(self.pointer) is self
+        return self.callbacks.at(self.pointer) is self
 
     def resumption(self, connection: object) -> int:
         """`resumption`, for those who have the attachment at hand."""
@@ -85,20 +86,20 @@ class Attachment:
         """From now on, tell TLS 1.3 clients this lifetime, end sessions after it, and give so many tickets."""
         alive = None if self._finalizer is None else self._finalizer.peek()
         if alive is not None:  # holds the context, and so its SSL_CTX, for as long as this takes
-            self._callbacks.functions.SSL_CTX_set_timeout(self.pointer, lifetime_s)
+            self.callbacks.functions.SSL_CTX_set_timeout(self.pointer, lifetime_s)
             if not self._own_tickets:
-                self._callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, tickets)
+                self.callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, tickets)
                 self._tickets = tickets
 
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
         if self._finalizer is not None and self._finalizer.detach() is not None:
-            uninstall(self._callbacks, self.pointer)
-        self._callbacks.drop(self)
+            uninstall(self.callbacks, self.pointer)
+        self.callbacks.drop(self)
 
     def _changed(self) -> None:
         if self.attached:
-            self._callbacks.add(self)
+            self.callbacks.add(self)
 
     def gave(self, tickets: int) -> bool:
         """Whether a context's number of tickets is the one that it was given when it joined, and not the program's."""
@@ -107,15 +108,15 @@ class Attachment:
     def _bind(
         self, context: object, *, remove: bool, lifetime_s: int | None, tickets: int, former: Attachment | None
     ) -> None:
-        has: int = self._callbacks.functions.SSL_CTX_get_num_tickets(self.pointer)
+        has: int = self.callbacks.functions.SSL_CTX_get_num_tickets(self.pointer)
         self._own_tickets = has != OPENSSL_TICKETS and not (former is not None and former.gave(has))
         self._tickets = has if self._own_tickets else tickets
         try:
-            install(self._callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s, tickets=self._tickets)
+            install(self.callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s, tickets=self._tickets)
         except AttachError:
-            self._callbacks.drop(self)
+            self.callbacks.drop(self)
             raise
-        self._finalizer = weakref.finalize(context, self._callbacks.drop, self)
+        self._finalizer = weakref.finalize(context, self.callbacks.drop, self)
         self._finalizer.atexit = False
 
 

@@ -32,11 +32,11 @@ EXTENSION_BYTES_MAX = 5 + HOST_NAME_BYTES_MAX
 class Scopes:
     """The scopes of one VIP: a pure function of names and digest, remembered. Threads may share it."""
 
-    __slots__ = ("_by_extension", "_digest", "_known", "_names", "answers")
+    __slots__ = ("_by_extension", "_known", "answers", "digest", "names")
 
     def __init__(self, names: Names, digest: bytes) -> None:
-        self._names = names
-        self._digest = digest
+        self.names = names
+        self.digest = digest
         self._by_extension: dict[bytes | None, bytes | None] = {}
         self._known: set[bytes] = set()
         self.answers: Answers | None = None
@@ -44,8 +44,8 @@ class Scopes:
 
     def context_for(self, server_name: str | None) -> bytes | None:
         """The 32 bytes for a connection with this SNI (None: it sent none); None: it shares nothing."""
-        name = name_class(self._names, server_name)
-        return None if name is None else session_id_context(self._digest, name)
+        name = name_class(self.names, server_name)
+        return None if name is None else session_id_context(self.digest, name)
 
     def of_extension(self, extension: bytes | None) -> bytes | None:
         """`context_for`, for the body of a server_name extension; one that isn't well formed shares nothing."""
@@ -57,6 +57,11 @@ class Scopes:
     def gave(self, context: bytes) -> bool:
         """Whether a connection of this VIP was given this context, as far as is remembered."""
         return context in self._known
+
+    @property
+    def remembered(self) -> int:
+        """How many answers are remembered."""
+        return max(len(self._by_extension), len(self._known))
 
     def _remember(self, extension: bytes | None) -> bytes | None:
         name = None if extension is None else host_name(extension)

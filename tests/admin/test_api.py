@@ -58,7 +58,7 @@ def test_what_is_not_there_is_told_in_json(client: AdminClient) -> None:
     with pytest.raises(AdminError, match="answered 400: since is"):
         client.get("/v1/events", since="-1")
     with pytest.raises(AdminError, match="answered 405: /v1/stats takes GET, HEAD only"):
-        client._ask("POST", "/v1/stats")
+        client.ask("POST", "/v1/stats")
 
 
 def test_a_fault_of_the_node_tells_a_stranger_nothing_and_the_log_everything(

@@ -128,13 +128,13 @@ def test_a_body_that_is_none_is_refused_and_the_node_not_asked(
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 50_000, b"\xff"])
 def test_bytes_that_are_no_json_are_refused(node: NodeWithPolicies, client: AdminClient, body: bytes) -> None:
     with pytest.raises(AdminError, match="answered 400: the body must be a JSON object"):
-        client._ask("POST", "/v1/policy/set", body)
+        client.ask("POST", "/v1/policy/set", body)
     assert node.policies.told == []
 
 
 def test_a_body_that_is_too_long_is_refused(node: NodeWithPolicies, client: AdminClient) -> None:
     with pytest.raises(AdminError, match=r"answered 413|could not be asked"):
-        client._ask("POST", "/v1/policy/set", b" " * 70_000)
+        client.ask("POST", "/v1/policy/set", b" " * 70_000)
     assert node.policies.told == []
 
 

@@ -38,7 +38,7 @@ class Agent:
 
     def bound(self, name: str) -> str:
         """Where a node really listens, whatever it tells its peers."""
-        return self._nodes[name]._transport.address
+        return self._nodes[name].internals.transport.address
 
     def make(self, name: str, count: int) -> dict[str, Any]:
         """Full handshakes on a node: the ids of the new sessions, and what the slowest handshake took."""
@@ -79,7 +79,7 @@ class Agent:
 
     def _own(self, name: str) -> set[str]:
         """The ids of what this life of the node has made."""
-        core, lock = self._nodes[name]._pump.core, self._nodes[name]._pump.lock
+        core, lock = self._nodes[name].internals.pump.core, self._nodes[name].internals.pump.lock
         life = (name, core.duties.local.identity.incarnation)
         with lock:
             found = {session_id: core.session_origin(VIP, session_id) for session_id in core.session_ids(VIP)}
@@ -87,7 +87,7 @@ class Agent:
 
     @staticmethod
     def _finds(node: MeshNode, session_id: bytes) -> bool:
-        return node._vips._served[VIP].port.find(session_id) is not None
+        return node.internals.vips.port(VIP).find(session_id) is not None
 
 
 def main(file: Path) -> None:

@@ -165,7 +165,7 @@ def test_rates_are_over_the_last_seconds_and_trouble_is_told_for_a_minute(node: 
     readings = readings_of(node, 100)
     for seconds in (WINDOW_S, TOLD_S):
         assert readings.newest["node"]["uptime_s"] - readings.before(seconds)["node"]["uptime_s"] == seconds
-    assert len(readings._kept) <= READINGS_MAX
+    assert len(readings) <= READINGS_MAX
 
 
 def test_trouble_of_a_moment_ago_is_still_on_the_screen(node: BusyNode) -> None:

@@ -61,7 +61,7 @@ class Net:
         self.lose: Fault = lambda _sender, _receiver, _payload: False
         self.sent: list[tuple[str, str, bytes, int]] = []
         self.lost = 0
-        self._by_address: dict[str, Host] = {}
+        self.by_address: dict[str, Host] = {}
         self._agenda: list[tuple[float, int, Host, tuple[bytes, bytes] | None]] = []
         self._order = count()
         self._incarnations = count(1)
@@ -80,7 +80,7 @@ class Net:
         address = address or f"{name}:7946"
         identity = Identity("test", name, incarnation or next(self._incarnations), colo, address, "0")
         core = MeshCore(identity, rng=random.Random(self.rng.random()), now=self.now, limits=self.limits)
-        host = self.hosts[key] = self._by_address[address] = Host(
+        host = self.hosts[key] = self.by_address[address] = Host(
             name, core, address, colo, b"%s#%d" % (address.encode(), identity.incarnation)
         )
         for vip in vips:
@@ -129,7 +129,7 @@ class Net:
         heapq.heappush(self._agenda, (host.deadline, next(self._order), host, None))
 
     def _send(self, host: Host, message: Outgoing) -> None:
-        receiver = self._by_address.get(message.address)
+        receiver = self.by_address.get(message.address)
         self.sent.append((host.name, message.address, message.payload, message.sessions))
         if receiver is None or not receiver.up or self.lose(host.name, receiver.name, message.payload):
             self.lost += 1

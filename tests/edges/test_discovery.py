@@ -83,9 +83,9 @@ def test_what_is_said_on_the_lan_is_a_random_name_two_hashes_and_a_version() -> 
         "key": KEY,
         "mesh": mesh_hash("production"),
     }
-    instances = {Discovery(made, HERE, lambda _: None)._instance for _ in range(3)}
+    instances = {Discovery(made, HERE, lambda _: None).instance for _ in range(3)}
     assert len(instances) == 3
-    service = Discovery(made, HERE, lambda _: None)._service()
+    service = Discovery(made, HERE, lambda _: None).service()
     assert b"production" not in service.text
     assert OTHER_KEY.encode() not in service.text
 
@@ -157,23 +157,23 @@ def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(module, "RESOLVE_MS", 300_000)  # the ghosts are looked for until long after this test
     one = speak(announcement(1111))
-    wait_until(lambda: one.discovery._zeroconf and one.discovery._zeroconf.loop)
-    assert one.discovery._zeroconf is not None
+    wait_until(lambda: one.discovery.speaking and one.discovery.speaking.loop)
+    assert one.discovery.speaking is not None
     for number in range(module.RESOLVING_MAX - 1):
-        one.discovery._noticed(
-            zeroconf=one.discovery._zeroconf,
+        one.discovery.noticed(
+            zeroconf=one.discovery.speaking,
             name=f"ghost{number}.{SERVICE_TYPE}",
             state_change=zeroconf.ServiceStateChange.Added,
         )
     forger.announce("real", "127.0.0.3", 7946)
     wait_until(lambda: "127.0.0.3:7946" in one.found, within_s=30)
     for number in range(1000):
-        one.discovery._noticed(
-            zeroconf=one.discovery._zeroconf,
+        one.discovery.noticed(
+            zeroconf=one.discovery.speaking,
             name=f"more{number}.{SERVICE_TYPE}",
             state_change=zeroconf.ServiceStateChange.Added,
         )
-    assert len(one.discovery._resolving) <= module.RESOLVING_MAX
+    assert one.discovery.resolving <= module.RESOLVING_MAX
 
 
 def test_after_a_loss_it_asks_anew_and_hints_again_at_who_is_there(
@@ -240,11 +240,11 @@ def test_an_interface_that_is_made_anew_is_joined_anew(
     monkeypatch.setattr(module, "LOOK_S", 0.05)
     monkeypatch.setattr(module, "present", lambda _: frozenset({OwnAddress("127.0.0.1", number[0])}))
     one = speak(announcement(1111))
-    wait_until(lambda: one.discovery._zeroconf is not None)
-    before = one.discovery._zeroconf
+    wait_until(lambda: one.discovery.speaking is not None)
+    before = one.discovery.speaking
     with caplog.at_level(logging.INFO, "meshcache"):
         number[0] = 8
-        wait_until(lambda: one.discovery._zeroconf is not before)
+        wait_until(lambda: one.discovery.speaking is not before)
     assert "an interface came or went" in caplog.text
     other = speak(announcement(2222))
     wait_until(lambda: "127.0.0.1:2222" in one.found and "127.0.0.1:1111" in other.found)
@@ -257,7 +257,7 @@ def test_an_address_that_comes_later_is_spoken_on_then(
     with caplog.at_level(logging.WARNING, "meshcache"):
         one = speak(announcement(1111), ["fd00::1234"])
         wait_until(lambda: "no mDNS on fd00::1234" in caplog.text)
-        one.discovery._interfaces[:] = HERE
+        one.discovery.interfaces[:] = HERE
         other = speak(announcement(2222))
         wait_until(lambda: "127.0.0.1:2222" in one.found and other.found)
     assert caplog.text.count("no mDNS on fd00::1234") == 1, "said once"

@@ -80,12 +80,12 @@ def test_a_native_thread_runs_is_joined_and_is_over() -> None:
 def test_an_event_wakes_all_who_wait_and_tells_those_who_gave_up() -> None:
     event = native.Event()
     assert not event.wait(0)
-    assert not event._waiting
+    assert event.waiting == 0
     woken: list[bool] = []
     threads = [threading.Thread(target=lambda: woken.append(event.wait(60))) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(event._waiting) == 3)
+    wait_until(lambda: event.waiting == 3)
     event.set()
     for thread in threads:
         thread.join(60)

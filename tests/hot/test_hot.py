@@ -81,7 +81,7 @@ def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
 @needs_compiler
 def test_a_wheel_holds_it_for_this_python_and_later(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    for name in ("meshcache", "server"):
+    for name in ("meshcache", "server", "docs"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)

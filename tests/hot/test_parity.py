@@ -40,12 +40,12 @@ class Shop:
 
     @property
     def port(self) -> Any:
-        return self.node._vips._served["shop"].port
+        return self.node.internals.vips.port("shop")
 
     @property
     def table(self) -> Any:
         self.node.stats()  # what was made is filed
-        return self.node._pump.core.duties.cache.share("shop")
+        return self.node.internals.pump.core.duties.cache.share("shop")
 
     def come(self, session: Any = None, name: str = "a.test") -> Any:
         return visit(self.context, self.client, session=session, name=name)

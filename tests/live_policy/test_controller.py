@@ -101,12 +101,12 @@ class TestSet:
         for node in (first, second):
             place.server(node)
         place.wait_until_met()
-        core, done = second._pump.core, []
+        core, done = second.internals.pump.core, []
         setting = Thread(target=lambda: done.append(first.policies.set_policy("shop", {"lineage_s": "7200"})))
-        with second._pump.lock:  # it takes nothing in until it has set a value of its own
+        with second.internals.pump.lock:  # it takes nothing in until it has set a value of its own
             setting.start()
-            wait_until(lambda: first._pump.core.live.version(VIP, "shop").number == 1)
-            core.live.set(VIP, "shop", {"lineage_s": "9000"}, second._pump.clock())
+            wait_until(lambda: first.internals.pump.core.live.version(VIP, "shop").number == 1)
+            core.live.set(VIP, "shop", {"lineage_s": "9000"}, second.internals.pump.clock())
         setting.join()
         assert done[0]["superseded"] == {"lineage_s": {"value": "9000", "author": "edge-2"}}
         assert (done[0]["nodes"]["have"], done[0]["nodes"]["missing"]) == (2, [])
@@ -249,8 +249,8 @@ class TestRecall:
         context = place.server(node)
         make_sessions(node, context, 3)
         assert node.policies.set_policy("shop", {"lifetime_s": "10000"})["recalled"]["mesh"] == 0
-        clock = node._pump.clock
-        node._pump.clock = lambda: clock() + 4001
+        clock = node.internals.pump.clock
+        node.internals.pump.clock = lambda: clock() + 4001
         assert node.policies.set_policy("shop", {"lifetime_s": "4000"})["recalled"]["mesh"] == 3
         assert entries(node) == 0
 
@@ -443,7 +443,7 @@ class TestExplain:
         place.server(far)
         place.wait_until_met()
         visit(context, client_context())
-        (session_id,) = near._pump.core.session_ids("shop")
+        (session_id,) = near.internals.pump.core.session_ids("shop")
         told = near.policies.explain_session(session_hash(session_id))
         assert (told["found"], told["vip"], told["origin"], told["made_here"]) == (True, "shop", "edge-1", True)
         assert [way["verdict"] for way in told["here"]] == ["allowed"]

@@ -21,7 +21,7 @@ def test_a_node_that_does_not_answer_costs_a_moment_and_is_named(place: Place) -
     node = place.node("edge-1")
     place.server(node)
     began = time.monotonic()
-    total = ask_policy(node._pump, {"edge-1", "edge-9"}, "shop", ["reach"], 0.0)
+    total = ask_policy(node.internals.pump, {"edge-1", "edge-9"}, "shop", ["reach"], 0.0)
     assert WAIT_S <= time.monotonic() - began < WAIT_S + 2
     assert total["missing"] == ["edge-1", "edge-9"] or total["missing"] == ["edge-9"]
     assert (total["answered"], total["expected"]) == (1, 2)
@@ -32,7 +32,7 @@ def test_clocks_of_one_machine_agree(place: Place) -> None:
     for node in (first, second):
         place.server(node)
     place.wait_until_met()
-    clocks = ask_clocks(first._pump, {"edge-1", "edge-2"})
+    clocks = ask_clocks(first.internals.pump, {"edge-1", "edge-2"})
     assert set(clocks) == {"edge-2"}
     assert abs(clocks["edge-2"]) < 2
     assert first.policies.clocks().keys() == {"edge-2"}

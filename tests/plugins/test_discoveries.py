@@ -37,7 +37,7 @@ def test_a_node_finds_its_peer_by_it_alone_also_when_it_failed_at_first(place: P
 def test_what_is_lost_is_dialled_no_more(place: Place) -> None:
     discovery = Tells("127.0.0.1:9")
     node = place.node("edge-1", hooks=[discovery])
-    candidates = node._pump.core.duties.joining.candidates
+    candidates = node.internals.pump.core.duties.joining.candidates
     wait_until(lambda: "127.0.0.1:9" in candidates, what="it is dialled")
     assert discovery.here is not None
     discovery.here.lost("127.0.0.1:9")

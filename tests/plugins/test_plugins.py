@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshcache import ConfigError, MeshNode
+from meshcache.plugins.plugins import Plugins
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
 
@@ -54,4 +55,4 @@ def test_what_is_no_hook_is_refused(folder: Path) -> None:
 def test_a_node_without_hooks_has_none_and_asks_nobody(place: Place) -> None:
     node = place.node("edge-1")
     assert node.stats()["hooks"] == []
-    assert node._plugins.policies is None
+    assert Plugins(node.internals.settings.hooks, (), node.stats).policies is None

@@ -152,7 +152,7 @@ def test_a_policy_that_is_well_again_is_asked_again_without_anybody_coming(place
 def test_without_a_question_at_lookups_the_compiled_path_answers_by_itself(place: Place, hot_path: str) -> None:  # noqa: F811
     node = place.node("edge-1", hooks=[Refuses()])
     server, client = place.server(node), client_context()
-    port: Any = node._vips._served["shop"].port
+    port: Any = node.internals.vips.port("shop")
     found: list[bytes] = []
     find = port.find
     port.find = lambda session_id: found.append(session_id) or find(session_id)

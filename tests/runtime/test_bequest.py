@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_a_node_that_has_closed_gives_all_to_its_next_life_and_to_no_other(place: Place) -> None:
     old = place.node("edge-1", sharing={"reach": "server"})
     place.server(old)
-    port = old._vips._served["shop"].port
+    port = old.internals.vips.port("shop")
     for number in range(100):
         port.created(number.to_bytes(32, "big"), b"\x30" * 100, 0, False, 0x0303)
     early = list(old.bequest.frames())
@@ -45,7 +45,7 @@ def test_a_node_that_has_closed_gives_all_to_its_next_life_and_to_no_other(place
     new = place.node("edge-1", sharing={"reach": "server"})
     place.server(new)
     assert new.bequest.take(about, early + late) == 101
-    found = new._vips._served["shop"].port.find(b"\xff" * 32)
+    found = new.internals.vips.port("shop").find(b"\xff" * 32)
     assert isinstance(found, tuple)
     with pytest.raises(MeshcacheError, match="another node"):
         new.bequest.take(about | {"node": "edge-2"}, [])

@@ -127,7 +127,7 @@ def test_with_many_links_the_pump_sends(ends: tuple[End, End], monkeypatch: pyte
 def test_while_another_thread_sends_nobody_waits_and_nothing_is_forgotten(ends: tuple[End, End]) -> None:
     one, other = ends
     session_id = os.urandom(32)
-    with one.pump._sending:
+    with one.pump.sending:
         began = time.monotonic()
         one.make(session_id)
         assert time.monotonic() - began < 0.5
@@ -204,13 +204,13 @@ def test_closing_says_goodbye(ends: tuple[End, End]) -> None:
 def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = ends
     steps: list[float] = []
-    step = one.pump._step
+    receive = one.transport.receive
 
-    def counted() -> int:
+    def counted(count: int) -> list[tuple[bytes, bytes]]:
         steps.append(time.monotonic())
-        return step()
+        return receive(count)
 
-    monkeypatch.setattr(one.pump, "_step", counted)
+    monkeypatch.setattr(one.transport, "receive", counted)
     wait_until(lambda: len(steps) >= 3)
     began, count = time.monotonic(), len(steps)
     wait_until(lambda: time.monotonic() > began + 1)
@@ -222,13 +222,14 @@ def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeyp
     one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
     meet(one, other)
     reads: list[int] = []
-    step = other.pump._step
+    receive = other.transport.receive
 
-    def counted() -> int:
-        reads.append(step())
-        return reads[-1]
+    def counted(count: int) -> list[tuple[bytes, bytes]]:
+        received = receive(count)
+        reads.append(len(received))
+        return received
 
-    monkeypatch.setattr(other.pump, "_step", counted)
+    monkeypatch.setattr(other.transport, "receive", counted)
     ids = [os.urandom(32) for _ in range(200)]
     for count, session_id in enumerate(ids):
         one.make(session_id)

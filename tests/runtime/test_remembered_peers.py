@@ -95,8 +95,8 @@ def test_a_folder_that_cannot_be_written_is_said_once(place: Place, caplog: pyte
     (place.folder / "edge-1" / FILE).unlink(missing_ok=True)
     (place.folder / "edge-1" / FILE).mkdir()  # root, as whom tests may run, can write to any folder
     with caplog.at_level(logging.WARNING, "meshcache"):
-        node._remembered.save()
-        node._remembered.save()
+        node.internals.remembered.save()
+        node.internals.remembered.save()
     lines = [record.getMessage() for record in caplog.records if "can't be kept" in record.getMessage()]
     assert len(lines) == 1
     assert "without a seed" in lines[0]

@@ -37,7 +37,7 @@ def context(node: MeshNode) -> object:
 
 @pytest.fixture
 def port(node: MeshNode, context: object) -> VipPort:
-    return node._vips._served["shop"].port
+    return node.internals.vips.port("shop")
 
 
 def made(port: VipPort, token: int = 0, tls_version: int = TLS13) -> bytes:
@@ -46,10 +46,10 @@ def made(port: VipPort, token: int = 0, tls_version: int = TLS13) -> bytes:
     return session_id
 
 
-def expires_in(port: VipPort, session_id: bytes) -> float:
-    session = port._core.lookup("shop", session_id, port._clock()).session
+def expires_in(node: MeshNode, port: VipPort, session_id: bytes) -> float:
+    session = node.internals.pump.core.lookup("shop", session_id, port.clock()).session
     assert session is not None
-    return session.expires_at - port._clock()
+    return session.expires_at - port.clock()
 
 
 def test_it_is_what_the_tls_edge_wants(port: VipPort) -> None:
@@ -64,14 +64,14 @@ def test_what_was_made_is_found_as_local(port: VipPort, node: MeshNode) -> None:
     der, token = found
     assert der == DER
     assert port.made_here(token)
-    assert node._tokens.outcome(token) is Outcome.LOCAL
+    assert node.internals.tokens.outcome(token) is Outcome.LOCAL
 
 
-def test_what_it_shows_of_itself_has_no_secret(port: VipPort) -> None:
+def test_what_it_shows_of_itself_has_no_secret(port: VipPort, node: MeshNode) -> None:
     session_id = made(port)
-    with port._lock:
+    with node.internals.pump.lock:
         port.removed(session_id)
-        shown = f"{port!r}{port!s}{port._tokens!r}{port.find!r}"
+        shown = f"{port!r}{port!s}{node.internals.tokens!r}{port.find!r}"
     assert "VipPort" in shown
     for secret in (session_id, DER):
         assert repr(secret)[2:-1] not in shown
@@ -91,14 +91,14 @@ def test_a_hit_counts_by_who_made_it_when_it_resumes(port: VipPort, node: MeshNo
     assert isinstance(found, tuple)
     assert node.stats()["vips"]["shop"]["lookups"]["local"] == 0
     port.hit(found[1])
-    port.hit(node._tokens.pack(Outcome.REMOTE, "edge-2", port._clock()))
+    port.hit(node.internals.tokens.pack(Outcome.REMOTE, "edge-2", port.clock()))
     lookups = node.stats()["vips"]["shop"]["lookups"]
     assert (lookups["local"], lookups["remote"]) == (1, 1)
 
 
 def test_why_a_session_may_not_resume_is_told_and_left_to_be_counted(port: VipPort, node: MeshNode) -> None:
-    session_id = made(port, node._tokens.pack(Outcome.LOCAL, "edge-1", port._clock() - 7100))
-    port._clock = lambda: node._pump.clock() + 110
+    session_id = made(port, node.internals.tokens.pack(Outcome.LOCAL, "edge-1", port.clock() - 7100))
+    port.clock = lambda: node.internals.pump.clock() + 110
     assert port.find(session_id) is Verdict.LIFETIME
     assert node.stats()["vips"]["shop"]["lookups"]["expired"] == 0
     port.lookup_refused(Verdict.LIFETIME)
@@ -110,10 +110,10 @@ def test_why_a_session_may_not_resume_is_told_and_left_to_be_counted(port: VipPo
 
 
 def test_a_renewal_inherits_the_birth_of_its_lineage(port: VipPort, node: MeshNode) -> None:
-    token = node._tokens.pack(Outcome.REMOTE, "edge-2", port._clock() - 5000)
+    token = node.internals.tokens.pack(Outcome.REMOTE, "edge-2", port.clock() - 5000)
     found = port.find(made(port, token))
     assert found is not None
-    assert node._tokens.born_at(found[1]) == pytest.approx(port._clock() - 5000, abs=2)
+    assert node.internals.tokens.born_at(found[1]) == pytest.approx(port.clock() - 5000, abs=2)
 
 
 def test_however_often_it_is_renewed_a_lineage_keeps_its_birth(port: VipPort, node: MeshNode) -> None:
@@ -129,10 +129,10 @@ def test_however_often_it_is_renewed_a_lineage_keeps_its_birth(port: VipPort, no
 
 def test_a_renewal_lives_no_longer_than_its_lineage_and_not_at_all_after_it(port: VipPort, node: MeshNode) -> None:
     def renewed(age: float) -> bytes:
-        return made(port, node._tokens.pack(Outcome.LOCAL, "edge-1", port._clock() - age))
+        return made(port, node.internals.tokens.pack(Outcome.LOCAL, "edge-1", port.clock() - age))
 
-    assert expires_in(port, renewed(1000)) == pytest.approx(3600, abs=2)
-    assert expires_in(port, renewed(7000)) == pytest.approx(200, abs=2)
+    assert expires_in(node, port, renewed(1000)) == pytest.approx(3600, abs=2)
+    assert expires_in(node, port, renewed(7000)) == pytest.approx(200, abs=2)
     before = node.stats()["vips"]["shop"]["sessions"]["made"]
     assert port.find(renewed(7201)) is None
     assert node.stats()["vips"]["shop"]["sessions"]["made"] == before
@@ -141,8 +141,8 @@ def test_a_renewal_lives_no_longer_than_its_lineage_and_not_at_all_after_it(port
 def test_each_tls_version_has_its_own_longest_life(port: VipPort, node: MeshNode, folder: Path) -> None:
     week = {"lifetime_s": 7 * 86400, "lineage_s": 8 * 86400}
     node.reload(settings(folder, vip=[{"name": "shop", "min_tls": "1.3", "sharing": week}]))
-    assert expires_in(port, made(port, tls_version=TLS13)) == pytest.approx(7 * 86400, abs=2)
-    assert expires_in(port, made(port, tls_version=TLS12)) == pytest.approx(86400, abs=2)
+    assert expires_in(node, port, made(port, tls_version=TLS13)) == pytest.approx(7 * 86400, abs=2)
+    assert expires_in(node, port, made(port, tls_version=TLS12)) == pytest.approx(86400, abs=2)
 
 
 def test_an_unusable_entry_goes_and_is_counted_by_its_reason(port: VipPort, node: MeshNode) -> None:
@@ -156,16 +156,16 @@ def test_an_unusable_entry_goes_and_is_counted_by_its_reason(port: VipPort, node
 
 def test_a_removal_may_come_while_this_thread_holds_the_lock(port: VipPort, node: MeshNode) -> None:
     session_id = made(port)
-    with node._pump.lock:
+    with node.internals.pump.lock:
         port.removed(session_id)
-    wait_until(lambda: not port._core.holds("shop", session_id))
+    wait_until(lambda: not node.internals.pump.core.holds("shop", session_id))
 
 
 def test_removals_that_wait_are_bounded(port: VipPort, node: MeshNode) -> None:
-    with node._pump.lock:
+    with node.internals.pump.lock:
         for _ in range(REMOVED_MAX + 10):
             port.removed(os.urandom(32))
-        assert len(port._removed) == REMOVED_MAX
+        assert port.removals_waiting == REMOVED_MAX
 
 
 def test_counters_go_to_the_core(port: VipPort, node: MeshNode) -> None:
@@ -177,7 +177,7 @@ def test_counters_go_to_the_core(port: VipPort, node: MeshNode) -> None:
 
 
 def test_a_handshake_is_counted_while_another_thread_holds_the_lock(port: VipPort, node: MeshNode) -> None:
-    with node._pump.lock:
+    with node.internals.pump.lock:
         port.full()
         node.handshake_failed("shop")
     handshakes = node.stats()["vips"]["shop"]["handshakes"]

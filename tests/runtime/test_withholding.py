@@ -68,7 +68,7 @@ def test_a_client_that_comes_back_before_it_was_kept_is_one(place: Place) -> Non
     context, client = place.server(node, version="1.2"), client_context("1.2")
     with node.withheld.hold("shop"):
         held = visit(context, client)
-    port = node._vips._served["shop"].port
+    port = node.internals.vips.port("shop")
     found = session_id(held.server.tls)
     assert found is not None
     assert isinstance(port.find(found), tuple)

@@ -34,12 +34,12 @@ class HostileMember:
         self.name, self.mesh, self.incarnation, self.sent = name, mesh, 7, 0
         self.terms = tuple(self._terms(node))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._dealer = make_dealer(self._context, keyring.current, node.address, Random(1))
-        self._dealer.connect(f"tcp://{node.address}")
+        self.dealer = make_dealer(self._context, keyring.current, node.address, Random(1))
+        self.dealer.connect(f"tcp://{node.address}")
 
     def _terms(self, node: MeshNode) -> Sequence[Terms]:
         """What the node says of its own VIPs, as this member's: group, digest and reach are no secret to members."""
-        local = node._pump.core.local_vips()
+        local = node.internals.pump.core.local_vips()
         return [
             Terms(self.name, vip.terms.colo, vip.terms.vip, vip.terms.group, vip.terms.digest, vip.terms.reach)
             for vip in local
@@ -60,7 +60,7 @@ class HostileMember:
         deadline = time.monotonic() + SEND_S_MAX
         while True:
             try:
-                self._dealer.send_multipart(frames, zmq.NOBLOCK)
+                self.dealer.send_multipart(frames, zmq.NOBLOCK)
             except zmq.Again:
                 assert time.monotonic() < deadline, "the node takes nothing any more"
                 time.sleep(0.001)
@@ -90,7 +90,7 @@ class HostileMember:
         return self.says(Push(self.batch(first, ders, ids, **facts), False, 0))
 
     def close(self) -> None:
-        close_socket(self._dealer, linger_ms=0)
+        close_socket(self.dealer, linger_ms=0)
         self._context.term()
 
 

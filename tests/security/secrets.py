@@ -19,7 +19,7 @@ class Secrets:
 
     def __init__(self, folder: Path) -> None:
         self._keylog = folder / "client.keylog"
-        self._known: dict[str, bytes] = {}
+        self.known: dict[str, bytes] = {}
 
     def watch(self, client: ssl.SSLContext) -> ssl.SSLContext:
         """From now on this client's keys are secrets (TLS 1.2: master keys, TLS 1.3: traffic and exporter secrets)."""
@@ -34,7 +34,7 @@ class Secrets:
 
     def add_sessions(self, node: MeshNode) -> int:
         """Ids and DERs of all that a node holds; says how many there are."""
-        core = node._pump.core
+        core = node.internals.pump.core
         count = 0
         for vip in core.local_vips():
             for session_id in core.session_ids(vip.terms.vip):
@@ -48,12 +48,12 @@ class Secrets:
     def found_in(self, content: bytes) -> list[str]:
         """What is in it, by kind and by a number; never itself, since this ends in a test's report."""
         self._read_keylog()
-        hits = [name for name, secret in self._known.items() if any(form in content for form in _forms(secret))]
+        hits = [name for name, secret in self.known.items() if any(form in content for form in _forms(secret))]
         return sorted(hits)
 
     def __len__(self) -> int:
         self._read_keylog()
-        return len(self._known)
+        return len(self.known)
 
     def _read_keylog(self) -> None:
         lines = self._keylog.read_text().splitlines() if self._keylog.exists() else []
@@ -62,8 +62,8 @@ class Secrets:
 
     def _add(self, kind: str, secret: bytes) -> None:
         assert len(secret) >= SHORTEST
-        if secret not in self._known.values():
-            self._known[f"{kind} {len(self._known)}"] = secret
+        if secret not in self.known.values():
+            self.known[f"{kind} {len(self.known)}"] = secret
 
 
 def _forms(secret: bytes) -> Iterable[bytes]:

@@ -87,8 +87,8 @@ def test_a_member_that_lies_about_them_gets_in_as_someone_else_only_where_the_vi
     made, found = asking(home), asking(victim)
     client = client_context(version, client_certificate())
     session = visit(made, client).session
-    (session_id,) = home._pump.core.session_ids("shop")
-    stolen = home._pump.core.session_origin("shop", session_id)
+    (session_id,) = home.internals.pump.core.session_ids("shop")
+    stolen = home.internals.pump.core.session_origin("shop", session_id)
     assert stolen is not None
     mallory = HostileMember(load_keyring(place.folder / "mesh.key"), victim)
     try:

@@ -16,6 +16,7 @@ import zmq
 from meshcache import MeshNode
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.messages import MESSAGE_BYTES_MAX, Hello, Leave
+from meshcache.edges import zap
 from meshcache.edges.discovery import Announcement, mesh_hash
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
@@ -115,21 +116,16 @@ class TestStrangers:
         self, place: Place, pair: Pair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Fail closed: not even members are let in, and those that are connected go on."""
-        gate = pair.other._transport._gate
-        arrive = gate._arrive
+        asked: list[object] = []
 
-        def die() -> None:
-            """On the gate's own thread, since sockets are not for two."""
-            arrive()
-            if not gate._zap.closed:
-                gate._poller.unregister(gate._zap)
-                gate._zap.close(0)
+        def breaks(*request: object) -> list[bytes]:
+            asked.append(request)
+            raise MemoryError("the gate has no answer, and can give none to those who come after")
 
-        monkeypatch.setattr(gate, "_arrive", die)
-        os.eventfd_write(gate._wakeup, 1)
-        wait_until(lambda: gate._zap.closed, what="nobody answers for the gate")
+        monkeypatch.setattr(zap, "answer", breaks)
         late = HostileMember(keyring_of(place), pair.other, "late")
-        late._dealer.send(_hello_of(late)) if late._dealer.poll(300, zmq.POLLOUT) else None
+        wait_until(lambda: asked, what="the gate is asked")
+        late.dealer.send(_hello_of(late)) if late.dealer.poll(300, zmq.POLLOUT) else None
         pair.make()
         assert pair.all_resume()
         assert alive(pair.other) == {"edge-1"}
@@ -250,10 +246,10 @@ class TestMdns:
 
 def _say_goodbye_for(forger: Forger, node: MeshNode, keyring: Keyring) -> None:
     """Announce a node's own instance and take it back, as anyone on the link can."""
-    assert node._finders is not None
-    discovery = node._finders._discovery
+    assert node.internals.finders is not None
+    discovery = node.internals.finders.discovery
     assert discovery is not None
-    instance = discovery._instance.partition(".")[0]
+    instance = discovery.instance.partition(".")[0]
     announcement = Announcement([node.address], "test", keyring.fingerprints)
     forger.announce(instance, "127.0.0.1", int(node.address.rpartition(":")[2]), **announcement.to_txt())
     forger.zeroconf.unregister_all_services()
@@ -265,8 +261,8 @@ class TestHostileMembers:
     def test_can_not_speak_for_a_node_that_is_linked(self, pair: Pair, mallory: HostileMember) -> None:
         pair.make()
         mallory.joins(pair.other)
-        forged = pair.one._pump.core.local_vips()[0].terms
-        incarnation = pair.one._pump.core.records()[0][0].incarnation
+        forged = pair.one.internals.pump.core.local_vips()[0].terms
+        incarnation = pair.one.internals.pump.core.records()[0][0].incarnation
         mallory.pushes(1, [DER], terms=forged, incarnation=incarnation, age=(incarnation, 1))
         wait_until(lambda: pair.dropped("forged_origin"))
         mallory.says(Leave(), sender="edge-1")
@@ -328,7 +324,7 @@ class TestHostileMembers:
     def test_that_say_hello_under_ever_new_names_fill_a_bounded_table(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("meshcache.node.MeshCore", partial(_core_with, Limits(peers_max=20)))
+        monkeypatch.setattr("meshcache.runtime.new_core.MeshCore", partial(_core_with, Limits(peers_max=20)))
         pair = Pair(place)
         members = [HostileMember(keyring_of(place), pair.other, f"mallory-{number}") for number in range(40)]
         for member in members:

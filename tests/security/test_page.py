@@ -42,7 +42,7 @@ def test_the_buffer_through_which_a_der_leaves_openssl_is_overwritten(kind: str,
     attachment = attach(context, port)
     visit(context, client_context(version))
     (der,) = port.store.values()
-    state = attachment._callbacks._state
+    state = attachment.callbacks.state
     assert state.scratch
     for scratch in state.scratch:
         assert der[-16:] not in ffi.unpack(scratch.der, DER_BYTES_MAX)

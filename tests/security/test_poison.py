@@ -40,7 +40,7 @@ class Scene:
         self._number = 0
 
     def _make(self, home: Any, made: Any) -> tuple[Any, bytes, bytes]:
-        core = home._pump.core
+        core = home.internals.pump.core
         before = set(core.session_ids("shop"))
         session = visit(made, self.client).session
         (session_id,) = set(core.session_ids("shop")) - before

@@ -46,14 +46,14 @@ def busy(one: MeshNode, other: MeshNode, made: Any, found: Any, secrets: Secrets
     """Full handshakes, returns and refusals in both versions, with every secret of theirs known."""
     for version in VERSIONS:
         client = secrets.watch(client_context(version))
-        before = len(other._pump.core.session_ids("shop"))
+        before = len(other.internals.pump.core.session_ids("shop"))
         sessions = [visit(made, client).session for _ in range(5)]
-        wait_until(lambda: len(other._pump.core.session_ids("shop")) >= before + len(sessions))  # noqa: B023
+        wait_until(lambda: len(other.internals.pump.core.session_ids("shop")) >= before + len(sessions))  # noqa: B023
         for session in sessions:
             assert visit(found, client, session=session).resumed
             visit(found, client, name="b.test", session=session)
     assert secrets.add_sessions(one) + secrets.add_sessions(other) > 20
-    secrets.add_keyring(load_keyring(one._settings.mesh.key_file))
+    secrets.add_keyring(load_keyring(one.internals.settings.mesh.key_file))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def scan_for(secrets: Secrets) -> Callable[[bytes], None]:
     def scan(content: bytes) -> None:
         assert len(secrets) > 40
         assert secrets.found_in(content) == []
-        planted = next(iter(secrets._known.values()))
+        planted = next(iter(secrets.known.values()))
         assert secrets.found_in(content + planted.hex().encode())
 
     return scan
@@ -172,13 +172,13 @@ def _provoke(node: MeshNode, folder: Path) -> None:
     hostile = HostileMember(load_keyring(folder / "mesh.key"), node)
     try:
         hostile.joins(node)
-        ids = node._pump.core.session_ids("shop")[:3]
+        ids = node.internals.pump.core.session_ids("shop")[:3]
         hostile.pushes(1, [b"\x30junk"] * 3, ids)
         hostile.sends(b"\xff" * 64)
         wait_until(lambda: node.stats()["vips"]["shop"]["sessions"]["refused"].get("conflict") == 3)
     finally:
         hostile.close()
-    port = node._vips._served["shop"].port
+    port = node.internals.vips.port("shop")
     try:
         {}[ids[0].hex()]
     except KeyError:  # whose words are the id
@@ -218,7 +218,7 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
     made, found = place.server(one), place.server(other)
     place.wait_until_met()
     busy(one, other, made, found, secrets)
-    core, keyring = other._pump.core, load_keyring(other._settings.mesh.key_file)
+    core, keyring = other.internals.pump.core, load_keyring(other.internals.settings.mesh.key_file)
     session_id = core.session_ids("shop")[0]
     session = core.duties.cache.peek("shop", session_id)
     assert isinstance(session, Session)
@@ -232,7 +232,14 @@ def test_no_repr_and_no_error_shows_a_secret(place: Place, secrets: Secrets, sca
         Outgoing("a:1", session.id + session.der, 1),
         NewSession(1, session.id, session.der, 9, 0, False, 0),
     ]
-    shown += [other._transport, other._vips, other._settings, other.policy(), other.peers(), other.stats()]
+    shown += [
+        other.internals.transport,
+        other.internals.vips,
+        other.internals.settings,
+        other.policy(),
+        other.peers(),
+        other.stats(),
+    ]
     with pytest.raises(Exception, match="each key once") as error:
         keyring.add(keyring.current.secret)
     scan_for("\n".join([*map(repr, shown), *map(str, shown), repr(error.value), str(error.value)]).encode())

@@ -289,7 +289,7 @@ async def test_a_reload_that_takes_its_time_stops_no_handshake(
 
 
 def app_services(app: ServerApp) -> list[Routes]:
-    return [listener._routes for listener in app.listeners.values()]
+    return [listener.routes for listener in app.listeners.values()]
 
 
 def test_sighup_before_ready_is_obeyed_later(shop: Deployment) -> None:

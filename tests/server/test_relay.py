@@ -178,8 +178,8 @@ async def test_a_client_that_does_not_read_stops_the_backend(certificates: Certi
             return settled
 
         await wait_until_async(settled, 60)
-        (connection,) = server.table._entries
-        assert connection._transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
+        (connection,) = server.table
+        assert connection.transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
         assert await asyncio.to_thread(dialogue.read, 20_000_000) == bytes(20_000_000)  # and flows again
         dialogue.close()
         await all_gone(server)
@@ -208,9 +208,9 @@ async def test_a_backend_that_does_not_read_stops_the_client(certificates: Certi
 
         await wait_until_async(settled, 60)
         assert left > 0
-        (connection,) = server.table._entries
-        relay = connection._application  # type: ignore[attr-defined]
-        assert relay._transport.get_write_buffer_size() < 2**20
+        (connection,) = server.table
+        relay = connection.application  # type: ignore[attr-defined]
+        assert relay.unsent_bytes < 2**20
         let_go.set()
 
         def finish() -> bytes:

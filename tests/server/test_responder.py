@@ -178,12 +178,12 @@ async def test_a_client_that_never_reads_costs_no_memory(certificates: Certifica
 
         def push() -> bool:
             dialogue.push()
-            return made[0]._stalled
+            return made[0].held_up
 
         await wait_until_async(push, 20)
-        (connection,) = server.table._entries
-        assert connection._transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
-        assert len(made[0]._buffer) <= 2**19
+        (connection,) = server.table
+        assert connection.transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
+        assert made[0].unread_bytes <= 2**19
         dialogue.close()
 
 
@@ -204,7 +204,7 @@ async def test_what_waits_is_answered_when_the_client_reads_again(
 
         def push() -> bool:
             dialogue.push()
-            return made[0]._stalled
+            return made[0].held_up
 
         await wait_until_async(push, 20)
         got = await asyncio.to_thread(dialogue.finish)
@@ -219,7 +219,7 @@ async def test_draining_ends_idle_connections_and_waits_for_requests(
         idle, busy = [await asyncio.to_thread(Dialogue, server.port, certificates) for _ in range(2)]
         await asyncio.to_thread(busy.tls.sendall, b"GET / HTTP/1.1\r\n")
         await wait_until_async(lambda: len(server.table) == 2)
-        await wait_until_async(lambda: any(e._application._buffer for e in server.table._entries))  # type: ignore[attr-defined]
+        await wait_until_async(lambda: any(e.application.unread_bytes for e in server.table))  # type: ignore[attr-defined]
         draining = asyncio.create_task(server.table.drain(10))
         assert await asyncio.to_thread(idle.read_to_end) == b""
         idle.close()

@@ -69,7 +69,7 @@ def test_a_vip_with_a_backend_relays_and_another_responds(settings: Settings, no
     assert isinstance(shop.make_application(client), Responder)
     relay = pay.make_application(client)
     assert isinstance(relay, Relay)
-    pool = relay._pool
+    pool = relay.pool
     assert [each.target for each in pool.backends] == ["[::1]:8080"]
     assert (pool.connect_timeout_s, pool.proxy_protocol) == (2, True)
     assert (shop.vip, shop.handshake_timeout_s, shop.idle_timeout_s) == ("shop", 3, 30)

@@ -34,19 +34,19 @@ class Bounds:
 
     def _sizes(self, host: Host) -> Iterator[tuple[str, int, int]]:
         duties, limits = host.core.duties, self._world.limits
-        yield "queued messages", max(map(len, duties.outbox._queues.values()), default=0), limits.queue_messages
-        yield "queued bytes", max(duties.outbox._bytes.values(), default=0), limits.queue_bytes
-        outboxes = duties.publisher._queues.values()
-        yield "sessions in an outbox", max((len(box.waiting) for box in outboxes), default=0), limits.outbox_sessions
-        yield "gaps", len(duties.repair._gaps), limits.gaps_max
-        yield "fetches", len(duties.repair._asked), limits.fetches_max + _SNAPSHOT_FETCHES
+        messages, size = duties.outbox.fullest()
+        yield "queued messages", messages, limits.queue_messages
+        yield "queued bytes", size, limits.queue_bytes
+        yield "sessions in an outbox", duties.publisher.waiting(), limits.outbox_sessions
+        yield "gaps", duties.repair.gaps, limits.gaps_max
+        yield "fetches", duties.repair.fetches, limits.fetches_max + _SNAPSHOT_FETCHES
         yield "streams", len(duties.streams), STREAMS_MAX
         yield "ranges of a stream", max((len(stream.seen) for stream in duties.streams), default=0), RANGES_MAX
         yield "peers", len(duties.members), limits.peers_max
         yield "records", len(duties.roster), limits.roster_max
         yield "colos", len(duties.roster.colos()), COLOS_KNOWN_MAX
         yield "candidates", len(duties.joining.candidates), limits.candidates_max
-        yield "connections", len(duties.inbox._connections), limits.connections_max
+        yield "connections", len(duties.inbox.connections), limits.connections_max
         yield "withdraws", len(duties.withdraws), limits.withdraws_max
         yield "quarantined", len(duties.quarantine), limits.quarantine_max
         for served in duties.vips:

@@ -87,7 +87,7 @@ class World:
         host = Host(name, colo, incarnation, self._clock(), self.scheduler, self.network)
         identity = Identity("sim", name, incarnation, colo, host.address, "0")
         core = MeshCore(identity, rng=Random(self.rng.random()), now=host.now(), limits=self.limits)
-        core.duties.cache._on_drop = self._dropped
+        core.duties.cache.on_drop = self._dropped
         host.on_received, host.on_sent = self._received, self._sent
         self.hosts[name] = host
         host.version = self.truth.declare(name, colo, policy, self.now)

@@ -68,7 +68,7 @@ def test_what_is_made_under_scopes_that_changed_meanwhile_is_not_kept(kind: str,
         def gave(self, _context: bytes) -> bool:
             return False
 
-    attachment.scopes = Forgetful(scopes._names, scopes._digest)
+    attachment.scopes = Forgetful(scopes.names, scopes.digest)
     server.shake()
     end.feed(server.take())
     shake_hands(end, server)

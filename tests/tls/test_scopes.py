@@ -81,15 +81,14 @@ def test_invented_names_do_not_fill_memory_and_do_not_change_answers() -> None:
     scopes = Scopes(NAMES, DIGEST)
     for number in range(SCOPES_MAX + 10):
         assert scopes.of_extension(extension(b"%d.wild.test" % number)) is not None
-    assert len(scopes._by_extension) <= SCOPES_MAX
-    assert len(scopes._known) <= SCOPES_MAX
+    assert 0 < scopes.remembered <= SCOPES_MAX
     assert scopes.of_extension(extension(b"0.wild.test")) == scopes.context_for("0.wild.test")
 
 
 def test_overlong_extensions_are_not_remembered() -> None:
     scopes = Scopes(NAMES, DIGEST)
     assert scopes.of_extension(bytes(EXTENSION_BYTES_MAX + 1)) is None
-    assert scopes._by_extension == {}
+    assert scopes.remembered == 0
 
 
 def test_the_same_settings_share_one_memory() -> None:

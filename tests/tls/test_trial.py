@@ -40,7 +40,7 @@ def test_a_callback_that_is_not_called_is_noticed(kind: str, name: str, said: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_session_that_loses_its_token_is_noticed(kind: str) -> None:
     made = callbacks(kind)
-    made._state.token_index = made._state.counted_index + 1_000
+    made.state.token_index = made.state.counted_index + 1_000
     with pytest.raises(HookError, match=r"the session (lost what it must carry|did not resume)"):
         trial.prove(made)
 

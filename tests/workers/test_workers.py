@@ -98,8 +98,8 @@ def test_a_slot_is_free_no_sooner_than_its_worker_has_left(file: Path, monkeypat
         numbers.append(slot.number)
         slot.release()
 
-    close = node._transport.close
-    monkeypatch.setattr(node._transport, "close", lambda: (take(), close()))
+    close = node.internals.transport.close
+    monkeypatch.setattr(node.internals.transport, "close", lambda: (take(), close()))
     node.close()
     take()
     assert numbers == [1, 0]
@@ -141,7 +141,7 @@ class TestNotRequired:
                 context = node.attach(server_context("stdlib"), vip="shop", required=False)
                 return 0 if node.left_out == {"forked": 1} and not visit(context, client_context()).resumed else 1
 
-            with node._lock, node._pump.lock:  # as another thread may hold them at a fork
+            with node.internals.lock, node.internals.pump.lock:  # as another thread may hold them at a fork
                 pid = os.fork()
                 if pid == 0:
                     os._exit(in_child())

@@ -56,7 +56,7 @@ class SessionCache:
         """Who made what is here: entries never outlive their stream."""
         self.epoch = now
         """The moment that times in entries count from."""
-        self._on_drop = on_drop
+        self.on_drop = on_drop
         self._make_share = make_share
         self._shares: dict[str, VipEntries] = {}
         self._sweep = Sweep()
@@ -256,8 +256,8 @@ class SessionCache:
             assert packed is not None, "victims and journals name entries only"
             share.evicted += 1
             self._forget(packed)
-            if self._on_drop is not None:
-                self._on_drop(self._unpack(session_id, packed)[0])
+            if self.on_drop is not None:
+                self.on_drop(self._unpack(session_id, packed)[0])
 
     def _forget(self, packed: bytes) -> None:
         index, seq, _, _, _ = HEAD.unpack_from(packed)

@@ -45,6 +45,11 @@ class Journal:
         else:
             self._add_apart(at, seq, session_id)
 
+    @property
+    def slots(self) -> int:
+        """Return how many places of the list are taken, with or without an entry."""
+        return len(self._ids)
+
     def extend(self, first: int, session_ids: Sequence[bytes]) -> None:
         """Note a run of entries, numbered from `first` upwards without a gap."""
         if first - self._base == len(self._ids) and len(self._ids) + len(session_ids) <= self._room:

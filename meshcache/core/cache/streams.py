@@ -17,7 +17,7 @@ from meshcache.core.values.session import StreamKey
 STREAMS_MAX = 16_384
 """Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first."""
 
-_INDEXES = 1 << 32
+INDEXES = 1 << 32
 """As many as the cache's entry header has room for."""
 
 
@@ -56,7 +56,7 @@ class Stream:
 class StreamTable:
     """All streams of this node by key and by index; bounded. An index comes again after 2^32 others at the earliest."""
 
-    def __init__(self, streams_max: int = STREAMS_MAX) -> None:
+    def __init__(self, streams_max: int = STREAMS_MAX, indexes: int = INDEXES) -> None:
         self._streams_max = streams_max
         self._by_key: dict[StreamKey, Stream] = {}
         self._by_index: dict[int, Stream] = {}
@@ -64,6 +64,7 @@ class StreamTable:
         """The stream with this key, or None. These two are the dicts' own methods: each lookup asks both."""
         self.at = self._by_index.__getitem__
         """The stream of a cached entry, by its index; entries never outlive their stream, so it is there."""
+        self._indexes = indexes
         self._next_index = 0
 
     def __len__(self) -> int:
@@ -90,9 +91,9 @@ class StreamTable:
 
     def _free_index(self) -> int:
         while self._next_index in self._by_index:
-            self._next_index = (self._next_index + 1) % _INDEXES
+            self._next_index = (self._next_index + 1) % self._indexes
         index = self._next_index
-        self._next_index = (index + 1) % _INDEXES
+        self._next_index = (index + 1) % self._indexes
         return index
 
     def _drop_longest_silent(self) -> bool:

@@ -62,7 +62,7 @@ class Inbox:
         self._on_refuse = on_refuse
         self._on_old_life = on_old_life
         self._handlers = handlers
-        self._connections = Connections(limits)
+        self.connections = Connections(limits)
         self._decoder = Decoder()
         self._ways_back: dict[str, bytes] = {}
 
@@ -71,7 +71,7 @@ class Inbox:
         received = self._telemetry.counters.received
         received.messages += 1
         received.bytes += len(payload)
-        if not self._connections.admit(connection, now):
+        if not self.connections.admit(connection, now):
             self._telemetry.drop(Drop.FLOOD)
             return
         try:
@@ -81,7 +81,7 @@ class Inbox:
             return
         self._telemetry.counters.unknown_fields += unknown
         received.kinds[type(message)] += 1
-        if not self._connections.binds(connection, sender, incarnation):
+        if not self.connections.binds(connection, sender, incarnation):
             self._telemetry.drop(Drop.CONNECTION_NAME)
             self._telemetry.refusals.note(sender, "", Drop.CONNECTION_NAME, now, patience_s=_PATIENCE_S)
         elif type(message) is Hello:

@@ -41,6 +41,11 @@ class Links:
         self._chosen_for: tuple[int, ...] = ()
         self._choose_at = now
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Return the names of the nodes in other colos that this one wants a link to."""
+        return self._wanted
+
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         return self._choose_at if self._stamp() != self._chosen_for else float("inf")

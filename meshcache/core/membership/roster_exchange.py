@@ -35,7 +35,7 @@ _MERGED_MAX = 16
 _ASK_S = 1.0
 """Between two asks for one colo: when fifty nodes start together, everybody's knowledge differs for a moment."""
 
-_PENDING_MAX = 64
+PENDING_MAX = 64
 """Rosters of which some pages have come; the oldest is given up."""
 
 _TERMS_BYTES = 192
@@ -89,6 +89,11 @@ class RosterExchange:
         self._outlet = outlet
         self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
 
+    @property
+    def pending(self) -> dict[tuple[str, str], int]:
+        """Return the bytes of memory of each roster of which some pages have come, by peer and colo."""
+        return {key: pages.size for key, pages in self._pending.items()}
+
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
         """Return what this node's digest says of each colo."""
         own = self._local.identity.colo
@@ -130,7 +135,7 @@ class RosterExchange:
             self._roster.note(record, int(self._local.limits.forget_s / 2), now)
 
     def _give_up_pages(self) -> None:
-        while len(self._pending) > _PENDING_MAX:
+        while len(self._pending) > PENDING_MAX:
             self._pending.popitem(last=False)
         while sum(pages.size for pages in self._pending.values()) > PAGES_BYTES_MAX:
             self._pending.popitem(last=False)

@@ -78,6 +78,10 @@ class Publisher:
         queue = self._queues.get(served.vip.terms.vip)
         return now if queue is None else queue.flushed_at + self._limits.flush_s(receivers)
 
+    def waiting(self) -> int:
+        """Return how many sessions wait in the longest queue."""
+        return max((len(queue.waiting) for queue in self._queues.values()), default=0)
+
     def flush(self, now: float) -> None:
         """Send what is due."""
         if self.due_at > now:

@@ -85,6 +85,16 @@ class Repair:
         self._asked: dict[int, _Asked] = {}
         self.paused = False
 
+    @property
+    def gaps(self) -> int:
+        """Return how many streams have a gap that is known here."""
+        return len(self._gaps)
+
+    @property
+    def fetches(self) -> int:
+        """Return how many fetches are under way."""
+        return len(self._asked)
+
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)

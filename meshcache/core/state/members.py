@@ -124,6 +124,11 @@ class Members:
         """Return the peers that aren't lost, of one colo or of all."""
         return [peer for peer in self if peer.usable and colo in (None, peer.colo)]
 
+    @property
+    def forgotten(self) -> int:
+        """Return how many lives that are gone are remembered."""
+        return len(self._forgotten)
+
     def full(self) -> bool:
         """Whether there is no room for another peer."""
         return len(self._peers) >= self._limits.peers_max

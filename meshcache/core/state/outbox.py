@@ -47,6 +47,10 @@ class Outbox:
         """Return how many messages wait for an address."""
         return len(self._queues.get(address, ()))
 
+    def fullest(self) -> tuple[int, int]:
+        """Return how many messages wait in the longest queue, and how many bytes in the heaviest."""
+        return max(map(len, self._queues.values()), default=0), max(self._bytes.values(), default=0)
+
     def send(self, address: str, message: Message) -> None:
         """Queue a message to one."""
         self.send_all([address], message)

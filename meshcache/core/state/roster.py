@@ -76,6 +76,14 @@ class RosterTable:
         """Return how many seconds ago a node of that colo vouched for its records."""
         return int(now - self._colos[colo].vouched_at)
 
+    def weight_of(self, colo: str) -> int:
+        """Return the bytes of memory that a colo's sets take, the remembered ones included."""
+        return self._colos[colo].size
+
+    def sets_of(self, colo: str) -> int:
+        """Return how many sets of a colo are remembered."""
+        return len(self._colos[colo].sets)
+
     def find(self, node: str) -> NodeRecord | None:
         """Return a node's record, in whichever colo it is; the newest, should two colos have it."""
         if self._indexed_at != self.generation:

@@ -87,6 +87,11 @@ class ServedVips:
     def __len__(self) -> int:
         return len(self._served)
 
+    @property
+    def remembered(self) -> int:
+        """Return how many answers of `accept` are remembered."""
+        return len(self._accepted)
+
     def put(self, served: ServedVip) -> None:
         """Serve a VIP from now on, or serve it on other terms. Raises ValueError when there are too many."""
         if served.vip.terms.vip not in self._served and len(self._served) >= VIPS_MAX:

@@ -79,9 +79,9 @@ class TicketDuty:
         self._outbox = outbox
         self._withdraws = withdraws
         self._joining = joining
-        self._rings = Rings(vips, telemetry.events, local.limits)
+        self.rings = Rings(vips, telemetry.events, local.limits)
         self._peers = PeersKeys(members)
-        self._nodes = RingNodes(self._rings, self._peers, members, roster, vips)
+        self.nodes = RingNodes(self.rings, self._peers, members, roster, vips)
         self._rate = Bucket(local.limits.ticket_keys_per_s, local.limits.ticket_keys_burst, now)
         self._stamp: tuple[int, ...] = ()
         self._status_at = now
@@ -92,18 +92,18 @@ class TicketDuty:
 
     @property
     def version(self) -> int:
-        return self._rings.version + self._changes
+        return self.rings.version + self._changes
 
     def of_vip(self, vip: str, now: float) -> VipKeys | None:
         """Return a VIP's keys, by the terms that hold now; None when it has no tickets."""
         self._follow(now)
-        ring = self._rings.of_vip(vip)
+        ring = self.rings.of_vip(vip)
         return None if ring is None else VipKeys(ring, ring.encrypting(now), tuple(ring.keys))
 
     def rotate(self, vip: str, now: float) -> int:
         """Make the next key of a VIP's ring now. Return its number. Raises ValueError, in words, when that can't be."""
         self._follow(now)
-        ring = self._rings.of_vip(vip)
+        ring = self.rings.of_vip(vip)
         if ring is None:
             raise ValueError(f"VIP {vip} has no tickets here")
         if any(now - key.born_at < _ROTATE_PAUSE_S for key in ring.keys):
@@ -114,14 +114,14 @@ class TicketDuty:
 
     def ready(self) -> bool:
         """Return whether every ring has keys, or is this node's to begin."""
-        return all(ring.keys or not self._nodes.linked(ring) for ring in self._rings)
+        return all(ring.keys or not self.nodes.linked(ring) for ring in self.rings)
 
     def show(self, now: float) -> list[dict[str, Any]]:
         """Return what operators see of the rings; names of keys are no secret, and cut."""
         self._follow(now)
         return [
-            shown_ring(ring, self._nodes, self._vips.record.node, now)
-            for ring in sorted(self._rings, key=lambda each: (each.group, each.id))
+            shown_ring(ring, self.nodes, self._vips.record.node, now)
+            for ring in sorted(self.rings, key=lambda each: (each.group, each.id))
         ]
 
     # --- timers and messages
@@ -139,21 +139,21 @@ class TicketDuty:
             self._stamp, self._status_at = stamp, now
             self._peers.forget_gone()
         self._follow(now)
-        for ring in self._rings:
+        for ring in self.rings:
             self._expire(ring, now)
             if not self._joining.joining and self._make_at(ring) <= now:
                 self._make(ring, now)
             self._use(ring, now)
         if self._status_at <= now:
             self._tell_status(now)
-        self._due_at = min((self._ring_due(ring) for ring in self._rings), default=float("inf"))
+        self._due_at = min((self._ring_due(ring) for ring in self.rings), default=float("inf"))
 
     def status_received(self, peer: Peer, status: TicketStatus, now: float) -> None:
         """Note what a peer has, and send it what it lacks; answer with our own where it has what we lack."""
-        shared = self._rings.of_node(peer.record)
+        shared = self.rings.of_node(peer.record)
         known = self._peers.of(peer)
         for told in status.rings:
-            ring = self._rings.get(told.ring)
+            ring = self.rings.get(told.ring)
             if ring is None or told.ring not in shared:
                 continue
             known.rings[told.ring] = told
@@ -166,8 +166,8 @@ class TicketDuty:
 
     def keys_received(self, peer: Peer, told: TicketKeys, now: float) -> None:
         """Take in keys from a node of their ring, and pass on what is new to the colos that its sender isn't in."""
-        ring = self._rings.get(told.ring)
-        if ring is None or told.ring not in self._rings.of_node(peer.record):
+        ring = self.rings.get(told.ring)
+        if ring is None or told.ring not in self.rings.of_node(peer.record):
             self._refuse(peer, Drop.TICKET_KEY_FOREIGN, len(told.keys), now)
             return
         if not self._rate.take(len(told.keys), now):
@@ -176,7 +176,7 @@ class TicketDuty:
         news = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
         if news:
             self._changes += 1
-            self._send_keys(ring, [each for each in self._nodes.linked(ring) if each.colo != peer.colo], news, now)
+            self._send_keys(ring, [each for each in self.nodes.linked(ring) if each.colo != peer.colo], news, now)
             self._status_at = now
         self._due_at = now
 
@@ -184,13 +184,13 @@ class TicketDuty:
 
     def _make_at(self, ring: Ring) -> float:
         """When it is this node's turn to make the next key, if nobody has by then."""
-        others = self._nodes.others(ring)
+        others = self.nodes.others(ring)
         if ring.keys:
             at = ring.turns_at(ring.keys[0])
         else:
             first_s = self._limits.ticket_first_s if others else 0.0
             at = max(ring.empty_since + first_s, ring.ended_at + self._quiet_s(ring))
-        place = self._nodes.in_turn(ring, others).index(self._vips.record.node)
+        place = self.nodes.in_turn(ring, others).index(self._vips.record.node)
         return at + min(place * self._limits.ticket_step_s, self._limits.ticket_step_s_max)
 
     def _make(self, ring: Ring, now: float) -> TicketKey:
@@ -199,7 +199,7 @@ class TicketDuty:
         key = TicketKey(ring.id, self._secret(), ring.top + 1, now, ring.rotate_s, ring.lifetime_s)
         ring.put(key, now)
         self._telemetry.events.add(TicketKeyMade(now, ring.group, key.generation))
-        self._send_keys(ring, self._nodes.linked(ring), [key], now)
+        self._send_keys(ring, self.nodes.linked(ring), [key], now)
         self._changes += 1
         self._status_at = self._due_at = now
         self._use(ring, now)
@@ -216,7 +216,7 @@ class TicketDuty:
         for key in ring.keys:
             if key is ring.current:
                 return
-            without = self._nodes.without(ring, key)
+            without = self.nodes.without(ring, key)
             waited_s = now - ring.learned_at[key.name]
             if now < ring.encrypts_until(key) and (not without or waited_s >= self._limits.ticket_spread_s):
                 ring.current = key
@@ -236,7 +236,7 @@ class TicketDuty:
         name, fingerprint = key.name, key.fingerprint()
         key.wipe()
         elsewhere = any(
-            other.fingerprint() == fingerprint and other.name != name for each in self._rings for other in each.keys
+            other.fingerprint() == fingerprint and other.name != name for each in self.rings for other in each.keys
         )
         taken = Drop.TICKET_KEY_FOREIGN if elsewhere else ring.take(told, now)
         if isinstance(taken, Drop):
@@ -259,14 +259,14 @@ class TicketDuty:
 
     def _follow(self, now: float) -> None:
         """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
-        if self._rings.follow(now):
+        if self.rings.follow(now):
             self._due_at = now
         if len(self._withdraws):
-            for ring in self._rings:
+            for ring in self.rings:
                 self._end(ring, now)
 
     def _end(self, ring: Ring, now: float) -> None:
-        ended_at = self._withdraws.tickets_ended_at(ring.group, self._nodes.vips_of(ring))
+        ended_at = self._withdraws.tickets_ended_at(ring.group, self.nodes.vips_of(ring))
         if ended_at > ring.ended_at:
             self._wiped(ring, ring.end(ended_at, now), "withdrawn", now)
 
@@ -285,21 +285,21 @@ class TicketDuty:
         """Say to every node of our rings what we have; to those with the same rings in the same bytes."""
         alike: dict[frozenset[bytes], list[Peer]] = {}
         for peer in self._members:
-            shared = self._rings.of_node(peer.record) if peer.usable else frozenset()
+            shared = self.rings.of_node(peer.record) if peer.usable else frozenset()
             if shared:
                 alike.setdefault(shared, []).append(peer)
         for shared, peers in alike.items():
-            rings = (ring for ring in self._rings if ring.id in shared)
+            rings = (ring for ring in self.rings if ring.id in shared)
             self._send(peers, TicketStatus(tuple(self._status(ring, now) for ring in rings)))
-        settled = all(self._settled(ring) for ring in self._rings)
+        settled = all(self._settled(ring) for ring in self.rings)
         self._status_at = now + self._limits.ticket_status_s * (1 if settled else _HURRY)
 
     def _settled(self, ring: Ring) -> bool:
-        return bool(ring.keys) and ring.current is ring.keys[0] and not self._nodes.without(ring, ring.keys[0])
+        return bool(ring.keys) and ring.current is ring.keys[0] and not self.nodes.without(ring, ring.keys[0])
 
     def _status(self, ring: Ring, now: float) -> RingStatus:
         newest = ring.keys[0] if ring.keys else None
-        spread = newest is not None and self._nodes.near_have(ring, newest)
+        spread = newest is not None and self.nodes.near_have(ring, newest)
         return RingStatus(ring.id, ring.held(now), newest.name if newest is not None and spread else b"")
 
     def _send_missing(self, ring: Ring, peer: Peer, now: float) -> None:
@@ -312,7 +312,7 @@ class TicketDuty:
         for peer in peers:
             known = self._peers.of(peer)
             fresh = [key for key in keys if now < ring.opens_until(key) - _LAST_S and known.may_tell(key.name, now)]
-            if fresh and ring.id in self._rings.of_node(peer.record):
+            if fresh and ring.id in self.rings.of_node(peer.record):
                 message = TicketKeys(ring.id, tuple(ring.told(key, now) for key in fresh))
                 self._outbox.send_all([peer.address], message, secret=True)
 

@@ -11,10 +11,6 @@ from meshcache.core.cache.journal import SPAN_MAX, SPARSE_MAX, Journal
 steps = st.lists(st.tuples(st.booleans(), st.integers(1, 900)), max_size=300)
 
 
-def slots(journal: Journal) -> int:
-    return len(journal._ids)
-
-
 def held(journal: Journal, upto: int = 1 << 62) -> dict[int, bytes]:
     return dict(journal.downwards(upto))
 
@@ -52,7 +48,7 @@ def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(taken: li
         found = held(journal)
         assert found.items() <= model.items()
         assert journal.count == len(found)
-        assert slots(journal) <= max(1024, SPARSE_MAX * (len(model) + 1))
+        assert journal.slots <= max(1024, SPARSE_MAX * (len(model) + 1))
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 900))
@@ -69,7 +65,7 @@ def test_the_newest_entry_is_always_noted_after_a_jump_ahead() -> None:
     journal.add(1, b"old")
     journal.add(10**12, b"new")
     assert held(journal) == {10**12: b"new"}
-    assert slots(journal) == 1
+    assert journal.slots == 1
 
 
 def test_a_snapshot_that_comes_newest_first_is_noted_down_to_its_end() -> None:
@@ -78,7 +74,7 @@ def test_a_snapshot_that_comes_newest_first_is_noted_down_to_its_end() -> None:
         for seq in range(start, start + 64):
             journal.add(seq, name(seq))
     assert journal.count == 64 * len(range(5_000_000, 4_990_000, -64))
-    assert slots(journal) < journal.count + 2048
+    assert journal.slots < journal.count + 2048
 
 
 def test_one_old_session_that_stays_does_not_hold_a_span_of_megabytes() -> None:
@@ -89,7 +85,7 @@ def test_one_old_session_that_stays_does_not_hold_a_span_of_megabytes() -> None:
         if seq > 12:
             journal.remove(seq - 10)
     assert journal.count <= 12
-    assert slots(journal) <= 1024
+    assert journal.slots <= 1024
     assert held(journal)[59_999] == name(59_999)
 
 
@@ -97,8 +93,8 @@ def test_the_span_is_bounded_in_a_long_dense_stream() -> None:
     journal = Journal()
     for seq in range(1, SPAN_MAX + 20_000):
         journal.add(seq, b"x")
-    assert slots(journal) <= SPAN_MAX
-    assert journal.count == slots(journal)
+    assert journal.slots <= SPAN_MAX
+    assert journal.count == journal.slots
     assert next(journal.downwards(1 << 62))[0] == SPAN_MAX + 19_999
 
 
@@ -108,7 +104,7 @@ def test_a_journal_that_emptied_keeps_no_slots_and_takes_lower_numbers_again() -
         journal.add(seq, name(seq))
     for seq in range(100, 200):
         journal.remove(seq)
-    assert (journal.count, slots(journal)) == (0, 0)
+    assert (journal.count, journal.slots) == (0, 0)
     journal.add(7, b"seven")
     assert held(journal) == {7: b"seven"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcache.core.cache.streams import _INDEXES, Stream, StreamTable
+from meshcache.core.cache.streams import INDEXES, Stream, StreamTable
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.session import StreamKey
 
@@ -67,9 +67,8 @@ def test_a_dropped_stream_is_gone_and_its_index_is_not_used_next() -> None:
 
 
 def test_indexes_fit_the_entry_header_and_pass_over_those_in_use() -> None:
-    table = StreamTable()
-    first = opened(table, 1)
-    table._next_index = _INDEXES - 1
-    assert opened(table, 2).index == _INDEXES - 1
-    assert opened(table, 3).index == 1
-    assert first.index == 0
+    assert len((INDEXES - 1).to_bytes(4, "big")) == 4
+    table = StreamTable(indexes=3)
+    first, second = opened(table, 1), opened(table, 2)
+    table.drop(second)
+    assert [first.index, opened(table, 3).index, opened(table, 4).index] == [0, 2, 1]

@@ -103,7 +103,7 @@ def test_a_node_that_starts_anew_during_a_cut_finds_its_mesh_by_what_it_was_told
 def test_a_remembered_address_that_is_this_nodes_own_by_now_is_tried_no_more() -> None:
     net = Net()
     one = net.add("a", "ams1", vip("a"))
-    net._by_address["other-name-of-a:7946"] = one
+    net.by_address["other-name-of-a:7946"] = one
     for address in ("other-name-of-a:7946", "a:7946", "no address"):
         one.core.remembered(address, 5.0, net.now)
     assert set(one.core.places(net.now)) == {"other-name-of-a:7946"}

@@ -55,7 +55,7 @@ def test_nodes_meet_though_half_of_all_messages_get_lost() -> None:
 def test_a_node_that_dials_itself_notices_and_stops() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"), seeds=("other-name-of-a:1",))
-    net._by_address["other-name-of-a:1"] = host
+    net.by_address["other-name-of-a:1"] = host
     net.run(5)
     assert host.core.peers(net.now) == []
     assert host.core.links() == frozenset()
@@ -65,7 +65,7 @@ def test_a_node_that_dials_itself_notices_and_stops() -> None:
 def test_a_seed_under_another_name_becomes_one_link_to_the_node_behind_it() -> None:
     net = Net()
     a = net.add("a", "ams1", vip("a"))
-    net._by_address["seed.example:7946"] = a
+    net.by_address["seed.example:7946"] = a
     b = net.add("b", "ams1", vip("b"), seeds=("seed.example:7946",))
     net.until(lambda: alive(a, net) == ["b"] and alive(b, net) == ["a"])
     net.run(3)

@@ -22,7 +22,7 @@ def linked(host: Host, net: Net, colo: str) -> list[str]:
 
 
 def chosen(host: Host) -> frozenset[str]:
-    return host.core.duties.links._wanted
+    return host.core.duties.links.wanted
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcache.core.membership.roster_exchange import _PENDING_MAX
+from meshcache.core.membership.roster_exchange import PENDING_MAX
 from meshcache.core.policy.gates import Reach
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Roster, RosterAsk
@@ -81,22 +81,22 @@ def test_a_page_that_is_not_of_its_set_is_dropped() -> None:
 
 def test_half_told_rosters_are_bounded() -> None:
     _, host, peer = world()
-    for at in range(_PENDING_MAX + 50):
+    for at in range(PENDING_MAX + 50):
         peer.says(host, Roster(f"c{at}", 3, (), 0, 2))
-    assert len(host.core.duties.rosters._pending) == _PENDING_MAX
+    assert len(host.core.duties.rosters.pending) == PENDING_MAX
 
 
 @pytest.mark.slow
 def test_half_told_rosters_are_bounded_by_their_weight_too() -> None:
     net, host, peer = world()
     one = large_record("n", "fra1", name_bytes=4)
-    pending = host.core.duties.rosters._pending
+    rosters = host.core.duties.rosters
     for at in range(20):
         for page in range(5):
             peer.says(host, Roster(f"c{at}", 3, (one,), page, 64))
-            assert sum(pages.size for pages in pending.values()) <= PAGES_BYTES_MAX
-    assert len(pending) == PAGES_BYTES_MAX // (5 * weight(one))
-    assert dropped(host, net) == {"too_heavy": 20 - len(pending)}
+            assert sum(rosters.pending.values()) <= PAGES_BYTES_MAX
+    assert len(rosters.pending) == PAGES_BYTES_MAX // (5 * weight(one))
+    assert dropped(host, net) == {"too_heavy": 20 - len(rosters.pending)}
 
 
 def test_a_page_that_is_told_twice_weighs_once() -> None:
@@ -104,7 +104,7 @@ def test_a_page_that_is_told_twice_weighs_once() -> None:
     one = large_record("n", "fra1", name_bytes=4)
     for _ in range(3):
         peer.says(host, Roster("fra1", 3, (one,), 0, 2))
-    assert [pages.size for pages in host.core.duties.rosters._pending.values()] == [weight(one)]
+    assert list(host.core.duties.rosters.pending.values()) == [weight(one)]
 
 
 def test_only_a_colos_own_nodes_can_say_that_they_see_it_now() -> None:

@@ -8,7 +8,7 @@ from tests.core.net import DIGEST, Host, Net, Puppet, vip
 
 
 def audiences(host: Host) -> Audiences:
-    found: Audiences = host.core.duties.publisher._audiences
+    found: Audiences = host.core.duties.audiences
     return found
 
 

@@ -206,8 +206,8 @@ def test_gaps_and_fetches_are_bounded() -> None:
         peer.says(host, Push(peer.batch(10)))
     net.run(0.5)
     repair = host.core.duties.repair
-    assert len(repair._gaps) == 10
-    assert len(repair._asked) == 4
+    assert repair.gaps == 10
+    assert repair.fetches == 4
     assert dropped(host, net)["gaps_full"] >= 10
 
 
@@ -228,7 +228,7 @@ def test_a_vip_that_the_peer_may_not_have_is_no_gap() -> None:
     make(net, a, 1, "blog")
     net.run(5)
     assert not [payload for _, _, payload, _ in net.sent if payload[1] == 8]
-    assert b.core.duties.repair._gaps == {}
+    assert b.core.duties.repair.gaps == 0
 
 
 def test_a_gap_that_was_given_up_is_taken_up_again_when_somebody_has_some_of_it() -> None:

@@ -97,7 +97,7 @@ def test_a_link_that_ends_for_want_of_need_says_nothing(members: Members, events
 def test_a_thousand_restarts_leave_a_bounded_memory(members: Members) -> None:
     for incarnation in range(1, FORGOTTEN_MAX + 500):
         members.left(members.join(record(incarnation=incarnation), "edge-1:1", 0.0), 1.0)
-    assert len(members._forgotten) == FORGOTTEN_MAX
+    assert members.forgotten == FORGOTTEN_MAX
     assert members.buried("edge-1", FORGOTTEN_MAX + 499, 2.0)
     assert not members.buried("edge-1", 1, 2.0)
 

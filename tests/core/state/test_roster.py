@@ -116,7 +116,7 @@ def test_few_sets_are_remembered() -> None:
     table = roster()
     for at in range(20):
         table.learn("fra1", [record(f"n{at}")], (), 0, 1001.0 + at)
-    assert len(table._colos["fra1"].sets) == RECALLED_MAX
+    assert table.sets_of("fra1") == RECALLED_MAX
 
 
 def heavy(colo: str, count: int, revision: int = 1) -> list[NodeRecord]:
@@ -144,9 +144,9 @@ def test_sets_that_are_only_remembered_weigh_too_and_make_room() -> None:
     fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])
     for at in range(RECALLED_MAX):
         table.learn("c0", heavy("c0", fit // 2, revision=at), (), 0, 1001.0 + at)
-        assert table._colos["c0"].size <= ROSTER_BYTES_MAX
+        assert table.weight_of("c0") <= ROSTER_BYTES_MAX
     assert table.learn("c1", heavy("c1", fit // 2), (), 0, 1010.0)
-    assert sum(colo.size for colo in table._colos.values()) <= ROSTER_BYTES_MAX
+    assert table.weight_of("c0") + table.weight_of("c1") <= ROSTER_BYTES_MAX
     assert (len(names(table, "c0")), len(names(table, "c1"))) == (fit // 2, fit // 2)
 
 

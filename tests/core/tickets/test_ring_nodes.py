@@ -29,7 +29,7 @@ def says(host: Host, puppet: Puppet, ring: Ring, *held: HeldKey, spread: bytes =
 
 def test_a_node_of_this_colo_has_what_it_says_and_one_elsewhere_what_all_of_its_colo_have() -> None:
     _, host, near, far, ring = stage()
-    nodes, key = host.core.tickets._nodes, ring.keys[0]
+    nodes, key = host.core.tickets.nodes, ring.keys[0]
     own = HeldKey(key.generation, key.name)
     assert nodes.without(ring, key) == ["far", "near"]
     says(host, near, ring, own)
@@ -42,7 +42,7 @@ def test_a_node_of_this_colo_has_what_it_says_and_one_elsewhere_what_all_of_its_
 
 def test_who_has_a_higher_key_that_isn_t_here_yet_is_waited_for() -> None:
     _, host, near, _, ring = stage()
-    nodes, key = host.core.tickets._nodes, ring.keys[0]
+    nodes, key = host.core.tickets.nodes, ring.keys[0]
     says(host, near, ring, HeldKey(key.generation, key.name), HeldKey(key.generation + 1, b"x" * 16))
     assert not nodes.near_have(ring, key)
     says(host, near, ring, HeldKey(key.generation, key.name), HeldKey(key.generation - 1, b"x" * 16))
@@ -51,6 +51,6 @@ def test_who_has_a_higher_key_that_isn_t_here_yet_is_waited_for() -> None:
 
 def test_all_agree_on_whose_turn_it_is() -> None:
     _, host, _, _, ring = stage()
-    nodes = host.core.tickets._nodes
+    nodes = host.core.tickets.nodes
     assert nodes.others(ring) == {"near", "far"}
     assert nodes.in_turn(ring, {"near", "far"}) == nodes.in_turn(ring, {"far", "near", "h"})

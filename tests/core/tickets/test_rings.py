@@ -11,7 +11,7 @@ from tests.core.net import Net, Puppet, vip
 
 def rings_of(net: Net, *vips: object) -> tuple[object, Rings]:
     host = net.add("h", "ams1", *vips)  # type: ignore[arg-type]
-    rings = host.core.tickets._rings
+    rings = host.core.tickets.rings
     rings.follow(net.now)
     return host, rings
 
