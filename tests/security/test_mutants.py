@@ -36,6 +36,13 @@ def test_a_weakened_build_is_noticed(mutant: Mutant, folder: Path) -> None:
     assert f"FAILED {mutant.noticed_by.partition('::')[0]}" in output, output[-3000:]
 
 
+def test_the_build_as_it_is_passes_each_of_these_tests(folder: Path) -> None:
+    """Or a test that always fails would notice everything."""
+    _copy(folder)
+    code, output = _run(folder, *sorted({mutant.noticed_by for mutant in MUTANTS}))
+    assert code == pytest.ExitCode.OK, output[-3000:]
+
+
 def _copy(folder: Path) -> None:
     for name in COPIED:
         source = ROOT / name
@@ -46,9 +53,9 @@ def _copy(folder: Path) -> None:
     (folder / "meshcache_server").symlink_to("server")
 
 
-def _run(folder: Path, test: str) -> tuple[int, str]:
+def _run(folder: Path, *tests: str) -> tuple[int, str]:
     env = os.environ | {"PYTHONPATH": str(folder), "CI": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", test]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", *tests]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=TEST_S_MAX, check=False)
     return done.returncode, done.stdout + done.stderr
 

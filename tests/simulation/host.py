@@ -40,8 +40,8 @@ class Host:
         """Which version of its policy the node has; for checkers."""
         self.told: dict[str, int] = {}
         """The newest policy version that each other node has told this one itself; for checkers."""
-        self.lives_heard: dict[str, int] = {}
-        """The latest life of each other node that this one has heard of; for checkers."""
+        self.lives_heard: dict[str, tuple[int, int]] = {}
+        """The latest life and revision of each other node that this one was told of; for checkers."""
         self.history: list[Event] = []
         self._inbox: deque[Flight] = deque()
         self._links: frozenset[str] = frozenset()

@@ -70,13 +70,14 @@ class Safety:
             self.scan(host)
 
     def _is_newest(self, host: Host, flight: Flight) -> bool:
-        """Whether a hello is its sender's own, and of no earlier life than the latest that this node heard of.
+        """Whether a hello is its sender's own, and not older than the newest that this node heard in its name.
 
         The sender of another is told so, and says it again as a later life; what others say in its name, it outbids.
         """
-        _, name, life, _ = cbor2.loads(flight.payload)
-        latest = host.lives_heard[name] = max(life, host.lives_heard.get(name, 0))
-        return bool(life == latest and name == flight.sender)
+        _, name, life, hello = cbor2.loads(flight.payload)
+        age = (life, hello["e"][4])  # record in docs/protocol.md: the revision
+        latest = host.lives_heard[name] = max(age, host.lives_heard.get(name, (0, 0)))
+        return bool(age == latest and name == flight.sender)
 
     def changed(self, host: Host) -> None:
         """A node has another policy: that holds at once for all it has."""
