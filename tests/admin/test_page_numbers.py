@@ -134,6 +134,23 @@ async def test_what_a_lost_member_cannot_be_sent_is_no_trouble_of_its_own(module
     assert [problem.split(":")[0] for problem in said["problems"]] == ["edge-4 in fra1 is lost"]
 
 
+async def test_faults_and_hooks_that_fail_are_said(modules: Page) -> None:
+    node = GeneratedNode()
+    well = {"name": "statsd", "kind": "observer", "resting": False, "counts": {"calls": 3}, "last_fault": ""}
+    rests = {**well, "name": "same_region", "kind": "policy", "resting": True, "last_fault": "took 12 ms"}
+
+    def trouble() -> None:
+        node.faults = {"shop": {"new_session": 2}}
+        node.hooks = [well, rests, {**well, "counts": {"not_loaded": 1}, "last_fault": "no module named statsd"}]
+
+    said = await verdict(modules, node, trouble)
+    assert said["problems"] == [
+        "new session of shop failed 2 times since the start, each a full handshake: please report it, with the log.",
+        "The policy hook same_region rests after it failed, so whatever it is asked is refused: took 12 ms",
+        "The observer hook statsd isn\u2019t loaded: no module named statsd",
+    ]
+
+
 async def test_an_island_is_named_with_its_group(modules: Page) -> None:
     node = GeneratedNode()
     said = await verdict(modules, node, lambda: node.peers_plain[0]["islands"].append({"group": "pay"}))

@@ -11,7 +11,7 @@ const UNSENT = new Set(["not_sent", "peer_blocked"]); // what a member that is a
 export function judge(model) {
   const { stats } = model.snapshot;
   const mesh = [...lost(stats), ...islands(stats), ...refused(stats), ...notResumed(model), ...dropped(model), ...evicted(model)];
-  const problems = [...around(stats.front), ...mesh];
+  const problems = [...around(stats.front), ...faults(stats), ...hooks(stats), ...mesh];
   problems.sort((a, b) => (a.level === "bad" ? 0 : 1) - (b.level === "bad" ? 0 : 1));
   if (problems.length) return { level: problems[0].level, line: heading(problems), problems: shorten(problems) };
   const members = stats.peers.length + 1;
@@ -94,6 +94,22 @@ function islands({ peers }) {
       say: `${name} in ${colo} has other settings for group ${group}${differs ? ` (${words(differs)})` : ""}: nothing of that group is shared with it.`,
     })),
   );
+}
+
+/** Exceptions at the TLS edge: none should ever be. */
+function faults({ faults = {} }) {
+  return Object.entries(faults).flatMap(([vip, of]) => Object.entries(of).filter(([, n]) => n > 0).map(([callback, n]) => ({
+    level: "bad",
+    say: `${words(callback)} of ${vip} failed ${count(n)} times since the start, each a full handshake: please report it, with the log.`,
+  })));
+}
+
+/** An operator's own hooks that aren't loaded, or that rest after they failed. */
+function hooks({ hooks = [] }) {
+  return hooks.filter(({ resting, counts = {} }) => resting || counts.not_loaded).map(({ name, kind, last_fault, counts = {} }) => ({
+    level: kind === "policy" ? "bad" : "warning",
+    say: `The ${kind} hook ${name} ${counts.not_loaded ? "isn’t loaded" : "rests after it failed"}${kind === "policy" ? ", so whatever it is asked is refused" : ""}: ${last_fault}`,
+  }));
 }
 
 function notResumed(model) {
