@@ -67,7 +67,6 @@ class GeneratedNode:
         self.transport = {"links": 5, "accepted": 6, "succeeded": 5, "refused": {"unknown_key": 1}}
         self.front: dict[str, Any] | None = deepcopy(FRONT)
         self.hangs = False
-        self.hooks: list[dict[str, Any]] = []
         self.refusals: list[dict[str, Any]] = []
         counts = {"calls": 40, "refused_send": 3}
         self.hooks = [{"name": "same_region", "kind": "policy", "resting": False, "counts": counts, "last_fault": ""}]
