@@ -51,12 +51,30 @@ def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(proc
     assert list((folder / "t").iterdir()) == []
 
 
+def test_a_terminal_that_closes_ends_it_once_unless_it_was_started_to_outlive_that(processes: Processes) -> None:
+    code = (
+        "import contextlib, os, signal\n"
+        "from meshcache.demo.story import _ended_by_signals\n"
+        "with contextlib.suppress(KeyboardInterrupt), _ended_by_signals():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        print('still there')\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        print('servers ended')\n"
+    )
+    closed = processes.start([sys.executable, "-c", code])
+    outlives = processes.start(["nohup", sys.executable, "-c", code])
+    assert (closed.wait(), outlives.wait()) == (0, 0)
+    assert closed.output.strip() == "servers ended"
+    assert "still there" in outlives.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "way", "ending"),
     [
         ([*DEMO, "--keep"], "by mDNS on the loopback interface", signal.SIGINT),
         (["-c", WITHOUT_MULTICAST], "two seeds stand in for mDNS", signal.SIGTERM),
-        ([*DEMO, "--keep"], "in another terminal", signal.SIGHUP),
     ],
 )
 def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(

@@ -24,10 +24,10 @@ from tests.edges.test_discovery import Forger
 from tests.nodes import Place, alive
 from tests.security.members import HostileMember, Tap, stranger
 from tests.support.material import free_ports
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.tls.world import client_context, visit
 
-CROSS_S_MAX = 60.0
+CROSS_S_MAX = PATIENCE_S
 """On a wire that is cut into, libzmq's heartbeat has to notice first."""
 
 DER = b"\x30" + b"d" * 133

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.mutants import MUTANTS, Mutant
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("meshcache", "server", "tests", "fuzz", "pyproject.toml")
@@ -31,7 +32,7 @@ def test_a_weakened_build_is_noticed(mutant: Mutant, folder: Path) -> None:
     weak.write_text(source.replace(mutant.old, mutant.new))
     for compiled in (weak.parent / "__pycache__").glob(f"{weak.stem}.*"):
         compiled.unlink()  # the others are as good as their sources, whose times are copied too
-    code, output = _run(folder, mutant.noticed_by)
+    code, output = _run(folder, mutant.noticed_by, patience_s=10)
     assert code == pytest.ExitCode.TESTS_FAILED, output[-3000:]
     assert f"FAILED {mutant.noticed_by.partition('::')[0]}" in output, output[-3000:]
 
@@ -53,8 +54,8 @@ def _copy(folder: Path) -> None:
     (folder / "meshcache_server").symlink_to("server")
 
 
-def _run(folder: Path, *tests: str) -> tuple[int, str]:
-    env = os.environ | {"PYTHONPATH": str(folder), "CI": "1"}
+def _run(folder: Path, *tests: str, patience_s: float = PATIENCE_S) -> tuple[int, str]:
+    env = os.environ | {"PYTHONPATH": str(folder), "CI": "1", "PATIENCE_S": str(patience_s)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", *tests]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=TEST_S_MAX, check=False)
     return done.returncode, done.stdout + done.stderr

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
-"""How long a test waits for what is sure to come: a machine that is busy with something else is no reason to fail."""
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "60"))
+"""How long a test waits for what is sure to come: a machine that is busy with something else is no reason to fail. In
+a weakened build, where tests are meant to fail, less will do."""
 
 _FIRST_PAUSE_S = 0.002
 _PAUSE_S_MAX = 0.05
