@@ -53,6 +53,14 @@ class AdminClient:
         """The policy of every VIP of this node."""
         return _list(self.get("/v1/policy"), "policy")
 
+    def tickets(self) -> list[dict[str, Any]]:
+        """The rings of ticket keys that this node is in."""
+        return _list(self.get("/v1/tickets"), "rings")
+
+    def rotate_tickets(self, vip: str) -> dict[str, Any]:
+        """Make the next ticket key of a VIP's ring. Raises PolicyError with what the node says against it."""
+        return self.post("/v1/tickets/rotate", {"vip": vip})
+
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """What happened after event number `since`, oldest first."""
         return _list(self.get("/v1/events", since=since), "events")

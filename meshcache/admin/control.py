@@ -33,6 +33,8 @@ class ChangesPolicies(Protocol):
     ) -> dict[str, Any]: ...
     def explain_way(self, source: str, target: str) -> dict[str, Any]: ...
     def explain_session(self, session: str) -> dict[str, Any]: ...
+    def ticket_rings(self) -> list[dict[str, Any]]: ...
+    def rotate_tickets(self, vip: str) -> int: ...
     def clocks(self) -> dict[str, float]: ...
     def figures(self) -> dict[str, Any]: ...
 
@@ -46,8 +48,8 @@ class HasPolicies(Protocol):
 
 
 def control_routes(node: HasPolicies, answer: Answer) -> list[web.AbstractRouteDef]:
-    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``GET /v1/explain``, ``/v1/clocks``,
-    ``/v1/mesh``.
+    """``POST /v1/policy/set``, ``/unset``, ``POST /v1/sessions/withdraw``, ``/v1/tickets/rotate``,
+    ``GET /v1/tickets``, ``/v1/explain``, ``/v1/clocks``, ``/v1/mesh``.
     """
 
     def route(work: Callable[[web.Request], Awaitable[dict[str, Any]]]) -> Callable[[web.Request], Any]:
@@ -75,7 +77,12 @@ def control_routes(node: HasPolicies, answer: Answer) -> list[web.AbstractRouteD
         everything, new_epoch = _flag(body, "all"), _flag(body, "new_epoch")
         return await asyncio.to_thread(node.policies.withdraw, **names, everything=everything, new_epoch=new_epoch)
 
+    async def rotate(request: web.Request) -> dict[str, Any]:
+        vip = _text(await _body(request, {"vip"}), "vip")
+        return {"vip": vip, "generation": await asyncio.to_thread(node.policies.rotate_tickets, vip)}
+
     return [
+        web.post("/v1/tickets/rotate", route(rotate)),
         web.post("/v1/policy/set", route(set_policy)),
         web.post("/v1/policy/unset", route(unset_policy)),
         web.post("/v1/sessions/withdraw", route(withdraw)),
@@ -98,7 +105,10 @@ def _questions(node: HasPolicies) -> dict[str, Callable[[web.Request], Awaitable
     async def figures(_request: web.Request) -> dict[str, Any]:
         return await asyncio.to_thread(node.policies.figures)
 
-    return {"/v1/clocks": clocks, "/v1/explain": explain, "/v1/mesh": figures}
+    async def tickets(_request: web.Request) -> dict[str, Any]:
+        return {"rings": await asyncio.to_thread(node.policies.ticket_rings)}
+
+    return {"/v1/tickets": tickets, "/v1/clocks": clocks, "/v1/explain": explain, "/v1/mesh": figures}
 
 
 async def _body(request: web.Request, known: set[str]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class NodeCollector(Collector):
         yield from _node(stats["node"])
         yield from _handshakes(stats["vips"])
         yield from _lookups(stats["vips"])
+        yield from _tickets(stats["vips"])
         yield from _sessions(stats["vips"])
         yield from _cache(stats)
         yield from _gossip(stats["gossip"])
@@ -97,6 +98,21 @@ def _lookups(vips: Stats) -> Iterator[Metric]:
         ("vip",),
         [((vip,), of["lookups"]["hit_not_resumed"]) for vip, of in vips.items()],
     )
+
+
+def _tickets(vips: Stats) -> Iterator[Metric]:
+    given = {vip: of["tickets"] for vip, of in vips.items() if of["tickets"]["given"]}
+    for what, help_ in (
+        ("issued", "Tickets given to clients."),
+        ("unknown_key", "Tickets that no key here opens: another border's, withdrawn, or over."),
+    ):
+        yield _counter(f"tickets_{what}", help_, ("vip",), [((vip,), of[what]) for vip, of in given.items()])
+    opened = [((vip, age), count) for vip, of in given.items() for age, count in of["opened"].items()]
+    yield _counter(
+        "tickets_opened", "Tickets that clients resumed with, by the age of the key.", ("vip", "key_age"), opened
+    )
+    refused = [((vip, reason), count) for vip, of in given.items() for reason, count in of["refused"].items()]
+    yield _counter("tickets_refused", "Tickets of a known key that may not be used.", ("vip", "reason"), refused)
 
 
 def _sessions(vips: Stats) -> Iterator[Metric]:

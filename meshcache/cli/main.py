@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "events": Entry("events", "events", "What happened on a node, and what happens now."),
     "policy": Entry("policy", "policy", "Where each VIP's sessions may go."),
     "sessions": Entry("sessions", "sessions", "Forget sessions, on every node."),
+    "tickets": Entry("tickets", "tickets", "The keys of session tickets, which the mesh makes."),
     "doctor": Entry("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
     "plan": Entry("plan", "plan", "Predict traffic, memory and CPU; refuse what will not fit."),
     "key": Entry("key", "key", "The key that makes a node a member of the mesh."),

@@ -23,12 +23,16 @@ from meshcache.config.values import (
 )
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
+from meshcache.core.values.ticket_key import ROTATE_S_MAX, ROTATE_S_MIN
 
 TICKETS = 1
 """What most clients use: those that come back one connection at a time, and those that use one ticket many times."""
 
 TICKETS_MAX = 4
 """Browsers open up to six connections to one server over HTTP/1.1 and keep two to four tickets."""
+
+TICKET_KEYS_OPEN = 24
+"""Ticket keys of one ring that open at a time in a mesh that isn't split: half of what a node keeps."""
 
 LISTEN_MAX = 64
 """Addresses of one VIP: each is a socket of its own."""
@@ -110,6 +114,10 @@ class SharingSettings(Table):
     lineage_s: Number = Field(default=86_400.0, ge=1, le=LINEAGE_S_MAX, examples=[86_400])
     """How long renewals in TLS 1.3 may go on after one full handshake."""
 
+    rotate_s: Number = Field(default=21_600.0, ge=ROTATE_S_MIN, le=ROTATE_S_MAX, examples=[21_600])
+    """How long one ticket key encrypts, where ``resumption`` isn't "sessions". Whoever steals a key can open what was
+    encrypted with it; a key is good for ``rotate_s`` and ``lifetime_s`` together, and some minutes."""
+
     quota: Share | None = Field(default=None, examples=["25%"])
     """The VIP's part of the cache, so that no VIP evicts another's. Default: an equal part of what others leave."""
 
@@ -186,6 +194,11 @@ class VipSettings(Table):
     so that of several connections at once as many resume as they have; each is one more session for the mesh to carry
     and keep. A program's context with a number of its own keeps that."""
 
+    resumption: Literal["sessions", "tickets", "both"] = Field(default="sessions", examples=["both"])
+    """Who keeps what a client resumes with: servers, in their caches ("sessions"); the client, in tickets under keys
+    that the mesh makes and changes ("tickets"); or servers in TLS 1.3, and clients that ask for a ticket in TLS 1.2
+    ("both"). docs/tickets.md says when to use which."""
+
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
 
@@ -228,6 +241,11 @@ class VipSettings(Table):
             raise ValueError(
                 f"lifetime_s is at most {LIFETIME_S_MAX_TLS12} (24 hours) while the VIP speaks TLS 1.2; "
                 'with min_tls = "1.3" it may be up to 7 days'
+            )
+        has_tickets = info.data.get("resumption") != "sessions"
+        if has_tickets and sharing.rotate_s * TICKET_KEYS_OPEN < sharing.lifetime_s:
+            raise ValueError(
+                f"rotate_s must be at least a {TICKET_KEYS_OPEN}th of lifetime_s: each node keeps that many ticket keys"
             )
         if sharing.lineage_s < sharing.lifetime_s:
             raise ValueError("lineage_s must be at least lifetime_s, or sessions would end before their lifetime")

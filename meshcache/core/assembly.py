@@ -246,7 +246,7 @@ class Assembly:
         handlers.add(messages.SnapshotOffer, self.snapshot.offer_received)
         handlers.add(messages.RosterAsk, self.rosters.request_received)
         handlers.add(messages.Roster, self.rosters.roster_received)
-        handlers.add(messages.Withdraw, self.withdraws.received)
+        handlers.add(messages.Withdraw, self._withdraw_received)
         handlers.add(messages.LivePolicyUpdate, self.live.received)
         handlers.add(ticket_messages.TicketStatus, self.tickets.status_received)
         handlers.add(ticket_messages.TicketKeys, self.tickets.keys_received)
@@ -257,6 +257,10 @@ class Assembly:
     def _heartbeat_received(self, peer: Peer, beat: messages.Heartbeat, now: float) -> None:
         self.liveness.heartbeat_received(peer, beat)
         self.repair.heartbeat_received(peer, beat, now)
+
+    def _withdraw_received(self, peer: Peer, withdraw: messages.Withdraw, now: float) -> None:
+        self.withdraws.received(peer, withdraw, now)
+        self.tickets.follow(now)
 
     def _push_received(self, peer: Peer, push: messages.Push, now: float) -> None:
         self.telemetry.counters.received.sessions += len(push.batch.entries.ids)

@@ -15,6 +15,7 @@ from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
 from meshcache.core.replication.snapshot import CatchUp
+from meshcache.core.state.counters import TicketCounters
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
@@ -234,6 +235,10 @@ class MeshCore:
         if counters is not None:
             counters.handshakes.add(result)
 
+    def ticket_counters(self, vip: str) -> TicketCounters:
+        """Return where a VIP's tickets are counted; whoever adds to it holds the caller's lock."""
+        return self.duties.telemetry.counters.vip(vip).tickets
+
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""
         served = self._vips.get(vip)
@@ -329,7 +334,9 @@ class MeshCore:
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""
         self.settle()
-        return self.duties.withdraws.issue(now, vip, group, origin)
+        gone = self.duties.withdraws.issue(now, vip, group, origin)
+        self.tickets.follow(now)
+        return gone
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
         """Forget one session mesh-wide. Return whether it was here; one that isn't can't be withdrawn from here."""

@@ -11,7 +11,7 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.explain import island_parts
 from meshcache.core.policy.gates import Terms
 from meshcache.core.policy.own_policy import NO_OWN_POLICY
-from meshcache.core.state.counters import Traffic, VipCounters
+from meshcache.core.state.counters import KEY_AGES, Traffic, VipCounters
 from meshcache.core.state.crossings import Crossings
 from meshcache.core.state.lag import LagHistogram
 from meshcache.core.state.local_node import LocalNode
@@ -123,6 +123,7 @@ class Stats:
                 "refused": dict(sorted(counters.sessions_refused.items())),
                 "evicted": counters.evicted_before + (share.evicted if share is not None else 0),
             },
+            "tickets": _tickets(served),
             "entries": len(share) if share is not None else 0,
             "bytes": share.bytes if share is not None else 0,
             "quota_bytes": served.vip.quota_bytes,
@@ -166,6 +167,18 @@ class Stats:
 
 def _served(terms: Terms) -> dict[str, Any]:
     return {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()}
+
+
+def _tickets(served: ServedVip) -> dict[str, Any]:
+    """Counts of tickets; `given` says whether the VIP has any."""
+    counters = served.counters.tickets
+    return {
+        "given": served.vip.rotate_s is not None,
+        "issued": counters.issued,
+        "opened": {age: counters.opened[age] for age in KEY_AGES},
+        "refused": dict(sorted(counters.refused.items())),
+        "unknown_key": counters.unknown_key,
+    }
 
 
 def _handshakes(counters: VipCounters) -> dict[str, int]:

@@ -69,9 +69,19 @@ class Callbacks:
         new: Callable[[int, int], object],
         remove: Callable[[int, int], object],
         made: Callable[[Any], object],
+        ticket_key: Callable[..., int],
+        ticket_made: Callable[[int], int],
+        ticket_opened: Callable[..., int],
     ) -> None: ...
     def add(
-        self, ctx: int, attached: object, scopes: object, answers: Answers, door: Door | None, verify_mode: int
+        self,
+        ctx: int,
+        attached: object,
+        scopes: object,
+        answers: Answers,
+        door: Door | None,
+        verify_mode: int,
+        mode: int,
     ) -> None: ...
     def drop(self, ctx: int) -> bool: ...
 

@@ -33,6 +33,8 @@ struct openssl {
     void *(*get1_supported_ciphers)(SSL *);
     int (*cipher_get_kx_nid)(const void *);
     long (*ctx_get_timeout)(const SSL_CTX *);
+    uint64_t (*set_options)(SSL *, uint64_t);
+    long (*control)(SSL *, int, long, void *);
     int (*set_session_id_context)(SSL *, const uint8_t *, unsigned);
     int (*client_hello_get0_ext)(SSL *, unsigned, const uint8_t **, size_t *);
     int (*set_ex_data)(SSL *, int, void *);
@@ -74,6 +76,8 @@ static const struct symbol symbols[] = {
     {"SSL_get1_supported_ciphers", offsetof(struct openssl, get1_supported_ciphers)},
     {"SSL_CIPHER_get_kx_nid", offsetof(struct openssl, cipher_get_kx_nid)},
     {"SSL_CTX_get_timeout", offsetof(struct openssl, ctx_get_timeout)},
+    {"SSL_set_options", offsetof(struct openssl, set_options)},
+    {"SSL_ctrl", offsetof(struct openssl, control)},
     {"SSL_set_session_id_context", offsetof(struct openssl, set_session_id_context)},
     {"SSL_client_hello_get0_ext", offsetof(struct openssl, client_hello_get0_ext)},
     {"SSL_set_ex_data", offsetof(struct openssl, set_ex_data)},
@@ -115,13 +119,18 @@ enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx
 typedef uintptr_t mark;
 enum { MARK_NONE, MARK_APART, MARK_ASKED, MARK_REFUSED, MARK_APART_REFUSED, MARK_HIT = 16 };
 
+/* How clients resume, as tls/state.py has it. */
+enum mode { MODE_SESSIONS, MODE_TICKETS, MODE_BOTH };
+
+enum { OP_NO_TICKET = 1 << 14, OP_NO_TLSV1_3 = 1 << 29, GET_MAX_PROTO_VERSION = 131, EXT_SUPPORTED_VERSIONS = 43 };
+
 /* --- attachments --- */
 
 /* The callbacks of one tls.callbacks.Callbacks. Never freed: a connection can end with the process. */
 struct callbacks {
     const struct openssl *openssl;
     int token_index, counted_index, mark_index;
-    PyObject *scope, *get, *new, *remove, *made; /* owned; what Python is asked by */
+    PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened; /* owned; what Python is asked by */
 };
 
 /* A context's place in a VIP. Never changes, but for the two Python objects, which go, under the interpreter's lock, when
@@ -132,6 +141,7 @@ struct attachment {
     const SSL_CTX *ctx; /* not owned: a key */
     struct callbacks *callbacks;
     int verify_mode;
+    enum mode mode;
     struct door *door;     /* owned; NULL: everything is asked */
     struct scopes *scopes; /* owned */
     PyObject *attached, *scopes_object; /* owned while it is in the registry, then NULL */
@@ -364,11 +374,29 @@ static void give_scope(struct attachment *attachment, SSL *ssl)
         set_mark(callbacks, ssl, MARK_NONE);
 }
 
+/* Whether the connection will be one of TLS 1.3: the twin of tls/hello.py. */
+static bool offers_tls13(const struct openssl *openssl, SSL *ssl)
+{
+    const uint8_t *versions = NULL;
+    size_t bytes = 0;
+    long highest = openssl->control(ssl, GET_MAX_PROTO_VERSION, 0, NULL);
+    if ((highest != 0 && highest < TLS13) || (openssl->set_options(ssl, 0) & OP_NO_TLSV1_3) != 0 ||
+        !openssl->client_hello_get0_ext(ssl, EXT_SUPPORTED_VERSIONS, &versions, &bytes))
+        return false;
+    for (size_t at = 1; at + 1 < bytes && at < 255; at += 2)
+        if (versions[at] == TLS13 >> 8 && versions[at + 1] == (TLS13 & 0xff))
+            return true;
+    return false;
+}
+
 static int on_hello(SSL *ssl, const SSL_CTX *ctx)
 {
     struct attachment *attachment = find_attachment(ctx);
     if (attachment == NULL)
         return CLIENT_HELLO_SUCCESS; /* detached: nothing is found and nothing kept */
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    if (attachment->mode == MODE_BOTH && offers_tls13(openssl, ssl))
+        openssl->set_options(ssl, OP_NO_TICKET);
     give_scope(attachment, ssl);
     let_go(attachment);
     return CLIENT_HELLO_SUCCESS;
@@ -560,6 +588,16 @@ static void mark_lineage(const struct openssl *openssl, SSL_SESSION *session)
         openssl->session_set1_ticket_appdata(session, lineage, sizeof lineage);
 }
 
+/* Whether the client has an id for a session, and not a ticket that holds all of it. */
+static bool is_for_cache(const struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    if (attachment->mode == MODE_SESSIONS)
+        return true;
+    return attachment->mode == MODE_BOTH && (openssl->session_get_protocol_version(session) != TLS13 ||
+                                             (openssl->set_options(ssl, 0) & OP_NO_TICKET) != 0);
+}
+
 static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *session)
 {
     struct callbacks *callbacks = attachment->callbacks;
@@ -571,6 +609,8 @@ static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *s
         if (token == 0 && openssl->session_reused(ssl))
             return; /* by a PSK callback of the application's, from a lineage that nobody knows */
         count(attachment, ssl, session, token);
+        if (!is_for_cache(attachment, ssl, session))
+            return;
         if (plain(attachment, ssl, session))
             kept = keep_plain(attachment, session, token);
     }
@@ -599,6 +639,79 @@ static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
         tell(attachment->callbacks->remove, ctx, session);
         let_go(attachment);
     }
+}
+
+/* --- tickets: which key, what is noted in one, what may be used of one; tls/tickets.py answers --- */
+
+enum { TICKET_NO_KEY = 0, TICKET_GO_ON = 1, TICKET_IGNORE_RENEW = 2 };
+
+/* What a closure answers; `otherwise` where nobody can be asked. */
+static int answered(PyObject *answer, int otherwise)
+{
+    long value = answer == NULL ? otherwise : PyLong_AsLong(answer);
+    if (answer == NULL || PyErr_Occurred())
+        value = otherwise;
+    Py_XDECREF(answer);
+    return (int)value;
+}
+
+static int on_ticket_key(const struct openssl *openssl, SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac,
+                         int encrypting)
+{
+    int result = TICKET_NO_KEY;
+    struct asking asking;
+    struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
+    if (attachment == NULL)
+        return result;
+    if (begin_asking(&asking)) {
+        result = answered(PyObject_CallFunction(attachment->callbacks->ticket_key, "KKKKKi",
+                                                (unsigned long long)(uintptr_t)ssl, (unsigned long long)(uintptr_t)name,
+                                                (unsigned long long)(uintptr_t)iv,
+                                                (unsigned long long)(uintptr_t)cipher,
+                                                (unsigned long long)(uintptr_t)mac, encrypting),
+                          TICKET_NO_KEY);
+        end_asking(&asking);
+    }
+    let_go(attachment);
+    return result;
+}
+
+static int ticket_made(SSL *ssl, void *openssl)
+{
+    int result = TICKET_GO_ON;
+    struct asking asking;
+    struct attachment *attachment = find_attachment(((const struct openssl *)openssl)->get_ctx(ssl));
+    if (attachment == NULL)
+        return result;
+    if (begin_asking(&asking)) {
+        result = answered(
+            PyObject_CallFunction(attachment->callbacks->ticket_made, "K", (unsigned long long)(uintptr_t)ssl),
+            TICKET_GO_ON);
+        end_asking(&asking);
+    }
+    let_go(attachment);
+    return result;
+}
+
+static int ticket_opened(SSL *ssl, SSL_SESSION *session, const uint8_t *name, size_t name_bytes, int status,
+                         void *openssl)
+{
+    int result = TICKET_IGNORE_RENEW;
+    struct asking asking;
+    struct attachment *attachment = find_attachment(((const struct openssl *)openssl)->get_ctx(ssl));
+    if (attachment == NULL)
+        return result;
+    if (begin_asking(&asking)) {
+        result = answered(PyObject_CallFunction(attachment->callbacks->ticket_opened, "KKKKi",
+                                                (unsigned long long)(uintptr_t)ssl,
+                                                (unsigned long long)(uintptr_t)session,
+                                                (unsigned long long)(uintptr_t)name, (unsigned long long)name_bytes,
+                                                status),
+                          TICKET_IGNORE_RENEW);
+        end_asking(&asking);
+    }
+    let_go(attachment);
+    return result;
 }
 
 /* --- one set of functions for each OpenSSL in the process, since get and new aren't told which one calls --- */
@@ -658,6 +771,28 @@ static int new_3(SSL *ssl, SSL_SESSION *session)
     return on_new(&libraries[3], ssl, session);
 }
 
+static int ticket_key_0(SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac, int encrypting)
+{
+    return on_ticket_key(&libraries[0], ssl, name, iv, cipher, mac, encrypting);
+}
+
+static int ticket_key_1(SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac, int encrypting)
+{
+    return on_ticket_key(&libraries[1], ssl, name, iv, cipher, mac, encrypting);
+}
+
+static int ticket_key_2(SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac, int encrypting)
+{
+    return on_ticket_key(&libraries[2], ssl, name, iv, cipher, mac, encrypting);
+}
+
+static int ticket_key_3(SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac, int encrypting)
+{
+    return on_ticket_key(&libraries[3], ssl, name, iv, cipher, mac, encrypting);
+}
+
+static int (*const ticket_keys[LIBRARIES_MAX])(SSL *, uint8_t *, uint8_t *, void *, void *, int) = {
+    ticket_key_0, ticket_key_1, ticket_key_2, ticket_key_3};
 static SSL_SESSION *(*const gets[LIBRARIES_MAX])(SSL *, const uint8_t *, int, int *) = {get_0, get_1, get_2, get_3};
 static int (*const news[LIBRARIES_MAX])(SSL *, SSL_SESSION *) = {new_0, new_1, new_2, new_3};
 
@@ -725,13 +860,14 @@ PyTypeObject *callbacks_type;
 
 static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"addresses", "token_index", "counted_index", "mark_index", "scope",
-                            "get",       "new",         "remove",        "made",       NULL};
+    static char *names[] = {"addresses", "token_index", "counted_index", "mark_index",  "scope",         "get", "new",
+                            "remove",    "made",        "ticket_key",    "ticket_made", "ticket_opened", NULL};
     struct callbacks made;
     PyObject *addresses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOO:Callbacks", names, &addresses, &made.token_index,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOO:Callbacks", names, &addresses, &made.token_index,
                                      &made.counted_index, &made.mark_index, &made.scope, &made.get, &made.new,
-                                     &made.remove, &made.made))
+                                     &made.remove, &made.made, &made.ticket_key, &made.ticket_made,
+                                     &made.ticket_opened))
         return NULL;
     int place = place_of(addresses);
     if (place < 0)
@@ -750,6 +886,9 @@ static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kw
     Py_INCREF(made.new);
     Py_INCREF(made.remove);
     Py_INCREF(made.made);
+    Py_INCREF(made.ticket_key);
+    Py_INCREF(made.ticket_made);
+    Py_INCREF(made.ticket_opened);
     ((CallbacksObject *)self)->callbacks = callbacks;
     ((CallbacksObject *)self)->place = place;
     return self;
@@ -767,18 +906,22 @@ static PyObject *callbacks_addresses(PyObject *self, void *unused)
 {
     (void)unused;
     int place = ((CallbacksObject *)self)->place;
-    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "hello", (unsigned long long)(uintptr_t)hello, "get",
-                         (unsigned long long)(uintptr_t)gets[place], "new",
-                         (unsigned long long)(uintptr_t)news[place], "remove",
-                         (unsigned long long)(uintptr_t)removed);
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "hello", (unsigned long long)(uintptr_t)hello, "get",
+        (unsigned long long)(uintptr_t)gets[place], "new", (unsigned long long)(uintptr_t)news[place], "remove",
+        (unsigned long long)(uintptr_t)removed, "ticket_key", (unsigned long long)(uintptr_t)ticket_keys[place],
+        "ticket_made", (unsigned long long)(uintptr_t)ticket_made, "ticket_opened",
+        (unsigned long long)(uintptr_t)ticket_opened, "ticket_argument",
+        (unsigned long long)(uintptr_t)&libraries[place]);
 }
 
 static PyObject *callbacks_add(PyObject *self, PyObject *args)
 {
     unsigned long long ctx;
-    int verify_mode;
+    int verify_mode, mode;
     PyObject *attached, *scopes, *answers, *door;
-    if (!PyArg_ParseTuple(args, "KOOO!Oi:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode))
+    if (!PyArg_ParseTuple(args, "KOOO!Oii:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode,
+                          &mode))
         return NULL;
     if (door != Py_None && !PyObject_TypeCheck(door, door_type)) {
         PyErr_SetString(PyExc_TypeError, "a door is a Door or None");
@@ -791,6 +934,7 @@ static PyObject *callbacks_add(PyObject *self, PyObject *args)
     fresh->ctx = (const SSL_CTX *)(uintptr_t)ctx;
     fresh->callbacks = ((CallbacksObject *)self)->callbacks;
     fresh->verify_mode = verify_mode;
+    fresh->mode = (enum mode)mode;
     fresh->scopes = scopes_of(answers);
     scopes_keep(fresh->scopes);
     if (door != Py_None) {

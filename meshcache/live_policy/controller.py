@@ -139,6 +139,21 @@ class PolicyController:
         total = ask_withdraw(self._pump, self._reachable(), number)
         return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
 
+    def ticket_rings(self) -> list[dict[str, Any]]:
+        """The rings of ticket keys that this node is in: keys by name and age, never by value."""
+        with self._pump.lock:
+            return self._pump.core.tickets.show(self._pump.clock())
+
+    def rotate_tickets(self, vip: str) -> int:
+        """Make the next ticket key of a VIP's ring now, for every node; returns its number. Raises PolicyError."""
+        with self._pump.lock:
+            try:
+                number = self._pump.core.tickets.rotate(vip, self._pump.clock())
+            except ValueError as error:
+                raise PolicyError(str(error)) from None
+        self._pump.wake()
+        return number
+
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
         """See `explaining.way`."""
         return explanations.way(self._pump, source, target)

@@ -19,6 +19,7 @@ from meshcache.runtime.session_ports import MayResume, VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
 from meshcache.tls.scopes import scopes_for
+from meshcache.tls.state import Mode
 
 PRUNE_AT = 64
 """Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
@@ -98,6 +99,7 @@ class AttachedVips:
                 on_unclean_close=on_unclean_close,
                 lifetime_s=int(joining.vip.sharing.lifetime_s),
                 tickets=joining.vip.tickets,
+                mode=Mode(joining.vip.resumption),
             )
             try:
                 self._tell(served, joining)
@@ -221,7 +223,9 @@ class AttachedVips:
         for each, joining in zip(served.attached, each_joining, strict=True):
             each.joining = joining
             each.attachment.scopes = scopes_for(joining.names, joining.digest)
-            each.attachment.limit(int(joining.vip.sharing.lifetime_s), joining.vip.tickets)
+            each.attachment.limit(
+                int(joining.vip.sharing.lifetime_s), joining.vip.tickets, Mode(joining.vip.resumption)
+            )
         served.port.configure(served.joining.vip)
         self._tell(served, served.joining)
 

@@ -110,6 +110,7 @@ class Joining:
             quota_sessions=int(settings.cache.max_sessions * settings.share_of_cache(vip.name)),
             export_client_certificates=sharing.client_certificates == "revalidate",
             note=replace(note, parts=parts_of(self.security)),
+            rotate_s=None if vip.resumption == "sessions" else sharing.rotate_s,
         )
 
 

@@ -16,11 +16,14 @@ import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
+from meshcache.core.state.counters import key_age
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session, StreamKey
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
+from meshcache.runtime.ticket_keys import edge_keys
 from meshcache.runtime.tracing import shown
 from meshcache.runtime.withheld import Made, Withheld
+from meshcache.tls.ticket_keys import EdgeKeys
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
@@ -67,6 +70,7 @@ class VipPort:
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
+        self._keys: EdgeKeys | None = None
         self.configure(vip)
 
     @property
@@ -81,6 +85,7 @@ class VipPort:
             min(vip.sharing.lifetime_s, LIFETIME_S_MAX_TLS12),
             min(vip.sharing.lifetime_s, LIFETIME_S_MAX_TLS13),
         )
+        self._keys_version = -1  # they say how long tickets are good
         self.allows_client_certificates = vip.sharing.client_certificates == "revalidate"
 
     @property
@@ -104,6 +109,7 @@ class VipPort:
         """
         self._open = False
         self._why = why
+        self._keys = None
         if self.door is not None:
             self.door.close()
             self.door.watch(-1, -1)
@@ -319,6 +325,51 @@ class VipPort:
             self.take_made()
         while self._removed:
             self._core.session_removed(self.name, self._removed.popleft())
+
+    def now(self) -> float:
+        return self.clock()
+
+    def born_at(self, token: int) -> float | None:
+        return self._tokens.born_at(token)
+
+    @property
+    def ticket_keys(self) -> EdgeKeys | None:
+        """The keys that the core has now; taken anew when those have changed."""
+        if self._keys_version != self._core.tickets.version and self._open:
+            with self._lock:
+                limits = self._lifetime_s_of, self._lineage_s
+                self._keys = edge_keys(self._core, self.name, self.clock(), *limits)
+                self._keys_version = self._core.tickets.version
+        return self._keys
+
+    def ticket_token(self, node: str, born_at: float) -> int:
+        keys = self._keys
+        own = keys is not None and node == keys.node
+        return self._tokens.pack(Outcome.LOCAL if own else Outcome.REMOTE, node, born_at)
+
+    def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool) -> bool:
+        """Ask the operator's own policy, as for a session that was found; the ticket doesn't tell the maker's life."""
+        if self._may_resume is None:
+            return True
+        session = Session(b"", b"", StreamKey(node, 0, self.name), 0, ends_at, born_at, client_certificate)
+        return self._may_resume(self.name, session, node == self.node, self.clock())
+
+    def ticket_issued(self) -> None:
+        with self._lock:
+            self._core.ticket_counters(self.name).issued += 1
+
+    def ticket_opened(self, key_age_s: float) -> None:
+        with self._lock:
+            self._core.ticket_counters(self.name).opened[key_age(key_age_s)] += 1
+
+    def ticket_refused(self, reason: Verdict) -> None:
+        with self._lock:
+            self._core.ticket_counters(self.name).refused[reason.value] += 1
+            self._core.lookup_refused(self.name, reason)
+
+    def ticket_unknown(self) -> None:
+        with self._lock:
+            self._core.ticket_counters(self.name).unknown_key += 1
 
     def full(self) -> None:
         if self._open:

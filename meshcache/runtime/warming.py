@@ -26,14 +26,19 @@ class Warming:
 
     @property
     def warm(self) -> bool:
-        """Whether there is nothing more to wait for."""
-        return self.alone or self.catch_up.done
+        """Whether there is nothing more to wait for: sessions, nor ticket keys."""
+        return self.alone or (self.catch_up.done and self._has_ticket_keys())
 
     @property
     def catch_up(self) -> CatchUp:
         """How far the node is."""
         with self._pump.lock:
             return self._pump.core.catch_up
+
+    def _has_ticket_keys(self) -> bool:
+        """Whether clients that come with a ticket resume here, as far as others have keys."""
+        with self._pump.lock:
+            return self._pump.core.tickets.ready()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the node is warm, for `timeout_s` at most; returns whether it is. Blocks its thread."""

@@ -1,4 +1,4 @@
-"""OpenSSL's four callbacks, ClientHello, get, new and remove: one set for each OpenSSL in the process, kept for ever.
+"""OpenSSL's callbacks, ClientHello, get, new, remove and three for tickets: one set for each OpenSSL in the process.
 
 Compiled where there is the module for it (`compiled` joins the two), else these in Python, with the same answers.
 
@@ -26,13 +26,17 @@ from meshcache.tls.creation import new_callback, remove_callback
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.hello import CLIENT_HELLO_SUCCESS, hello_callback
 from meshcache.tls.lookup import get_callback
-from meshcache.tls.state import Attached, State
+from meshcache.tls.state import Attached, Mode, State
+from meshcache.tls.tickets import IGNORE_RENEW, ticket_key_callback, ticket_made_callback, ticket_opened_callback
 
 _KINDS = {
     "hello": ("int(uintptr_t, void *, uintptr_t)", hello_callback, CLIENT_HELLO_SUCCESS),
     "get": ("uintptr_t(uintptr_t, char *, int, int *)", get_callback, 0),
     "new": ("int(uintptr_t, uintptr_t)", new_callback, 0),
     "remove": ("void(uintptr_t, uintptr_t)", remove_callback, None),
+    "ticket_key": ("int(uintptr_t, char *, char *, uintptr_t, uintptr_t, int)", ticket_key_callback, 0),
+    "ticket_made": ("int(uintptr_t, void *)", ticket_made_callback, 1),
+    "ticket_opened": ("int(uintptr_t, uintptr_t, char *, size_t, int, void *)", ticket_opened_callback, IGNORE_RENEW),
 }
 """Types of the callbacks, and what OpenSSL gets whatever is raised and whenever: cffi sees to that, ctypes would return
 what happens to be on the stack."""
@@ -100,7 +104,15 @@ class Callbacks:
     def _add_compiled(self, compiled: hot.Callbacks, attached: Attached) -> None:
         scopes = attached.scopes
         answers = scopes.answers = scopes.answers or hot.new_answers()
-        compiled.add(attached.pointer, attached, scopes, answers, attached.port.door, attached.verify_mode)
+        compiled.add(
+            attached.pointer,
+            attached,
+            scopes,
+            answers,
+            attached.port.door,
+            attached.verify_mode,
+            list(Mode).index(attached.mode),
+        )
 
     def token_of(self, ssl: int) -> int:
         """The token of the session that a connection resumed; 0 after a full handshake or before any."""

@@ -15,6 +15,13 @@ from meshcache.tls.creation import new_callback, remove_callback
 from meshcache.tls.functions import ffi
 from meshcache.tls.lookup import get_callback
 from meshcache.tls.state import Attached, State
+from meshcache.tls.tickets import (
+    IGNORE_RENEW,
+    NO_KEY,
+    ticket_key_callback,
+    ticket_made_callback,
+    ticket_opened_callback,
+)
 
 if TYPE_CHECKING:
     from meshcache.hot import Callbacks
@@ -35,6 +42,9 @@ def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
         _guarded(new_callback(state), None),
         _guarded(remove_callback(state), None),
         _guarded(_publish, None),
+        _guarded(_ticket_key(state), NO_KEY),
+        _guarded(_ticket_made(state), 1),
+        _guarded(_ticket_opened(state), IGNORE_RENEW),
     )
     return made
 
@@ -73,3 +83,26 @@ def _publish(attached: Attached) -> None:
         attached.port.publish()
     except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
         attached.port.fault("new")
+
+
+def _ticket_key(state: State) -> Callable[..., int]:
+    ask, pointer = ticket_key_callback(state), ffi.typeof("char *")
+
+    def ticket_key(ssl: int, name: int, iv: int, cipher: int, mac: int, encrypting: int) -> int:
+        return ask(ssl, ffi.cast(pointer, name), ffi.cast(pointer, iv), cipher, mac, encrypting)
+
+    return ticket_key
+
+
+def _ticket_made(state: State) -> Callable[[int], int]:
+    ask = ticket_made_callback(state)
+    return lambda ssl: ask(ssl, None)
+
+
+def _ticket_opened(state: State) -> Callable[..., int]:
+    ask, pointer = ticket_opened_callback(state), ffi.typeof("char *")
+
+    def ticket_opened(ssl: int, session: int, name: int, name_bytes: int, status: int) -> int:
+        return ask(ssl, session, ffi.cast(pointer, name), name_bytes, status, None)
+
+    return ticket_opened

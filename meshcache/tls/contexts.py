@@ -14,11 +14,12 @@ from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import ffi
-from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, uninstall
+from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, set_mode, uninstall
 from meshcache.tls.libssl import Library
 from meshcache.tls.lineage import lineage_of
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
+from meshcache.tls.state import Mode
 from meshcache.tls.trial import prove
 
 OnUncleanClose = Literal["keep", "drop"]
@@ -29,6 +30,7 @@ class Attachment:
 
     __slots__ = (
         "_finalizer",
+        "_mode",
         "_own_tickets",
         "_scopes",
         "_tickets",
@@ -39,9 +41,12 @@ class Attachment:
         "revalidates",
     )
 
-    def __init__(self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes) -> None:
+    def __init__(
+        self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes, mode: Mode = Mode.SESSIONS
+    ) -> None:
         functions = callbacks.functions
         self.port = port
+        self._mode = mode
         self._scopes = scopes
         self.pointer = pointer
         self._verify_mode: int = functions.SSL_CTX_get_verify_mode(pointer)
@@ -64,6 +69,16 @@ class Attachment:
         self._changed()
 
     @property
+    def mode(self) -> Mode:
+        """How clients of this context resume."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        self._changed()
+
+    @property
     def verify_mode(self) -> int:
         """What the context asked of its clients when it was attached: connections that ask otherwise share nothing."""
         return self._verify_mode
@@ -82,10 +97,15 @@ class Attachment:
         """`resumption`, for those who have the attachment at hand."""
         return resumption(connection)
 
-    def limit(self, lifetime_s: int, tickets: int = TICKETS) -> None:
-        """From now on, tell TLS 1.3 clients this lifetime, end sessions after it, and give so many tickets."""
+    def limit(self, lifetime_s: int, tickets: int = TICKETS, mode: Mode | None = None) -> None:
+        """From now on, tell TLS 1.3 clients this lifetime, end sessions after it, give so many tickets, and let clients
+        resume in this way.
+        """
         alive = None if self._finalizer is None else self._finalizer.peek()
         if alive is not None:  # holds the context, and so its SSL_CTX, for as long as this takes
+            if mode is not None and mode is not self._mode:
+                self.mode = mode
+                set_mode(self.callbacks, self.pointer, mode)
             self.callbacks.functions.SSL_CTX_set_timeout(self.pointer, lifetime_s)
             if not self._own_tickets:
                 self.callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, tickets)
@@ -112,7 +132,14 @@ class Attachment:
         self._own_tickets = has != OPENSSL_TICKETS and not (former is not None and former.gave(has))
         self._tickets = has if self._own_tickets else tickets
         try:
-            install(self.callbacks, self.pointer, remove=remove, lifetime_s=lifetime_s, tickets=self._tickets)
+            install(
+                self.callbacks,
+                self.pointer,
+                remove=remove,
+                lifetime_s=lifetime_s,
+                tickets=self._tickets,
+                mode=self._mode,
+            )
         except AttachError:
             self.callbacks.drop(self)
             raise
@@ -128,12 +155,14 @@ def attach_context(
     on_unclean_close: OnUncleanClose = "keep",
     lifetime_s: int | None = None,
     tickets: int = TICKETS,
+    mode: Mode = Mode.SESSIONS,
 ) -> Attachment:
     """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
 
     Everything about the context that sharing depends on must be set before: certificate, client authentication, TLS
-    versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: session tickets,
-    OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced.
+    versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: tickets under
+    keys of its own, OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced.
+    With another ``mode`` than sessions it gives tickets, under the port's keys, and takes over callbacks for those.
     ``lifetime_s`` is told to TLS 1.3 clients and ends a session in OpenSSL too (None: the context's own, 2 hours).
     ``tickets`` are the new sessions of a full TLS 1.3 handshake, unless the program has set a number other than
     OpenSSL's 2. ``"drop"`` forgets a session whose connection ended uncleanly, as half of Python's servers always do.
@@ -147,7 +176,7 @@ def attach_context(
     callbacks = _callbacks_for(found.library)
     with _lock:
         former = _leave_former(callbacks, found.pointer, port)
-        attachment = Attachment(callbacks, found.pointer, port, scopes)
+        attachment = Attachment(callbacks, found.pointer, port, scopes, mode)
         drop = on_unclean_close == "drop"
         attachment._bind(context, remove=drop, lifetime_s=lifetime_s, tickets=tickets, former=former)  # noqa: SLF001
     return attachment

@@ -15,7 +15,19 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.lineage import lineage_marker
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.port import SessionPort
-from meshcache.tls.state import APART, APART_REFUSED, ASKED, HIT, KEPT_VERSIONS, NOTHING, TLS13, Attached, State
+from meshcache.tls.state import (
+    APART,
+    APART_REFUSED,
+    ASKED,
+    HIT,
+    KEPT_VERSIONS,
+    NOTHING,
+    SSL_OP_NO_TICKET,
+    TLS13,
+    Attached,
+    Mode,
+    State,
+)
 
 _ZEROS = bytes(DER_BYTES_MAX)
 
@@ -24,8 +36,16 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     """Return the function to install as OpenSSL's new callback."""
     functions = state.functions
     ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
-    attachment_at, made_in_full, keep = state.attachments.get, _full_handshake(state), _keeper(state)
-    count_resumption, mark_lineage = _resumption_counter(state), lineage_marker(state)
+    attachment_at, made_in_full, keep = state.attachments.get, full_handshake_counter(state), _keeper(state)
+    count_resumption, mark_lineage = resumption_counter(state), lineage_marker(state)
+    options, version_of = functions.SSL_set_options, functions.SSL_SESSION_get_protocol_version
+
+    def is_for_cache(ssl: int, attached: Attached, session: int) -> bool:
+        """Whether the client has an id for this session, and not a ticket that holds all of it."""
+        if attached.mode is Mode.SESSIONS:
+            return True
+        has_id = version_of(session) != TLS13 or options(ssl, 0) & SSL_OP_NO_TICKET
+        return attached.mode is Mode.BOTH and bool(has_id)
 
     def new(ssl: int, session: int) -> int:
         attached = attachment_at(ctx_of(ssl))
@@ -36,7 +56,8 @@ def new_callback(state: State) -> Callable[[int, int], int]:
             token = get_ex(session, token_index)
             if token:
                 count_resumption(attached, session, token)
-            if token or made_in_full(ssl, attached, session):
+            in_full = not token and made_in_full(ssl, attached, session)
+            if (token or in_full) and is_for_cache(ssl, attached, session):
                 keep(ssl, attached, session, token)
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             functions.ERR_clear_error()
@@ -46,7 +67,8 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     return new
 
 
-def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
+def full_handshake_counter(state: State) -> Callable[[int, Attached, int], bool]:
+    """Return a function that says whether a handshake was a full one, and counts it then."""
     functions, index, mark_index = state.functions, state.counted_index, state.mark_index
 
     def made_in_full(ssl: int, attached: Attached, session: int) -> bool:
@@ -78,7 +100,8 @@ def _full_handshake(state: State) -> Callable[[int, Attached, int], bool]:
     return made_in_full
 
 
-def _resumption_counter(state: State) -> Callable[[Attached, int, int], None]:
+def resumption_counter(state: State) -> Callable[[Attached, int, int], None]:
+    """Return a function that counts a hit that resumed."""
     functions, index = state.functions, state.counted_index
 
     def count_resumption(attached: Attached, session: int, token: int) -> None:
@@ -95,7 +118,7 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
     id_of, version_of = functions.SSL_SESSION_get_id, functions.SSL_SESSION_get_protocol_version
     peer_of, encode = functions.SSL_SESSION_get0_peer, functions.i2d_SSL_SESSION
     take, give_back, null, overwrite = state.take_scratch, state.scratch.append, ffi.NULL, ffi.memmove
-    objection = _objection(state)
+    objection = objection_check(state)
 
     def keep(ssl: int, attached: Attached, session: int, token: int) -> None:
         """Hand a session to the port, or say why it isn't kept."""
@@ -119,7 +142,8 @@ def _keeper(state: State) -> Callable[[int, Attached, int, int], None]:
     return keep
 
 
-def _objection(state: State) -> Callable[[int, Attached, int, Any], Verdict]:
+def objection_check(state: State) -> Callable[[int, Attached, int, Any], Verdict]:
+    """Return a function that says why a session that was made may not be kept, nor given away in a ticket."""
     functions, unpack, mark_index = state.functions, ffi.unpack, state.mark_index
     context_of, version_of = functions.SSL_SESSION_get0_id_context, functions.SSL_SESSION_get_protocol_version
     verify_mode_of, kind_of = functions.SSL_get_verify_mode, functions.SSL_get_negotiated_server_cert_type

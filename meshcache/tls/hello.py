@@ -12,10 +12,16 @@ from collections.abc import Callable
 from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
-from meshcache.tls.state import APART, APART_REFUSED, HIT, NOTHING, State
+from meshcache.tls.state import APART, APART_REFUSED, HIT, NOTHING, SSL_OP_NO_TICKET, TLS13, Attached, Mode, State
 
 CLIENT_HELLO_SUCCESS = 1
-_EXT_SERVER_NAME = 0
+_EXT_SERVER_NAME, _EXT_SUPPORTED_VERSIONS = 0, 43
+_GET_MAX_PROTO_VERSION = 131
+_OP_NO_TLSV1_3 = 1 << 29
+"""SSL_CTRL_GET_MAX_PROTO_VERSION and SSL_OP_NO_TLSv1_3 of <openssl/ssl.h>."""
+
+_VERSIONS_BYTES_MAX = 255
+"""RFC 8446 section 4.2.1: ``versions<2..254>``, behind one byte of length."""
 
 
 def hello_callback(state: State) -> Callable[[int, object, int], int]:
@@ -28,6 +34,7 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     attachment_at, mark_of, set_mark = state.attachments.get, functions.SSL_get_ex_data, functions.SSL_set_ex_data
     mark_index = state.mark_index
     take, give_back = state.take_scratch, state.scratch.append
+    choose_mode = _mode_chooser(state)
 
     def hello(ssl: int, _alert: object, ctx: int) -> int:
         attached = attachment_at(ctx)
@@ -40,6 +47,7 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
                 size = scratch.size[0]  # one too long to be well formed is cut, and isn't well formed either
                 extension = unpack(scratch.cursor[0], size if size <= EXTENSION_BYTES_MAX else EXTENSION_BYTES_MAX + 1)
             give_back(scratch)
+            choose_mode(ssl, attached)
             context = attached.scopes.of_extension(extension)
             if context is None:
                 set_apart(ssl)
@@ -64,3 +72,39 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
             set_mark(ssl, mark_index, NOTHING)
 
     return hello
+
+
+def _mode_chooser(state: State) -> Callable[[int, Attached], None]:
+    set_options, offers_tls13 = state.functions.SSL_set_options, _tls13_check(state)
+
+    def choose_mode(ssl: int, attached: Attached) -> None:
+        """Where clients may have both, give those that speak TLS 1.3 sessions."""
+        if attached.mode is Mode.BOTH and offers_tls13(ssl):
+            set_options(ssl, SSL_OP_NO_TICKET)
+
+    return choose_mode
+
+
+def _tls13_check(state: State) -> Callable[[int], bool]:
+    functions, unpack = state.functions, ffi.unpack
+    extension_of, control, options = (
+        functions.SSL_client_hello_get0_ext,
+        functions.SSL_ctrl,
+        functions.SSL_set_options,
+    )
+
+    def offers_tls13(ssl: int) -> bool:
+        """Whether the connection will be one of TLS 1.3: the client lists it (RFC 8446 section 4.2.1), and it isn't
+        forbidden here. OpenSSL chooses the version after this callback. Where this is wrong, a client gets a session
+        in place of a ticket or the reverse, both good.
+        """
+        scratch = state.take_scratch()
+        listed = b""
+        if extension_of(ssl, _EXT_SUPPORTED_VERSIONS, scratch.cursor, scratch.size):
+            listed = unpack(scratch.cursor[0], min(scratch.size[0], _VERSIONS_BYTES_MAX))[1:]
+        state.scratch.append(scratch)
+        highest = control(ssl, _GET_MAX_PROTO_VERSION, 0, ffi.NULL)
+        allowed = (highest == 0 or highest >= TLS13) and not options(ssl, 0) & _OP_NO_TLSV1_3
+        return allowed and any(listed[at : at + 2] == b"\x03\x04" for at in range(0, len(listed), 2))
+
+    return offers_tls13

@@ -97,7 +97,7 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
         state.mark_index,
     )
     set_mark = functions.SSL_set_ex_data
-    fitness, restart_clock, name_as_asked = _fitness_check(state), _clock_restarter(state), _namer(state)
+    fitness, restart_clock, name_as_asked = fitness_check(state), clock_restarter(state), name_keeper(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
         """A session object, or 0. OpenSSL itself compares session id contexts."""
@@ -136,7 +136,8 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
     return session_for
 
 
-def _clock_restarter(state: State) -> Callable[[int, int], None]:
+def clock_restarter(state: State) -> Callable[[int, int], None]:
+    """Return a function that lets a session's time begin now."""
     functions, unix_now = state.functions, time.time
     set_time, set_timeout = functions.SSL_SESSION_set_time, functions.SSL_SESSION_set_timeout
     ctx_of, timeout_of = functions.SSL_get_SSL_CTX, functions.SSL_CTX_get_timeout
@@ -153,7 +154,8 @@ def _clock_restarter(state: State) -> Callable[[int, int], None]:
     return restart_clock
 
 
-def _namer(state: State) -> Callable[[int, int, Any], None]:
+def name_keeper(state: State) -> Callable[[int, int, Any], None]:
+    """Return a function that lets a TLS 1.2 session bear the name of this connection."""
     functions, unpack = state.functions, ffi.unpack
     extension_of, set_name = functions.SSL_client_hello_get0_ext, functions.SSL_SESSION_set1_hostname
 
@@ -169,7 +171,8 @@ def _namer(state: State) -> Callable[[int, int, Any], None]:
     return name_as_asked
 
 
-def _fitness_check(state: State) -> Callable[..., Verdict]:
+def fitness_check(state: State) -> Callable[..., Verdict]:
+    """Return a function that says why a session may not resume on a connection, or ALLOWED."""
     functions, unpack = state.functions, ffi.unpack
     id_of, cipher_of, peer_of = (
         functions.SSL_SESSION_get_id,
@@ -183,11 +186,16 @@ def _fitness_check(state: State) -> Callable[..., Verdict]:
     )
     ordinary = ordinary_check(functions)
 
-    def fitness(ssl: int, attached: Attached, session: int, session_id: bytes, token: int, scratch: Any) -> Verdict:
-        """What OpenSSL does not look at: the entry's own id, what `ordinary` says, today's ciphers, the certificate."""
-        place = id_of(session, scratch.count)
-        if unpack(place, scratch.count[0]) != session_id:
-            return DER
+    def fitness(
+        ssl: int, attached: Attached, session: int, session_id: bytes | None, token: int, scratch: Any
+    ) -> Verdict:
+        """What OpenSSL does not look at: the entry's own id (a ticket has none), what `ordinary` says, today's ciphers,
+        the certificate.
+        """
+        if session_id is not None:
+            place = id_of(session, scratch.count)
+            if unpack(place, scratch.count[0]) != session_id:
+                return DER
         verdict = ordinary(session)
         if verdict is not ALLOWED:
             return verdict

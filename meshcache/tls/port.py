@@ -13,6 +13,7 @@ from meshcache.core.policy.gates import Verdict
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
+    from meshcache.tls.ticket_keys import EdgeKeys
 
 
 class SessionPort(Protocol):
@@ -86,5 +87,34 @@ class SessionPort(Protocol):
     def hit_not_resumed(self) -> None:
         """Count a full handshake for which `find` had given a session."""
 
+    @property
+    def ticket_keys(self) -> EdgeKeys | None:
+        """The keys of the VIP's tickets; None while it gives and takes none."""
+
+    def now(self) -> float:
+        """Return the node's monotonic time, by which keys are born and end."""
+
+    def born_at(self, token: int, /) -> float | None:
+        """Return when the lineage of the session with this token began."""
+
+    def ticket_token(self, node: str, born_at: float, /) -> int:
+        """Return the token for the session in a ticket that a node made, of a lineage that began then."""
+
+    def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool, /) -> bool:
+        """Return whether the operator's own policy, if there is one, lets the session in a ticket resume."""
+
+    def ticket_issued(self) -> None:
+        """Count a ticket that is given."""
+
+    def ticket_opened(self, key_age_s: float, /) -> None:
+        """Count a ticket that OpenSSL may use, with the age of its key."""
+
+    def ticket_refused(self, reason: Verdict, /) -> None:
+        """Count a ticket of a known key that may not be used, once in a handshake."""
+
+    def ticket_unknown(self) -> None:
+        """Count a ticket of a key that isn't here."""
+
     def fault(self, where: str, /) -> None:
-        """Count what was raised at the edge: `where` is "client_hello", "get", "new" or "remove". Never raises."""
+        """Count what was raised at the edge: `where` is "client_hello", "get", "new", "remove", "ticket_key",
+        "ticket_made" or "ticket_opened". Never raises."""

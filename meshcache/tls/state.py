@@ -5,6 +5,7 @@ Holds no session and no connection, only addresses and numbers; a thread may be 
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Protocol
 
 from meshcache.core.values.session import DER_BYTES_MAX
@@ -15,6 +16,20 @@ from meshcache.tls.scopes import Scopes
 TLS12, TLS13 = 0x0303, 0x0304
 KEPT_VERSIONS = (TLS12, TLS13)
 """The only versions whose sessions are kept (RFC 8996)."""
+
+SSL_OP_NO_TICKET = 1 << 14
+"""SSL_CTX_set_options(3): in TLS 1.3 a ticket is an id then, and all else is in the cache."""
+
+
+class Mode(StrEnum):
+    """How a VIP's clients resume: with sessions that servers keep, with tickets that they keep themselves, or with
+    ``both``: sessions in TLS 1.3, and in TLS 1.2 tickets for clients that ask for one.
+    """
+
+    SESSIONS = "sessions"
+    TICKETS = "tickets"
+    BOTH = "both"
+
 
 NOTHING, APART, ASKED, REFUSED, APART_REFUSED, HIT = 0, 1, 2, 3, 4, 16
 """Marks of a connection, as callbacks.c has them too: what became of the id that its client offered.
@@ -36,6 +51,7 @@ class Attached(Protocol):
     pointer: int
     verify_mode: int
     revalidates: bool
+    mode: Mode
 
 
 class Scratch:

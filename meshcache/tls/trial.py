@@ -23,7 +23,7 @@ from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.install import TICKETS, install
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
-from meshcache.tls.state import TLS12, TLS13
+from meshcache.tls.state import TLS12, TLS13, Mode
 
 _NAME = "trial.invalid"
 _TOKEN = 0x6D65736863616368
@@ -44,6 +44,7 @@ class _TrialPort:
     name = "trial"
     allows_client_certificates = False
     door = None
+    ticket_keys = None
 
     def __init__(self) -> None:
         self.sessions: dict[bytes, bytes] = {}
@@ -88,6 +89,30 @@ class _TrialPort:
     def hit_not_resumed(self) -> None:
         self.faults.append("hit_not_resumed")
 
+    def now(self) -> float:
+        return 0.0
+
+    def born_at(self, _token: int, /) -> None:
+        """Has no lineages."""
+
+    def ticket_token(self, _node: str, _born_at: float, /) -> int:
+        return _TOKEN
+
+    def ticket_may_resume(self, _node: str, _born_at: float, _ends_at: float, _client: bool, /) -> bool:
+        return True
+
+    def ticket_issued(self) -> None:
+        self.faults.append("ticket_issued")
+
+    def ticket_opened(self, _key_age_s: float, /) -> None:
+        self.faults.append("ticket_opened")
+
+    def ticket_refused(self, reason: Verdict, /) -> None:
+        self.faults.append(reason.value)
+
+    def ticket_unknown(self) -> None:
+        self.faults.append("ticket_unknown")
+
     def fault(self, where: str, /) -> None:
         self.faults.append(where)
 
@@ -99,6 +124,7 @@ class _Attached:
         self.pointer = pointer
         self.verify_mode = 0
         self.revalidates = False
+        self.mode = Mode.SESSIONS
 
 
 def prove(callbacks: Callbacks) -> None:

@@ -192,6 +192,13 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
             "refused": {},
         },
         "sessions": {**dict.fromkeys(SESSIONS, 0), "refused": {}},
+        "tickets": {
+            "given": True,
+            "issued": 7,
+            "opened": {"1h": 5, "6h": 1, "24h": 0, "older": 0},
+            "refused": {"lifetime": 3},
+            "unknown_key": 2,
+        },
         "entries": 0,
         "bytes": 0,
         "quota_bytes": 64 * 2**20 // len(VIPS),

@@ -39,6 +39,9 @@ def labels_of(registry: CollectorRegistry) -> dict[str, set[str]]:
     return {sample.name: set(sample.labels) for sample in samples}
 
 
+COUNTED = ("issued", "unknown_key")
+
+
 def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorRegistry) -> None:
     stats = node.stats()
     for vip, of in stats["vips"].items():
@@ -49,6 +52,11 @@ def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorReg
             assert registry.get_sample_value("meshcache_session_lookups_total", labels) == of["lookups"][result]
         for what in ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn"):
             assert registry.get_sample_value(f"meshcache_sessions_{what}_total", {"vip": vip}) == of["sessions"][what]
+        tickets = {what: registry.get_sample_value(f"meshcache_tickets_{what}_total", {"vip": vip}) for what in COUNTED}
+        assert tickets == {what: of["tickets"][what] for what in COUNTED}
+        young, refused = {"vip": vip, "key_age": "1h"}, {"vip": vip, "reason": "lifetime"}
+        assert registry.get_sample_value("meshcache_tickets_opened_total", young) == of["tickets"]["opened"]["1h"]
+        assert registry.get_sample_value("meshcache_tickets_refused_total", refused) == 3
         assert registry.get_sample_value("meshcache_cache_bytes", {"vip": vip}) == of["bytes"]
         assert registry.get_sample_value("meshcache_cache_quota_bytes", {"vip": vip}) == of["quota_bytes"]
     sent = {"direction": "sent"}
@@ -143,7 +151,7 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "hot_path",
         "side",
     }
-    assert labels <= bounded | {"node", "mesh", "from_vip", "from_colo", "to_vip", "to_colo", "verdict"}
+    assert labels <= bounded | {"node", "mesh", "from_vip", "from_colo", "to_vip", "to_colo", "verdict", "key_age"}
 
 
 def test_every_name_says_its_unit(registry: CollectorRegistry) -> None:

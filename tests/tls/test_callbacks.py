@@ -12,6 +12,7 @@ from meshcache.core.policy.scope import Names
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.libssl import find
 from meshcache.tls.scopes import Scopes
+from meshcache.tls.state import Mode
 from tests.support.waiting import wait_until
 from tests.tls.world import KINDS, VERSIONS, DictPort, attach, client_context, server_context, visit
 
@@ -79,7 +80,7 @@ def test_an_attachment_is_dropped_once_and_only_by_its_own(kind: str) -> None:
     callbacks = Callbacks(find(server_context(kind)).library.functions)
 
     class Attached:
-        pointer, verify_mode, revalidates = 7, 0, False
+        pointer, verify_mode, revalidates, mode = 7, 0, False, Mode.SESSIONS
         port, scopes = DictPort(), Scopes(Names(("a.test",)), bytes(32))
 
     first, second = Attached(), Attached()

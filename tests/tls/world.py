@@ -25,6 +25,7 @@ from meshcache.tls.contexts import Attachment, attach_context
 from meshcache.tls.facts import ContextFacts, read_facts
 from meshcache.tls.libssl import Library, find_connection
 from meshcache.tls.scopes import scopes_for
+from meshcache.tls.ticket_keys import EdgeKeys
 
 KINDS = ("pyopenssl", "stdlib")
 VERSIONS = ("1.2", "1.3")
@@ -47,6 +48,11 @@ class DictPort:
     own: set[bytes] = field(default_factory=set)
     log: list[tuple[Any, ...]] = field(default_factory=list)
     made: list[tuple[bytes, int, bool, int]] = field(default_factory=list)
+    node: str = "edge-1"
+    clock: float = 1000.0
+    ticket_keys: EdgeKeys | None = None
+    lets_resume: bool = True
+    births: dict[int, float] = field(default_factory=dict)
 
     def made_here(self, token: int, /) -> bool:
         return token & 3 == LOCAL
@@ -90,6 +96,33 @@ class DictPort:
 
     def hit_not_resumed(self) -> None:
         self.log.append(("hit_not_resumed",))
+
+    def now(self) -> float:
+        return self.clock
+
+    def born_at(self, token: int, /) -> float | None:
+        return self.births.get(token)
+
+    def ticket_token(self, node: str, born_at: float, /) -> int:
+        token = 0xC0FFEE0000000000 | len(self.births) << 8 | (LOCAL if node == self.node else REMOTE)
+        self.births[token] = born_at
+        return token
+
+    def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool, /) -> bool:
+        self.log.append(("may_resume", node, client_certificate))
+        return self.lets_resume
+
+    def ticket_issued(self) -> None:
+        self.log.append(("issued",))
+
+    def ticket_opened(self, key_age_s: float, /) -> None:
+        self.log.append(("opened", round(key_age_s)))
+
+    def ticket_refused(self, reason: Verdict, /) -> None:
+        self.log.append(("ticket_refused", reason))
+
+    def ticket_unknown(self) -> None:
+        self.log.append(("unknown",))
 
     def fault(self, where: str, /) -> None:
         self.log.append(("fault", where))

@@ -76,7 +76,10 @@ class VipChanges:
 
         What was sent stays where it went: peers know nothing of this policy.
         """
+        revision = self._vips.record.revision
         self._vips.follow(own_policy)
+        if self._vips.record.revision != revision:
+            self._joining.revised(now)
         self._cache.renew()
         self._recall.own_policy_changed(now)
 

@@ -15,6 +15,9 @@ from meshcache.core.state.lag import LagHistogram
 from meshcache.core.values.drops import Drop
 from meshcache.core.wire.messages import Message
 
+KEY_AGES = ("1h", "6h", "24h", "older")
+"""Ages of ticket keys, each up to that much."""
+
 HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
 
 
@@ -45,6 +48,21 @@ class Tallies:
         return next(self._numbers[name]) - read
 
 
+def key_age(age_s: float) -> str:
+    """The word of `KEY_AGES` for an age."""
+    return KEY_AGES[sum(age_s > hours * 3600 for hours in (1, 6, 24))]
+
+
+@dataclass(slots=True)
+class TicketCounters:
+    """What happened to one VIP's tickets. ``opened`` is by `key_age`, ``unknown_key`` counts what no key here opens."""
+
+    issued: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    unknown_key: int = 0
+
+
 @dataclass(slots=True)
 class VipCounters:
     """What happened to one VIP since it was first served; a change of its settings doesn't reset them."""
@@ -65,6 +83,7 @@ class VipCounters:
     recalled: int = 0
     withdrawn: int = 0
     sessions_refused: Counter[str] = field(default_factory=Counter)
+    tickets: TicketCounters = field(default_factory=TicketCounters)
     evicted_before: int = 0
     """By earlier shares of this VIP: a share that is given back takes its own count along."""
 

@@ -144,7 +144,10 @@ class ServedVips:
 
     def follow(self, own_policy: OwnPolicy) -> None:
         """Ask the operator's own policy about each crossing, anew if it was asked before."""
+        borders_differ = (own_policy is NO_OWN_POLICY) != (self.own_policy is NO_OWN_POLICY)
         self.own_policy = own_policy
+        if borders_differ:
+            self._changed()
         self._accepted.clear()
         for served in self._served.values():
             served.own_policy = own_policy
@@ -163,13 +166,19 @@ class ServedVips:
         willing = [own.vip for own in self.terms if may_accept(source, [own], narrowing)]
         return verdict, source.vip if source.vip in willing else willing[0]
 
+    def _note(self, vip: LocalVip) -> VipNote:
+        """What others are told of a VIP. With a policy of our own we take part in nobody's ring of ticket keys: a key
+        is passed on to all of a ring, and can't be kept from one of them.
+        """
+        return replace(vip.note, tickets=vip.rotate_s is not None and self.own_policy is NO_OWN_POLICY)
+
     def _changed(self) -> None:
         in_order = sorted(self._served.items())
         self._served.clear()
         self._served.update(in_order)
         self._accepted.clear()
         self.terms = tuple(served.vip.terms for served in self._served.values())
-        notes = tuple(_note(served.vip) for served in self._served.values())
+        notes = tuple(self._note(served.vip) for served in self._served.values())
         self.record = replace(self.record, revision=self.record.revision + 1, vips=self.terms, notes=notes)
         for served in self._served.values():
             served.filed_under = self._filed_under(served.vip.terms)
@@ -178,7 +187,3 @@ class ServedVips:
     def _filed_under(self, terms: Terms) -> tuple[str, ...]:
         others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)
         return (terms.vip, *others)
-
-
-def _note(vip: LocalVip) -> VipNote:
-    return replace(vip.note, tickets=vip.rotate_s is not None)

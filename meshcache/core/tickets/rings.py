@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
-from meshcache.core.policy.gates import ReachKind, Terms
+from meshcache.core.policy.gates import REACH_SERVER, ReachKind, Terms
+from meshcache.core.policy.own_policy import NO_OWN_POLICY
 from meshcache.core.policy.ring_id import may_share, ring_id
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.tickets.ring import Ring
@@ -57,13 +59,13 @@ class Rings:
         served: dict[bytes, list[ServedVip]] = {}
         for each in self._vips:
             if each.vip.rotate_s is not None:
-                served.setdefault(ring_id(each.vip.terms), []).append(each)
+                served.setdefault(ring_id(self._terms_of(each)), []).append(each)
         for gone in self._rings.keys() - served.keys():
             self._wiped(self._rings.pop(gone), now)
         for found, vips in served.items():
             self._serve(found, vips, now)
         self._of_vip = {each.vip.terms.vip: found for found, vips in served.items() for each in vips}
-        self._terms = {found: vips[0].vip.terms for found, vips in served.items()}
+        self._terms = {found: self._terms_of(vips[0]) for found, vips in served.items()}
         self._members.clear()
         self.version += 1
         return True
@@ -81,13 +83,20 @@ class Rings:
         theirs = [terms for terms, note in zip(record.vips, record.notes, strict=False) if note.tickets]
         return frozenset(ring for ring, ours in self._terms.items() if any(may_share(ours, each) for each in theirs))
 
+    def _terms_of(self, served: ServedVip) -> Terms:
+        """The terms that count for a ring: an operator's own policy asks about each node, which a key that is passed on
+        can't, so with one the keys stay here.
+        """
+        terms = served.vip.terms
+        return terms if self._vips.own_policy is NO_OWN_POLICY else replace(terms, reach=REACH_SERVER)
+
     def _serve(self, found: bytes, served: list[ServedVip], now: float) -> None:
         vips = frozenset(each.vip.terms.vip for each in served)
         rotate_s = min(each.vip.rotate_s for each in served if each.vip.rotate_s is not None)
         lifetime_s = max(each.vip.lifetime_s for each in served)
         ring = self._rings.get(found)
         if ring is None:
-            terms = served[0].vip.terms
+            terms = self._terms_of(served[0])
             shared = terms.reach.kind is not ReachKind.SERVER
             self._rings[found] = Ring(
                 found, terms.group, vips, shared, rotate_s, lifetime_s, self._limits, empty_since=now

@@ -85,7 +85,8 @@ class TicketDuty:
         self._rate = Bucket(local.limits.ticket_keys_per_s, local.limits.ticket_keys_burst, now)
         self._stamp: tuple[int, ...] = ()
         self._status_at = now
-        self._due_at = float("inf")
+        self._due_at = self._expected_at = float("inf")
+        self._hold_until = now
         self._changes = 0
 
     # --- what handshakes and operators ask
@@ -96,13 +97,13 @@ class TicketDuty:
 
     def of_vip(self, vip: str, now: float) -> VipKeys | None:
         """Return a VIP's keys, by the terms that hold now; None when it has no tickets."""
-        self._follow(now)
+        self.follow(now)
         ring = self.rings.of_vip(vip)
         return None if ring is None else VipKeys(ring, ring.encrypting(now), tuple(ring.keys))
 
     def rotate(self, vip: str, now: float) -> int:
         """Make the next key of a VIP's ring now. Return its number. Raises ValueError, in words, when that can't be."""
-        self._follow(now)
+        self.follow(now)
         ring = self.rings.of_vip(vip)
         if ring is None:
             raise ValueError(f"VIP {vip} has no tickets here")
@@ -118,11 +119,19 @@ class TicketDuty:
 
     def show(self, now: float) -> list[dict[str, Any]]:
         """Return what operators see of the rings; names of keys are no secret, and cut."""
-        self._follow(now)
+        self.follow(now)
         return [
             shown_ring(ring, self.nodes, self._vips.record.node, now)
             for ring in sorted(self.rings, key=lambda each: (each.group, each.id))
         ]
+
+    def follow(self, now: float) -> None:
+        """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
+        if self.rings.follow(now):
+            self._due_at = now
+        if len(self._withdraws):
+            for ring in self.rings:
+                self._end(ring, now)
 
     # --- timers and messages
 
@@ -132,24 +141,26 @@ class TicketDuty:
 
     def tick(self, now: float) -> None:
         """Make, use, tell and wipe what is due."""
+        self._notice_stall(now)
         stamp = self._now_stamp()
         if stamp == self._stamp and now < self._due_at:
             return
         if stamp != self._stamp:
             self._stamp, self._status_at = stamp, now
             self._peers.forget_gone()
-        self._follow(now)
+        self.follow(now)
         for ring in self.rings:
             self._expire(ring, now)
-            if not self._joining.joining and self._make_at(ring) <= now:
+            if not self._joining.joining and max(self._make_at(ring), self._hold_until) <= now:
                 self._make(ring, now)
             self._use(ring, now)
         if self._status_at <= now:
             self._tell_status(now)
-        self._due_at = min((self._ring_due(ring) for ring in self.rings), default=float("inf"))
+        self._due_at = self._expected_at = min(map(self._ring_due, self.rings), default=float("inf"))
 
     def status_received(self, peer: Peer, status: TicketStatus, now: float) -> None:
         """Note what a peer has, and send it what it lacks; answer with our own where it has what we lack."""
+        self._notice_stall(now)
         shared = self.rings.of_node(peer.record)
         known = self._peers.of(peer)
         for told in status.rings:
@@ -166,6 +177,7 @@ class TicketDuty:
 
     def keys_received(self, peer: Peer, told: TicketKeys, now: float) -> None:
         """Take in keys from a node of their ring, and pass on what is new to the colos that its sender isn't in."""
+        self._notice_stall(now)
         ring = self.rings.get(told.ring)
         if ring is None or told.ring not in self.rings.of_node(peer.record):
             self._refuse(peer, Drop.TICKET_KEY_FOREIGN, len(told.keys), now)
@@ -192,6 +204,12 @@ class TicketDuty:
             at = max(ring.empty_since + first_s, ring.ended_at + self._quiet_s(ring))
         place = self.nodes.in_turn(ring, others).index(self._vips.record.node)
         return at + min(place * self._limits.ticket_step_s, self._limits.ticket_step_s_max)
+
+    def _notice_stall(self, now: float) -> None:
+        """After a stall of ours, first hear what the others have made meanwhile: our turn may be long over."""
+        if now - self._expected_at >= self._limits.stall_s:
+            self._hold_until = now + self._limits.ticket_first_s
+        self._expected_at = max(self._expected_at, now)
 
     def _make(self, ring: Ring, now: float) -> TicketKey:
         if len(ring.keys) >= KEYS_MAX:
@@ -257,14 +275,6 @@ class TicketDuty:
         patience_s = 0.0 if reason is Drop.TICKET_KEY_WEAK else _PATIENCE_S  # terms change, and clocks differ
         self._telemetry.refusals.note(peer.name, peer.address, reason, now, patience_s=patience_s)
 
-    def _follow(self, now: float) -> None:
-        """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
-        if self.rings.follow(now):
-            self._due_at = now
-        if len(self._withdraws):
-            for ring in self.rings:
-                self._end(ring, now)
-
     def _end(self, ring: Ring, now: float) -> None:
         ended_at = self._withdraws.tickets_ended_at(ring.group, self.nodes.vips_of(ring))
         if ended_at > ring.ended_at:
@@ -326,7 +336,7 @@ class TicketDuty:
         return self._members.generation, revision, self._roster.generation, self._withdraws.acts
 
     def _ring_due(self, ring: Ring) -> float:
-        make_at = self._status_at if self._joining.joining else self._make_at(ring)
+        make_at = self._status_at if self._joining.joining else max(self._make_at(ring), self._hold_until)
         used_at = min(
             (at + self._limits.ticket_spread_s for at in map(ring.learned_at.__getitem__, self._unused(ring))),
             default=float("inf"),

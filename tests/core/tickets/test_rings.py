@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, anything
+from meshcache.core.policy.own_policy import NO_OWN_POLICY
 from meshcache.core.policy.ring_id import ring_id
 from meshcache.core.tickets.rings import Rings
 from meshcache.core.values.events import TicketKeysWiped
-from tests.core.net import Net, Puppet, vip
+from tests.core.net import Net, Puppet, mesh, vip
 
 
 def rings_of(net: Net, *vips: object) -> tuple[object, Rings]:
@@ -66,3 +67,28 @@ def test_other_terms_are_another_ring_and_the_old_one_s_keys_are_wiped() -> None
     assert [event.keys for event in host.happened(TicketKeysWiped)] == [1]
     host.core.set_vip(vip("h"), net.now)
     assert host.core.tickets.of_vip("shop", net.now) is None
+
+
+class Narrow:
+    """A policy of an operator's own, whatever it answers."""
+
+    may_send = may_accept = staticmethod(anything)
+
+
+def test_with_a_policy_of_one_s_own_keys_stay_here_since_it_can_t_be_asked_about_those_who_pass_them_on() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b", "c"], rotate_s=600.0)
+    net.run(10)
+    shared = hosts[0].core.tickets.of_vip("shop", net.now)
+    assert shared is not None
+    hosts[0].core.follow(Narrow(), net.now)
+    net.run(10)
+    own = hosts[0].core.tickets.of_vip("shop", net.now)
+    assert own is not None
+    assert own.encrypting is not None
+    assert {key.name for key in own.opening}.isdisjoint(key.name for key in shared.opening)
+    assert hosts[1].core.tickets.show(net.now)[0]["nodes"] == ["b", "c"]
+    hosts[0].core.follow(NO_OWN_POLICY, net.now)
+    net.run(10)
+    again = [host.core.tickets.of_vip("shop", net.now) for host in hosts]
+    assert len({found.encrypting.name for found in again if found is not None and found.encrypting is not None}) == 1
