@@ -15,7 +15,6 @@ from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
 from meshcache.core.replication.snapshot import CatchUp
-from meshcache.core.state.counters import TicketCounters
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
@@ -234,10 +233,6 @@ class MeshCore:
         counters = self.duties.telemetry.counters.vips.get(vip)  # unlike the table of VIPs it only ever grows
         if counters is not None:
             counters.handshakes.add(result)
-
-    def ticket_counters(self, vip: str) -> TicketCounters:
-        """Return where a VIP's tickets are counted; whoever adds to it holds the caller's lock."""
-        return self.duties.telemetry.counters.vip(vip).tickets
 
     def hit_not_resumed(self, vip: str) -> None:
         """Count a lookup that gave OpenSSL a session which it then didn't resume."""

@@ -356,20 +356,20 @@ class VipPort:
 
     def ticket_issued(self) -> None:
         with self._lock:
-            self._core.ticket_counters(self.name).issued += 1
+            self._core.tickets.counters(self.name).issued += 1
 
     def ticket_opened(self, key_age_s: float) -> None:
         with self._lock:
-            self._core.ticket_counters(self.name).opened[key_age(key_age_s)] += 1
+            self._core.tickets.counters(self.name).opened[key_age(key_age_s)] += 1
 
     def ticket_refused(self, reason: Verdict) -> None:
         with self._lock:
-            self._core.ticket_counters(self.name).refused[reason.value] += 1
+            self._core.tickets.counters(self.name).refused[reason.value] += 1
             self._core.lookup_refused(self.name, reason)
 
     def ticket_unknown(self) -> None:
         with self._lock:
-            self._core.ticket_counters(self.name).unknown_key += 1
+            self._core.tickets.counters(self.name).unknown_key += 1
 
     def full(self) -> None:
         if self._open:

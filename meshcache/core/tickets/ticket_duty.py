@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.joining import Joining
+from meshcache.core.state.counters import TicketCounters
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
@@ -132,6 +133,10 @@ class TicketDuty:
         if len(self._withdraws):
             for ring in self.rings:
                 self._end(ring, now)
+
+    def counters(self, vip: str) -> TicketCounters:
+        """Return where a VIP's tickets are counted; whoever adds to it holds the caller's lock."""
+        return self._telemetry.counters.vip(vip).tickets
 
     # --- timers and messages
 

@@ -19,7 +19,7 @@ def stage() -> tuple[Net, Host, Puppet, Puppet, Ring]:
     host.core.tickets.tick(net.now)
     ring = host.core.tickets.of_vip("shop", net.now)
     assert ring is not None
-    host.core.tickets._make(ring.ring, net.now)
+    host.core.tickets.rotate("shop", net.now)
     return net, host, near, far, ring.ring
 
 
