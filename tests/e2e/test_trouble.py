@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.support.material import Authority, Node, write_key, write_nodes
 from tests.support.mesh import Mesh
@@ -52,6 +56,32 @@ def test_the_sessions_of_a_killed_server_live_on_and_it_comes_back(mesh: Mesh, m
         lambda: s_client(first.tls, folder, "1.3", "-sess_in", saved)[0]["session"] == "remote",
         what="what it made in its earlier life comes back to it from its peers",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_a_server_that_is_killed_and_starts_with_an_earlier_clock_is_heard_at_once(
+    mesh: Mesh, make_nodes: Make, folder: Path, state: str
+) -> None:
+    first, second = nodes = make_nodes("edge-1", "edge-2")
+    up(mesh, nodes)
+    session_from(mesh, first, folder, "before", [second])
+    mesh.of["edge-1"].kill()
+    if state == "lost":
+        shutil.rmtree(first.admin_socket.parent)
+    earlier = folder / "earlier"
+    earlier.mkdir()
+    # What the number of a life is made of, and no more: OpenSSL in the same process has the machine's clock.
+    (earlier / "sitecustomize.py").write_text(
+        "import time\nns = time.time_ns\ntime.time_ns = lambda: ns() - 7_200 * 10**9\n"
+    )
+    mesh.start(first, env={**os.environ, "PYTHONPATH": str(earlier)})
+    mesh.wait_until_met(nodes)
+    again = session_from(mesh, first, folder, "after", [second])
+    there, resumed = s_client(second.tls, folder, "1.3", "-sess_in", again)
+    assert (there["session"], there["origin"], resumed) == ("remote", "edge-1", True)
+    log = mesh.of["edge-1"].output
+    assert ("this node goes on as life" in log) == (state == "lost"), log
 
 
 def test_a_server_that_is_told_to_end_leaves_and_exits_with_0(mesh: Mesh, make_nodes: Make, folder: Path) -> None:

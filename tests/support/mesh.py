@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshcache.admin.client import AdminClient
@@ -22,8 +22,8 @@ class Mesh:
         self.nodes: list[Node] = []
         self.of: dict[str, Process] = {}
 
-    def start(self, node: Node) -> Process:
-        self.of[node.name] = self._processes.meshcache("serve", node.file)
+    def start(self, node: Node, env: Mapping[str, str] | None = None) -> Process:
+        self.of[node.name] = self._processes.meshcache("serve", node.file, env=env)
         if node not in self.nodes:
             self.nodes.append(node)
         return self.of[node.name]

@@ -97,9 +97,11 @@ class Processes:
         self._started.append(process)
         return process
 
-    def meshcache(self, *arguments: str | Path, cwd: Path | None = None) -> Process:
+    def meshcache(
+        self, *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> Process:
         """``meshcache ARGUMENTS…`` in the background."""
-        return self.start([sys.executable, "-m", "meshcache", *map(str, arguments)], cwd=cwd)
+        return self.start([sys.executable, "-m", "meshcache", *map(str, arguments)], cwd=cwd, env=env)
 
 
 def meshcache(
