@@ -74,6 +74,7 @@ class Convergence:
     def _counts(self, session: Made, held: set[bytes]) -> bool:
         excused = session.spoilt or session.withdrawn or session.expires_at <= self._world.now + SLACK_S + self.early_s
         excused = excused or self._truth.in_doubt(session)
+        excused = excused or (session.node in self._world.spoken_for and not self._world.hosts[session.node].up)
         return not excused and session.id in held and self._truth.unchanged(session)
 
     def _should(self, host: Host, session: Made) -> bool:

@@ -34,6 +34,7 @@ def lie(world: World, liar: Host) -> bool:
     for record in known:
         if record.node != victim.node or world.rng.random() < 0.5:
             world.network.inject(liar, connection, record.address, payload)
+    world.spoken_for.add(victim.node)
     world.fired("lie")
     world.fired(name)
     return True

@@ -64,6 +64,8 @@ class World:
         self.introduced_by = "seed"
         """How nodes learn of their seeds: written down for good, or heard by "mdns" when they first start."""
         self.clones: list[Host] = []
+        self.spoken_for: set[str] = set()
+        """Of whom others said what he never said: if he is dead, nobody knows what to believe."""
         self.planned: set[str] = set()
         """Kinds of faults that the world was built with."""
         self.watchers: list[Watcher] = []
@@ -105,6 +107,7 @@ class World:
     def clone(self, victim: Host) -> Host:
         """Start a second machine of a node's name, a copied image: another address, and nothing to share."""
         self.fired("clone")
+        self.spoken_for.add(victim.name)
         clone = Host(f"clone-{len(self.clones)}", victim.colo, self._life(victim.name), self._clock(), *self._outside)
         identity = Identity("sim", victim.name, clone.incarnation, victim.colo, clone.address, "0")
         core = MeshCore(identity, rng=Random(self.rng.random()), now=clone.now(), limits=self.limits)

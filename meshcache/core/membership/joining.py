@@ -184,7 +184,9 @@ class Joining:
             return Drop.OLD_INCARNATION if record.incarnation < self._latest_life(record.node) else None
         if record.incarnation == known.record.incarnation:
             copied = record.address != known.record.address and record.age <= known.record.age
-            return Drop.COLO_CHANGED if known.colo != record.colo else Drop.NAME_TAKEN if copied else None
+            if known.colo != record.colo or not copied:
+                return Drop.COLO_CHANGED if known.colo != record.colo else None
+            return Drop.NAME_TAKEN if self._is_held(known, now) else Drop.OLD_INCARNATION
         if record.address != known.record.address and self._is_held(known, now):
             return Drop.NAME_TAKEN
         return Drop.OLD_INCARNATION if record.incarnation < known.record.incarnation else None

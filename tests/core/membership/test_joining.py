@@ -337,3 +337,23 @@ def test_chance_is_asked_for_nothing_while_nobody_is_to_be_dialled() -> None:
     a.core.duties.joining.tick(net.now)
 
     assert asked == []
+
+
+def test_who_speaks_as_the_life_that_a_copy_took_is_told_when_the_copy_is_gone() -> None:
+    """Seed 177 of `mixed`: both had outbid the other up to the same number, and the older record counted as taken."""
+    net = Net()
+    net.add("a", "ams1", vip("a"))
+    copy = net.add("x", "ams1", vip("x"), seeds=("a:7946",), incarnation=9, address="copy:7946")
+    net.until(lambda: alive_at(net, "a", "x") == "copy:7946")
+    copy.core.set_vip(vip("x", name="more"), net.now)
+    net.run(2)
+    net.stop("x@copy:7946")
+    net.run(12)
+    net.add("x", "ams1", vip("x"), seeds=("a:7946",), incarnation=9)
+    net.until(lambda: alive_at(net, "a", "x") == "x:7946", within=30)
+
+
+def alive_at(net: Net, node: str, name: str) -> str:
+    """Where a node hears another, if it does."""
+    peers = net.hosts[node].core.peers(net.now)
+    return next((str(peer["address"]) for peer in peers if peer["name"] == name and peer["state"] == "alive"), "")
