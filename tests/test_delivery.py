@@ -82,10 +82,11 @@ def test_the_installed_package_brings_its_documentation_and_files(installed: Pat
     assert set(pages()) <= set(listed.split())
     for name in ("watching", "meshcache.service", "alerts.yml", "dashboard.json", "kubernetes.yaml", "compose.yaml"):
         assert succeeded(run(command, "docs", name, cwd=tmp_path)) == (ROOT / "docs" / pages()[name].path).read_text()
+    assert succeeded(run(command, "docs", "readme", cwd=tmp_path)) == (ROOT / "README.md").read_text()
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert "share/man/man1/meshcache.1" in found
     assert not [path for path in found if "/pages/pictures/" in path]
-    here = {page.path for page in pages().values()}
+    here = {page.path for page in pages().values()} - {"README.md"}
     assert not {path for path in here if not any(each.endswith(f"meshcache/pages/{path}") for each in found)}
 
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from difflib import get_close_matches
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,10 +28,13 @@ class Page(NamedTuple):
     purpose: str
 
 
+README: Final = Page("readme", "README.md", "what it is, and a tour")
+
+
 def pages() -> dict[str, Page]:
     """All of them by name, in the order of the list."""
     rows = _ROW.findall((_folder() / "index.md").read_text("utf-8"))
-    found = [Page(_name(path), path, _plain(purpose)) for _, path, purpose in rows]
+    found = [README, *(Page(_name(path), path, _plain(purpose)) for _, path, purpose in rows)]
     return {page.name: page for page in found}
 
 
@@ -61,11 +65,18 @@ def docs(page: Page | None) -> None:
     if page is None:
         print_table([Column("PAGE"), Column("for")], [[each.name, each.purpose] for each in pages().values()])
         return
-    text = (_folder() / page.path).read_text("utf-8")
+    text = _text(page)
     if sys.stdout.isatty():
         click.echo_via_pager(_laid_out(text) if page.path.endswith(".md") else text, color=colours() or None)
     else:
         click.echo(text, nl=False)
+
+
+def _text(page: Page) -> str:
+    """README isn't among the pages: packages carry it as their description."""
+    if page is README:
+        return str(metadata("meshcache").json["description"])
+    return (_folder() / page.path).read_text("utf-8")
 
 
 def _folder() -> Path:

@@ -18,7 +18,7 @@ def test_every_page_and_file_is_listed_with_what_it_is_for() -> None:
     there = {
         str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.suffix in (".md", ".yaml", ".yml", ".json")
     }
-    assert {page.path for page in pages().values()} == there - {"index.md"} | {
+    assert {page.path for page in pages().values()} == there - {"index.md"} | {"README.md"} | {
         "meshcache.service",
         "meshcache.socket",
         "meshcache.1",
@@ -29,6 +29,10 @@ def test_every_page_and_file_is_listed_with_what_it_is_for() -> None:
 def test_in_a_pipe_a_page_is_its_text(name: str) -> None:
     page = pages()[name.lower().removesuffix(".md")]
     assert CliRunner().invoke(docs, [name]).output == (FOLDER / page.path).read_text()
+
+
+def test_the_readme_is_the_one_of_the_package() -> None:
+    assert CliRunner().invoke(docs, ["README"]).output.startswith("# meshcache\n")
 
 
 @pytest.mark.parametrize("name", ["watchng", "../README", "/etc/hostname", "servers/../index.md", ""])
