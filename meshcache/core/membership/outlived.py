@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from meshcache.core.state.members import Members, PeerState
 from meshcache.core.state.roster import RosterTable
+from meshcache.core.values.topology import NodeRecord
 
 _LOOK_S = 5.0
 """Between two looks; each goes once through all streams."""
@@ -25,7 +26,7 @@ Tell = Callable[[str, int, float], None]
 
 
 class Outlived:
-    """Looks now and then at what colos say of their own nodes."""
+    """Looks now and then at what nodes, and colos of their own nodes, say."""
 
     def __init__(self, ages: Ages, members: Members, roster: RosterTable, tell: Tell, now: float) -> None:
         self._ages = ages
@@ -42,15 +43,16 @@ class Outlived:
         self._look_at = now + _LOOK_S
         behind: dict[str, float] = {}
         for node, age in self._ages().items():
-            record = self._roster.find(node)
-            if record is None or record.age >= age or self._is_heard(node):
+            record = self._says(node)
+            if record is None or record.age >= age:
                 continue
             behind[node] = self._since.get(node, now)
             if now - behind[node] >= _PATIENCE_S:
                 self._tell(record.address, age[0], now)
         self._since = behind
 
-    def _is_heard(self, node: str) -> bool:
-        """Whether it speaks for itself here, so that its hellos are judged as they come."""
+    def _says(self, node: str) -> NodeRecord | None:
+        """Return what a node says of itself, as far as it or its colo is heard."""
         peer = self._members.get(node)
-        return peer is not None and peer.state is PeerState.ALIVE
+        heard = peer is not None and peer.state is PeerState.ALIVE
+        return peer.record if peer is not None and heard else self._roster.find(node)

@@ -55,6 +55,20 @@ def test_what_is_said_in_the_name_of_a_node_that_is_not_linked_is_outbid(later: 
     net.until(lambda: has(net, alone, newer))
 
 
+def test_a_copy_that_left_before_its_victim_was_heard_is_outbid_too() -> None:
+    """Seed 299 of `mixed`: what the copy had forbidden was remembered when everything else of it was forgotten."""
+    net = Net()
+    net.add("a", "ams1", vip("a"))
+    copy = net.add("x", "ams1", vip("x", reach=REACH_SERVER), seeds=("a:7946",), incarnation=9, address="copy:7946")
+    net.run(5)
+    copy.core.leave(net.now)
+    net.run(1)
+    net.stop("x@copy:7946")
+    victim = net.add("x", "ams1", vip("x"), seeds=("a:7946",), incarnation=3)
+    made = make(net, victim, 1)
+    net.until(lambda: has(net, net.hosts["a"], made), within=60)
+
+
 def outlived(roster: NodeRecord | None, age: tuple[int, int]) -> tuple[Outlived, list[tuple[str, int]]]:
     told: list[tuple[str, int]] = []
     table = RosterTable("ams1", 100, Counter())
