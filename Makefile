@@ -57,7 +57,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: need-demo $(VENV)/.dev
+bench: need-test $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # About four minutes on two cores. The same tests are in `make test`, each a slice of its own size.
@@ -109,7 +109,8 @@ need-demo:
 need-test: need-demo
 	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin chromium:chromium ip:iproute2 nft:nftables \
 	    /usr/lib/python3/dist-packages/OpenSSL:python3-openssl haproxy:haproxy nginx:nginx \
-	    /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream groff:groff-base docker-compose:docker-compose
+	    /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream groff:groff-base docker-compose:docker-compose \
+	    /usr/include/openssl/ssl.h:libssl-dev
 
 # The stamps make a second run quick. Build tools are pinned like everything else, hence no build isolation.
 $(VENV)/.made: | need-demo

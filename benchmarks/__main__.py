@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, comes_back, cpu, hot_path, lag, memory, node64, receiver
+from benchmarks import calls, comes_back, cpu, hot_path, idle, lag, memory, node64, receiver, relay, takeover
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
 
@@ -24,6 +24,9 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "receiver": receiver.run,
     "memory": memory.run,
     "node64": node64.run,
+    "relay": relay.run,
+    "idle": idle.run,
+    "takeover": takeover.run,
 }
 
 DEFAULT_JSON = Path(__file__).parent / "results" / "latest.json"
@@ -59,7 +62,7 @@ def _measure(names: list[str], effort: Effort) -> tuple[list[Figure], bool]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure meshcache against its targets.")
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="run this one; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="under 40 s, noisier")
+    parser.add_argument("--quick", action="store_true", help="about two minutes, noisier")
     parser.add_argument("--smoke", action="store_true", help="a few handshakes: shows that the harness works")
     parser.add_argument("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help="default: %(default)s")
     return parser

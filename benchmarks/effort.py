@@ -1,6 +1,6 @@
 """How much work each benchmark does: the full run, the quick one, and the one that only shows that the harness works.
 
-The full run is held under four minutes on two cores, the quick one under 40 seconds.
+The full run takes about ten minutes on two cores, the quick one two.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ So everything else about the server is the same on both sides of the comparison.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from OpenSSL import SSL
@@ -18,6 +19,8 @@ class NoMesh:
     """A node that isn't one: nothing is published, nothing is looked up, nothing is counted."""
 
     address = "nowhere"
+    bequest = None
+    withheld = nullcontext()
 
     def __init__(self, name: str, colo: str) -> None:
         self.name = name

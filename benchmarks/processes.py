@@ -68,7 +68,12 @@ class Server:
 
     def cpu_ns(self) -> int:
         """CPU that the process has used, all threads."""
-        return time.clock_gettime_ns((~self.pid << 3) | _CPUCLOCK_SCHED)
+        return cpu_ns(self.pid)
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU that a process has used, all threads."""
+    return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def wait_until_ready(servers: Sequence[Server], peers: int) -> None:

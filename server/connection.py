@@ -151,10 +151,13 @@ class ClientConnection(asyncio.Protocol):
         elif self._stage in (HANDSHAKE, PREFACE):
             self._count("handshake timeout")
             self.transport.abort()
-        elif unsent:
-            self.transport.abort()
         else:
-            self.transport.close()
+            (self.transport.abort if unsent else self.transport.close)()
+
+    def rest(self) -> None:
+        """Keep no more memory than an idle client needs, if nothing happened since this was called before."""
+        if self._stage is OPEN and self._heard_at is None:
+            self._stream.slim(self.deadline)
 
     def drain(self) -> None:
         """End as soon as nothing is in flight; a handshake that has begun is."""
@@ -276,16 +279,13 @@ class ClientConnection(asyncio.Protocol):
         else:
             over = stream.handshake(data)
         if over and stream.leaves_tickets:
-            self._hold()
+            loop = asyncio.get_running_loop()
+            self._heard_at = loop.time()
+            loop.call_later(HOLD_S, self._held)
         elif answer := stream.outgoing():
             self.transport.write(answer)
         if over:
             self._open()
-
-    def _hold(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._heard_at = loop.time()
-        loop.call_later(HOLD_S, self._held)
 
     def _held(self) -> None:
         """Send the tickets, unless they are gone or the client has spoken meanwhile."""
@@ -298,6 +298,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._heard_at = None
             self._reply()
+            self._stream.slim()
 
     def _open(self) -> None:
         service, table = self._service, self._table

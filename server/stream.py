@@ -65,7 +65,18 @@ class TlsStream:
     ``established`` is true once the handshake is over, ``ended`` once the client has sent close_notify.
     """
 
-    __slots__ = ("_into_ssl", "_out_of_ssl", "_scratch", "_ssl", "closed", "connection", "ended", "established")
+    __slots__ = (
+        "_into_ssl",
+        "_mark",
+        "_out_of_ssl",
+        "_scratch",
+        "_slim",
+        "_ssl",
+        "closed",
+        "connection",
+        "ended",
+        "established",
+    )
 
     def __init__(self, context: SSL.Context, scratch: Any, listed: bool = True) -> None:
         """`listed` as in `service.Service`; `scratch` by `make_scratch`."""
@@ -76,6 +87,8 @@ class TlsStream:
         self._into_ssl = connection._into_ssl  # noqa: SLF001
         self._out_of_ssl = connection._from_ssl  # noqa: SLF001
         self._scratch = scratch
+        self._mark = 0.0
+        self._slim = False
         self.established = False
         self.ended = False
         self.closed = False
@@ -164,11 +177,25 @@ class TlsStream:
         if taken <= 0:
             return b""
         encrypted: bytes = ffi.buffer(scratch, taken)[:]
-        return encrypted if taken < SCRATCH_BYTES else encrypted + self._more_outgoing()
+        return encrypted if taken < SCRATCH_BYTES else encrypted + self._drained(self._out_of_ssl)
 
-    def _more_outgoing(self) -> bytes:
+    def slim(self, mark: float | None = None) -> None:
+        """Give back what BIOs have grown to, at once or when `mark` is the same as the last time. Nothing is lost."""
+        if mark is not None and mark != self._mark:
+            self._mark, self._slim = mark, False
+        elif not self._slim:
+            self._slim = True
+            unread, unsent = self._drained(self._into_ssl), self.outgoing()
+            into, out_of = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+            lib.SSL_set_bio(self._ssl, into, out_of)  # which frees the former two
+            self.connection._into_ssl = self._into_ssl = into  # noqa: SLF001
+            self.connection._from_ssl = self._out_of_ssl = out_of  # noqa: SLF001
+            lib.BIO_write(into, unread, len(unread))
+            lib.BIO_write(out_of, unsent, len(unsent))
+
+    def _drained(self, bio: Any) -> bytes:
         parts = []
-        while (taken := lib.BIO_read(self._out_of_ssl, self._scratch, SCRATCH_BYTES)) > 0:
+        while (taken := lib.BIO_read(bio, self._scratch, SCRATCH_BYTES)) > 0:
             parts.append(ffi.buffer(self._scratch, taken)[:])
         return b"".join(parts)
 

@@ -77,6 +77,34 @@ def test_any_amount_arrives_whole(pair: tuple[MemoryClient, TlsStream], size: in
     assert stream.receive(client.says()) == sent
 
 
+def test_an_idle_connection_gives_memory_back_and_goes_on_in_the_middle_of_a_record(
+    pair: tuple[MemoryClient, TlsStream],
+) -> None:
+    client, stream = pair
+    client.hear(stream.send(bytes(1_000_000)))
+    client.read(1_000_000)
+    client.tls.write(b"question")
+    record = client.says()
+    assert stream.receive(record[:7]) == b""
+    before = stream._into_ssl
+    stream.slim(1.0)
+    assert stream._into_ssl == before
+    stream.slim(1.0)
+    assert stream._into_ssl != before
+    slim = stream._into_ssl
+    stream.slim(1.0)
+    assert stream._into_ssl == slim
+    assert stream.receive(record[7:]) == b"question"
+    stream._encrypt(b"answer", 6)  # not taken yet
+    stream.slim(2.0)
+    stream.slim(2.0)
+    client.hear(stream.outgoing())
+    assert client.read(6) == b"answer"
+    stream.close()
+    client.hear(stream.outgoing())
+    assert client.tls.read(1) == b""
+
+
 def test_a_handshake_in_single_bytes_ends_like_any_other(certificates: Certificates, context: SSL.Context) -> None:
     client, stream = MemoryClient(certificates.client()), TlsStream(context, make_scratch())
     while not stream.established:

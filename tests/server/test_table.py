@@ -25,6 +25,9 @@ class Noted:
     def expired(self) -> None:
         self._note("expired")
 
+    def rest(self) -> None:
+        pass
+
     def drain(self) -> None:
         self._note("drain")
 
