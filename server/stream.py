@@ -179,8 +179,11 @@ class TlsStream:
         encrypted: bytes = ffi.buffer(scratch, taken)[:]
         return encrypted if taken < SCRATCH_BYTES else encrypted + self._drained(self._out_of_ssl)
 
-    def slim(self, mark: float | None = None) -> None:
-        """Give back what BIOs have grown to, at once or when `mark` is the same as the last time. Nothing is lost."""
+    def slim(self, mark: float | None = None) -> bool:
+        """Give back what BIOs have grown to, at once or when `mark` is the same as the last time; whether it was done.
+
+        Nothing that is in them is lost.
+        """
         if mark is not None and mark != self._mark:
             self._mark, self._slim = mark, False
         elif not self._slim:
@@ -192,6 +195,8 @@ class TlsStream:
             self.connection._from_ssl = self._out_of_ssl = out_of  # noqa: SLF001
             lib.BIO_write(into, unread, len(unread))
             lib.BIO_write(out_of, unsent, len(unsent))
+            return True
+        return False
 
     def _drained(self, bio: Any) -> bytes:
         parts = []
