@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshcache.core.cache.cache import SessionCache
-from meshcache.core.control.explain import island_parts
+from meshcache.core.policy.digest_parts import differing, with_values
 from meshcache.core.policy.gates import Terms
 from meshcache.core.policy.own_policy import NO_OWN_POLICY
 from meshcache.core.state.counters import KEY_AGES, Traffic, VipCounters
@@ -101,8 +101,10 @@ class Stats:
         }
 
     def _island(self, peer: Peer, group: str) -> dict[str, Any]:
-        differs = island_parts(self._vips.record, peer.record, group)
-        return {"group": group, "differs": list(differs)} if differs else {"group": group}
+        mine, theirs = self._vips.island_parts(peer.record, group)
+        if not mine or not theirs:
+            return {"group": group}
+        return {"group": group, "differs": list(differing(mine, theirs)), "values": list(with_values(mine, theirs))}
 
     def _vip(self, served: ServedVip) -> dict[str, Any]:
         share = self._cache.share(served.vip.terms.vip)

@@ -47,7 +47,7 @@ def _islands(peers: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     found: dict[tuple[str, str], list[str]] = {}
     for peer in peers:
         for island in peer.get("islands", ()):
-            differs = ", ".join(island.get("differs", ())) or "which one they don't tell"
+            differs = ", ".join(island.get("values") or island.get("differs", ())) or "which one they don't tell"
             found.setdefault((island["group"], differs), []).append(peer["name"])
     for (group, differs), names in found.items():
         yield problem(

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from meshcache.core.state.refusals import words
-from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, SnapshotFinished, TicketKeyInUse
+from meshcache.core.values.events import Event, IslandFound, PeerForgotten, PeerJoined, SnapshotFinished, TicketKeyInUse
 
 KEPT_MAX = 1000
 """Events that can be read later: hours of a quiet mesh; a colo that restarts makes some hundred."""
@@ -120,6 +120,8 @@ def _text(event: Event, kind: str) -> str:
         return "stopped catching up with {source} after {sessions} sessions; repair does the rest"
     if isinstance(event, TicketKeyInUse) and event.without:
         return _TEXTS[kind] + ", though it isn't known that these have it: {without}"
+    if isinstance(event, IslandFound) and event.differs:
+        return _TEXTS[kind] + ": {differs}"
     return _TEXTS.get(kind, kind)
 
 

@@ -22,7 +22,9 @@ ALL: dict[core.Event, str] = {
         12.0, "edge-9", "10.0.0.9:1", "10.0.0.10:1"
     ): "two processes say that they are edge-9: one at 10.0.0.9:1, which is heard, and one at 10.0.0.10:1",
     core.IncarnationRaised(12.0, 8, "edge-2 knows of a later one"): "this node goes on as life 8 of its name: edge-2",
-    core.IslandFound(12.0, "edge-2", "pay"): "edge-2 (fra1) is an island for group pay",
+    core.IslandFound(
+        12.0, "edge-2", "pay", "the policy epoch (0 here, 7 there)"
+    ): "edge-2 (fra1) is an island for group pay: its settings differ, so its sessions stay apart: the policy epoch (0",
     core.IslandGone(12.0, "edge-2", "pay"): "edge-2 (fra1) is no island for group pay any more",
     core.LoopStalled(12.0, 1.25): "this node stalled for 1.2 s",
     core.SnapshotFinished(12.0, "edge-2", 5, complete=True): "caught up with edge-2: 5 sessions",

@@ -102,12 +102,6 @@ def explain_session(
     }
 
 
-def island_parts(own: NodeRecord, other: NodeRecord, group: str) -> tuple[str, ...]:
-    """Return, in words, the settings of a share group in which two nodes differ; nothing if either doesn't tell."""
-    mine, theirs = (_parts_of(record, group) for record in (own, other))
-    return differing(mine, theirs) if mine and theirs else ()
-
-
 def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...] = ()) -> str:
     """Return a crossing's verdict in words that say what to change."""
     match verdict:
@@ -252,7 +246,3 @@ def _best_at(
     if verdict is Verdict.OTHER_GROUP:
         return verdict, f"it serves no VIP of share group {origin.group}", ()
     return verdict, why(verdict, origin, terms, differs), differs
-
-
-def _parts_of(record: NodeRecord, group: str) -> bytes:
-    return next((record.note_of(terms.vip).parts for terms in record.vips if terms.group == group), b"")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from meshcache.core.cache.streams import StreamTable
 from meshcache.core.membership.bygone import Bygone
 from meshcache.core.membership.candidates import Candidates
+from meshcache.core.policy.digest_parts import with_values
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
@@ -318,7 +319,9 @@ class Joining:
     def _look_for_islands(self, peer: Peer, now: float) -> None:
         found = self._vips.islands(peer.record)
         for group in sorted(found - peer.islands):
-            self._telemetry.events.add(IslandFound(now, peer.name, group))
+            mine, theirs = self._vips.island_parts(peer.record, group)
+            differs = ", ".join(with_values(mine, theirs)) if mine and theirs else ""
+            self._telemetry.events.add(IslandFound(now, peer.name, group, differs))
         for group in sorted(peer.islands - found):
             self._telemetry.events.add(IslandGone(now, peer.name, group))
         peer.islands = found

@@ -6,6 +6,7 @@ them that a setting is equal to its own, which the digest tells it anyway.
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 
 from meshcache.core.policy.scope import ClientAuth, Security
@@ -43,7 +44,7 @@ def parts_of(security: Security) -> bytes:
         b"".join(security.chain),
         b"" if security.extended_master_secret else b"none",
     )
-    return b"".join(blake2b(setting, digest_size=PART_BYTES).digest() for setting in settings)
+    return b"".join(map(_hash, settings))
 
 
 def asks_clients(parts: bytes) -> bool:
@@ -61,6 +62,60 @@ def differing(one: bytes, other: bytes) -> tuple[str, ...]:
     if _NAMES[5] in found and _NAMES[6] in found:
         found.remove(_NAMES[6])
     return tuple(found) or (UNNAMED,)
+
+
+def with_values(one: bytes, other: bytes) -> tuple[str, ...]:
+    """As `differing`, each with both values as far as hashes tell: ``the lowest TLS version (TLS 1.2 here, TLS 1.3
+    there)``.
+
+    A setting that has few values is recognised by its hash; of a list or a chain the hash itself is shown, by which an
+    operator sees which nodes are alike.
+    """
+    mine, theirs = _split(one), _split(other)
+    told = []
+    for name in differing(one, other):
+        at = _NAMES.index(name) if name in _NAMES else len(_NAMES)
+        known = at < min(len(mine), len(theirs))
+        told.append(f"{name} ({_value(at, mine[at])} here, {_value(at, theirs[at])} there)" if known else name)
+    return tuple(told)
+
+
+def _value(at: int, part: bytes) -> str:
+    return _values(at).get(part) or f"#{part.hex()}"
+
+
+@cache
+def _values(at: int) -> dict[bytes, str]:
+    """The values of a setting that can be told by their hashes."""
+    match _NAMES[at]:
+        case "how clients are asked for certificates":
+            words = {
+                f"{mode},{depth}": word + ("" if depth < 0 else f", depth {depth}")
+                for mode, word in _MODES.items()
+                for depth in range(-1, _DEPTHS)
+            }
+        case "the lowest TLS version":
+            words = {str(0x0301 + minor): f"TLS 1.{minor}" for minor in range(4)}
+        case "the policy epoch":
+            words = {str(epoch): str(epoch) for epoch in range(_EPOCHS)}
+        case "what sessions are bound to":
+            words = {"certificate": "certificate", "name": "name"}
+        case "whether TLS 1.2 has an extended master secret":
+            words = {"": "yes", "none": "no"}
+        case _:
+            words = {"": "none"}
+    return {_hash(value.encode()): word for value, word in words.items()}
+
+
+_MODES = {0: "not asked", 1: "optional", 3: "required", 5: "optional, once", 7: "required, once"}
+"""By OpenSSL's verify mode (SSL_CTX_set_verify(3))."""
+
+_DEPTHS, _EPOCHS = 101, 1024
+"""As many as a configuration allows, and more than anybody has had."""
+
+
+def _hash(setting: bytes) -> bytes:
+    return blake2b(setting, digest_size=PART_BYTES).digest()
 
 
 def _split(parts: bytes) -> list[bytes]:

@@ -158,6 +158,12 @@ class ServedVips:
         own = {terms.group: terms.digest for terms in self.terms}
         return frozenset(vip.group for vip in record.vips if own.get(vip.group, vip.digest) != vip.digest)
 
+    def island_parts(self, other: NodeRecord, group: str) -> tuple[bytes, bytes]:
+        """Return the hashes of the single settings that this node and another have for a share group; empty where one
+        doesn't tell.
+        """
+        return _parts_of(self.record, group), _parts_of(other, group)
+
     def _judge(self, source: Terms) -> tuple[Verdict, str]:
         narrowing = self.own_policy.may_accept
         verdict = may_accept(source, self.terms, narrowing)
@@ -187,3 +193,7 @@ class ServedVips:
     def _filed_under(self, terms: Terms) -> tuple[str, ...]:
         others = (other.vip for other in self.terms if other.vip != terms.vip and other.group == terms.group)
         return (terms.vip, *others)
+
+
+def _parts_of(record: NodeRecord, group: str) -> bytes:
+    return next((record.note_of(terms.vip).parts for terms in record.vips if terms.group == group), b"")

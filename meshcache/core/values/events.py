@@ -102,11 +102,15 @@ class IncarnationRaised:
 
 @dataclass(frozen=True, slots=True)
 class IslandFound:
-    """A peer serves the same share group with settings that differ, so the two exchange none of its sessions."""
+    """A peer serves the same share group with settings that differ, so the two exchange none of its sessions.
+
+    ``differs`` names them with both values, as far as the peer tells.
+    """
 
     at: float
     node: str
     group: str
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

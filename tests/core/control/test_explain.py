@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.control.explain import Place, explain_session, explain_way, island_parts, why
+from meshcache.core.control.explain import Place, explain_session, explain_way, why
 from meshcache.core.policy.digest_parts import parts_of
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms, Verdict
 from meshcache.core.policy.scope import ClientAuth, Security, group_digest
@@ -95,10 +95,6 @@ def test_a_node_that_tells_no_parts_is_no_reason_to_guess() -> None:
     old = replace(record("b", "fra1", settings=STRICT), notes=())
     told = way([record("a", "ams1"), old], AMS, FRA)
     assert told["ways"][0]["differs"] == ["a setting that one of them can't name"]
-    assert island_parts(record("a", "ams1"), old, "shop") == ()
-    assert island_parts(record("a", "ams1"), record("c", "fra1", settings=STRICT), "shop") == (
-        "the lowest TLS version",
-    )
 
 
 def test_every_verdict_has_words() -> None:

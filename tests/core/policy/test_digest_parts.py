@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.policy.digest_parts import PARTS_BYTES_MAX, UNNAMED, asks_clients, differing, parts_of
+from meshcache.core.policy.digest_parts import PARTS_BYTES_MAX, UNNAMED, asks_clients, differing, parts_of, with_values
 from meshcache.core.policy.scope import ClientAuth, Security, group_digest
 
 BASE = Security("shop", ClientAuth(1, 3, (b"a" * 32,), b"r" * 32), 0x0303)
@@ -56,3 +56,29 @@ def test_whether_clients_are_asked_can_be_told() -> None:
     assert asks_clients(parts_of(BASE))
     assert not asks_clients(parts_of(Security("shop", ClientAuth(), 0x0304)))
     assert not asks_clients(b"")
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        (replace(BASE, tls_floor=0x0304), "the lowest TLS version (TLS 1.2 here, TLS 1.3 there)"),
+        (replace(BASE, epoch=7), "the policy epoch (0 here, 7 there)"),
+        (replace(BASE, epoch=5000), "the policy epoch (0 here, #"),
+        (
+            replace(BASE, client_auth=replace(BASE.client_auth, mode=3)),
+            "how clients are asked for certificates (optional, depth 3 here, required, depth 3 there)",
+        ),
+        (replace(BASE, client_auth=replace(BASE.client_auth, revocation=b"")), "here, none there)"),
+        (replace(BASE, chain=(b"leaf",)), "what sessions are bound to (name here, certificate there)"),
+        (replace(BASE, extended_master_secret=False), "extended master secret (yes here, no there)"),
+    ],
+)
+def test_both_values_are_told_as_far_as_hashes_tell(changed: Security, told: str) -> None:
+    (words,) = with_values(parts_of(BASE), parts_of(changed))
+    assert told in words
+
+
+def test_what_a_peer_makes_up_is_shown_as_a_hash_or_not_at_all() -> None:
+    assert with_values(parts_of(BASE), b"") == (UNNAMED,)
+    (words,) = with_values(parts_of(BASE), b"\x1b[2J" + parts_of(BASE)[4:])
+    assert words.endswith("#1b5b324a there)")

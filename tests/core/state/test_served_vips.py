@@ -9,7 +9,7 @@ from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERV
 from meshcache.core.state.counters import VipCounters
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.values.session import StreamKey
-from meshcache.core.values.topology import VIPS_MAX, Identity, NodeRecord
+from meshcache.core.values.topology import VIPS_MAX, Identity, NodeRecord, VipNote
 from tests.core.net import DIGEST, vip
 
 ME = Identity("test", "me", 1, "ams1", "me:1", "0")
@@ -99,3 +99,11 @@ def test_the_memory_of_answers_is_bounded() -> None:
     kept = [theirs("shop", "shop") for _ in range(5000)]
     assert all(vips.accept(terms)[0] for terms in kept)
     assert vips.remembered <= 4096
+
+
+def test_the_parts_of_an_island_are_its_groups_and_empty_where_nobody_tells() -> None:
+    vips = ServedVips(ME)
+    serve(vips, "shop", "store")
+    told = NodeRecord("edge-2", 1, "ams1", "edge-2:1", 1, (theirs("shop", "store"),), "0", (VipNote(b"part"),))
+    assert vips.island_parts(told, "store") == (b"", b"part")
+    assert vips.island_parts(told, "other") == (b"", b"")
