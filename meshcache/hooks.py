@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 ENTRY_POINTS = "meshcache.hooks"
 """The group of entry points in which packages offer hooks by name."""
 
-BUDGET_S_MAX = 1.0
+BUDGET_S_MAX = 5.0
 """Of `SharingPolicy.budget_s`: for so long a handshake may have to wait for an answer."""
 
 ANSWERS_MAX = 65_536
@@ -114,7 +114,7 @@ class SharingPolicy(Hook):
     themselves; whoever mustn't have sessions at all must not have the mesh key.
     """
 
-    budget_s: float = 0.05
+    budget_s: float = 0.2
     """Seconds that a question may take, `BUDGET_S_MAX` at most: a handshake may wait so long, once before it rests."""
 
     def may_send(self, crossing: Crossing) -> bool:  # noqa: ARG002 - for subclasses

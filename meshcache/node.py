@@ -143,6 +143,7 @@ class MeshNode(TlsSide):
             self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
+            self._vips.serve_the_only_one()
             self._state = "running"
             forks.watch(self)
             if self._slot is not None:

@@ -58,13 +58,19 @@ class Mesh:
         key = (os.getpid(), self)
         if key not in _nodes:
             try:
-                _nodes[key] = MeshNode.for_worker(self._file, self._overrides).start()
+                _nodes[key] = self._started()
             except Exception as error:
                 if self._required:
                     raise
                 _nodes[key] = None
                 left_out.say(self._vip, error)
         return _nodes[key]
+
+    def _started(self) -> MeshNode:
+        node = MeshNode.for_worker(self._file, self._overrides).start()
+        if self._vip is not None:
+            node.serve(self._vip)  # its sessions are here, then, when the first client comes
+        return node
 
     def join(self, context: Context, vip: str | None = None) -> Context:
         """Let a context serve the VIP, with its handshakes counted; returns it, joined or not."""

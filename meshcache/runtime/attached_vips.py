@@ -12,7 +12,8 @@ from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.errors import AttachError
-from meshcache.runtime.attaching import InForce, Joining
+from meshcache.runtime.attaching import InForce, Joining, vip_settings
+from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ports import MayResume, VipPort
@@ -115,6 +116,26 @@ class AttachedVips:
         """What contexts of a VIP file sessions through; None where no context joined it yet."""
         served = self._served.get(name)
         return None if served is None else served.port
+
+    def serve(self, name: str) -> bool:
+        """Serve a VIP before a context joins it, by what its contexts will likely be: sessions come from now on.
+
+        False where that can't be guessed, or a context has joined already. Raises AttachError for an unknown name.
+        """
+        with self._lock:
+            facts = guessed_facts(vip_settings(self._in_force.settings, name))
+            if facts is None or name in self._served:
+                return False
+            joining = self._in_force.joining(name, facts)
+            served = _Served(VipPort(joining.vip, self._pump, self._tokens, self._may_resume), joining)
+            self._tell(served, joining)
+            self._served[name] = served
+        return True
+
+    def serve_the_only_one(self) -> None:
+        """Serve the VIP of a file that has one; of several, this process may be for some."""
+        if len(self._in_force.settings.vips) == 1:
+            self.serve(self._in_force.settings.vips[0].name)
 
     def detach(self, context: object) -> bool:
         """Let a context leave the VIP that it joined here; False when it is in none. The VIP is served on."""

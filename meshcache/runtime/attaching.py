@@ -67,6 +67,8 @@ class Joining:
         OpenSSL looks sessions up before it calls that: a session that was made without a client certificate would
         resume on the very connection for which the callback was about to ask for one.
         """
+        if self.facts.guessed:
+            return
         if self.facts.sni_callback:
             raise AttachError(
                 f"VIP {self.vip.name}: the context has an SNI callback, which OpenSSL calls after it has chosen to "

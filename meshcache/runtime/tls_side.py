@@ -46,6 +46,18 @@ class TlsSide:
             self._vips.attach(context, vip, on_unclean_close)
         return context
 
+    def serve(self, vip: str) -> bool:
+        """Serve a VIP before a context joins it, so that its sessions are here when the first client comes.
+
+        For servers with a context for each connection; the VIP of a file that has only one is served from the node's
+        start. What its contexts will be is guessed from the file: without client authentication, and with the chain of
+        its certificate where sessions are bound to that. False where it can't be guessed. Raises AttachError for a VIP
+        that the file doesn't have.
+        """
+        with self._lock:
+            self._require("running", "start the node first")
+            return self._vips.serve(vip)
+
     def detach(self, context: object) -> bool:
         """Let a context leave its VIP, which is served on; later handshakes are full. False when it is in none here."""
         with self._lock:

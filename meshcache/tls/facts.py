@@ -67,6 +67,7 @@ class ContextFacts:
     addresses: tuple[str, ...] = ()
     identities: tuple[tuple[str, ...], ...] = ()
     extended_master_secret: bool = True
+    guessed: bool = False
 
 
 def read_facts(context: object) -> ContextFacts:

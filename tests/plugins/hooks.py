@@ -5,10 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from meshcache.hooks import Crossing, Discovery, Observer, Resuming, SharingPolicy, Surroundings
+from meshcache.hooks import BUDGET_S_MAX, Crossing, Discovery, Observer, Resuming, SharingPolicy, Surroundings
 
 
-class Refuses(SharingPolicy):
+class Patient(SharingPolicy):
+    """Has as long as may be: a busy machine is no fault of a hook's."""
+
+    budget_s = BUDGET_S_MAX
+
+
+class Refuses(Patient):
     """Refuses the gates that are named in `gates`, which may change; notes what it was asked."""
 
     def __init__(self, *gates: str) -> None:
@@ -33,7 +39,7 @@ class AtLookups(Refuses):
         return self._says("may_resume", resuming)
 
 
-class Raises(SharingPolicy):
+class Raises(Patient):
     """Doesn't work."""
 
     def __init__(self) -> None:
@@ -68,7 +74,7 @@ class Hangs(SharingPolicy):
         self.let.set()
 
 
-class Mumbles(SharingPolicy):
+class Mumbles(Patient):
     """Answers, and with nothing that can be taken for a yes."""
 
     def may_resume(self, resuming: Resuming) -> bool:

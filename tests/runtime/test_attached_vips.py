@@ -16,8 +16,17 @@ from urllib3.contrib.pyopenssl import PyOpenSSLContext
 
 from meshcache import AttachError, MeshNode, Settings
 from meshcache.runtime import attached_vips as module
-from tests.nodes import settings
-from tests.tls.world import ask_clients, client_context, give_certificate, server_certificate, server_context, visit
+from tests.nodes import alive, settings
+from tests.support.waiting import wait_until
+from tests.tls.world import (
+    ask_clients,
+    client_certificate,
+    client_context,
+    give_certificate,
+    server_certificate,
+    server_context,
+    visit,
+)
 
 FRONT = {"group": "front"}
 VIPS = [{"name": "shop", "sharing": FRONT}, {"name": "cart", "sharing": FRONT}, {"name": "pay"}]
@@ -108,7 +117,47 @@ def test_names_that_the_certificate_does_not_cover_are_refused(folder: Path) -> 
     with MeshNode(settings(folder, vip=listed)) as node:
         with pytest.raises(AttachError, match=r"does not cover elsewhere\.test"):
             node.attach(server_context("stdlib"), vip="shop")
-        assert node.stats()["vips"] == {}
+        assert node._vips._served["shop"].attached == []
+
+
+def test_the_only_vip_of_a_file_gets_sessions_from_the_nodes_start(folder: Path) -> None:
+    """Before a context has joined: a new worker's first client has been elsewhere."""
+    with MeshNode(settings(folder, "edge-1")) as first:
+        seeds = {"seeds": [first.address]}
+        with MeshNode(settings(folder, "edge-2", mesh=seeds)) as second:
+            client = client_context()
+            wait_until(
+                lambda: alive(second) == {"edge-1"} == {peer["name"] for peer in second.peers()}, what="they meet"
+            )
+            session = visit(first.attach(server_context("stdlib"), vip="shop"), client).session
+            wait_until(lambda: second.stats()["vips"]["shop"]["entries"], what="the session is there")
+            assert resumes(second.attach(server_context("pyopenssl"), vip="shop"), session, client)
+            assert second.stats()["vips"]["shop"]["sessions"]["recalled"] == 0
+
+
+def test_of_several_vips_those_are_served_that_are_asked_for(node: MeshNode) -> None:
+    assert node.stats()["vips"] == {}
+    assert node.serve("pay")
+    assert not node.serve("pay")
+    assert list(node.stats()["vips"]) == ["pay"]
+    with pytest.raises(AttachError, match="there is no VIP"):
+        node.serve("nothing")
+
+
+def test_a_context_that_is_other_than_was_guessed_is_what_counts(node: MeshNode) -> None:
+    node.serve("pay")
+    guessed = node._vips._served["pay"].joining.digest
+    context = node.attach(asking(), vip="pay")
+    assert node._vips._served["pay"].joining.digest != guessed
+    client = client_context(certificate=client_certificate())
+    assert resumes(context, visit(context, client).session, client)
+
+
+def test_a_reload_keeps_what_is_served_without_a_context(node: MeshNode, folder: Path) -> None:
+    node.serve("pay")
+    named = [{"name": "pay", "names": ["pay.test"], "sharing": {"lifetime_s": 60}}]
+    node.reload(settings(folder, vip=named))
+    assert list(node.stats()["vips"]) == ["pay"]
 
 
 def test_a_reload_that_a_certificate_does_not_allow_changes_nothing(node: MeshNode, folder: Path) -> None:

@@ -173,8 +173,10 @@ def may_resume(source: Terms, vip: Terms, narrowing: Narrowing = anything) -> Ve
 
 
 def _narrowed(source: Terms, target: Terms, narrowing: Narrowing) -> Verdict:
+    """Ask the operator's own policy too, about what goes from one node to another."""
     verdict = may_cross(source, target)
-    return Verdict.OWN_POLICY if verdict is Verdict.ALLOWED and not narrowing(source, target) else verdict
+    asks = verdict is Verdict.ALLOWED and source.node != target.node
+    return Verdict.OWN_POLICY if asks and not narrowing(source, target) else verdict
 
 
 _MOST_TELLING = (
