@@ -114,10 +114,11 @@ def test_a_context_without_a_certificate_can_not_join(node: MeshNode) -> None:
 
 def test_names_that_the_certificate_does_not_cover_are_refused(folder: Path) -> None:
     listed = [{"name": "shop", "names": ["a.test", "elsewhere.test"]}]
+    context = server_context("stdlib")
     with MeshNode(settings(folder, vip=listed)) as node:
         with pytest.raises(AttachError, match=r"does not cover elsewhere\.test"):
-            node.attach(server_context("stdlib"), vip="shop")
-        assert node._vips._served["shop"].attached == []
+            node.attach(context, vip="shop")
+        assert not node.detach(context)
 
 
 def test_the_only_vip_of_a_file_gets_sessions_from_the_nodes_start(folder: Path) -> None:
@@ -146,9 +147,10 @@ def test_of_several_vips_those_are_served_that_are_asked_for(node: MeshNode) -> 
 
 def test_a_context_that_is_other_than_was_guessed_is_what_counts(node: MeshNode) -> None:
     node.serve("pay")
-    guessed = node._vips._served["pay"].joining.digest
+    (guessed,) = node.internals.pump.core.local_vips()
     context = node.attach(asking(), vip="pay")
-    assert node._vips._served["pay"].joining.digest != guessed
+    (real,) = node.internals.pump.core.local_vips()
+    assert real.terms.digest != guessed.terms.digest
     client = client_context(certificate=client_certificate())
     assert resumes(context, visit(context, client).session, client)
 
