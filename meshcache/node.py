@@ -98,12 +98,12 @@ class MeshNode(TlsSide):
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = (), *, hooks: Sequence[Hook] = ()) -> MeshNode:
-        """A node as a configuration file describes it, with ``KEY=VALUE`` overrides. Raises ConfigError."""
+        """Return a node as a configuration file describes it, with ``KEY=VALUE`` overrides. Raises ConfigError."""
         return cls(load(Path(path), overrides), hooks=hooks)
 
     @classmethod
     def for_worker(cls, path: str | Path, overrides: Sequence[str] = (), *, hooks: Sequence[Hook] = ()) -> MeshNode:
-        """A node for this process, one of several workers that are started from one file. See docs/workers.md.
+        """Return a node for this process, one of several workers that are started from one file. See docs/workers.md.
 
         Its name can't collide, its port and admin socket are its own, workers of a host find each other, and it closes
         at exit or SIGTERM. Asked again in one process, it gives the same node until that is closed. Raises ConfigError.
@@ -216,7 +216,7 @@ class MeshNode(TlsSide):
         return self._warming.wait(timeout_s)
 
     async def wait_warm_async(self, timeout_s: float = WARM_S) -> bool:
-        """The same, with the event loop running meanwhile; may be cancelled."""
+        """Do the same, with the event loop running meanwhile; may be cancelled."""
         self._require("running", "start the node first")
         return await self._warming.wait_async(timeout_s)
 
@@ -254,7 +254,7 @@ class MeshNode(TlsSide):
         return lambda: self._put_back(*before)
 
     def stats(self) -> dict[str, Any]:
-        """What ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
+        """Return what ``meshcache stats --json`` prints: plain numbers and names, no secrets. See docs/watching.md."""
         self._require("running", "start the node first")
         with self._pump.lock:
             stats = self._pump.core.stats(time.monotonic())
@@ -271,14 +271,16 @@ class MeshNode(TlsSide):
         }
 
     def peers(self) -> list[dict[str, Any]]:
-        """The other nodes as this one sees them."""
+        """Return the other nodes as this one sees them."""
         self._require("running", "start the node first")
         with self._pump.lock:
             peers = self._pump.core.peers(time.monotonic())
         return [{"host": host_of(peer["name"]), **self._transport.with_link(peer)} for peer in peers]
 
     def policy(self) -> list[dict[str, Any]]:
-        """What holds for each VIP that a context serves here, where each value comes from, and which nodes have it."""
+        """Return what holds for each VIP that a context serves here, where each value comes from,
+        and which nodes have it.
+        """
         return self.policies.show()
 
     @property
@@ -288,7 +290,7 @@ class MeshNode(TlsSide):
         return self._policies
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
-        """The events with a higher number than `since`, oldest first; the newest thousand are kept."""
+        """Return the events with a higher number than `since`, oldest first; the newest thousand are kept."""
         return self._events.since(since)
 
     @property

@@ -228,8 +228,9 @@ class ServerApp:
         self.renewal.taken(files)
 
     def _bind(self, settings: Settings, present: dict[str, Listener] | None = None) -> dict[str, Listener]:
-        """The listeners for these settings: those that are present, and new ones that hold their addresses already.
-        Beside present ones they listen, too."""
+        """Return the listeners for these settings: those that are present, and new ones that hold their addresses
+        already. Beside present ones they listen, too.
+        """
         listens, present = present is not None, present or {}
         bound = {listener.bound_address: listener for listener in present.values()}
         listeners: dict[str, Listener] = {}
@@ -332,7 +333,7 @@ _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Each address to listen on: its place in the file, the key of its listener, itself.
+    """Yield each address to listen on: its place in the file, the key of its listener, itself.
 
     A port of 0 is another port each time, so there the VIP is part of the key; another address may change its VIP.
     """

@@ -50,7 +50,7 @@ class Backend:
     checked: bool = False
 
     async def connect(self, make: Callable[[], asyncio.Protocol]) -> asyncio.BaseTransport:
-        """A new connection. Raises OSError."""
+        """Return a new connection. Raises OSError."""
         loop = asyncio.get_running_loop()
         if self.target.startswith("unix:"):
             transport, _ = await loop.create_unix_connection(make, self.target.removeprefix("unix:"))
@@ -59,7 +59,7 @@ class Backend:
         return transport
 
     def usable(self, now: float) -> bool:
-        """Whether it may be chosen."""
+        """Return whether it may be chosen."""
         return not self.down or (not self.checked and now >= self.down_until)
 
     def worked(self, rise: int = 1) -> None:
@@ -100,7 +100,8 @@ class Pool:
     count: Bytes = field(default_factory=Bytes)
 
     def choose(self, tried: Iterable[Backend], now: float) -> Backend | None:
-        """The backend for a client that was at those of `tried` in vain; None when it has been at enough of them.
+        """Return the backend for a client that was at those of `tried` in vain; None when it has been at enough of
+        them.
 
         Of several with the fewest connections the one that has waited longest: short visits leave all at none.
         """
@@ -124,7 +125,7 @@ class Backends:
         self._checks: list[asyncio.Task[None]] = []
 
     def pool(self, vip: VipSettings, connect_timeout_s: float) -> Pool:
-        """The pool of a VIP as it is configured now."""
+        """Return the pool of a VIP as it is configured now."""
         backends = tuple(self._backend(vip.name, target) for target in vip.backend)
         return Pool(
             backends,

@@ -39,7 +39,8 @@ class Certified:
 
 
 def certify(place: str, vip: VipSettings) -> tuple[Certified, ...]:
-    """The contexts of `vip`, which the configuration has at `place`; the first is for clients that ask for no name.
+    """Return the contexts of `vip`, which the configuration has at `place`; the first is for clients that ask for no
+    name.
 
     Raises ConfigError, which names every fault with its place.
     """
@@ -92,7 +93,7 @@ def _certified(place: str, vip: VipSettings, placed: list[_Placed], leaves: list
 
 
 def _leaf(path: Path) -> x509.Certificate | None:
-    """The first certificate of a file, or None; `make_context` says what is wrong with it."""
+    """Return the first certificate of a file, or None; `make_context` says what is wrong with it."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):

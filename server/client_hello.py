@@ -22,7 +22,8 @@ class Incomplete(Exception):  # noqa: N818  # no error: more bytes will come
 
 
 def server_name(received: bytes | bytearray) -> str | None:
-    """The host name that the ClientHello at the start of `received` asks for, in lower case and without a final dot.
+    """Return the host name that the ClientHello at the start of `received` asks for, in lower case and without a final
+    dot.
 
     None when it asks for none, or is no ClientHello that can be read. Raises Incomplete until enough has come.
     """
@@ -33,7 +34,7 @@ def server_name(received: bytes | bytearray) -> str | None:
 
 
 def _handshake(received: bytes | bytearray) -> bytes:
-    """The handshake message that begins here, out of as many records as it takes (RFC 8446 section 5.1)."""
+    """Return the handshake message that begins here, out of as many records as it takes (RFC 8446 section 5.1)."""
     message, at = b"", 0
     while True:
         if at and len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big"):

@@ -186,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
         return self._stream.connection
 
     def endpoint(self, which: str) -> tuple[str, int] | None:
-        """Address and port of ``peername`` or ``sockname``; None if the client is gone already.
+        """Return address and port of ``peername`` or ``sockname``; None if the client is gone already.
 
         Behind a balancer they are what its PROXY header says.
         """
@@ -346,7 +346,7 @@ class ClientConnection(asyncio.Protocol):
         self._table.faults.count(kind, vip, backend, in_handshake=in_handshake)
 
     def _host(self) -> str:
-        """The IP address that the connection comes from, a balancer's where there is one."""
+        """Return the IP address that the connection comes from, a balancer's where there is one."""
         peer = self.transport.get_extra_info("peername")
         return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already
 

@@ -57,7 +57,8 @@ _OPTIONS = (
 
 
 def make_context(place: str, vip: VipSettings, certificates: Sequence[PlacedCertificate] = ()) -> SSL.Context:
-    """A context for `vip`, which the configuration has at `place` (such as ``vip[0]``). Not attached to a node yet.
+    """Return a context for `vip`, which the configuration has at `place` (such as ``vip[0]``). Not attached to a node
+    yet.
 
     It has these certificates of the VIP, each of another kind, or the VIP's first.
 
@@ -158,7 +159,9 @@ def _use_alpn(context: SSL.Context, vip: VipSettings) -> None:
     ours = [protocol.encode() for protocol in vip.alpn]
 
     def select(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
-        """The first of ours that the client has; without one, RFC 7301 section 3.2 wants the handshake to fail."""
+        """Return the first of ours that the client has;
+        without one, RFC 7301 section 3.2 wants the handshake to fail.
+        """
         for protocol in ours:
             if protocol in offered:
                 return protocol
@@ -168,7 +171,7 @@ def _use_alpn(context: SSL.Context, vip: VipSettings) -> None:
 
 
 def _readable(path: Path | None, what: str) -> Path:
-    """OpenSSL's own word for a missing file is no help, so look first."""
+    """Return the path of a file that can be read, and say what is wrong else: OpenSSL's own words are no help."""
     if path is None:
         raise ValueError(f"is missing; name a file with {what}")
     path.open("rb").close()

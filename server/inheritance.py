@@ -52,7 +52,7 @@ class Inheritance:
 
     @classmethod
     def of_systemd(cls) -> Inheritance:
-        """The sockets that systemd has opened for this process, if any. Raises ConfigError."""
+        """Return the sockets that systemd has opened for this process, if any. Raises ConfigError."""
         return cls(_by_address(systemd.sockets()))
 
     @classmethod
@@ -100,8 +100,9 @@ class Inheritance:
         self.sockets = {}
 
     def warm_s(self, configured_s: float) -> float:
-        """How long to wait for sessions of peers: not at all with those of the process before, and not for long while
-        clients wait in a socket's queue."""
+        """Return how long to wait for sessions of peers: not at all with those of the process before, and not for long
+        while clients wait in a socket's queue.
+        """
         if self._link is not None:
             return 0.0
         return min(configured_s, QUEUE_S_MAX) if self._clients_wait else configured_s

@@ -95,7 +95,7 @@ class Leaving:
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes that the backend's kernel has not confirmed; 0 where that can't be asked."""
+    """Return bytes that the backend's kernel has not confirmed; 0 where that can't be asked."""
     link: socket.socket | None = transport.get_extra_info("socket")
     answer = bytearray(4)
     if link is not None:

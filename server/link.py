@@ -63,7 +63,7 @@ class Link:
         self._send(_FRAME, frame, [])
 
     def hear(self) -> tuple[dict[str, Any] | bytes, socket.socket | None]:
-        """The next word, with the socket that came with it, or the next sessions."""
+        """Return the next word, with the socket that came with it, or the next sessions."""
         kind, length, given = self._head()
         body = self._read(length)
         if kind == _FRAME:
@@ -77,7 +77,7 @@ class Link:
         return word, given
 
     def hear_word(self) -> tuple[dict[str, Any], socket.socket | None]:
-        """The next word, where no sessions are due."""
+        """Return the next word, where no sessions are due."""
         word, given = self.hear()
         if isinstance(word, bytes):
             raise LinkError("the other process sends sessions that aren't due")

@@ -43,7 +43,8 @@ def run(
 
 
 def inherit(settings: Settings, take_over: TakeOver | None) -> Inheritance:
-    """What this process gets before it checks anything: sockets of systemd's, or of the process whose place it takes.
+    """Return what this process gets before it checks anything: sockets of systemd's, or of the process whose place it
+    takes.
 
     Raises ConfigError.
     """

@@ -18,12 +18,14 @@ class CertificateNames:
         self._exact = frozenset(name for name in normal if not name.startswith("*."))
 
     def cover(self, host: str) -> bool:
-        """Whether `host`, in lower case and without a final dot, is one of these names."""
+        """Return whether `host`, in lower case and without a final dot, is one of these names."""
         return host in self._exact or host.partition(".")[2] in self._parents
 
 
 def names_in(certificate: x509.Certificate) -> list[str]:
-    """DNS names and IP addresses from the certificate's subjectAltName; the common name doesn't count (RFC 9525)."""
+    """Return DNS names and IP addresses from the certificate's subjectAltName;
+    the common name doesn't count (RFC 9525).
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -32,5 +34,5 @@ def names_in(certificate: x509.Certificate) -> list[str]:
 
 
 def _address(address: object) -> str:
-    """As a Host field has it: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    """Return it as a Host field has it: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
     return f"[{address}]" if ":" in str(address) else str(address)

@@ -39,12 +39,12 @@ class Header:
 
 
 def looks_like_one(received: bytes | bytearray) -> bool:
-    """Whether these first bytes can only be a PROXY header: neither begins like a TLS record (22)."""
+    """Return whether these first bytes can only be a PROXY header: neither begins like a TLS record (22)."""
     return len(received) >= 6 and (received[:6] in (V1_START, SIGNATURE[:6]))
 
 
 def read_header(received: bytes | bytearray) -> Header | None:
-    """The header at the start of `received`; None until it is whole. Raises HeaderError."""
+    """Return the header at the start of `received`; None until it is whole. Raises HeaderError."""
     start = bytes(received[: len(SIGNATURE)])
     if start == SIGNATURE[: len(start)]:
         return _version_2(bytes(received[: _HEAD + V2_BYTES_MAX])) if len(received) >= _HEAD else None

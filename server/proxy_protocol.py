@@ -47,7 +47,7 @@ class TlsFacts:
 
 
 def header(client: Endpoint, server: Endpoint, tls: TlsFacts) -> bytes:
-    """The header to send to the backend before anything else.
+    """Return the header to send to the backend before anything else.
 
     Raises ValueError if an address is no IP address.
     """
@@ -57,7 +57,9 @@ def header(client: Endpoint, server: Endpoint, tls: TlsFacts) -> bytes:
 
 
 def _addresses(client: Endpoint, server: Endpoint) -> tuple[int, bytes]:
-    """Both addresses in one family; an IPv4 address beside an IPv6 one is written in its mapped form (RFC 4291)."""
+    """Return both addresses in one family; an IPv4 address beside an IPv6 one is written in its
+    mapped form (RFC 4291).
+    """
     source, target = (ip_address(host.partition("%")[0]) for host in (client[0], server[0]))
     if isinstance(source, IPv4Address) and isinstance(target, IPv4Address):
         family, packed = _TCP_OVER_IPV4, source.packed + target.packed
@@ -81,7 +83,7 @@ def _tlvs(tls: TlsFacts) -> bytes:
 
 
 def _ssl(tls: TlsFacts) -> bytes:
-    """The SSL TLV. ``verify`` is zero only for a certificate that was verified; without one nothing was."""
+    """Return the SSL TLV. ``verify`` is zero only for a certificate that was verified; without one nothing was."""
     client, verify = CLIENT_SSL, 1
     parts = [_tlv(SUBTYPE_SSL_VERSION, tls.version.encode())]
     if tls.cipher:

@@ -240,6 +240,6 @@ class Relay(asyncio.Protocol):
 
 
 def _common_name(certificate: x509.Certificate) -> str:
-    """The subject's first common name, or nothing; any text that a trusted authority signed."""
+    """Return the subject's first common name, or nothing; any text that a trusted authority signed."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""

@@ -25,7 +25,9 @@ class Renewal:
         self.taken(self.look(settings))
 
     def look(self, settings: Settings) -> tuple[list[Path], Signature]:
-        """How the files of these settings are now. Look before reading them: what changes after is then noticed."""
+        """Return how the files of these settings are now. Look before reading them:
+        what changes after is then noticed.
+        """
         files = list(_files(settings))
         return files, _signature(files)
 
@@ -35,7 +37,9 @@ class Renewal:
         self._before = self._taken
 
     def due(self) -> bool:
-        """Whether the files have changed since they were taken and not since the last look; once for each change."""
+        """Return whether the files have changed since they were taken and not since the last look;
+        once for each change.
+        """
         now = _signature(self._files)
         settled, self._before = now == self._before, now
         if not settled or now == self._taken:

@@ -128,7 +128,7 @@ class Responder:
                 return
 
     def _answer_some(self) -> tuple[bytes, bool]:
-        """Answers up to a batch, and whether the connection ends behind them."""
+        """Return answers up to a batch, and whether the connection ends behind them."""
         answers = bytearray()
         try:
             while len(answers) < BATCH_BYTES:
@@ -151,7 +151,9 @@ class Responder:
         self._left_bytes -= skipped
 
     def _judge(self, request: Request) -> tuple[int, bool]:
-        """The status, and whether the connection goes on. A body is read past after the answer, if its end is known."""
+        """Return the status, and whether the connection goes on.
+        A body is read past after the answer, if its end is known.
+        """
         if request.method in _REFUSED_METHODS:
             return 501, False
         length = request.body_bytes
@@ -183,7 +185,7 @@ class Responder:
         return "\r\n".join(fields).encode() + (body if with_body else b"")
 
     def _about_connection(self) -> bytes:
-        """The same for every request of a connection, so it is made once."""
+        """Return what is the same for every request of a connection; made once."""
         if not self._body:
             session, origin = self._resumed()
             about = {

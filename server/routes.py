@@ -23,13 +23,13 @@ class Routes:
     proxies: tuple[Network, ...] = ()
 
     def service(self, name: str | None) -> Service:
-        """The service for a server name in lower case; the default for a name that nobody has, and for none."""
+        """Return the service for a server name in lower case; the default for a name that nobody has, and for none."""
         if name is None:
             return self.default
         return self.exact.get(name) or self.parents.get(name.partition(".")[2]) or self.default
 
     def expects_header(self, host: str) -> bool:
-        """Whether connections from this IP address begin with a PROXY header."""
+        """Return whether connections from this IP address begin with a PROXY header."""
         if not self.proxies:
             return False
         address = ip_address(host.partition("%")[0])
@@ -40,7 +40,7 @@ class Routes:
 def make_routes(
     served: Iterable[tuple[Service, Sequence[str]]], default: Service, proxies: tuple[Network, ...] = ()
 ) -> Routes:
-    """Routes over services and the names of each; where two have a name, the first one has it."""
+    """Return routes over services and the names of each; where two have a name, the first one has it."""
     exact: dict[str, Service] = {}
     parents: dict[str, Service] = {}
     for service, names in served:

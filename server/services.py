@@ -24,7 +24,7 @@ Contexts = dict[str, tuple[Certified, ...]]
 
 
 def make_contexts(settings: Settings) -> Contexts:
-    """The contexts of each VIP that listens, by the VIP's name; none is attached yet.
+    """Return the contexts of each VIP that listens, by the VIP's name; none is attached yet.
 
     Raises ConfigError, which names every fault of every VIP.
     """
@@ -45,7 +45,9 @@ def make_contexts(settings: Settings) -> Contexts:
 def make_services(
     vip: VipSettings, contexts: Sequence[Certified], settings: Settings, node: MeshNode, backends: Backends
 ) -> list[Served]:
-    """The services of a VIP whose contexts are attached to the node, each with its names; the default is the first."""
+    """Return the services of a VIP whose contexts are attached to the node, each with its names;
+    the default is the first.
+    """
     return [
         (make_service(vip, each, settings, node, backends), [*each.names, *(vip.names if each is contexts[0] else ())])
         for each in contexts
@@ -55,7 +57,7 @@ def make_services(
 def make_service(
     vip: VipSettings, certified: Certified, settings: Settings, node: MeshNode, backends: Backends
 ) -> Service:
-    """The service of one context of a VIP."""
+    """Return the service of one context of a VIP."""
     return Service(
         vip=vip.name,
         context=certified.context,
@@ -71,7 +73,7 @@ def make_service(
 
 
 def routes_by_key(keys: Iterable[tuple[VipSettings, str]], services: dict[str, list[Served]]) -> dict[str, Routes]:
-    """What each listener serves, by its key: every VIP that listens there, told apart by server name."""
+    """Return what each listener serves, by its key: every VIP that listens there, told apart by server name."""
     by_key: dict[str, list[VipSettings]] = {}
     for vip, key in keys:
         by_key.setdefault(key, []).append(vip)

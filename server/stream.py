@@ -39,7 +39,7 @@ class StreamError(Exception):
 
 
 def make_scratch() -> Any:
-    """A buffer that all streams of one thread may share: nothing in it outlives the call that fills it."""
+    """Return a buffer that all streams of one thread may share: nothing in it outlives the call that fills it."""
     return ffi.new("char[]", SCRATCH_BYTES)
 
 
@@ -113,7 +113,7 @@ class TlsStream:
         return bool(lib.SSL_version(self._ssl) == SSL.TLS1_3_VERSION)
 
     def receive(self, data: bytes) -> bytes:
-        """The plain bytes that these encrypted ones make complete; sets ``ended`` at the client's close_notify.
+        """Return the plain bytes that these encrypted ones make complete; sets ``ended`` at the client's close_notify.
 
         What follows a close_notify is ignored (RFC 8446 section 6.1). Raises StreamError.
         """
@@ -222,7 +222,7 @@ class TlsStream:
 
 
 def reason_of(error: Exception) -> str:
-    """OpenSSL's reason in its own words, from the innermost entry of its error queue."""
+    """Return OpenSSL's reason in its own words, from the innermost entry of its error queue."""
     if isinstance(error, SSL.ZeroReturnError):
         return "closed by the client"
     if isinstance(error, SSL.SysCallError):

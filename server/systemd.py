@@ -12,7 +12,9 @@ FIRST_DESCRIPTOR = 3
 
 
 def sockets() -> list[socket.socket]:
-    """The sockets that systemd has opened for this process (socket activation); children don't get them again."""
+    """Return the sockets that systemd has opened for this process (socket activation);
+    children don't get them again.
+    """
     told = {key: os.environ.pop(key, "") for key in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
         return []
@@ -29,7 +31,7 @@ def ready(status: str = "") -> None:
 
 
 def starting(status: str) -> None:
-    """Not serving yet; `status` is one line for ``systemctl status``."""
+    """Tell systemd that this isn't serving yet; `status` is one line for ``systemctl status``."""
     _notify(f"STATUS={status}")
 
 

@@ -78,7 +78,7 @@ class Table:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Every connection that is open, in no order."""
+        """Return every connection that is open, in no order."""
         return iter(tuple(self._entries))
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class Table:
             self._timer.cancel()
 
     def after(self, timeout_s: float) -> float:
-        """A deadline that is never early by the clock's coarseness."""
+        """Return a deadline that is never early by the clock's coarseness."""
         return self.now + self.interval_s + timeout_s
 
     def admit(self, entry: Entry) -> bool:
@@ -104,7 +104,7 @@ class Table:
         return True
 
     def handshakes(self) -> int:
-        """How many handshakes have begun and aren't over."""
+        """Return how many handshakes have begun and aren't over."""
         return sum(entry.shaking_hands for entry in self._entries)
 
     def remove(self, entry: Entry) -> None:

@@ -56,7 +56,7 @@ class HasFront(Protocol):
 
 
 def unix_app(node: AdminNode) -> web.Application:
-    """The application on the Unix socket, whose file mode has decided who may ask."""
+    """Return the application on the Unix socket, whose file mode has decided who may ask."""
     app = web.Application(middlewares=[_plain_errors], client_max_size=REQUEST_BYTES_MAX)
     app.add_routes(read_routes(node))
     if isinstance(node, HasPolicies):
@@ -68,8 +68,10 @@ def unix_app(node: AdminNode) -> web.Application:
 
 
 def http_app(node: AdminNode, hosts: Collection[str] = (), token: str | None = None) -> web.Application:
-    """The application on the HTTP port: the same reads, metrics and the dashboard, no writes, and no way in for a web
-    page from elsewhere. `hosts` are names of this machine that a request may bear, `token` is what it has to show."""
+    """Return the application on the HTTP port: the same reads, metrics and the dashboard, no writes, and no way in for
+    a web page from elsewhere. `hosts` are names of this machine that a request may bear, `token` is what it has to
+    show.
+    """
     asked = [] if token is None else [asks_for(token)]
     app = web.Application(
         middlewares=[_plain_errors, _no_foreign_host(hosts), *asked, _reads_only], client_max_size=REQUEST_BYTES_MAX
@@ -149,7 +151,7 @@ def _take_over_handler(node: HasFront) -> Handler:
 
 
 def answer(content: dict[str, Any], status: int = 200) -> web.Response:
-    """A JSON answer that no cache keeps and no other site may read."""
+    """Return a JSON answer that no cache keeps and no other site may read."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return web.Response(text=text, status=status, content_type="application/json", headers=HEADERS)
 
@@ -163,7 +165,7 @@ def _since(request: web.Request) -> int:
 
 @web.middleware
 async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors as JSON; a fault of ours is logged, and tells a stranger nothing."""
+    """Answer errors as JSON; log a fault of ours, and tell a stranger nothing of it."""
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -185,7 +187,9 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _no_foreign_host(hosts: Collection[str]) -> Any:
-    """A page elsewhere whose name was made to point here (DNS rebinding) still sends that name as its host."""
+    """Refuse a page elsewhere whose name was made to point here (DNS rebinding):
+    it still sends that name as its host.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -208,7 +212,7 @@ async def _reads_only(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def is_own_host(header: str, hosts: Collection[str] = ()) -> bool:
-    """Whether a Host header names this machine in a way that no stranger's DNS can forge."""
+    """Return whether a Host header names this machine in a way that no stranger's DNS can forge."""
     host = header if header.endswith("]") else header.rpartition(":")[0] or header
     host = host.removeprefix("[").removesuffix("]").lower()
     if host in ("localhost", socket.gethostname().lower()) or host.removesuffix(".") in hosts:

@@ -38,19 +38,19 @@ class AdminClient:
         self.path = path
 
     def stats(self) -> dict[str, Any]:
-        """The object of ``stats --json``."""
+        """Return the object of ``stats --json``."""
         return self.get("/v1/stats")
 
     def mesh(self) -> dict[str, Any]:
-        """How clients resume on every node that answers in time."""
+        """Return how clients resume on every node that answers in time."""
         return self.get("/v1/mesh")
 
     def peers(self) -> list[dict[str, Any]]:
-        """Every peer that this node knows."""
+        """Return every peer that this node knows."""
         return _list(self.get("/v1/peers"), "peers")
 
     def policy(self) -> list[dict[str, Any]]:
-        """The policy of every VIP of this node."""
+        """Return the policy of every VIP of this node."""
         return _list(self.get("/v1/policy"), "policy")
 
     def tickets(self) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ class AdminClient:
         return self.post("/v1/tickets/rotate", {"vip": vip})
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
-        """What happened after event number `since`, oldest first."""
+        """Return what happened after event number `since`, oldest first."""
         return _list(self.get("/v1/events", since=since), "events")
 
     def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]:
@@ -89,11 +89,13 @@ class AdminClient:
         return self.post("/v1/take-over", {"socket": str(path)})
 
     def explain(self, **query: str) -> dict[str, Any]:
-        """Why sessions go or don't: ``from`` and ``to``, or ``session``. Raises PolicyError for unknown names."""
+        """Return why sessions go or don't: ``from`` and ``to``, or ``session``.
+        Raises PolicyError for unknown names.
+        """
         return self.get("/v1/explain", **query)
 
     def process_id(self) -> int | None:
-        """The process that answers at this socket (SO_PEERCRED, unix(7)); None where the kernel doesn't say."""
+        """Return the process that answers at this socket (SO_PEERCRED, unix(7)); None where the kernel doesn't say."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                 probe.settimeout(TIMEOUT_S)
@@ -107,7 +109,7 @@ class AdminClient:
         return self.ask("POST", endpoint, json.dumps(content).encode())
 
     def get(self, endpoint: str, **query: str | int) -> dict[str, Any]:
-        """The JSON object at `endpoint`."""
+        """Return the JSON object at `endpoint`."""
         return self.ask("GET", f"{endpoint}?{urlencode(query)}" if query else endpoint)
 
     def ask(self, method: str, target: str, body: bytes | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def control_routes(node: HasPolicies, answer: Answer) -> list[web.AbstractRouteD
 
 
 def _questions(node: HasPolicies) -> dict[str, Callable[[web.Request], Awaitable[dict[str, Any]]]]:
-    """What is only read, and yet asks other nodes or takes a while."""
+    """Return what is only read, and yet asks other nodes or takes a while."""
 
     async def explain(request: web.Request) -> dict[str, Any]:
         query = request.query

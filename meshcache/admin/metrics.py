@@ -50,7 +50,7 @@ class NodeCollector(Collector):
 
 
 def registry_of(stats: Callable[[], Stats]) -> CollectorRegistry:
-    """A registry with the node's metrics and those of its process (CPU, memory, file descriptors)."""
+    """Return a registry with the node's metrics and those of its process (CPU, memory, file descriptors)."""
     registry = CollectorRegistry()
     registry.register(NodeCollector(stats))
     ProcessCollector(registry=registry)
@@ -196,7 +196,7 @@ def _decisions(crossings: Iterable[Stats]) -> Metric:
 
 
 def _edges(stats: Stats) -> Iterator[Metric]:
-    """What the transport turned away, and what went wrong in OpenSSL's callbacks."""
+    """Yield what the transport turned away, and what went wrong in OpenSSL's callbacks."""
     refused = [((reason,), n) for reason, n in stats["transport"]["refused"].items()]
     yield _counter("connections_refused", "Connections that were not let in.", ("reason",), refused)
     faults = [((vip, callback), n) for vip, of in stats["faults"].items() for callback, n in of.items()]
@@ -204,7 +204,7 @@ def _edges(stats: Stats) -> Iterator[Metric]:
 
 
 def _refusals(refusals: Iterable[Stats]) -> Metric:
-    """A gauge: who is heard again is gone from the page ten minutes later."""
+    """Return a gauge: who is heard again is gone from the page ten minutes later."""
     rows = [
         ((each["node"], each["reason"], "there" if each["by_peer"] else "here"), each["count"]) for each in refusals
     ]
@@ -219,7 +219,7 @@ def _hooks(hooks: Sequence[Stats]) -> Metric:
 
 
 def _front(front: Stats) -> Iterator[Metric]:
-    """The server around the node: what stands before it and behind it."""
+    """Yield the server around the node: what stands before it and behind it."""
     yield _gauge("connections_open", "Client connections that are open.", (), [((), front["connections"]["open"])])
     yield _gauge("connections_max", "As many as there may be.", (), [((), front["connections"]["max"])])
     yield _counter(
@@ -295,5 +295,5 @@ def _merged(rows: Iterable[Row], merge: Callable[[Iterable[float]], float]) -> I
 
 
 def _clean(value: str) -> str:
-    """A lone surrogate can't be encoded and would end the scrape."""
+    """Replace lone surrogates, which can't be encoded and would end the scrape."""
     return value.encode(errors="replace").decode()

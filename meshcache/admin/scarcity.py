@@ -25,7 +25,7 @@ class Scarcity:
         self._reported_at: float | None = None
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What isn't about accepting goes the usual way."""
+        """Handle what is about accepting; all else goes the usual way."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in _SCARCE and "accept" in context.get("message", "")):
             loop.default_exception_handler(context)

@@ -98,7 +98,7 @@ class AdminServer:
         self._close_sockets()
 
     def forked(self) -> None:
-        """In a forked child, whose parent goes on answering: let go of the sockets, or they would look alive after it.
+        """Let go of the sockets in a forked child, whose parent goes on answering: else they would look alive after it.
 
         Locks nothing, since any lock may have been held at the fork.
         """
@@ -190,7 +190,7 @@ def _no_passphrase() -> str:
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    """Connections over the limit are closed at once."""
+    """Close connections over the limit at once."""
 
     def protocol() -> asyncio.Protocol:
         return server() if len(server.connections) < CONNECTIONS_MAX else _Refusal()

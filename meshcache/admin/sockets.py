@@ -28,7 +28,7 @@ _MODE = 0o600
 
 
 def open_unix(path: Path) -> socket.socket:
-    """A listening Unix socket at `path` that only its owner may connect to.
+    """Return a listening Unix socket at `path` that only its owner may connect to.
 
     Creates the folder, for its owner only. A socket file whose process is gone is replaced.
     Raises ConfigError when the path is in use, is something else than a socket, or can't be had.
@@ -43,7 +43,9 @@ def open_unix(path: Path) -> socket.socket:
 
 
 def open_http(address: str) -> socket.socket:
-    """A listening TCP socket at `address`, ``host:port``; port 0 picks one. Raises ConfigError when it can't be had."""
+    """Return a listening TCP socket at `address`, ``host:port``; port 0 picks one.
+    Raises ConfigError when it can't be had.
+    """
     host, port = split_address(address)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -74,7 +76,7 @@ def remove_unix(path: Path, listener: socket.socket) -> None:
 
 
 def answers(path: Path) -> bool:
-    """Whether some process accepts connections at `path`."""
+    """Return whether some process accepts connections at `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_S)
         try:

@@ -145,7 +145,7 @@ class Stream:
 
 
 def chart_point(stats: Stats) -> dict[str, Any]:
-    """The few counters of one moment that charts draw; ``at`` is the node's uptime in seconds."""
+    """Return the few counters of one moment that charts draw; ``at`` is the node's uptime in seconds."""
     vips, gossip = stats["vips"], stats["gossip"]
     return {
         "at": stats["node"]["uptime_s"],

@@ -29,7 +29,9 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="meshcache", charset="UTF-
 
 
 def load_token(path: Path) -> str:
-    """The token in a file, without white space around it. Raises ConfigError, which never shows what is in it."""
+    """Return the token in a file, without white space around it.
+    Raises ConfigError, which never shows what is in it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO mustn't hang the start
         try:
@@ -51,7 +53,7 @@ def load_token(path: Path) -> str:
 
 
 def asks_for(token: str) -> Any:
-    """The middleware that lets nobody in without this token, but to `OPEN`."""
+    """Return the middleware that lets nobody in without this token, but to `OPEN`."""
 
     @web.middleware
     async def check(

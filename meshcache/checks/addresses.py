@@ -16,7 +16,7 @@ from meshcache.errors import TransportError
 
 
 def address_faults(settings: Settings, held: Collection[str] = (), *, replaces: bool = False) -> list[str]:
-    """Every address that can't be had, each as ``place: why and what would be right``.
+    """Return every address that can't be had, each as ``place: why and what would be right``.
 
     Ask while the node isn't running, or its own addresses are in use. `held` are addresses that this process has, or
     gets from the one that it `replaces`, which has the admin socket until then.

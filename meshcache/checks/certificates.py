@@ -23,7 +23,7 @@ SHOWN_NAMES_MAX = 5
 
 
 def certificate_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
-    """Every fault of the certificate and key of the VIP at `place`."""
+    """Return every fault of the certificate and key of the VIP at `place`."""
     if vip.certificate is None or vip.private_key is None:
         faults = _pair_faults(place, vip.certificate, vip.private_key, (), now)
     else:
@@ -36,7 +36,7 @@ def certificate_faults(place: str, vip: VipSettings, now: datetime) -> list[str]
 
 
 def placed_certificates(place: str, vip: VipSettings) -> list[tuple[str, CertificateSettings]]:
-    """Each certificate of the VIP at `place`, with its own place in the file."""
+    """Return each certificate of the VIP at `place`, with its own place in the file."""
     places = [place, *(f"{place}.more_certificates[{at}]" for at in range(len(vip.more_certificates)))]
     return list(zip(places, vip.certificates, strict=False))
 
@@ -76,7 +76,7 @@ def _place_of_names(place: str) -> str:
 
 
 def certificate_notes(place: str, vip: VipSettings, now: datetime) -> list[str]:
-    """What is no fault of the certificate and yet worth knowing."""
+    """Return what is no fault of the certificate and yet worth knowing."""
     return [note for at, pair in placed_certificates(place, vip) for note in _pair_notes(at, pair.certificate, now)]
 
 
@@ -97,13 +97,13 @@ def _pair_notes(place: str, certificate: Path, now: datetime) -> Iterator[str]:
 
 
 def subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The host names a certificate is for; the common name is none of them (RFC 9525 section 2)."""
+    """Return the host names a certificate is for; the common name is none of them (RFC 9525 section 2)."""
     names = _alternative_names(certificate)
     return () if names is None else tuple(names.get_values_for_type(x509.DNSName))
 
 
 def subject_addresses(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The IP addresses a certificate is for."""
+    """Return the IP addresses a certificate is for."""
     names = _alternative_names(certificate)
     return () if names is None else tuple(map(str, names.get_values_for_type(x509.IPAddress)))
 

@@ -21,7 +21,7 @@ SOON = timedelta(hours=1)
 
 
 def client_auth_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
-    """Every fault in the authorities and revocation lists of the VIP at `place`."""
+    """Return every fault in the authorities and revocation lists of the VIP at `place`."""
     if vip.client_auth is None:
         return []
     faults: list[str] = []
@@ -48,7 +48,7 @@ def client_auth_notes(place: str, vip: VipSettings, now: datetime) -> list[str]:
 
 
 def disagreeing_authorities(vips: Sequence[VipSettings]) -> Iterator[str]:
-    """VIPs of one share group whose files hold different authorities or lists: they would share nothing.
+    """Return VIPs of one share group whose files hold different authorities or lists: they would share nothing.
 
     Files that can't be read are left to `client_auth_faults`.
     """

@@ -11,7 +11,7 @@ from meshcache.config import VipSettings
 
 
 def cipher_faults(place: str, vip: VipSettings) -> list[str]:
-    """Whether OpenSSL knows any cipher of the VIP's list."""
+    """Check whether OpenSSL knows any cipher of the VIP's list."""
     if vip.ciphers is None:
         return []
     try:
@@ -22,7 +22,7 @@ def cipher_faults(place: str, vip: VipSettings) -> list[str]:
 
 
 def chain_faults(place: str, vip: VipSettings) -> list[str]:
-    """What OpenSSL has against a certificate that reads well, such as a key below its security level."""
+    """Return what OpenSSL has against a certificate that reads well, such as a key below its security level."""
     return [fault for at, pair in placed_certificates(place, vip) for fault in _refused(at, pair.certificate)]
 
 

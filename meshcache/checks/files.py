@@ -18,7 +18,7 @@ from meshcache.errors import KeyringError
 
 
 def file_faults(settings: Settings) -> list[str]:
-    """Every fault, each as ``place: what is wrong and what would be right``; an empty list when all is well."""
+    """Return every fault, each as ``place: what is wrong and what would be right``; an empty list when all is well."""
     faults = [*_key_file_faults(settings.mesh.key_file), *_state_dir_faults(settings.node.state_dir)]
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
@@ -28,7 +28,7 @@ def file_faults(settings: Settings) -> list[str]:
 
 
 def file_notes(settings: Settings) -> list[str]:
-    """What is no fault and yet worth knowing: a certificate that ends soon, a reach that nobody answers."""
+    """Return what is no fault and yet worth knowing: a certificate that ends soon, a reach that nobody answers."""
     now = datetime.now(UTC)
     notes: list[str] = []
     for index, vip in enumerate(settings.vips):
@@ -51,7 +51,7 @@ def _key_file_faults(path: Path) -> Iterator[str]:
 
 
 def _state_dir_faults(path: Path) -> Iterator[str]:
-    """Whether the folder is there, or can be made; it isn't made, since nothing is changed here."""
+    """Check whether the folder is there, or can be made; it isn't made, since nothing is changed here."""
     folder = next(folder for folder in (path, *path.parents) if folder.exists())
     if not folder.is_dir():
         yield f"node.state_dir: {folder} is not a folder"

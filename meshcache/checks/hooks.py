@@ -12,7 +12,7 @@ _KINDS: dict[str, type[Hook]] = {"policies": SharingPolicy, "discoveries": Disco
 
 
 def hook_faults(settings: Settings) -> list[str]:
-    """Every fault, as ``place: what is wrong``."""
+    """Return every fault, as ``place: what is wrong``."""
     return list(_faults(settings))
 
 

@@ -29,7 +29,7 @@ class UnusableError(Exception):
 
 
 def attempt(faults: list[str], place: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """What `read` gives, or None with its reason added to `faults`, so that the next check still runs."""
+    """Return what `read` gives, or None with its reason added to `faults`, so that the next check still runs."""
     try:
         return read(*args, **kwargs)
     except UnusableError as error:
@@ -38,7 +38,7 @@ def attempt(faults: list[str], place: str, read: Callable[P, T], *args: P.args, 
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """The certificates in a PEM file, in its order; at least one. Raises UnusableError."""
+    """Return the certificates in a PEM file, in its order; at least one. Raises UnusableError."""
     content = _read(path)
     try:
         return x509.load_pem_x509_certificates(content)
@@ -47,7 +47,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def read_revocations(path: Path) -> list[x509.CertificateRevocationList]:
-    """The revocation lists in a PEM file; at least one. Raises UnusableError."""
+    """Return the revocation lists in a PEM file; at least one. Raises UnusableError."""
     blocks = _pem_blocks(_read(path), b"X509 CRL")
     if not blocks:
         raise UnusableError(f"{path} holds no revocation list in PEM (BEGIN X509 CRL)")
@@ -58,7 +58,7 @@ def read_revocations(path: Path) -> list[x509.CertificateRevocationList]:
 
 
 def read_private_key(path: Path) -> PrivateKeyTypes:
-    """The private key in a PEM file that nobody else can read. Raises UnusableError, never with the key."""
+    """Return the private key in a PEM file that nobody else can read. Raises UnusableError, never with the key."""
     content = _read(path, secret=True)
     try:
         return load_pem_private_key(content, password=None)

@@ -32,7 +32,7 @@ README: Final = Page("readme", "README.md", "what it is, and a tour")
 
 
 def pages() -> dict[str, Page]:
-    """All of them by name, in the order of the list."""
+    """Return all of them by name, in the order of the list."""
     rows = _ROW.findall((_folder() / "index.md").read_text("utf-8"))
     found = [README, *(Page(_name(path), path, _plain(purpose)) for _, path, purpose in rows)]
     return {page.name: page for page in found}
@@ -80,7 +80,9 @@ def _text(page: Page) -> str:
 
 
 def _folder() -> Path:
-    """The sources' docs/, which pyproject.toml installs as meshcache/pages; a checkout used in place has it beside."""
+    """Return the sources' docs/, which pyproject.toml installs as meshcache/pages;
+    a checkout used in place has it beside.
+    """
     package = Path(__file__).parents[1]
     installed = package / "pages"
     return installed if installed.is_dir() else package.parent / "docs"

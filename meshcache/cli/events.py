@@ -41,7 +41,9 @@ def events(socket: Path | None, as_json: bool, follow: bool) -> None:
 
 
 def _later(target: Target, uptime_s: float, seen: int) -> Iterator[list[dict[str, Any]]]:
-    """What happens from now on, a second at a time. Numbers begin anew with a node that restarts, and so does this."""
+    """Yield what happens from now on, a second at a time.
+    Numbers begin anew with a node that restarts, and so does this.
+    """
     away = False
     while True:
         time.sleep(PERIOD_S)
@@ -72,7 +74,7 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _line(event: dict[str, Any]) -> str:
-    """When, in the node's own time, and what; warnings stand out, with a mark for those who see no colours."""
+    """Return when, in the node's own time, and what; warnings stand out, with a mark for those who see no colours."""
     warning = event.get("level") == "warning"
     line = clean(f"{duration(event.get('at_s')):>8} {'!' if warning else ' '} {event.get('text')}")
     return click.style(line, fg="yellow", bold=True) if warning and colours() else line

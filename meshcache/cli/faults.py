@@ -29,7 +29,7 @@ def all_faults(settings: Settings, held: Collection[str] = (), *, replaces: bool
 
 
 def is_running(settings: Settings) -> bool:
-    """Whether the node of these settings answers at its admin socket."""
+    """Return whether the node of these settings answers at its admin socket."""
     from meshcache.admin.client import AdminClient
     from meshcache.errors import AdminError
 

@@ -9,7 +9,7 @@ NONE: Final = "-"
 
 
 def count(value: float | None) -> str:
-    """A whole number, with commas, and shorter from a million on."""
+    """Return a whole number, with commas, and shorter from a million on."""
     if value is None:
         return NONE
     for unit, size in (("G", 1e9), ("M", 1e6)):
@@ -26,12 +26,12 @@ def rate(value: float | None) -> str:
 
 
 def percent(part: float, whole: float, digits: int = 1) -> str:
-    """A part of a whole, or nothing where there is no whole."""
+    """Return a part of a whole, or nothing where there is no whole."""
     return f"{100 * part / whole:.{digits}f}%" if whole else NONE
 
 
 def size(value: float | None) -> str:
-    """Bytes, in the unit that leaves two or three digits."""
+    """Return bytes, in the unit that leaves two or three digits."""
     if value is None:
         return NONE
     for unit in ("B", "KiB", "MiB"):
@@ -42,7 +42,7 @@ def size(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """How long something has lasted, in its two largest units."""
+    """Return how long something has lasted, in its two largest units."""
     if seconds is None:
         return NONE
     minutes, whole_s = divmod(int(seconds), 60)
@@ -56,19 +56,19 @@ def duration(seconds: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time in milliseconds; below ten with a decimal or two."""
+    """Return a time in milliseconds; below ten with a decimal or two."""
     if value is None:
         return NONE
     return f"{value:.2f} ms" if value < 1 else f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
 
 
 def ago(seconds: float | None) -> str:
-    """How long ago something was seen."""
+    """Return how long ago something was seen."""
     if seconds is None:
         return "never"
     return f"{seconds:.1f} s ago" if seconds < 10 else f"{duration(seconds)} ago"
 
 
 def cropped(text: str, width: int) -> str:
-    """At most `width` characters, with an ellipsis where something is missing."""
+    """Return at most `width` characters, with an ellipsis where something is missing."""
     return text if len(text) <= width else text[: width - 1] + "…"

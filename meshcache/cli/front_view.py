@@ -36,7 +36,7 @@ def front_lines(stats: Stats) -> Iterator[str]:
 
 
 def front_warnings(stats: Stats) -> Iterator[str]:
-    """Backends that are down, certificates that end, a reload that failed, nodes that aren't heard."""
+    """Return backends that are down, certificates that end, a reload that failed, nodes that aren't heard."""
     front = stats.get("front") or {}
     for each in front.get("backends") or ():
         if not each["up"]:

@@ -38,7 +38,7 @@ def init(folder: Path) -> None:
 
 
 def _write_all(folder: Path) -> None:
-    """All four files, or none."""
+    """Write all four files, or none."""
     from meshcache.edges.keyfile import create_keyring
     from meshcache.edges.keyring import Keyring
 

@@ -30,7 +30,7 @@ def print_json(content: Any) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
-    """Rows as a table: drawn on a terminal, aligned plain text elsewhere."""
+    """Print rows as a table: drawn on a terminal, aligned plain text elsewhere."""
     rows = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_rich(columns, rows)
@@ -57,12 +57,12 @@ def clean(text: object) -> str:
 
 
 def colours() -> bool:
-    """Whether colours are welcome (no-color.org: any non-empty value of NO_COLOR says no)."""
+    """Return whether colours are welcome (no-color.org: any non-empty value of NO_COLOR says no)."""
     return not os.environ.get("NO_COLOR")
 
 
 def warn(text: str) -> None:
-    """A line that stands out from the rest, with ``!`` for those who see no colours."""
+    """Print a line that stands out from the rest, with ``!`` for those who see no colours."""
     line = f"! {clean(text)}"
     click.echo(click.style(line, fg="yellow", bold=True) if colours() else line)
 

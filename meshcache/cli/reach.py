@@ -17,7 +17,7 @@ Lines = tuple[list[str], bool]
 
 
 def in_force_everywhere(done: dict[str, Any]) -> bool:
-    """Whether a change holds on every node that it was for. One for this node alone always does."""
+    """Return whether a change holds on every node that it was for. One for this node alone always does."""
     nodes = done.get("nodes")
     return nodes is None or not (nodes["missing"] or nodes.get("differ") or done.get("superseded"))
 
@@ -48,7 +48,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def explained_way(found: dict[str, Any]) -> Lines:
-    """What `policy explain --from --to` prints."""
+    """Return what `policy explain --from --to` prints."""
     ways = found["ways"]
     if not ways:
         return [f"{found['from']} to {found['to']}: one node serves both, so nothing crosses between nodes"], True
@@ -64,7 +64,7 @@ def explained_way(found: dict[str, Any]) -> Lines:
 
 
 def explained_session(found: dict[str, Any]) -> Lines:
-    """What `policy explain --session` prints."""
+    """Return what `policy explain --session` prints."""
     if not found["found"]:
         return [f"session {found['session']}: {found['why']}"], False
     of = f"of VIP {found['vip']}, share group {found['group']}, made by {found['origin']} in {found['origin_colo']}"

@@ -63,7 +63,7 @@ def _loaded(file: Path, overrides: Sequence[str]) -> Settings:
 
 
 def _replaces(settings: Settings, take_over: bool) -> bool:
-    """Whether there is a process whose place this one takes. Raises ConfigError where it may not."""
+    """Return whether there is a process whose place this one takes. Raises ConfigError where it may not."""
     running = is_running(settings)
     if running and not take_over:
         fault = (

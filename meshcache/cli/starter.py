@@ -55,7 +55,7 @@ lifetime_s = 3600                 # how long a session can be resumed
 
 
 def certificate_and_key() -> tuple[bytes, bytes]:
-    """A self-signed certificate for localhost and its key, both in PEM."""
+    """Return a self-signed certificate for localhost and its key, both in PEM."""
     from datetime import UTC, datetime, timedelta
     from ipaddress import ip_address
 

@@ -42,7 +42,7 @@ def stats(vip: str | None, mesh: bool, watch: bool, socket: Path | None, as_json
 
 
 def only_vip(stats: dict[str, Any], vip: str | None) -> dict[str, Any]:
-    """The same stats with one VIP only. Raises click's UsageError, with the nearest name, when there is none."""
+    """Return the same stats with one VIP only. Raises click's UsageError, with the nearest name, when there is none."""
     if vip is None:
         return stats
     names = list(stats["vips"])

@@ -40,7 +40,7 @@ class Target:
         self.client = AdminClient(self._socket)
 
     def ask(self, question: Callable[[AdminClient], Any]) -> Any:
-        """The answer to one question."""
+        """Return the answer to one question."""
         try:
             return question(self.client)
         except AdminError as error:
@@ -71,7 +71,7 @@ def _find(given: Path | None) -> tuple[Path, str]:
 
 
 def _of_a_worker(state_dir: Path, socket: Path) -> Path:
-    """The socket of the file's node; where only workers of it run, the first that answers."""
+    """Return the socket of the file's node; where only workers of it run, the first that answers."""
     if not socket.exists():
         with suppress(OSError):
             workers = sorted(state_dir.glob(f"worker-*/{socket.name}"), key=lambda path: (len(str(path)), path))

@@ -65,7 +65,7 @@ class Handshakes(NamedTuple):
 
 
 def heading(stats: Stats) -> str:
-    """Which node this is, and who is in the mesh with it."""
+    """Return which node this is, and who is in the mesh with it."""
     node, peers = stats["node"], stats.get("peers", [])
     alive = Counter(str(peer.get("colo")) for peer in peers if peer.get("state") == "alive")
     alive[str(node.get("colo"))] += 1
@@ -87,7 +87,7 @@ def rate_rows(before: Stats, after: Stats) -> list[list[str]]:
 
 
 def gossip_totals(stats: Stats) -> str:
-    """How many sessions the mesh has carried so far, in how many bytes."""
+    """Return how many sessions the mesh has carried so far, in how many bytes."""
     gossip = stats.get("gossip", {})
     ways = "  ".join(
         f"{label} {count(_number(gossip, way, 'sessions'))} ({size(_number(gossip, way, 'bytes'))})"
@@ -97,7 +97,7 @@ def gossip_totals(stats: Stats) -> str:
 
 
 def gossip_rates(before: Stats, after: Stats) -> str:
-    """What the mesh carries a second."""
+    """Return what the mesh carries a second."""
     seconds = elapsed_s(before, after)
     old, new = before.get("gossip", {}), after.get("gossip", {})
     ways = "  ".join(
@@ -109,8 +109,9 @@ def gossip_rates(before: Stats, after: Stats) -> str:
 
 
 def remarks(stats: Stats) -> list[str]:
-    """What was refused or dropped since the start and is no trouble by itself: borders at work, messages lost on the
-    way to a peer that was just starting."""
+    """Return what was refused or dropped since the start and is no trouble by itself: borders at work, messages lost on
+    the way to a peer that was just starting.
+    """
     kept = {name: _reasons(vip, BORDERS) for name, vip in stats["vips"].items()}
     dropped = +Counter(stats.get("gossip", {}).get("dropped") or {})
     return [
@@ -120,14 +121,15 @@ def remarks(stats: Stats) -> list[str]:
 
 
 def warnings(stats: Stats, before: Stats | None = None) -> list[str]:
-    """What somebody should look at: the server's own trouble, peers that are away, islands, hits that did not resume;
-    and what was dropped since `before`, which says little without a time."""
+    """Return what somebody should look at: the server's own trouble, peers that are away, islands, hits that did not
+    resume; and what was dropped since `before`, which says little without a time.
+    """
     drops = _drop_warnings(stats, before) if before is not None else ()
     return [*front_warnings(stats), *peer_warnings(stats.get("peers", [])), *_vip_warnings(stats, before), *drops]
 
 
 def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:
-    """What somebody should look at among the peers: those that are away, that come and go, that are islands."""
+    """Yield what somebody should look at among the peers: those that are away, that come and go, that are islands."""
     for peer in peers:
         name = f"{peer.get('name')} ({peer.get('colo')})"
         if peer.get("state") != "alive":
@@ -139,7 +141,7 @@ def peer_warnings(peers: Sequence[Stats]) -> Iterator[str]:
 
 
 def _islands(peer: Stats) -> Iterator[str]:
-    """Each share group that a peer serves with other settings, and which they are where that is known."""
+    """Yield each share group that a peer serves with other settings, and which they are where that is known."""
     for island in peer.get("islands") or ():
         if not isinstance(island, Mapping):
             yield f'share group "{island}"'
@@ -150,7 +152,7 @@ def _islands(peer: Stats) -> Iterator[str]:
 
 
 def elapsed_s(before: Stats, after: Stats) -> float:
-    """Seconds between two readings by the node's own clock, and never nothing to divide by."""
+    """Return seconds between two readings by the node's own clock, and never nothing to divide by."""
     return max(float(after["node"]["uptime_s"]) - float(before["node"]["uptime_s"]), 1e-3)
 
 
@@ -231,7 +233,7 @@ def _listed(reasons: Counter[str]) -> str:
 
 
 def _lag(gossip: Stats) -> str:
-    """The time from a handshake's end to a peer's cache: half of all sessions, and all but one in a hundred."""
+    """Return the time from a handshake's end to a peer's cache: half of all sessions, and all but one in a hundred."""
     lag = gossip.get("lag_ms") or {}
     if lag.get("p50") is None:
         return NONE

@@ -66,7 +66,7 @@ class Readings:
         return self._kept[-1]
 
     def before(self, seconds: float) -> dict[str, Any]:
-        """The reading from this long before the newest, or the first there is."""
+        """Return the reading from this long before the newest, or the first there is."""
         earlier = (stats for stats in reversed(self._kept) if elapsed_s(stats, self.newest) >= seconds)
         return next(earlier, self._kept[0])
 
@@ -126,7 +126,7 @@ def _warning(text: str) -> Text:
 
 @contextmanager
 def keys_at_once() -> Iterator[None]:
-    """Keys arrive without Enter and aren't shown; however this ends, the terminal is as before (termios(3))."""
+    """Let keys arrive without Enter and unshown; however this ends, the terminal is as before (termios(3))."""
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
@@ -138,7 +138,7 @@ def keys_at_once() -> Iterator[None]:
 
 
 def quit_within(seconds: float) -> bool:
-    """Whether somebody asks to end within this time; other keys only bring the next reading forward."""
+    """Return whether somebody asks to end within this time; other keys only bring the next reading forward."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     if not ready:
         return False

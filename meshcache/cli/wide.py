@@ -57,7 +57,7 @@ def rows(mesh: dict[str, Any]) -> list[list[str]]:
 
 
 def warnings(mesh: dict[str, Any]) -> list[str]:
-    """Nodes that didn't answer, and hits that did not resume."""
+    """Return nodes that didn't answer, and hits that did not resume."""
     silent = [f"{node}: no answer in time" for node in mesh["silent"]]
     missed = ((node["name"], name, vip["lookups"]["hit_not_resumed"]) for node, name, vip in _each(mesh))
     return silent + [f"{node}: {name}: {count(n)} lookups hit and did not resume" for node, name, n in missed if n]

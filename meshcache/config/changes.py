@@ -14,7 +14,9 @@ RESTART_ONLY = ("node.", "admin.", "hooks.", "mesh.name", "mesh.listen", "mesh.a
 
 
 def changed_keys(before: Settings, after: Settings) -> list[str]:
-    """Each key whose value differs, ``vip.shop.idle_timeout_s``; VIPs by name, so that their order is no change."""
+    """Return each key whose value differs, ``vip.shop.idle_timeout_s``;
+    VIPs by name, so that their order is no change.
+    """
     return sorted(set(_differences(_plain(before), _plain(after), "")))
 
 

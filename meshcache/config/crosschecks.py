@@ -21,7 +21,7 @@ PlacedVip: TypeAlias = tuple[int, VipSettings]
 
 
 def cross_faults(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http: str | None) -> list[str]:
-    """Every fault between these parts, each as ``place: what is wrong and what would be right``.
+    """Return every fault between these parts, each as ``place: what is wrong and what would be right``.
 
     The two addresses are ``mesh.listen`` and ``admin.http``; None where there is none, or it can't be read.
     """
@@ -70,13 +70,13 @@ def _collide(one: str, other: str) -> bool:
 
 
 def _two_vips(place: str, earlier: str) -> bool:
-    """Whether these are listeners of two VIPs, which are told apart by server name."""
+    """Return whether these are listeners of two VIPs, which are told apart by server name."""
     vips = [each.partition(".")[0] for each in (place, earlier)]
     return all(vip.startswith("vip[") for vip in vips) and vips[0] != vips[1]
 
 
 def _sharers_that_disagree(vips: Sequence[PlacedVip]) -> Iterator[str]:
-    """VIPs on one address: one default at most, and one answer to who begins with a PROXY header."""
+    """Check VIPs on one address: one default at most, and one answer to who begins with a PROXY header."""
     by_address: dict[str, list[PlacedVip]] = defaultdict(list)
     for index, vip in vips:
         for address in vip.listen:
@@ -99,7 +99,7 @@ def _sharers_that_disagree(vips: Sequence[PlacedVip]) -> Iterator[str]:
 
 
 def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
-    """A VIP that listens needs a certificate and its key; a certificate needs its key, and a key its certificate."""
+    """Check that a VIP that listens has a certificate and its key, and that neither of these is alone."""
     for index, vip in vips:
         needs_both = bool(vip.listen or vip.certificate or vip.private_key or vip.more_certificates or vip.ocsp)
         because = "listens" if vip.listen else "has one of certificate and private_key and needs both"
@@ -109,7 +109,7 @@ def _half_a_listener(vips: Sequence[PlacedVip]) -> Iterator[str]:
 
 
 def _backends_that_are_ours(vips: Sequence[PlacedVip]) -> Iterator[str]:
-    """A backend that is a listener of this very file would be a connection to ourselves, and so on without end."""
+    """Check that no backend is a listener of this very file: we would connect to ourselves, and so on without end."""
     listeners = [(f"vip[{index}]", address) for index, vip in vips for address in vip.listen]
     for index, vip in vips:
         for at, target in enumerate(vip.backend):
@@ -124,7 +124,7 @@ def _backends_that_are_ours(vips: Sequence[PlacedVip]) -> Iterator[str]:
 
 
 def _reaches(host: str, listener: str) -> bool:
-    """Whether a connection to `host` meets this listener, as far as can be told without asking the machine."""
+    """Return whether a connection to `host` meets this listener, as far as can be told without asking the machine."""
     if host == listener or host == "localhost":
         return host == listener or ip_address(listener).is_loopback or ip_address(listener).is_unspecified
     try:
@@ -136,7 +136,7 @@ def _reaches(host: str, listener: str) -> bool:
 
 
 def _protocols_nobody_speaks(vips: Sequence[PlacedVip]) -> Iterator[str]:
-    """The built-in responder reads HTTP/1.1 alone; what a backend or an attached context speaks is the operator's."""
+    """Check `alpn` of the built-in responder, which reads HTTP/1.1 alone; all else is the operator's to know."""
     for index, vip in vips:
         strange = [protocol for protocol in vip.alpn if protocol not in RESPONDER_SPEAKS]
         if vip.listen and not vip.backend and strange:
@@ -161,7 +161,9 @@ def _quotas_over_all(vips: Sequence[PlacedVip]) -> Iterator[str]:
 
 
 def _groups_that_disagree(vips: Sequence[PlacedVip]) -> Iterator[str]:
-    """VIPs of one share group must have equal security settings, or they'd share nothing (`core.scope.Security`)."""
+    """Check that VIPs of one share group have equal security settings;
+    else they share nothing (`policy.scope.Security`).
+    """
     first: dict[str, PlacedVip] = {}
     for index, vip in vips:
         at, other = first.setdefault(vip.group, (index, vip))
@@ -182,7 +184,9 @@ def _security_differences(one: VipSettings, other: VipSettings) -> Iterator[tupl
 
 
 def _client_auth(vip: VipSettings) -> str:
-    """The settings that must agree, in words; whether two files hold the same authorities only the files can tell."""
+    """Return the settings that must agree, in words; whether two files hold the same authorities only
+    the files can tell.
+    """
     auth = vip.client_auth
     if auth is None:
         return "not asked for"

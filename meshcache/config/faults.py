@@ -45,7 +45,7 @@ def plain_faults(error: ValidationError) -> list[str]:
 
 
 def place(location: Location) -> str:
-    """A key's path as people write it: ``vip[1].sharing.reach``, counted from 0."""
+    """Return a key's path as people write it: ``vip[1].sharing.reach``, counted from 0."""
     text = ""
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"
@@ -121,7 +121,7 @@ def _path(location: Location) -> str:
 
 
 def _unknown_key(location: Location) -> str:
-    """The table that has this very key, else the nearest key of the same table, else all there are."""
+    """Return the table that has this very key, else the nearest key of the same table, else all there are."""
     key = str(location[-1])
     valid = _keys(_table(location[:-1]))
     elsewhere = [table for table, keys in _all_tables(Settings, "").items() if key in keys]
@@ -151,7 +151,7 @@ def _table(location: Location) -> type[BaseModel]:
 
 
 def _field(location: Location) -> FieldInfo | None:
-    """The field that a place belongs to: an item of a list has the list's."""
+    """Return the field that a place belongs to: an item of a list has the list's."""
     names = [step for step in location if isinstance(step, str)]
     return _fields(_table(tuple(names[:-1]))).get(names[-1]) if names else None
 
@@ -165,7 +165,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The table in an annotation such as ``tuple[VipSettings, ...]`` or ``ClientAuthSettings | None``."""
+    """Return the table in an annotation such as ``tuple[VipSettings, ...]`` or ``ClientAuthSettings | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for inner in get_args(annotation) if (model := _model_of(inner)) is not None), None)

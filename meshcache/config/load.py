@@ -32,7 +32,7 @@ _SYNTAX_PLACE = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of doc
 def load(
     path: str | Path, overrides: Sequence[str] = (), *, placeholders: Mapping[str, object] | None = None
 ) -> Settings:
-    """The settings in the file at `path`, with overrides such as ``node.name=edge-2`` applied to it.
+    """Return the settings in the file at `path`, with overrides such as ``node.name=edge-2`` applied to it.
 
     ``placeholders`` are values for ``{worker}``, ``{pid}`` and ``{host}`` other than 0, this process's and this host's.
     Raises ConfigError, which names every fault with its key's path.
@@ -48,7 +48,7 @@ def read_settings(
     *,
     placeholders: Mapping[str, object] | None = None,
 ) -> Settings:
-    """The settings in `plain`, as TOML or JSON would give them; relative paths count from `base`.
+    """Return the settings in `plain`, as TOML or JSON would give them; relative paths count from `base`.
 
     Raises ConfigError, which names every fault with its key's path.
     """
@@ -68,7 +68,7 @@ def read_settings(
 
 
 def _faults_between_what_is_right(plain: dict[str, Any], base: Path) -> list[str]:
-    """Cross checks over the parts that can be read, so that one mistake doesn't hide the next."""
+    """Cross-check the parts that can be read, so that one mistake doesn't hide the next."""
     tables = plain.get("vip", [])
     vips = [(index, _read(VipSettings, table, base)) for index, table in enumerate(tables if _is_list(tables) else [])]
     mesh = _read(MeshSettings, plain.get("mesh", {}), base)

@@ -12,7 +12,7 @@ Tables = dict[str, Any]
 
 
 def apply_overrides(plain: Tables, overrides: Sequence[str]) -> tuple[Tables, list[str]]:
-    """A copy of `plain` with every override applied, and the faults of those that can't be."""
+    """Return a copy of `plain` with every override applied, and the faults of those that can't be."""
     changed = deepcopy(plain)
     faults: list[str] = []
     for override in overrides:
@@ -39,7 +39,9 @@ def _apply(tables: Tables, override: str) -> None:
 
 
 def _vip_table(tables: Tables, rest: str) -> tuple[Tables, list[str]]:
-    """The VIP that ``0.listen`` or ``NAME.listen`` means, and what is left of the key; a name may have dots itself."""
+    """Return the VIP that ``0.listen`` or ``NAME.listen`` means, and what is left of the key;
+    a name may have dots itself.
+    """
     vips = tables.get("vip")
     vips = [vip for vip in vips if isinstance(vip, dict)] if isinstance(vips, list) else []
     names = [str(vip.get("name")) for vip in vips]
@@ -66,7 +68,7 @@ def _no_such_vip(wanted: str, names: list[str]) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """The TOML value that `text` is, or `text` itself: quotes are for shells that have eaten them already."""
+    """Return the TOML value that `text` is, or `text` itself: quotes are for shells that have eaten them already."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

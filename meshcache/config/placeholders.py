@@ -13,7 +13,9 @@ TABLES = ("node", "mesh", "admin")
 
 
 def filled_in(plain: dict[str, Any], values: Mapping[str, object]) -> dict[str, Any]:
-    """A copy of the file's tables with the placeholders' values; those not given are 0, this process and this host."""
+    """Return a copy of the file's tables with the placeholders' values;
+    those not given are 0, this process and this host.
+    """
     given = {"host": default_node_name(), "pid": os.getpid(), "worker": 0, **values}
     return {key: _filled(value, given) if key in TABLES else value for key, value in plain.items()}
 

@@ -50,7 +50,9 @@ MAX_BYTES_MIN = 64 * 1024
 
 
 def default_node_name() -> str:
-    """The host's name, with what a node's name can't have replaced; hosts may be named freely (gethostname(2))."""
+    """Return the host's name, with what a node's name can't have replaced;
+    hosts may be named freely (gethostname(2)).
+    """
     cleaned = re.sub(r"[^A-Za-z0-9_.-]+", "-", socket.gethostname()).strip("-.")
     return cleaned[:NAME_CHARS_MAX].rstrip("-.") or "node"
 
@@ -147,7 +149,7 @@ class AdminSettings(Table):
 
 
 def admin_faults(admin: AdminSettings) -> list[str]:
-    """What is open to other machines and asks nobody who they are; half a pair for TLS."""
+    """Return what is open to other machines and asks nobody who they are; half a pair for TLS."""
     faults = []
     asks = "token_file" in admin.model_fields_set
     if admin.http is not None and not asks and not ip_address(split_address(admin.http)[0]).is_loopback:
@@ -213,7 +215,7 @@ class HooksSettings(Table):
         return options
 
     def options_of(self, name: str) -> dict[str, Any]:
-        """What a hook is made with."""
+        """Return what a hook is made with."""
         return self.options.get(name, {})
 
 
@@ -264,7 +266,7 @@ class Settings(BaseModel):
         return self
 
     def vip(self, name: str) -> VipSettings | None:
-        """The VIP of this name."""
+        """Return the VIP of this name."""
         return next((vip for vip in self.vips if vip.name == name), None)
 
     def without_restart(self, running: Settings) -> Settings:
@@ -280,7 +282,9 @@ class Settings(BaseModel):
         )
 
     def share_of_cache(self, name: str) -> float:
-        """The part of the cache, 0 to 1, that this VIP may fill: its quota, or an equal part of what quotas leave."""
+        """Return the part of the cache, 0 to 1, that this VIP may fill:
+        its quota, or an equal part of what quotas leave.
+        """
         quotas = {vip.name: vip.sharing.quota for vip in self.vips}
         own = quotas[name]
         if own is not None:

@@ -45,7 +45,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 
 
 def parse_name(plain: object) -> str:
-    """A name of a node, colo, mesh, VIP or group: letters, digits, dot, dash and underscore."""
+    """Return a name of a node, colo, mesh, VIP or group: letters, digits, dot, dash and underscore."""
     if isinstance(plain, str) and len(plain) <= NAME_CHARS_MAX and _NAME.fullmatch(plain):
         return plain
     raise ValueError(
@@ -55,7 +55,7 @@ def parse_name(plain: object) -> str:
 
 
 def parse_host_name(plain: object) -> str:
-    """A server name as clients send it in the SNI, in lower case (RFC 6066 section 3)."""
+    """Return a server name as clients send it in the SNI, in lower case (RFC 6066 section 3)."""
     if not isinstance(plain, str):
         raise ValueError(f'a server name is a string such as "shop.example", not {shown(plain)}')
     if "*" in plain:
@@ -70,7 +70,7 @@ def parse_host_name(plain: object) -> str:
 
 
 def parse_bind(plain: object) -> str:
-    """An address to listen on: an IP address of this machine and a port, 0 for any free one."""
+    """Return an address to listen on: an IP address of this machine and a port, 0 for any free one."""
     host, port = _parse_address(plain, 'an address to listen on looks like "0.0.0.0:8443" or "[::1]:8443"')
     if not _is_ip(host):
         raise ValueError(f"{shown(plain)} must begin with an IP address of this machine, or 0.0.0.0 or [::] for all")
@@ -78,7 +78,7 @@ def parse_bind(plain: object) -> str:
 
 
 def parse_target(plain: object) -> str:
-    """An address to connect to: a host name or an IP address, and a port."""
+    """Return an address to connect to: a host name or an IP address, and a port."""
     host, port = _parse_address(plain, 'an address looks like "127.0.0.1:8080" or "app.internal:8080"')
     if port == 0:
         raise ValueError(f"{shown(plain)} has port 0, which nobody can connect to; ports are 1 to 65535")
@@ -88,7 +88,7 @@ def parse_target(plain: object) -> str:
 
 
 def parse_backend(plain: object) -> str:
-    """Where plain bytes go: an address to connect to, or ``unix:/path`` of a socket on this machine."""
+    """Return where plain bytes go: an address to connect to, or ``unix:/path`` of a socket on this machine."""
     text = plain if isinstance(plain, str) else ""
     if not text.startswith("unix:"):
         return parse_target(plain)
@@ -102,7 +102,7 @@ def parse_backend(plain: object) -> str:
 
 
 def parse_seed(plain: object) -> str:
-    """An address of a node to begin with, or ``dns:HOST:PORT`` for every address behind one DNS name."""
+    """Return an address of a node to begin with, or ``dns:HOST:PORT`` for every address behind one DNS name."""
     text = plain if isinstance(plain, str) else ""
     if text.startswith("dns:"):
         return "dns:" + parse_target(text.removeprefix("dns:"))
@@ -110,14 +110,14 @@ def parse_seed(plain: object) -> str:
 
 
 def parse_ip(plain: object) -> str:
-    """An IP address of one of this machine's interfaces."""
+    """Return an IP address of one of this machine's interfaces."""
     if isinstance(plain, str) and _is_ip(plain):
         return str(ip_address(plain))
     raise ValueError(f'an interface is named by its IP address, such as "10.0.0.4", not {shown(plain)}')
 
 
 def parse_network(plain: object) -> str:
-    """A network of IP addresses such as ``10.0.0.0/8``; a single address is a network of one."""
+    """Return a network of IP addresses such as ``10.0.0.0/8``; a single address is a network of one."""
     if isinstance(plain, str):
         with suppress(ValueError):
             return str(ip_network(plain, strict=False))
@@ -125,14 +125,14 @@ def parse_network(plain: object) -> str:
 
 
 def parse_hook(plain: object) -> str:
-    """A hook's name: that of an entry point, or ``module:Class``."""
+    """Return a hook's name: that of an entry point, or ``module:Class``."""
     if isinstance(plain, str) and len(plain) <= HOOK_CHARS_MAX and _HOOK.fullmatch(plain):
         return plain
     raise ValueError(f'a hook is named by its entry point, or as "module:Class", not {shown(plain)}')
 
 
 def parse_size(plain: object) -> int:
-    """Bytes, from a whole number or from text such as ``"64MiB"``."""
+    """Return bytes, from a whole number or from text such as ``"64MiB"``."""
     if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 0:
         return plain
     match = _SIZE.fullmatch(plain.strip()) if isinstance(plain, str) else None
@@ -142,7 +142,7 @@ def parse_size(plain: object) -> int:
 
 
 def parse_share(plain: object) -> float:
-    """A part of the whole, above 0 and at most 1, from text such as ``"25%"`` or from a fraction."""
+    """Return a part of the whole, above 0 and at most 1, from text such as ``"25%"`` or from a fraction."""
     share: float | None = None
     if isinstance(plain, str) and (match := _SHARE.fullmatch(plain.strip())):
         share = float(match[1]) / 100
@@ -154,7 +154,7 @@ def parse_share(plain: object) -> float:
 
 
 def parse_reach(plain: object) -> Reach:
-    """A `Reach`, in any of the forms of ``vip.sharing.reach``; every colo must be a name."""
+    """Return a `Reach`, in any of the forms of ``vip.sharing.reach``; every colo must be a name."""
     if isinstance(plain, Reach):
         return plain
     reach = Reach.parse(plain)
@@ -164,7 +164,7 @@ def parse_reach(plain: object) -> Reach:
 
 
 def listed(plain: object) -> object:
-    """A single string counts as a list of one, so ``--set vip.shop.listen=127.0.0.1:8444`` says enough."""
+    """Take a single string as a list of one, so that ``--set vip.shop.listen=127.0.0.1:8444`` says enough."""
     return [plain] if isinstance(plain, str) else plain
 
 
@@ -175,12 +175,12 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def join_address(host: str, port: int) -> str:
-    """The written form of an address; `split_address` is its inverse."""
+    """Return the written form of an address; `split_address` is its inverse."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def shown(plain: object) -> str:
-    """A value as it is repeated in a fault: as TOML would have it, and never long."""
+    """Return a value as it is repeated in a fault: as TOML would have it, and never long."""
     if isinstance(plain, bool):
         return str(plain).lower()
     if isinstance(plain, dict):
@@ -221,7 +221,7 @@ def _is_host(text: str) -> bool:
 
 
 def _parse_path(plain: object, info: ValidationInfo) -> Path:
-    """A path; a relative one counts from the folder of the file that names it."""
+    """Return a path; a relative one counts from the folder of the file that names it."""
     if not isinstance(plain, (str, Path)) or not str(plain) or "\0" in str(plain):
         raise ValueError(f'a path is text such as "state/admin.sock", not {shown(plain)}')
     base: Path = (info.context or {}).get("base", Path())

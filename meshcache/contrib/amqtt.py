@@ -15,7 +15,7 @@ Broker = TypeVar("Broker", bound=type[Any])
 
 
 def join(broker: Broker, file: str | Path, *, vip: str | None = None, required: bool = False) -> Broker:
-    """A subclass of a Broker class whose contexts join.
+    """Return a subclass of a Broker class whose contexts join.
 
     amqtt asks every client for a certificate, wanted or not: give each TLS listener a ``cafile``, or its context stays
     without the mesh, since nobody could tell whether two servers trust the same authorities.

@@ -58,7 +58,7 @@ def _tell(connection: Any, *, failed: bool) -> bool:
 
 @cache
 def _counted(base: Any) -> Any:
-    """A subclass that tells of the end of a handshake, also of one that happens in the first read."""
+    """Return a subclass that tells of the end of a handshake, also of one that happens in the first read."""
 
     class Counted(base):  # type: ignore[misc]
         _is_counted = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """What ``daphne`` does, knowing ``mesh:`` endpoints."""
+    """Run ``daphne`` with ``mesh:`` endpoints known."""
     from daphne.cli import CommandLineInterface
 
     import meshcache.contrib.twisted  # noqa: F401 - makes the endpoint known

@@ -53,7 +53,9 @@ def join(settings: dict[str, Any], file: str | Path, *, vip: str | None = None, 
 
 
 def _first(worker: Any) -> ssl.SSLContext:
-    """A context before the first client's, which is kept: from now on the worker serves the VIP, and gets sessions."""
+    """Make a context before the first client's and keep it:
+    from then on the worker serves the VIP and gets sessions.
+    """
     from gunicorn.sock import ssl_context
 
     made: ssl.SSLContext = ssl_context(worker.cfg)

@@ -54,7 +54,7 @@ class Mesh:
         return hash((self._file, self._vip, self._overrides))
 
     def start(self) -> MeshNode | None:
-        """The node of this process, started if it wasn't. None where it can't start, which is tried once."""
+        """Return the node of this process, started if it wasn't. None where it can't start, which is tried once."""
         key = (os.getpid(), self)
         if key not in _nodes:
             try:

@@ -42,7 +42,7 @@ def endpoint(
     interface: str = "",
     backlog: str = "50",
 ) -> Any:
-    """The endpoint that ``mesh:…`` stands for."""
+    """Return the endpoint that ``mesh:…`` stands for."""
     from OpenSSL import crypto
     from twisted.internet.endpoints import SSL4ServerEndpoint
     from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair

@@ -155,7 +155,7 @@ class MeshCore:
         return self.duties.sessions.lookup(served, session_id, now, counts=counts)
 
     def filing(self, vip: str) -> Filing | None:
-        """Where a VIP's sessions are and what it asks of them, for those who look without the core; None: nowhere."""
+        """Return where a VIP's sessions are and what it asks of them, for those who look without the core, or None."""
         served = self._vips.get(vip)
         if served is None:
             return None
@@ -163,7 +163,7 @@ class MeshCore:
         return Filing(shares, served.stream.index, self._cache.epoch, served.vip.lineage_s)
 
     def stream_of(self, session: Session) -> int:
-        """The number of a session's stream, as the heads of entries have it."""
+        """Return the number of a session's stream, as the heads of entries have it."""
         stream = self._streams.get(session.stream)
         assert stream is not None, "sessions here never outlive their stream"
         return stream.index
@@ -300,7 +300,7 @@ class MeshCore:
         return frozenset((*peers, *self.duties.joining.candidates.dialling()))
 
     def ways_back(self) -> dict[str, bytes]:
-        """What is new since the last call of where peers are heard, for the transport: connections by address."""
+        """Return where peers are newly heard since the last call, for the transport: connections by address."""
         return self.duties.inbox.ways_back()
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
@@ -353,34 +353,34 @@ class MeshCore:
         return [served.vip for served in self._vips]
 
     def recalled(self, vip: str) -> int:
-        """How many copies of a VIP's sessions today's policies have taken away here so far."""
+        """Return how many copies of a VIP's sessions today's policies have taken away here so far."""
         counters = self.duties.telemetry.counters.vips.get(vip)
         return counters.recalled if counters is not None else 0
 
     def origins(self) -> set[str]:
-        """Every node that sessions here, or streams of them, come from."""
+        """Return every node that sessions here, or streams of them, come from."""
         return {stream.key.origin for stream in self._streams}
 
     def session_ids(self, vip: str) -> list[bytes]:
-        """The ids under which a VIP's sessions are filed here; a copy, which takes about a millisecond for 200,000."""
+        """Return a copy of the ids under which a VIP's sessions are filed; it takes a millisecond for 200,000."""
         self.settle()
         share = self._cache.share(vip)
         return share.ids() if share is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
-        """A session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
+        """Return a session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""
         self.settle()
         session = self._cache.peek(vip, session_id)
         stream = None if session is None else self._streams.get(session.stream)
         return None if session is None or stream is None else (session, stream.terms)
 
     def stats(self, now: float) -> dict[str, Any]:
-        """The object of ``meshcache stats --json``, without ``node.uptime_s``."""
+        """Return the object of ``meshcache stats --json``, without ``node.uptime_s``."""
         self.settle()
         return self.duties.stats.stats(now)
 
     def peers(self, now: float) -> list[dict[str, Any]]:
-        """Every peer with its state, VIPs and islands."""
+        """Return every peer with its state, VIPs and islands."""
         return self.duties.stats.peers(now)
 
 

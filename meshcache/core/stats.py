@@ -54,7 +54,7 @@ class Stats:
         self._crossings = Crossings()
 
     def stats(self, now: float) -> dict[str, Any]:
-        """The whole object, without ``node.uptime_s``, which only the node knows."""
+        """Return the whole object, without ``node.uptime_s``, which only the node knows."""
         own = self._local.identity
         return {
             "node": {
@@ -73,7 +73,7 @@ class Stats:
         }
 
     def peers(self, now: float) -> list[dict[str, Any]]:
-        """Every peer, with where it is, what it serves and where its settings differ from ours."""
+        """Return every peer, with where it is, what it serves and where its settings differ from ours."""
         return [
             self._peer(peer, now)
             | {

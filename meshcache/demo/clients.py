@@ -56,7 +56,7 @@ class Client(Protocol):
 
 
 def clients(stage: Stage) -> list[Client]:
-    """Each client in each protocol version. Raises DemoError when there is no ``openssl`` program."""
+    """Return each client in each protocol version. Raises DemoError when there is no ``openssl`` program."""
     return [make(stage, tls) for make in (_openssl, PythonClient) for tls in TLS_VERSIONS]
 
 
@@ -143,7 +143,7 @@ def _read_all(receive: Callable[[int], bytes]) -> bytes:
 
 
 def _visit(answer: bytes, *, resumed: bool, ticket: Any) -> Visit:
-    """The visit from an HTTP answer whose body is one JSON object on a line; s_client prints more around it."""
+    """Return the visit from an HTTP answer whose body is one JSON object on a line; s_client prints more around it."""
     body = re.search(rb"^\{.*\}", answer, re.MULTILINE)
     try:
         told = json.loads(body[0]) if body else {}

@@ -66,14 +66,16 @@ class Fleet:
                 time.sleep(0.05)
 
     def stats(self, server: Server) -> dict[str, Any]:
-        """What ``meshcache stats --json`` says on this server."""
+        """Return what ``meshcache stats --json`` says on this server."""
         try:
             return AdminClient(self.stage.admin_socket(server)).stats()
         except AdminError as error:
             raise DemoError(f"{server.name}: {error}{self._tail(server)}") from None
 
     def dashboard(self) -> str:
-        """Where a browser finds the page of the one server that has it. Raises DemoError when its log doesn't say."""
+        """Return where a browser finds the page of the one server that has it.
+        Raises DemoError when its log doesn't say.
+        """
         found = re.search(r"dashboard: (http://\S+/)", self.stage.log(DASHBOARD).read_text(errors="replace"))
         if found is None:
             raise DemoError(f"{DASHBOARD.name} did not say where its dashboard is{self._tail(DASHBOARD)}")

@@ -67,7 +67,7 @@ class Stagehand:
         self.console.print(table)
 
     def stats(self, stats: dict[str, dict[str, Any] | None]) -> None:
-        """A line for each server; None for the one that was killed."""
+        """Print a line for each server; None stands for the one that was killed."""
         table = self._table("server")
         for heading in _COUNTED:
             table.add_column(heading, justify="right")
@@ -95,7 +95,9 @@ def _place(door: Door) -> str:
 
 
 def _cell(trials: Sequence[Trial]) -> Text:
-    """What all clients saw in common, or how many saw what was expected; nothing was tried at a server that is gone."""
+    """Return what all clients saw in common, or how many saw what was expected;
+    nothing was tried at a server that is gone.
+    """
     if not trials:
         return Text("killed", style="dim")
     expected = trials[0].expectation.outcome

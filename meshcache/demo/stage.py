@@ -110,7 +110,7 @@ class Stage:
         return self.folder / f"{server.name}.log"
 
     def authority(self, vip: Vip) -> Path:
-        """What a client trusts: the certificate signs itself."""
+        """Return what a client trusts: the certificate signs itself."""
         return self.folder / f"{vip.certificate}.pem"
 
     def address(self, door: Door) -> tuple[str, int]:
@@ -131,7 +131,9 @@ def build(folder: Path, *, mdns: bool) -> Stage:
 
 
 def has_multicast() -> bool:
-    """Whether a multicast packet sent on the loopback interface comes back, as mDNS needs (RFC 6762 section 3)."""
+    """Return whether a multicast packet sent on the loopback interface comes back,
+    as mDNS needs (RFC 6762 section 3).
+    """
     group, interface = socket.inet_aton("224.0.0.251"), socket.inet_aton(MULTICAST_INTERFACE)
     try:
         with (
@@ -185,7 +187,7 @@ reach = "{vip.reach}"
 
 
 def _free_ports(hosts: list[str]) -> Iterator[int]:
-    """Ports on which every one of `hosts` can listen now, each once."""
+    """Return ports on which every one of `hosts` can listen now, each once."""
     for port in SystemRandom().sample(_PORTS, _PORT_TRIES_MAX):
         if all(_can_bind(host, port) for host in hosts):
             yield port

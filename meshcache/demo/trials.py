@@ -57,7 +57,7 @@ class Trial:
 
 
 def everywhere(vip: str) -> list[Expectation]:
-    """Every server against every server."""
+    """Return every server against every server."""
     return [
         Expectation(door(vip, here.name), door(vip, there.name), "local" if here == there else "remote")
         for here in SERVERS
@@ -78,7 +78,7 @@ BORDERS = [
 
 
 def survivors(vip: str, killed: str) -> list[Expectation]:
-    """What was made on the server that is gone, at every one that is left."""
+    """Return what was made on the server that is gone, at every one that is left."""
     return [
         Expectation(door(vip, killed), door(vip, server.name), "remote") for server in SERVERS if server.name != killed
     ]
@@ -125,6 +125,6 @@ class Tester:
 
 
 def _arrives(made: Door, server: Server) -> bool:
-    """Whether the policies of the stage send a session made there to this server."""
+    """Return whether the policies of the stage send a session made there to this server."""
     near = made.vip.reach == "everywhere" or made.server.colo == server.colo
     return near and made.server != server

@@ -28,7 +28,7 @@ class Finding:
     do: str = ""
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return it as JSON has it."""
         return asdict(self) | {"state": self.state.value}
 
 

@@ -50,7 +50,7 @@ _TIMEX_BYTES = 208
 
 
 def hot_path_finding() -> Finding:
-    """Whether handshakes take the compiled path, which costs less CPU."""
+    """Check whether handshakes take the compiled path, which costs less CPU."""
     if hot.compiled is not None:
         return fine("hot path", "compiled: a session is found and filed without Python")
     do = f"unset {hot.PURE}" if os.environ.get(hot.PURE) else "install gcc and python3-dev, then meshcache again"
@@ -58,7 +58,7 @@ def hot_path_finding() -> Finding:
 
 
 def hook_findings() -> Iterator[Finding]:
-    """Whether the OpenSSL of pyOpenSSL, and that of Python's ssl, can be hooked, each by a trial handshake."""
+    """Check whether the OpenSSL of pyOpenSSL, and that of Python's ssl, can be hooked, each by a trial handshake."""
     for name, make in (
         ("pyOpenSSL", lambda: SSL.Context(SSL.TLS_SERVER_METHOD)),
         ("Python's ssl", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
@@ -74,7 +74,7 @@ def hook_findings() -> Iterator[Finding]:
 
 
 def multicast_findings(settings: Settings) -> Iterator[Finding]:
-    """Whether a datagram to mDNS's group comes back on each interface where mDNS is spoken."""
+    """Check whether a datagram to mDNS's group comes back on each interface where mDNS is spoken."""
     if not settings.mesh.mdns:
         yield skipped("multicast", "mesh.mdns is off: peers are found by seeds")
         return
@@ -107,7 +107,9 @@ def multicast_fault(interface: str) -> str:
 
 
 def file_limit_finding(settings: Settings, peers: int, limit: int | None = None, whose: str = "this user") -> Finding:
-    """Whether so many files may be open as the connections and links need. ``limit`` None: this process's hard one."""
+    """Check whether so many files may be open as the connections and links need. ``limit`` None:
+    this process's hard one.
+    """
     if limit is None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     each = 2 if any(vip.backend for vip in settings.vips) else 1
@@ -125,7 +127,9 @@ def file_limit_finding(settings: Settings, peers: int, limit: int | None = None,
 
 
 def files_of_process(pid: int) -> int | None:
-    """How many files a process may have open, by its hard limit; None where the kernel doesn't tell us (proc(5))."""
+    """Return how many files a process may have open, by its hard limit;
+    None where the kernel doesn't tell us (proc(5)).
+    """
     try:
         lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
         hard = next(line.split()[4] for line in lines if line.startswith("Max open files"))
@@ -135,7 +139,7 @@ def files_of_process(pid: int) -> int | None:
 
 
 def clock_findings() -> Iterator[Finding]:
-    """Whether this machine's clock was ever set, and whether the kernel knows it to be kept right."""
+    """Check whether this machine's clock was ever set, and whether the kernel knows it to be kept right."""
     year = time.gmtime().tm_year
     if year < YEAR_MIN:
         yield problem("clock", f"it says {year}: it was never set", "set it, and run an NTP client such as chrony")
@@ -154,7 +158,7 @@ def clock_findings() -> Iterator[Finding]:
 
 
 def state_finding(settings: Settings) -> Finding:
-    """Whether live policies could be kept."""
+    """Check whether live policies could be kept."""
     folder = settings.node.state_dir
     present = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if present.is_dir() and os.access(present, os.W_OK | os.X_OK):
@@ -191,7 +195,7 @@ def speak_on(sender: socket.socket, interface: str, v6: bool) -> None:
 
 
 def _index_of(interface: str) -> int:
-    """The kernel's number of the interface with an address."""
+    """Return the kernel's number of the interface with an address."""
     number = next((address.number for address in present([interface])), None)
     if number is None:
         raise OSError(f"no interface has {interface}")

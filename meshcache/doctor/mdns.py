@@ -33,7 +33,7 @@ _ANSWER_BYTES_MAX: Final = 9000
 
 
 def hearing_findings(settings: Settings, address: str) -> Iterator[Finding]:
-    """Whether the node that peers dial at `address` answers a question on each interface where mDNS is spoken."""
+    """Check whether the node that peers dial at `address` answers a question on each interface where mDNS is spoken."""
     if not settings.mesh.mdns or not address:
         return
     port = split_address(address)[1]
@@ -70,8 +70,8 @@ def answers(interface: str, port: int) -> bool:
 
 
 def _question() -> bytes:
-    """Who offers the service (RFC 1035 section 4.1): from a port that isn't mDNS's own, so that the answer comes to us
-    alone (RFC 6762 section 6.7).
+    """Ask who offers the service (RFC 1035 section 4.1): from a port that isn't mDNS's own, so that the answer comes to
+    us alone (RFC 6762 section 6.7).
     """
     labels = SERVICE_TYPE.rstrip(".").encode().split(b".")
     name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"

@@ -45,7 +45,7 @@ def seed_findings(settings: Settings, keyring: Keyring) -> Iterator[Finding]:
 
 
 def probe(address: str, keyring: Keyring) -> str:
-    """What happens when a member connects: "member", "silent", "other key" or "no node"."""
+    """Return what happens when a member connects: "member", "silent", "other key" or "no node"."""
     host, port = split_address(address)
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     transport = Transport(keyring, "127.0.0.1:0", events.put)
@@ -58,7 +58,9 @@ def probe(address: str, keyring: Keyring) -> str:
 
 
 def _listens(host: str, port: int) -> bool:
-    """Whether anybody accepts connections there. A node counts such a connection as a stranger's: don't ask one."""
+    """Return whether anybody accepts connections there. A node counts such a connection as a stranger's:
+    don't ask one.
+    """
     try:
         socket.create_connection((host, port), CONNECT_S).close()
     except OSError:
@@ -109,7 +111,7 @@ def _try(seed: str, keyring: Keyring, own_port: int) -> tuple[str, Finding]:
 
 
 def _is_own(address: str) -> bool:
-    """Whether an address is one of this machine's: others can't be bound to."""
+    """Return whether an address is one of this machine's: others can't be bound to."""
     host, _ = split_address(address)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as trial:
         try:

@@ -15,7 +15,7 @@ ADDRESS_CHARS_MAX = 64
 
 
 def dialable(address: str) -> str | None:
-    """The address in its one written form, or None for what is not an IP address of one machine and a port."""
+    """Return the address in its one written form, or None for what is not an IP address of one machine and a port."""
     if len(address) > ADDRESS_CHARS_MAX:
         return None
     host, _, port = address.rpartition(":")

@@ -70,11 +70,13 @@ class Announcement:
     fingerprints: Sequence[str]
 
     def to_txt(self) -> dict[str, str]:
-        """The TXT record: protocol versions, fingerprint of the current key, hash of the mesh's name; nothing else."""
+        """Return the TXT record: protocol versions, fingerprint of the current key, hash of the mesh's name;
+        nothing else.
+        """
         return {"protocol": _PROTOCOL, "key": self.fingerprints[0], "mesh": mesh_hash(self.mesh)}
 
     def matches(self, txt: Mapping[bytes, bytes | None]) -> bool:
-        """Whether a TXT record is of a node that this one could talk to."""
+        """Return whether a TXT record is of a node that this one could talk to."""
         key = (txt.get(b"key") or b"").decode("ascii", "replace")
         return (
             key in self.fingerprints
@@ -101,13 +103,13 @@ class Asking:
         self._pause_s = 0.0
 
     def lost(self, now: float) -> None:
-        """A peer was lost. A second one within a moment is no reason for a second question."""
+        """Ask again soon, since a peer was lost. A second one within a moment is no reason for a second question."""
         with self._lock:
             self._until = now + ASK_FOR_S
             self._pause_s = ASK_S_MIN / 2
 
     def due(self, now: float) -> bool:
-        """Whether to ask now; then it counts as asked."""
+        """Return whether to ask now; then it counts as asked."""
         with self._lock:
             if now > self._until or now < self._asked_at + self._pause_s:
                 return False
@@ -257,7 +259,7 @@ class Discovery:
 
 
 def ports_in(packet: bytes) -> set[int]:
-    """The ports of all services that an answer names; none for what isn't DNS."""
+    """Return the ports of all services that an answer names; none for what isn't DNS."""
     return {record.port for record in DNSIncoming(packet).answers() if isinstance(record, DNSService)}
 
 
@@ -269,7 +271,7 @@ def _ip_version(here: frozenset[OwnAddress]) -> zeroconf.IPVersion:
 
 
 def _majors_meet(offered: bytes) -> bool:
-    """Whether a range such as ``1-2`` has the major version that this node speaks."""
+    """Return whether a range such as ``1-2`` has the major version that this node speaks."""
     low, dash, high = offered.partition(b"-")
     if not (dash and low.isdigit() and high.isdigit() and len(offered) <= 16):
         return False

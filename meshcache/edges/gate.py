@@ -66,7 +66,7 @@ class Gate:
         self._thread.start()
 
     def allow(self, keyring: Keyring) -> None:
-        """From now on let in who shows a key of this keyring, and nobody else."""
+        """Let in who shows a key of this keyring, and nobody else, from now on."""
         self._named.clear()
         self._fingerprints = keyring.fingerprints
         self._allowed = frozenset(z85.decode(key.dialler.public) for key in keyring.keys)
@@ -77,7 +77,7 @@ class Gate:
         os.eventfd_write(self._wakeup, 1)
 
     def refused(self) -> dict[str, int]:
-        """How many connections were not made, by reason, in both directions."""
+        """Return how many connections were not made, by reason, in both directions."""
         return {refusal.value: count for refusal, count in self._refused.copy().items()}
 
     def close(self) -> None:

@@ -97,7 +97,7 @@ class DiallerWatch:
     _up: bool = False
 
     def see(self, event: int, value: int) -> LinkEvent | None:
-        """What this event means, if anything."""
+        """Return what this event means, if anything."""
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._up = True
             return LinkUp(self.address, self.attempt)
@@ -123,7 +123,7 @@ class ListenerWatch:
     _failed: Refusal | None = None
 
     def see(self, event: int, value: int) -> LinkEvent | None:
-        """What this event means, if anything."""
+        """Return what this event means, if anything."""
         if event == zmq.EVENT_ACCEPTED:
             self.accepted += 1
             if len(self._open) < OPEN_MAX:
@@ -150,7 +150,9 @@ class Flood:
     _accepted: int = 0
 
     def is_one(self, accepted: int, now: float) -> bool:
-        """Whether more than `FLOOD_PER_S` a second were accepted since the last second; `accepted` counts them all."""
+        """Return whether more than `FLOOD_PER_S` a second were accepted since the last second;
+        `accepted` counts them all.
+        """
         elapsed = now - self._since
         if elapsed < 1:
             return False
@@ -170,7 +172,7 @@ def _refusal(event: int, value: int) -> Refusal | None:
 
 
 def peer_host(descriptor: int) -> str:
-    """The address at the other end of a connection that libzmq holds, for the log; "unknown" once it is closed.
+    """Return the address at the other end of a connection that libzmq holds, for the log; "unknown" once it is closed.
 
     A copy of the descriptor is asked, so nothing of libzmq's is touched.
     """

@@ -28,7 +28,7 @@ _STARTED_S_MAX = 0.5
 
 
 def libzmq_threads() -> set[int]:
-    """The threads of this process that are libzmq's, as the kernel numbers them."""
+    """Return the threads of this process that are libzmq's, as the kernel numbers them."""
     return {int(task.name) for task in _TASKS.iterdir() if _name(task).startswith(_NAME)}
 
 

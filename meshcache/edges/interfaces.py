@@ -34,7 +34,7 @@ class Advertised(NamedTuple):
 
 
 def advertised_address(mesh: MeshSettings, bound: str) -> str:
-    """The ``host:port`` for peers, as `advertised` finds it; what is wrong with it goes to the log.
+    """Return the ``host:port`` for peers, as `advertised` finds it; what is wrong with it goes to the log.
 
     Raises TransportError when ``advertise`` is a name that can't be resolved.
     """
@@ -45,8 +45,8 @@ def advertised_address(mesh: MeshSettings, bound: str) -> str:
 
 
 def advertised(mesh: MeshSettings, bound: str) -> Advertised:
-    """The address for peers: ``advertise``; else where the listener is bound, if that is one machine's address; else
-    the first of ``interfaces``; else the local end of the route to a seed, or to the internet.
+    """Return the address for peers: ``advertise``; else where the listener is bound, if that is one machine's address;
+    else the first of ``interfaces``; else the local end of the route to a seed, or to the internet.
 
     `bound` is where the listener is. Raises TransportError when ``advertise`` is a name that can't be resolved.
     """
@@ -62,7 +62,7 @@ def advertised(mesh: MeshSettings, bound: str) -> Advertised:
 
 
 def on_each_interface(mesh: MeshSettings, address: str) -> list[str]:
-    """What is told by mDNS: an address in each network where it is spoken, so that each can use one of them."""
+    """Return what is told by mDNS: an address in each network where it is spoken, so that each can use one of them."""
     if mesh.advertise is not None or not ip_address(split_address(mesh.listen)[0]).is_unspecified:
         return [address]
     _, port = split_address(address)
@@ -89,7 +89,7 @@ def _named(advertise: str, listens: str) -> Advertised:
 
 
 def _routed(wildcard: str, port: int, seeds: tuple[str, ...]) -> Advertised:
-    """From where this machine would reach its first seed, or the internet; loopback if it reaches nobody."""
+    """Return from where this machine would reach its first seed, or the internet; loopback if it reaches nobody."""
     family = socket.AF_INET6 if ":" in wildcard else socket.AF_INET
     near = ""
     for target, written in _targets(seeds, family):
@@ -108,7 +108,7 @@ def _routed(wildcard: str, port: int, seeds: tuple[str, ...]) -> Advertised:
 
 
 def _targets(seeds: tuple[str, ...], family: int) -> Iterator[tuple[str, bool]]:
-    """Where the way may lead: seeds that are addresses, then what names are now, then elsewhere.
+    """Yield where the way may lead: seeds that are addresses, then what names are now, then elsewhere.
 
     With each goes whether somebody wrote that address, who means it even if it is loopback.
     """
@@ -124,7 +124,7 @@ def _targets(seeds: tuple[str, ...], family: int) -> Iterator[tuple[str, bool]]:
 
 
 def _resolve_all(names: list[tuple[str, int]]) -> list[str]:
-    """What these names are, as far as that is answered in time."""
+    """Return what these names are, as far as that is answered in time."""
     found: list[str] = []
 
     def resolve() -> None:
@@ -148,7 +148,7 @@ def _resolve(host: str, port: int) -> list[str] | OSError:
 
 
 def _family_fits(address: str, listens: str) -> bool:
-    """Whether a listener there can be reached at an address of this kind; libzmq's on :: takes IPv4 too."""
+    """Return whether a listener there can be reached at an address of this kind; libzmq's on :: takes IPv4 too."""
     return (":" in address) == (":" in listens) or listens == "::"
 
 

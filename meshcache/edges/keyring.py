@@ -101,7 +101,7 @@ class Keyring:
 
     @classmethod
     def new(cls) -> Keyring:
-        """A keyring with one fresh random key, which is current."""
+        """Return a keyring with one fresh random key, which is current."""
         return cls((MeshKey(secrets.token_bytes(KEY_BYTES), KeyState.CURRENT),))
 
     @property
@@ -182,7 +182,7 @@ class Keyring:
         return Keyring(tuple(key for key in self.keys if key is not chosen))
 
     def to_toml(self) -> str:
-        """The text of a key file; holds secrets."""
+        """Return the text of a key file; holds secrets."""
         return _HEADER + "".join(map(_entry, self.keys))
 
     @classmethod
@@ -207,12 +207,14 @@ class Keyring:
 
 
 def is_fingerprint(text: str) -> bool:
-    """Whether it has the form of one."""
+    """Return whether it has the form of one."""
     return len(text) == 16 and not set(text) - set("0123456789abcdef")
 
 
 def decode_secret(text: str) -> bytes:
-    """A key from its base64 form, checked to be one that nobody can guess. Raises KeyringError, never with the key."""
+    """Return a key from its base64 form, checked to be one that nobody can guess.
+    Raises KeyringError, never with the key.
+    """
     try:
         return _checked(base64.b64decode(text.strip(), validate=True))
     except (binascii.Error, ValueError):
@@ -220,7 +222,7 @@ def decode_secret(text: str) -> bytes:
 
 
 def encode_secret(key: MeshKey) -> str:
-    """The base64 form of a key, to carry it to another node's `key add`; a secret."""
+    """Return the base64 form of a key, to carry it to another node's `key add`; a secret."""
     return base64.b64encode(key.secret).decode()
 
 
@@ -259,7 +261,7 @@ def _checked(secret: bytes) -> bytes:
 
 
 def _is_text(secret: Iterable[int]) -> bool:
-    """Whether all bytes are printable ASCII, as 32 random bytes are once in 10^13."""
+    """Return whether all bytes are printable ASCII, as 32 random bytes are once in 10^13."""
     return all(32 <= byte < 127 for byte in secret)
 
 

@@ -19,7 +19,7 @@ JOIN_S = 60.0
 
 
 def original(module: str, name: str) -> Any:
-    """A name of the standard library as it was before gevent patched it."""
+    """Return a name of the standard library as it was before gevent patched it."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
 
@@ -34,13 +34,13 @@ epoll: Callable[[], select.epoll] = original("select", "epoll")
 
 
 def Lock() -> threading.Lock:  # noqa: N802 - the name by which everybody knows it
-    """A lock that blocks its thread, with all greenlets on it: hold it for microseconds."""
+    """Return a lock that blocks its thread, with all greenlets on it: hold it for microseconds."""
     lock: threading.Lock = _allocate_lock()
     return lock
 
 
 def patched() -> bool:
-    """Whether gevent has put greenlets in the place of threads, by now."""
+    """Return whether gevent has put greenlets in the place of threads, by now."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_object_patched("_thread", "start_new_thread"))
 
@@ -54,7 +54,7 @@ class ThreadLike(Protocol):
 
 
 def thread(target: Callable[[], None], name: str) -> ThreadLike:
-    """A daemon thread of the operating system that runs `target` once it is started."""
+    """Return a daemon thread of the operating system that runs `target` once it is started."""
     return _Native(target) if patched() else threading.Thread(target=target, name=name, daemon=True)
 
 

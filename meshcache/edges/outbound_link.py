@@ -36,17 +36,19 @@ class OutboundLink:
     """Whether messages ever came on it."""
 
     def name(self, address: str) -> bytes:
-        """What the connection is called, for what comes on it; another name after each time it was made."""
+        """Return what the connection is called, for what comes on it; another name after each time it was made."""
         return OWN_LINK + f"{address}#{self.attempt}.{self.ups}".encode()
 
 
 def rest_s(rounds: int, chance: float) -> float:
-    """The rest after so many rounds of all keys; `chance` from 0 to 1 keeps a fleet from coming back in step."""
+    """Return the rest after so many rounds of all keys; `chance` from 0 to 1 keeps a fleet from coming back in step."""
     return float(min(REST_S * 2 ** min(rounds - 1, 10), REST_S_MAX)) * (0.5 + chance / 2)
 
 
 def link_to(*, up: bool, reaches_us: bool) -> str:
-    """Which connections with a peer there are: "both", only ours ("outbound"), only its own ("inbound"), or "none"."""
+    """Return which connections with a peer there are: "both", only ours ("outbound"), only its own ("inbound"), or
+    "none".
+    """
     if reaches_us:
         return "both" if up else "inbound"
     return "outbound" if up else "none"

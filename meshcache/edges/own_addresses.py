@@ -50,7 +50,9 @@ def absent(interfaces: Sequence[str], here: frozenset[OwnAddress]) -> list[str]:
 
 
 def needs_zone(interface: str) -> bool:
-    """Whether this is a link-local IPv6 address that doesn't say of which interface, so that nobody can use it."""
+    """Return whether this is a link-local IPv6 address that doesn't say of which interface,
+    so that nobody can use it.
+    """
     bare, zone = _parts(interface)
     return not zone and ":" in bare and ip_address(bare).is_link_local
 

@@ -16,7 +16,7 @@ group's right."""
 
 
 def why_exposed(path: Path, status: os.stat_result) -> str | None:
-    """What is wrong with the mode or the owner of a secret, and what would be right; None when nothing is."""
+    """Return what is wrong with the mode or the owner of a secret, and what would be right; None when nothing is."""
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in (0, os.geteuid()):
         return f"it belongs to user {status.st_uid}; it must belong to the user that runs, {os.geteuid()}, or to root"

@@ -38,7 +38,7 @@ KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 30, 10, 3
 
 
 def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: str) -> zmq.Socket[bytes]:
-    """The socket that receives from everybody the gate lets in; not bound yet."""
+    """Return the socket that receives from everybody the gate lets in; not bound yet."""
     router = context.socket(zmq.ROUTER)
     _set_common(router)
     set_keys(router, key.listener)
@@ -55,7 +55,7 @@ def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: s
 
 
 def make_dealer(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, address: str, rng: Random) -> zmq.Socket[bytes]:
-    """The socket that sends to one address, whose listener is expected to use this key; not connected yet.
+    """Return the socket that sends to one address, whose listener is expected to use this key; not connected yet.
 
     Where nobody listens libzmq tries again after pauses that double. With a maximum they have no random part of their
     own (zmq_setsockopt(3), ZMQ_RECONNECT_IVL_MAX), so each socket gets its own first and last one.

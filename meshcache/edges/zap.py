@@ -18,7 +18,9 @@ _FRAMES_CURVE = 7
 
 
 def answer(request: Sequence[bytes], allowed: Collection[bytes]) -> list[bytes]:
-    """The reply to one request: 200 for CURVE with one of the `allowed` public keys (32 bytes each), else 400."""
+    """Return the reply to one request: 200 for CURVE with one of the `allowed` public keys (32 bytes each),
+    else 400.
+    """
     request_id = request[1] if len(request) > 1 else b""
     status, text = (b"200", b"OK") if _is_member(request, allowed) else (b"400", b"not a member of this mesh")
     return [_VERSION, request_id, status, text, b"", b""]

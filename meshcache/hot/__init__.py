@@ -36,7 +36,7 @@ INTERFACE = 4
 
 
 def load() -> tuple[ModuleType | None, str]:
-    """The module, or None and why there is none."""
+    """Return the module, or None and why there is none."""
     if os.environ.get(PURE, "") not in ("", "0", "no"):
         return None, f"{PURE} is set"
     try:
@@ -53,12 +53,12 @@ compiled, why_not = load()
 
 
 def path() -> str:
-    """Which hot path runs: ``c`` or ``python``."""
+    """Return which hot path runs: ``c`` or ``python``."""
     return "python" if compiled is None else "c"
 
 
 def described() -> str:
-    """Which hot path runs, in words for an operator."""
+    """Return which hot path runs, in words for an operator."""
     return "compiled" if compiled is not None else f"in Python: {why_not}"
 
 

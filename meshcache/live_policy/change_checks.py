@@ -26,7 +26,7 @@ class Checks:
         self._records = records
 
     def vip(self, name: str) -> VipSettings:
-        """A VIP of this node, as its file has it. Raises PolicyError."""
+        """Return a VIP of this node, as its file has it. Raises PolicyError."""
         vip = self._file.vip(name)
         if vip is not None:
             return vip
@@ -38,7 +38,7 @@ class Checks:
         raise PolicyError(f'there is no VIP "{name}"; {nearest(name, self._vips())}')
 
     def values(self, vip: VipSettings, texts: Mapping[str, str]) -> dict[str, str]:
-        """The values to set for a VIP, as they are kept. Raises PolicyError."""
+        """Return the values to set for a VIP, as they are kept. Raises PolicyError."""
         if not texts:
             raise PolicyError(f"nothing to set; write KEY=VALUE with {', '.join(KEYS)}")
         self.keys(texts)

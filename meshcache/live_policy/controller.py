@@ -75,12 +75,12 @@ class PolicyController:
         self._keeper.close()
 
     def noticed(self, events: Iterable[Event]) -> None:
-        """The core's events, on the pump's thread: policies that came from elsewhere are taken over soon."""
+        """Take the core's events, on the pump's thread: policies that came from elsewhere are in force soon."""
         if any(isinstance(event, PolicyChanged) for event in events):
             self._keeper.wake()
 
     def reload(self, file: Settings) -> None:
-        """The file changed: what was set live is laid over the new one. Raises AttachError; nothing changed then."""
+        """Lay what was set live over a file that changed. Raises AttachError; nothing changed then."""
         with self._lock:
             with self._pump.lock:
                 holds = overlay(file, self._pump.core.live, self._node_only)
@@ -88,7 +88,7 @@ class PolicyController:
             self._file, self._holds = file, holds
 
     def show(self) -> list[dict[str, Any]]:
-        """What holds for each VIP that a context serves here; see `shown.shown_vip`."""
+        """Return what holds for each VIP that a context serves here; see `shown.shown_vip`."""
         with self._lock, self._pump.lock:
             core, holds = self._pump.core, self._holds
             served = {vip.terms.vip for vip in core.local_vips()}
@@ -163,15 +163,17 @@ class PolicyController:
         return explanations.session(self._pump, session)
 
     def clocks(self) -> dict[str, float]:
-        """By how many seconds the other nodes' wall clocks are ahead of this one's, of those that answer in time."""
+        """Return by how many seconds the other nodes' wall clocks are ahead of this one's,
+        of those that answer in time.
+        """
         return ask_clocks(self._pump, self._reachable())
 
     def figures(self) -> dict[str, Any]:
-        """How clients resume on every node of the mesh that answers in time."""
+        """Return how clients resume on every node of the mesh that answers in time."""
         return ask_figures(self._pump, self._reachable())
 
     def records(self) -> list[tuple[NodeRecord, str]]:
-        """Every node that is known, with its state."""
+        """Return every node that is known, with its state."""
         with self._pump.lock:
             return self._pump.core.records()
 
@@ -209,7 +211,9 @@ class PolicyController:
         return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
 
     def _superseded(self, done: _Done) -> dict[str, dict[str, Any]]:
-        """The keys for which another operator's value is in force by now, with it and the node where it was set."""
+        """Return the keys for which another operator's value is in force by now,
+        with it and the node where it was set.
+        """
         with self._pump.lock:
             entries = self._pump.core.live.entries()
         return {
@@ -251,7 +255,7 @@ class PolicyController:
         return sorted({its_group for name, its_group in known if vip in ("", name)})
 
     def _reachable(self, vip: str = "") -> set[str]:
-        """Nodes that can be expected to answer: all that aren't lost, or those of them that serve a VIP."""
+        """Return nodes that can be expected to answer: all that aren't lost, or those of them that serve a VIP."""
         return {
             record.node
             for record, state in self.records()
@@ -282,7 +286,9 @@ class PolicyController:
         return True
 
     def _tell_time(self) -> None:
-        """In each step of the pump, which holds the core's lock: clocks are set while nodes run."""
+        """Tell the core the wall clock in each step of the pump, which holds its lock:
+        clocks are set while nodes run.
+        """
         self._pump.core.queries.unix_minus_now_s = time.time() - self._pump.clock()
 
     def _apply(self) -> None:

@@ -34,7 +34,7 @@ def way(pump: Pump, source: str, target: str) -> dict[str, Any]:
 
 
 def session(pump: Pump, wanted: str) -> dict[str, Any]:
-    """Where the session with this hash may resume, if it is in this node's cache. Raises PolicyError.
+    """Return where the session with this hash may resume, if it is in this node's cache. Raises PolicyError.
 
     Hashes every id that is here, which takes a tenth of a second for 100,000: on a thread that may.
     """

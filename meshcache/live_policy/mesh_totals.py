@@ -77,7 +77,9 @@ def _ask_all(pump: Pump, expected: Collection[str], ask: Callable[[], Query]) ->
 
 
 def _summed(expected: Collection[str], found: dict[str, QueryReply]) -> dict[str, Any]:
-    """``sessions`` on the ``answered`` nodes; on how many of those ``expected`` it is done, which are ``missing``."""
+    """Return ``sessions`` on the ``answered`` nodes; on how many of those ``expected`` it is done,
+    which are ``missing``.
+    """
     have = {node: answer for node, answer in found.items() if answer.has}
     return {
         "sessions": sum(answer.sessions for answer in found.values()),
@@ -89,7 +91,9 @@ def _summed(expected: Collection[str], found: dict[str, QueryReply]) -> dict[str
 
 
 def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
-    """By how many seconds other nodes' wall clocks are ahead of ours, give or take the time their answer took."""
+    """Return by how many seconds other nodes' wall clocks are ahead of ours,
+    give or take the time their answer took.
+    """
     found: dict[str, float] = {}
     with pump.lock:
         token = pump.core.queries.ask(QueryKind.CLOCK, 0, pump.clock())
@@ -108,7 +112,7 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
 
 
 def ask_figures(pump: Pump, expected: Collection[str]) -> dict[str, Any]:
-    """How clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
+    """Return how clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
     found: dict[str, QueryReply] = {}
     _ask_once(pump, expected, found, Query(QueryKind.FIGURES))
     nodes = [

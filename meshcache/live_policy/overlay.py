@@ -57,7 +57,7 @@ def overlay(file: Settings, live: LivePolicies, node_only: Values) -> Overlay:
 
 
 def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
-    """What the file says of each key that can be set live."""
+    """Return what the file says of each key that can be set live."""
     values = {key: getattr(vip.sharing, key) for key in KEYS}
     return values | {"quota": file.share_of_cache(vip.name)}
 
@@ -99,7 +99,7 @@ def _parsed(vip: VipSettings, key: str, text: str | None, faults: list[str]) -> 
 def _fitting_quotas(
     file: Settings, vips: list[VipSettings], sources: dict[str, dict[str, Source]], faults: list[str]
 ) -> list[VipSettings]:
-    """The file's own quotas where the live ones don't fit together on this node."""
+    """Return the file's own quotas where the live ones don't fit together on this node."""
     given = [vip.sharing.quota for vip in vips if vip.sharing.quota is not None]
     total = round(sum(given), 6)
     if total < 1 or (total == 1 and len(given) == len(vips)):
@@ -132,7 +132,7 @@ def _notes(
 
 
 def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, Source]) -> tuple[str, ...]:
-    """Where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
+    """Return where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
     held = []
     for key in KEYS:
         holds = getattr(vip.sharing, key)
@@ -155,5 +155,5 @@ def _why_held(key: str, vip: VipSettings, source: Source) -> str:
 
 
 def key_of(held: str) -> str:
-    """The key that a line of `VipNote.held` is about."""
+    """Return the key that a line of `VipNote.held` is about."""
     return held.partition("=")[0]

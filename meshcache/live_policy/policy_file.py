@@ -44,11 +44,11 @@ class PolicyFile:
 
     @classmethod
     def of(cls, settings: Settings) -> PolicyFile:
-        """The file of a node with these settings."""
+        """Return the file of a node with these settings."""
         return cls(settings.node.state_dir, settings.mesh.name)
 
     def load(self) -> Kept:
-        """What was kept, nothing if there is no file. One that is broken is set aside, with a line in the log.
+        """Return what was kept, nothing if there is no file. One that is broken is set aside, with a line in the log.
 
         Raises ConfigError when others than the owner can write the file.
         """

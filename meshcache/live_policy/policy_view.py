@@ -40,7 +40,7 @@ def shown_vip(
 
 
 def nodes_of(vip: str, live: LivePolicies, records: Sequence[tuple[NodeRecord, str]]) -> dict[str, Any]:
-    """Which nodes have the newest version of a VIP's live policy in force, and how far the others are."""
+    """Return which nodes have the newest version of a VIP's live policy in force, and how far the others are."""
     version = live.version(VIP, vip)
     notes = [(record, state, record.note_of(vip)) for record, state in records if record.terms_of(vip) is not None]
     have = [record.node for record, _, note in notes if (note.version, note.digest) == (version.number, version.digest)]

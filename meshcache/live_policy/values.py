@@ -36,7 +36,7 @@ _REACHES = {"server": REACH_SERVER, "colo": REACH_COLO, "everywhere": REACH_EVER
 
 
 def nearest(wanted: str, known: Iterable[str]) -> str:
-    """Ends a refusal: what may have been meant, or what there is."""
+    """Return the end of a refusal: what may have been meant, or what there is."""
     names = sorted(set(known))
     close = get_close_matches(wanted, names, n=1, cutoff=0.5)
     if close:
@@ -45,12 +45,12 @@ def nearest(wanted: str, known: Iterable[str]) -> str:
 
 
 def parse(key: str, text: str) -> Any:
-    """The value that `text` is for a key. Raises ValueError, with what would be right."""
+    """Return the value that `text` is for a key. Raises ValueError, with what would be right."""
     return _PARSERS[key](text)
 
 
 def written(value: Any) -> str:
-    """A value as text; `parse` is its inverse."""
+    """Return a value as text; `parse` is its inverse."""
     if isinstance(value, Reach):
         return str(value)
     if isinstance(value, float) and value.is_integer():
@@ -59,7 +59,7 @@ def written(value: Any) -> str:
 
 
 def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -> Any:
-    """What holds when `live` was set and the file has `file_value`: the file has the last word.
+    """Return what holds when `live` was set and the file has `file_value`: the file has the last word.
 
     With ``live = "none"`` the file's value, with "tighten" the stricter of both. With "any" the live value, but no
     lifetime beyond the protocol's own, and sessions with client certificates travel only where the file lets them.
@@ -73,12 +73,12 @@ def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -
 
 
 def lifetime_s_max(vip: VipSettings) -> int:
-    """The longest lifetime that the VIP's protocol versions allow."""
+    """Return the longest lifetime that the VIP's protocol versions allow."""
     return LIFETIME_S_MAX_TLS12 if vip.min_tls == "1.2" else LIFETIME_S_MAX_TLS13
 
 
 def both(one: Reach, other: Reach, colo: str) -> Reach:
-    """The reach that allows a node in `colo` what both of them do."""
+    """Return the reach that allows a node in `colo` what both of them do."""
     if REACH_SERVER in (one, other):
         return REACH_SERVER
     if one.kind is ReachKind.EVERYWHERE:

@@ -47,7 +47,9 @@ BATCH_FULL: Final = 64
 
 
 def wire_bytes(batch: float) -> float:
-    """Bytes for one session in batches of so many, with all that is around it: what comes once a message is spread."""
+    """Return bytes for one session in batches of so many, with all that is around it:
+    what comes once a message is spread.
+    """
     batch = min(max(batch, 1.0), float(BATCH_FULL))
     once = (ALONE_BYTES.value - BATCHED_BYTES.value) / (1 - 1 / BATCH_FULL)
     message = once + batch * (ALONE_BYTES.value - once)

@@ -47,7 +47,7 @@ class Load:
 
     @property
     def per_node(self) -> float:
-        """Handshakes a second of one node."""
+        """Return the handshakes a second of one node."""
         return self.handshakes_per_s / self.nodes
 
 
@@ -79,7 +79,7 @@ class Node:
 
     @property
     def taken_per_s(self) -> float:
-        """Sessions a second from peers, of all VIPs."""
+        """Return the sessions a second from peers, of all VIPs."""
         return sum(vip.taken_per_s for vip in self.vips)
 
 
@@ -110,18 +110,18 @@ def predict(settings: Settings, load: Load) -> Plan:
 
 
 def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:
-    """Of one VIP on one node: a resumed handshake makes one session, a full one as many as it gives tickets."""
+    """Return of one VIP on one node: a resumed handshake makes one session, a full one as many as it gives tickets."""
     return load.per_node / len(settings.vips) * (load.resumed + (1 - load.resumed) * vip.tickets)
 
 
 def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
-    """The other colos whose nodes exchange this VIP's sessions with those of `colo`."""
+    """Return the other colos whose nodes exchange this VIP's sessions with those of `colo`."""
     reach = vip.sharing.reach
     return [other for other in load.colos if other != colo and reach.allows(colo, other) and reach.allows(other, colo)]
 
 
 def _inside(vip: VipSettings, load: Load, colo: str) -> int:
-    """Peers in the own colo that get this VIP's sessions."""
+    """Return peers in the own colo that get this VIP's sessions."""
     return load.colos[colo] - 1 if vip.sharing.reach.allows(colo, colo) else 0
 
 
@@ -166,7 +166,9 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
 
 
 def _batch(made_per_s: float, receivers: int) -> float:
-    """Sessions that one message carries: what is made while the last one was sent (`core.limits.Limits.flush_s`)."""
+    """Return sessions that one message carries: what is made while the last one was sent
+    (`core.limits.Limits.flush_s`).
+    """
     return max(1.0, made_per_s * Limits().flush_s(receivers))
 
 
@@ -185,7 +187,7 @@ def _links(settings: Settings, load: Load) -> Iterator[Link]:
 
 
 def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
-    """What will not fit, each once, with what would help."""
+    """Yield what will not fit, each once, with what would help."""
     yield from _crowded(settings, nodes)
     worst = max(nodes, key=lambda node: node.taken_per_s)
     if worst.taken_per_s > INGRESS_PER_S_MAX.value:

@@ -74,7 +74,7 @@ class Health:
         return pause_s
 
     def to_plain(self) -> dict[str, Any]:
-        """An object of ``hooks`` in ``stats``."""
+        """Return an object of ``hooks`` in ``stats``."""
         with self._lock:
             counts = dict(sorted(self._counts.items()))
         return {
@@ -87,5 +87,5 @@ class Health:
 
 
 def name_of(hook: Hook, given: str = "") -> str:
-    """What a hook is called in counters: its own word, else what the file calls it, else its class."""
+    """Return what a hook is called in counters: its own word, else what the file calls it, else its class."""
     return hook.name or given or type(hook).__name__

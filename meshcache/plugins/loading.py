@@ -20,7 +20,7 @@ class NotLoadedError(Exception):
 
 
 def load_hook(name: str, kind: type[Kind], options: Mapping[str, Any]) -> Kind:
-    """The hook of this name, made with these options. Raises NotLoadedError."""
+    """Return the hook of this name, made with these options. Raises NotLoadedError."""
     make = find_hook(name, kind)
     try:
         made = make(**options)
@@ -32,7 +32,9 @@ def load_hook(name: str, kind: type[Kind], options: Mapping[str, Any]) -> Kind:
 
 
 def find_hook(name: str, kind: type[Kind]) -> Callable[..., Kind]:
-    """What makes the hook of this name, a class or a function; it is imported and not called. Raises NotLoadedError."""
+    """Return what makes the hook of this name, a class or a function; it is imported and not called.
+    Raises NotLoadedError.
+    """
     try:
         found = _found(name)
     except NotLoadedError:

@@ -101,7 +101,7 @@ class Plugins:
             _end(runner)
 
     def stats(self) -> list[dict[str, Any]]:
-        """Each hook with its counters, as ``hooks`` in ``stats``."""
+        """Return each hook with its counters, as ``hooks`` in ``stats``."""
         return [health.to_plain() for health in (*(each.health for each in self._runners()), *self._not_loaded)]
 
     def _runners(self) -> Iterator[Runner]:

@@ -26,8 +26,8 @@ class WrongAnswerError(TypeError):
 
 
 class PolicyRunner:
-    """One policy. `on_change` is called, on any thread: with True when answers are others than before, with False when
-    it begins to rest.
+    """One policy. `on_change` is called, on any thread: with True when answers are others than before,
+    with False when it begins to rest.
     """
 
     def __init__(self, policy: SharingPolicy, given_name: str, tell: Tell, on_change: Callable[[bool], None]) -> None:
@@ -170,7 +170,7 @@ class OwnPolicies:
         return all(runner.lets_resume(resuming) for runner in self._runners if runner.asks_at_lookups)
 
     def retry_at(self) -> float:
-        """When a policy that rests may be asked again; never while none does."""
+        """Return when a policy that rests may be asked again; never while none does."""
         return min((runner.health.rests_until for runner in self._runners if runner.health.resting), default=_NEVER)
 
 

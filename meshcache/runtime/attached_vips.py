@@ -44,13 +44,13 @@ class _Served:
     prune_at: int = field(default_factory=lambda: PRUNE_AT)
 
     def live(self) -> list[_Attached]:
-        """The attachments whose context still exists."""
+        """Return the attachments whose context still exists."""
         self.attached = [each for each in self.attached if each.attachment.attached]
         self.prune_at = max(PRUNE_AT, 2 * len(self.attached))
         return self.attached
 
     def joinings(self) -> list[Joining]:
-        """The newest, and then that of each attachment whose context still exists."""
+        """Return the newest, and then that of each attachment whose context still exists."""
         return [self.joining, *(each.joining for each in self.live())]
 
     def add(self, attached: _Attached) -> None:
@@ -113,7 +113,7 @@ class AttachedVips:
             self._served[name] = served
 
     def port(self, name: str) -> VipPort | None:
-        """What contexts of a VIP file sessions through; None where no context joined it yet."""
+        """Return what contexts of a VIP file sessions through; None where no context joined it yet."""
         served = self._served.get(name)
         return None if served is None else served.port
 
@@ -164,11 +164,11 @@ class AttachedVips:
             self._take_over(in_force)
 
     def faults(self) -> dict[str, dict[str, int]]:
-        """Exceptions at the TLS edge by VIP and callback; each was a miss."""
+        """Return exceptions at the TLS edge by VIP and callback; each was a miss."""
         return {name: dict(served.port.faults) for name, served in list(self._served.items()) if served.port.faults}
 
     def close(self) -> None:
-        """Every context leaves its VIP: handshakes go on, in full."""
+        """Let every context leave its VIP: handshakes go on, in full."""
         with self._lock:
             with self._pump.lock:
                 self.settle()  # what was made a moment ago is published before the end
@@ -178,7 +178,7 @@ class AttachedVips:
                     each.attachment.detach()
 
     def forked(self, why: str) -> None:
-        """In a child process: find and keep nothing. Takes no lock, since the parent may have held it."""
+        """Find and keep nothing from now on, in a child process. Takes no lock, since the parent may have held it."""
         for served in list(self._served.values()):
             served.port.close(why)
 

@@ -31,7 +31,7 @@ class InForce:
     notes: Mapping[str, VipNote] = field(default_factory=dict)
 
     def joining(self, name: str, facts: ContextFacts) -> Joining:
-        """A context about to join a VIP. Raises AttachError when there is none of this name."""
+        """Return a context about to join a VIP. Raises AttachError when there is none of this name."""
         vip = vip_settings(self.settings, name)
         return Joining(vip, facts, self.epochs.get(vip.group, 0))
 
@@ -101,7 +101,7 @@ class Joining:
             )
 
     def local_vip(self, settings: Settings, note: VipNote = _NO_NOTE) -> LocalVip:
-        """What the core needs to know of the VIP."""
+        """Return what the core needs to know of the VIP."""
         vip, sharing = self.vip, self.vip.sharing
         terms = Terms(settings.node.name, settings.node.colo, vip.name, vip.group, self.digest, sharing.reach)
         return LocalVip(
@@ -117,7 +117,7 @@ class Joining:
 
 
 def vip_settings(settings: Settings, name: str) -> VipSettings:
-    """The settings of a VIP. Raises AttachError, with the names there are, when there is none of this name."""
+    """Return the settings of a VIP. Raises AttachError, with the names there are, when there is none of this name."""
     vip = settings.vip(name)
     if vip is None:
         known = ", ".join(each.name for each in settings.vips) or "none"
@@ -126,7 +126,7 @@ def vip_settings(settings: Settings, name: str) -> VipSettings:
 
 
 def quota_bytes(settings: Settings, name: str) -> int:
-    """The VIP's part of the cache in bytes."""
+    """Return the VIP's part of the cache in bytes."""
     return int(settings.cache.max_bytes * settings.share_of_cache(name))
 
 

@@ -47,13 +47,15 @@ class Bequest:
         self._given: dict[StreamKey, int] = {}
 
     def about(self) -> dict[str, Any]:
-        """Who this is, for `take`: plain values that JSON can hold."""
+        """Return who this is, for `take`: plain values that JSON can hold."""
         with self._pump.lock:
             hand_over = self._pump.core.hand_over
             return asdict(Predecessor(*self._name, hand_over.lives(), hand_over.peers()))
 
     def frames(self, *, last: bool = False) -> Iterator[bytes]:
-        """What isn't given yet; the `last` time, when nothing is made any more, also what has no place in a stream."""
+        """Yield what isn't given yet; the `last` time, when nothing is made any more,
+        also what has no place in a stream.
+        """
         core, lock = self._pump.core, self._pump.lock
         with lock:
             core.settle()

@@ -82,7 +82,7 @@ class EventList:
         return taken
 
     def since(self, seq: int) -> list[dict[str, Any]]:
-        """The events that are kept and have a higher number, oldest first."""
+        """Return the events that are kept and have a higher number, oldest first."""
         with self._lock:
             return [entry for entry in self._kept if entry["seq"] > seq]
 
@@ -103,7 +103,7 @@ class EventList:
         }
 
     def _about(self, event: Event, values: dict[str, Any]) -> tuple[str, str]:
-        """The member an event is about and its colo: this node, where the event names none."""
+        """Return the member an event is about and its colo: this node, where the event names none."""
         if "node" not in values:
             return self._own
         node = str(values["node"])
@@ -126,5 +126,5 @@ def _text(event: Event, kind: str) -> str:
 
 
 def _clean(value: object) -> object:
-    """A peer's words as one line without control characters: they end up in terminals."""
+    """Return a peer's words as one line without control characters: they end up in terminals."""
     return "".join(c if c.isprintable() else "?" for c in value) if isinstance(value, str) else value

@@ -37,7 +37,7 @@ class Front:
         self._stats, self._reload, self._hand_over = stats, reload, hand_over
 
     def stats(self) -> Plain | None:
-        """What the program tells; None where it tells nothing."""
+        """Return what the program tells; None where it tells nothing."""
         return None if self._stats is None else self._stats()
 
     def reload(self) -> Plain:

@@ -31,7 +31,9 @@ class IncarnationFile:
         self._node = node
 
     def next(self, unix_ms: int) -> int:
-        """The number for a life that begins now, kept before it is heard: the clock's, or the one after the last."""
+        """Return the number for a life that begins now, kept before it is heard:
+        the clock's, or the one after the last.
+        """
         incarnation = max(unix_ms, self._last() + 1)
         self.keep(incarnation)
         return incarnation
@@ -56,7 +58,7 @@ class IncarnationFile:
         return bool(raised)
 
     def _last(self) -> int:
-        """The number of the life before, 0 if there was none or it can't be read."""
+        """Return the number of the life before, 0 if there was none or it can't be read."""
         try:
             content = state_file.read(self.path, FILE_BYTES_MAX)
             if content is None:

@@ -15,7 +15,7 @@ from meshcache.runtime.incarnations import IncarnationFile
 
 
 def new_core(settings: Settings, address: str) -> MeshCore:
-    """A core for a node that peers reach at `address`; its life is numbered anew, in its state folder.
+    """Return a core for a node that peers reach at `address`; its life is numbered anew, in its state folder.
 
     Raises ConfigError for a state folder that can't be had.
     """

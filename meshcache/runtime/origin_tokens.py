@@ -50,16 +50,16 @@ class Tokens:
         self._adding = native.Lock()
 
     def pack(self, outcome: Outcome, origin: str, born_at: float) -> int:
-        """A number of less than 64 bits, never 0 for a session that resumes."""
+        """Return a number of less than 64 bits, never 0 for a session that resumes."""
         birth = int((born_at - self.zero) * 1000) + 1
         return max(birth, 0) << _BIRTH_SHIFT | self.stream_bits(outcome, origin)
 
     def stream_bits(self, outcome: Outcome, origin: str) -> int:
-        """The part of a token that is the same for all sessions of a stream."""
+        """Return the part of a token that is the same for all sessions of a stream."""
         return (self._index.get(origin) or self._add(origin)) << _ORIGIN_SHIFT | _OUTCOMES.index(outcome)
 
     def resumption(self, token: int, server_name: str | None = None, lineage: str | None = None) -> Resumption:
-        """What the session's token says; 0 is a full handshake."""
+        """Return what the session's token says; 0 is a full handshake."""
         origin = self._origins[token >> _ORIGIN_SHIFT & _ORIGIN_MASK]
         return Resumption(self.outcome(token), origin, server_name, lineage)
 
@@ -67,11 +67,11 @@ class Tokens:
         return _OUTCOMES[token & 3]
 
     def result(self, token: int) -> HandshakeResult:
-        """The outcome's name, under which a handshake is counted."""
+        """Return the outcome's name, under which a handshake is counted."""
         return _RESULTS[token & 3]
 
     def born_at(self, token: int) -> float | None:
-        """When the lineage of the session began; None for a full handshake, with which one begins."""
+        """Return when the lineage of the session began; None for a full handshake, with which one begins."""
         return self.zero + (token >> _BIRTH_SHIFT) / 1000 if token else None
 
     def _add(self, origin: str) -> int:

@@ -46,7 +46,8 @@ class PeerFile:
         self._mesh = mesh
 
     def load(self, unix_s: float) -> dict[str, float]:
-        """Addresses, with the seconds since somebody was heard there; nothing, and a line in the log, where it fails.
+        """Return addresses, with the seconds since somebody was heard there; nothing, and a line in the log, where it
+        fails.
 
         The latest heard is the last, which is remembered longest. A time that is still to come counts as now: the
         clock was set back.
@@ -96,7 +97,7 @@ class RememberedPeers:
         pump.errands.append(self.tick)
 
     def due(self) -> float:
-        """When `tick` is wanted next."""
+        """Return when `tick` is wanted next."""
         return self._due_at
 
     def take(self, events: Iterable[Event]) -> None:

@@ -99,11 +99,11 @@ class VipPort:
         return self._core.name
 
     def belongs_to(self, pump: Pump) -> bool:
-        """Whether it is of the node that this pump drives."""
+        """Return whether it is of the node that this pump drives."""
         return pump is self._pump
 
     def close(self, why: str = "") -> None:
-        """From now on every lookup is a miss and nothing is kept: the node ends, or this is a fork of its process.
+        """Find and keep nothing from now on: the node ends, or this is a fork of its process.
 
         `why` goes to the log at the first handshake that notices.
         """
@@ -141,7 +141,7 @@ class VipPort:
             self.door.collect(self._collects_until - self._ahead_s)
 
     def publish_due(self) -> None:
-        """As `publish`, for the pump: it holds the lock, and sends by itself."""
+        """Do as `publish` does, for the pump: it holds the lock, and sends by itself."""
         self.take_made()
         if self.door is not None:
             self._collects_until = self._core.collects_until(self.name, self.clock())
@@ -181,11 +181,11 @@ class VipPort:
             )
 
     def deadline(self) -> float:
-        """When what waits at the door is to be taken; never while nothing does."""
+        """Return when what waits at the door is to be taken; never while nothing does."""
         return self._collects_until if self.door is not None and len(self.door) else float("inf")
 
     def unread(self, more: bool) -> None:
-        """Whether the transport may hold messages that its descriptor doesn't tell of."""
+        """Note whether the transport may hold messages that its descriptor doesn't tell of."""
         if self.door is not None:
             self.door.unread(more)
 

@@ -16,7 +16,8 @@ class StateFileError(Exception):
 
 
 def read(path: Path, bytes_max: int) -> bytes | None:
-    """What is in a file, or None where there is none. More than `bytes_max` is cut, so that it can't be understood.
+    """Return what is in a file, or None where there is none. More than `bytes_max` is cut, so that it can't be
+    understood.
 
     Raises OSError, and StateFileError for what isn't a regular file or can be written by others than its owner.
     """
@@ -59,7 +60,7 @@ def replace(path: Path, content: str, *, sync: bool = True) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is safe from a power cut once its folder is (fsync(2))."""
+    """Make a rename safe from a power cut: it is once its folder is (fsync(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -69,7 +69,8 @@ class TlsSide:
         return self._left_out.counts()
 
     def resumption(self, connection: object) -> Resumption:
-        """How the handshake of a connection ended: full, or resumed and with whose session; and the name it asked for.
+        """Return how the handshake of a connection ended: full, or resumed and with whose session; and the name it
+        asked for.
 
         `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
         """

@@ -48,7 +48,7 @@ class Warming:
         return warm
 
     async def wait_async(self, timeout_s: float) -> bool:
-        """The same, on an event loop that runs on."""
+        """Do the same, on an event loop that runs on."""
         until = time.monotonic() + timeout_s
         while not (warm := self.warm) and time.monotonic() < until:  # noqa: ASYNC110 - the mesh knows no loop
             await asyncio.sleep(_LOOK_S)

@@ -85,7 +85,7 @@ class Callbacks:
         return len(self.state.attachments)
 
     def at(self, pointer: int) -> Attached | None:
-        """The attachment of the SSL_CTX at this address."""
+        """Return the attachment of the SSL_CTX at this address."""
         return self.state.attachments.get(pointer)
 
     def add(self, attached: Attached) -> None:
@@ -115,7 +115,7 @@ class Callbacks:
         )
 
     def token_of(self, ssl: int) -> int:
-        """The token of the session that a connection resumed; 0 after a full handshake or before any."""
+        """Return the token of the session that a connection resumed; 0 after a full handshake or before any."""
         session = self.functions.SSL_get_session(ssl)
         return int(self.functions.SSL_SESSION_get_ex_data(session, self.state.token_index)) if session else 0
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 
 def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
-    """The compiled callbacks over this state. What is raised and is no Exception, KeyboardInterrupt above all, is
-    raised again in the program once OpenSSL has returned."""
+    """Return the compiled callbacks over this state. What is raised and is no Exception, KeyboardInterrupt above all,
+    is raised again in the program once OpenSSL has returned.
+    """
     atexit.register(module.closing)
     made: Callbacks = module.Callbacks(
         state.functions.addresses,
@@ -60,7 +61,7 @@ def _guarded(ask: Callable[..., Any], otherwise: object) -> Callable[..., Any]:
 
 
 def _scope(attached: Attached, scopes: Scopes, extension: bytes | None) -> bytes | None:
-    """The context for a server name that isn't remembered. A fault is counted, and is no answer to remember."""
+    """Return the context for a server name that isn't remembered. A fault is counted, and is no answer to remember."""
     try:
         context = scopes.of_extension(extension)
         return context if context is None else bytes(memoryview(context))

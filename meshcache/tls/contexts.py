@@ -98,7 +98,7 @@ class Attachment:
         return resumption(connection)
 
     def limit(self, lifetime_s: int, tickets: int = TICKETS, mode: Mode | None = None) -> None:
-        """From now on, tell TLS 1.3 clients this lifetime, end sessions after it, give so many tickets, and let clients
+        """Tell TLS 1.3 clients this lifetime from now on, end sessions after it, give so many tickets, and let clients
         resume in this way.
         """
         alive = None if self._finalizer is None else self._finalizer.peek()
@@ -122,7 +122,9 @@ class Attachment:
             self.callbacks.add(self)
 
     def gave(self, tickets: int) -> bool:
-        """Whether a context's number of tickets is the one that it was given when it joined, and not the program's."""
+        """Return whether a context's number of tickets is the one that it was given when it joined,
+        and not the program's.
+        """
         return tickets == self._tickets and not self._own_tickets
 
     def _bind(
@@ -193,7 +195,7 @@ def _leave_former(callbacks: Callbacks, pointer: int, port: SessionPort) -> Atta
 
 
 def attachment_of(context: object) -> Attachment | None:
-    """The attachment of a context, if it has one. Raises what `libssl.find` does."""
+    """Return the attachment of a context, if it has one. Raises what `libssl.find` does."""
     found = libssl.find(context)
     callbacks = _callbacks.get(found.library)
     attachment = None if callbacks is None else callbacks.at(found.pointer)
@@ -201,7 +203,8 @@ def attachment_of(context: object) -> Attachment | None:
 
 
 def resumption(connection: object) -> int:
-    """The token of the session that a connection resumed (an OpenSSL.SSL.Connection, ssl.SSLSocket or ssl.SSLObject).
+    """Return the token of the session that a connection resumed (an OpenSSL.SSL.Connection, ssl.SSLSocket or
+    ssl.SSLObject).
 
     0: its handshake was a full one or isn't over, it is closed, or it belongs to no attached context.
     """
@@ -211,14 +214,16 @@ def resumption(connection: object) -> int:
 
 
 def server_name(connection: object) -> str | None:
-    """The name that the client asked for in its ClientHello, in lower case; also on a resumed connection."""
+    """Return the name that the client asked for in its ClientHello, in lower case; also on a resumed connection."""
     found = libssl.find_connection(connection)
     name = found and found.library.functions.SSL_get_servername(found.pointer, 0)
     return normal_name(ffi.string(name).decode("ascii", "replace")) if name else None
 
 
 def session_id(connection: object) -> bytes | None:
-    """The id of the session that a connection made last, or resumed; None before the handshake's end. A secret."""
+    """Return the id of the session that a connection made last, or resumed; None before the handshake's end.
+    A secret.
+    """
     found = libssl.find_connection(connection)
     if found is None:
         return None
@@ -229,7 +234,7 @@ def session_id(connection: object) -> bytes | None:
 
 
 def lineage(connection: object) -> str | None:
-    """The lineage that a connection's session is of, in hexadecimal digits; None before the handshake's end."""
+    """Return the lineage that a connection's session is of, in hexadecimal digits; None before the handshake's end."""
     found = libssl.find_connection(connection)
     return None if found is None else lineage_of(found.library.functions, found.pointer)
 
@@ -241,7 +246,9 @@ _unfit: dict[Library, str] = {}
 
 
 def _callbacks_for(library: Library) -> Callbacks:
-    """The callbacks of an OpenSSL, made and proved when it is first met. A library that failed once stays refused."""
+    """Return the callbacks of an OpenSSL, made and proved when it is first met.
+    A library that failed once stays refused.
+    """
     with _lock:
         if library in _unfit:
             raise HookError(_unfit[library])

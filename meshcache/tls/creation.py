@@ -72,7 +72,7 @@ def full_handshake_counter(state: State) -> Callable[[int, Attached, int], bool]
     functions, index, mark_index = state.functions, state.counted_index, state.mark_index
 
     def made_in_full(ssl: int, attached: Attached, session: int) -> bool:
-        """Whether the handshake was a full one, which is counted.
+        """Return whether the handshake was a full one, which is counted.
 
         Resumed without a token: by a PSK callback of the application's, from a lineage that nobody knows. A further
         ticket on the connection is a copy of the first one's session, and so of the mark that it was counted.
@@ -151,7 +151,7 @@ def objection_check(state: State) -> Callable[[int, Attached, int, Any], Verdict
     ordinary = ordinary_check(functions)
 
     def objection(ssl: int, attached: Attached, session: int, scratch: Any) -> Verdict:
-        """Why a session isn't one that its scope tells all of, or ALLOWED."""
+        """Return why a session isn't one that its scope tells all of, or ALLOWED."""
         if mark_of(ssl, mark_index) in (APART, APART_REFUSED) or kind_of(
             ssl
         ):  # the client knows this server by a raw public key, and not by a name

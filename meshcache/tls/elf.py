@@ -45,7 +45,7 @@ class Image:
 
 
 def read_mappings() -> list[Mapping]:
-    """The memory of this process; anonymous memory has an empty path. Empty where there is no /proc."""
+    """Return the memory of this process; anonymous memory has an empty path. Empty where there is no /proc."""
     try:
         text = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -60,12 +60,12 @@ def _parse_mapping(line: str) -> Mapping:
 
 
 def mapping_at(address: int) -> Mapping | None:
-    """The mapping that holds this address, or None: reading there would crash."""
+    """Return the mapping that holds this address, or None: reading there would crash."""
     return next((mapping for mapping in read_mappings() if mapping.start <= address < mapping.end), None)
 
 
 def image_of(path: str) -> Image | None:
-    """Where the file at `path` is loaded; None when it isn't, or when the file has been replaced since it was.
+    """Return where the file at `path` is loaded; None when it isn't, or when the file has been replaced since it was.
 
     The kernel maps the file's first page first (offset 0); an executable that isn't relocated counts from 0.
     """
@@ -88,7 +88,7 @@ def _first_address(file: BinaryIO) -> int:
 
 
 def exported(path: str | None) -> Callable[[str], int | None]:
-    """Looks names up as the loaded file at `path` itself would: in it, then in the libraries it links.
+    """Look names up as the loaded file at `path` itself would: in it, then in the libraries it links.
 
     None stands for the program. Raises OSError when the file isn't loaded (it is never loaded here).
     """
@@ -104,7 +104,8 @@ def exported(path: str | None) -> Callable[[str], int | None]:
 
 
 def hidden(image: Image, names: Collection[str]) -> dict[str, int]:
-    """Addresses of the functions of these names in the file's own symbol table (.symtab), whatever their visibility.
+    """Return addresses of the functions of these names in the file's own symbol table (.symtab), whatever their
+    visibility.
 
     A name that stands there twice with different addresses is left out: which one is meant can't be known.
     36,000 symbols take 20 ms with struct; pyelftools' own iterator needs 0.8 s.

@@ -124,7 +124,9 @@ def _takes_raw_keys(functions: Functions, pointer: int) -> bool:
 
 
 def _certificates(functions: Functions, pointer: int) -> list[tuple[bytes, list[bytes]]]:
-    """Every certificate with its chain. OpenSSL shows one at a time, the current one, which is restored after."""
+    """Return every certificate with its chain.
+    OpenSSL shows one at a time, the current one, which is restored after.
+    """
     current = functions.SSL_CTX_get0_certificate(pointer)
     found: list[tuple[bytes, list[bytes]]] = []
     step = _FIRST
@@ -139,7 +141,7 @@ def _certificates(functions: Functions, pointer: int) -> list[tuple[bytes, list[
 
 
 def _chain(functions: Functions, pointer: int) -> list[bytes]:
-    """The current certificate's own chain, or the context's extra certificates where it has none."""
+    """Return the current certificate's own chain, or the context's extra certificates where it has none."""
     stack = ffi.new("uintptr_t[1]")
     for which, argument in ((_GET_CHAIN_CERTS, 0), (_GET_EXTRA_CHAIN_CERTS, 1)):
         functions.SSL_CTX_ctrl(pointer, which, argument, stack)
@@ -149,14 +151,15 @@ def _chain(functions: Functions, pointer: int) -> list[bytes]:
 
 
 def _common(each: list[frozenset[str]], kind: str) -> tuple[str, ...]:
-    """Identities of one kind that every certificate has: which of them a client gets depends on the client."""
+    """Return identities of one kind that every certificate has: which of them a client gets depends on the client."""
     first, *others = each
     return tuple(sorted(one.removeprefix(kind) for one in first.intersection(*others) if one.startswith(kind)))
 
 
 @lru_cache(maxsize=_NAMES_REMEMBERED)
 def certificate_identities(der: bytes) -> frozenset[str]:
-    """All that a client could check of a certificate, each with its kind, in the form in which they are compared.
+    """Return all that a client could check of a certificate, each with its kind, in the form in which they are
+    compared.
 
     ``dns:`` and ``ip:`` of the subjectAltName; without a host name there also ``cn:``, which older clients then take;
     without host name and address the certificate itself, ``sha256:``, for it can only be known as a whole.
@@ -253,7 +256,7 @@ bounds say (SSL_CTX_set_security_level(3)): so a default context, at level 1 or 
 
 
 def _tls_floor(functions: Functions, pointer: int) -> int:
-    """The lowest version that bounds, options and security level accept; a bound of 0 is OpenSSL's own."""
+    """Return the lowest version that bounds, options and security level accept; a bound of 0 is OpenSSL's own."""
     lowest = functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, ffi.NULL)
     highest = functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, ffi.NULL) or max(_DISABLED_BY)
     options = functions.SSL_CTX_get_options(pointer)
@@ -267,6 +270,6 @@ def _tls_floor(functions: Functions, pointer: int) -> int:
 
 
 def _items(functions: Functions, stack: int) -> Iterator[int]:
-    """The elements of one of OpenSSL's stacks; none for NULL."""
+    """Yield the elements of one of OpenSSL's stacks; none for NULL."""
     for index in range(functions.OPENSSL_sk_num(stack) if stack else 0):
         yield functions.OPENSSL_sk_value(stack, index)

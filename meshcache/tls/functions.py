@@ -177,12 +177,12 @@ def _callable(prototype: str, address: int) -> Callable[..., Any]:
 
 
 def _absent(*_: object) -> int:
-    """Stands for a function that the library lacks."""
+    """Stand for a function that the library lacks."""
     return 0
 
 
 def der_of(encode: Callable[..., int], thing: int) -> bytes:
-    """What an ``i2d_`` function makes of an object; empty when it can't be encoded."""
+    """Return what an ``i2d_`` function makes of an object; empty when it can't be encoded."""
     length = encode(thing, ffi.NULL)
     if length <= 0:
         return b""

@@ -60,13 +60,15 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
         return CLIENT_HELLO_SUCCESS
 
     def set_apart(ssl: int) -> None:
-        """A context that nobody else has: what the connection makes resumes nowhere, and is not kept."""
+        """Give a connection a context that nobody else has: what it makes resumes nowhere, and is not kept."""
         set_context(ssl, os.urandom(CONTEXT_BYTES), CONTEXT_BYTES)
         if mark_of(ssl, mark_index) != APART_REFUSED:
             set_mark(ssl, mark_index, APART)
 
     def forget_former(ssl: int) -> None:
-        """A second ClientHello may have another name. What was refused or missed at the first one it goes on being."""
+        """Forget the scope of the first of two ClientHellos: the second may have another name.
+        What was refused stays so.
+        """
         mark = mark_of(ssl, mark_index)
         if mark in (APART, APART_REFUSED) or mark >= HIT:
             set_mark(ssl, mark_index, NOTHING)

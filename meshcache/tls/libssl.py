@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def find(context: object) -> Found:
-    """The library and the address of a pyOpenSSL Context or an ssl.SSLContext.
+    """Return the library and the address of a pyOpenSSL Context or an ssl.SSLContext.
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when `context` is neither of the two.
     """
@@ -62,12 +62,16 @@ def find(context: object) -> Found:
 
 
 def is_stdlib(context: object) -> TypeGuard[ssl.SSLContext]:
-    """Whether a context is the standard library's, whatever another library has put in the place of its class."""
+    """Return whether a context is the standard library's,
+    whatever another library has put in the place of its class.
+    """
     return isinstance(context, _ssl_context_class())
 
 
 def unwrapped(context: object) -> object:
-    """The context that makes the connections: truststore's and urllib3's are wrappers around one, in ``_ctx``."""
+    """Return the context that makes the connections:
+    truststore's and urllib3's are wrappers around one, in ``_ctx``.
+    """
     inner = getattr(context, "_ctx", None)
     module = _pyopenssl_module()
     known = is_stdlib(inner) or (module is not None and isinstance(inner, module.Context))
@@ -83,7 +87,9 @@ def _ssl_context_class() -> type:
 
 
 def find_connection(connection: object) -> Found | None:
-    """The library and the ``SSL *`` of a connection of either kind; None when it is closed or of neither kind."""
+    """Return the library and the ``SSL *`` of a connection of either kind;
+    None when it is closed or of neither kind.
+    """
     module = sys.modules.get("OpenSSL.SSL")
     if module is not None and isinstance(connection, module.Connection):
         return Found(_pyopenssl(), _pyopenssl_pointer(connection, "_ssl"))
@@ -120,7 +126,7 @@ def _as_number() -> Any:
 
 @cache
 def _pyopenssl() -> Library:
-    """pyOpenSSL's OpenSSL: wherever the table lies that its own TLS_method() points to."""
+    """Return pyOpenSSL's OpenSSL: wherever the table lies that its own TLS_method() points to."""
     from OpenSSL._util import lib
 
     method = _address(lib.TLS_method())
@@ -139,7 +145,9 @@ def _pyopenssl() -> Library:
 
 @cache
 def _stdlib() -> Library:
-    """The OpenSSL that ``_ssl`` is linked with: a shared libssl, or one inside the module or inside Python itself."""
+    """Return the OpenSSL that ``_ssl`` is linked with: a shared libssl,
+    or one inside the module or inside Python itself.
+    """
     import _ssl  # private, and the only handle on what ssl is linked with
 
     if sys.implementation.name != "cpython":
@@ -161,7 +169,7 @@ def _builtin(module: ModuleType) -> Library:
 
 
 def _stdlib_context(context: ssl.SSLContext, library: Library) -> int:
-    """The ``SSL_CTX *`` of an SSLContext, believed only if OpenSSL reads from it what Python reads.
+    """Return the ``SSL_CTX *`` of an SSLContext, believed only if OpenSSL reads from it what Python reads.
 
     Raises HookError for a Python whose objects are laid out otherwise.
     """
@@ -183,7 +191,9 @@ _layout_known: set[bool] = set()
 
 
 def _stdlib_connection(connection: ssl.SSLSocket | ssl.SSLObject) -> Found | None:
-    """Fields of ``_ssl._SSLSocket``: the socket, the ``SSL *``, and its context, by which the place is recognised."""
+    """Return fields of ``_ssl._SSLSocket``: the socket, the ``SSL *``, and its context,
+    by which the place is recognised.
+    """
     inner = getattr(connection, "_sslobj", None)
     if inner is None:
         return None
@@ -205,7 +215,7 @@ _libraries: dict[int, Library] = {}
 
 
 def _library_in(path: str, what: str) -> Library:
-    """The OpenSSL inside the loaded file at `path`, or that which the file links."""
+    """Return the OpenSSL inside the loaded file at `path`, or that which the file links."""
     if _POINTER_BYTES < 8:
         raise HookError("meshcache needs a 64-bit Python: a session's token fills a pointer of 64 bits")
     address_of = _resolver(path)
@@ -226,7 +236,7 @@ def _library_in(path: str, what: str) -> Library:
 
 
 def _resolver(path: str) -> Callable[[str], int | None] | None:
-    """How to look a function up: inside the file when OpenSSL is there, else in the libraries that it links."""
+    """Return how to look a function up: inside the file when OpenSSL is there, else in the libraries that it links."""
     image = elf.image_of(path)
     if image is None:
         return None

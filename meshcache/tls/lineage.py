@@ -32,7 +32,9 @@ def lineage_marker(state: State) -> Callable[[int], None]:
 
 
 def lineage_of(functions: Functions, ssl: int) -> str | None:
-    """The lineage of a connection's session in hexadecimal digits, or None where it has none, or not one of ours."""
+    """Return the lineage of a connection's session in hexadecimal digits, or None where it has none,
+    or not one of ours.
+    """
     session = functions.SSL_get_session(ssl)
     data, size = ffi.new("char *[1]"), ffi.new("size_t[1]")
     if not session or not functions.SSL_SESSION_get0_ticket_appdata(session, data, size) or size[0] < LINEAGE_BYTES:

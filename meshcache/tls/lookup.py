@@ -100,7 +100,7 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
     fitness, restart_clock, name_as_asked = fitness_check(state), clock_restarter(state), name_keeper(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
-        """A session object, or 0. OpenSSL itself compares session id contexts."""
+        """Return a session object, or 0. OpenSSL itself compares session id contexts."""
         scratch = take()
         start = address(der)
         scratch.cursor[0] = start
@@ -189,8 +189,8 @@ def fitness_check(state: State) -> Callable[..., Verdict]:
     def fitness(
         ssl: int, attached: Attached, session: int, session_id: bytes | None, token: int, scratch: Any
     ) -> Verdict:
-        """What OpenSSL does not look at: the entry's own id (a ticket has none), what `ordinary` says, today's ciphers,
-        the certificate.
+        """Return what OpenSSL does not look at: the entry's own id (a ticket has none), what `ordinary` says, today's
+        ciphers, the certificate.
         """
         if session_id is not None:
             place = id_of(session, scratch.count)
@@ -207,7 +207,7 @@ def fitness_check(state: State) -> Callable[..., Verdict]:
         return ALLOWED
 
     def agreeable(ssl: int, cipher: int) -> bool:
-        """Whether the connection would agree to the cipher: it may be listed, and below the security level."""
+        """Return whether the connection would agree to the cipher: it may be listed, and below the security level."""
         ciphers = supported(ssl)
         found = ciphers and position(ciphers, cipher) >= 0
         free_stack(ciphers)

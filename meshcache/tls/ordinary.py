@@ -18,7 +18,7 @@ the client has shown a key of its own (PSK) or a password (SRP), which OpenSSL t
 
 
 def ordinary_check(functions: Functions) -> Callable[[int], Verdict]:
-    """A function that says of an ``SSL_SESSION *`` why it may not travel, or ALLOWED."""
+    """Return a function that says of an ``SSL_SESSION *`` why it may not travel, or ALLOWED."""
     early_data_of, raw_key_of = functions.SSL_SESSION_get_max_early_data, functions.SSL_SESSION_get0_peer_rpk
     fragments_of, compression_of = functions.SSL_SESSION_get_max_fragment_length, functions.SSL_SESSION_get_compress_id
     cipher_of, exchange_of = functions.SSL_SESSION_get0_cipher, functions.SSL_CIPHER_get_kx_nid

@@ -44,7 +44,7 @@ class SessionPort(Protocol):
         """Whether sessions made elsewhere under a client certificate may resume here (the VIP says ``revalidate``)."""
 
     def made_here(self, token: int, /) -> bool:
-        """Whether the session that `find` gave this token to was made by this node.
+        """Return whether the session that `find` gave this token to was made by this node.
 
         A session with a client certificate may resume where it was made, whatever `allows_client_certificates` says;
         its certificate is checked again in both cases.

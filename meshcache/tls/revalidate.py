@@ -18,7 +18,7 @@ _GET_VERIFY_CERT_STORE = 137
 
 
 def certificate_still_good(functions: Functions, ssl: int, certificate: int) -> bool:
-    """Whether the chain of a client's ``X509 *`` verifies now, under what the connection asks of its clients.
+    """Return whether the chain of a client's ``X509 *`` verifies now, under what the connection asks of its clients.
 
     Takes as long as the verification of a full handshake, 0.1 to 1 ms, without the interpreter's lock.
     """

@@ -50,6 +50,8 @@ def _digest(der: bytes) -> bytes | None:
 
 
 def _entry(revoked: x509.RevokedCertificate) -> str:
-    """The certificate that an entry names: in an indirect list its issuer stands in an extension (RFC 5280, 5.3.3)."""
+    """Return the certificate that an entry names: in an indirect list its issuer stands in an extension (RFC 5280,
+    5.3.3).
+    """
     issuers = [each.value for each in revoked.extensions if isinstance(each.value, x509.CertificateIssuer)]
     return f"{revoked.serial_number:x} {' '.join(issuer.public_bytes().hex() for issuer in issuers)}"

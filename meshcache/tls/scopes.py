@@ -43,7 +43,7 @@ class Scopes:
         """What the compiled callbacks remember of the answers given here."""
 
     def context_for(self, server_name: str | None) -> bytes | None:
-        """The 32 bytes for a connection with this SNI (None: it sent none); None: it shares nothing."""
+        """Return the 32 bytes for a connection with this SNI (None: it sent none); None: it shares nothing."""
         name = name_class(self.names, server_name)
         return None if name is None else session_id_context(self.digest, name)
 
@@ -55,7 +55,7 @@ class Scopes:
             return self._remember(extension)
 
     def gave(self, context: bytes) -> bool:
-        """Whether a connection of this VIP was given this context, as far as is remembered."""
+        """Return whether a connection of this VIP was given this context, as far as is remembered."""
         return context in self._known
 
     @property
@@ -78,12 +78,15 @@ class Scopes:
 
 @lru_cache(maxsize=SCOPES_OF_VIPS_MAX)
 def scopes_for(names: Names, digest: bytes) -> Scopes:
-    """The one `Scopes` for these settings, so that servers with a context for each connection share its memory."""
+    """Return the one `Scopes` for these settings, so that servers with a context for each connection
+    share its memory.
+    """
     return Scopes(names, digest)
 
 
 def host_name(extension: bytes) -> str | None:
-    """The one host name in the body of a server_name extension (RFC 6066 section 3), or None if it isn't well formed.
+    """Return the one host name in the body of a server_name extension (RFC 6066 section 3), or None if it isn't well
+    formed.
 
     OpenSSL itself takes exactly one name, without a zero byte; a name outside ASCII can't be in a certificate.
     """

@@ -146,7 +146,7 @@ class _Trial:
         self._stack = stack
 
     def run(self, callbacks: Callbacks, version: int, key: bytes, certificate: bytes) -> str | None:
-        """What went wrong, if anything."""
+        """Return what went wrong, if anything."""
         client, server = self._context(version), self._context(version)
         if not self._load(server, key, certificate):
             return "its certificate was refused"
@@ -186,7 +186,7 @@ class _Trial:
         return session
 
     def _handshake(self, client: int, server: int, session: int | None) -> tuple[int, int] | None:
-        """Both ends of a finished handshake, the client having read its ticket; None when it failed."""
+        """Return both ends of a finished handshake, the client having read its ticket; None when it failed."""
         f = self._f
         ends = [self._end(client), self._end(server)]
         f.SSL_ctrl(ends[0][0], _SET_TLSEXT_HOSTNAME, 0, ffi.new("char[]", _NAME.encode()))
@@ -205,7 +205,7 @@ class _Trial:
         return None
 
     def _end(self, context: int) -> tuple[int, int, int]:
-        """A connection with the memory it reads from and the memory it writes to, which it owns."""
+        """Return a connection with the memory it reads from and the memory it writes to, which it owns."""
         f = self._f
         ssl = self._made(f.SSL_new(context))
         self._stack.callback(f.SSL_free, ssl)

@@ -49,7 +49,7 @@ def close_all() -> None:
 
 
 def _terminated(number: int, _frame: Any) -> None:
-    """On the main thread, in the midst of anything, maybe with the node's lock held: so another thread closes."""
+    """Close on another thread: a signal comes in the midst of anything, maybe with the node's lock held."""
     closer = native.thread(close_all, "meshcache-ending")
     closer.start()
     closer.join(CLOSE_S)

@@ -21,7 +21,7 @@ _SUFFIX_CHARS_MAX = len(".") + TAG_CHARS + len(".w1023")
 
 
 def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings, Slot]:
-    """The settings of a worker of the server that a file describes, and the slot that it has from now on.
+    """Return the settings of a worker of the server that a file describes, and the slot that it has from now on.
 
     A name with ``{worker}`` in it is taken as it stands; every other one gets the folder's tag and the slot's number.
     Raises ConfigError.
@@ -44,7 +44,7 @@ def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings
 
 
 def host_of(name: str) -> str:
-    """What the names of one host's workers have in common; the name itself for a node that is no worker."""
+    """Return what the names of one host's workers have in common; the name itself for a node that is no worker."""
     host, dot, slot = name.rpartition(".w")
     return host if dot and slot.isdigit() else name
 
@@ -61,7 +61,9 @@ def _name(path: Path, overrides: Sequence[str], slot: Slot) -> str:
 
 
 def _socket(path: Path, overrides: Sequence[str], slot: Slot, folder: Path) -> list[str]:
-    """What makes the admin socket the worker's own: nothing where the file's name for it differs between workers."""
+    """Return what makes the admin socket the worker's own:
+    nothing where the file's name for it differs between workers.
+    """
     own = folder / "admin.sock"
     if len(bytes(own)) > SOCKET_PATH_BYTES_MAX:
         log.warning("no admin socket: %s is longer than Unix sockets take; shorten node.state_dir", own)

@@ -52,7 +52,9 @@ class Slot:
 
     @classmethod
     def take(cls, state_dir: Path) -> Self:
-        """The lowest number that is free in this state folder. Raises ConfigError when the folder can't be had."""
+        """Return the lowest number that is free in this state folder.
+        Raises ConfigError when the folder can't be had.
+        """
         folder = state_dir / _FOLDER
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ class Slot:
             os.pwrite(self._descriptor, content, 0)
 
     def others(self, mesh: str, fingerprints: tuple[str, ...]) -> list[str]:
-        """Where the other living workers of this mesh listen, those that have a key of ours. Never raises."""
+        """Return where the other living workers of this mesh listen, those that have a key of ours. Never raises."""
         found: list[str] = []
         with suppress(OSError), _locked(self._folder):
             for path in _numbered(self._folder):
@@ -96,8 +98,10 @@ def mesh_mark(mesh: str) -> str:
 
 
 def _tag(folder: Path) -> str:
-    """From a number drawn once for the state folder, and from the PID namespace: containers may share the first, and
-    on a host outside of them the second is the same for all processes and at every start."""
+    """Return a tag made of a number drawn once for the state folder, and of the PID namespace.
+
+    Containers may share the first; on a host outside of them the second is the same for all processes, at every start.
+    """
     path = folder / _ID
     try:
         drawn = path.read_bytes()[:64]
@@ -126,7 +130,9 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _content_of_living(path: Path) -> str:
-    """What is in a slot whose worker lives, and nothing for one that is free. For whoever has the folder locked."""
+    """Return what is in a slot whose worker lives, and nothing for one that is free.
+    For whoever has the folder locked.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -146,7 +152,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _unlock(descriptor: int) -> None:
-    """A child that was forked meanwhile has the descriptor too: closing ours alone would leave the lock with it."""
+    """Unlock before closing: a child that was forked meanwhile has the descriptor too, and would keep the lock."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 

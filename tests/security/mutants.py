@@ -73,7 +73,7 @@ MUTANTS = [
     Mutant(
         "the sender sends to everybody",
         "meshcache/core/state/served_vips.py",
-        "        return bool(may_send(source, target.vips))\n",
+        "        return bool(self.may_send(source, target.vips))\n",
         "        return True\n",
         BORDERS + "[none are taken-1.3]",
     ),

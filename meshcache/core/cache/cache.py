@@ -70,7 +70,7 @@ class SessionCache:
         return sum(share.bytes for share in self._shares.values())
 
     def share(self, vip: str) -> VipEntries | None:
-        """A VIP's share, to read its counters."""
+        """Return a VIP's share, to read its counters."""
         return self._shares.get(vip)
 
     def set_quota(self, vip: str, bytes_max: int, sessions_max: int) -> None:
@@ -82,7 +82,7 @@ class SessionCache:
         self._make_room(share)
 
     def renew(self) -> None:
-        """Terms have changed: no verdict holds that was given before, wherever it is remembered."""
+        """Let no verdict hold that was given before, wherever it is remembered: terms have changed."""
         for share in self._shares.values():
             share.renew()
 

@@ -57,7 +57,7 @@ class Entries(NamedTuple):
 
 
 def pack_head(index: int, seq: int, expiry: float, birth: float, certified: int) -> bytes:
-    """The head of one entry; times are rounded down, which never prolongs a session, and clamped to 32 bits."""
+    """Return the head of one entry; times are rounded down, which never prolongs a session, and clamped to 32 bits."""
     try:
         return HEAD.pack(index, seq, floor(expiry), floor(birth), certified)
     except (StructError, OverflowError):

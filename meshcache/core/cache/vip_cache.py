@@ -48,10 +48,10 @@ class VipEntries(Protocol):
         """File a batch, none of whose ids is here, when it is `second` seconds since the cache was made."""
 
     def get(self, session_id: Octets) -> Octets | None:
-        """The entry, which counts as used."""
+        """Return the entry, which counts as used."""
 
     def peek(self, session_id: Octets) -> Octets | None:
-        """The entry, which doesn't count as used."""
+        """Return the entry, which doesn't count as used."""
 
     def pop(self, session_id: Octets) -> Octets | None:
         """Take the entry out."""
@@ -60,25 +60,25 @@ class VipEntries(Protocol):
         """Give an entry another head; it keeps its place."""
 
     def holds_any(self, ids: Sequence[Octets]) -> bool:
-        """Whether one of these ids is here."""
+        """Return whether one of these ids is here."""
 
     def oldest(self) -> Octets:
-        """The id that was used longest ago."""
+        """Return the id that was used longest ago."""
 
     def ids(self) -> list[Octets]:
-        """All ids, oldest use first; a copy."""
+        """Return all ids, oldest use first; a copy."""
 
     def items(self) -> Iterable[tuple[Octets, Octets]]:
-        """All ids with their entries, oldest use first. Nothing may change meanwhile."""
+        """Return all ids with their entries, oldest use first. Nothing may change meanwhile."""
 
     def renew(self) -> None:
-        """Verdicts that were given about this VIP, or about streams that may resume on it, hold no longer."""
+        """Let no verdict hold that was given about this VIP, or about streams that may resume on it."""
 
     def fits(self, entry_bytes: int) -> bool:
-        """Whether an entry of this cost can be here at all, with every other one gone."""
+        """Return whether an entry of this cost can be here at all, with every other one gone."""
 
     def over(self) -> bool:
-        """Whether it holds more than it may."""
+        """Return whether it holds more than it may."""
 
 
 class VipCache:
@@ -168,7 +168,7 @@ class Sweep:
         self._ids: list[bytes] = []
 
     def take(self, shares: Iterable[VipEntries], budget: int) -> Iterator[tuple[VipEntries, bytes]]:
-        """Up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
+        """Return up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
         if not self._ids:
             self._waiting = self._waiting or [share for share in shares if len(share)]
             self._share = self._waiting.pop() if self._waiting else None

@@ -237,7 +237,7 @@ def _elsewhere(
 def _best_at(
     origin: Terms, note: VipNote, record: NodeRecord, own_policy: OwnPolicy
 ) -> tuple[Verdict, str, tuple[str, ...]]:
-    """The verdict that a node's VIP nearest to having it gives: that of the same group, else any."""
+    """Return the verdict that a node's VIP nearest to having it gives: that of the same group, else any."""
     if not record.vips:
         return Verdict.NO_TERMS, "it serves no VIP", ()
     terms = min(record.vips, key=lambda terms: (not may_cross(origin, terms), terms.group != origin.group))

@@ -213,7 +213,9 @@ class LivePolicies:
 
 
 def _rank(entry: LiveEntry) -> tuple[int, str, str]:
-    """The one order in which all nodes see changes: no clock is asked, and the value settles what the rest can't."""
+    """Return the one order in which all nodes see changes:
+    no clock is asked, and the value settles what the rest can't.
+    """
     return entry.number, entry.author, entry.value
 
 

@@ -128,7 +128,9 @@ class MeshQueries:
         return QueryReply(ask.asker, ask.token, node, has, sessions)
 
     def _about_policy(self, ask: Query, now: float) -> QueryReply:
-        """A number alone doesn't name a version: two operators may have given the same one to different values."""
+        """Answer whether a policy is in force here, by number and digest:
+        two operators may have given one number twice.
+        """
         served = self._vips.get(ask.name)
         note = VipNote() if served is None else served.vip.note
         has = served is not None and note.version >= ask.number and ask.digest in (b"", note.digest)

@@ -65,7 +65,9 @@ class _Known:
         return told.vip, told.group, told.origin, told.ids
 
     def fits(self, terms: Terms, session_id: bytes, born_at: float, now: float) -> bool:
-        """Whether it is about this session. In doubt it is: births travel in whole seconds, and clocks run apart."""
+        """Return whether it is about this session. In doubt it is:
+        births travel in whole seconds, and clocks run apart.
+        """
         if self.withdraw.ids:
             return session_id in self.withdraw.ids
         return born_at <= self.issued_at + _ROUNDING_S + _DRIFT * (now - self.issued_at) and self.fits_all(terms)
@@ -75,7 +77,7 @@ class _Known:
         return told.vip in ("", terms.vip) and told.group in ("", terms.group) and told.origin in ("", terms.node)
 
     def covers(self, other: _Known) -> bool:
-        """Whether there is nothing that the other fits and this one doesn't."""
+        """Return whether there is nothing that the other fits and this one doesn't."""
         if self.withdraw.ids or self.issued_at <= other.issued_at + _TIE_S:
             return False
         pairs = list(zip(self.scope[:3], other.scope[:3], strict=True))
@@ -138,7 +140,9 @@ class Withdraws:
         self._act(withdraw, now, peer.name)
 
     def refuses_new(self, terms: Terms, session_id: bytes, born_at: float, now: float) -> bool:
-        """Whether a session that is made here now was withdrawn. A new lineage began after all that is known here."""
+        """Return whether a session that is made here now was withdrawn.
+        A new lineage began after all that is known here.
+        """
         return born_at < now and any(known.fits(terms, session_id, born_at, now) for known in self._known.values())
 
     def places(self, terms: Terms, ids: Sequence[bytes], elapsed_s: Sequence[int], now: float) -> set[int]:
@@ -263,7 +267,9 @@ def _scope(withdraw: Withdraw) -> str:
 
 
 def _aged(known: _Known, now: float) -> Withdraw:
-    """As it is told now. Nodes of version 0.1 refuse what lasts longer than a session of one handshake can live."""
+    """Return it as it is told now. Nodes of version 0.1 refuse what lasts longer than a session of one
+    handshake can live.
+    """
     elapsed_s = int(now - known.issued_at)
     remaining_s = min(max(int(REMEMBERED_S - elapsed_s), 0), LIFETIME_S_MAX_TLS13)
     return replace(known.withdraw, elapsed_s=elapsed_s, remaining_s=remaining_s)

@@ -45,8 +45,8 @@ class Connections:
         return known.bucket.take(1, now)
 
     def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
-        """Whether this sender may speak on this connection: the first it names is bound to it, in that life or a later
-        one.
+        """Return whether this sender may speak on this connection:
+        the first it names is bound to it, in that life or a later one.
         """
         known = self._known[connection]
         if known.sender is None or (known.sender[0] == sender and known.sender[1] < incarnation):

@@ -117,7 +117,7 @@ class Inbox:
             self._handlers.handle(peer, message, now)
 
     def _note_way(self, peer: Peer, connection: bytes) -> None:
-        """Where the transport can send what a peer is to get while it can't connect to it."""
+        """Note where the transport can send what a peer is to get while it can't connect to it."""
         peer.reaches_us = not connection.startswith(OWN_LINK)
         if peer.reaches_us and peer.way_back != (peer.address, connection):
             peer.way_back = (peer.address, connection)

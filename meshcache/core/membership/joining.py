@@ -111,7 +111,7 @@ class Joining:
             self._never_said(record.incarnation, record.address, now)
 
     def old_life(self, peer: Peer, now: float) -> None:
-        """What a peer said as an earlier life of its name isn't heard: tell the address that it dials us from."""
+        """Tell a peer that what it said as an earlier life of its name isn't heard."""
         self._telemetry.refusals.note(peer.name, peer.address, Drop.OLD_INCARNATION, now, patience_s=2.0)
         self._tell_old(peer, peer.address, now)
 
@@ -197,7 +197,9 @@ class Joining:
         return max((max(s.key.incarnation, s.age[0]) for s in self._streams if s.key.origin == node), default=0)
 
     def _is_held(self, holder: Peer, now: float) -> bool:
-        """Whether the holder of a name that another address claims is heard. It is asked, and has a moment for that."""
+        """Return whether the holder of a name that another address claims is heard.
+        It is asked, and has a moment for that.
+        """
         if holder.state is not PeerState.ALIVE:
             return False
         if holder.contested_at is None or now - holder.contested_at > _CONTEST_OVER_S:

@@ -53,7 +53,7 @@ def asks_clients(parts: bytes) -> bool:
 
 
 def differing(one: bytes, other: bytes) -> tuple[str, ...]:
-    """In words, the settings in which two nodes differ whose digests do; `UNNAMED` where the parts don't show it.
+    """Return in words the settings in which two nodes differ whose digests do; `UNNAMED` where parts don't show it.
 
     The chain isn't named beside what sessions are bound to: it is in the digest of one of them only.
     """

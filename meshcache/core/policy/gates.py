@@ -36,7 +36,9 @@ class Reach:
     colos: frozenset[str] = frozenset()
 
     def allows(self, own_colo: str, other_colo: str) -> bool:
-        """Whether sessions may cross between a node in `own_colo` that says this and another node in `other_colo`."""
+        """Return whether sessions may cross between a node in `own_colo` that says this and another node
+        in `other_colo`.
+        """
         match self.kind:
             case ReachKind.SERVER:
                 return False
@@ -51,7 +53,7 @@ class Reach:
         return ",".join(sorted(self.colos)) if self.kind is ReachKind.COLOS else self.kind.value
 
     def to_plain(self) -> str | list[str]:
-        """The form that configuration, wire and JSON use; `parse` is its inverse."""
+        """Return the form that configuration, wire and JSON use; `parse` is its inverse."""
         return sorted(self.colos) if self.kind is ReachKind.COLOS else self.kind.value
 
     @classmethod
@@ -126,7 +128,7 @@ def anything(_source: Terms, _target: Terms) -> bool:
 
 
 def may_cross(source: Terms, target: Terms) -> Verdict:
-    """Whether a session made under `source` may cross to another node and be used under `target` there.
+    """Return whether a session made under `source` may cross to another node and be used under `target` there.
 
     The rule behind all three gates. Nodes that bear one name are held to it too: two hosts with the same name, or a
     node and what it was before a restart, are no closer than their reach says.
@@ -143,7 +145,7 @@ def may_cross(source: Terms, target: Terms) -> Verdict:
 
 
 def may_send(source: Terms, peer_terms: Iterable[Terms], narrowing: Narrowing = anything) -> Verdict:
-    """Whether sessions made under `source` may be sent to the node whose VIPs have `peer_terms`.
+    """Return whether sessions made under `source` may be sent to the node whose VIPs have `peer_terms`.
 
     Asked by the origin before a push and by a relay before it passes one on, so `source` is the origin's.
     """
@@ -151,7 +153,7 @@ def may_send(source: Terms, peer_terms: Iterable[Terms], narrowing: Narrowing = 
 
 
 def may_accept(source: Terms, own_terms: Iterable[Terms], narrowing: Narrowing = anything) -> Verdict:
-    """Whether this node, whose VIPs have `own_terms`, may keep sessions made under `source`.
+    """Return whether this node, whose VIPs have `own_terms`, may keep sessions made under `source`.
 
     Asked for every batch that arrives, whoever passed it on: what a sender should not have sent is not kept.
     """
@@ -159,7 +161,7 @@ def may_accept(source: Terms, own_terms: Iterable[Terms], narrowing: Narrowing =
 
 
 def may_resume(source: Terms, vip: Terms, narrowing: Narrowing = anything) -> Verdict:
-    """Whether a session made under `source` may resume on a connection to this node's `vip`, by today's policy.
+    """Return whether a session made under `source` may resume on a connection to this node's `vip`, by today's policy.
 
     Asked at every lookup, so that a policy that was tightened holds for sessions that are already here. A node's own
     sessions skip the reach check; comparing names is enough, since `may_accept` let no session of another node in that

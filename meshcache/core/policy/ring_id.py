@@ -21,7 +21,7 @@ def ring_id(terms: Terms) -> bytes:
 
 
 def may_share(ours: Terms, theirs: Terms) -> Verdict:
-    """Whether two nodes may have one ring's keys: the gates of sessions in both directions, then one border."""
+    """Return whether two nodes may have one ring's keys: the gates of sessions in both directions, then one border."""
     for verdict in (may_cross(ours, theirs), may_cross(theirs, ours)):
         if not verdict:
             return verdict

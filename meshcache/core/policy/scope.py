@@ -88,12 +88,12 @@ def group_digest(security: Security) -> bytes:
 
 
 def session_id_context(digest: bytes, name_class: str) -> bytes:
-    """The 32 bytes to set on a connection of this name class, in the share group with this `group_digest`."""
+    """Return the 32 bytes to set on a connection of this name class, in the share group with this `group_digest`."""
     return _hash(_TAG_SCOPE, digest, name_class.encode())
 
 
 def name_class(names: Names, server_name: str | None) -> str | None:
-    """The class within which a session resumes, or None when a connection with this SNI shares nothing.
+    """Return the class within which a session resumes, or None when a connection with this SNI shares nothing.
 
     A listed name is in the class of all listed names; another name, or an address, that the certificate covers is a
     class of its own; without SNI the class is all that a client could have checked. An address is no server name (RFC
@@ -111,7 +111,9 @@ def name_class(names: Names, server_name: str | None) -> str | None:
 
 
 def _nameless_class(names: Names) -> str | None:
-    """The class of a connection without SNI: every identity of every certificate, for which one it met isn't known."""
+    """Return the class of a connection without SNI: every identity of every certificate,
+    for which one it met isn't known.
+    """
     each = {frozenset(one) for one in names.identities} or {frozenset("dns:" + name for name in names.certificate)}
     if frozenset() in each:
         return None  # of a certificate that nothing is known of, nothing is shared
@@ -122,14 +124,16 @@ def _nameless_class(names: Names) -> str | None:
 
 
 def _only_host_names(each: set[frozenset[str]]) -> list[str]:
-    """The host names, where all certificates have the same and nothing else (0.1.0 knows no other class than that)."""
+    """Return the host names, where all certificates have the same and nothing else (0.1.0 knows no
+    other class than that).
+    """
     first = min(each, key=sorted)
     plain = len(each) == 1 and all(one.startswith("dns:") and "," not in one for one in first)
     return [one.removeprefix("dns:") for one in first] if plain else []
 
 
 def covers(certificate_names: Iterable[str], name: str) -> bool:
-    """Whether a certificate with these subject names is good for `name` (RFC 9525 section 6.3).
+    """Return whether a certificate with these subject names is good for `name` (RFC 9525 section 6.3).
 
     A wildcard stands for exactly one left-most label and is never part of one.
     """
@@ -142,7 +146,7 @@ def covers(certificate_names: Iterable[str], name: str) -> bool:
 
 
 def normal_name(name: str) -> str:
-    """A host name as it is compared: lower case, without the dot that may end it.
+    """Return a host name as it is compared: lower case, without the dot that may end it.
 
     Only ASCII letters have cases here (RFC 4343): a Kelvin sign is no K, whatever Unicode's tables say.
     """
@@ -150,7 +154,7 @@ def normal_name(name: str) -> str:
 
 
 def normal_address(name: str) -> str | None:
-    """An IP address as it is compared, also from brackets; None for whatever isn't one."""
+    """Return an IP address as it is compared, also from brackets; None for whatever isn't one."""
     try:
         return str(ip_address(name.removeprefix("[").removesuffix("]")))
     except ValueError:

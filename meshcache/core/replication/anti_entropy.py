@@ -126,7 +126,9 @@ class AntiEntropy:
             self._tell(peer, vector.buckets, wants_reply=False)
 
     def _kin(self, peer: Peer) -> bool:
-        """Whether a peer serves a share group of ours with equal settings, so that both may hold the same sessions."""
+        """Return whether a peer serves a share group of ours with equal settings,
+        so that both may hold the same sessions.
+        """
         ours = {(terms.group, terms.digest) for terms in self._vips.terms}
         return any((terms.group, terms.digest) in ours for terms in peer.record.vips)
 

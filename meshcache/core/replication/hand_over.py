@@ -155,7 +155,7 @@ class HandOver:
 
 
 def _cut(key: StreamKey, low: int, high: int, rows: list[tuple[int, bytes]]) -> Iterator[Piece]:
-    """Pieces from the top down that together stand for `low` to `high` without a gap."""
+    """Yield pieces from the top down that together stand for `low` to `high` without a gap."""
     rows = [row for row in rows if row[0] >= low]
     last = high
     for start in range(0, len(rows), BATCH_SESSIONS_MAX):
@@ -168,7 +168,7 @@ def _cut(key: StreamKey, low: int, high: int, rows: list[tuple[int, bytes]]) -> 
 
 
 def _by_bytes(sessions: list[Session]) -> Iterator[list[Session]]:
-    """As many in a batch as one may hold."""
+    """Split sessions into batches, with as many in each as one may hold."""
     some: list[Session] = []
     size = 0
     for session in sessions:

@@ -207,7 +207,7 @@ class Intake:
 
 
 def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Numbers that go up, as ranges."""
+    """Yield numbers that go up, as ranges."""
     first = last = 0
     for seq in seqs:
         if first and seq != last + 1:
@@ -219,8 +219,8 @@ def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def aged(batch: Batch, late_s: int) -> Batch:
-    """A batch that may have been under way for so long: in doubt its sessions are older, so that none outlives its end
-    or a withdraw.
+    """Return a batch that may have been under way for so long: in doubt its sessions are older, so that none outlives
+    its end or a withdraw.
     """
     if not late_s:
         return batch

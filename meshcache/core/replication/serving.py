@@ -103,7 +103,7 @@ class Serving:
         return batches, True
 
     def _of_part(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Batch]:
-        """Batches from the top down that together cover `first` to `last` without a gap."""
+        """Yield batches from the top down that together cover `first` to `last` without a gap."""
         sessions: list[Session] = []
         size = 0
         for session in self._living(stream, first, last, now):

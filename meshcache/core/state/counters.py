@@ -114,7 +114,9 @@ class Counters:
     lag_between: LagHistogram = field(default_factory=LagHistogram)
 
     def vip(self, name: str) -> VipCounters:
-        """A VIP's counters; made for VIPs that this node serves only, so there are as many as an operator named."""
+        """Return a VIP's counters; made for VIPs that this node serves only,
+        so there are as many as an operator named.
+        """
         counters = self.vips.get(name)
         if counters is None:
             counters = self.vips[name] = VipCounters()

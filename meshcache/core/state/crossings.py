@@ -78,7 +78,7 @@ class Crossings:
 
 
 def _judge(own: Iterable[Terms], others: Iterable[NodeRecord], gate: Gate | None) -> dict[Way, Verdict]:
-    """The verdict for each way: one node there that may have a session is enough for allowed."""
+    """Return the verdict for each way: one node there that may have a session is enough for allowed."""
     targets: dict[tuple[str, str], set[Terms]] = {}
     for terms in (terms for node in others for terms in node.vips):
         targets.setdefault((terms.vip, terms.colo), set()).add(terms if gate else replace(terms, node=""))

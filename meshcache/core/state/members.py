@@ -130,7 +130,7 @@ class Members:
         return len(self._forgotten)
 
     def full(self) -> bool:
-        """Whether there is no room for another peer."""
+        """Return whether there is no room for another peer."""
         return len(self._peers) >= self._limits.peers_max
 
     def fits(self, record: NodeRecord) -> bool:

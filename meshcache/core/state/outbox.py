@@ -40,7 +40,7 @@ class Outbox:
         self._bytes: dict[str, int] = {}
 
     def __bool__(self) -> bool:
-        """Whether anything waits."""
+        """Return whether anything waits."""
         return bool(self._queues)
 
     def waiting(self, address: str) -> int:

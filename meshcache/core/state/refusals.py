@@ -106,7 +106,7 @@ class Refusals:
         return True
 
     def to_plain(self, now: float) -> list[dict[str, Any]]:
-        """What was said and isn't over, newest last, with what to do about it."""
+        """Return what was said and isn't over, newest last, with what to do about it."""
         return [
             {
                 "node": each.node,
@@ -124,5 +124,5 @@ class Refusals:
 
 
 def words(reason: str) -> tuple[str, str]:
-    """A reason in words, and what to do."""
+    """Return a reason in words, and what to do."""
     return WORDS.get(reason, (reason.replace("_", " "), "see its log"))

@@ -163,7 +163,9 @@ class RosterTable:
             self.generation += 1
 
     def _has_room(self, known: _Colo | None, found: _Set) -> bool:
-        """Whether a set fits in place of the one that is known of its colo; what is only remembered makes room."""
+        """Return whether a set fits in place of the one that is known of its colo;
+        what is only remembered makes room.
+        """
         others = [colo.held for colo in self._colos.values() if colo is not known]
         many = sum(len(each.records) for each in others) + len(found.records) > self._records_max
         if many or (known is None and len(self._colos) >= COLOS_KNOWN_MAX):

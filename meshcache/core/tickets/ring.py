@@ -63,7 +63,7 @@ class Ring:
     # --- times
 
     def turns_at(self, key: TicketKey) -> float:
-        """When the key after this one is to be made: the stricter of its maker's time and this node's."""
+        """Return when the key after this one is to be made: the stricter of its maker's time and this node's."""
         return key.born_at + min(key.rotate_s, self.rotate_s)
 
     def encrypts_until(self, key: TicketKey) -> float:

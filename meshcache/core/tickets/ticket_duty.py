@@ -200,7 +200,7 @@ class TicketDuty:
     # --- making and using
 
     def _make_at(self, ring: Ring) -> float:
-        """When it is this node's turn to make the next key, if nobody has by then."""
+        """Return when it is this node's turn to make the next key, if nobody has by then."""
         others = self.nodes.others(ring)
         if ring.keys:
             at = ring.turns_at(ring.keys[0])

@@ -248,7 +248,7 @@ class EventLog:
         self._events.append(event)
 
     def drain(self) -> list[Event]:
-        """All events since the last call, oldest first."""
+        """Return all events since the last call, oldest first."""
         events = list(self._events)
         self._events.clear()
         return events

@@ -31,7 +31,7 @@ class Ranges:
         return zip(self._firsts, self._lasts, strict=True)
 
     def __len__(self) -> int:
-        """How many separate ranges there are, which is what memory and the wire pay for."""
+        """Return how many separate ranges there are, which is what memory and the wire pay for."""
         return len(self._firsts)
 
     def __contains__(self, number: int) -> bool:
@@ -67,7 +67,7 @@ class Ranges:
             self._firsts[:2], self._lasts[:2] = [self._firsts[0]], [self._lasts[1]]
 
     def missing(self, upto: int) -> Iterator[tuple[int, int]]:
-        """The gaps from 1 to `upto`, in order."""
+        """Yield the gaps from 1 to `upto`, in order."""
         expected = 1
         for first, last in self:
             if expected > upto:
@@ -79,6 +79,6 @@ class Ranges:
             yield expected, upto
 
     def covers(self, first: int, last: int) -> bool:
-        """Whether every number from `first` to `last` is in the set."""
+        """Return whether every number from `first` to `last` is in the set."""
         at = bisect_right(self._firsts, first) - 1
         return at >= 0 and last <= self._lasts[at]

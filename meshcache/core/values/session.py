@@ -68,7 +68,7 @@ class Outcome(Enum):
 
 
 def session_hash(session_id: bytes) -> str:
-    """A name for a session that is safe to show and equal on every node: 12 hex digits of SHA-256 of its id.
+    """Return a name for a session that is safe to show and equal on every node: 12 hex digits of SHA-256 of its id.
 
     An id is 256 random bits, so the hash gives nothing away that helps to resume.
     """

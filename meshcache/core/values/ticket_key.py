@@ -53,7 +53,9 @@ class TicketKey:
 
     @property
     def rank(self) -> tuple[int, bytes]:
-        """Orders the keys of a ring, the same on every node: the highest that all have is the one to encrypt with."""
+        """The order of the keys of a ring, the same on every node:
+        the highest that all have is the one to encrypt with.
+        """
         return self.generation, self.name
 
     def derive(self, purpose: str, length: int = 32) -> bytes:

@@ -116,7 +116,7 @@ class NodeRecord:
 
     @property
     def age(self) -> tuple[int, int]:
-        """Orders two records of one node: the higher is the newer."""
+        """The order of two records of one node: the higher is the newer."""
         return self.incarnation, self.revision
 
     def terms_of(self, vip: str) -> Terms | None:
@@ -124,7 +124,7 @@ class NodeRecord:
         return next((terms for terms in self.vips if terms.vip == vip), None)
 
     def note_of(self, vip: str) -> VipNote:
-        """What this node tells of a VIP; nothing where it tells nothing."""
+        """Return what this node tells of a VIP; nothing where it tells nothing."""
         pairs = zip(self.vips, self.notes, strict=False)
         return next((note for terms, note in pairs if terms.vip == vip), VipNote())
 

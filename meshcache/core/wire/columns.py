@@ -76,7 +76,8 @@ _UNUSUAL = frozenset("owc")
 
 
 def _usual_one(first: int, last: int, body: dict[str, Any]) -> Entries | None:
-    """The only entry of a batch, as most have only one: a third of what a receiver spends on it went into columns.
+    """Return the only entry of a batch, as most have only one: a third of what a receiver spends on it went into
+    columns.
 
     None for whatever is unusual about it, or wrong: that is for the general way to judge.
     """

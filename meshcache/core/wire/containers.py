@@ -15,7 +15,9 @@ _HEADS = bytes(range(0x80, 0xC0))
 
 
 def too_many_containers(payload: bytes) -> bool:
-    """Whether `payload` has more than `CONTAINERS_MAX` of them. Call before decoding; no item is looked at twice."""
+    """Return whether `payload` has more than `CONTAINERS_MAX` of them. Call before decoding;
+    no item is looked at twice.
+    """
     if len(payload) <= CONTAINERS_MAX:
         return False
     heads = len(payload) - len(payload.translate(None, _HEADS))
@@ -23,7 +25,7 @@ def too_many_containers(payload: bytes) -> bool:
 
 
 def _count(payload: bytes) -> int:
-    """How many there are, up to the first too many. Items follow each other, so their depth is no matter."""
+    """Return how many there are, up to the first too many. Items follow each other, so their depth is no matter."""
     at = count = 0
     end = len(payload)
     while at < end and count <= CONTAINERS_MAX:

@@ -82,7 +82,9 @@ def items(reader: Callable[[Any], T], longest: int) -> Callable[[Any], tuple[T, 
 
 
 def array(value: Any, shortest: int, longest: int | None = None) -> list[Any]:
-    """An array of these lengths; without `longest`, of more elements too, which a newer minor version may add."""
+    """Return an array of these lengths; without `longest`, of more elements too,
+    which a newer minor version may add.
+    """
     if type(value) is not list or len(value) < shortest or (longest is not None and len(value) > longest):
         raise FieldError("array")
     return value
@@ -103,7 +105,7 @@ _any_address = text(0, ADDRESS_BYTES_MAX)
 
 
 def address(value: Any) -> str:
-    """A ``host:port``."""
+    """Return a ``host:port``."""
     host, colon, port = _any_address(value).rpartition(":")
     if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536) or _odd(host):
         raise FieldError("address")
@@ -111,7 +113,7 @@ def address(value: Any) -> str:
 
 
 def address_or_none(value: Any) -> str:
-    """A ``host:port``, or nothing."""
+    """Return a ``host:port``, or nothing."""
     return "" if value == "" else address(value)
 
 
@@ -122,7 +124,7 @@ def _odd(host: str) -> bool:
 
 
 def reach(value: Any) -> Reach:
-    """A reach in its plain form; colos in it are names like all others."""
+    """Return a reach in its plain form; colos in it are names like all others."""
     if type(value) is list:
         value = [name(colo) for colo in array(value, 1, 64)]
     try:
@@ -132,13 +134,13 @@ def reach(value: Any) -> Reach:
 
 
 def terms(value: Any) -> Terms:
-    """The terms of any node, as they travel with a batch."""
+    """Return the terms of any node, as they travel with a batch."""
     node, colo, vip, group, digest, plain = array(value, 6)[:6]
     return Terms(name(node), name(colo), name(vip), name(group), _digest(digest), reach(plain))
 
 
 def record(value: Any) -> NodeRecord:
-    """A node's record; its VIPs are in order and none comes twice. Equal reaches are kept once (`weight`)."""
+    """Return a node's record; its VIPs are in order and none comes twice. Equal reaches are kept once (`weight`)."""
     node, born, colo, where, changed, vips, version, *more = array(value, 7)[:8]
     node, colo = name(node), name(colo)
     reaches: dict[Reach, Reach] = {}
@@ -163,13 +165,13 @@ def _vip(node: str, colo: str, value: Any, reaches: dict[Reach, Reach]) -> Terms
 
 
 def stream_key(value: Any) -> StreamKey:
-    """The name of a stream."""
+    """Return the name of a stream."""
     origin, born, vip = array(value, 3)[:3]
     return StreamKey(name(origin), incarnation(born), name(vip))
 
 
 def seen(value: Any) -> Seen:
-    """What was seen of a stream."""
+    """Return what was seen of a stream."""
     entry = array(value, 4)
     return Seen(stream_key(entry[:3]), ranges(VECTOR_RANGES_MAX)(entry[3]))
 
