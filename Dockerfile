@@ -17,7 +17,7 @@ COPY server server
 COPY meshcache meshcache
 # Versions are pinned: constraints.txt is what the tests ran with.
 RUN /opt/meshcache/bin/pip install --no-cache-dir -c constraints.txt setuptools \
- && /opt/meshcache/bin/pip install --no-cache-dir --no-build-isolation -c constraints.txt '.[uvloop,dns]' \
+ && /opt/meshcache/bin/pip install --no-cache-dir --no-build-isolation -c constraints.txt '.[uvloop]' \
  && /opt/meshcache/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim-bookworm
