@@ -109,6 +109,9 @@ class SharingPolicy(Hook):
     second, twice as long each time, a minute at most: whatever it isn't known to allow is refused meanwhile. Several
     policies must all agree. Each is called on one thread, one question at a time, so it needs no lock of its own.
 
+    Tickets that clients keep are good wherever their key is, and nobody is asked: a node with a policy starts only when
+    all its VIPs have ``resumption = "sessions"``.
+
     It holds on the nodes that have it, and a session that was sent is out of its hands: give the same policy to all
     nodes, and take back with ``meshcache sessions withdraw``. Names of nodes and colos are what members say of
     themselves; whoever mustn't have sessions at all must not have the mesh key.

@@ -126,6 +126,7 @@ class MeshNode(TlsSide):
             self._keyring = load_keyring(settings.mesh.key_file)
             kept = PolicyFile.of(settings).load()
             self._plugins = Plugins(settings.hooks, self._given_hooks, self.stats)
+            self._plugins.check(settings)
             self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
             self._transport.bind()
             try:
@@ -323,6 +324,7 @@ class MeshNode(TlsSide):
         return Internals(self._settings, self._lock, *running)
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
+        self._plugins.check(settings)
         self._policies.reload(settings)
         before, self._settings = self._settings, settings
         if keyring != self._keyring:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from meshcache.config import HooksSettings
+from meshcache.config import HooksSettings, Settings
 from meshcache.core.values.events import HookFaulted
 from meshcache.edges import native
 from meshcache.errors import ConfigError
@@ -65,6 +65,18 @@ class Plugins:
         self._observers = [ObserverRunner(*each, self._tell, stats) for each in observers]
         self.policies = OwnPolicies(self._policies) if policies else None
         """What the core asks."""
+
+    def check(self, settings: Settings) -> None:
+        """Raises ConfigError where a policy couldn't hold: a client's ticket resumes wherever its key is, unasked."""
+        if self.policies is not None:
+            faults = [
+                f"vip[{at}].resumption: is {vip.resumption}, and a node with a sharing policy of its own can't ask it "
+                "about tickets: set it to sessions"
+                for at, vip in enumerate(settings.vips)
+                if vip.resumption != "sessions"
+            ]
+            if faults:
+                raise ConfigError(faults)
 
     @property
     def may_resume(self) -> MayResume | None:

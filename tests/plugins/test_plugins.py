@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshcache import ConfigError, MeshNode
+from meshcache.hooks import Observer, SharingPolicy
 from meshcache.plugins.plugins import Plugins
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
@@ -56,3 +57,16 @@ def test_a_node_without_hooks_has_none_and_asks_nobody(place: Place) -> None:
     node = place.node("edge-1")
     assert node.stats()["hooks"] == []
     assert Plugins(node.internals.settings.hooks, (), node.stats).policies is None
+
+
+@pytest.mark.parametrize("resumption", ["tickets", "both"])
+def test_tickets_which_no_policy_is_asked_about_are_refused_beside_one(
+    folder: Path, place: Place, resumption: str
+) -> None:
+    vip = [{"name": "shop", "resumption": resumption}]
+    with pytest.raises(ConfigError, match=r"vip\[0\]\.resumption: .* set it to sessions"):
+        MeshNode(settings(folder, "edge-9", vip=vip), hooks=[SharingPolicy()]).start()
+    node = place.node("edge-1", hooks=[SharingPolicy()])
+    with pytest.raises(ConfigError, match="set it to sessions"):
+        node.reload(settings(folder, "edge-1", vip=vip))
+    place.node("edge-2", hooks=[Observer()], vip=vip)
