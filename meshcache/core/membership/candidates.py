@@ -111,8 +111,17 @@ class Candidates:
         """Note that a node is gone; whoever listens at its seed now may be another."""
         for candidate in self._known.values():
             if candidate.node == node:
-                candidate.node, candidate.due_at, candidate.pause_s = None, now, self._limits.hello_s
-                candidate.tries = 0
+                self._begin_anew(candidate, now)
+
+    def reopen(self, address: str, now: float) -> None:
+        """Dial this address though somebody answered there once: there is no link to it now, and there is to be one."""
+        known = self._known.get(address)
+        if known is not None and known.node is not None:
+            self._begin_anew(known, now)
+
+    def _begin_anew(self, candidate: Candidate, now: float) -> None:
+        candidate.node, candidate.due_at, candidate.pause_s = None, now, self._limits.hello_s
+        candidate.tries = 0
 
     def due(self, now: float, chance: float) -> list[str]:
         """Return the addresses to send a hello to now. `chance`, from 0 to 1, spreads the next tries in time."""

@@ -254,6 +254,7 @@ class Joining:
         """Send a refusal to an address, which is dialled if need be: who is there asks again, and has it then."""
         if self._members.at(address) is None:
             self.candidates.hint(address, "refused", now)
+            self.candidates.reopen(address, now)
         self._outbox.send(address, refuse)
 
     def _never_said(self, incarnation: int, address: str, now: float) -> None:

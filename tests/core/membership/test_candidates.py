@@ -103,3 +103,16 @@ def test_a_hint_that_is_lost_is_tried_no_more_and_a_seed_is() -> None:
     for address in ("a:1", "b:1", "c:1"):
         candidates.lost(address)
     assert candidates.dialling() == ["a:1"]
+
+
+def test_a_seed_that_answered_once_is_dialled_again_where_a_link_to_it_is_needed() -> None:
+    """Seed 527 of `mixed`: what a node had to be told was never sent, as its seed counted as answered."""
+    candidates = Candidates(Limits())
+    candidates.hint("x:1", "seed", 0.0)
+    candidates.answered("x:1", "x")
+    candidates.hint("x:1", "refused", 1.0)
+    assert candidates.dialling() == []
+    candidates.reopen("x:1", 1.0)
+    candidates.reopen("y:1", 1.0)
+    assert candidates.dialling() == ["x:1"]
+    assert candidates.next_due() == 1.0
