@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, comes_back, cpu, hot_path, idle, lag, memory, node64, receiver, relay, takeover
+from benchmarks import calls, comes_back, cpu, hot_path, idle, lag, memory, node64, receiver, relay, takeover, tickets
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "cpu_mesh_vs_own": cpu.mesh_against_own,
     "cpu_server_vs_bare": cpu.server_against_bare,
     "hot_path": hot_path.run,
+    "tickets": tickets.run,
     "calls": calls.run,
     "comes_back": comes_back.run,
     "lag": lag.run,
