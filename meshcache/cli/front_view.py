@@ -31,7 +31,7 @@ def front_lines(stats: Stats) -> Iterator[str]:
     if front.get("certificates"):
         parts.append(f"certificate ends in {duration(max(0, _soonest(front)))}")
     if not front.get("ready", True):
-        parts.append("stopping")
+        parts.append("stopping" if stats.get("node", {}).get("warm", True) else "waits for sessions")
     yield "server  " + "  ".join(parts)
 
 

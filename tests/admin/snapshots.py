@@ -66,7 +66,7 @@ class GeneratedNode:
         self.crossings = _crossings()
         self.transport = {"links": 5, "accepted": 6, "succeeded": 5, "refused": {"unknown_key": 1}}
         self.front: dict[str, Any] | None = deepcopy(FRONT)
-        self.hangs = False
+        self.hangs, self.warm = False, True
         self.refusals: list[dict[str, Any]] = []
         counts = {"calls": 40, "refused_send": 3}
         self.hooks = [{"name": "same_region", "kind": "policy", "resting": False, "counts": counts, "last_fault": ""}]
@@ -117,7 +117,7 @@ class GeneratedNode:
                 "version": "0.1.0",
                 "hot_path": "c",
                 "address": "10.0.0.4:7946",
-                "warm": True,
+                "warm": self.warm,
                 "uptime_s": self.uptime_s,
             },
             "vips": self.vips,

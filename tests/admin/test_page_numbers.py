@@ -134,6 +134,17 @@ async def test_what_a_lost_member_cannot_be_sent_is_no_trouble_of_its_own(module
     assert [problem.split(":")[0] for problem in said["problems"]] == ["edge-4 in fra1 is lost"]
 
 
+async def test_a_server_that_starts_is_told_from_one_that_stops(modules: Page) -> None:
+    node = GeneratedNode()
+    assert node.front is not None
+    node.front["ready"] = False
+    assert "it is stopping" in (await verdict(modules, node))["problems"][0]
+    said = await verdict(modules, node, lambda: setattr(node, "warm", False))
+    assert said["problems"] == [
+        "The server starts: it waits for its peers\u2019 sessions, and takes no connections yet."
+    ]
+
+
 async def test_faults_and_hooks_that_fail_are_said(modules: Page) -> None:
     node = GeneratedNode()
     well = {"name": "statsd", "kind": "observer", "resting": False, "counts": {"calls": 3}, "last_fault": ""}

@@ -22,6 +22,7 @@ def test_one_line_tells_connections_backends_and_the_next_end(stats: dict[str, A
     assert len(line) <= 80
     stats["front"]["ready"] = False
     assert next(front_lines(stats)).endswith("  stopping")
+    assert next(front_lines(stats | {"node": {"warm": False}})).endswith("  waits for sessions")
     assert list(front_warnings(stats)) == []
 
 

@@ -76,13 +76,13 @@ function handshakeTiles(model) {
   tile("peers", percent(peers, local + peers), local + peers ? "%" : "", all ? split : none, ["from_peers", ever[2]]);
 }
 
-function openTile({ front }) {
+function openTile({ front, node }) {
   if (!front) return;
   const { open, max } = front.connections;
   const down = (front.backends ?? []).filter(({ up }) => !up).length;
   const behind = down ? `; ${down} of ${front.backends.length} backends down` : front.backends?.length ? "; all backends up" : "";
   const level = !front.ready || open > 0.9 * max ? "warning" : null;
-  tile("open", count(open), "open", `of ${count(max)}${front.ready ? behind : "; draining"}`, ["front.connections.open", open], level);
+  tile("open", count(open), "open", `of ${count(max)}${front.ready ? behind : node.warm === false ? "; starting" : "; draining"}`, ["front.connections.open", open], level);
 }
 
 function membersTile({ peers, node }) {

@@ -11,7 +11,7 @@ const UNSENT = new Set(["not_sent", "peer_blocked"]); // what a member that is a
 export function judge(model) {
   const { stats } = model.snapshot;
   const mesh = [...lost(stats), ...islands(stats), ...refused(stats), ...notResumed(model), ...dropped(model), ...evicted(model)];
-  const problems = [...around(stats.front), ...faults(stats), ...hooks(stats), ...mesh];
+  const problems = [...around(stats), ...faults(stats), ...hooks(stats), ...mesh];
   problems.sort((a, b) => (a.level === "bad" ? 0 : 1) - (b.level === "bad" ? 0 : 1));
   if (problems.length) return { level: problems[0].level, line: heading(problems), problems: shorten(problems) };
   const members = stats.peers.length + 1;
@@ -32,8 +32,8 @@ export function judgeSilence(model) {
 }
 
 /** What stands before and behind the node. */
-function around(front) {
-  return front ? [...backendsDown(front), ...certificatesEnd(front), ...reloadFailed(front), ...full(front)] : [];
+function around({ front, node }) {
+  return front ? [...backendsDown(front), ...certificatesEnd(front), ...reloadFailed(front), ...full(front, node)] : [];
 }
 
 function backendsDown({ backends = [] }) {
@@ -57,8 +57,9 @@ function reloadFailed({ reload }) {
   return [{ level: "warning", say: `The last reload failed ${span(reload.age_s)} ago and changed nothing${first ? `: ${first}` : "."}` }];
 }
 
-function full({ ready, connections: { open, max } }) {
-  if (ready === false) return [{ level: "warning", say: "The server is stopping: it takes no new connections." }];
+function full({ ready, connections: { open, max } }, { warm }) {
+  if (ready === false && warm === false) return [{ level: "warning", say: "The server starts: it waits for its peers’ sessions, and takes no connections yet." }];
+  if (ready === false) return [{ level: "warning", say: "The server takes no new connections: it is stopping." }];
   return open > 0.9 * max ? [{ level: "warning", say: `${count(open)} connections of ${count(max)} are open: more are closed at once.` }] : [];
 }
 
