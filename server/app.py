@@ -29,7 +29,7 @@ from .report import Report
 from .services import Contexts, Served, make_contexts, make_services, routes_by_key
 from .state_folder import StateFolder
 from .succession import Succession
-from .table import Table
+from .table import ConnectionTable
 from .warming import wait_warm
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
@@ -52,7 +52,7 @@ class ServerApp:
         self.settings = settings
         self.node = node
         self.faults = Faults()
-        self.table = Table(settings.server.max_connections, _shortest_timeout(settings), self.faults)
+        self.table = ConnectionTable(settings.server.max_connections, _shortest_timeout(settings), self.faults)
         self.backends = Backends()
         self.renewal = Renewal(settings)
         self.listeners: dict[str, Listener] = {}

@@ -1,4 +1,4 @@
-"""The seam between a TLS connection and what answers on it: the relay or the built-in responder. Holds no behaviour.
+"""The seam between a TLS connection and what answers on it: forwarding or the built-in responder. No behaviour.
 
 A connection calls its application, and the application calls back; both run on the loop's thread, so calls may nest.
 """

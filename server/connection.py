@@ -21,7 +21,7 @@ from .resets import end_writing, reset
 from .routes import Routes
 from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
 from .stream import StreamError, TlsStream
-from .table import Table
+from .table import ConnectionTable
 
 
 class ClientConnection(asyncio.Protocol):
@@ -46,7 +46,7 @@ class ClientConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, routes: Routes, table: Table) -> None:
+    def __init__(self, routes: Routes, table: ConnectionTable) -> None:
         service = routes.default
         self._routes = routes
         self._service = service

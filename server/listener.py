@@ -8,7 +8,7 @@ import socket
 from .addresses import join_address, split_address
 from .connection import ClientConnection
 from .routes import Routes
-from .table import Table
+from .table import ConnectionTable
 
 BACKLOG = 1024
 """Connections the kernel accepts while we do a slow handshake; Linux caps it at net.core.somaxconn (4096)."""
@@ -22,7 +22,7 @@ client meets ``handshake_timeout_s`` in the end."""
 class Listener:
     """An address to listen on: `bind` takes it, `listen` lets clients in, `serve` accepts, also by new routes."""
 
-    def __init__(self, address: str, table: Table) -> None:
+    def __init__(self, address: str, table: ConnectionTable) -> None:
         self.address = address
         self._table = table
         self._server: asyncio.Server | None = None

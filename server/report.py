@@ -14,7 +14,7 @@ from meshcache import Settings, changed_keys, needs_restart
 from .backends import Backends
 from .faults import Faults
 from .services import Contexts
-from .table import Table
+from .table import ConnectionTable
 
 RELOAD_S_MAX = 60.0
 """For an operator who asks for a reload; new keys take five seconds at most."""
@@ -23,7 +23,7 @@ RELOAD_S_MAX = 60.0
 class Reported(Protocol):
     """What is told of: the server's tables, and its reload."""
 
-    table: Table
+    table: ConnectionTable
     faults: Faults
     backends: Backends
     contexts: Contexts

@@ -10,7 +10,7 @@ from meshcache import ConfigError, MeshNode, Settings, VipSettings
 from .application import Application, Client
 from .backends import Backends, Pool
 from .certified import Certified, certify
-from .relay import Relay
+from .forwarding import Forwarding
 from .responder import About, Responder
 from .routes import Routes, make_routes
 from .service import Service
@@ -62,7 +62,7 @@ def make_service(
         vip=vip.name,
         context=certified.context,
         mesh=node,
-        make_application=_relay_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
+        make_application=_forwarding_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
         if vip.backend
         else _responder_maker(vip, certified, node),
         handshake_timeout_s=vip.handshake_timeout_s or settings.server.handshake_timeout_s,
@@ -101,9 +101,9 @@ def _names_taken_twice(settings: Settings, contexts: Contexts) -> Iterator[str]:
                     )
 
 
-def _relay_maker(pool: Pool, node: MeshNode) -> Callable[[Client], Application]:
+def _forwarding_maker(pool: Pool, node: MeshNode) -> Callable[[Client], Application]:
     def make(client: Client) -> Application:
-        return Relay(client, pool, lambda: node.resumption(client.tls).outcome.value == "full")
+        return Forwarding(client, pool, lambda: node.resumption(client.tls).outcome.value == "full")
 
     return make
 

@@ -16,7 +16,7 @@ from meshcache import MeshcacheError, MeshNode, Settings
 from .link import Link, LinkError
 from .listener import Listener
 from .state_folder import StateFolder
-from .table import Table
+from .table import ConnectionTable
 
 HANDSHAKES_S = 1.0
 """For handshakes that have begun to end, so that their sessions are given too; clients that come wait as long."""
@@ -34,7 +34,7 @@ class Replaced(Protocol):
 
     settings: Settings
     node: MeshNode
-    table: Table
+    table: ConnectionTable
     listeners: dict[str, Listener]
     state_folder: StateFolder
     reload_turn: asyncio.Lock

@@ -52,7 +52,7 @@ class Entry(Protocol):
         """End at once, without waiting for anything."""
 
 
-class Table:
+class ConnectionTable:
     """The connections that are open; run by the loop that `start` is called on."""
 
     def __init__(self, connections_max: int, shortest_timeout_s: float, faults: Faults) -> None:

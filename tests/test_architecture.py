@@ -130,7 +130,7 @@ def _without_later_messages(calls: list[Call]) -> list[Call]:
     return calls[: later[0]] + calls[over[0] :] if over else calls
 
 
-STEP = {"Pump._step", "Transport.receive", "Listener.receive"}
+STEP = {"Pump._step", "Transport.receive", "MeshListener.receive"}
 
 
 def handled(calls: list[Call]) -> list[Call]:

@@ -16,7 +16,7 @@ import pytest
 
 import meshcache
 from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outcome, TransportError
-from meshcache.doctor.finding import State
+from meshcache.doctor.finding import FindingState
 from meshcache.doctor.mesh import mesh_findings
 from meshcache.edges.keyfile import load_keyring, save_keyring
 from tests.nodes import Place, alive, places, settings
@@ -322,7 +322,7 @@ class TestPeers:
         assert held.address in text
         assert twin.address in text
         assert alive(first) == {"edge-2"}
-        assert any(finding.state is State.PROBLEM for finding in mesh_findings(twin.stats(), [], {}))
+        assert any(finding.state is FindingState.PROBLEM for finding in mesh_findings(twin.stats(), [], {}))
         assert first.peers()[0]["address"] == held.address
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from meshcache.admin import dashboard, metrics
 from meshcache.admin.control import HasPolicies, control_routes
-from meshcache.admin.stream import Stream
+from meshcache.admin.stream import DashboardStream
 from meshcache.admin.tokens import asks_for
 from meshcache.errors import MeshcacheError
 from meshcache.runtime.front import Front
@@ -76,7 +76,7 @@ def http_app(node: AdminNode, hosts: Collection[str] = (), token: str | None = N
     app = web.Application(
         middlewares=[_plain_errors, _no_foreign_host(hosts), *asked, _reads_only], client_max_size=REQUEST_BYTES_MAX
     )
-    stream = Stream(node)
+    stream = DashboardStream(node)
     app.cleanup_ctx.append(stream.lifespan)
     app.add_routes(
         [*read_routes(node), *health_routes(node), *metrics.routes(node.stats), *stream.routes(), *dashboard.routes()]

@@ -55,7 +55,7 @@ class Watched(Protocol):
     def events(self, since: int) -> list[dict[str, Any]]: ...
 
 
-class Stream:
+class DashboardStream:
     """The producer and its viewers, for one admin application.
 
     Give `routes` to the application and `lifespan` to its ``cleanup_ctx``.

@@ -13,13 +13,18 @@ from meshcache.cli.output import clean, colours, print_json
 from meshcache.cli.target import FILE, Target, asks_a_node
 from meshcache.config import Settings, load
 from meshcache.doctor import machine
-from meshcache.doctor.finding import Finding, State, fine, note, problem, skipped
+from meshcache.doctor.finding import Finding, FindingState, fine, note, problem, skipped
 from meshcache.errors import AdminError, ConfigError, KeyringError, NodeAbsentError, PolicyError, TransportError
 
 DEGRADED: Final = 3
 
-_MARKS: Final = {State.FINE: "ok", State.NOTE: "--", State.PROBLEM: "!!", State.SKIPPED: "  "}
-_COLOURS: Final = {State.NOTE: "cyan", State.PROBLEM: "red", State.FINE: "green"}
+_MARKS: Final = {
+    FindingState.FINE: "ok",
+    FindingState.NOTE: "--",
+    FindingState.PROBLEM: "!!",
+    FindingState.SKIPPED: "  ",
+}
+_COLOURS: Final = {FindingState.NOTE: "cyan", FindingState.PROBLEM: "red", FindingState.FINE: "green"}
 
 
 @click.command()
@@ -35,7 +40,7 @@ def doctor(file: Path | None, socket: Path | None, as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             _tell(finding)
-    problems = sum(finding.state is State.PROBLEM for finding in findings)
+    problems = sum(finding.state is FindingState.PROBLEM for finding in findings)
     if as_json:
         print_json({"degraded": problems > 0, "checks": [finding.to_plain() for finding in findings]})
     else:
@@ -137,5 +142,5 @@ def _tell(finding: Finding) -> None:
     line = f"{_MARKS[finding.state]} {finding.name}: {finding.text}"
     colour = _COLOURS.get(finding.state) if colours() else None
     click.echo("\n".join(click.style(clean(part), fg=colour) for part in line.split("\n")))
-    if finding.do and finding.state is not State.FINE:
+    if finding.do and finding.state is not FindingState.FINE:
         click.echo(clean(f"   {finding.do}"))

@@ -64,22 +64,22 @@ class Assembly:
         rng: Rng,
         now: float,
         limits: Limits,
-        make_share: Callable[[int, int], VipEntries] = VipCache,
+        make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
         self._now = now
         self._timers_at: float | None = None
         self._sweep_at = now + limits.sweep_s
-        self._make_tables(identity, rng, now, limits, make_share)
+        self._make_tables(identity, rng, now, limits, make_vip_cache)
         self._make_duties(now)
 
     def _make_tables(
-        self, identity: Identity, rng: Rng, now: float, limits: Limits, make_share: Callable[[int, int], VipEntries]
+        self, identity: Identity, rng: Rng, now: float, limits: Limits, make_vip_cache: Callable[[int, int], VipEntries]
     ) -> None:
         counters, events = Counters(), EventLog()
         self.local = LocalNode(identity, limits, rng)
         self.telemetry = Telemetry(counters, events, Refusals(events))
         self.streams = StreamTable()
-        self.cache = SessionCache(self.streams, now, make_share=make_share)
+        self.cache = SessionCache(self.streams, now, make_vip_cache=make_vip_cache)
         self.quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
         self.vips = ServedVips(identity)
         self.members = Members(limits, events)

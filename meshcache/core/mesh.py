@@ -31,11 +31,11 @@ __all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoi
 
 
 class Filing(NamedTuple):
-    """Where one VIP's sessions are: the shares to look in, its own first; the number of its own stream; the moment that
-    times in entries count from; how old a lineage may be.
+    """Where one VIP's sessions are: the parts of the cache to look in, its own first; its own stream's number; the
+    moment that times in entries count from; how old a lineage may be.
     """
 
-    shares: tuple[VipEntries, ...]
+    vip_caches: tuple[VipEntries, ...]
     stream: int
     epoch: float
     lineage_s: float
@@ -59,15 +59,15 @@ class MeshCore:
         rng: Rng,
         now: float,
         limits: Limits | None = None,
-        make_share: Callable[[int, int], VipEntries] = VipCache,
+        make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
-        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly. `make_share` makes what
-        holds one VIP's sessions.
+        """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly. `make_vip_cache` makes
+        what holds one VIP's sessions.
 
         Raises ValueError when a name or the address of the identity is not one that can be told to peers.
         """
         _check(identity)
-        self.duties = Assembly(identity, rng, now, limits or Limits(), make_share)
+        self.duties = Assembly(identity, rng, now, limits or Limits(), make_vip_cache)
         """The tables and duties behind this face, for tests and whoever diagnoses a node: look, change nothing."""
         self._vips, self._cache, self._streams = self.duties.vips, self.duties.cache, self.duties.streams
         self.live = self.duties.live
@@ -159,8 +159,10 @@ class MeshCore:
         served = self._vips.get(vip)
         if served is None:
             return None
-        shares = tuple(share for name in served.filed_under if (share := self._cache.share(name)) is not None)
-        return Filing(shares, served.stream.index, self._cache.epoch, served.vip.lineage_s)
+        vip_caches = tuple(
+            vip_cache for name in served.filed_under if (vip_cache := self._cache.vip_cache(name)) is not None
+        )
+        return Filing(vip_caches, served.stream.index, self._cache.epoch, served.vip.lineage_s)
 
     def stream_of(self, session: Session) -> int:
         """Return the number of a session's stream, as the heads of entries have it."""
@@ -364,8 +366,8 @@ class MeshCore:
     def session_ids(self, vip: str) -> list[bytes]:
         """Return a copy of the ids under which a VIP's sessions are filed; it takes a millisecond for 200,000."""
         self.settle()
-        share = self._cache.share(vip)
-        return share.ids() if share is not None else []
+        vip_cache = self._cache.vip_cache(vip)
+        return vip_cache.ids() if vip_cache is not None else []
 
     def session_origin(self, vip: str, session_id: bytes) -> tuple[Session, Terms] | None:
         """Return a session that is filed under a VIP here, with the terms it was made under; doesn't count as use."""

@@ -107,7 +107,7 @@ class Stats:
         return {"group": group, "differs": list(differing(mine, theirs)), "values": list(with_values(mine, theirs))}
 
     def _vip(self, served: ServedVip) -> dict[str, Any]:
-        share = self._cache.share(served.vip.terms.vip)
+        vip_cache = self._cache.vip_cache(served.vip.terms.vip)
         counters = served.counters
         return {
             "group": served.vip.terms.group,
@@ -123,11 +123,11 @@ class Stats:
                 "recalled": counters.recalled,
                 "withdrawn": counters.withdrawn,
                 "refused": dict(sorted(counters.sessions_refused.items())),
-                "evicted": counters.evicted_before + (share.evicted if share is not None else 0),
+                "evicted": counters.evicted_before + (vip_cache.evicted if vip_cache is not None else 0),
             },
             "tickets": _tickets(served),
-            "entries": len(share) if share is not None else 0,
-            "bytes": share.bytes if share is not None else 0,
+            "entries": len(vip_cache) if vip_cache is not None else 0,
+            "bytes": vip_cache.bytes if vip_cache is not None else 0,
             "quota_bytes": served.vip.quota_bytes,
             "quota_sessions": served.vip.quota_sessions,
         }

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 
-class State(Enum):
+class FindingState(Enum):
     """How something is."""
 
     FINE = "fine"
@@ -23,7 +23,7 @@ class Finding:
     """``text`` says what was found, ``do`` what to do about it."""
 
     name: str
-    state: State
+    state: FindingState
     text: str
     do: str = ""
 
@@ -33,16 +33,16 @@ class Finding:
 
 
 def fine(name: str, text: str) -> Finding:
-    return Finding(name, State.FINE, text)
+    return Finding(name, FindingState.FINE, text)
 
 
 def problem(name: str, text: str, do: str) -> Finding:
-    return Finding(name, State.PROBLEM, text, do)
+    return Finding(name, FindingState.PROBLEM, text, do)
 
 
 def note(name: str, text: str, do: str = "") -> Finding:
-    return Finding(name, State.NOTE, text, do)
+    return Finding(name, FindingState.NOTE, text, do)
 
 
 def skipped(name: str, text: str) -> Finding:
-    return Finding(name, State.SKIPPED, text)
+    return Finding(name, FindingState.SKIPPED, text)

@@ -28,7 +28,7 @@ REBIND_S = 5.0
 log = logging.getLogger("meshcache.edges")
 
 
-class Listener:
+class MeshListener:
     """The ROUTER. It is guarded by the gate, which has to run before `bind`."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], gate: Gate, key: MeshKey, listen: str) -> None:

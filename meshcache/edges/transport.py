@@ -24,7 +24,7 @@ from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import LinkEvent
 from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.listener import Listener
+from meshcache.edges.listener import MeshListener
 from meshcache.edges.outbound_link import link_to
 from meshcache.edges.sockets import check_library
 from meshcache.errors import TransportError
@@ -54,7 +54,7 @@ class Transport:
         others = libzmq_threads()
         self._gate = Gate(self._context, self._see)
         self._gate.allow(keyring)
-        self._listener = Listener(self._context, self._gate, keyring.current, listen)
+        self._listener = MeshListener(self._context, self._gate, keyring.current, listen)
         self._readable = native.epoll()
         self._readable.register(self._listener.descriptor, select.EPOLLIN)
         self._dialler = Dialler(self._context, self._gate, self._readable, on_event)

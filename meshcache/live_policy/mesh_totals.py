@@ -29,7 +29,7 @@ _ROUND_S: Final = 0.5
 _LOOK_S: Final = 0.01
 
 
-class Query(NamedTuple):
+class Question(NamedTuple):
     """What `core.queries` is told to ask; see there."""
 
     matter: QueryKind
@@ -44,7 +44,7 @@ def ask_withdraw(pump: Pump, expected: Collection[str], number: int) -> dict[str
 
     Blocks; call it on a thread that may.
     """
-    return _summed(expected, _ask_all(pump, expected, lambda: Query(QueryKind.WITHDRAW, number)))
+    return _summed(expected, _ask_all(pump, expected, lambda: Question(QueryKind.WITHDRAW, number)))
 
 
 def ask_policy(pump: Pump, expected: Collection[str], vip: str, keys: Collection[str], since: float) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def ask_policy(pump: Pump, expected: Collection[str], vip: str, keys: Collection
     what and why. Blocks; call it on a thread that may.
     """
 
-    def ask() -> Query:
+    def ask() -> Question:
         with pump.lock:  # anew each time: another operator's change may have come meanwhile, and won
             number, digest = pump.core.live.version(VIP, vip)
-        return Query(QueryKind.POLICY, number, vip, since, digest)
+        return Question(QueryKind.POLICY, number, vip, since, digest)
 
     found = _ask_all(pump, expected, ask)
     held = {node: [line for line in answer.held if key_of(line) in keys] for node, answer in sorted(found.items())}
@@ -66,7 +66,7 @@ def ask_policy(pump: Pump, expected: Collection[str], vip: str, keys: Collection
     return total | {"have": total["have"] - len(differ), "differ": differ}
 
 
-def _ask_all(pump: Pump, expected: Collection[str], ask: Callable[[], Query]) -> dict[str, QueryReply]:
+def _ask_all(pump: Pump, expected: Collection[str], ask: Callable[[], Question]) -> dict[str, QueryReply]:
     found: dict[str, QueryReply] = {}
     deadline = pump.clock() + WAIT_S
     while True:
@@ -114,7 +114,7 @@ def ask_clocks(pump: Pump, expected: Collection[str]) -> dict[str, float]:
 def ask_figures(pump: Pump, expected: Collection[str]) -> dict[str, Any]:
     """Return how clients resume on every node that answers in time, VIP by VIP; ``silent`` are those that didn't."""
     found: dict[str, QueryReply] = {}
-    _ask_once(pump, expected, found, Query(QueryKind.FIGURES))
+    _ask_once(pump, expected, found, Question(QueryKind.FIGURES))
     nodes = [
         {"name": node, "colo": answer.colo, "vips": {of.vip: _plain_figures(of) for of in answer.figures}}
         for node, answer in sorted(found.items())
@@ -130,7 +130,7 @@ def _plain_figures(of: Figures) -> dict[str, Any]:
     }
 
 
-def _ask_once(pump: Pump, expected: Collection[str], found: dict[str, QueryReply], ask: Query) -> None:
+def _ask_once(pump: Pump, expected: Collection[str], found: dict[str, QueryReply], ask: Question) -> None:
     with pump.lock:
         token = pump.core.queries.ask(
             ask.matter, ask.number, pump.clock(), name=ask.name, since=ask.since, digest=ask.digest

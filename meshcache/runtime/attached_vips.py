@@ -12,7 +12,7 @@ from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.errors import AttachError
-from meshcache.runtime.attaching import InForce, Joining, vip_settings
+from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -30,14 +30,14 @@ server with a context for each connection pays for it once in many."""
 @dataclass(slots=True)
 class _Attached:
     attachment: Attachment
-    joining: Joining
+    joining: JoiningContext
     generation: int
 
 
 @dataclass(slots=True)
 class _Served:
     port: VipPort
-    joining: Joining
+    joining: JoiningContext
     """The newest; kept when its context is gone, since the VIP is served on, by contexts that are yet to come."""
     told: LocalVip | None = None
     attached: list[_Attached] = field(default_factory=list)
@@ -49,7 +49,7 @@ class _Served:
         self.prune_at = max(PRUNE_AT, 2 * len(self.attached))
         return self.attached
 
-    def joinings(self) -> list[Joining]:
+    def joinings(self) -> list[JoiningContext]:
         """Return the newest, and then that of each attachment whose context still exists."""
         return [self.joining, *(each.joining for each in self.live())]
 
@@ -206,7 +206,7 @@ class AttachedVips:
         for served, joinings in changes:
             self._change(served, joinings)
 
-    def _attached_since_reload(self) -> Iterator[Joining]:
+    def _attached_since_reload(self) -> Iterator[JoiningContext]:
         """One attachment of each VIP will do: those of one VIP agree."""
         for served in self._served.values():
             for each in reversed(served.attached):
@@ -214,7 +214,7 @@ class AttachedVips:
                     yield each.joining
                     break
 
-    def _tell(self, served: _Served, joining: Joining) -> None:
+    def _tell(self, served: _Served, joining: JoiningContext) -> None:
         notes = self._in_force.notes
         local = joining.local_vip(self._in_force.settings, notes.get(joining.vip.name, VipNote()))
         if local == served.told:
@@ -232,14 +232,14 @@ class AttachedVips:
         served.told = local
         self._pump.wake()
 
-    def _supersede(self, served: _Served, joining: Joining) -> None:
+    def _supersede(self, served: _Served, joining: JoiningContext) -> None:
         """End earlier attachments that bind their sessions to something else: those would be found and not resume."""
         digest = joining.digest
         for each in served.attached:
             if each.joining.digest != digest:
                 each.attachment.detach()
 
-    def _change(self, served: _Served, joinings: list[Joining]) -> None:
+    def _change(self, served: _Served, joinings: list[JoiningContext]) -> None:
         served.joining, *each_joining = joinings
         for each, joining in zip(served.attached, each_joining, strict=True):
             each.joining = joining

@@ -30,14 +30,14 @@ class InForce:
     epochs: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, VipNote] = field(default_factory=dict)
 
-    def joining(self, name: str, facts: ContextFacts) -> Joining:
+    def joining(self, name: str, facts: ContextFacts) -> JoiningContext:
         """Return a context about to join a VIP. Raises AttachError when there is none of this name."""
         vip = vip_settings(self.settings, name)
-        return Joining(vip, facts, self.epochs.get(vip.group, 0))
+        return JoiningContext(vip, facts, self.epochs.get(vip.group, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Joining:
+class JoiningContext:
     """One context about to join one VIP: what was read from it, and what follows. ``epoch`` is its group's."""
 
     vip: VipSettings
@@ -81,7 +81,7 @@ class Joining:
                 f"which vip.names lists; it covers {', '.join(self.facts.names) or 'no DNS name'}"
             )
 
-    def check_beside(self, other: Joining) -> None:
+    def check_beside(self, other: JoiningContext) -> None:
         """Raises AttachError when this context and one that is attached can't both be what their settings say.
 
         Contexts of one VIP must have one digest: else it would depend on which of them a client meets whether it

@@ -28,5 +28,5 @@ def new_core(settings: Settings, address: str) -> MeshCore:
         address=address,
         version=version("meshcache"),
     )
-    make_share = VipCache if hot.compiled is None else hot.compiled.VipCache
-    return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_share=make_share)
+    make_vip_cache = VipCache if hot.compiled is None else hot.compiled.VipCache
+    return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_vip_cache=make_vip_cache)

@@ -123,11 +123,11 @@ class VipPort:
         if filing is None:
             self.door.bind((), 0, 0.0, 0.0, 0.0, 0.0, 0.0)
             return
-        shares, stream, epoch, lineage_s = filing
+        vip_caches, stream, epoch, lineage_s = filing
         ahead_s = self.clock() - time.monotonic()
         self._ahead_s = ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
         zero = self._tokens.zero - self._ahead_s
-        self.door.bind(shares, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
+        self.door.bind(vip_caches, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
         self.door.watch(self._pump.inbox, self._pump.wakeup)
 
     def publish(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from meshcache.admin import stream as stream_module
-from meshcache.admin.stream import HISTORY_POINTS_MAX, HISTORY_S, Stream, chart_point
+from meshcache.admin.stream import HISTORY_POINTS_MAX, HISTORY_S, DashboardStream, chart_point
 from tests.admin.snapshots import GeneratedNode
 from tests.support.waiting import wait_until_async
 
@@ -42,7 +42,7 @@ class CountingNode(GeneratedNode):
 
 @asynccontextmanager
 async def serving(node: GeneratedNode, **settings: Any) -> AsyncIterator[tuple[str, web.AppRunner]]:
-    stream = Stream(node, **{"period_s": 0.02, **settings})
+    stream = DashboardStream(node, **{"period_s": 0.02, **settings})
     app = web.Application()
     app.add_routes(stream.routes())
     app.cleanup_ctx.append(stream.lifespan)

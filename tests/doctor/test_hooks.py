@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.doctor.finding import State
+from meshcache.doctor.finding import FindingState
 from meshcache.doctor.hooks import hook_findings
 
 
@@ -18,12 +18,12 @@ def test_without_hooks_there_is_nothing_to_say() -> None:
 
 def test_hooks_that_are_well_are_one_line() -> None:
     (finding,) = hook_findings([hook("policy", calls=5, refused_send=2), hook("observer")])
-    assert (finding.state, finding.text) == (State.FINE, "2, all well")
+    assert (finding.state, finding.text) == (FindingState.FINE, "2, all well")
 
 
 def test_a_policy_that_fails_is_a_problem_and_another_hook_a_note() -> None:
     findings = list(hook_findings([hook("policy", calls=5, raised=2, slow=1), hook("observer", calls=1, missed=7)]))
-    assert [finding.state for finding in findings] == [State.PROBLEM, State.NOTE]
+    assert [finding.state for finding in findings] == [FindingState.PROBLEM, FindingState.NOTE]
     assert findings[0].text.startswith("raised 2, slow 1 of 5 calls; the last: raised: ValueError")
 
 
@@ -34,5 +34,5 @@ def test_one_that_rests_says_that_it_refuses() -> None:
 
 def test_one_that_isnt_loaded_says_what_to_do() -> None:
     (finding,) = hook_findings([hook("observer", not_loaded=1)])
-    assert finding.state is State.PROBLEM
+    assert finding.state is FindingState.PROBLEM
     assert "[hooks]" in finding.do

@@ -13,7 +13,7 @@ import pytest
 
 from meshcache import HookError, Settings, hot
 from meshcache.doctor import machine
-from meshcache.doctor.finding import State
+from meshcache.doctor.finding import FindingState
 
 
 def settings(**tables: Any) -> Settings:
@@ -23,7 +23,7 @@ def settings(**tables: Any) -> Settings:
 def test_both_opensslers_can_be_hooked_here() -> None:
     found = list(machine.hook_findings())
     assert [finding.name for finding in found] == ["hooks of pyOpenSSL", "hooks of Python's ssl"]
-    assert {finding.state for finding in found} == {State.FINE}
+    assert {finding.state for finding in found} == {FindingState.FINE}
     assert "OpenSSL" in found[0].text
 
 
@@ -33,7 +33,7 @@ def test_an_openssl_that_can_not_be_hooked_is_a_problem_with_what_to_install(mon
 
     monkeypatch.setattr(machine, "prove", fail)
     ours, stdlib = machine.hook_findings()
-    assert (ours.state, stdlib.state) == (State.PROBLEM, State.NOTE)
+    assert (ours.state, stdlib.state) == (FindingState.PROBLEM, FindingState.NOTE)
     assert "install the wheel" in ours.text
 
 
@@ -42,25 +42,25 @@ def test_the_hot_path_in_python_is_worth_a_note_with_what_to_do(monkeypatch: pyt
     monkeypatch.setattr(hot, "why_not", "the compiled module can't be had: no")
     monkeypatch.delenv(hot.PURE, raising=False)
     found = machine.hot_path_finding()
-    assert (found.state, found.do) == (State.NOTE, "install gcc and python3-dev, then meshcache again")
+    assert (found.state, found.do) == (FindingState.NOTE, "install gcc and python3-dev, then meshcache again")
     monkeypatch.setenv(hot.PURE, "1")
     assert machine.hot_path_finding().do == "unset MESHCACHE_PURE"
     monkeypatch.setattr(hot, "compiled", object())
-    assert machine.hot_path_finding().state is State.FINE
+    assert machine.hot_path_finding().state is FindingState.FINE
 
 
 class TestMulticast:
     def test_it_works_on_loopback(self) -> None:
         (found,) = machine.multicast_findings(settings(mesh={"interfaces": ["127.0.0.1"]}))
-        assert found.state is State.FINE
+        assert found.state is FindingState.FINE
 
     def test_without_mdns_it_is_not_tried(self) -> None:
         (found,) = machine.multicast_findings(settings(mesh={"mdns": False, "interfaces": ["127.0.0.1"]}))
-        assert found.state is State.SKIPPED
+        assert found.state is FindingState.SKIPPED
 
     def test_an_interface_that_is_not_here_is_a_problem_with_what_to_do(self) -> None:
         (found,) = machine.multicast_findings(settings(mesh={"interfaces": ["192.0.2.77"]}))
-        assert found.state is State.PROBLEM
+        assert found.state is FindingState.PROBLEM
         assert "192.0.2.77" in found.text
         assert "mesh.seeds" in found.do
         assert "no interface has" in machine.multicast_fault("2001:db8::77") or machine.multicast_fault("2001:db8::77")
@@ -83,21 +83,21 @@ LISTENING = {"name": "shop", "listen": "127.0.0.1:0", "certificate": "x", "priva
 
 
 class TestFiles:
-    @pytest.mark.parametrize("limit, state", [(10_266, State.FINE), (10_265, State.PROBLEM)])
-    def test_the_border_is_exact(self, limit: int, state: State) -> None:
+    @pytest.mark.parametrize("limit, state", [(10_266, FindingState.FINE), (10_265, FindingState.PROBLEM)])
+    def test_the_border_is_exact(self, limit: int, state: FindingState) -> None:
         found = machine.file_limit_finding(settings(vip=[LISTENING]), 2, limit)
         assert found.state is state
-        if state is State.PROBLEM:
+        if state is FindingState.PROBLEM:
             assert "LimitNOFILE= in the unit (or ulimit -n) to 10266" in found.do
 
     def test_a_backend_takes_a_file_more_for_each_connection_and_no_listener_none(self) -> None:
         proxied = [{**LISTENING, "backend": "127.0.0.1:80"}]
-        assert machine.file_limit_finding(settings(vip=proxied), 0, 20_255).state is State.PROBLEM
-        assert machine.file_limit_finding(settings(vip=[{"name": "shop"}]), 0, 256).state is State.FINE
+        assert machine.file_limit_finding(settings(vip=proxied), 0, 20_255).state is FindingState.PROBLEM
+        assert machine.file_limit_finding(settings(vip=[{"name": "shop"}]), 0, 256).state is FindingState.FINE
 
     def test_without_a_limit_it_is_fine(self) -> None:
         assert "any number" in machine.file_limit_finding(settings(), 0, resource.RLIM_INFINITY).text
-        assert machine.file_limit_finding(settings(), 0).state is State.FINE
+        assert machine.file_limit_finding(settings(), 0).state is FindingState.FINE
 
     def test_the_limit_of_a_process_is_read_from_the_kernel(self) -> None:
         assert machine.files_of_process(os.getpid()) == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -108,11 +108,13 @@ class TestClock:
     def test_one_that_was_never_set_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine.time, "gmtime", lambda: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0)))
         (found,) = machine.clock_findings()
-        assert (found.state, "1970" in found.text) == (State.PROBLEM, True)
+        assert (found.state, "1970" in found.text) == (FindingState.PROBLEM, True)
 
-    @pytest.mark.parametrize("answer, state", [(True, State.FINE), (False, State.NOTE), (None, State.SKIPPED)], ids=str)
+    @pytest.mark.parametrize(
+        "answer, state", [(True, FindingState.FINE), (False, FindingState.NOTE), (None, FindingState.SKIPPED)], ids=str
+    )
     def test_what_the_kernel_says_is_told(
-        self, monkeypatch: pytest.MonkeyPatch, answer: bool | None, state: State
+        self, monkeypatch: pytest.MonkeyPatch, answer: bool | None, state: FindingState
     ) -> None:
         monkeypatch.setattr(machine, "_is_synchronised", lambda: answer)
         (found,) = machine.clock_findings()
@@ -124,7 +126,7 @@ class TestClock:
 
 def test_a_state_folder_that_can_not_be_made_is_a_problem(tmp_path: Path) -> None:
     made = settings(node={"name": "a", "state_dir": str(tmp_path / "deep" / "state")})
-    assert machine.state_finding(made).state is State.FINE
+    assert machine.state_finding(made).state is FindingState.FINE
     (tmp_path / "deep").write_text("a file")
     found = machine.state_finding(made)
-    assert (found.state, "is no folder" in found.text) == (State.PROBLEM, True)
+    assert (found.state, "is no folder" in found.text) == (FindingState.PROBLEM, True)

@@ -8,7 +8,7 @@ import pytest
 
 from meshcache import Settings
 from meshcache.doctor import mdns
-from meshcache.doctor.finding import State
+from meshcache.doctor.finding import FindingState
 from meshcache.edges.discovery import Announcement, Discovery
 from tests.support.waiting import wait_until
 
@@ -31,21 +31,21 @@ def settings(**mesh: object) -> Settings:
 def test_a_node_that_hears_answers(node: int) -> None:
     wait_until(lambda: mdns.answers(HERE, node), within_s=60)
     (found,) = mdns.hearing_findings(settings(), f"{HERE}:{node}")
-    assert (found.state, found.text) == (State.FINE, "this node hears and answers on 127.0.0.1")
+    assert (found.state, found.text) == (FindingState.FINE, "this node hears and answers on 127.0.0.1")
 
 
 def test_another_nodes_answer_is_not_this_nodes(node: int, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: mdns.answers(HERE, node), within_s=60)
     monkeypatch.setattr(mdns, "ASK_S", 0.2)
     (found,) = mdns.hearing_findings(settings(), f"{HERE}:{node + 1}")
-    assert found.state is State.PROBLEM
+    assert found.state is FindingState.PROBLEM
     assert "hears nothing there" in found.text
     assert "UDP port 5353" in found.do
 
 
 def test_an_address_that_is_not_here_is_a_problem_and_without_mdns_nothing_is_asked() -> None:
     (found,) = mdns.hearing_findings(settings(interfaces=["192.0.2.77"]), f"{HERE}:1234")
-    assert found.state is State.PROBLEM
+    assert found.state is FindingState.PROBLEM
     (found,) = mdns.hearing_findings(settings(interfaces=["2001:db8::77"]), f"{HERE}:1234")
     assert "no interface has 2001:db8::77" in found.text
     assert list(mdns.hearing_findings(settings(mdns=False), f"{HERE}:1234")) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshcache.core.state.refusals import Refusals
 from meshcache.core.values.events import EventLog
-from meshcache.doctor.finding import Finding, State
+from meshcache.doctor.finding import Finding, FindingState
 from meshcache.doctor.mesh import CLOCK_OFF_S, mesh_findings
 
 
@@ -22,7 +22,7 @@ def found(
 
 
 def problems(findings: dict[str, Finding]) -> list[str]:
-    return [name for name, finding in findings.items() if finding.state is State.PROBLEM]
+    return [name for name, finding in findings.items() if finding.state is FindingState.PROBLEM]
 
 
 def test_a_mesh_that_is_well_has_no_problem() -> None:
@@ -41,7 +41,7 @@ def test_one_other_node_is_spoken_of_as_one() -> None:
 def test_members_that_are_away_are_named() -> None:
     told = found({"peers": [peer(f"e{i}", "lost") for i in range(7)]})["members"]
     assert told.text == "e0 (fra1), e1 (fra1), e2 (fra1), e3 (fra1), e4 (fra1) and 2 more not heard"
-    assert found({"peers": []})["members"].state is State.NOTE
+    assert found({"peers": []})["members"].state is FindingState.NOTE
 
 
 def test_an_island_is_named_with_the_setting_that_differs() -> None:
@@ -61,14 +61,14 @@ def refusal(reason: str, *, by_peer: bool = False) -> dict[str, Any]:
 def test_refused_connections_and_names_are_told() -> None:
     told = found({"transport": {"refused": {"another mesh key": 3}}, "refusals": [refusal("name_taken")]})
     assert told["connections"].text == "3 refused since the start: another mesh key 3"
-    assert told["connections"].state is State.NOTE
+    assert told["connections"].state is FindingState.NOTE
     assert "compare fingerprints" in told["connections"].do
     probed = found({"transport": {"refused": {"closed during the handshake": 3}}})
     assert "port checks, scanners" in probed["connections"].do
     assert "refused: name_taken" in problems(told)
     assert told["refused: name_taken"].text.startswith("x (at x:1) isn't heard here: it bears the name of another")
     assert told["refused: name_taken"].do
-    assert found({"refusals": [refusal("other_mesh")]})["refused: other_mesh"].state is State.NOTE
+    assert found({"refusals": [refusal("other_mesh")]})["refused: other_mesh"].state is FindingState.NOTE
 
 
 def test_a_node_that_is_refused_by_others_has_a_problem_and_is_told_what_to_do() -> None:
@@ -89,7 +89,7 @@ def test_clocks_that_are_off_are_named_and_ours_when_most_differ() -> None:
 def test_a_policy_that_is_not_everywhere_is_worth_a_note() -> None:
     nodes = {"others": [{"name": "edge-4", "version": 6}]}
     told = found(policies=[{"vip": "shop", "version": 7, "nodes": nodes}])["policy of shop"]
-    assert (told.state, told.text) == (State.NOTE, "version 7 is not in force everywhere: edge-4 at 6")
+    assert (told.state, told.text) == (FindingState.NOTE, "version 7 is not in force everywhere: edge-4 at 6")
 
 
 def test_server_names_that_the_certificate_does_not_cover_are_told_when_they_are_many() -> None:
@@ -101,9 +101,9 @@ def test_server_names_that_the_certificate_does_not_cover_are_told_when_they_are
     assert told(10, 10) is None
     few, most = told(50, 1000), told(900, 1000)
     assert few is not None
-    assert few.state is State.NOTE
+    assert few.state is FindingState.NOTE
     assert most is not None
-    assert most.state is State.PROBLEM
+    assert most.state is FindingState.PROBLEM
     assert "900 of 1000 full handshakes" in most.text
     assert "subject alternative names" in most.do
 

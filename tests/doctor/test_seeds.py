@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshcache import MeshNode, Settings
-from meshcache.doctor.finding import Finding, State
+from meshcache.doctor.finding import Finding, FindingState
 from meshcache.doctor.seeds import probe, seed_findings
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
@@ -42,7 +42,7 @@ def nobody() -> str:
 def test_a_member_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
     assert probe(member.address, keyring) == "member"
     (finding,) = found(keyring, member.address)
-    assert finding.state is State.FINE
+    assert finding.state is FindingState.FINE
     assert member.peers() == []
     refused = member.stats()["transport"]["refused"]
     assert refused == {}, "who looks whether a node is well leaves no stranger in its counters"
@@ -50,9 +50,9 @@ def test_a_member_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
 
 def test_another_key_is_told_from_a_dead_seed(member: MeshNode, keyring: Keyring) -> None:
     other, dead = found(Keyring.new(), member.address)[0], found(keyring, nobody())[0]
-    assert (other.state, other.text) == (State.PROBLEM, "answers, but not to our key")
+    assert (other.state, other.text) == (FindingState.PROBLEM, "answers, but not to our key")
     assert "mesh.key" in other.do
-    assert (dead.state, dead.text) == (State.PROBLEM, "nothing answers there")
+    assert (dead.state, dead.text) == (FindingState.PROBLEM, "nothing answers there")
 
 
 def test_something_else_that_listens_there_is_no_node(keyring: Keyring) -> None:
@@ -71,20 +71,20 @@ def test_something_else_that_listens_there_is_no_node(keyring: Keyring) -> None:
 
 def test_a_silent_seed_is_only_a_note_where_another_lets_us_in(member: MeshNode, keyring: Keyring) -> None:
     states = {finding.name: finding.state for finding in found(keyring, nobody(), member.address)}
-    assert list(states.values()) == [State.NOTE, State.FINE]
+    assert list(states.values()) == [FindingState.NOTE, FindingState.FINE]
 
 
 def test_a_name_that_is_none_is_told(keyring: Keyring) -> None:
     (finding,) = found(keyring, "dns:nowhere.invalid:7946")
-    assert (finding.state, "can't be looked up" in finding.text) == (State.PROBLEM, True)
+    assert (finding.state, "can't be looked up" in finding.text) == (FindingState.PROBLEM, True)
 
 
 def test_our_own_address_does_no_harm(keyring: Keyring) -> None:
     address = nobody()
     (finding,) = found(keyring, address, listen=address)
-    assert (finding.state, "own address" in finding.text) == (State.FINE, True)
+    assert (finding.state, "own address" in finding.text) == (FindingState.FINE, True)
 
 
 def test_no_seeds_and_no_mdns_are_worth_a_note(keyring: Keyring) -> None:
     (finding,) = found(keyring)
-    assert (finding.state, finding.name) == (State.NOTE, "seeds")
+    assert (finding.state, finding.name) == (FindingState.NOTE, "seeds")

@@ -45,7 +45,7 @@ class Shop:
     @property
     def table(self) -> Any:
         self.node.stats()  # what was made is filed
-        return self.node.internals.pump.core.duties.cache.share("shop")
+        return self.node.internals.pump.core.duties.cache.vip_cache("shop")
 
     def come(self, session: Any = None, name: str = "a.test") -> Any:
         return visit(self.context, self.client, session=session, name=name)

@@ -6,14 +6,14 @@ import pytest
 from meshcache import AttachError, Settings, SharingSettings, VipSettings
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.policy.scope import ClientAuth
-from meshcache.runtime.attaching import Joining, quota_bytes, vip_settings
+from meshcache.runtime.attaching import JoiningContext, quota_bytes, vip_settings
 from meshcache.tls.facts import ContextFacts
 
 FACTS = ContextFacts(("shop.example", "*.shop.example"), (b"leaf", b"issuer"), ClientAuth(), 0x0303, own_callback=False)
 
 
-def joining(facts: ContextFacts = FACTS, name: str = "shop", **vip: Any) -> Joining:
-    return Joining(VipSettings.model_validate({"name": name, **vip}), facts)
+def joining(facts: ContextFacts = FACTS, name: str = "shop", **vip: Any) -> JoiningContext:
+    return JoiningContext(VipSettings.model_validate({"name": name, **vip}), facts)
 
 
 def test_names_that_the_certificate_covers_may_be_listed() -> None:
@@ -76,14 +76,14 @@ def test_the_core_is_told_what_the_settings_and_the_context_say() -> None:
             "vip": [VipSettings(name="shop", sharing=sharing), VipSettings(name="pay")],
         }
     )
-    local = Joining(vip_settings(made, "shop"), FACTS).local_vip(made)
+    local = JoiningContext(vip_settings(made, "shop"), FACTS).local_vip(made)
     assert (local.terms.node, local.terms.colo, local.terms.vip) == ("edge-1", "ams1", "shop")
     assert (local.terms.group, local.terms.reach) == ("front", REACH_EVERYWHERE)
     assert (local.lifetime_s, local.lineage_s) == (60, 600)
     assert (local.quota_bytes, local.quota_sessions) == (2**18, 250)
     assert local.export_client_certificates
     assert quota_bytes(made, "pay") == 2**20 - 2**18
-    assert not Joining(vip_settings(made, "pay"), FACTS).local_vip(made).export_client_certificates
+    assert not JoiningContext(vip_settings(made, "pay"), FACTS).local_vip(made).export_client_certificates
 
 
 def test_an_unknown_vip_is_answered_with_the_known_ones() -> None:

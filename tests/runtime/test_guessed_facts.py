@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshcache import VipSettings
-from meshcache.runtime.attaching import Joining
+from meshcache.runtime.attaching import JoiningContext
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.tls.facts import read_facts
 from tests.tls.world import KINDS, VERSIONS, server_certificate, server_context
@@ -27,9 +27,9 @@ def test_a_plain_context_is_as_was_guessed(kind: str, version: str) -> None:
     settings = vip(min_tls=version)
     guessed = guessed_facts(settings)
     assert guessed is not None
-    joining = Joining(settings, read_facts(server_context(kind, version)))
-    assert Joining(settings, guessed).digest == joining.digest
-    Joining(replace_names(settings), guessed).check()
+    joining = JoiningContext(settings, read_facts(server_context(kind, version)))
+    assert JoiningContext(settings, guessed).digest == joining.digest
+    JoiningContext(replace_names(settings), guessed).check()
 
 
 def replace_names(settings: VipSettings) -> VipSettings:
@@ -45,8 +45,8 @@ def test_a_chain_is_that_of_the_file(folder: Path, kind: str) -> None:
     guessed = guessed_facts(settings)
     assert guessed is not None
     real = read_facts(server_context(kind))
-    assert Joining(settings, guessed).digest == Joining(settings, real).digest
-    assert Joining(settings, replace(guessed, chain=())).digest != Joining(settings, real).digest
+    assert JoiningContext(settings, guessed).digest == JoiningContext(settings, real).digest
+    assert JoiningContext(settings, replace(guessed, chain=())).digest != JoiningContext(settings, real).digest
 
 
 def test_what_takes_more_than_the_settings_isnt_guessed(folder: Path) -> None:

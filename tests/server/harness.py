@@ -19,7 +19,7 @@ from meshcache_server.names import CertificateNames
 from meshcache_server.responder import About, Responder
 from meshcache_server.routes import Routes, make_routes
 from meshcache_server.service import Service
-from meshcache_server.table import Table
+from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
 NAME = "shop.example"
@@ -102,7 +102,7 @@ class Tally:
 class Running:
     host: str
     port: int
-    table: Table
+    table: ConnectionTable
     faults: Faults
     tally: Tally
     listener: Listener
@@ -128,7 +128,7 @@ async def serving(
 ) -> AsyncIterator[Running]:
     """A VIP named shop on a free port of 127.0.0.1."""
     faults, tally = Faults(), Tally()
-    table = Table(connections_max, min(handshake_timeout_s, idle_timeout_s), faults)
+    table = ConnectionTable(connections_max, min(handshake_timeout_s, idle_timeout_s), faults)
     table.start()
     service = Service("shop", context, tally, make_application, handshake_timeout_s, idle_timeout_s)
     listener = Listener("127.0.0.1:0", table)

@@ -7,7 +7,7 @@ import inspect
 import pytest
 from meshcache_server.application import Application, Client
 from meshcache_server.connection import ClientConnection
-from meshcache_server.relay import Relay
+from meshcache_server.forwarding import Forwarding
 from meshcache_server.responder import Responder
 
 
@@ -16,7 +16,7 @@ def methods(kind: type) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("written", "real"), [(Application, Relay), (Application, Responder), (Client, ClientConnection)]
+    ("written", "real"), [(Application, Forwarding), (Application, Responder), (Client, ClientConnection)]
 )
 def test_each_side_has_every_method_as_written(written: type, real: type) -> None:
     assert methods(written)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from meshcache_server.backends import DOWN_S, FALL, TRIES_MAX, Backend, Backends, Pool
-from meshcache_server.relay import Relay
+from meshcache_server.forwarding import Forwarding
 from OpenSSL import SSL
 
 from meshcache import VipSettings
@@ -89,7 +89,7 @@ async def test_clients_meet_no_dead_backend_where_there_is_a_live_one(
     async with backend(echo) as seen:
         pool = pool_of(f"127.0.0.1:{free_port()}", f"127.0.0.1:{seen.port}")
         dead, live = pool.backends
-        async with serving(context, lambda client: Relay(client, pool, lambda: True)) as server:
+        async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
             for _ in range(FALL + 2):
                 assert await asyncio.to_thread(visit) == b"hello"
             assert dead.down
@@ -101,7 +101,7 @@ async def test_clients_meet_no_dead_backend_where_there_is_a_live_one(
 async def test_a_unix_socket_is_a_backend(certificates: Certificates, context: SSL.Context, tmp_path: Path) -> None:
     server_ = await asyncio.start_unix_server(echo, tmp_path / "app.sock")
     pool = pool_of(f"unix:{tmp_path / 'app.sock'}")
-    async with serving(context, lambda client: Relay(client, pool, lambda: True)) as server:
+    async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
 
         def visit() -> bytes:
             dialogue = Dialogue(server.port, certificates)

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from meshcache_server.backends import Backend, Pool
 from meshcache_server.connection import HOLD_S
+from meshcache_server.forwarding import Forwarding
 from meshcache_server.leaving import Leaving
-from meshcache_server.relay import Relay
 from OpenSSL import SSL
 
 from tests.server.backends import backend
 from tests.server.harness import NAME, Certificates, Dialogue, connect, serving
-from tests.server.test_relay import relay_to
+from tests.server.test_forwarding import relay_to
 from tests.support.fronts import FRONTS, front
 from tests.support.processes import Processes
 from tests.support.waiting import wait_until_async
@@ -99,7 +99,7 @@ async def test_a_ticket_waits_for_a_client_that_has_to_wait_itself(
     sent = b"x" * 1_000_000
     with late_reader(0) as (port, seen):
         pool = Pool((LateBackend("shop", f"127.0.0.1:{port}"),), 30.0, proxy_protocol=False)
-        async with serving(context, lambda client: Relay(client, pool, lambda: True)) as server:
+        async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
             await asyncio.to_thread(send_and_hang_up, server.port, certificates.client(), sent)
             await wait_until_async(lambda: seen, 30)
     assert len(seen[0][0]) == len(sent)

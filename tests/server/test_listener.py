@@ -9,7 +9,7 @@ import pytest
 from meshcache_server.faults import Faults
 from meshcache_server.listener import Listener
 from meshcache_server.routes import make_routes
-from meshcache_server.table import Table
+from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
 from tests.server.harness import Certificates, Dialogue, reset, serving
@@ -19,23 +19,23 @@ ASK = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
 
 def test_an_address_in_use_is_refused_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        listener = Listener(f"127.0.0.1:{taken.getsockname()[1]}", Table(1, 1, Faults()))
+        listener = Listener(f"127.0.0.1:{taken.getsockname()[1]}", ConnectionTable(1, 1, Faults()))
         with pytest.raises(OSError, match="in use"):
             listener.bind()
 
 
 def test_a_port_of_zero_is_told_as_what_it_became() -> None:
-    listener = Listener("127.0.0.1:0", Table(1, 1, Faults()))
+    listener = Listener("127.0.0.1:0", ConnectionTable(1, 1, Faults()))
     listener.bind()
     assert int(listener.bound_address.removeprefix("127.0.0.1:")) > 0
     listener.close()
 
 
 def test_ipv6_and_ipv4_may_have_the_same_port() -> None:
-    first = Listener("[::]:0", Table(1, 1, Faults()))
+    first = Listener("[::]:0", ConnectionTable(1, 1, Faults()))
     first.bind()
     port = first.bound_address.rpartition(":")[2]
-    second = Listener(f"0.0.0.0:{port}", Table(1, 1, Faults()))
+    second = Listener(f"0.0.0.0:{port}", ConnectionTable(1, 1, Faults()))
     second.bind()
     assert first.bound_address == f"[::]:{port}"
     first.close()

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from meshcache_server.application import Client
 from meshcache_server.backends import Backends
-from meshcache_server.relay import Relay
+from meshcache_server.forwarding import Forwarding
 from meshcache_server.responder import Responder
 from meshcache_server.services import make_contexts, make_service
 from OpenSSL import SSL
@@ -68,7 +68,7 @@ def test_a_vip_with_a_backend_relays_and_another_responds(settings: Settings, no
     client = cast(Client, Nobody())
     assert isinstance(shop.make_application(client), Responder)
     relay = pay.make_application(client)
-    assert isinstance(relay, Relay)
+    assert isinstance(relay, Forwarding)
     pool = relay.pool
     assert [each.target for each in pool.backends] == ["[::1]:8080"]
     assert (pool.connect_timeout_s, pool.proxy_protocol) == (2, True)

@@ -6,13 +6,13 @@ import asyncio
 import time
 
 from meshcache_server.faults import Faults
-from meshcache_server.table import SWEEP_S_MAX, SWEEP_S_MIN, Table
+from meshcache_server.table import SWEEP_S_MAX, SWEEP_S_MIN, ConnectionTable
 
 from tests.support.waiting import wait_until_async
 
 
 class Noted:
-    def __init__(self, table: Table, timeout_s: float = 60.0, *, ends: str = "drain") -> None:
+    def __init__(self, table: ConnectionTable, timeout_s: float = 60.0, *, ends: str = "drain") -> None:
         self.table = table
         self.deadline = table.after(timeout_s)
         self.told: list[str] = []
@@ -43,8 +43,8 @@ class Noted:
             self.table.remove(self)
 
 
-def table(connections_max: int = 10, timeout_s: float = 0.5) -> Table:
-    return Table(connections_max, timeout_s, Faults())
+def table(connections_max: int = 10, timeout_s: float = 0.5) -> ConnectionTable:
+    return ConnectionTable(connections_max, timeout_s, Faults())
 
 
 async def test_a_deadline_is_noticed_and_never_early() -> None:

@@ -50,7 +50,7 @@ class Bounds:
         yield "withdraws", len(duties.withdraws), limits.withdraws_max
         yield "quarantined", len(duties.quarantine), limits.quarantine_max
         for served in duties.vips:
-            share = duties.cache.share(served.vip.terms.vip)
-            if share is not None:
-                yield "entries of a VIP", len(share), served.vip.quota_sessions
-                yield "bytes of a VIP", share.bytes, served.vip.quota_bytes
+            vip_cache = duties.cache.vip_cache(served.vip.terms.vip)
+            if vip_cache is not None:
+                yield "entries of a VIP", len(vip_cache), served.vip.quota_sessions
+                yield "bytes of a VIP", vip_cache.bytes, served.vip.quota_bytes

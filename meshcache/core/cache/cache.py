@@ -1,4 +1,4 @@
-"""The bounded local session cache: one share for each VIP, least recently used out first, every step O(1) amortised.
+"""The bounded local session cache: one part for each VIP, least recently used out first, every step O(1) amortised.
 
 Decides nothing about sharing and checks no expiry at a lookup: `mesh` asks the policy and the clock.
 Not locked here: `node` owns the one lock that handshakes and the pump share.
@@ -20,7 +20,7 @@ from meshcache.core.cache.vip_cache import Sweep, VipCache, VipEntries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
 
 _COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
-"""Of any entry; a share smaller than that looks at each."""
+"""Of any entry; a part smaller than that looks at each."""
 
 _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Session] = partial(tuple.__new__, Session)
 """What ``Session(...)`` does, without its call of Python's: each lookup makes one, and calling costs it 0.4 us."""
@@ -35,14 +35,14 @@ class PutResult(Enum):
     """Another DER is filed under this id; sessions are immutable, so the first one stays."""
     TOO_LARGE = "too_large"
     NO_QUOTA = "no_quota"
-    """The VIP has no share of this cache, or a share smaller than this one entry."""
+    """The VIP has no part of this cache, or a part smaller than this one entry."""
 
 
 class SessionCache:
     """Sessions by VIP and id.
 
     ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it.
-    ``make_share`` makes a VIP's part of it, with its bounds of bytes and sessions.
+    ``make_vip_cache`` makes a VIP's part of it, with its bounds of bytes and sessions.
     """
 
     def __init__(
@@ -50,51 +50,51 @@ class SessionCache:
         streams: StreamTable,
         now: float,
         on_drop: Callable[[Session], None] | None = None,
-        make_share: Callable[[int, int], VipEntries] = VipCache,
+        make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
         self.streams = streams
         """Who made what is here: entries never outlive their stream."""
         self.epoch = now
         """The moment that times in entries count from."""
         self.on_drop = on_drop
-        self._make_share = make_share
-        self._shares: dict[str, VipEntries] = {}
+        self._make_vip_cache = make_vip_cache
+        self._vip_caches: dict[str, VipEntries] = {}
         self._sweep = Sweep()
 
     def __len__(self) -> int:
-        return sum(len(share) for share in self._shares.values())
+        return sum(len(vip_cache) for vip_cache in self._vip_caches.values())
 
     @property
     def bytes_used(self) -> int:
         """Memory in use by entries, by the same estimate that quotas are held to."""
-        return sum(share.bytes for share in self._shares.values())
+        return sum(vip_cache.bytes for vip_cache in self._vip_caches.values())
 
-    def share(self, vip: str) -> VipEntries | None:
-        """Return a VIP's share, to read its counters."""
-        return self._shares.get(vip)
+    def vip_cache(self, vip: str) -> VipEntries | None:
+        """Return a VIP's part of the cache, to read its counters."""
+        return self._vip_caches.get(vip)
 
     def set_quota(self, vip: str, bytes_max: int, sessions_max: int) -> None:
-        """Give a VIP its share, or change it; entries over a smaller one are evicted at once."""
-        share = self._shares.get(vip)
-        if share is None:
-            share = self._shares[vip] = self._make_share(bytes_max, sessions_max)
-        share.bytes_max, share.sessions_max = bytes_max, sessions_max
-        self._make_room(share)
+        """Give a VIP its part, or change it; entries over a smaller one are evicted at once."""
+        vip_cache = self._vip_caches.get(vip)
+        if vip_cache is None:
+            vip_cache = self._vip_caches[vip] = self._make_vip_cache(bytes_max, sessions_max)
+        vip_cache.bytes_max, vip_cache.sessions_max = bytes_max, sessions_max
+        self._make_room(vip_cache)
 
     def renew(self) -> None:
         """Let no verdict hold that was given before, wherever it is remembered: terms have changed."""
-        for share in self._shares.values():
-            share.renew()
+        for vip_cache in self._vip_caches.values():
+            vip_cache.renew()
 
     def drop_vip(self, vip: str) -> int:
-        """Take a VIP's share away with all its entries. Return how many there were."""
-        share = self._shares.get(vip)
-        if share is None:
+        """Take a VIP's part away with all its entries. Return how many there were."""
+        vip_cache = self._vip_caches.get(vip)
+        if vip_cache is None:
             return 0
-        ids = share.ids()
+        ids = vip_cache.ids()
         for session_id in ids:
             self.remove(vip, session_id)
-        del self._shares[vip]
+        del self._vip_caches[vip]
         return len(ids)
 
     def put(
@@ -114,62 +114,62 @@ class SessionCache:
         With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
         makes room as `put_many` does.
         """
-        share = self._shares.get(stream.vip)
+        vip_cache = self._vip_caches.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
             return PutResult.TOO_LARGE
-        if share is None or not share.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
+        if vip_cache is None or not vip_cache.fits(len(session_id) + len(der) + ENTRY_OVERHEAD_BYTES):
             return PutResult.NO_QUOTA
-        known = share.peek(session_id)
+        known = vip_cache.peek(session_id)
         if known is not None:
             return PutResult.DUPLICATE if known[HEAD_BYTES:] == der else PutResult.CONFLICT
         head = pack_head(stream.index, seq, expires_at - self.epoch, born_at - self.epoch, client_certificate)
-        share.put(session_id, head + der)
+        vip_cache.put(session_id, head + der)
         if seq:
             stream.entries.add(seq, session_id)
         stream.cached += 1
-        if share.over():
-            self._make_room(share, stream if at_own_cost else None)
+        if vip_cache.over():
+            self._make_room(vip_cache, stream if at_own_cost else None)
         return PutResult.STORED
 
     def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
         """File a peer's batch under its stream's VIP. Return counts by `PutResult`.
 
-        Where the share is full, a stream that holds more than half of it loses its own oldest: a peer that floods
+        Where the VIP's part is full, a stream that holds more than half of it loses its own oldest: a peer that floods
         can't push out everyone else's. Lengths are not checked here: the decoder did.
         """
-        share = self._shares.get(stream.vip)
+        vip_cache = self._vip_caches.get(stream.vip)
         ids, count = entries.ids, len(entries.ids)
-        if share is None:
+        if vip_cache is None:
             return {PutResult.NO_QUOTA: count}
-        if share.holds_any(ids) or len(set(ids)) < count or not share.fits(_COST_MAX):
+        if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(_COST_MAX):
             return self._put_each(stream, entries, now)
-        share.put_many(stream.index, entries, floor(now - self.epoch))
+        vip_cache.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
-        if share.over():
-            self._make_room(share, stream)
+        if vip_cache.over():
+            self._make_room(vip_cache, stream)
         return {PutResult.STORED: count}
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
         """Return the entry of this VIP, which becomes the youngest, and its stream. It may have expired: check."""
-        share = self._shares.get(vip)
-        packed = None if share is None else share.get(session_id)
+        vip_cache = self._vip_caches.get(vip)
+        packed = None if vip_cache is None else vip_cache.get(session_id)
         return None if packed is None else self._unpack(session_id, packed)
 
     def peek(self, vip: str, session_id: bytes) -> Session | None:
         """Return the entry of this VIP without counting as use: for repair, snapshots and views."""
-        share = self._shares.get(vip)
-        packed = None if share is None else share.peek(session_id)
+        vip_cache = self._vip_caches.get(vip)
+        packed = None if vip_cache is None else vip_cache.peek(session_id)
         return None if packed is None else self._unpack(session_id, packed)[0]
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Return whether there is an entry. Safe while another thread changes the cache: it is two reads of dicts."""
-        share = self._shares.get(vip)
-        return share is not None and session_id in share
+        vip_cache = self._vip_caches.get(vip)
+        return vip_cache is not None and session_id in vip_cache
 
     def remove(self, vip: str, session_id: bytes) -> bool:
         """Forget an entry. Return whether it was there."""
-        share = self._shares.get(vip)
-        packed = None if share is None else share.pop(session_id)
+        vip_cache = self._vip_caches.get(vip)
+        packed = None if vip_cache is None else vip_cache.pop(session_id)
         if packed is None:
             return False
         self._forget(packed)
@@ -182,18 +182,18 @@ class SessionCache:
         """
         due = floor(now - self.epoch)
         gone = 0
-        for share, session_id in self._sweep.take(self._shares.values(), budget):
-            packed = share.peek(session_id)
+        for vip_cache, session_id in self._sweep.take(self._vip_caches.values(), budget):
+            packed = vip_cache.peek(session_id)
             if packed is not None and HEAD.unpack_from(packed)[2] <= due:
-                share.pop(session_id)
+                vip_cache.pop(session_id)
                 self._forget(packed)
                 gone += 1
         return gone
 
     def sessions(self, vip: str) -> Iterator[Session]:
         """Yield all entries of a VIP, oldest use first; the cache must not change meanwhile."""
-        share = self._shares.get(vip)
-        for session_id, packed in share.items() if share is not None else ():
+        vip_cache = self._vip_caches.get(vip)
+        for session_id, packed in vip_cache.items() if vip_cache is not None else ():
             yield self._unpack(session_id, packed)[0]
 
     def shorten(self, vip: str, old_s: float, new_s: float, now: float) -> int:
@@ -202,9 +202,9 @@ class SessionCache:
         An entry doesn't say when it was made. It was after its lineage began and, if this VIP's old lifetime limited
         it, `old_s` before it ends: the later of the two counts.
         """
-        share = self._shares.get(vip)
+        vip_cache = self._vip_caches.get(vip)
         due, ends = floor(now - self.epoch), []
-        for session_id, packed in share.items() if share is not None else ():
+        for session_id, packed in vip_cache.items() if vip_cache is not None else ():
             index, seq, expiry, birth, certified = HEAD.unpack_from(packed)
             until = floor(max(birth + new_s, expiry - old_s + new_s))
             if until < expiry:
@@ -212,8 +212,8 @@ class SessionCache:
         for session_id, head, over in ends:
             if over:
                 self.remove(vip, session_id)
-            elif share is not None:
-                share.rehead(session_id, head)
+            elif vip_cache is not None:
+                vip_cache.rehead(session_id, head)
         return sum(over for *_, over in ends)
 
     def drop_stream(self, stream: Stream) -> int:
@@ -221,12 +221,12 @@ class SessionCache:
 
         The journal names nearly all of them; only for those that it can't is every entry of the VIP looked at.
         """
-        share = self._shares.get(stream.vip)
+        vip_cache = self._vip_caches.get(stream.vip)
         held = stream.cached
         for _, session_id in list(stream.entries.downwards(SEQ_MAX + 1)):
             self.remove(stream.vip, session_id)
-        if share is not None and stream.cached:
-            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in share.items())
+        if vip_cache is not None and stream.cached:
+            heads = ((session_id, HEAD.unpack_from(packed)) for session_id, packed in vip_cache.items())
             for session_id in [session_id for session_id, head in heads if head[0] == stream.index]:
                 self.remove(stream.vip, session_id)
         return held
@@ -248,13 +248,13 @@ class SessionCache:
         for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
             stream.entries.add(seq, session_id)
 
-    def _make_room(self, share: VipEntries, stream: Stream | None = None) -> None:
-        while share.over():
-            own = stream.entries.oldest() if stream and stream.cached * 2 > len(share) else None
-            session_id = share.oldest() if own is None else own
-            packed = share.pop(session_id)
+    def _make_room(self, vip_cache: VipEntries, stream: Stream | None = None) -> None:
+        while vip_cache.over():
+            own = stream.entries.oldest() if stream and stream.cached * 2 > len(vip_cache) else None
+            session_id = vip_cache.oldest() if own is None else own
+            packed = vip_cache.pop(session_id)
             assert packed is not None, "victims and journals name entries only"
-            share.evicted += 1
+            vip_cache.evicted += 1
             self._forget(packed)
             if self.on_drop is not None:
                 self.on_drop(self._unpack(session_id, packed)[0])

@@ -156,26 +156,26 @@ class VipCache:
 
 
 class Sweep:
-    """Walks through all entries, one share after the other, a few at a time.
+    """Walks through all entries, one VIP after the other, a few at a time.
 
-    What is filed meanwhile is met in the next round. A share's turn begins with a copy of its ids, which takes about a
-    millisecond for 200,000 of them; a copy of all shares' entries with their shares would take forty.
+    What is filed meanwhile is met in the next round. A VIP's turn begins with a copy of its ids, which takes about a
+    millisecond for 200,000 of them; a copy of all entries would take forty.
     """
 
     def __init__(self) -> None:
         self._waiting: list[VipEntries] = []
-        self._share: VipEntries | None = None
+        self._vip_cache: VipEntries | None = None
         self._ids: list[bytes] = []
 
-    def take(self, shares: Iterable[VipEntries], budget: int) -> Iterator[tuple[VipEntries, bytes]]:
-        """Return up to `budget` of the ids whose turn it is, with their share; some may have left it since."""
+    def take(self, vip_caches: Iterable[VipEntries], budget: int) -> Iterator[tuple[VipEntries, bytes]]:
+        """Return up to `budget` of the ids whose turn it is, with the part they are in; some may have left since."""
         if not self._ids:
-            self._waiting = self._waiting or [share for share in shares if len(share)]
-            self._share = self._waiting.pop() if self._waiting else None
-            self._ids = self._share.ids() if self._share is not None else []
+            self._waiting = self._waiting or [vip_cache for vip_cache in vip_caches if len(vip_cache)]
+            self._vip_cache = self._waiting.pop() if self._waiting else None
+            self._ids = self._vip_cache.ids() if self._vip_cache is not None else []
         at = max(len(self._ids) - budget, 0)
         session_ids = self._ids[at:]
         del self._ids[at:]
         for session_id in session_ids:
-            assert self._share is not None, "ids come from a share"
-            yield self._share, session_id
+            assert self._vip_cache is not None, "ids come from a VIP's part"
+            yield self._vip_cache, session_id

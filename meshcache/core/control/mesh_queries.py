@@ -142,6 +142,6 @@ class MeshQueries:
 
     def _figures_of(self, served: ServedVip) -> Figures:
         name, counters = served.vip.terms.vip, served.counters
-        ended, share = counters.handshakes, self._cache.share(name)
-        remote, entries = ended["remote"] + ended["pulled"], len(share) if share is not None else 0
+        ended, vip_cache = counters.handshakes, self._cache.vip_cache(name)
+        remote, entries = ended["remote"] + ended["pulled"], len(vip_cache) if vip_cache is not None else 0
         return Figures(name, ended["full"], ended["local"], remote, counters.hit_not_resumed, entries)

@@ -63,8 +63,8 @@ class VipChanges:
         served = self._vips.get(name)
         if served is None:
             return
-        share = self._cache.share(name)
-        served.counters.evicted_before += share.evicted if share is not None else 0
+        vip_cache = self._cache.vip_cache(name)
+        served.counters.evicted_before += vip_cache.evicted if vip_cache is not None else 0
         self._publisher.drop_vip(name)
         self._recall.vip_removed(name)
         self._vips.remove(name)

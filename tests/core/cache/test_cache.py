@@ -84,8 +84,10 @@ def test_what_was_put_comes_back_whole() -> None:
 def test_what_it_shows_of_itself_has_no_secret() -> None:
     house = House()
     house.put(7)
-    share, found = house.cache.share("shop"), house.cache.get("shop", ident(7))
-    shown = "".join(f"{thing!r}{thing!s}" for thing in (house.cache, share, found, house.cache.peek("shop", ident(7))))
+    vip_cache, found = house.cache.vip_cache("shop"), house.cache.get("shop", ident(7))
+    shown = "".join(
+        f"{thing!r}{thing!s}" for thing in (house.cache, vip_cache, found, house.cache.peek("shop", ident(7)))
+    )
     assert "shop from edge-1 #7" in shown
     for secret in (ident(7), DER):
         assert repr(secret)[2:-1] not in shown
@@ -131,7 +133,7 @@ def test_a_vip_without_a_share_keeps_nothing() -> None:
     house = House(shop=(PLENTY, 9))
     assert house.put(1, "stranger") is PutResult.NO_QUOTA
     assert list(house.cache.sessions("stranger")) == []
-    assert house.cache.share("stranger") is None
+    assert house.cache.vip_cache("stranger") is None
 
 
 @pytest.mark.parametrize("quota", [(ENTRY - 1, 9), (PLENTY, 0)])
@@ -198,8 +200,8 @@ def test_one_vip_cannot_evict_anothers_share() -> None:
         house.put(number, "flood")
     assert house.ids("shop") == [0, 1, 2, 3, 4]
     assert len(house.ids("flood")) == 5
-    assert house.cache.share("shop").evicted == 0  # type: ignore[union-attr]
-    assert house.cache.share("flood").evicted == 995  # type: ignore[union-attr]
+    assert house.cache.vip_cache("shop").evicted == 0  # type: ignore[union-attr]
+    assert house.cache.vip_cache("flood").evicted == 995  # type: ignore[union-attr]
 
 
 def test_a_smaller_quota_evicts_at_once_and_a_larger_one_keeps_all() -> None:
@@ -253,7 +255,7 @@ def test_expired_entries_go_within_one_round_and_no_others() -> None:
     assert max(looks) <= 30
     assert house.ids("shop") == list(range(2, 101, 2))
     assert house.ids("checkout") == []
-    assert house.cache.share("shop").evicted == 0  # type: ignore[union-attr]
+    assert house.cache.vip_cache("shop").evicted == 0  # type: ignore[union-attr]
 
 
 def test_an_entry_lives_until_its_second_and_not_beyond() -> None:

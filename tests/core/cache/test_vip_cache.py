@@ -12,7 +12,7 @@ PACKED = b"\0" * HEAD_BYTES + b"der"
 pytestmark = both_tables
 
 
-def share(make: Make, *ids: bytes, sessions_max: int = 10) -> VipEntries:
+def vip_cache(make: Make, *ids: bytes, sessions_max: int = 10) -> VipEntries:
     made = make(10_000, sessions_max)
     for session_id in ids:
         made.put(session_id, PACKED)
@@ -20,7 +20,7 @@ def share(make: Make, *ids: bytes, sessions_max: int = 10) -> VipEntries:
 
 
 def test_the_one_used_longest_ago_is_the_oldest(make: Make) -> None:
-    entries = share(make, b"a", b"b", b"c")
+    entries = vip_cache(make, b"a", b"b", b"c")
     assert entries.oldest() == b"a"
     entries.get(b"a")
     assert entries.oldest() == b"b"
@@ -29,7 +29,7 @@ def test_the_one_used_longest_ago_is_the_oldest(make: Make) -> None:
 
 
 def test_bytes_follow_what_comes_and_goes(make: Make) -> None:
-    entries = share(make, b"a", b"b")
+    entries = vip_cache(make, b"a", b"b")
     assert entries.bytes == 2 * (1 + 3 + ENTRY_OVERHEAD_BYTES)
     assert entries.pop(b"a") == PACKED
     assert entries.pop(b"a") is None
@@ -37,8 +37,8 @@ def test_bytes_follow_what_comes_and_goes(make: Make) -> None:
 
 
 def test_it_is_over_by_entries_or_by_bytes(make: Make) -> None:
-    assert not share(make, b"a", b"b", sessions_max=2).over()
-    assert share(make, b"a", b"b", b"c", sessions_max=2).over()
+    assert not vip_cache(make, b"a", b"b", sessions_max=2).over()
+    assert vip_cache(make, b"a", b"b", b"c", sessions_max=2).over()
     small = make(ENTRY_OVERHEAD_BYTES + 4, 10)
     small.put(b"a", PACKED)
     assert not small.over()
@@ -49,16 +49,16 @@ def test_it_is_over_by_entries_or_by_bytes(make: Make) -> None:
 
 
 def test_a_sweep_meets_every_entry_once_a_round(make: Make) -> None:
-    shares = [share(make, *(b"%d-%d" % (at, number) for number in range(5))) for at in range(3)]
+    vip_caches = [vip_cache(make, *(b"%d-%d" % (at, number) for number in range(5))) for at in range(3)]
     sweep = Sweep()
-    met = [session_id for _ in range(9) for _, session_id in sweep.take(shares, 2)]
-    assert sorted(met) == sorted(session_id for one in shares for session_id in one.ids())
+    met = [session_id for _ in range(9) for _, session_id in sweep.take(vip_caches, 2)]
+    assert sorted(met) == sorted(session_id for one in vip_caches for session_id in one.ids())
 
 
 def test_a_batch_is_filed_as_its_sessions_one_by_one_would_be(make: Make) -> None:
     ids, ders = [bytes([number]) * 32 for number in range(5)], [b"d" * (number + 1) for number in range(5)]
     batch = Entries(range(7, 12), ids, ders, [10, 2**40, 0, 3, 4], [0, 1, 2**40, 3, 4], [0, 1, False, True, 0])
-    together, each = make(10_000, 10), share(make)
+    together, each = make(10_000, 10), vip_cache(make)
     together.put_many(9, batch, 100)
     for session_id, packed in zip(ids, pack_many(9, batch, 100), strict=True):
         each.put(session_id, packed)
@@ -69,7 +69,7 @@ def test_a_batch_is_filed_as_its_sessions_one_by_one_would_be(make: Make) -> Non
 
 
 def test_another_head_keeps_the_place_and_the_der(make: Make) -> None:
-    entries = share(make, b"a", b"b")
+    entries = vip_cache(make, b"a", b"b")
     head = pack_head(3, 4, 5.0, 6.0, 1)
     entries.rehead(b"a", head)
     entries.rehead(b"z", head)

@@ -1,4 +1,4 @@
-"""Relays one client's plain bytes to a TCP backend and back; looks into none of them.
+"""Forwards one client's plain bytes to a TCP backend and back; looks into none of them.
 
 Either side that falls behind pauses the other, so that memory stays bounded; either side may end its half first. What
 was cut short on one side is cut short on the other, never passed on as a proper end (truncation, RFC 8446 section 6.1),
@@ -25,7 +25,7 @@ is lost when it hangs up with something unread, as its session ticket (RFC 9112 
 save it."""
 
 
-class Relay(asyncio.Protocol):
+class Forwarding(asyncio.Protocol):
     """The application of one client, and at the same time the protocol of its connection to the backend."""
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""Tests of `server.relay`: real TLS clients, real backends."""
+"""Tests of `server.forwarding`: real TLS clients, real backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from meshcache_server.application import Application, Client
 from meshcache_server.backends import Backend, Pool
-from meshcache_server.relay import Relay
+from meshcache_server.forwarding import Forwarding
 from OpenSSL import SSL
 
 from tests.server.backends import backend, echo, greet_and_end, greet_and_reset, upper_at_the_end
@@ -24,7 +24,7 @@ def relay_to(
     port: int, *, proxy_protocol: bool = False, connect_timeout_s: float = 5.0
 ) -> Callable[[Client], Application]:
     pool = Pool((Backend("shop", f"127.0.0.1:{port}"),), connect_timeout_s, proxy_protocol)
-    return lambda client: Relay(client, pool, lambda: True)
+    return lambda client: Forwarding(client, pool, lambda: True)
 
 
 async def talk(server: Running, certificates: Certificates, run: Callable[[Dialogue], T]) -> T:
