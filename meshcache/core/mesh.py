@@ -327,6 +327,7 @@ class MeshCore:
         self.duties.publisher.flush_all(now)
         if goodbye:
             self.duties.liveness.leave()
+        self.tickets.forget(now)
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""

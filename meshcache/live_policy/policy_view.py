@@ -27,6 +27,8 @@ def shown_vip(
         "reach": sharing.reach.to_plain(),
         "client_certificates": sharing.client_certificates,
         "bind": sharing.bind,
+        "resumption": vip.resumption,
+        "rotate_s": sharing.rotate_s,
         "lifetime_s": sharing.lifetime_s,
         "lineage_s": sharing.lineage_s,
         "quota_bytes": quota_bytes(holds.in_force.settings, vip.name),

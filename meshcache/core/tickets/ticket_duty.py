@@ -138,6 +138,12 @@ class TicketDuty:
         """Return where a VIP's tickets are counted; whoever adds to it holds the caller's lock."""
         return self._telemetry.counters.vip(vip).tickets
 
+    def forget(self, now: float) -> None:
+        """Wipe all keys: this node ends."""
+        for ring in self.rings:
+            ring.wipe(now)
+        self._changes += 1
+
     # --- timers and messages
 
     def next_due(self) -> float:

@@ -128,6 +128,27 @@ class TestMaking:
         with pytest.raises(ValueError, match="no tickets"):
             hosts[0].core.tickets.rotate("other", net.now)
 
+    def test_after_a_stall_a_node_hears_what_others_made_before_it_makes_one_itself(self) -> None:
+        net = Net()
+        hosts = started(net, "a", "b", "c")
+        (shown,) = hosts[0].core.tickets.show(net.now)
+        late = net.hosts[shown["next_by"]]
+        net.run(ROTATE_S - 4)
+        late.stalled_until = net.now + 8
+        net.run(30)
+        assert agreed(net, hosts, of=2)
+        made = [event for host in hosts for event in host.happened(TicketKeyMade) if event.generation == 2]
+        assert len(made) == 1
+        assert made[0] not in late.happened(TicketKeyMade)
+
+    def test_a_node_that_leaves_forgets_its_keys(self) -> None:
+        net = Net()
+        hosts = started(net, "a", "b")
+        held = keys(hosts[0], net)
+        hosts[0].core.leave(net.now)
+        assert all(key.wiped for key in held)
+        assert not any(key.wiped for key in keys(hosts[1], net))
+
 
 class TestSpreading:
     def test_a_key_waits_for_who_lives_and_lacks_it_but_not_for_ever(self) -> None:
