@@ -10,7 +10,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, comes_back, cpu, hot_path, idle, lag, memory, node64, receiver, relay, takeover, tickets
+from benchmarks import (
+    calls,
+    comes_back,
+    cpu,
+    hot_path,
+    idle,
+    lag,
+    memory,
+    node64,
+    num_tickets,
+    receiver,
+    relay,
+    takeover,
+    tickets,
+)
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
 
@@ -24,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "lag": lag.run,
     "receiver": receiver.run,
     "memory": memory.run,
+    "num_tickets": num_tickets.run,
     "node64": node64.run,
     "relay": relay.run,
     "idle": idle.run,

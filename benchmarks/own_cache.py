@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 
+from meshcache.config.vip import TICKETS
 from meshcache.tls import libssl
 
 _CONTEXT_ID = b"benchmarks: OpenSSL's own cache"
 
 
 def use_own_cache(context: SSL.Context) -> None:
-    """Stateful sessions in OpenSSL's own cache, one ticket for a handshake: as with the mesh, so that costs compare."""
+    """Stateful sessions in OpenSSL's own cache, as many tickets as with the mesh, so that costs compare."""
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(_CONTEXT_ID)
     found = libssl.find(context)  # pyOpenSSL has no call for the number of tickets
-    found.library.functions.SSL_CTX_set_num_tickets(found.pointer, 1)
+    found.library.functions.SSL_CTX_set_num_tickets(found.pointer, TICKETS)

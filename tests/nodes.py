@@ -18,13 +18,16 @@ NAMES = ("a.test", "b.test")
 
 
 def settings(folder: Path, name: str = "edge-1", **changes: Any) -> Settings:
-    """Settings of an embedded node: no listener of its own, a mesh on a free port, one VIP that is attached."""
+    """Settings of an embedded node: no listener of its own, a mesh on a free port, one VIP that is attached.
+
+    It gives one ticket, so that each visit makes one session, as tests count.
+    """
     key = folder / changes.pop("key", "mesh.key")
     if not key.exists():
         create_keyring(key, Keyring.new())
     node = {"name": name, "colo": changes.pop("colo", "ams1"), "state_dir": str(folder / name)}
     mesh = {"name": "test", "key_file": str(key), "listen": "127.0.0.1:0", "mdns": False, **changes.pop("mesh", {})}
-    vips = changes.pop("vip", [{"name": "shop", "sharing": changes.pop("sharing", {})}])
+    vips = changes.pop("vip", [{"name": "shop", "tickets": 1, "sharing": changes.pop("sharing", {})}])
     return Settings.model_validate({"node": node, "mesh": mesh, "admin": {"socket": False}, "vip": vips, **changes})
 
 

@@ -556,14 +556,17 @@ def test_all_public_names_are_there_and_nothing_heavy_is_imported_for_one_of_the
         _ = meshcache.nothing
 
 
-def test_a_burst_after_one_visit_has_as_many_sessions_on_every_node_as_the_vip_gives_tickets(place: Place) -> None:
-    vip = [{"name": "shop", "tickets": 4}]
+@pytest.mark.parametrize("asked, tickets", [({}, 2), ({"tickets": 4}, 4)])
+def test_a_burst_after_one_visit_has_as_many_sessions_on_every_node_as_the_vip_gives_tickets(
+    asked: dict[str, int], tickets: int, place: Place
+) -> None:
+    vip = [{"name": "shop", **asked}]
     one, other = place.node("edge-1", vip=vip), place.node("edge-2", vip=vip)
     context = place.server(one, version="1.3")
     place.server(other, version="1.3")
     place.wait_until_met()
     visit(context, client_context("1.3"))
-    wait_until(lambda: received(other) == 4)
+    wait_until(lambda: received(other) == tickets)
     assert one.stats()["vips"]["shop"]["handshakes"]["full"] == 1
 
 

@@ -25,8 +25,9 @@ from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 from meshcache.core.values.ticket_key import ROTATE_S_MAX, ROTATE_S_MIN
 
-TICKETS = 1
-"""What most clients use: those that come back one connection at a time, and those that use one ticket many times."""
+TICKETS = 2
+"""OpenSSL's own number. A client that uses each ticket once (Java, browsers) and comes back with two connections at a
+time resumes both; each further ticket is one more session for the mesh to carry, see docs/performance.md."""
 
 TICKETS_MAX = 4
 """Browsers open up to six connections to one server over HTTP/1.1 and keep two to four tickets."""

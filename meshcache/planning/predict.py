@@ -24,6 +24,7 @@ from meshcache.planning.constants import (
     SEND_US,
     TAKE_MESSAGE_US,
     TAKE_US,
+    TICKET_US,
     wire_bytes,
 )
 
@@ -114,6 +115,12 @@ def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:
     return load.per_node / len(settings.vips) * (load.resumed + (1 - load.resumed) * vip.tickets)
 
 
+def _handshake_us(settings: Settings, resumed: float) -> float:
+    """CPU of a handshake on average; a full one gives further tickets as the VIPs do on average."""
+    further = sum(vip.tickets - 1 for vip in settings.vips) / len(settings.vips)
+    return resumed * RESUMED_US.value + (1 - resumed) * (FULL_US.value + further * TICKET_US.value)
+
+
 def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
     """Return the other colos whose nodes exchange this VIP's sessions with those of `colo`."""
     reach = vip.sharing.reach
@@ -159,7 +166,7 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
         messages_per_s=messages,
         bytes_in_per_s=taken * wire_bytes(batch_in) + beats,
         bytes_out_per_s=out + beats,
-        cpu_handshakes=load.per_node * (load.resumed * RESUMED_US.value + (1 - load.resumed) * FULL_US.value) / 1e6,
+        cpu_handshakes=load.per_node * _handshake_us(settings, load.resumed) / 1e6,
         cpu_mesh=(taken * (TAKE_US.value + TAKE_MESSAGE_US.value / batch_in) + messages * SEND_US.value) / 1e6,
         memory_bytes=int(held * HELD_BYTES.value),
     )

@@ -18,8 +18,7 @@ _SSL_SESS_CACHE_SERVER = 0x0002
 _SSL_SESS_CACHE_NO_INTERNAL = 0x0300
 
 TICKETS = 1
-"""New sessions for a full TLS 1.3 handshake, where a VIP doesn't ask for more: each further one is one more session for
-the mesh to carry, for clients that open several connections at a time."""
+"""New sessions for a full TLS 1.3 handshake, where the caller doesn't ask for another number; a VIP does."""
 
 OPENSSL_TICKETS = 2
 """New sessions for a full TLS 1.3 handshake that a context makes which nobody has told otherwise."""

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from meshcache import Settings
-from meshcache.planning.constants import FULL_US, RESUMED_US, SEND_US
+from meshcache.planning.constants import FULL_US, RESUMED_US, SEND_US, TICKET_US
 from meshcache.planning.predict import Load, Plan, predict
 
 
 def settings(*vips: dict[str, Any], sessions: int = 10_000_000, size: str = "8GiB") -> Settings:
-    plain = [{"name": f"vip-{at}", **vip} for at, vip in enumerate(vips or ({},))]
+    plain = [{"name": f"vip-{at}", "tickets": 1, **vip} for at, vip in enumerate(vips or ({},))]
     return Settings.model_validate({"cache": {"max_sessions": sessions, "max_bytes": size}, "vip": plain})
 
 
@@ -48,6 +48,8 @@ def test_each_further_ticket_is_one_more_session_of_every_full_handshake() -> No
     assert (four.made_per_s, one.made_per_s) == pytest.approx((2.5 * (0.5 + 0.5 * 4), 2.5))
     assert plan.links[0].sessions_per_s == pytest.approx(10 * (four.made_per_s + one.made_per_s))
     assert plan.nodes[0].taken_per_s == pytest.approx(19 * (four.made_per_s + one.made_per_s))
+    full_us = FULL_US.value + 3 / 2 * TICKET_US.value
+    assert plan.nodes[0].cpu_handshakes == pytest.approx(5 * (0.5 * RESUMED_US.value + 0.5 * full_us) * 1e-6)
 
 
 def test_what_stays_on_its_server_costs_the_mesh_nothing() -> None:

@@ -130,6 +130,7 @@ listen = ["127.0.0.1:{node.tls_port}"]
 certificate = "shop.pem"
 private_key = "shop.key"
 names = ["{HOST}"]
+tickets = 1  # each visit makes one session, as tests count
 
 [vip.sharing]
 reach = "{reach}"
