@@ -270,6 +270,18 @@ def over_pyopenssl(program: str) -> str:
     return program.replace("ssl.builtin", "ssl.pyopenssl").replace("BuiltinSSL", "pyOpenSSL")
 
 
+def check_reloader(served: Served, change: Callable[[str], str]) -> None:
+    """With a reloader a program runs in two processes, of which the one that serves has a node."""
+    here, there = served.ports[0], served.partners[0]
+    served.start(here, change=change)
+    served.wait_until_met()
+    wait_until(lambda: plain(here).close() or True, START_S_MAX, "it listens")
+    (program,) = [process.popen.pid for process in served.running]
+    assert Path(f"/proc/{program}/task/{program}/children").read_text().split(), "somebody watches files"
+    served.visit(served.client("1.3"), [there, here, there])
+    served.wait_until_met()
+
+
 def assert_counted(served: Served, full: int, resumed: int) -> None:
     """A server counts a handshake a moment after its client knows that it's over."""
     wait_until(lambda: sum(served.counted()) >= full + resumed, what="all are counted")

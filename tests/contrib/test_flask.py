@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from meshcache.contrib import flask
-from tests.contrib.pages import Served, check
+from tests.contrib.pages import Served, Town, check, check_reloader
 
 
 @pytest.mark.parametrize("served", ["flask"], indirect=True)
 def test_the_page_works(served: Served) -> None:
     check(served)
+
+
+def test_with_its_reloader_there_is_one_node(town: Town) -> None:
+    def change(program: str) -> str:
+        joining, running = 'vip="shop")', "ssl_context=context)"
+        assert joining in program
+        assert running in program
+        program = program.replace(joining, 'vip="shop", use_reloader=True)')
+        return program.replace(running, "ssl_context=context, use_reloader=True)")
+
+    with closing(town.page("flask", beside="twisted")) as served:
+        check_reloader(served, change)
 
 
 @pytest.mark.parametrize("debug, main, joins", [("1", "", False), ("1", "true", True), ("0", "", True), ("", "", True)])
