@@ -121,6 +121,8 @@ def vip_settings(settings: Settings, name: str) -> VipSettings:
     vip = settings.vip(name)
     if vip is None:
         known = ", ".join(each.name for each in settings.vips) or "none"
+        if not name:
+            raise AttachError(f"say which VIP the context serves (vip=…); the configuration has: {known}")
         raise AttachError(f"there is no VIP {name!r} in the configuration; there is: {known}")
     return vip
 

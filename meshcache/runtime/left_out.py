@@ -40,4 +40,5 @@ class LeftOut:
 
     def say(self, vip: str | None, error: Exception) -> None:
         what = str(error) if isinstance(error, MeshcacheError) else shown(error)
+        what = what.removeprefix(f"VIP {vip}: ")
         log.error("VIP %s: a context goes on without the mesh (counted; not logged again): %s", vip or "?", what)

@@ -71,10 +71,11 @@ def test_a_node_that_cannot_start_leaves_full_handshakes_one_line_and_counts(
         Mesh(file, vip="shop", required=True).join(server_context("stdlib"))
 
 
-def test_with_several_vips_one_has_to_be_named(file: Path) -> None:
+def test_with_several_vips_one_has_to_be_named(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     file.write_text(CONFIGURATION + '[[vip]]\nname = "pay"\n')
     mesh = Mesh(file)
     mesh.join(server_context("stdlib"))
+    assert "say which VIP the context serves (vip=…); the configuration has: shop, pay" in caplog.text
     mesh.join(server_context("stdlib"), vip="pay")
     node = mesh.start()
     assert node is not None

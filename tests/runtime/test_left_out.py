@@ -27,3 +27,9 @@ def test_what_is_required_is_raised_and_not_counted() -> None:
     with pytest.raises(AttachError), left.unless(True, "shop"):
         raise AttachError("no")
     assert left.counts() == {}
+
+
+def test_the_vip_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    with LeftOut().unless(False, "shop"):
+        raise AttachError("VIP shop: no")
+    assert caplog.text.count("VIP shop") == 1
