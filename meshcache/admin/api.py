@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from aiohttp import web
 
-from meshcache.admin import dashboard, metrics
+from meshcache.admin import dashboard
 from meshcache.admin.control import HasPolicies, control_routes
 from meshcache.admin.stream import DashboardStream
 from meshcache.admin.tokens import asks_for
@@ -72,6 +72,8 @@ def http_app(node: AdminNode, hosts: Collection[str] = (), token: str | None = N
     a web page from elsewhere. `hosts` are names of this machine that a request may bear, `token` is what it has to
     show.
     """
+    from meshcache.admin import metrics  # here: most nodes have a socket only, and start without its library
+
     asked = [] if token is None else [asks_for(token)]
     app = web.Application(
         middlewares=[_plain_errors, _no_foreign_host(hosts), *asked, _reads_only], client_max_size=REQUEST_BYTES_MAX

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from meshcache.config import MeshSettings
 from meshcache.core.values.events import Event, PeerLost
-from meshcache.edges.discovery import Announcement, Discovery
 from meshcache.edges.interfaces import on_each_interface
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.seeds import Seeds
 from meshcache.workers.slots import Slot
+
+if TYPE_CHECKING:
+    from meshcache.edges.discovery import Discovery
 
 
 class Finders:
@@ -39,6 +41,8 @@ class Finders:
         self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
         self.discovery: Discovery | None = None
         if mesh.mdns:
+            from meshcache.edges.discovery import Announcement, Discovery  # here: zeroconf is a tenth of a start
+
             announcement = Announcement(on_each_interface(mesh, address), mesh.name, keyring.fingerprints)
             self.discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
 

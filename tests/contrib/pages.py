@@ -56,7 +56,7 @@ def http(tls: ssl.SSLSocket) -> None:
 
 
 def plain(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=START_S_MAX)
 
 
 Opened = Callable[[int], socket.socket]

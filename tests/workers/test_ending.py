@@ -31,5 +31,7 @@ if "exit" not in sys.argv:
     "how, code", [("exit", 0), ("plain", -signal.SIGTERM), ("server", -signal.SIGTERM), ("own", 3)]
 )
 def test_a_node_closes_once_however_the_process_ends(how: str, code: int) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, timeout=100, check=False
+    )
     assert (done.stdout, done.returncode) == ("closed\n", code), done.stderr
