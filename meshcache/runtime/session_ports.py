@@ -223,23 +223,26 @@ class VipPort:
         """Hold back what is made from now on, or no more: on the thread of the handshake that it is about."""
         with self._lock:
             self.take_made()
-            self.withheld.on = on
+            if on:
+                self.withheld.begin()
+            else:
+                self.withheld.end()
 
     def keep(self, session_id: bytes) -> None:
-        """File and publish a session that was held back; nothing is done if it wasn't."""
+        """File and publish a session that was held back, with the others of its handshake; nothing if it wasn't."""
         with self._lock:
-            due_at = self._file_withheld(session_id)
+            due_at = min(map(self._file_withheld, self.withheld.take_all(session_id)), default=float("inf"))
         self._pump.published(due_at)
 
     def forget(self, session_id: bytes) -> None:
-        """Forget a session here, held back or not."""
+        """Forget a session here; one that was held back, with the others of its handshake."""
         with self._lock:
             self.take_made()
-            if self.withheld.take(session_id) is None and self._open:
+            if not self.withheld.take_all(session_id) and self._open:
                 self._core.session_removed(self.name, session_id)
 
-    def _file_withheld(self, session_id: bytes) -> float:
-        made, now = self.withheld.take(session_id), self.clock()
+    def _file_withheld(self, made: Made | None) -> float:
+        now = self.clock()
         if made is None or not self._open or made.ends_at <= now:
             return float("inf")
         return self._core.session_created(
@@ -275,7 +278,7 @@ class VipPort:
             if self.door is not None:
                 self.take_made()
             if session_id in self.withheld:
-                self._file_withheld(session_id)
+                self._file_withheld(self.withheld.take(session_id))
             found = self._core.lookup(self.name, session_id, self.clock(), counts=False)
             if found.session is not None and found.outcome is not None and self._may_resume is None:
                 self._allow(found.session, found.outcome)

@@ -18,3 +18,17 @@ def test_what_is_held_is_taken_once_and_the_oldest_goes_first() -> None:
     assert made.id == ids[1]
     assert withheld.take(ids[1]) is None
     assert "der" not in repr(made)
+
+
+def test_the_sessions_of_one_handshake_are_taken_together_by_any_of_their_ids() -> None:
+    withheld = Withheld()
+    for handshake in (b"ab", b"cd"):
+        withheld.begin()
+        for each in handshake:
+            withheld.add(Made(bytes([each]), b"der", None, False, 1.0))
+        withheld.end()
+    assert withheld.take(b"a") is not None
+    assert [made.id for made in withheld.take_all(b"b")] == [b"b"], "its sibling was taken already"
+    assert [made.id for made in withheld.take_all(b"d")] == [b"c", b"d"]
+    assert withheld.take_all(b"d") == []
+    assert not len(withheld)

@@ -14,6 +14,7 @@ from meshcache_server.silent import ADDRESSES_MAX, REMEMBERED_S, SilentAddresses
 from OpenSSL import SSL
 
 from meshcache.admin.client import AdminClient
+from meshcache.config.vip import TICKETS
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.harness import Certificates, Dialogue, reset, serving
 from tests.server.test_app import body
@@ -59,8 +60,9 @@ def test_haproxys_tls_checks_leave_no_sessions_and_its_clients_do(
     server = f"server one 127.0.0.1:{shop.port} check check-ssl verify none force-tlsv{haproxys} inter 20ms fall 9999"
     run_haproxy(shop.processes, tmp_path, f"listen tls\n  bind 127.0.0.1:{port}\n  {server}\n", port)
     wait_until(lambda: checks() >= 20)
-    assert sessions()["entries"] == 0
-    assert sessions()["sessions"]["made"] <= 1
+    made = TICKETS if haproxys == "13" else 1
+    assert sessions()["entries"] < made, "of the first check, by which its address is known, but the last session"
+    assert sessions()["sessions"]["made"] <= made
     shop.port = port
     clients = shop.certificates.client(version)
     session, answer = shop.visit(None, clients)
