@@ -30,7 +30,9 @@ TAKE_MESSAGE_US: Final = Constant(
 )
 SEND_US: Final = Constant(35.0, "us", "docs/performance.md: ZeroMQ's thread for each message")
 FULL_US: Final = Constant(1900.0, "us", "benchmarks/cpu.py: TLS 1.3 full, RSA-2048")
-TICKET_US: Final = Constant(80.0, "us", "benchmarks/num_tickets.py: a full handshake's second ticket, made, filed and sent")
+TICKET_US: Final = Constant(
+    80.0, "us", "benchmarks/num_tickets.py: a full handshake's second ticket, made, filed and sent"
+)
 RESUMED_US: Final = Constant(870.0, "us", "benchmarks/cpu.py: TLS 1.3 resumed")
 BEAT_BYTES: Final = Constant(
     150, "bytes", "core.messages.Beat with a few VIPs, CURVE and TCP around it, each second to each peer"
