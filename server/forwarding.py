@@ -170,7 +170,7 @@ class Forwarding(asyncio.Protocol):
         self._client.send(data)
 
     def eof_received(self) -> bool:
-        """The backend sends nothing more; it may still read what the client sends."""
+        """Return the backend sends nothing more; it may still read what the client sends."""
         self._ended = True
         if self._client_lost:
             return True  # `leaving` ends it as the client did

@@ -54,7 +54,7 @@ class AdminClient:
         return _list(self.get("/v1/policy"), "policy")
 
     def tickets(self) -> list[dict[str, Any]]:
-        """The rings of ticket keys that this node is in."""
+        """Return the rings of ticket keys that this node is in."""
         return _list(self.get("/v1/tickets"), "rings")
 
     def rotate_tickets(self, vip: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class PolicyController:
         return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
 
     def ticket_rings(self) -> list[dict[str, Any]]:
-        """The rings of ticket keys that this node is in: keys by name and age, never by value."""
+        """Return the rings of ticket keys that this node is in: keys by name and age, never by value."""
         with self._pump.lock:
             return self._pump.core.tickets.show(self._pump.clock())
 

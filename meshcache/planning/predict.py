@@ -111,7 +111,7 @@ def predict(settings: Settings, load: Load) -> Plan:
 
 
 def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:
-    """Return of one VIP on one node: a resumed handshake makes one session, a full one as many as it gives tickets."""
+    """Return what one VIP makes on one node: one session for each resumed handshake, for a full one all its tickets."""
     return load.per_node / len(settings.vips) * (load.resumed + (1 - load.resumed) * vip.tickets)
 
 

@@ -19,7 +19,7 @@ _VERSIONS = {"1.2": 0x0303, "1.3": 0x0304}
 
 
 def guessed_facts(vip: VipSettings) -> ContextFacts | None:
-    """What a context as these settings describe it would be; None where that takes more than the settings.
+    """Return what a context as these settings describe it would be; None where that takes more than the settings.
 
     Whom it trusts among clients is known when it is made; so is a chain that the settings don't name.
     """

@@ -36,7 +36,7 @@ class Warming:
             return self._pump.core.catch_up
 
     def _has_ticket_keys(self) -> bool:
-        """Whether clients that come with a ticket resume here, as far as others have keys."""
+        """Return whether clients that come with a ticket resume here, as far as others have keys."""
         with self._pump.lock:
             return self._pump.core.tickets.ready()
 

@@ -41,7 +41,7 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     options, version_of = functions.SSL_set_options, functions.SSL_SESSION_get_protocol_version
 
     def is_for_cache(ssl: int, attached: Attached, session: int) -> bool:
-        """Whether the client has an id for this session, and not a ticket that holds all of it."""
+        """Return whether the client has an id for this session, and not a ticket that holds all of it."""
         if attached.mode is Mode.SESSIONS:
             return True
         has_id = version_of(session) != TLS13 or options(ssl, 0) & SSL_OP_NO_TICKET

@@ -96,9 +96,9 @@ def _tls13_check(state: State) -> Callable[[int], bool]:
     )
 
     def offers_tls13(ssl: int) -> bool:
-        """Whether the connection will be one of TLS 1.3: the client lists it (RFC 8446 section 4.2.1), and it isn't
-        forbidden here. OpenSSL chooses the version after this callback. Where this is wrong, a client gets a session
-        in place of a ticket or the reverse, both good.
+        """Return whether the connection will be one of TLS 1.3: the client lists it (RFC 8446 section 4.2.1), and it
+        isn't forbidden here. OpenSSL chooses the version after this callback. Where this is wrong, a client gets a
+        session in place of a ticket or the reverse, both good.
         """
         scratch = state.take_scratch()
         listed = b""

@@ -116,7 +116,7 @@ def ticket_made_callback(state: State) -> Callable[[int, Any], int]:
         return 1  # 0 ends the handshake
 
     def note_for(ssl: int, attached: Attached, session: int, token: int) -> bytes:
-        """The note; none where the session isn't one that its scope tells all of, or there is no key."""
+        """Return the note; none where the session isn't one that its scope tells all of, or there is no key."""
         scratch = state.take_scratch()
         reason = objection(ssl, attached, session, scratch)
         state.scratch.append(scratch)
@@ -199,8 +199,8 @@ def _judge(state: State) -> Callable[[int, Attached, int, bytes], tuple[Verdict,
     fitness, note_of, scope_of, unpack = fitness_check(state), _note_reader(state), _scope_reader(state), ffi.unpack
 
     def judge(ssl: int, attached: Attached, session: int, name: bytes) -> tuple[Verdict, int, EdgeKey | None]:
-        """What today's policy says to the session in a ticket, with the token that it gets and the key that it was
-        opened with.
+        """Return what today's policy says to the session in a ticket,
+        with the token that it gets and the key that it was opened with.
         """
         keys, now = attached.port.ticket_keys, attached.port.now()
         key = None if keys is None else keys.open(name, now)
@@ -268,7 +268,7 @@ def _scope_reader(state: State) -> Callable[[int, Attached, Any], bytes | None]:
     extension_of = functions.SSL_client_hello_get0_ext
 
     def scope_of(ssl: int, attached: Attached, scratch: Any) -> bytes | None:
-        """The session id context that this connection's ClientHello gets."""
+        """Return the session id context that this connection's ClientHello gets."""
         extension = None
         if extension_of(ssl, EXT_SERVER_NAME, scratch.cursor, scratch.size):
             size = scratch.size[0]
@@ -310,7 +310,7 @@ def _note_writer(state: State) -> Callable[[int, bytes], None]:
 
 
 def _sha256(functions: Any) -> int:
-    """The parameters that make an HMAC one of SHA-256; made once for each OpenSSL, and kept for ever."""
+    """Return the parameters that make an HMAC one of SHA-256; made once for each OpenSSL, and kept for ever."""
     builder = functions.OSSL_PARAM_BLD_new()
     functions.OSSL_PARAM_BLD_push_utf8_string(builder, b"digest", b"SHA256", 0)
     made = int(functions.OSSL_PARAM_BLD_to_param(builder))

@@ -136,7 +136,7 @@ MUTANTS = [
     Mutant(
         "a flood pushes out everyone's",
         "meshcache/core/cache/cache.py",
-        "stream.entries.oldest() if stream and stream.cached * 2 > len(share) else None",
+        "stream.entries.oldest() if stream and stream.cached * 2 > len(vip_cache) else None",
         "None",
         f"{SECURITY}/test_mesh_attacks.py::TestHostileMembers::test_that_flood_a_quota_push_out_their_own",
     ),

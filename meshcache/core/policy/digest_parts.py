@@ -86,7 +86,7 @@ def _value(at: int, part: bytes) -> str:
 
 @cache
 def _values(at: int) -> dict[bytes, str]:
-    """The values of a setting that can be told by their hashes."""
+    """Return the values of a setting that can be told by their hashes."""
     match _NAMES[at]:
         case "how clients are asked for certificates":
             words = {

@@ -49,7 +49,7 @@ class Tallies:
 
 
 def key_age(age_s: float) -> str:
-    """The word of `KEY_AGES` for an age."""
+    """Return the word of `KEY_AGES` for an age."""
     return KEY_AGES[sum(age_s > hours * 3600 for hours in (1, 6, 24))]
 
 

@@ -159,8 +159,8 @@ class ServedVips:
         return frozenset(vip.group for vip in record.vips if own.get(vip.group, vip.digest) != vip.digest)
 
     def island_parts(self, other: NodeRecord, group: str) -> tuple[bytes, bytes]:
-        """Return the hashes of the single settings that this node and another have for a share group; empty where one
-        doesn't tell.
+        """Return the hashes of the single settings that this node and another have for a share group;
+        empty where one doesn't tell.
         """
         return _parts_of(self.record, group), _parts_of(other, group)
 
@@ -173,8 +173,8 @@ class ServedVips:
         return verdict, source.vip if source.vip in willing else willing[0]
 
     def _note(self, vip: LocalVip) -> VipNote:
-        """What others are told of a VIP. With a policy of our own we take part in nobody's ring of ticket keys: a key
-        is passed on to all of a ring, and can't be kept from one of them.
+        """Return what others are told of a VIP. With a policy of our own we take part in nobody's ring of ticket keys:
+        a key is passed on to all of a ring, and can't be kept from one of them.
         """
         return replace(vip.note, tickets=vip.rotate_s is not None and self.own_policy is NO_OWN_POLICY)
 

@@ -84,8 +84,8 @@ class Rings:
         return frozenset(ring for ring, ours in self._terms.items() if any(may_share(ours, each) for each in theirs))
 
     def _terms_of(self, served: ServedVip) -> Terms:
-        """The terms that count for a ring: an operator's own policy asks about each node, which a key that is passed on
-        can't, so with one the keys stay here.
+        """Return the terms that count for a ring: an operator's own policy asks about each node, which a key that is
+        passed on can't, so with one the keys stay here.
         """
         terms = served.vip.terms
         return terms if self._vips.own_policy is NO_OWN_POLICY else replace(terms, reach=REACH_SERVER)
