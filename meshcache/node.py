@@ -269,6 +269,7 @@ class MeshNode(TlsSide):
             "left_out": self.left_out,
             "front": self.front.stats(),
             "hooks": self._plugins.stats(),
+            "contexts_changed": self._vips.contexts_changed(),
         }
 
     def peers(self) -> list[dict[str, Any]]:

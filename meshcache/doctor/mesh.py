@@ -26,6 +26,7 @@ def mesh_findings(
     yield from _clocks(clocks)
     yield from _behind(policies)
     yield from _not_resumed(stats)
+    yield from _changed(stats)
     yield from hook_findings(stats.get("hooks", ()))
     if stats.get("front") is not None:
         yield from front_findings(stats["front"])
@@ -141,6 +142,15 @@ def _shares_nothing(stats: Mapping[str, Any]) -> Iterator[Finding]:
                 "share nothing",
                 "issue the certificate for the names, or addresses, that clients send (subject alternative names)",
             )
+
+
+def _changed(stats: Mapping[str, Any]) -> Iterator[Finding]:
+    for vip, counts in stats.get("contexts_changed", {}).items():
+        yield problem(
+            f"contexts of VIP {vip}",
+            f"changed after they had joined: {_some(sorted(counts))}",
+            "set contexts up before they are attached, or attach them again",
+        )
 
 
 def _some(names: Sequence[str]) -> str:

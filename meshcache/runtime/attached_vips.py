@@ -13,6 +13,7 @@ from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.errors import AttachError
 from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
+from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -70,6 +71,7 @@ class AttachedVips:
         self._served: dict[str, _Served] = {}
         self._generation = 0
         self._lock = native.RLock()
+        self._drift = DriftWatch(pump.clock())
         pump.chores.append(self._do_chores)
         pump.deadlines.append(self._deadline)
         pump.core.settle = self.settle
@@ -247,6 +249,7 @@ class AttachedVips:
             each.attachment.limit(
                 int(joining.vip.sharing.lifetime_s), joining.vip.tickets, Mode(joining.vip.resumption)
             )
+            each.attachment.setup = each.attachment.setup_now()
         served.port.configure(served.joining.vip)
         self._tell(served, served.joining)
 
@@ -286,6 +289,13 @@ class AttachedVips:
             if port.deadline() <= now:
                 port.publish_due()
             port.settle()
+        served = list(self._served.items())
+        for event in self._drift.look(((n, [each.attachment for each in s.attached]) for n, s in served), now):
+            self._pump.core.note(event)
+
+    def contexts_changed(self) -> dict[str, dict[str, int]]:
+        """How many contexts were changed after they had joined, by VIP and setting."""
+        return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
 
     def _deadline(self) -> float:
         return min((port.deadline() for port in self._ports()), default=float("inf"))

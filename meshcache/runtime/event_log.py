@@ -30,6 +30,7 @@ _WARNINGS = {
     "IslandFound",
     "LoopStalled",
     "HookFaulted",
+    "ContextChanged",
 }
 
 _TEXTS = {
@@ -53,6 +54,8 @@ _TEXTS = {
     "TicketKeyMade": "made ticket key {generation} of group {group}",
     "TicketKeyInUse": "ticket key {generation} of group {group} encrypts from now on",
     "TicketKeysWiped": "{keys} ticket keys of group {group} wiped: {why}",
+    "ContextChanged": "{setting} of a context of VIP {vip} was changed after it joined: sessions are bound to what it "
+    "was; set it before, or attach the context again",
     "HookFaulted": "{hook_kind} hook {hook}: {what}: {why}; it is counted, and said again in a minute at the earliest",
 }
 

@@ -13,6 +13,7 @@ from meshcache.core.policy.scope import normal_name
 from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.drift import Setup, setup_of
 from meshcache.tls.functions import ffi
 from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, set_mode, uninstall
 from meshcache.tls.libssl import Library
@@ -39,6 +40,7 @@ class Attachment:
         "pointer",
         "port",
         "revalidates",
+        "setup",
     )
 
     def __init__(
@@ -56,6 +58,8 @@ class Attachment:
         self._own_tickets = False
         self._tickets = OPENSSL_TICKETS
         self._finalizer: weakref.finalize[..., object] | None = None
+        self.setup: Setup | None = None
+        """How the context was set up when it joined, or when that was last looked at."""
         callbacks.add(self)
 
     @property
@@ -111,6 +115,11 @@ class Attachment:
                 self.callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, tickets)
                 self._tickets = tickets
 
+    def setup_now(self) -> Setup | None:
+        """How the context is set up; None when it is gone or has left."""
+        alive = None if self._finalizer is None else self._finalizer.peek()
+        return None if alive is None else setup_of(self.callbacks.functions, self.pointer, alive[0])
+
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
         if self._finalizer is not None and self._finalizer.detach() is not None:
@@ -147,6 +156,7 @@ class Attachment:
             raise
         self._finalizer = weakref.finalize(context, self.callbacks.drop, self)
         self._finalizer.atexit = False
+        self.setup = self.setup_now()
 
 
 def attach_context(

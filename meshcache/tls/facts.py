@@ -79,7 +79,7 @@ def read_facts(context: object) -> ContextFacts:
     """
     found = libssl.find(context)
     facts = facts_of(found.library.functions, found.pointer)
-    return replace(facts, sni_callback=_has_sni_callback(context))
+    return replace(facts, sni_callback=has_sni_callback(context))
 
 
 def facts_of(functions: Functions, pointer: int) -> ContextFacts:
@@ -105,7 +105,7 @@ def facts_of(functions: Functions, pointer: int) -> ContextFacts:
     )
 
 
-def _has_sni_callback(context: object) -> bool:
+def has_sni_callback(context: object) -> bool:
     """OpenSSL has no function that tells; both Python wrappers keep the callable where it can be seen."""
     context = libssl.unwrapped(context)
     attribute = "sni_callback" if libssl.is_stdlib(context) else "_tlsext_servername_callback"

@@ -41,6 +41,9 @@ ALL: dict[core.Event, str] = {
     core.HookFaulted(
         12.0, "europe_only", "policy", "slow", "no answer within 0.05 s"
     ): "policy hook europe_only: slow: no answer within 0.05 s",
+    core.ContextChanged(
+        12.0, "shop", "verify_mode"
+    ): "verify_mode of a context of VIP shop was changed after it joined",
     core.PeerForgotten(12.0, "edge-2"): "edge-2 (fra1) forgotten",
 }
 

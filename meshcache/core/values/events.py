@@ -213,6 +213,15 @@ class HookFaulted:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContextChanged:
+    """A program changed a setting of a context after it had joined a VIP; said once for each setting."""
+
+    at: float
+    vip: str
+    setting: str
+
+
 Event: TypeAlias = (
     PeerJoined
     | PeerSuspect
@@ -235,6 +244,7 @@ Event: TypeAlias = (
     | TicketKeyInUse
     | TicketKeysWiped
     | HookFaulted
+    | ContextChanged
 )
 
 
