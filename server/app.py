@@ -19,6 +19,7 @@ from typing import Any
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
 
 from . import process, systemd
+from .access_log import AccessLog
 from .backends import Backends
 from .faults import Faults
 from .inheritance import Inheritance
@@ -60,6 +61,7 @@ class ServerApp:
         self._hangups = hangups
         self.contexts: Contexts = {}
         self.report = Report(self)
+        self.access = AccessLog(settings.log)
         self.succession = Succession(self)
         self.state_folder = StateFolder(settings.node.state_dir)
         self._inheritance = inheritance or Inheritance({})
@@ -94,6 +96,7 @@ class ServerApp:
         """Begin to accept. Returns False if a signal ended it before."""
         inherited = self._inheritance
         try:
+            self.access.open()
             contexts = make_contexts(self.settings)
             listeners = self._bind(self.settings)
         except BaseException:
@@ -169,6 +172,7 @@ class ServerApp:
 
     async def _reload(self) -> bool:
         systemd.reloading()
+        self.access.reopen()
         try:
             before, settings = self.settings, self._reread()
             await self._replace(settings)
@@ -262,7 +266,9 @@ class ServerApp:
             if vip.name in contexts:
                 for each in contexts[vip.name]:
                     self.node.attach(each.context, vip=vip.name)
-                services[vip.name] = make_services(vip, contexts[vip.name], settings, self.node, self.backends)
+                services[vip.name] = make_services(
+                    vip, contexts[vip.name], settings, self.node, self.backends, self.access
+                )
         return services
 
     async def _install(
@@ -300,11 +306,13 @@ class ServerApp:
         await self.backends.leaving.drain()
         self.table.stop()
         self.faults.report(float("inf"))
+        self.access.close()
 
     def _obey_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGUSR1, self.access.reopen)
 
     def _reload_soon(self) -> None:
         if not self._stop.is_set():

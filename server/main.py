@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,11 +10,9 @@ from pathlib import Path
 
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
-from . import process
+from . import messages, process
 from .app import ServerApp
 from .inheritance import Inheritance, TakeOver
-
-FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def run(
@@ -31,7 +28,7 @@ def run(
     Raises ConfigError and the node's errors before anything is served; ready and faults go to the log.
     """
     process.keep_secrets_in()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=FORMAT)
+    messages.set_up()
     node = MeshNode(settings)
     app = ServerApp(settings, node, lambda: load(path, overrides), hangups, inheritance)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -48,7 +45,7 @@ def inherit(settings: Settings, take_over: TakeOver | None) -> Inheritance:
 
     Raises ConfigError.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=FORMAT)
+    messages.set_up()
     return Inheritance.of_systemd() if take_over is None else Inheritance.of_process(settings, take_over)
 
 

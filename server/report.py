@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshcache import Settings, changed_keys, needs_restart
 
+from .access_log import AccessLog
 from .backends import Backends
 from .faults import Faults
 from .services import Contexts
@@ -27,6 +28,7 @@ class Reported(Protocol):
     faults: Faults
     backends: Backends
     contexts: Contexts
+    access: AccessLog
 
     async def reload(self) -> bool: ...
 
@@ -55,6 +57,7 @@ class Report:
             "handshake_failures": [
                 {"vip": vip, "kind": kind, "count": count} for (vip, kind), count in list(app.faults.handshakes.items())
             ],
+            "access_log_dropped": app.access.dropped,
             "bytes": {vip: {"received": of.received, "sent": of.sent} for vip, of in list(app.backends.bytes.items())},
             "backends": [
                 {

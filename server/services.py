@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 from meshcache import ConfigError, MeshNode, Settings, VipSettings
 
+from .access_log import AccessLog, Facts, Logged
 from .application import Application, Client
 from .backends import Backends, Pool
 from .certified import Certified, certify
@@ -43,28 +44,43 @@ def make_contexts(settings: Settings) -> Contexts:
 
 
 def make_services(
-    vip: VipSettings, contexts: Sequence[Certified], settings: Settings, node: MeshNode, backends: Backends
+    vip: VipSettings,
+    contexts: Sequence[Certified],
+    settings: Settings,
+    node: MeshNode,
+    backends: Backends,
+    access: AccessLog | None = None,
 ) -> list[Served]:
     """Return the services of a VIP whose contexts are attached to the node, each with its names;
     the default is the first.
     """
     return [
-        (make_service(vip, each, settings, node, backends), [*each.names, *(vip.names if each is contexts[0] else ())])
+        (
+            make_service(vip, each, settings, node, backends, access),
+            [*each.names, *(vip.names if each is contexts[0] else ())],
+        )
         for each in contexts
     ]
 
 
 def make_service(
-    vip: VipSettings, certified: Certified, settings: Settings, node: MeshNode, backends: Backends
+    vip: VipSettings,
+    certified: Certified,
+    settings: Settings,
+    node: MeshNode,
+    backends: Backends,
+    access: AccessLog | None = None,
 ) -> Service:
     """Return the service of one context of a VIP."""
+    if vip.backend:
+        make = _forwarding_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
+    else:
+        make = _responder_maker(vip, certified, node)
     return Service(
         vip=vip.name,
         context=certified.context,
         mesh=node,
-        make_application=_forwarding_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
-        if vip.backend
-        else _responder_maker(vip, certified, node),
+        make_application=make if access is None or not access.on else _logged(make, access, vip.name, node),
         handshake_timeout_s=vip.handshake_timeout_s or settings.server.handshake_timeout_s,
         idle_timeout_s=vip.idle_timeout_s or settings.server.idle_timeout_s,
         connections_listed=certified.listed,
@@ -99,6 +115,13 @@ def _names_taken_twice(settings: Settings, contexts: Contexts) -> Iterator[str]:
                         f"vip[{index}].certificate: vip[{other}] answers for {name} on {address} already; give one of "
                         "them another address, or certificates that share no name"
                     )
+
+
+def _logged(
+    make: Callable[[Client], Application], access: AccessLog, vip: str, node: MeshNode
+) -> Callable[[Client], Application]:
+    facts = Facts(vip, node.resumption)
+    return lambda client: Logged(client, make, access, facts)
 
 
 def _forwarding_maker(pool: Pool, node: MeshNode) -> Callable[[Client], Application]:

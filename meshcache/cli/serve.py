@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Take the place of the process that runs this node: its sockets and sessions. It drains.",
 )
-def serve(file: Path, overrides: tuple[str, ...], take_over: bool) -> None:
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of messages; default: text.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Default: info."
+)
+def serve(file: Path, overrides: tuple[str, ...], take_over: bool, log_format: str, log_level: str) -> None:
     """Run the server that FILE (meshcache.toml) describes, until SIGTERM or Ctrl-C.
 
     SIGHUP rereads FILE with the same --set values and keeps the cache. Exits with 2, and starts nothing, when anything
@@ -42,6 +46,7 @@ def serve(file: Path, overrides: tuple[str, ...], take_over: bool) -> None:
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))  # obeyed when the server is ready
     server = _server()
+    import_module("meshcache_server.messages").set_up(log_format, log_level)
     try:
         settings = _loaded(file, overrides)
         replaces = _replaces(settings, take_over)

@@ -10,7 +10,7 @@ import re
 import socket
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from meshcache.config.table import Table
 from meshcache.config.values import (
     NAME_CHARS_MAX,
     SOCKET_PATH_BYTES_MAX,
+    AccessFile,
     Bind,
     FilePath,
     FilePathOrOff,
@@ -219,6 +220,16 @@ class HooksSettings(Table):
         return self.options.get(name, {})
 
 
+class LogSettings(Table):
+    """What the bundled server writes beside its messages on standard error."""
+
+    access: AccessFile = Field(default=None, examples=["/var/log/meshcache/access.log"])
+    """A line for each connection that got past its handshake: a file, or "stdout". Default: none."""
+
+    access_format: Literal["text", "json"] = Field(default="text", examples=["json"])
+    """``key=value`` pairs, or an object."""
+
+
 class Settings(BaseModel):
     """Everything one node is told. Build it with `load`, or in a program: ``Settings(vip=[VipSettings(name="shop")])``.
 
@@ -233,6 +244,7 @@ class Settings(BaseModel):
     cache: CacheSettings = CacheSettings()
     admin: AdminSettings = AdminSettings()
     server: ServerSettings = ServerSettings()
+    log: LogSettings = LogSettings()
     hooks: HooksSettings = HooksSettings()
     vips: tuple[VipSettings, ...] = Field(alias="vip", default=(), max_length=VIPS_MAX)
 
@@ -276,6 +288,7 @@ class Settings(BaseModel):
             update={
                 "node": running.node,
                 "admin": running.admin,
+                "log": running.log,
                 "hooks": running.hooks,
                 "mesh": self.mesh.model_copy(update=kept),
             }

@@ -240,6 +240,10 @@ def _false_is_none(plain: object) -> object:
     return None if plain is False else plain
 
 
+def _stdout_or_file(plain: object) -> object:
+    return "/dev/stdout" if plain == "stdout" else _false_is_none(plain)
+
+
 Name = Annotated[str, BeforeValidator(parse_name)]
 HostName = Annotated[str, BeforeValidator(parse_host_name)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
@@ -253,6 +257,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 ReachValue = Annotated[Reach, PlainValidator(parse_reach)]
 FilePath = Annotated[Path, BeforeValidator(_parse_path)]
+AccessFile = Annotated[FilePath | None, BeforeValidator(_stdout_or_file)]
 FilePathOrOff = Annotated[FilePath | None, BeforeValidator(_false_is_none)]
 Listed = BeforeValidator(listed)
 Whole = Annotated[int, Strict()]
