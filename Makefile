@@ -12,7 +12,7 @@ FAST := tests/core tests/config tests/tls
 export PYTHON
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install setup pictures man demo test check format lint types bench chaos sim security mutants fuzz clean need-demo need-test need-compiler sanitize test-fast
+.PHONY: help install setup pictures man demo test check format lint types bench chaos sim security mutants mutation fuzz clean need-demo need-test need-compiler sanitize test-fast
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
@@ -21,6 +21,7 @@ help:
 	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
 	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
+	@echo "make mutation  mutmut over what decides borders; each survivor is explained in tests/security/SURVIVORS.md"
 	@echo "make sanitize  the compiled hot path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing of messages and sessions, SECONDS=60 each"
 	@echo "make sim     the deterministic simulator: SEEDS=1000 of random faults and policies; SCENARIO=split for one by name"
@@ -67,6 +68,11 @@ security: need-test $(VENV)/.dev
 
 mutants: need-test $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/security/test_mutants.py -v -n $(shell nproc) --timeout 900 $(ARGS)
+
+# Every small change of the code that decides borders. Half an hour; ARGS=gates for one module.
+mutation: need-test $(VENV)/.dev
+	@$(BIN)/python -c "import mutmut.mutation" 2>/dev/null || $(PIP) install -c constraints.txt mutmut
+	@$(BIN)/python tools/mutation.py $(ARGS)
 
 # The compiled hot path under AddressSanitizer and UndefinedBehaviorSanitizer, with the tests that use it. Three minutes.
 sanitize: need-test need-compiler $(VENV)/.dev

@@ -19,7 +19,7 @@ from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.core.wire.codec import Decoder, encode
 from meshcache.tls import contexts, libssl
 from meshcache.tls.callbacks import Callbacks
-from meshcache.tls.install import install
+from meshcache.tls.install import TICKETS, install
 from tests.core.samples import SAMPLES, SHOP
 from tests.tls.world import (
     TLS_ERRORS,
@@ -151,11 +151,11 @@ class _Listener:
         attachment = contexts._callbacks[found.library].at(libssl.find(self._context).pointer)  # noqa: SLF001
         assert attachment is not None, "it was just attached"
         self._callbacks.add(attachment)
-        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None)
+        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None, tickets=TICKETS)
         if version not in self._first:
             self._first[version] = self._begin(version)
         session_id, der, self.hello = self._first[version]
-        self._port.store = {session_id: der}
+        self._port.store, self._port.own = {session_id: der}, {session_id}
 
     def hear(self, hello: bytes) -> list[Any]:
         """What the port was asked and told of."""

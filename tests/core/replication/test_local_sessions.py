@@ -239,3 +239,45 @@ def test_a_lookup_that_is_counted_by_its_caller_counts_when_that_knows_how_it_en
     host.core.lookup_refused("shop", Verdict.LIFETIME)
     told = lookups(host, net)
     assert told == {"miss": 1, "local": 1, "remote": 1, "expired": 1, "refused": {"der": 1, "lineage": 1}}
+
+
+def test_each_count_is_of_all_that_happened_so_far() -> None:
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    made = [make(net, a, number) for number in range(3)]
+    net.run(1)
+    for host in (a, b):
+        for session_id in made[:2]:
+            host.core.lookup("shop", session_id, net.now)
+    assert (lookups(a, net), lookups(b, net)) == ({"local": 2}, {"remote": 2})
+    assert sessions(a, net)["made"] == 3
+    for session_id in made[:2]:
+        for host in (a, b):
+            host.core.session_unusable("shop", session_id, Verdict.DER, net.now)
+    assert (lookups(a, net), lookups(b, net)) == ({"refused": {"der": 2}}, {"refused": {"der": 2}})
+    for _ in range(2):
+        a.core.lookup_refused("shop", Verdict.NO_TERMS)
+    assert lookups(a, net)["refused"] == {"der": 2, Verdict.NO_TERMS.value: 2}
+
+
+def test_what_was_found_unusable_is_no_longer_taken_by_its_id() -> None:
+    net, host = alone()
+    make(net, host, 1)
+    host.core.session_unusable("shop", sid(1), Verdict.DER, net.now)
+    puppet = Puppet(net, "p", "ams1", vip("p"))
+    puppet.joins(host)
+    puppet.says(host, Push(puppet.batch(1, 2)))
+    assert (has(net, host, sid(1)), has(net, host, sid(2))) == (False, True)
+
+
+def test_a_withdrawn_lineage_that_is_renewed_is_counted_each_time() -> None:
+    net, host = alone()
+    born_at = net.now
+    net.run(5)
+    host.core.withdraw(net.now, vip="shop")
+    for number in range(3):
+        make(net, host, number, born_at=born_at)
+    assert sessions(host, net)["refused"] == {"withdrawn": 3}
+    make(net, host, 9)
+    assert has(net, host, sid(9))
