@@ -35,12 +35,17 @@ class Outlived:
         self._tell = tell
         self._look_at = now + _LOOK_S
         self._since: dict[str, float] = {}
+        self._heard: dict[str, str] = {}  # the colo of each node that was heard at the last look
 
     def sweep(self, now: float) -> None:
         """Tell whoever has been behind for a while."""
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_S
+        heard = {peer.name: peer.colo for peer in self._members if peer.state is PeerState.ALIVE}
+        for colo in {colo for node, colo in self._heard.items() if node not in heard}:
+            self._roster.ask_anew(colo)
+        self._heard = heard
         behind: dict[str, float] = {}
         for node, age in self._ages().items():
             record = self._says(node)

@@ -156,6 +156,14 @@ class RosterTable:
             known.sets[digest] = found
             self._adopt(known, digest, known.vouched_at)
 
+    def ask_anew(self, colo: str) -> None:
+        """Ask for a colo's set again when somebody has another one, also one that was told before: those that are
+        remembered have records of nodes that were linked then, whatever their colo says of them.
+        """
+        known = self._colos.get(colo)
+        if known is not None:
+            known.sets = OrderedDict({known.digest: known.held})
+
     def expire(self, now: float, forget_s: float) -> None:
         """Forget colos that nobody has vouched for in so long."""
         for colo in [colo for colo, known in self._colos.items() if now - known.vouched_at > forget_s]:

@@ -281,3 +281,25 @@ def test_a_withdrawn_lineage_that_is_renewed_is_counted_each_time() -> None:
     assert sessions(host, net)["refused"] == {"withdrawn": 3}
     make(net, host, 9)
     assert has(net, host, sid(9))
+
+
+def test_what_is_filed_is_numbered_without_holes_and_says_whether_the_client_showed_a_certificate() -> None:
+    net, host = alone()
+    puppet = Puppet(net, "p", "ams1", vip("p"))
+    puppet.joins(host)
+    plain = make(net, host, 1)
+    certified = make(net, host, 2, client_certificate=True)
+    make(net, host, 3)
+    net.run(1)
+    batches = [push.batch for push in puppet.hears(Push)]
+    assert (batches[0].first, batches[-1].last) == (1, 2), "one with a certificate stays and takes no number"
+    for session_id, shown in ((plain, False), (certified, True)):
+        found = host.core.session_origin("shop", session_id)
+        assert found is not None
+        assert found[0].client_certificate is shown
+
+
+def test_an_id_that_is_not_here_can_be_found_unusable() -> None:
+    net, host = alone()
+    host.core.session_unusable("shop", sid(1), Verdict.DER, net.now)
+    assert lookups(host, net) == {"refused": {"der": 1}}

@@ -166,3 +166,20 @@ def test_a_node_that_speaks_again_costs_no_room_when_the_table_is_full() -> None
     table.learn("fra1", [record("a"), record("b")], (), 5, 1000.0)
     table.note(record("a", revision=2), 300, 1000.0)
     assert table.find("a") == record("a", revision=2)
+
+
+def test_a_set_that_was_told_while_another_life_was_linked_is_asked_for_again_when_that_is_gone() -> None:
+    """Seed 782 of `mixed`: the record of a copy stayed, as it had been merged into what its colo told."""
+    table = RosterTable("ams1", 100, Counter())
+    says = NodeRecord("x", 1, "fra1", "x:1", 1, (), "0")
+    copy = NodeRecord("x", 2, "fra1", "copy:1", 1, (), "0")
+    table.learn("fra1", (says,), (copy,), 0, 10.0)
+    assert table.find("x") == copy
+    told = ColoDigest("fra1", digest_of((says,)), 0)
+    assert not table.compare(told, 20.0), "it was told that already"
+    assert table.find("x") == copy
+    table.ask_anew("fra1")
+    table.ask_anew("nowhere")
+    assert table.compare(told, 30.0)
+    table.learn("fra1", (says,), (), 0, 30.0)
+    assert table.find("x") == says
