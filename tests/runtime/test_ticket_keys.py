@@ -17,7 +17,7 @@ from tests.tls.world import VERSIONS, client_context, visit
 
 pytestmark = pytest.mark.slow
 
-TICKETS = [{"name": "shop", "resumption": "tickets", "sharing": {"live": "any"}}]
+TICKETS = [{"name": "shop", "resumption": "tickets", "tickets": 1, "sharing": {"live": "any"}}]
 
 
 @pytest.fixture
