@@ -69,7 +69,7 @@ security: need-test $(VENV)/.dev
 mutants: need-test $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/security/test_mutants.py -v -n $(shell nproc) --timeout 900 $(ARGS)
 
-# Every small change of the code that decides borders. Half an hour; ARGS=gates for one module.
+# Every small change of the code that decides borders. About fifteen minutes; ARGS=gates for one module.
 mutation: need-test $(VENV)/.dev
 	@$(BIN)/python -c "import mutmut.mutation" 2>/dev/null || $(PIP) install -c constraints.txt mutmut
 	@$(BIN)/python tools/mutation.py $(ARGS)

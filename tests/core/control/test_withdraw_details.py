@@ -185,3 +185,24 @@ def test_each_issuer_has_its_own_rate() -> None:
     assert host.core.withdraws.acts == burst
     puppet.says(host, told("q", number=1, vip="shop"))
     assert host.core.withdraws.acts == burst + 1
+
+
+def test_one_of_an_earlier_life_is_as_old_as_it_was() -> None:
+    net, host, _ = pair()
+    host.core.withdraws.inherit(told(elapsed_s=50), net.now)
+    assert ages(host.core, net.now + 0.5) == [(50, LIFETIME_S_MAX_TLS13)]
+
+
+def test_clocks_may_have_run_apart_since_it_was_issued() -> None:
+    net, host, puppet = pair()
+    host.core.withdraw(net.now)
+    later = net.now + 10 * DAY_S
+    born_s = [int(10 * DAY_S) - after_s for after_s in (-60, 100, 400)]
+    places = host.core.withdraws.places(puppet.vips[0], [sid(1), sid(2), sid(3)], born_s, later)
+    assert places == {0, 1}, "170 s in ten days, and roundings"
+
+
+def test_two_sessions_are_said_as_two() -> None:
+    _, host, puppet = pair()
+    puppet.says(host, told(ids=(sid(1), sid(2))))
+    assert host.happened(SessionsWithdrawn)[0].scope == "2 sessions"
