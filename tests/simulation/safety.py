@@ -63,6 +63,8 @@ class Safety:
         number = kind(flight.payload)
         if number in (PUSH, FILL):
             for session in self._sessions(flight.payload):
+                known = host.lives_heard.get(session.node, (0, 0))  # a life is known by its sessions too
+                host.lives_heard[session.node] = max((session.incarnation, 0), known)
                 if any(host.core.holds(vip, session.id) for vip in self._policy(host)):
                     self._judge(host, session)
         elif number == HELLO and self._is_newest(host, flight) and host.told.get(flight.sender, 0) < flight.note:
