@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -291,16 +292,18 @@ class TestPeers:
     def test_another_mesh_key_is_refused_counted_and_named_once(
         self, place: Place, caplog: pytest.LogCaptureFixture
     ) -> None:
+        refused_here = re.compile(r"a connection from (127\.0\.0\.1|unknown): another mesh key")
         ours = place.node("edge-1")
         with caplog.at_level(logging.WARNING, "meshcache"):
             theirs = place.node("outsider", key="other.key")
             wait_until(lambda: ours.stats()["transport"]["refused"].get("another mesh key", 0) >= 2)
             wait_until(lambda: theirs.stats()["transport"]["refused"])
             wait_until(lambda: f"the connection to {ours.address}: closed" in caplog.text)
-            # One that is over before it is looked at has no address; the next ones come after growing pauses.
-            wait_until(lambda: "a connection from 127.0.0.1: another mesh key" in caplog.text, 40)
+            # On a busy machine one is over before it is looked at, and then nobody knows its address any more.
+            wait_until(lambda: refused_here.search(caplog.text))
         lines = [record.getMessage() for record in caplog.records]
-        assert sum("a connection from 127.0.0.1: another mesh key" in line for line in lines) == 1
+        named = [match[1] for line in lines if (match := refused_here.search(line))]
+        assert len(named) == len(set(named)), "each is named once"
         assert sum(f"the connection to {ours.address}: closed" in line for line in lines) == 1
         assert alive(ours) == alive(theirs) == set()
 
