@@ -16,7 +16,7 @@ from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, VipNote
 from meshcache.core.wire.codec import Decoder, encode
-from meshcache.core.wire.messages import Batch, Hello, Message, Pong
+from meshcache.core.wire.messages import Batch, Hello, Message, Ping, Pong
 
 T = TypeVar("T")
 
@@ -210,6 +210,11 @@ class Puppet:
         """Send a host any message."""
         payload = encode(self.name, self.incarnation, message)
         host.core.receive(connection or self.name.encode(), payload, self.net.now)
+
+    def answers(self, host: Host) -> None:
+        """Answer every ping that it was sent, so that the host knows how long the way takes."""
+        for ping in self.hears(Ping):
+            self.says(host, Pong(ping.token))
 
     def lives(self, host: Host, seconds: float, *others: Puppet) -> None:
         """Let time pass in which it, and others, give signs of life."""

@@ -157,6 +157,7 @@ def test_after_an_answer_what_comes_is_as_old_as_it_says() -> None:
     host = net.add("me", "ams1", vip("me"))
     peer = Puppet(net, "x", "ams1", vip("x"))
     peer.joins(host)
+    peer.answers(host)
     net.run(6)
     peer.says(host, Push(peer.batch(1)))
     net.run(1)

@@ -314,3 +314,19 @@ def test_older_versions_are_told_of_no_more_than_they_take() -> None:
     peer.joins(hosts[0])
     hosts[0].core.withdraw(net.now)
     assert [told.remaining_s for told in peer.hears(Withdraw)] == [LIFETIME_S_MAX_TLS13]
+
+
+def test_what_a_new_peer_says_before_the_way_is_measured_may_be_older_than_a_withdraw() -> None:
+    """It heard us while its words waited for a cut to heal: they come all at once, the hello first."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    host.core.withdraw(net.now, vip="shop")
+    net.run(20)
+    peer = Puppet(net, "x", "ams1", vip("x"))
+    peer.joins(host)
+    peer.says(host, Push(peer.batch(1)))
+    assert not host.core.holds("shop", sid(1))
+    assert sessions(host, net)["refused"] == {"withdrawn": 1}
+    peer.answers(host)
+    peer.says(host, Push(peer.batch(2)))
+    assert host.core.holds("shop", sid(2))

@@ -124,6 +124,7 @@ def test_an_origins_shorter_life_is_kept() -> None:
 
 def test_only_what_is_wrong_with_a_batch_is_left_out() -> None:
     net, host, peer = world(lineage_s=100)
+    peer.answers(host)
     batch = peer.batch(1, 4)
     peer.says(host, Push(columns(batch, elapsed_s=[100, 101, 0, 0], remaining_s=[9, 9, 0, 9], certified=[0, 0, 0, 1])))
     assert held(host, net, 1, 2, 3, 4) == [True, False, False, False]
