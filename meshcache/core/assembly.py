@@ -19,7 +19,7 @@ from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
 from meshcache.core.membership.links import Links
-from meshcache.core.membership.liveness import UNMEASURED_S, Liveness
+from meshcache.core.membership.liveness import Liveness
 from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.replication.anti_entropy import AntiEntropy
@@ -201,9 +201,7 @@ class Assembly:
 
     def peer_joined(self, peer: Peer, now: float) -> None:
         """Show a new peer that we live, measure the way to it, and compare with it."""
-        # Until an answer shows how long the way takes: what comes with its hello may have waited as long, for a cut to
-        # heal that stopped one direction only, or for us to read.
-        peer.late_s = max(peer.late_s, UNMEASURED_S, self.liveness.stalled_s(now))
+        peer.late_s = max(peer.late_s, self.liveness.stalled_s(now))  # until an answer shows how long the way takes
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
         self.anti_entropy.compare(peer, now)

@@ -31,10 +31,6 @@ _RTT_WEIGHT = 0.3
 
 _TOKENS = 1 << 32
 
-UNMEASURED_S = 60.0
-"""What the first words of a new peer may have waited: it heard us all that time, and we didn't hear it. Its sessions
-are taken for as old, so that none that was withdrawn meanwhile looks new; an answer to a ping ends that."""
-
 
 class Liveness:
     """Asks the outlet whether this node wants a link to a peer; if not, silence ends the link and means nothing."""

@@ -94,6 +94,13 @@ class Peer:
         return self.state is not PeerState.LOST
 
 
+UNMEASURED_S = 60.0
+"""What the first words of a node may have waited at most, hello and all: it heard us all that time, and a cut that
+stops one direction only kept it from us. Of a former life of its name that was heard here, the silence since says how
+long. Its sessions are taken for as old, so that none that was withdrawn meanwhile looks new; an answer to a ping ends
+that."""
+
+
 class Members:
     """All peers by name. ``generation`` grows whenever something changed that an audience may depend on."""
 
@@ -147,6 +154,7 @@ class Members:
         limits = self._limits
         bucket = Bucket(limits.origin_sessions_per_s, limits.origin_sessions_burst, now)
         peer = Peer(record, address, bucket, heard_at=now, linger_until=now + limits.linger_s)
+        peer.late_s = UNMEASURED_S if old is None else min(max(now - old.heard_at, old.late_s), UNMEASURED_S)
         if old is not None:
             peer.flaps = old.flaps + (old.state is not PeerState.ALIVE)
         self._weigh(old.record if old else None, record)
