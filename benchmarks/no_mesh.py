@@ -21,6 +21,7 @@ class NoMesh:
     address = "nowhere"
     bequest = None
     withheld = nullcontext()
+    warm = True
 
     def __init__(self, name: str, colo: str) -> None:
         self.name = name

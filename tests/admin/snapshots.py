@@ -130,6 +130,7 @@ class GeneratedNode:
             "refusals": self.refusals,
             "front": self.front,
             "hooks": self.hooks,
+            "contexts_changed": {},
         }
 
     def peers(self) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def servers(authority: Authority) -> Iterator[Servers]:
         for node in nodes:
             mesh.start(node)
         mesh.wait_until_met(nodes)
-        wait_until(lambda: not any(mesh.stats(node)["peers"][0].get("joining") for node in nodes))
+        wait_until(lambda: all(mesh.stats(node)["node"]["warm"] for node in nodes))
         yield Servers(folder, mesh, nodes)
 
 
