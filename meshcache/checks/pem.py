@@ -76,9 +76,12 @@ def _read(path: Path, *, secret: bool = False) -> bytes:
         raise UnusableError(f"there is no file {path}") from None
     except OSError as error:
         raise UnusableError(f"{path} can't be opened: {(error.strerror or str(error)).lower()}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check(path, os.fstat(descriptor), secret=secret)
-        content = file.read(FILE_BYTES_MAX + 1)
+    try:
+        _check(path, os.fstat(descriptor), secret=secret)  # before `fdopen`, which takes no folder
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > FILE_BYTES_MAX:
         raise UnusableError(f"{path} is larger than {FILE_BYTES_MAX // 2**20} MiB and no PEM file")
     return content

@@ -39,3 +39,11 @@ def test_a_pipe_in_the_place_of_a_key_does_not_hang(pki: Pki) -> None:
     (pki.folder / "shop.key").unlink()
     os.mkfifo(pki.folder / "shop.key", 0o600)
     assert faults(pki) == ["vip[0].private_key: shop.key is not a regular file"]
+
+
+@pytest.mark.parametrize("place", ["certificate", "private_key"])
+def test_a_folder_in_the_place_of_a_file_is_told(pki: Pki, place: str) -> None:
+    name = {"certificate": "shop.pem", "private_key": "shop.key"}[place]
+    (pki.folder / name).unlink()
+    (pki.folder / name).mkdir(mode=0o700)
+    assert faults(pki) == [f"vip[0].{place}: {name} is not a regular file"]
