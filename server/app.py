@@ -187,7 +187,7 @@ class ServerApp:
             self.report.reload_failed(["a fault of the server's own; its log has it"])
             return False
         else:
-            self.report.reloaded(before, settings)
+            self.report.reloaded(before, settings, self.node.policies.hidden)
             log.info("reloaded: %s", self._about())
             return True
         finally:

@@ -84,15 +84,16 @@ class Report:
         asyncio.run_coroutine_threadsafe(self._app.reload(), loop).result(RELOAD_S_MAX)
         return dict(self._last or {})
 
-    def reloaded(self, before: Settings, after: Settings) -> None:
-        """A reload took everything that a running node can take."""
+    def reloaded(self, before: Settings, after: Settings, hidden: list[str]) -> None:
+        """A reload took everything that a running node can take; `hidden` has no effect, for what was set live."""
         changed = changed_keys(before, after)
         restart = needs_restart(changed)
-        self._note(ok=True, changed=[key for key in changed if key not in restart], restart=restart, faults=[])
+        taken = [key for key in changed if key not in restart]
+        self._note(ok=True, changed=taken, restart=restart, hidden=hidden, faults=[])
 
     def reload_failed(self, faults: list[str]) -> None:
         """A reload changed nothing."""
-        self._note(ok=False, changed=[], restart=[], faults=faults)
+        self._note(ok=False, changed=[], restart=[], hidden=[], faults=faults)
 
     def serving(self) -> None:
         """Connections are taken from now on."""

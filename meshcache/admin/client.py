@@ -79,8 +79,8 @@ class AdminClient:
         return self.post("/v1/sessions/withdraw", dict(what))
 
     def reload(self) -> dict[str, Any]:
-        """Let the server take its file again: ``{"ok", "changed", "restart", "faults"}``. Raises PolicyError where the
-        program around the node can't."""
+        """Let the server take its file again: ``{"ok", "changed", "restart", "hidden", "faults"}``. Raises PolicyError
+        where the program around the node can't."""
         return self.ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
 
     def take_over(self, path: Path) -> dict[str, Any]:

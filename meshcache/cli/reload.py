@@ -27,6 +27,8 @@ def reload_file(socket: Path | None, as_json: bool) -> None:
         click.echo("reloaded; changed: " + (", ".join(map(clean, done["changed"])) or "nothing in the file"))
         if done["restart"]:
             warn("only a restart changes " + ", ".join(map(clean, done["restart"])))
+        for hidden in done.get("hidden", []):
+            warn(f"{clean(hidden)} stays as it was set live, until `meshcache policy unset` ends that")
     else:
         click.echo("not reloaded, the server goes on as before:", err=True)
         for fault in done["faults"]:

@@ -21,11 +21,15 @@ from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
 from meshcache.live_policy.debouncer import Keeper
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
-from meshcache.live_policy.overlay import EPOCH, Overlay, overlay
+from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
 from meshcache.live_policy.policy_file import Kept, PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.pump import Pump
+
+HIDDEN = (
+    "VIP %s: the file's new %s isn't in force, since another was set live; `meshcache policy unset %s %s` ends that"
+)
 
 log = logging.getLogger("meshcache.policy")
 
@@ -51,6 +55,7 @@ class PolicyController:
     def __init__(self, file: Settings, pump: Pump, vips: AttachedVips, kept: Kept) -> None:
         """`kept` is what an earlier life of the node left: `PolicyFile.of(file).load()`."""
         self._file = file
+        self._hidden: list[tuple[str, str]] = []
         self._pump = pump
         self._vips = vips
         self._store = PolicyFile.of(file)
@@ -85,7 +90,15 @@ class PolicyController:
             with self._pump.lock:
                 holds = overlay(file, self._pump.core.live, self._node_only)
             self._vips.reload(holds.in_force)
-            self._file, self._holds = file, holds
+            before, self._file, self._holds = self._file, file, holds
+            self._hidden = hidden(before, file, holds)
+        for vip, key in self._hidden:
+            log.warning(HIDDEN, vip, key, vip, key)
+
+    @property
+    def hidden(self) -> list[str]:
+        """What the last reload changed in the file to no effect, as ``VIP.KEY``: something else was set live."""
+        return [f"{vip}.{key}" for vip, key in self._hidden]
 
     def show(self) -> list[dict[str, Any]]:
         """Return what holds for each VIP that a context serves here; see `shown.shown_vip`."""

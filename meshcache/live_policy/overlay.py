@@ -56,6 +56,23 @@ def overlay(file: Settings, live: LivePolicies, node_only: Values) -> Overlay:
     return Overlay(InForce(settings, _epochs(vips, live), _notes(vips, live, sources)), sources, tuple(faults))
 
 
+def hidden(before: Settings, file: Settings, holds: Overlay) -> list[tuple[str, str]]:
+    """Return the VIPs and keys that a file changed to no effect, because something else was set live."""
+    found = []
+    for vip in file.vips:
+        old, in_force = before.vip(vip.name), holds.in_force.settings.vip(vip.name)
+        if old is None or in_force is None:
+            continue
+        was, now, shown = (
+            file_values(before, old),
+            file_values(file, vip),
+            file_values(holds.in_force.settings, in_force),
+        )
+        live = [key for key in KEYS if holds.sources[vip.name][key].name in ("live", "node")]
+        found += [(vip.name, key) for key in live if was[key] != now[key] != shown[key]]
+    return found
+
+
 def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
     """Return what the file says of each key that can be set live."""
     values = {key: getattr(vip.sharing, key) for key in KEYS}

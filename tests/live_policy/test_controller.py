@@ -471,3 +471,19 @@ def test_a_reload_that_can_not_be_taken_over_changes_nothing(place: Place, folde
     node.policies.set_policy("shop", {"lineage_s": "5000"})
     assert (policy(node)["reach"], policy(node)["lineage_s"]) == ("server", 5000)
     assert visit(context, client_context()).session is not None
+
+
+def test_a_reload_says_what_of_the_file_is_hidden_by_what_was_set_live(
+    place: Place, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = place.node("edge-1", sharing={"lifetime_s": 3600})
+    place.server(node)
+    node.policies.set_policy("shop", {"lifetime_s": "600"})
+    changed = settings(folder, "edge-1", sharing={"lifetime_s": 1200, "lineage_s": 7200})
+    with caplog.at_level(logging.WARNING, "meshcache.policy"):
+        node.reload(changed)
+    assert node.policies.hidden == ["shop.lifetime_s"]
+    assert "VIP shop: the file's new lifetime_s isn't in force" in caplog.text
+    assert (policy(node)["lifetime_s"], policy(node)["lineage_s"]) == (600, 7200)
+    node.reload(changed)
+    assert node.policies.hidden == [], "it is said once"
