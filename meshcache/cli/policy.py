@@ -173,6 +173,8 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     for key, source in sources.items():
         if "wanted" in source:
             lines.append(f'  {key} was set to {source["wanted"]}; this file allows no more (live = "{vip["live"]}")')
+    if vip.get("resumption", SESSIONS) != SESSIONS:
+        lines.append(f"  {_TICKETS[vip['resumption']]}: `meshcache tickets show` has their keys")
     if vip.get("version"):
         lines.append(f"  version {vip['version']} by {vip.get('author')}: {_nodes(vip['nodes'], vip['version'])}")
     if vip.get("epoch"):
@@ -180,6 +182,11 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     return lines
 
 
+SESSIONS = "sessions"
+_TICKETS = {
+    "tickets": "clients keep their sessions, in tickets",
+    "both": "TLS 1.2 clients that can do no other keep their sessions, in tickets",
+}
 _SOURCES = ("node", "live", "file", "default")
 
 

@@ -140,3 +140,16 @@ def test_a_refused_way_is_explained_with_3_and_an_open_one_with_0(meshcache: Mes
 def test_a_session_that_is_not_here_is_explained_with_3(meshcache: Meshcache, pair: Pair) -> None:
     ended = meshcache("policy", "explain", "--session", "0123456789ab", "--socket", pair.socket)
     assert (ended.code, "not in this node's cache" in ended.out) == (3, True)
+
+
+def test_a_vip_whose_clients_keep_their_sessions_says_so(meshcache: Meshcache, folder: Path) -> None:
+    vips = [{"name": "shop", "resumption": "both"}, {"name": "pay"}]
+    where = folder / "edge-1.sock"
+    with MeshNode(settings(folder, vip=vips, admin={"socket": str(where)})) as node:
+        for vip in ("shop", "pay"):
+            node.attach(server_context("stdlib"), vip=vip)
+        lines = meshcache("policy", "show", "--socket", where).out.splitlines()
+    said = [line for line in lines if "tickets show" in line]
+    assert len(said) == 1
+    assert said[0].startswith("  TLS 1.2 clients that can do no other keep their sessions, in tickets")
+    assert lines.index(said[0]) == lines.index(next(line for line in lines if line.startswith("shop: "))) + 1
