@@ -61,7 +61,10 @@ class Intake:
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
             self._telemetry.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
             return
-        batch = aged(batch, int(peer.late_s))
+        told, batch = batch, aged(batch, int(peer.late_s))
+        if batch is not told and self._in_doubt(told, batch, now):
+            self._telemetry.drop(Drop.IN_DOUBT, len(batch.entries.ids))
+            return
         own = batch.terms.node == peer.name
         stream = self.take(batch, now, own=own, whole=own)
         if stream is None:
@@ -71,6 +74,16 @@ class Intake:
             self._outlet.gap_seen(stream, now)
         if self._relaying.may_pass_on(peer, push):
             self._relaying.pass_on(batch, peer, push.age_us)
+
+    def _in_doubt(self, told: Batch, aged: Batch, now: float) -> bool:
+        """Return whether a withdraw is about some of a batch only if it was long under way. Then it counts as lost:
+        what is fetched comes with its age, so no withdrawn session comes back and no other one is lost.
+        """
+        withdrawn = self._withdraws.places
+        entries = told.entries
+        return bool(self._withdraws) and withdrawn(told.terms, entries.ids, entries.elapsed_s, now) != withdrawn(
+            told.terms, entries.ids, aged.entries.elapsed_s, now
+        )
 
     def take(
         self,

@@ -49,6 +49,10 @@ class Drop(StrEnum):
     BAD_PAGE = "bad_page", "a page of a roster that doesn't fit the others"
 
     ORIGIN_QUOTA = "origin_quota", "sessions beyond what one origin may push; fetched later"
+    IN_DOUBT = (
+        "in_doubt",
+        "sessions that came late, so that a withdraw may be about them; fetched with their true age",
+    )
     REFUSED = "refused", "sessions that the gates refuse, of a VIP that isn't served here"
 
     STREAMS_FULL = "streams_full", "sessions of more streams than this node remembers"

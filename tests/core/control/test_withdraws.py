@@ -11,7 +11,7 @@ from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.events import SessionsWithdrawn
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
-from meshcache.core.wire.messages import Push, Withdraw
+from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Push, Withdraw
 from tests.core.net import Host, Net, Puppet, dropped, make, mesh, sessions, sid, vip
 
 
@@ -326,7 +326,13 @@ def test_what_a_new_peer_says_before_the_way_is_measured_may_be_older_than_a_wit
     peer.joins(host)
     peer.says(host, Push(peer.batch(1)))
     assert not host.core.holds("shop", sid(1))
-    assert sessions(host, net)["refused"] == {"withdrawn": 1}
+    assert dropped(host, net) == {"in_doubt": 1}
     peer.answers(host)
     peer.says(host, Push(peer.batch(2)))
     assert host.core.holds("shop", sid(2))
+    while not peer.hears(Fetch) and net.now < 1060:
+        peer.lives(host, 0.1)
+    (asked,) = peer.hears(Fetch)
+    assert asked.ranges == ((1, 1),), "what was in doubt is fetched, and may be new"
+    peer.says(host, FetchReply(asked.token, peer.batch(1), FetchEnd.DONE))
+    assert host.core.holds("shop", sid(1))
