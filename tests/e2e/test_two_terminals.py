@@ -62,6 +62,7 @@ def terminals(processes: Processes, folder: Path) -> list[Terminal]:
     ]
     for terminal in started:
         wait_until(terminal.sees_its_peer, what=f"peers; {terminal.process.output}")
+        wait_until(lambda said=terminal.process: " ready: " in said.output, what="it listens once it is warm")
     return started
 
 
