@@ -84,7 +84,7 @@ class ServerApp:
                 return
         with beside(self.node):
             log.info("ready: %s", self._about())
-            systemd.ready()
+            systemd.ready(self.report.status())  # in place of what the start was waiting for
             if self._hangups:
                 self._reload_soon()
             renewing = asyncio.create_task(self._renew_when_due())

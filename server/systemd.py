@@ -7,6 +7,9 @@ import socket
 import time
 from contextlib import suppress
 
+ALIVE_S = 10
+"""How much more time a start is given each time that it is heard of, which is twice a second."""
+
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
@@ -31,8 +34,12 @@ def ready(status: str = "") -> None:
 
 
 def starting(status: str) -> None:
-    """Tell systemd that this isn't serving yet; `status` is one line for ``systemctl status``."""
-    _notify(f"STATUS={status}")
+    """Tell systemd that this isn't serving yet, and isn't stuck; `status` is one line for ``systemctl status``.
+
+    A start that waits for longer than TimeoutStartSec= (90 s by default) would be ended, so say it again within
+    `ALIVE_S`, until `ready`.
+    """
+    _notify(f"EXTEND_TIMEOUT_USEC={ALIVE_S * 1_000_000}\nSTATUS={status}")
 
 
 def reloading() -> None:

@@ -363,7 +363,7 @@ def test_systemd_is_told_when_ready_reloading_and_stopping(shop: Deployment) -> 
         manager.bind(str(shop.folder / "notify"))
         manager.settimeout(60)
         process = shop.start(os.environ | {"NOTIFY_SOCKET": str(shop.folder / "notify")})
-        assert manager.recv(100) == b"READY=1"
+        assert manager.recv(100) == b"READY=1\nSTATUS=serving", "and no longer what the start waited for"
         shop.reload()
         assert manager.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
         assert manager.recv(100) == b"READY=1\nSTATUS=serving"

@@ -32,6 +32,12 @@ def test_states_are_told(manager: socket.socket) -> None:
     manager.close()
 
 
+def test_a_start_that_waits_is_not_ended_for_it(manager: socket.socket) -> None:
+    systemd.starting("looking for peers")
+    assert manager.recv(1000) == b"EXTEND_TIMEOUT_USEC=10000000\nSTATUS=looking for peers"
+    manager.close()
+
+
 def test_an_abstract_socket_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"meshcache-test-{time.monotonic_ns()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
