@@ -1,15 +1,14 @@
 """The backends of each VIP: which one gets the next connection, which ones are down, and what became of connects.
 
-Chooses the one with the fewest open connections. A backend whose connects fail is left out for a while (passive), or
-until its checks succeed again (active, `health`); when all are down all are tried, since a wrong guess must not close a
-VIP whose backends are well.
+Chooses the one with the fewest open connections for its weight. A backend whose connects fail is left out for a while
+(passive), or until its checks succeed again (active, `health`); when all are down all are tried, since a wrong guess
+must not close a VIP whose backends are well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -38,8 +37,9 @@ class Backend:
 
     vip: str
     target: str
+    weight: int = 1
     open: int = 0
-    chosen_at: float = -math.inf
+    turn: int = 0
     connects: int = 0
     failures: int = 0
     connect_s: float = 0.0
@@ -101,17 +101,22 @@ class Pool:
 
     def choose(self, tried: Iterable[Backend], now: float) -> Backend | None:
         """Return the backend for a client that was at those of `tried` in vain; None when it has been at enough of
-        them.
+        them. One of weight 0 gets nobody.
 
-        Of several with the fewest connections the one that has waited longest: short visits leave all at none.
+        Short visits leave several at the fewest connections, none; among these it goes by turns, as often as they weigh
+        and well mixed (nginx's smooth weighted round robin).
         """
         tried = list(tried)
-        left = [each for each in self.backends if each not in tried]
+        left = [each for each in self.backends if each.weight and each not in tried]
         if not left or len(tried) >= TRIES_MAX:
             return None
         usable = [each for each in left if each.usable(now)] or left
-        chosen = min(usable, key=lambda each: (each.open, each.chosen_at))
-        chosen.chosen_at = now
+        least = min(each.open / each.weight for each in usable)
+        equal = [each for each in usable if each.open / each.weight == least]
+        for each in equal:
+            each.turn += each.weight
+        chosen = max(equal, key=lambda each: each.turn)
+        chosen.turn -= sum(each.weight for each in equal)
         return chosen
 
 
@@ -126,7 +131,7 @@ class Backends:
 
     def pool(self, vip: VipSettings, connect_timeout_s: float) -> Pool:
         """Return the pool of a VIP as it is configured now."""
-        backends = tuple(self._backend(vip.name, target) for target in vip.backend)
+        backends = tuple(self._backend(vip.name, target, weight) for target, weight in vip.backends)
         return Pool(
             backends,
             vip.connect_timeout_s or connect_timeout_s,
@@ -140,8 +145,8 @@ class Backends:
         self.stop()
         kept = {}
         for vip in vips:
-            for target in vip.backend:
-                backend = kept[vip.name, target] = self._backend(vip.name, target)
+            for target, weight in vip.backends:
+                backend = kept[vip.name, target] = self._backend(vip.name, target, weight)
                 backend.checked = vip.health is not None
                 if vip.health is not None:
                     check = _check_for_ever(backend, vip.health)
@@ -160,8 +165,10 @@ class Backends:
     def _bytes(self, vip: str) -> Bytes:
         return self.bytes.setdefault(vip, Bytes())
 
-    def _backend(self, vip: str, target: str) -> Backend:
-        return self._known.setdefault((vip, target), Backend(vip, target))
+    def _backend(self, vip: str, target: str, weight: int) -> Backend:
+        backend = self._known.setdefault((vip, target), Backend(vip, target))
+        backend.weight = weight
+        return backend
 
 
 async def _check_for_ever(backend: Backend, health: HealthSettings) -> None:

@@ -63,6 +63,7 @@ class Report:
                 {
                     "vip": each.vip,
                     "backend": each.target,
+                    "weight": each.weight,
                     "up": not each.down,
                     "open": each.open,
                     "connects": each.connects,

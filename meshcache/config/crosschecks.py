@@ -31,6 +31,7 @@ def cross_faults(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http:
         *_sharers_that_disagree(vips),
         *_half_a_listener(vips),
         *_backends_that_are_ours(vips),
+        *_backends_that_cannot_be_chosen(vips),
         *_protocols_nobody_speaks(vips),
         *_quotas_over_all(vips),
         *_groups_that_disagree(vips),
@@ -112,7 +113,7 @@ def _backends_that_are_ours(vips: Sequence[PlacedVip]) -> Iterator[str]:
     """Check that no backend is a listener of this very file: we would connect to ourselves, and so on without end."""
     listeners = [(f"vip[{index}]", address) for index, vip in vips for address in vip.listen]
     for index, vip in vips:
-        for at, target in enumerate(vip.backend):
+        for at, (target, _) in enumerate(vip.backends):
             host, port = ("", 0) if target.startswith("unix:") else split_address(target)
             for place, address in listeners:
                 if port and port == split_address(address)[1] and _reaches(host, split_address(address)[0]):
@@ -121,6 +122,23 @@ def _backends_that_are_ours(vips: Sequence[PlacedVip]) -> Iterator[str]:
                         "connections would go round in circles; name the program behind"
                     )
                     break
+
+
+def _backends_that_cannot_be_chosen(vips: Sequence[PlacedVip]) -> Iterator[str]:
+    """One backend twice, of which only one weight could hold; a pool of which none takes a connection."""
+    for index, vip in vips:
+        first: dict[str, int] = {}
+        for at, (target, _) in enumerate(vip.backends):
+            if first.setdefault(target, at) != at:
+                yield (
+                    f"vip[{index}].backend[{at}]: {target} is backend[{first[target]}] already; name it once, with a "
+                    "weight if it is to get more"
+                )
+        if vip.backend and not any(weight for _, weight in vip.backends):
+            yield (
+                f"vip[{index}].backend: every one has weight=0, which gets no connections; give one of them a weight, "
+                "or none named"
+            )
 
 
 def _reaches(host: str, listener: str) -> bool:

@@ -33,6 +33,9 @@ SOCKET_PATH_BYTES_MAX = 107
 CREDENTIALS = "$CREDENTIALS_DIRECTORY"
 """The only variable that a path may begin with: where systemd puts a service's secrets (systemd.exec(5))."""
 
+BACKEND_WEIGHT_MAX = 256
+"""As haproxy's; what differs by more than that isn't one pool."""
+
 HOOK_CHARS_MAX = 200
 """A module's path and a name in it."""
 
@@ -88,7 +91,21 @@ def parse_target(plain: object) -> str:
 
 
 def parse_backend(plain: object) -> str:
-    """Return where plain bytes go: an address to connect to, or ``unix:/path`` of a socket on this machine."""
+    """Return where plain bytes go: an address to connect to, or ``unix:/path`` of a socket on this machine; behind it
+    may stand ``weight=N``, as nginx and haproxy write it. `split_backend` takes it apart.
+    """
+    text = plain if isinstance(plain, str) else ""
+    target, space, weight = text.rpartition(" ")
+    if space and weight.startswith("weight="):
+        number = weight.partition("=")[2]
+        if not (number.isascii() and number.isdigit() and len(number) <= 3 and int(number) <= BACKEND_WEIGHT_MAX):
+            raise ValueError(f"a weight is 0 to {BACKEND_WEIGHT_MAX}, as in weight=2, not {shown(weight)}")
+        return f"{parse_backend_target(target.rstrip())} weight={int(number)}"
+    return parse_backend_target(plain)
+
+
+def parse_backend_target(plain: object) -> str:
+    """Return a backend without its weight."""
     text = plain if isinstance(plain, str) else ""
     if not text.startswith("unix:"):
         return parse_target(plain)
@@ -166,6 +183,12 @@ def parse_reach(plain: object) -> Reach:
 def listed(plain: object) -> object:
     """Take a single string as a list of one, so that ``--set vip.shop.listen=127.0.0.1:8444`` says enough."""
     return [plain] if isinstance(plain, str) else plain
+
+
+def split_backend(backend: str) -> tuple[str, int]:
+    """Target and weight of a checked backend; one that names no weight has 1."""
+    target, space, weight = backend.rpartition(" weight=")
+    return (target, int(weight)) if space else (backend, 1)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from meshcache.config.values import (
     Share,
     Truth,
     Whole,
+    split_backend,
 )
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
@@ -170,8 +171,8 @@ class VipSettings(Table):
     backend: Annotated[tuple[BackendTarget, ...], Listed] = Field(
         default=(), max_length=BACKENDS_MAX, examples=[["127.0.0.1:8080", "unix:/run/shop.sock"]]
     )
-    """Where decrypted bytes go: to the one of these with the fewest connections. None: the built-in responder
-    answers."""
+    """Where decrypted bytes go: to the one of these with the fewest connections for its weight, which may follow it
+    (``"10.0.0.6:8080 weight=3"``). None: the built-in responder answers."""
 
     handshake_timeout_s: Number | None = Field(default=None, gt=0, le=300, examples=[10])
     """From the connection to the handshake's end. Default: ``server.handshake_timeout_s``."""
@@ -213,6 +214,11 @@ class VipSettings(Table):
     def group(self) -> str:
         """The share group that holds: the one given, or the VIP alone under its own name."""
         return self.sharing.group or self.name
+
+    @property
+    def backends(self) -> tuple[tuple[str, int], ...]:
+        """Each backend with its weight."""
+        return tuple(map(split_backend, self.backend))
 
     @property
     def certificates(self) -> tuple[CertificateSettings, ...]:

@@ -59,10 +59,19 @@ def test_a_backend_that_is_our_own_listener_is_refused() -> None:
         ("[::]:8443", "[::1]:8443"),
         ("0.0.0.0:8443", "localhost:8443"),
     ):
-        (fault,) = faults_of(vip("a", listen), vip("b", "10.0.0.1:444", backend=["unix:/run/b", target]))
+        backend = ["unix:/run/b", f"{target} weight=2"]
+        (fault,) = faults_of(vip("a", listen), vip("b", "10.0.0.1:444", backend=backend))
         assert fault.startswith(f"vip[1].backend[1]: {target} is where vip[0] of this file listens")
     assert faults_of(vip("a", "10.0.0.1:8443", backend="127.0.0.1:8443")) == []
     assert faults_of(vip("a", "0.0.0.0:8443", backend="app.internal:8443")) == []
+
+
+def test_a_backend_is_named_once_and_one_of_them_gets_connections() -> None:
+    (fault,) = faults_of(vip("a", backend=["10.0.0.1:80", "unix:/run/b", "10.0.0.1:80 weight=2"]))
+    assert fault.startswith("vip[0].backend[2]: 10.0.0.1:80 is backend[0] already")
+    (fault,) = faults_of(vip("a", backend=["10.0.0.1:80 weight=0", "10.0.0.2:80 weight=0"]))
+    assert fault.startswith("vip[0].backend: every one has weight=0")
+    assert faults_of(vip("a", backend=["10.0.0.1:80 weight=0", "10.0.0.2:80"])) == []
 
 
 def test_one_vip_listens_once_on_an_address() -> None:

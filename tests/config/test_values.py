@@ -23,6 +23,11 @@ from meshcache.errors import ConfigError
         (values.parse_bind, "[0:0::1]:65535", "[::1]:65535"),
         (values.parse_target, "App.internal:8080", "app.internal:8080"),
         (values.parse_target, "[::1]:80", "[::1]:80"),
+        (values.parse_backend, "10.0.0.6:80", "10.0.0.6:80"),
+        (values.parse_backend, "App:80  weight=03", "app:80 weight=3"),
+        (values.parse_backend, "[::1]:80 weight=256", "[::1]:80 weight=256"),
+        (values.parse_backend, "unix:/run/a b.sock", "unix:/run/a b.sock"),
+        (values.parse_backend, "unix:/run/b.sock weight=0", "unix:/run/b.sock weight=0"),
         (values.parse_seed, "dns:mesh.prod.svc:7946", "dns:mesh.prod.svc:7946"),
         (values.parse_seed, "10.0.0.7:7946", "10.0.0.7:7946"),
         (values.parse_hook, "same_region", "same_region"),
@@ -71,6 +76,14 @@ def test_what_is_right_is_read(parse: Callable[[object], object], plain: object,
         (values.parse_target, "app:0"),
         (values.parse_target, "0.0.0.0:80"),
         (values.parse_target, "app"),
+        (values.parse_backend, "10.0.0.6:80 weight=257"),
+        (values.parse_backend, "10.0.0.6:80 weight="),
+        (values.parse_backend, "10.0.0.6:80 weight=-1"),
+        (values.parse_backend, "10.0.0.6:80 weight=1.5"),
+        (values.parse_backend, "10.0.0.6:80 weigth=2"),
+        (values.parse_backend, "weight=2"),
+        (values.parse_backend, "unix:run/b.sock weight=2"),
+        (values.parse_backend, 80),
         (values.parse_hook, "shop/hooks.py"),
         (values.parse_hook, "shop:1"),
         (values.parse_hook, "a" * 201),
@@ -101,6 +114,11 @@ def test_an_address_is_split_and_joined_without_loss() -> None:
     for address in ("10.0.0.1:443", "[::1]:443", "app.internal:80"):
         assert values.join_address(*values.split_address(address)) == address
     assert values.split_address("[::1]:443") == ("::1", 443)
+
+
+def test_a_backend_has_a_weight_also_where_none_is_named() -> None:
+    assert values.split_backend("unix:/run/a b.sock") == ("unix:/run/a b.sock", 1)
+    assert values.split_backend(values.parse_backend("a:80 weight=7")) == ("a:80", 7)
 
 
 def test_a_value_is_shown_short_and_without_control_characters() -> None:

@@ -24,10 +24,11 @@ def pool_of(*targets: str) -> Pool:
 
 def test_the_one_with_the_fewest_connections_is_next() -> None:
     pool = pool_of("a:1", "b:1", "c:1")
-    for expected in ("a:1", "b:1", "c:1", "a:1"):
+    for opened in range(9):
+        fewest = min(each.open for each in pool.backends)
         chosen = pool.choose([], 0.0)
         assert chosen is not None
-        assert chosen.target == expected
+        assert chosen.open == fewest == opened // 3
         chosen.open += 1
 
 
@@ -74,6 +75,40 @@ def test_what_is_known_of_a_backend_outlives_a_reload() -> None:
     (first, _) = backends.pool(vip, 5.0).backends
     first.open = 3
     assert backends.pool(vip, 5.0).backends[0] is first
+
+
+def weighted(**weights: int) -> Pool:
+    return Pool(tuple(Backend("shop", target, weight) for target, weight in weights.items()), 5.0)
+
+
+def test_a_backend_of_weight_three_has_three_times_the_connections() -> None:
+    pool = weighted(a=3, b=1)
+    for _ in range(40):
+        chosen = pool.choose([], 0.0)
+        assert chosen is not None
+        chosen.open += 1
+    assert [each.open for each in pool.backends] == [30, 10]
+
+
+def test_short_visits_are_spread_by_weight_and_well_mixed() -> None:
+    pool = weighted(a=5, b=1, c=1)
+    chosen = [pool.choose([], 0.0) for _ in range(7)]
+    assert "".join(each.target for each in chosen if each) == "aabacaa"
+
+
+def test_a_backend_of_weight_zero_gets_nobody_even_if_all_others_are_down() -> None:
+    pool = weighted(a=0, b=1)
+    for _ in range(FALL):
+        pool.backends[1].failed("refused", 0.0)
+    assert {pool.choose([], 0.0) for _ in range(5)} == {pool.backends[1]}
+    assert pool.choose([pool.backends[1]], 0.0) is None
+
+
+def test_a_reload_changes_a_weight_and_keeps_what_is_known() -> None:
+    backends = Backends()
+    backends.pool(VipSettings(name="shop", backend=("a:1", "b:1 weight=3")), 5.0).backends[1].open = 2
+    (_, other) = backends.pool(VipSettings(name="shop", backend=("a:1", "b:1 weight=0")), 5.0).backends
+    assert (other.target, other.weight, other.open) == ("b:1", 0, 2)
 
 
 async def test_clients_meet_no_dead_backend_where_there_is_a_live_one(
