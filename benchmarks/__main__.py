@@ -22,6 +22,7 @@ from benchmarks import (
     num_tickets,
     receiver,
     relay,
+    sharing,
     takeover,
     tickets,
 )
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "memory": memory.run,
     "num_tickets": num_tickets.run,
     "node64": node64.run,
+    "sharing": sharing.run,
     "relay": relay.run,
     "idle": idle.run,
     "takeover": takeover.run,

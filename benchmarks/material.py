@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from meshcache.edges.keyfile import create_keyring
@@ -60,9 +60,9 @@ class ServerPlan:
     mesh: str
 
 
-def plan_servers(folder: Path, count: int) -> list[ServerPlan]:
+def plan_servers(folder: Path, count: int, key: str = "rsa") -> list[ServerPlan]:
     """Write certificate, mesh key and one configuration file for each of `count` servers that are one mesh."""
-    write_certificate(folder)
+    write_certificate(folder, key)
     write_mesh_key(folder / "mesh.key")
     hosts = [f"127.0.0.{number + 1}" for number in range(count)]
     mesh_ports = [free_port(host) for host in hosts]
@@ -73,9 +73,9 @@ def plan_servers(folder: Path, count: int) -> list[ServerPlan]:
     return plans
 
 
-def write_certificate(folder: Path) -> None:
-    """A self-signed RSA-2048 certificate for `NAME`: what the peers were measured with."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def write_certificate(folder: Path, kind: str = "rsa") -> None:
+    """A self-signed certificate for `NAME`: RSA-2048, what the peers were measured with, or ``ecdsa``, P-256."""
+    key = _private_key(kind)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
     certificate = (
@@ -92,6 +92,12 @@ def write_certificate(folder: Path) -> None:
     (folder / f"{VIP}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write_secret(folder / f"{VIP}.key", pem)
+
+
+def _private_key(kind: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+    if kind == "ecdsa":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def write_mesh_key(path: Path) -> None:

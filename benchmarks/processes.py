@@ -30,13 +30,20 @@ _CPUCLOCK_SCHED = 2
 class Server:
     """One server process of `benchmarks.server`, in the way that `mode` says, ended with the ``with`` block."""
 
-    def __init__(self, plan: ServerPlan, mode: str) -> None:
+    def __init__(self, plan: ServerPlan, mode: str, checkout: Path | None = None) -> None:
+        """`checkout` is another one of this project, such as a worktree of 0.1.0, with a ``.venv`` of its own."""
         self.plan = plan
         self.log = plan.file.with_suffix(".log")
         self._log_file = self.log.open("wb")
-        command = [sys.executable, "-m", "benchmarks.server", mode, str(plan.file)]
+        python = sys.executable if checkout is None else str(checkout / ".venv" / "bin" / "python")
+        command = [python, "-m", "benchmarks.server", mode, str(plan.file)]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log_file, text=True
+            command,
+            cwd=checkout or ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log_file,
+            text=True,
         )
 
     @property

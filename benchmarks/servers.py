@@ -12,11 +12,13 @@ from benchmarks.processes import Server, wait_until_ready
 
 
 @contextmanager
-def mesh(modes: tuple[str, ...] = ("mesh", "mesh")) -> Iterator[list[Server]]:
-    """Servers that are one mesh, one for each mode, ready and introduced."""
+def mesh(
+    modes: tuple[str, ...] = ("mesh", "mesh"), key: str = "rsa", checkout: Path | None = None
+) -> Iterator[list[Server]]:
+    """Servers that are one mesh, one for each mode, ready and introduced; of another checkout of this project's."""
     with folder() as place, ExitStack() as stack:
-        plans = plan_servers(place, len(modes))
-        servers = [stack.enter_context(Server(plan, mode)) for plan, mode in zip(plans, modes, strict=True)]
+        plans = plan_servers(place, len(modes), key)
+        servers = [stack.enter_context(Server(plan, mode, checkout)) for plan, mode in zip(plans, modes, strict=True)]
         wait_until_ready(servers, peers=len(modes) - 1)
         yield servers
 
