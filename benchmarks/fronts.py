@@ -44,10 +44,15 @@ class Front:
 
     def resident_bytes(self) -> int:
         """Its own memory now."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError(f"{self.name} is gone")
+        return resident_bytes(self.pid)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process (proc(5), VmRSS)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"process {pid} is gone")
 
 
 def names() -> list[str]:
@@ -112,7 +117,7 @@ def _nginx(folder: Path, port: int, backend: int | None) -> list[str]:
     file.write_text(
         f"load_module {NGINX_STREAM};\n"
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr; worker_rlimit_nofile 65536;\n"
-        "events { worker_connections 32768; }\n"
+        "events { worker_connections 16384; }\n"
         "stream { server {\n"
         f"  listen {HOST}:{port} ssl backlog=1024;\n"
         f"  ssl_certificate {folder}/{VIP}.pem; ssl_certificate_key {folder}/{VIP}.key;\n"
@@ -129,7 +134,7 @@ def _haproxy(folder: Path, port: int, backend: int | None) -> list[str]:
     both.write_bytes((folder / f"{VIP}.pem").read_bytes() + (folder / f"{VIP}.key").read_bytes())
     file = folder / "haproxy.cfg"
     file.write_text(
-        "global\n  nbthread 1\n  maxconn 4000\n"
+        "global\n  nbthread 1\n  maxconn 9000\n"
         "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 10m\n  timeout server 10m\n"
         f"listen tls\n  bind {HOST}:{port} ssl crt {both} backlog 1024\n  server one {HOST}:{backend}\n"
     )

@@ -1,19 +1,30 @@
-"""What an idle client costs: memory of 10,000 open connections, and new clients' handshakes beside them."""
+"""What an idle client costs: memory of 10,000 open connections, and new clients' handshakes beside them.
+
+For comparison, in the same run: what OpenSSL takes alone for a connection of which nothing else is kept, and what
+nginx's stream module and haproxy take where they stand before a backend, as this server does then.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fronts, xresume
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from benchmarks import fronts, relay, xresume
 from benchmarks.effort import FULL, SMOKE, Effort
+from benchmarks.fresh import in_fresh_process
+from benchmarks.handshake import client_context
 from benchmarks.material import NAME, VIP
 from benchmarks.report import Figure
 from benchmarks.servers import folder
@@ -23,10 +34,17 @@ WARM = 50
 """Connections before the first look at memory: what the first ones need once isn't theirs."""
 
 KIB_MAX = 20.0
+ALONE = 2_000
+"""Enough for a mean of what takes the same memory each time."""
+
+RELAYED = 4_000
+"""Two descriptors each; sandboxes have hard limits of 20,000."""
+
 NEW_PER_S = 500
 P99_MS_MAX = 50.0
 CLIENT_S_MAX = 600.0
 FILES = 32_000
+LIMITS = f"[server]\nmax_connections = {2 * CONNECTIONS}\nidle_timeout_s = 3600\nhandshake_timeout_s = 60\n"
 _EACH = 2_000
 """Connections that one client process holds."""
 
@@ -41,12 +59,64 @@ def run(effort: Effort) -> list[Figure]:
         for name in fronts.names():
             if name in ("meshcache", "before"):
                 figures += _measure(name, place, count, effort, program)
+        alone = in_fresh_process(_openssl_alone_kib, place, min(count, ALONE))
+        figures.append(Figure("idle", "OpenSSL alone, memory a connection", alone, "KiB"))
+        if effort is not SMOKE:
+            figures += _relaying(place, min(count, RELAYED))
     return figures
 
 
+def _relaying(place: Path, count: int) -> Iterator[Figure]:
+    """Each terminator with a backend, to which it connects for every client."""
+    with relay.backend() as backend:
+        for name in fronts.names():
+            with fronts.front(name, place, backend, LIMITS) as front:
+                kib = _kib_each(front, place, count)
+            yield Figure("idle", f"{name} with a backend, memory a connection", kib, "KiB")
+
+
+def _kib_each(front: fronts.Front, place: Path, count: int) -> float:
+    with _Holders(front.port, place, min(WARM, count)):
+        before = front.resident_bytes()
+        with _Holders(front.port, place, count):
+            return (front.resident_bytes() - before) / count / 1024
+
+
+def _openssl_alone_kib(place: Path, count: int) -> float:
+    """Server ends of TLS 1.3 with their handshakes behind them and no BIO, in a process that keeps nothing else."""
+    server = SSL.Context(SSL.TLS_SERVER_METHOD)
+    server.use_certificate_chain_file(str(place / f"{VIP}.pem"))
+    server.use_privatekey_file(str(place / f"{VIP}.key"))
+    server.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    server.set_options(SSL.OP_NO_TICKET)
+    server.set_session_cache_mode(SSL.SESS_CACHE_SERVER | SSL.SESS_CACHE_NO_INTERNAL)
+    client = client_context("1.3")
+    kept = [_established(server, client) for _ in range(WARM)]
+    before = fronts.resident_bytes(os.getpid())
+    kept += [_established(server, client) for _ in range(count)]
+    return (fronts.resident_bytes(os.getpid()) - before) / count / 1024
+
+
+def _established(server: SSL.Context, client: ssl.SSLContext) -> object:
+    """The SSL object of one connection, and nothing that is not OpenSSL's."""
+    ours = SSL.Connection(server)
+    ours.set_accept_state()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = client.wrap_bio(incoming, outgoing, server_hostname=NAME)
+    for _ in range(2):
+        with suppress(ssl.SSLWantReadError):
+            theirs.do_handshake()
+        ours.bio_write(outgoing.read())
+        with suppress(SSL.WantReadError):
+            ours.do_handshake()
+        incoming.write(ours.bio_read(1 << 16))
+    assert ours.get_finished() is not None, "the handshake is over"
+    lib.SSL_set_bio(ours._ssl, ffi.NULL, ffi.NULL)  # noqa: SLF001  # as small as it can be
+    return ours._ssl  # noqa: SLF001
+
+
 def _measure(name: str, place: Path, count: int, effort: Effort, program: Path) -> list[Figure]:
-    limits = f"[server]\nmax_connections = {2 * CONNECTIONS}\nidle_timeout_s = 3600\nhandshake_timeout_s = 60\n"
-    with fronts.front(name, place, None, limits) as front, ExitStack() as stack:
+    with fronts.front(name, place, None, LIMITS) as front, ExitStack() as stack:
         stack.enter_context(_Holders(front.port, place, min(WARM, count)))
         before = front.resident_bytes()
         stack.enter_context(_Holders(front.port, place, count))
@@ -66,8 +136,8 @@ def _measure(name: str, place: Path, count: int, effort: Effort, program: Path) 
 
 
 def _at_a_rate(port: int, seconds: float) -> tuple[str | int | float, ...]:
-    """Four clients with pauses, so that about `NEW_PER_S` come, most of them with a session."""
-    return tuple(xresume.cross(port, seconds, 4, "1.3", "-r", "1", "--gap", "12"))
+    """Four clients with pauses, so that `NEW_PER_S` or a few more come, most of them with a session."""
+    return tuple(xresume.cross(port, seconds, 4, "1.3", "-r", "1", "--gap", "10"))
 
 
 class _Holders:

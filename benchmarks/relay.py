@@ -33,13 +33,13 @@ def run(effort: Effort) -> list[Figure]:
         (200, 100, 200, 5) if effort is FULL else (1, 2, 1, 1) if effort is SMOKE else (50, 20, 50, 3)
     )
     figures: list[Figure] = []
-    with folder() as place, _backend() as backend:
+    with folder() as place, backend() as port:
         kinds = (("one connection", 1, one), (f"{many} at once", many, total))
         for kind, clients, megabytes in kinds[effort is SMOKE :]:
             rates: dict[str, list[float]] = {name: [] for name in fronts.names()[: 1 if effort is SMOKE else None]}
             for _ in range(rounds):  # in turn, so that whatever else the machine does meets all of them
                 for name in rates:
-                    with fronts.front(name, place, backend) as front:
+                    with fronts.front(name, place, port) as front:
                         rates[name].append(_rate(front, place, clients, megabytes * MEGABYTE // clients))
             figures += _figures(kind, rates)
     return figures
@@ -97,7 +97,7 @@ def _read(tls: ssl.SSLSocket, left: list[int], buffer: bytearray, ready: selecto
 
 
 @contextmanager
-def _backend() -> Iterator[int]:
+def backend() -> Iterator[int]:
     """A process that sends as many bytes as it is asked for, on each connection."""
     context = multiprocessing.get_context("spawn")
     with socket.create_server((fronts.HOST, 0), backlog=1024) as listener:
