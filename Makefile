@@ -11,6 +11,9 @@ FAST := tests/core tests/config tests/tls
 
 export PYTHON
 MAKEFLAGS += --no-print-directory
+# Tests start hundreds of interpreters. Where nothing compiled is kept, each of them compiles all of meshcache anew, and each
+# of pytest's processes all tests: half of the work of `make test`.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help install setup pictures man demo test check format lint types bench chaos sim security mutants mutation fuzz clean need-demo need-test need-compiler sanitize test-fast
 

@@ -17,6 +17,7 @@ class Mutant:
 
 
 SECURITY = "tests/security"
+POISON = f"{SECURITY}/test_poison.py::test_what_can_be_seen_costs_a_full_handshake_once_and_is_quarantined"
 BORDERS = f"{SECURITY}/test_borders.py::test_no_session_crosses"
 
 MUTANTS = [
@@ -47,7 +48,7 @@ MUTANTS = [
         "meshcache/edges/zap.py",
         " and public_key in allowed",
         "",
-        f"{SECURITY}/test_mesh_attacks.py::TestStrangers::test_are_refused_and_counted",
+        f"{SECURITY}/test_mesh_attacks.py::TestStrangers::test_are_refused_and_counted[the listener's public key]",
     ),
     Mutant(
         "the receiver's reach is not asked",
@@ -110,21 +111,21 @@ MUTANTS = [
         "meshcache/tls/lookup.py",
         "        if unpack(place, scratch.count[0]) != session_id:\n",
         "        if False:\n",
-        f"{SECURITY}/test_poison.py",
+        POISON + "[1.3-another session]",
     ),
     Mutant(
         "a tail behind the DER is no matter",
         "meshcache/tls/lookup.py",
         "            if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail\n",
         "            if session:\n",
-        f"{SECURITY}/test_poison.py",
+        POISON + "[1.3-a tail]",
     ),
     Mutant(
         "nothing is quarantined",
         "meshcache/core/replication/local_sessions.py",
         "        self._quarantine.add(session_id, now)\n",
         "",
-        f"{SECURITY}/test_poison.py",
+        POISON + "[1.3-a tail]",
     ),
     Mutant(
         "a connection may speak for anyone",

@@ -8,11 +8,12 @@ import zmq
 from meshcache.edges.handshakes import LinkEvent, Refusal, Refused
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
+from tests.support.waiting import PATIENCE_S
 
 KEYRING = Keyring.new()
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "this didn't come about in time"
