@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from meshcache.config import MeshSettings
 from meshcache.config.values import join_address, split_address
-from meshcache.edges import native
+from meshcache.edges import native, own_addresses
 from meshcache.errors import TransportError
 
 RESOLVE_S = 3.0
@@ -46,7 +46,8 @@ def advertised_address(mesh: MeshSettings, bound: str) -> str:
 
 def advertised(mesh: MeshSettings, bound: str) -> Advertised:
     """Return the address for peers: ``advertise``; else where the listener is bound, if that is one machine's address;
-    else the first of ``interfaces``; else the local end of the route to a seed, or to the internet.
+    else the first of ``interfaces``; else the local end of the route to a seed, or to the internet; else the address
+    that this machine has.
 
     `bound` is where the listener is. Raises TransportError when ``advertise`` is a name that can't be resolved.
     """
@@ -89,7 +90,9 @@ def _named(advertise: str, listens: str) -> Advertised:
 
 
 def _routed(wildcard: str, port: int, seeds: tuple[str, ...]) -> Advertised:
-    """Return from where this machine would reach its first seed, or the internet; loopback if it reaches nobody."""
+    """Return from where this machine would reach its first seed, or the internet; where no way leads out, what it is
+    called in its own network; loopback if it is in none.
+    """
     family = socket.AF_INET6 if ":" in wildcard else socket.AF_INET
     near = ""
     for target, written in _targets(seeds, family):
@@ -99,12 +102,23 @@ def _routed(wildcard: str, port: int, seeds: tuple[str, ...]) -> Advertised:
             if written or not ip_address(host.partition("%")[0]).is_loopback:
                 return Advertised(join_address(host, port))
             near = host
-    if near or not seeds:  # the seeds are on this machine, or this node is alone so far
-        return Advertised(join_address(near or _loopback(family), port))
+    if near:  # the seeds are on this machine
+        return Advertised(join_address(near, port))
+    return _unrouted(port, family, alone=not seeds)
+
+
+def _unrouted(port: int, family: int, *, alone: bool) -> Advertised:
+    """Return this machine's address in a network without a way out, as of a node that others have as their seed."""
+    ours = own_addresses.one_of_each(family)
+    told = join_address(ours[0] if ours else _loopback(family), port)
+    if len(ours) > 1:
+        return Advertised(told, f"no route says which of {', '.join(ours)} peers can reach; write the right one there")
+    if ours or alone:
+        return Advertised(told)
     fault = (
         "no seed can be reached from this machine, so peers are told loopback; set it to an address that they can reach"
     )
-    return Advertised(join_address(_loopback(family), port), fault)
+    return Advertised(told, fault)
 
 
 def _targets(seeds: tuple[str, ...], family: int) -> Iterator[tuple[str, bool]]:

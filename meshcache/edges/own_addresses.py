@@ -5,8 +5,10 @@ Sends nothing. A link-local IPv6 address carries its interface behind a percent 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
+from itertools import islice
 from typing import NamedTuple
 
 import ifaddr
@@ -41,6 +43,20 @@ def present(interfaces: Sequence[str]) -> frozenset[OwnAddress]:
                 if written is not None:
                     found.add(OwnAddress(written, adapter.index or 0))
     return frozenset(found)
+
+
+def one_of_each(family: int) -> list[str]:
+    """Return an address of each interface of this machine for which peers could dial it; none of loopback or a link's.
+
+    `family` is socket.AF_INET or AF_INET6.
+    """
+    version = 6 if family == socket.AF_INET6 else 4
+    found = []
+    for adapter in ifaddr.get_adapters():
+        addresses = (ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]) for ip in adapter.ips)
+        ours = (each for each in addresses if each.version == version and not (each.is_loopback or each.is_link_local))
+        found += [str(each) for each in islice(ours, 1)]
+    return found
 
 
 def absent(interfaces: Sequence[str], here: frozenset[OwnAddress]) -> list[str]:

@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Collection
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-NETWORK = "10.77.0"
-"""Only seen in namespaces of our own, so it can't clash with anybody's."""
+NETWORKS = ("10.77.0", "10.78.0")
+"""Only seen in namespaces of our own, so they can't clash with anybody's. There is no way from one to the other."""
 
 _TABLE = "table inet chaos {\n chain input {\n type filter hook input priority 0;\n }\n}\n"
 
@@ -28,7 +29,10 @@ class CommandError(Exception):
 
 
 class Lan:
-    """`count` hosts on a bridge. Raises NamespacesError, with nothing left behind, where that can't be had."""
+    """`count` hosts on a bridge, without a default route, each with one interface; `also_in_second` gives it another.
+
+    Raises NamespacesError, with nothing left behind, where that can't be had.
+    """
 
     def __init__(self, count: int) -> None:
         if missing := [program for program in ("ip", "nft") if shutil.which(program) is None]:
@@ -57,13 +61,28 @@ class Lan:
         return len(self._names)
 
     @staticmethod
-    def address(at: int) -> str:
-        """The IPv4 address of a host."""
-        return f"{NETWORK}.{at + 1}"
+    def address(at: int, network: int = 0) -> str:
+        """The IPv4 address of a host, in the first network or the second."""
+        return f"{NETWORKS[network]}.{at + 1}"
 
-    def command(self, at: int) -> list[str]:
-        """What stands before a command that is to run on a host."""
-        return ["ip", "netns", "exec", self._names[at]]
+    def command(self, at: int, names: Path | None = None) -> list[str]:
+        """What stands before a command that is to run on a host, for which `names` is /etc/hosts and nobody's DNS."""
+        inside = ["ip", "netns", "exec", self._names[at]]  # which has mounts of its own
+        if names is None:
+            return inside
+        return [*inside, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(names)]
+
+    def also_in_second(self, at: int) -> None:
+        """Give a host an interface in the second network too."""
+        self._plug_in(at, self._names[at], network=1)
+
+    def unplug(self, at: int) -> None:
+        """Take a host out of the first network."""
+        _run("ip", "-n", self._names[at], "link", "del", "eth0")
+
+    def ways_out(self, at: int) -> str:
+        """The default routes of a host."""
+        return _run("ip", "-n", self._names[at], "route", "show", "default").strip()
 
     def lose(self, percent: int) -> None:
         """Every host loses this share of the packets that come to it."""
@@ -109,11 +128,13 @@ class Lan:
     def _build(self) -> None:
         try:
             self._add(self._switch)
-            _run("ip", "-n", self._switch, "link", "add", "br0", "type", "bridge")
+            for network in range(len(NETWORKS)):
+                _run("ip", "-n", self._switch, "link", "add", f"br{network}", "type", "bridge")
             _run("ip", "netns", "exec", self._switch, "nft", "add", "table", "inet", "chaos")
         except CommandError as error:
             raise NamespacesError(str(error)) from None
-        _run("ip", "-n", self._switch, "link", "set", "br0", "up")
+        for network in range(len(NETWORKS)):
+            _run("ip", "-n", self._switch, "link", "set", f"br{network}", "up")
         for at, name in enumerate(self._names):
             self._add(name)
             self._plug_in(at, name)
@@ -123,12 +144,12 @@ class Lan:
         _run("ip", "netns", "add", name)
         self._made.append(name)
 
-    def _plug_in(self, at: int, name: str) -> None:
-        port = f"port{at}"
-        _run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", self._switch)
-        _run("ip", "-n", self._switch, "link", "set", port, "master", "br0", "up")
-        _run("ip", "-n", name, "address", "add", f"{self.address(at)}/24", "dev", "eth0")
-        for link in ("lo", "eth0"):
+    def _plug_in(self, at: int, name: str, network: int = 0) -> None:
+        port, own = f"port{at}-{network}", f"eth{network}"
+        _run("ip", "-n", name, "link", "add", own, "type", "veth", "peer", "name", port, "netns", self._switch)
+        _run("ip", "-n", self._switch, "link", "set", port, "master", f"br{network}", "up")
+        _run("ip", "-n", name, "address", "add", f"{self.address(at, network)}/24", "dev", own)
+        for link in ("lo", own):
             _run("ip", "-n", name, "link", "set", link, "up")
 
 

@@ -3,12 +3,15 @@
 python -m tests.chaos.neighbour speak PORT INTERFACE...   until its input ends
 python -m tests.chaos.neighbour ask PORT INTERFACE...     whether who is at that port answers on all of them
 python -m tests.chaos.neighbour check INTERFACE...        the faults that `check` finds with them
+python -m tests.chaos.neighbour addresses JSON            the faults that it finds with [mesh]
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from typing import Any
 
 from meshcache import Settings
 from meshcache.checks.addresses import address_faults
@@ -18,11 +21,13 @@ from meshcache.edges.discovery import Announcement, Discovery
 
 
 def main(what: str, *arguments: str) -> None:
-    """Do one of the three."""
+    """Do one of the four."""
     logging.basicConfig(stream=sys.stderr)
     if what == "check":
-        settings = Settings.model_validate({"mesh": {"interfaces": list(arguments), "listen": "127.0.0.1:0"}})
-        print([fault for fault in address_faults(settings) if "interfaces" in fault])
+        print([fault for fault in _faults({"interfaces": arguments, "listen": "127.0.0.1:0"}) if "interfaces" in fault])
+        return
+    if what == "addresses":
+        print("\n".join(_faults(json.loads(arguments[0]))))
         return
     port, interfaces = int(arguments[0]), arguments[1:]
     if what == "ask":
@@ -35,6 +40,10 @@ def main(what: str, *arguments: str) -> None:
     discovery.start()
     sys.stdin.read()
     discovery.close()
+
+
+def _faults(mesh: dict[str, Any]) -> list[str]:
+    return address_faults(Settings.model_validate({"mesh": mesh, "admin": {"socket": False}}))
 
 
 if __name__ == "__main__":

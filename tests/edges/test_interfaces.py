@@ -1,7 +1,11 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import pytest
 
 from meshcache.config import MeshSettings
-from meshcache.edges import interfaces
+from meshcache.edges import interfaces, own_addresses
 from meshcache.edges.interfaces import advertised, advertised_address, on_each_interface
 from meshcache.errors import TransportError
 
@@ -80,6 +84,33 @@ def test_the_route_to_what_a_seeds_name_is_decides(names: dict[str, list[str]]) 
     assert "mesh.test" in str(mesh.seeds)
     address, fault = advertised(mesh, "0.0.0.0:4711")
     assert (address.rpartition(":")[2], fault) == ("4711", "")
+
+
+@pytest.fixture
+def without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """This machine has these addresses, and no route (tests/chaos/test_addresses.py has a host like that)."""
+
+    def have(*ours: str) -> None:
+        monkeypatch.setattr(interfaces, "_targets", lambda *_: iter(()))
+        monkeypatch.setattr(own_addresses, "one_of_each", lambda _family: list(ours))
+
+    return have
+
+
+@pytest.mark.parametrize("seeds", [(), ("dns:mesh.test:7946",)])
+def test_without_a_way_out_it_is_what_this_machine_is_called_in_its_own_network(
+    without_a_way_out: Callable[..., None], seeds: tuple[str, ...]
+) -> None:
+    mesh = MeshSettings(listen="0.0.0.0:0", seeds=seeds)
+    without_a_way_out("10.77.0.4")
+    assert advertised(mesh, "0.0.0.0:4711") == ("10.77.0.4:4711", "")
+    without_a_way_out("10.77.0.4", "172.17.0.1")
+    address, fault = advertised(mesh, "0.0.0.0:4711")
+    assert address == "10.77.0.4:4711"
+    assert "which of 10.77.0.4, 172.17.0.1 peers can reach" in fault
+    without_a_way_out()
+    address, fault = advertised(mesh, "0.0.0.0:4711")
+    assert (address, bool(fault)) == ("127.0.0.1:4711", bool(seeds)), "a machine without a network is alone"
 
 
 def test_where_mdns_is_spoken_in_several_networks_each_is_told_an_address_of_its_own() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import ifaddr
 import pytest
 
 from meshcache.edges import own_addresses
-from meshcache.edges.own_addresses import OwnAddress, absent, needs_zone, present
+from meshcache.edges.own_addresses import OwnAddress, absent, needs_zone, one_of_each, present
 
 ADAPTERS = [
     ifaddr.Adapter(
@@ -64,3 +66,9 @@ def test_a_link_local_address_by_itself_is_nowhere() -> None:
     written = ["fe80::1", "fe80::1%eth0", "fd00::1", "10.0.0.1", "169.254.0.1"]
     assert [needs_zone(each) for each in written] == [True, False, False, False, False]
     assert OwnAddress("fe80::1%eth0", 2).bare == "fe80::1"
+
+
+@pytest.mark.parametrize(("family", "ours"), [(socket.AF_INET, ["10.0.0.1"]), (socket.AF_INET6, ["fd00::1"])])
+@pytest.mark.usefixtures("two_lans")
+def test_one_of_each_interface_is_an_address_that_leads_beyond_its_link(family: int, ours: list[str]) -> None:
+    assert one_of_each(family) == ours

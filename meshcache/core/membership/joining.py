@@ -300,10 +300,7 @@ class Joining:
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:
-            self.candidates.answered(hello.answers, peer.name)
-            self.bygone.answered(hello.answers)
-            if hello.answers == peer.record.address != peer.address:
-                self._members.move(peer, hello.answers)
+            self._answered(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
         self.bygone.answered(peer.record.address)
         self.bygone.answered(peer.address)
@@ -314,6 +311,18 @@ class Joining:
         self.knows(peer, hello.knows)
         if hello.knows != self._vips.record.revision:
             self.greet(peer, now, hello.dialled)
+
+    def _answered(self, peer: Peer, address: str) -> None:
+        """Note that a peer answers at an address. It is dialled there from now on if that is what it tells, or as long
+        as it was reached nowhere: what it tells may lead into another of its networks.
+        """
+        tried = address in self.candidates
+        self.candidates.answered(address, peer.name)
+        self.bygone.answered(address)
+        if address == peer.address:
+            peer.reached = True
+        elif address == peer.record.address or (tried and not peer.reached):
+            self._members.move(peer, address)
 
     def _learn(self, peer: Peer, now: float) -> None:
         self._outlet.record_heard(peer.record, now)

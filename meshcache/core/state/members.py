@@ -38,7 +38,8 @@ class PeerState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A node whose hello was accepted. ``address`` is where this node dials it, which may differ from its record's.
+    """A node whose hello was accepted. ``address`` is where this node dials it, which may differ from its record's;
+    ``reached`` says that it has answered from there.
 
     ``knows`` is the revision of our own record that the peer has, ``chosen`` whether the peer wants the link.
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
@@ -55,6 +56,7 @@ class Peer:
     origin_bucket: Bucket
     heard_at: float
     linger_until: float
+    reached: bool = False
     state: PeerState = PeerState.ALIVE
     joining: bool = False
     chosen: bool = True
@@ -173,7 +175,7 @@ class Members:
     def move(self, peer: Peer, address: str) -> None:
         """Dial a peer at another address from now on."""
         self._by_address.pop(peer.address, None)
-        peer.address = address
+        peer.address, peer.reached = address, True
         self._by_address[address] = peer
         self.generation += 1
 

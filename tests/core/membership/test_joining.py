@@ -73,6 +73,27 @@ def test_a_seed_under_another_name_becomes_one_link_to_the_node_behind_it() -> N
     assert b.core.peers(net.now)[0]["name"] == "a"
 
 
+def test_a_node_that_tells_an_address_in_another_network_is_dialled_where_it_answered() -> None:
+    """It came first, so nothing is known of it then but what it tells."""
+    net = Net()
+    b = net.add("b", "ams1", vip("b"))
+    a = net.add("a", "ams1", vip("a"), seeds=(b.address,))
+    net.by_address["a-near:1"] = net.by_address.pop(a.address)
+    net.until(lambda: alive(b, net) == ["a"])
+    assert b.core.peers(net.now)[0]["address"] == a.address
+    b.core.candidate("a-near:1", "mdns", net.now)
+    net.until(lambda: alive(a, net) == ["b"], within=0.5)
+    assert b.core.peers(net.now)[0]["address"] == "a-near:1"
+    session = make(net, b, 1)
+    net.run(0.1)
+    assert has(net, a, session)
+    net.by_address[a.address] = a
+    b.core.candidate("a-other:1", "mdns", net.now)
+    net.by_address["a-other:1"] = a
+    net.run(5)
+    assert b.core.peers(net.now)[0]["address"] == "a-near:1", "once it was reached it stays there"
+
+
 def test_a_member_of_another_mesh_is_refused_counted_and_reported_once() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))
