@@ -76,13 +76,16 @@ class Intake:
             self._relaying.pass_on(batch, peer, push.age_us)
 
     def _in_doubt(self, told: Batch, aged: Batch, now: float) -> bool:
-        """Return whether a withdraw is about some of a batch only if it was long under way. Then it counts as lost:
-        what is fetched comes with its age, so no withdrawn session comes back and no other one is lost.
+        """Return whether some of a batch is kept out only if it was long under way: by a withdraw, or as too old. Then
+        it counts as lost: what is fetched comes with its age, so what is over doesn't come back and nothing is lost.
         """
-        withdrawn = self._withdraws.places
-        entries = told.entries
-        return bool(self._withdraws) and withdrawn(told.terms, entries.ids, entries.elapsed_s, now) != withdrawn(
-            told.terms, entries.ids, aged.entries.elapsed_s, now
+        verdict, name = self._vips.accept(told.terms)
+        served = self._vips.get(name) if verdict and told.entries.ids else None
+        if served is None:
+            return False
+        kept_out = self._kept_out
+        return kept_out(told.terms, told.entries, served.vip, now) != kept_out(
+            told.terms, aged.entries, served.vip, now
         )
 
     def take(
@@ -186,14 +189,14 @@ class Intake:
 
     def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
         """Return the entries that this VIP's limits, withdraws and quarantine let in; lifetimes cut to the VIP's."""
-        out = self._kept_out(stream, entries, served.vip, now)
+        out = self._kept_out(stream.terms, entries, served.vip, now)
         for reason in out.values():
             served.counters.sessions_refused[reason.value] += 1
         if out:
             entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
         return _shortened(entries, int(served.vip.lifetime_s))
 
-    def _kept_out(self, stream: Stream, entries: Entries, vip: LocalVip, now: float) -> dict[int, Verdict]:
+    def _kept_out(self, terms: Terms, entries: Entries, vip: LocalVip, now: float) -> dict[int, Verdict]:
         """Map entry index to refusal; the last check wins."""
         out: dict[int, Verdict] = {}
         if max(entries.elapsed_s) > vip.lineage_s:
@@ -208,7 +211,7 @@ class Intake:
         if self._quarantine:
             out.update(dict.fromkeys(self._quarantine.places(entries.ids, now), Verdict.QUARANTINED))
         if self._withdraws:
-            withdrawn = self._withdraws.places(stream.terms, entries.ids, entries.elapsed_s, now)
+            withdrawn = self._withdraws.places(terms, entries.ids, entries.elapsed_s, now)
             out.update(dict.fromkeys(withdrawn, Verdict.WITHDRAWN))
         return out
 

@@ -51,7 +51,7 @@ class Drop(StrEnum):
     ORIGIN_QUOTA = "origin_quota", "sessions beyond what one origin may push; fetched later"
     IN_DOUBT = (
         "in_doubt",
-        "sessions that came late, so that a withdraw may be about them; fetched with their true age",
+        "sessions that came late: a withdraw may be about them, or they may be over; fetched with their true age",
     )
     REFUSED = "refused", "sessions that the gates refuse, of a VIP that isn't served here"
 

@@ -115,6 +115,34 @@ def test_the_importers_lifetime_is_the_limit() -> None:
     assert not has(net, host, sid(1))
 
 
+@pytest.mark.parametrize(
+    "nearly_over", [{"remaining_s": [30, 3600]}, {"elapsed_s": [0, 80]}], ids=["lifetime", "lineage"]
+)
+def test_what_may_be_over_before_a_new_peers_way_is_measured_is_fetched_and_not_lost(
+    nearly_over: dict[str, list[int]],
+) -> None:
+    net, host, peer = world(lineage_s=100.0)
+    batch = columns(peer.batch(1, 2), **nearly_over)
+    peer.says(host, Push(batch))
+    assert held(host, net, 1, 2) == [False, False]
+    assert dropped(host, net) == {"in_doubt": 2}
+    peer.answers(host)
+    peer.says(host, Push(peer.batch(3)))
+    while not peer.hears(Fetch) and net.now < 1060:
+        peer.lives(host, 0.1)
+    (asked,) = peer.hears(Fetch)
+    assert asked.ranges == ((1, 2),)
+    peer.says(host, FetchReply(asked.token, batch, FetchEnd.DONE))
+    assert held(host, net, 1, 2, 3) == [True, True, True]
+
+
+def test_what_is_over_in_any_case_is_no_reason_for_a_question() -> None:
+    net, host, peer = world()
+    peer.says(host, Push(columns(peer.batch(1, 2), remaining_s=[0, 3600])))
+    assert held(host, net, 1, 2) == [False, True]
+    assert dropped(host, net) == {}
+
+
 def test_an_origins_shorter_life_is_kept() -> None:
     net, host, peer = world()
     peer.says(host, Push(columns(peer.batch(1), remaining_s=[5])))
