@@ -265,7 +265,7 @@ class ServerApp:
         for vip in settings.vips:
             if vip.name in contexts:
                 for each in contexts[vip.name]:
-                    self.node.attach(each.context, vip=vip.name)
+                    self.node.attach(each.context, vip=vip.name, pauses=True)
                 services[vip.name] = make_services(
                     vip, contexts[vip.name], settings, self.node, self.backends, self.access
                 )

@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from .application import Application
 from .limits import HOLD_S, LINGER_S, UNSENT_BYTES_MAX
+from .pausing import wait
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
 from .proxy_protocol import Endpoint
@@ -286,6 +287,8 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(answer)
         if over:
             self._open()
+        elif stream.paused:
+            wait(self, self._service, stream)
 
     def _held(self) -> None:
         """Send the tickets, unless they are gone or the client has spoken meanwhile."""
@@ -351,8 +354,7 @@ class ClientConnection(asyncio.Protocol):
         return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already
 
     def _reply(self) -> None:
-        replies = self._stream.outgoing()
-        if replies:
+        if replies := self._stream.outgoing():
             self.transport.write(replies)
             if self.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
                 self.abort("client asks and does not read")
@@ -388,8 +390,7 @@ class ClientConnection(asyncio.Protocol):
     def _say_last(self) -> None:
         """Send what OpenSSL has left to say: close_notify, or the alert of what went wrong."""
         self._stream.close()
-        last = self._stream.outgoing()
-        if last:
+        if last := self._stream.outgoing():
             self.transport.write(last)
 
     def _release(self) -> None:

@@ -25,12 +25,31 @@ class Withholding(Protocol):
         """It was nobody's."""
 
 
+class PausedLookup(Protocol):
+    """What a paused handshake waits for."""
+
+    over: bool
+    until: float
+
+    def watch(self, on_answer: Callable[[], None]) -> None:
+        """Have this called, on any thread, when `go_on` has something to say before ``until``."""
+
+    def go_on(self) -> float | None:
+        """Return until when to wait now, by the monotonic clock; None: the handshake may go on."""
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+
+
 class Mesh(Protocol):
     """What a connection tells the node."""
 
     @property
     def withheld(self) -> Withholding:
         """For connections in doubt."""
+
+    def paused(self, connection: SSL.Connection) -> PausedLookup | None:
+        """Return what a connection's handshake waits for."""
 
     def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
         """Count a handshake that ended well."""

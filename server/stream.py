@@ -10,6 +10,7 @@ third of its Python time. What they are for, telling errors apart, is still thei
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -28,6 +29,8 @@ SLICE_BYTES = 3 * RECORD_BYTES
 
 _BOTH = SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN
 _WANT_READ = lib.SSL_ERROR_WANT_READ
+_WANT_CLIENT_HELLO = 11
+"""SSL_ERROR_WANT_CLIENT_HELLO_CB of <openssl/ssl.h>, which pyOpenSSL doesn't name."""
 _ZERO_RETURN = lib.SSL_ERROR_ZERO_RETURN
 
 
@@ -62,7 +65,8 @@ class _UnlistedConnection(SSL.Connection):
 class TlsStream:
     """One server side of TLS. After `StreamError` or `close` only `outgoing` and `free` make sense.
 
-    ``established`` is true once the handshake is over, ``ended`` once the client has sent close_notify.
+    ``established`` is true once the handshake is over, ``ended`` once the client has sent close_notify. ``paused``
+    means that the handshake waits for the mesh, in the middle of its ClientHello: `handshake` goes on with it.
     """
 
     __slots__ = (
@@ -76,6 +80,8 @@ class TlsStream:
         "connection",
         "ended",
         "established",
+        "on_free",
+        "paused",
     )
 
     def __init__(self, context: SSL.Context, scratch: Any, listed: bool = True) -> None:
@@ -92,6 +98,9 @@ class TlsStream:
         self.established = False
         self.ended = False
         self.closed = False
+        self.paused = False
+        self.on_free: Callable[[], None] | None = None
+        """Called once, when the connection is let go of."""
 
     def handshake(self, data: bytes) -> bool:
         """Go on with the handshake; true once it is over. `data` may hold more than the handshake: `receive(b"")` it.
@@ -103,7 +112,9 @@ class TlsStream:
         if result == 1:
             self.established = True
             return True
-        if lib.SSL_get_error(self._ssl, result) != _WANT_READ:
+        error = lib.SSL_get_error(self._ssl, result)
+        self.paused = error == _WANT_CLIENT_HELLO
+        if error != _WANT_READ and not self.paused:
             self._raise(result)
         return False
 
@@ -211,6 +222,9 @@ class TlsStream:
         merely hung up should still be able to resume.
         """
         lib.SSL_set_shutdown(self._ssl, _BOTH)
+        on_free, self.on_free = self.on_free, None
+        if on_free is not None:
+            on_free()
 
     def _raise(self, result: int) -> NoReturn:
         """Let pyOpenSSL read OpenSSL's error queue, which it empties: another connection's calls must not find it."""

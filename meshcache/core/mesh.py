@@ -7,14 +7,15 @@ is not locked: `node` owns the one lock that handshakes and the pump share. Dele
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
-from meshcache.core.replication.local_sessions import HandshakeResult, Lookup
+from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup
 from meshcache.core.replication.snapshot import CatchUp
+from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.drops import Drop
@@ -28,17 +29,6 @@ _NOT_SENT_S = 10.0
 """A peer that is heard and takes nothing for so long is worth a line; a link takes moments to come up."""
 
 __all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
-
-
-class Filing(NamedTuple):
-    """Where one VIP's sessions are: the parts of the cache to look in, its own first; its own stream's number; the
-    moment that times in entries count from; how old a lineage may be.
-    """
-
-    vip_caches: tuple[VipEntries, ...]
-    stream: int
-    epoch: float
-    lineage_s: float
 
 
 class MeshCore:
@@ -175,15 +165,17 @@ class MeshCore:
         served = self._vips.get(vip)
         return now if served is None else self.duties.publisher.collects_until(served, now)
 
-    def looked_up(self, vip: str, *, local: int, remote: int, miss: int, full: int, hit_not_resumed: int) -> None:
+    def looked_up(self, vip: str, found: FoundAtDoor) -> None:
         """Count what handshakes found without the core."""
         served = self._vips.get(vip)
         if served is not None:
-            served.counters.local += local
-            served.counters.remote += remote
-            served.counters.miss += miss
-            served.counters.hit_not_resumed += hit_not_resumed
-            served.counters.handshakes.add_many("full", full)
+            served.counters.add_found(found)
+
+    def asked_elsewhere(self, vip: str, step: str, end: str) -> None:
+        """Count how one step of looking elsewhere ended, for a handshake that was paused."""
+        served = self._vips.get(vip)
+        if served is not None:
+            served.counters.asked[step, end] += 1
 
     @property
     def catch_up(self) -> CatchUp:

@@ -196,7 +196,16 @@ def _lookups(counters: VipCounters) -> dict[str, Any]:
         "expired": counters.expired,
         "refused": dict(sorted(counters.lookups_refused.items())),
         "hit_not_resumed": counters.hit_not_resumed,
+        "asked": _asked(counters),
     }
+
+
+def _asked(counters: VipCounters) -> dict[str, dict[str, int]]:
+    """By step, how often each end was met, where a handshake was paused to look elsewhere."""
+    steps: dict[str, dict[str, int]] = {}
+    for (step, end), count in sorted(counters.asked.items()):
+        steps.setdefault(step, {})[end] = count
+    return steps
 
 
 def _lag(lag: LagHistogram) -> dict[str, Any]:

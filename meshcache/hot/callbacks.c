@@ -37,6 +37,7 @@ struct openssl {
     long (*control)(SSL *, int, long, void *);
     int (*set_session_id_context)(SSL *, const uint8_t *, unsigned);
     int (*client_hello_get0_ext)(SSL *, unsigned, const uint8_t **, size_t *);
+    size_t (*client_hello_get0_session_id)(SSL *, const uint8_t **);
     int (*set_ex_data)(SSL *, int, void *);
     void *(*get_ex_data)(const SSL *, int);
     int (*find)(void *, void *);
@@ -80,6 +81,7 @@ static const struct symbol symbols[] = {
     {"SSL_ctrl", offsetof(struct openssl, control)},
     {"SSL_set_session_id_context", offsetof(struct openssl, set_session_id_context)},
     {"SSL_client_hello_get0_ext", offsetof(struct openssl, client_hello_get0_ext)},
+    {"SSL_client_hello_get0_session_id", offsetof(struct openssl, client_hello_get0_session_id)},
     {"SSL_set_ex_data", offsetof(struct openssl, set_ex_data)},
     {"SSL_get_ex_data", offsetof(struct openssl, get_ex_data)},
     {"OPENSSL_sk_find", offsetof(struct openssl, find)},
@@ -111,13 +113,16 @@ static const struct symbol newer_symbols[] = {
     {"SSL_SESSION_get0_peer_rpk", offsetof(struct openssl, session_get0_peer_rpk)},
 };
 
-enum { CLIENT_HELLO_SUCCESS = 1, EXT_SERVER_NAME = 0, TLS12 = 0x0303, TLS13 = 0x0304 };
+enum { CLIENT_HELLO_SUCCESS = 1, CLIENT_HELLO_RETRY = -1, EXT_SERVER_NAME = 0, EXT_PRE_SHARED_KEY = 41, TLS12 = 0x0303, TLS13 = 0x0304 };
 
 enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx_… of <openssl/obj_mac.h> */
 
 /* What is noted on a connection, in its ex_data; tls/state.py says what for. From MARK_HIT on it is a token. */
 typedef uintptr_t mark;
 enum { MARK_NONE, MARK_APART, MARK_ASKED, MARK_REFUSED, MARK_APART_REFUSED, MARK_HIT = 16 };
+
+/* Whether a handshake is or was paused, as tls/pausing.py notes it; a paused one is that file's to look at. */
+enum { PAUSE_NONE, PAUSE_PAUSED, PAUSE_OVER, PAUSE_PULLED };
 
 /* How clients resume, as tls/state.py has it. */
 enum mode { MODE_SESSIONS, MODE_TICKETS, MODE_BOTH };
@@ -129,8 +134,9 @@ enum { OP_NO_TICKET = 1 << 14, OP_NO_TLSV1_3 = 1 << 29, GET_MAX_PROTO_VERSION = 
 /* The callbacks of one tls.callbacks.Callbacks. Never freed: a connection can end with the process. */
 struct callbacks {
     const struct openssl *openssl;
-    int token_index, counted_index, mark_index;
-    PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened; /* owned; what Python is asked by */
+    int token_index, counted_index, mark_index, pause_index;
+    /* owned; what Python is asked by */
+    PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened, *paused;
 };
 
 /* A context's place in a VIP. Never changes, but for the two Python objects, which go, under the interpreter's lock, when
@@ -142,6 +148,7 @@ struct attachment {
     struct callbacks *callbacks;
     int verify_mode;
     enum mode mode;
+    bool pauses;           /* whoever drives its handshakes knows what to do when one is paused */
     struct door *door;     /* owned; NULL: everything is asked */
     struct scopes *scopes; /* owned */
     PyObject *attached, *scopes_object; /* owned while it is in the registry, then NULL */
@@ -350,7 +357,8 @@ static void set_apart(const struct callbacks *callbacks, SSL *ssl)
         callbacks->openssl->set_session_id_context(ssl, context, CONTEXT_BYTES);
 }
 
-static void give_scope(struct attachment *attachment, SSL *ssl)
+/* False for a connection that shares nothing. */
+static bool give_scope(struct attachment *attachment, SSL *ssl)
 {
     struct callbacks *callbacks = attachment->callbacks;
     const struct openssl *openssl = callbacks->openssl;
@@ -366,12 +374,13 @@ static void give_scope(struct attachment *attachment, SSL *ssl)
         answer = ask_scope(attachment, extension, bytes, context) ? SCOPE_GIVEN : SCOPE_NONE;
     if (answer == SCOPE_NONE || openssl->set_session_id_context(ssl, context, CONTEXT_BYTES) != 1) {
         set_apart(callbacks, ssl);
-        return;
+        return false;
     }
     /* A second ClientHello may have another name; what was refused or missed at the first one it goes on being. */
     mark former = mark_of(callbacks, ssl);
     if (is_apart(former) || former >= MARK_HIT)
         set_mark(callbacks, ssl, MARK_NONE);
+    return true;
 }
 
 /* Whether the connection will be one of TLS 1.3: the twin of tls/hello.py. */
@@ -389,6 +398,92 @@ static bool offers_tls13(const struct openssl *openssl, SSL *ssl)
     return false;
 }
 
+/* --- pausing: the twin of tls/pausing.py --- */
+
+enum { OFFERED_MAX = 4, PSK_BYTES_MAX = 16 * 1024 }; /* tls.pausing.IDS_MAX, _PSK_BYTES_MAX */
+
+/* Ids that a client may resume with; they lie in its ClientHello. */
+struct offered {
+    const uint8_t *ids[OFFERED_MAX];
+    int count;
+};
+
+/* The identities of a pre_shared_key extension that are as long as an id. */
+static void read_identities(const uint8_t *data, size_t bytes, struct offered *offered)
+{
+    if (bytes > PSK_BYTES_MAX)
+        bytes = PSK_BYTES_MAX;
+    if (bytes < 2)
+        return;
+    size_t end = 2 + (size_t)(data[0] << 8 | data[1]), at = 2;
+    if (end > bytes)
+        end = bytes;
+    while (at + 2 <= end && offered->count < OFFERED_MAX) {
+        size_t size = (size_t)(data[at] << 8 | data[at + 1]);
+        if (size == ID_BYTES_MAX && at + 2 + size <= end)
+            offered->ids[offered->count++] = data + at + 2;
+        at += 2 + size + 4;
+    }
+}
+
+static void read_offered(const struct openssl *openssl, SSL *ssl, struct offered *offered)
+{
+    const uint8_t *data = NULL;
+    size_t bytes = 0;
+    if (!offers_tls13(openssl, ssl)) { /* else its session id is for middleboxes (RFC 8446 section 4.1.2) */
+        if (openssl->client_hello_get0_session_id(ssl, &data) == ID_BYTES_MAX)
+            offered->ids[offered->count++] = data;
+    } else if (openssl->client_hello_get0_ext(ssl, EXT_PRE_SHARED_KEY, &data, &bytes)) {
+        read_identities(data, bytes, offered);
+    }
+}
+
+static bool ask_paused(struct attachment *attachment, SSL *ssl, const struct offered *offered)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return false;
+    bool paused = false;
+    if (attachment->attached != NULL) {
+        PyObject *attached = attachment->attached, *ids = PyTuple_New(offered->count), *answer = NULL;
+        Py_INCREF(attached);
+        bool whole = ids != NULL;
+        for (int at = 0; whole && at < offered->count; at++) {
+            PyObject *id = PyBytes_FromStringAndSize((const char *)offered->ids[at], ID_BYTES_MAX);
+            whole = id != NULL && PyTuple_SetItem(ids, at, id) == 0; /* which takes the id over */
+        }
+        if (whole)
+            answer = PyObject_CallFunction(attachment->callbacks->paused, "KOO", (unsigned long long)(uintptr_t)ssl,
+                                           attached, ids);
+        paused = answer == Py_True;
+        Py_XDECREF(answer);
+        Py_XDECREF(ids);
+        Py_DECREF(attached);
+    }
+    end_asking(&asking);
+    return paused;
+}
+
+/* Whether the handshake waits for a session that isn't in memory. Asks nobody where one of those offered is. */
+static bool pauses(struct attachment *attachment, SSL *ssl)
+{
+    const struct callbacks *callbacks = attachment->callbacks;
+    struct offered offered = {.count = 0};
+    if (!attachment->pauses || attachment->mode == MODE_TICKETS || attachment->door == NULL ||
+        !door_asks(attachment->door))
+        return false;
+    uintptr_t state = (uintptr_t)callbacks->openssl->get_ex_data(ssl, callbacks->pause_index);
+    if (state == PAUSE_PAUSED)
+        return ask_paused(attachment, ssl, &offered);
+    if (state != PAUSE_NONE)
+        return false;
+    read_offered(callbacks->openssl, ssl, &offered);
+    for (int at = 0; at < offered.count; at++)
+        if (door_holds(attachment->door, offered.ids[at], ID_BYTES_MAX))
+            return false;
+    return offered.count > 0 && ask_paused(attachment, ssl, &offered);
+}
+
 static int on_hello(SSL *ssl, const SSL_CTX *ctx)
 {
     struct attachment *attachment = find_attachment(ctx);
@@ -397,9 +492,9 @@ static int on_hello(SSL *ssl, const SSL_CTX *ctx)
     const struct openssl *openssl = attachment->callbacks->openssl;
     if (attachment->mode == MODE_BOTH && offers_tls13(openssl, ssl))
         openssl->set_options(ssl, OP_NO_TICKET);
-    give_scope(attachment, ssl);
+    int result = give_scope(attachment, ssl) && pauses(attachment, ssl) ? CLIENT_HELLO_RETRY : CLIENT_HELLO_SUCCESS;
     let_go(attachment);
-    return CLIENT_HELLO_SUCCESS;
+    return result;
 }
 
 /* --- get: a session id from a client becomes a session object, which OpenSSL then owns, or a miss --- */
@@ -487,6 +582,9 @@ static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint
     if (attachment->door != NULL) {
         struct hit hit;
         enum lookup found = door_find(attachment->door, id, id_bytes, &hit);
+        if (found == LOOKUP_HIT && attachment->pauses &&
+            (uintptr_t)callbacks->openssl->get_ex_data(ssl, callbacks->pause_index) == PAUSE_PULLED)
+            hit.token |= OUTCOME_PULLED; /* it is the highest */
         SSL_SESSION *session = found == LOOKUP_HIT ? decode(callbacks, ssl, &hit, id, id_bytes) : NULL;
         wipe(hit.packed, hit.packed_bytes);
         if (session != NULL) {
@@ -860,14 +958,15 @@ PyTypeObject *callbacks_type;
 
 static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"addresses", "token_index", "counted_index", "mark_index",  "scope",         "get", "new",
-                            "remove",    "made",        "ticket_key",    "ticket_made", "ticket_opened", NULL};
+    static char *names[] = {"addresses", "token_index", "counted_index", "mark_index",  "scope",         "get",         "new",
+                            "remove",    "made",        "ticket_key",    "ticket_made", "ticket_opened", "pause_index",
+                            "paused",    NULL};
     struct callbacks made;
     PyObject *addresses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOO:Callbacks", names, &addresses, &made.token_index,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOOiO:Callbacks", names, &addresses, &made.token_index,
                                      &made.counted_index, &made.mark_index, &made.scope, &made.get, &made.new,
                                      &made.remove, &made.made, &made.ticket_key, &made.ticket_made,
-                                     &made.ticket_opened))
+                                     &made.ticket_opened, &made.pause_index, &made.paused))
         return NULL;
     int place = place_of(addresses);
     if (place < 0)
@@ -889,6 +988,7 @@ static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kw
     Py_INCREF(made.ticket_key);
     Py_INCREF(made.ticket_made);
     Py_INCREF(made.ticket_opened);
+    Py_INCREF(made.paused);
     ((CallbacksObject *)self)->callbacks = callbacks;
     ((CallbacksObject *)self)->place = place;
     return self;
@@ -918,10 +1018,10 @@ static PyObject *callbacks_addresses(PyObject *self, void *unused)
 static PyObject *callbacks_add(PyObject *self, PyObject *args)
 {
     unsigned long long ctx;
-    int verify_mode, mode;
+    int verify_mode, mode, pauses;
     PyObject *attached, *scopes, *answers, *door;
-    if (!PyArg_ParseTuple(args, "KOOO!Oii:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode,
-                          &mode))
+    if (!PyArg_ParseTuple(args, "KOOO!Oiip:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode,
+                          &mode, &pauses))
         return NULL;
     if (door != Py_None && !PyObject_TypeCheck(door, door_type)) {
         PyErr_SetString(PyExc_TypeError, "a door is a Door or None");
@@ -935,6 +1035,7 @@ static PyObject *callbacks_add(PyObject *self, PyObject *args)
     fresh->callbacks = ((CallbacksObject *)self)->callbacks;
     fresh->verify_mode = verify_mode;
     fresh->mode = (enum mode)mode;
+    fresh->pauses = pauses;
     fresh->scopes = scopes_of(answers);
     scopes_keep(fresh->scopes);
     if (door != Py_None) {

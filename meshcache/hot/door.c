@@ -48,10 +48,11 @@ struct door {
     atomic_int owners;
     atomic_bool open;
     atomic_bool unread; /* the mesh may have delivered more than `inbox` tells */
+    atomic_bool asks;   /* what isn't here is looked for elsewhere, for handshakes that can be paused */
     pthread_rwlock_t lock; /* guards `settings` */
     struct settings settings;
     struct verdict verdicts[VERDICTS];
-    atomic_ullong local, remote, miss, full, hit_not_resumed;
+    atomic_ullong local, remote, pulled, miss, full, hit_not_resumed;
     pthread_mutex_t ring_lock; /* guards what follows */
     struct made *ring;         /* RING_MAX of them, made with the first session */
     unsigned head, tail;       /* `head` - `tail` are waiting */
@@ -60,7 +61,7 @@ struct door {
 
 static struct door *all_doors;
 
-enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.origin_tokens.Tokens packs them */
+enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.origin_tokens.Tokens packs them; hot.h has one more */
 
 static double monotonic(void)
 {
@@ -135,6 +136,22 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
     return found;
 }
 
+bool door_asks(struct door *door)
+{
+    return atomic_load(&door->asks) && atomic_load(&door->open);
+}
+
+bool door_holds(struct door *door, const uint8_t *id, size_t id_bytes)
+{
+    bool found = false;
+    pthread_rwlock_rdlock(&door->lock);
+    const struct settings *settings = &door->settings;
+    for (int at = 0; at < settings->shelves_count && !found; at++)
+        found = table_holds(settings->shelves[at], id, id_bytes);
+    pthread_rwlock_unlock(&door->lock);
+    return found;
+}
+
 void door_count_miss(struct door *door)
 {
     atomic_fetch_add(&door->miss, 1);
@@ -142,7 +159,9 @@ void door_count_miss(struct door *door)
 
 void door_count_hit(struct door *door, uint64_t token)
 {
-    atomic_fetch_add((token & OUTCOME_MASK) == OUTCOME_LOCAL ? &door->local : &door->remote, 1);
+    uint64_t outcome = token & OUTCOME_MASK;
+    atomic_fetch_add(outcome == OUTCOME_LOCAL ? &door->local
+                     : outcome == OUTCOME_PULLED ? &door->pulled : &door->remote, 1);
 }
 
 void door_count_full(struct door *door, bool hit)
@@ -510,8 +529,9 @@ static PyObject *door_counts(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct door *door = door_of(self);
-    return Py_BuildValue("(KKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
+    return Py_BuildValue("(KKKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
                          (unsigned long long)atomic_exchange(&door->remote, 0),
+                         (unsigned long long)atomic_exchange(&door->pulled, 0),
                          (unsigned long long)atomic_exchange(&door->miss, 0),
                          (unsigned long long)atomic_exchange(&door->full, 0),
                          (unsigned long long)atomic_exchange(&door->hit_not_resumed, 0));
@@ -535,6 +555,15 @@ static PyObject *door_unread(PyObject *self, PyObject *flag)
     Py_RETURN_NONE;
 }
 
+static PyObject *door_ask(PyObject *self, PyObject *flag)
+{
+    int value = PyObject_IsTrue(flag);
+    if (value < 0)
+        return NULL;
+    atomic_store(&door_of(self)->asks, value != 0);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef door_methods[] = {
     {"bind", door_bind, METH_VARARGS, "Set where sessions are, and what the VIP asks of them."},
     {"watch", door_watch, METH_VARARGS, "Set the descriptors of the mesh's inbox and of the pump's wake-up."},
@@ -544,7 +573,8 @@ static PyMethodDef door_methods[] = {
     {"collect", door_collect, METH_O, "Until a moment, what is made may wait."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},
-    {"counts", door_counts, METH_NOARGS, "Local, remote, miss, full, hit_not_resumed since the last call."},
+    {"counts", door_counts, METH_NOARGS, "Local, remote, pulled, miss, full, hit_not_resumed since the last call."},
+    {"ask", door_ask, METH_O, "Whether what isn't here is looked for elsewhere."},
     {"unread", door_unread, METH_O, "Whether the mesh may have delivered more than its descriptor tells."},
     {NULL, NULL, 0, NULL},
 };

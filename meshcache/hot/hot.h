@@ -81,6 +81,9 @@ void table_drop(struct table *table);
  * Says how many bytes; 0 when there is none. The caller wipes the copy. */
 size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
 
+/* Whether there is one. */
+bool table_holds(struct table *table, const uint8_t *id, size_t id_bytes);
+
 /* Files a session that was made here and is the core's to take. False when there is one of this id, or no memory. */
 bool table_add_pending(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head,
                        const uint8_t *der, size_t der_bytes);
@@ -139,6 +142,14 @@ bool door_open(struct door *door);
 
 /* Finds a session that may resume here now; anything that isn't plain is Python's to answer. */
 enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, struct hit *hit);
+
+/* Whether it is worth looking elsewhere for what isn't here, while a handshake is paused. */
+bool door_asks(struct door *door);
+
+/* Whether there is a session of this id, fit to resume or not. It doesn't count as used. */
+bool door_holds(struct door *door, const uint8_t *id, size_t id_bytes);
+
+enum { OUTCOME_PULLED = 3 }; /* of a token, the rest of which door.c has */
 
 void door_count_hit(struct door *door, uint64_t token);
 void door_count_full(struct door *door, bool hit);

@@ -255,6 +255,16 @@ void table_drop(struct table *table)
     free(table);
 }
 
+bool table_holds(struct table *table, const uint8_t *id, size_t id_bytes)
+{
+    uint64_t hash = keyed_hash(id, id_bytes);
+    struct stripe *stripe = stripe_for(table, hash);
+    pthread_mutex_lock(&stripe->lock);
+    bool found = look_up(stripe, hash, id, id_bytes) != NULL;
+    pthread_mutex_unlock(&stripe->lock);
+    return found;
+}
+
 size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed)
 {
     uint64_t hash = keyed_hash(id, id_bytes);

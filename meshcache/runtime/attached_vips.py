@@ -12,6 +12,7 @@ from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.errors import AttachError
+from meshcache.runtime.asking import Asking
 from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
 from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.guessed_facts import guessed_facts
@@ -72,6 +73,8 @@ class AttachedVips:
         self._generation = 0
         self._lock = native.RLock()
         self._drift = DriftWatch(pump.clock())
+        self.asking = Asking(pump)
+        """Who is asked for what isn't in memory; more may be plugged in before contexts are attached."""
         pump.chores.append(self._do_chores)
         pump.deadlines.append(self._deadline)
         pump.core.settle = self.settle
@@ -84,7 +87,9 @@ class AttachedVips:
         """Return how many contexts of a VIP are remembered, those included that are gone and not yet looked for."""
         return len(self._served[name].attached)
 
-    def attach(self, context: object, name: str, on_unclean_close: OnUncleanClose) -> None:
+    def attach(
+        self, context: object, name: str, on_unclean_close: OnUncleanClose = "keep", pauses: bool = False
+    ) -> None:
         """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""
         with self._lock:
             self._refuse_anothers(context)
@@ -92,9 +97,7 @@ class AttachedVips:
             joining.check()
             for other in self._attached_since_reload():
                 joining.check_beside(other)
-            served = self._served.get(name) or _Served(
-                VipPort(joining.vip, self._pump, self._tokens, self._may_resume), joining
-            )
+            served = self._served.get(name) or self._new(joining)
             attachment = attach_context(
                 context,
                 served.port,
@@ -103,6 +106,7 @@ class AttachedVips:
                 lifetime_s=int(joining.vip.sharing.lifetime_s),
                 tickets=joining.vip.tickets,
                 mode=Mode(joining.vip.resumption),
+                pauses=pauses,
             )
             try:
                 self._tell(served, joining)
@@ -129,7 +133,7 @@ class AttachedVips:
             if facts is None or name in self._served:
                 return False
             joining = self._in_force.joining(name, facts)
-            served = _Served(VipPort(joining.vip, self._pump, self._tokens, self._may_resume), joining)
+            served = self._new(joining)
             self._tell(served, joining)
             self._served[name] = served
         return True
@@ -184,6 +188,11 @@ class AttachedVips:
         for served in list(self._served.values()):
             served.port.close(why)
 
+    def _new(self, joining: JoiningContext) -> _Served:
+        port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume)
+        port.asking = self.asking.join(port)
+        return _Served(port, joining)
+
     def _refuse_anothers(self, context: object) -> None:
         """Raises AttachError for a context that another node of this process serves: whose it is must be said."""
         former = attachment_of(context)
@@ -207,6 +216,7 @@ class AttachedVips:
         self._in_force = in_force
         for served, joinings in changes:
             self._change(served, joinings)
+        self.asking.refresh()
 
     def _attached_since_reload(self) -> Iterator[JoiningContext]:
         """One attachment of each VIP will do: those of one VIP agree."""
@@ -255,6 +265,7 @@ class AttachedVips:
 
     def _end(self, name: str) -> None:
         served = self._served.pop(name)
+        self.asking.leave(name)
         served.port.close()
         for each in served.live():
             each.attachment.detach()

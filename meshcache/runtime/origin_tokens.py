@@ -66,6 +66,10 @@ class Tokens:
     def outcome(self, token: int) -> Outcome:
         return _OUTCOMES[token & 3]
 
+    def with_outcome(self, token: int, outcome: Outcome) -> int:
+        """Return the token of the same session that was come by in another way."""
+        return token & ~3 | _OUTCOMES.index(outcome)
+
     def result(self, token: int) -> HandshakeResult:
         """Return the outcome's name, under which a handshake is counted."""
         return _RESULTS[token & 3]

@@ -16,7 +16,7 @@ import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.state.counters import key_age
+from meshcache.core.state.counters import FoundAtDoor, key_age
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session, StreamKey
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -27,6 +27,7 @@ from meshcache.tls.ticket_keys import EdgeKeys
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
+    from meshcache.tls.port import Asking
 
 REMOVED_MAX = 4096
 """Removals that wait for the pump; it takes them within milliseconds. Above it the oldest sessions just stay."""
@@ -57,7 +58,8 @@ class VipPort:
         self._core = pump.core
         self._lock = pump.lock
         self.clock = pump.clock
-        self._tokens = tokens
+        self.tokens = tokens
+        self.asking: Asking | None = None
         self._may_resume = may_resume
         self._removed: deque[bytes] = deque(maxlen=REMOVED_MAX)
         self._lifetime_s_of = (0.0, 0.0)
@@ -126,7 +128,7 @@ class VipPort:
         vip_caches, stream, epoch, lineage_s = filing
         ahead_s = self.clock() - time.monotonic()
         self._ahead_s = ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
-        zero = self._tokens.zero - self._ahead_s
+        zero = self.tokens.zero - self._ahead_s
         self.door.bind(vip_caches, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
         self.door.watch(self._pump.inbox, self._pump.wakeup)
 
@@ -175,10 +177,7 @@ class VipPort:
     def settle(self) -> None:
         """Take over what the door has counted. With the lock held."""
         if self.door is not None:
-            local, remote, miss, full, hit_not_resumed = self.door.counts()
-            self._core.looked_up(
-                self.name, local=local, remote=remote, miss=miss, full=full, hit_not_resumed=hit_not_resumed
-            )
+            self._core.looked_up(self.name, FoundAtDoor(*self.door.counts()))
 
     def deadline(self) -> float:
         """Return when what waits at the door is to be taken; never while nothing does."""
@@ -190,7 +189,7 @@ class VipPort:
             self.door.unread(more)
 
     def made_here(self, token: int) -> bool:
-        return self._tokens.outcome(token) is Outcome.LOCAL
+        return self.tokens.outcome(token) is Outcome.LOCAL
 
     def created(self, session_id: bytes, der: bytes, token: int, client_certificate: bool, tls_version: int) -> None:
         """File and publish a session. A renewal inherits its lineage's birth, and lives no longer than the lineage."""
@@ -198,7 +197,7 @@ class VipPort:
             self._say_why()
             return
         lifetime_s = self._lifetime_s_of[tls_version >= _TLS13]
-        born_at = self._tokens.born_at(token) if token else None
+        born_at = self.tokens.born_at(token) if token else None
         with self._lock:
             now = self.clock()  # with the lock held, like every `now`: the core's time never runs backwards
             if born_at is not None:
@@ -271,7 +270,7 @@ class VipPort:
                 return Verdict.OWN_POLICY
             if self._look(session_id).session is None:  # withdrawn, or ended, while the policy was asked
                 return None
-        return session.der, self._tokens.pack(outcome, session.stream.origin, session.born_at)
+        return session.der, self.tokens.pack(outcome, session.stream.origin, session.born_at)
 
     def _look(self, session_id: bytes) -> Lookup:
         with self._lock:
@@ -288,7 +287,7 @@ class VipPort:
         """Tell the door that sessions of this stream may resume: the rest it sees itself. With the lock held."""
         generation = 0 if self.door is None else self.door.generation()
         if self.door is not None and generation:
-            low = self._tokens.stream_bits(outcome, session.stream.origin)
+            low = self.tokens.stream_bits(outcome, session.stream.origin)
             self.door.allow(self._core.stream_of(session), generation, low)
 
     def unusable(self, session_id: bytes, reason: Verdict) -> None:
@@ -299,7 +298,7 @@ class VipPort:
     def hit(self, token: int) -> None:
         if self._open:
             with self._lock:
-                self._core.lookup_ended(self.name, self._tokens.outcome(token))
+                self._core.lookup_ended(self.name, self.tokens.outcome(token))
 
     def missed(self) -> None:
         if self._open:
@@ -333,7 +332,7 @@ class VipPort:
         return self.clock()
 
     def born_at(self, token: int) -> float | None:
-        return self._tokens.born_at(token)
+        return self.tokens.born_at(token)
 
     @property
     def ticket_keys(self) -> EdgeKeys | None:
@@ -348,7 +347,7 @@ class VipPort:
     def ticket_token(self, node: str, born_at: float) -> int:
         keys = self._keys
         own = keys is not None and node == keys.node
-        return self._tokens.pack(Outcome.LOCAL if own else Outcome.REMOTE, node, born_at)
+        return self.tokens.pack(Outcome.LOCAL if own else Outcome.REMOTE, node, born_at)
 
     def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool) -> bool:
         """Ask the operator's own policy, as for a session that was found; the ticket doesn't tell the maker's life."""

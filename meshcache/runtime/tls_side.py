@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from meshcache.errors import MeshcacheError
+from meshcache.runtime.asking import PausedLookup
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
-from meshcache.tls.contexts import OnUncleanClose, lineage, server_name
+from meshcache.tls.contexts import OnUncleanClose, lineage, paused, server_name
 from meshcache.tls.contexts import resumption as token_of
 
 Context = TypeVar("Context")
@@ -30,7 +31,13 @@ class TlsSide:
         self._left_out = LeftOut()
 
     def attach(
-        self, context: Context, *, vip: str, on_unclean_close: OnUncleanClose = "keep", required: bool = True
+        self,
+        context: Context,
+        *,
+        vip: str,
+        on_unclean_close: OnUncleanClose = "keep",
+        required: bool = True,
+        pauses: bool = False,
     ) -> Context:
         """Let a pyOpenSSL Context or an ssl.SSLContext serve a VIP of the configuration; returns the context.
 
@@ -40,10 +47,13 @@ class TlsSide:
         Raises HookError when this OpenSSL can't be hooked and AttachError when the context can't serve the VIP; the
         context is as it was then. With ``required=False`` nothing is raised: whatever is wrong, also with a node that
         isn't running, is counted in `left_out`, said once in the log, and the context shakes hands without the mesh.
+
+        With ``pauses``, for pyOpenSSL Contexts only, a handshake may fail with an `OpenSSL.SSL.Error` that means "not
+        yet": whatever drives it asks `paused` then. Without, a handshake never waits.
         """
         with self._left_out.unless(required, vip, self._state.replace("running", "")), self._lock:
             self._require("running", "start the node first")
-            self._vips.attach(context, vip, on_unclean_close)
+            self._vips.attach(context, vip, on_unclean_close, pauses)
         return context
 
     def serve(self, vip: str) -> bool:
@@ -75,6 +85,15 @@ class TlsSide:
         `connection` is an OpenSSL.SSL.Connection, an ssl.SSLSocket or an ssl.SSLObject of an attached context.
         """
         return self._tokens.resumption(token_of(connection), server_name(connection), lineage(connection))
+
+    def paused(self, connection: object) -> PausedLookup | None:
+        """Return what the handshake of a connection waits for, whose context was attached with ``pauses``.
+
+        None: its error was one. Else `watch` it, call its `go_on` when it was answered and at the time that `go_on`
+        returned before, and do the handshake again once that returns None; `cancel` it if the client goes away.
+        """
+        found: PausedLookup | None = paused(connection)
+        return found
 
     def handshake_done(self, vip: str, connection: object) -> None:
         """Count a handshake that ended well under ``handshakes`` in `stats`. Full ones are counted anyway."""

@@ -112,6 +112,7 @@ class Callbacks:
             attached.port.door,
             attached.verify_mode,
             list(Mode).index(attached.mode),
+            attached.pauses,
         )
 
     def token_of(self, ssl: int) -> int:

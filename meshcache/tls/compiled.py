@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from meshcache.tls.creation import new_callback, remove_callback
 from meshcache.tls.functions import ffi
 from meshcache.tls.lookup import get_callback
+from meshcache.tls.pausing import pauser
 from meshcache.tls.state import Attached, State
 from meshcache.tls.tickets import (
     IGNORE_RENEW,
@@ -46,6 +47,8 @@ def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
         _guarded(_ticket_key(state), NO_KEY),
         _guarded(_ticket_made(state), 1),
         _guarded(_ticket_opened(state), IGNORE_RENEW),
+        state.pause_index,
+        _guarded(pauser(state), False),
     )
     return made
 

@@ -5,9 +5,10 @@ Decides nothing about sharing: names and digest come as `Scopes`, sessions come 
 
 from __future__ import annotations
 
+import ssl
 import threading
 import weakref
-from typing import Literal
+from typing import Any, Literal
 
 from meshcache.core.policy.scope import normal_name
 from meshcache.errors import AttachError, HookError
@@ -37,6 +38,7 @@ class Attachment:
         "_tickets",
         "_verify_mode",
         "callbacks",
+        "pauses",
         "pointer",
         "port",
         "revalidates",
@@ -44,10 +46,18 @@ class Attachment:
     )
 
     def __init__(
-        self, callbacks: Callbacks, pointer: int, port: SessionPort, scopes: Scopes, mode: Mode = Mode.SESSIONS
+        self,
+        callbacks: Callbacks,
+        pointer: int,
+        port: SessionPort,
+        scopes: Scopes,
+        mode: Mode = Mode.SESSIONS,
+        pauses: bool = False,
     ) -> None:
         functions = callbacks.functions
         self.port = port
+        self.pauses = pauses
+        """Whether its handshakes may be paused: whoever drives them knows what to do then."""
         self._mode = mode
         self._scopes = scopes
         self.pointer = pointer
@@ -168,6 +178,7 @@ def attach_context(
     lifetime_s: int | None = None,
     tickets: int = TICKETS,
     mode: Mode = Mode.SESSIONS,
+    pauses: bool = False,
 ) -> Attachment:
     """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
 
@@ -178,17 +189,20 @@ def attach_context(
     ``lifetime_s`` is told to TLS 1.3 clients and ends a session in OpenSSL too (None: the context's own, 2 hours).
     ``tickets`` are the new sessions of a full TLS 1.3 handshake, unless the program has set a number other than
     OpenSSL's 2. ``"drop"`` forgets a session whose connection ended uncleanly, as half of Python's servers always do.
+    With ``pauses`` handshakes may fail with SSL_ERROR_WANT_CLIENT_HELLO_CB and are to be continued (`paused`).
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when the context can't be used or is in another VIP.
     """
     if on_unclean_close not in ("keep", "drop"):
         raise AttachError(f'on_unclean_close is "keep" or "drop", not {on_unclean_close!r}')
     context = libssl.unwrapped(context)
+    if pauses and isinstance(context, ssl.SSLContext):
+        raise AttachError("handshakes of Python's ssl can't be paused: it takes the pause for an error")
     found = libssl.find(context)
     callbacks = _callbacks_for(found.library)
     with _lock:
         former = _leave_former(callbacks, found.pointer, port)
-        attachment = Attachment(callbacks, found.pointer, port, scopes, mode)
+        attachment = Attachment(callbacks, found.pointer, port, scopes, mode, pauses)
         drop = on_unclean_close == "drop"
         attachment._bind(context, remove=drop, lifetime_s=lifetime_s, tickets=tickets, former=former)  # noqa: SLF001
     return attachment
@@ -218,9 +232,23 @@ def resumption(connection: object) -> int:
 
     0: its handshake was a full one or isn't over, it is closed, or it belongs to no attached context.
     """
+    callbacks, pointer = _serving(connection)
+    return 0 if callbacks is None else callbacks.token_of(pointer)
+
+
+def paused(connection: object) -> Any:
+    """Return what the paused handshake of a connection waits for, as the port's `Asking` made it; None if it isn't
+    paused.
+    """
+    callbacks, pointer = _serving(connection)
+    return None if callbacks is None else callbacks.state.pauses.get(pointer)
+
+
+def _serving(connection: object) -> tuple[Callbacks | None, int]:
+    """Return the callbacks that serve a connection, and its SSL; None where it is closed or nobody serves it."""
     found = libssl.find_connection(connection)
     callbacks = None if found is None else _callbacks.get(found.library)
-    return 0 if found is None or callbacks is None else callbacks.token_of(found.pointer)
+    return callbacks, 0 if found is None else found.pointer
 
 
 def server_name(connection: object) -> str | None:

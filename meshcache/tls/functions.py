@@ -85,6 +85,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_set_ex_data": "int(uintptr_t, int, uintptr_t)",
     "SSL_get_servername": "char *(uintptr_t, int)",
     "SSL_client_hello_get0_ext": "int(uintptr_t, unsigned int, char **, size_t *)",
+    "SSL_client_hello_get0_session_id": "size_t(uintptr_t, char **)",
     "BIO_new": "uintptr_t(uintptr_t)",
     "BIO_s_mem": "uintptr_t(void)",
     "BIO_read": "int(uintptr_t, char *, int)",

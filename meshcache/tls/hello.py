@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
+from meshcache.tls.pausing import CLIENT_HELLO_RETRY, offered_ids, pauser
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
 from meshcache.tls.state import APART, APART_REFUSED, HIT, NOTHING, SSL_OP_NO_TICKET, TLS13, Attached, Mode, State
 
@@ -31,10 +32,12 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     """
     functions, unpack = state.functions, ffi.unpack
     name_of, set_context = functions.SSL_client_hello_get0_ext, functions.SSL_set_session_id_context
-    attachment_at, mark_of, set_mark = state.attachments.get, functions.SSL_get_ex_data, functions.SSL_set_ex_data
-    mark_index = state.mark_index
+    attachment_at = state.attachments.get
+    set_apart, forget_former = _markers(state)
     take, give_back = state.take_scratch, state.scratch.append
-    choose_mode = _mode_chooser(state)
+    offers_tls13 = _tls13_check(state)
+    choose_mode = _mode_chooser(state, offers_tls13)
+    ids_of, paused = offered_ids(state, offers_tls13), pauser(state)
 
     def hello(ssl: int, _alert: object, ctx: int) -> int:
         attached = attachment_at(ctx)
@@ -54,10 +57,20 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
             else:
                 set_context(ssl, context, CONTEXT_BYTES)
                 forget_former(ssl)
+                if attached.pauses and paused(ssl, attached, ids_of(ssl, attached)):
+                    return CLIENT_HELLO_RETRY
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             set_apart(ssl)
             attached.port.fault("client_hello")
         return CLIENT_HELLO_SUCCESS
+
+    return hello
+
+
+def _markers(state: State) -> tuple[Callable[[int], None], Callable[[int], None]]:
+    functions, mark_index = state.functions, state.mark_index
+    mark_of, set_mark = functions.SSL_get_ex_data, functions.SSL_set_ex_data
+    set_context = functions.SSL_set_session_id_context
 
     def set_apart(ssl: int) -> None:
         """Give a connection a context that nobody else has: what it makes resumes nowhere, and is not kept."""
@@ -73,11 +86,11 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
         if mark in (APART, APART_REFUSED) or mark >= HIT:
             set_mark(ssl, mark_index, NOTHING)
 
-    return hello
+    return set_apart, forget_former
 
 
-def _mode_chooser(state: State) -> Callable[[int, Attached], None]:
-    set_options, offers_tls13 = state.functions.SSL_set_options, _tls13_check(state)
+def _mode_chooser(state: State, offers_tls13: Callable[[int], bool]) -> Callable[[int, Attached], None]:
+    set_options = state.functions.SSL_set_options
 
     def choose_mode(ssl: int, attached: Attached) -> None:
         """Where clients may have both, give those that speak TLS 1.3 sessions."""

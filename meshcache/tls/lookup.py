@@ -15,7 +15,7 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX, host_name
-from meshcache.tls.state import APART, APART_REFUSED, ASKED, NOTHING, REFUSED, TLS12, Attached, State
+from meshcache.tls.state import APART, APART_REFUSED, ASKED, NOTHING, PAUSE_PULLED, REFUSED, TLS12, Attached, State
 
 EXT_SERVER_NAME = 0
 """RFC 6066 section 1.1."""
@@ -58,6 +58,7 @@ def get_callback(state: State) -> Callable[[int, Any, int, Any], int]:
 
 def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
     set_mark, mark_index = state.functions.SSL_set_ex_data, state.mark_index
+    mark_of, pause_index = state.functions.SSL_get_ex_data, state.pause_index
     session_for, refuse = _session_maker(state), _refuser(state)
 
     def look_for(ssl: int, attached: Attached, session_id: bytes, mark: int) -> int:
@@ -68,7 +69,10 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
             return 0
         if isinstance(found, Verdict):
             return refuse(ssl, attached, found, mark, REFUSED)
-        return session_for(ssl, attached, session_id, found[0], found[1])
+        der, token = found
+        if attached.pauses and attached.port.asking is not None and mark_of(ssl, pause_index) == PAUSE_PULLED:
+            token = attached.port.asking.pulled(token)
+        return session_for(ssl, attached, session_id, der, token)
 
     return look_for
 

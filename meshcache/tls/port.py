@@ -16,6 +16,32 @@ if TYPE_CHECKING:
     from meshcache.tls.ticket_keys import EdgeKeys
 
 
+class Pending(Protocol):
+    """What a paused handshake waits for."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the handshake may go on."""
+
+    @property
+    def pulled(self) -> bool:
+        """Whether a session was fetched from a peer for it."""
+
+
+class Asking(Protocol):
+    """Looks elsewhere for sessions that aren't in memory, while a handshake is paused."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anywhere to look; if not, no handshake is looked at for it."""
+
+    def begin(self, ids: tuple[bytes, ...], /) -> Pending | None:
+        """Begin to look for one of these ids; None where the handshake needn't wait. Doesn't wait itself."""
+
+    def pulled(self, token: int, /) -> int:
+        """Return the token that says of a session: fetched for this handshake."""
+
+
 class SessionPort(Protocol):
     """One VIP's door to the node.
 
@@ -35,6 +61,10 @@ class SessionPort(Protocol):
     @property
     def door(self) -> Door | None:
         """What the compiled callbacks answer by themselves with; without one they ask each time."""
+
+    @property
+    def asking(self) -> Asking | None:
+        """Looks elsewhere for what isn't here; None where nobody does."""
 
     def publish(self) -> None:
         """Publish the sessions that wait at the door."""

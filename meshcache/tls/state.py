@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import Functions, ffi
-from meshcache.tls.port import SessionPort
+from meshcache.tls.port import Pending, SessionPort
 from meshcache.tls.scopes import Scopes
 
 TLS12, TLS13 = 0x0303, 0x0304
@@ -39,6 +39,10 @@ the token of the session that was found. After a HelloRetryRequest a client offe
 can't prove what it offers ends in an alert: so hits and misses are counted where the handshake ends, from its mark.
 """
 
+PAUSE_OVER, PAUSE_PULLED = 2, 3
+"""Marks of a connection whose handshake was paused once, and isn't again: what was looked for was fetched from a peer,
+or it wasn't."""
+
 _EX_SSL, _EX_SESSION = 0, 2
 """CRYPTO_EX_INDEX_SSL and CRYPTO_EX_INDEX_SSL_SESSION of <openssl/crypto.h>."""
 
@@ -52,6 +56,7 @@ class Attached(Protocol):
     verify_mode: int
     revalidates: bool
     mode: Mode
+    pauses: bool
 
 
 class Scratch:
@@ -72,7 +77,16 @@ class Scratch:
 class State:
     """One for each OpenSSL in the process."""
 
-    __slots__ = ("attachments", "counted_index", "functions", "mark_index", "scratch", "token_index")
+    __slots__ = (
+        "attachments",
+        "counted_index",
+        "functions",
+        "mark_index",
+        "pause_index",
+        "pauses",
+        "scratch",
+        "token_index",
+    )
 
     def __init__(self, functions: Functions) -> None:
         self.functions = functions
@@ -81,6 +95,10 @@ class State:
         self.scratch: list[Scratch] = []
         self.mark_index = _new_index(functions, _EX_SSL)
         """ex_data of a connection: its mark. Nothing to bound, and nothing to forget."""
+        self.pause_index = _new_index(functions, _EX_SSL)
+        """ex_data of a connection: whether its handshake is or was paused."""
+        self.pauses: dict[int, Pending] = {}
+        """What paused handshakes wait for, by the address of the SSL."""
         self.token_index = _new_index(functions, _EX_SESSION)
         """ex_data of a session: its token. OpenSSL copies it into the session of a TLS 1.3 renewal."""
         self.counted_index = _new_index(functions, _EX_SESSION)

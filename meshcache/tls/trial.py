@@ -44,6 +44,7 @@ class _TrialPort:
     name = "trial"
     allows_client_certificates = False
     door = None
+    asking = None
     ticket_keys = None
 
     def __init__(self) -> None:
@@ -125,6 +126,7 @@ class _Attached:
         self.verify_mode = 0
         self.revalidates = False
         self.mode = Mode.SESSIONS
+        self.pauses = False
 
 
 def prove(callbacks: Callbacks) -> None:

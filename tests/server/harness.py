@@ -18,7 +18,7 @@ from meshcache_server.listener import Listener
 from meshcache_server.names import CertificateNames
 from meshcache_server.responder import About, Responder
 from meshcache_server.routes import Routes, make_routes
-from meshcache_server.service import Service
+from meshcache_server.service import Mesh, Service
 from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
@@ -90,6 +90,9 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     withheld: Withheld = field(default_factory=Withheld)
 
+    def paused(self, connection: SSL.Connection) -> None:
+        """No handshake is paused: contexts of tests join no node."""
+
     def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
         assert connection.get_cipher_name() is not None
         self.done.append(vip)
@@ -125,12 +128,13 @@ async def serving(
     idle_timeout_s: float = 60.0,
     connections_max: int = 1000,
     routes: Routes | None = None,
+    mesh: Mesh | None = None,
 ) -> AsyncIterator[Running]:
-    """A VIP named shop on a free port of 127.0.0.1."""
+    """A VIP named shop on a free port of 127.0.0.1; `mesh` is told of its connections, or else a tally."""
     faults, tally = Faults(), Tally()
     table = ConnectionTable(connections_max, min(handshake_timeout_s, idle_timeout_s), faults)
     table.start()
-    service = Service("shop", context, tally, make_application, handshake_timeout_s, idle_timeout_s)
+    service = Service("shop", context, mesh or tally, make_application, handshake_timeout_s, idle_timeout_s)
     listener = Listener("127.0.0.1:0", table)
     listener.bind()
     await listener.serve(routes or make_routes([(service, [])], service))

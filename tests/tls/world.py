@@ -45,6 +45,7 @@ class DictPort:
     name: str = "shop"
     allows_client_certificates: bool = False
     door: Any = None
+    asking: Any = None
     own: set[bytes] = field(default_factory=set)
     log: list[tuple[Any, ...]] = field(default_factory=list)
     made: list[tuple[bytes, int, bool, int]] = field(default_factory=list)

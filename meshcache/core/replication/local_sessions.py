@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from meshcache.core.cache.cache import PutResult, SessionCache
 from meshcache.core.cache.quarantine import Quarantine
+from meshcache.core.cache.vip_cache import VipEntries
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.replication.publisher import Publisher
@@ -22,6 +23,17 @@ from meshcache.core.wire.push_template import NewSession
 HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
 
 
+class Filing(NamedTuple):
+    """Where one VIP's sessions are: the parts of the cache to look in, its own first; its own stream's number; the
+    moment that times in entries count from; how old a lineage may be.
+    """
+
+    vip_caches: tuple[VipEntries, ...]
+    stream: int
+    epoch: float
+    lineage_s: float
+
+
 class Lookup(NamedTuple):
     """What a lookup found. Without a session, ``verdict`` says why: ALLOWED for a plain miss, else the refusal."""
 
@@ -31,6 +43,7 @@ class Lookup(NamedTuple):
 
 
 _ALLOWED, _LOCAL, _REMOTE = Verdict.ALLOWED, Outcome.LOCAL, Outcome.REMOTE  # looking them up takes as long as a call
+_PULLED = Outcome.PULLED
 
 _hit: Callable[[tuple[Session, Outcome, Verdict]], Lookup] = partial(tuple.__new__, Lookup)
 """What ``Lookup(...)`` does, without its call of Python's, as in `cache`."""
@@ -91,6 +104,7 @@ class LocalSessions:
         counters = served.counters
         counters.local += outcome is _LOCAL
         counters.remote += outcome is _REMOTE
+        counters.pulled += outcome is _PULLED
         counters.miss += outcome is None
 
     def refused(self, served: ServedVip, reason: Verdict) -> None:

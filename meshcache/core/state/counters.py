@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 from meshcache.core.state.lag import LagHistogram
 from meshcache.core.values.drops import Drop
@@ -63,6 +64,17 @@ class TicketCounters:
     unknown_key: int = 0
 
 
+class FoundAtDoor(NamedTuple):
+    """How handshakes ended that were looked up without the core, since it was told last; in the door's order."""
+
+    local: int = 0
+    remote: int = 0
+    pulled: int = 0
+    miss: int = 0
+    full: int = 0
+    hit_not_resumed: int = 0
+
+
 @dataclass(slots=True)
 class VipCounters:
     """What happened to one VIP since it was first served; a change of its settings doesn't reset them."""
@@ -86,6 +98,16 @@ class VipCounters:
     tickets: TicketCounters = field(default_factory=TicketCounters)
     evicted_before: int = 0
     """By earlier shares of this VIP: a share that is given back takes its own count along."""
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Looking elsewhere while a handshake was paused, by step and how that ended."""
+
+    def add_found(self, found: FoundAtDoor) -> None:
+        self.local += found.local
+        self.remote += found.remote
+        self.pulled += found.pulled
+        self.miss += found.miss
+        self.hit_not_resumed += found.hit_not_resumed
+        self.handshakes.add_many("full", found.full)
 
 
 @dataclass(slots=True)
