@@ -7,8 +7,6 @@ the bytes that end the client's handshake are written, and a client can't be bac
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import suppress
 
 from OpenSSL import SSL
 
@@ -18,8 +16,9 @@ from .pausing import wait
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
 from .proxy_protocol import Endpoint
-from .resets import end_writing, reset
+from .resets import acknowledge_early, end_writing, reset
 from .routes import Routes
+from .silent import Doubt
 from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
 from .stream import StreamError, TlsStream
 from .table import ConnectionTable
@@ -29,11 +28,11 @@ class ClientConnection(asyncio.Protocol):
     """The protocol of one accepted socket, and the `Client` of its application. Nothing in it raises into the loop."""
 
     __slots__ = (
+        "_doubt",
         "_end_told",
         "_ends",
         "_heard",
         "_heard_at",
-        "_in_doubt",
         "_preface",
         "_routes",
         "_service",
@@ -58,7 +57,7 @@ class ClientConnection(asyncio.Protocol):
         self._end_told = False
         self._unsent = 0
         self._heard = False
-        self._in_doubt = False  # its session is withheld: it may be a balancer's check
+        self._doubt: Doubt | None = None  # whether it is a client's; what it makes is withheld meanwhile
         self._heard_at: float | None = None  # while tickets are held back: when the client last spoke
         self.application: Application | None = None
         self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
@@ -69,11 +68,12 @@ class ClientConnection(asyncio.Protocol):
         """Begin, unless there are too many connections."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
         if self._table.admit(self):
-            self._in_doubt = bool(self._table.silent) and self._host() in self._table.silent
+            host = self._host()
+            self._doubt = self._table.silent.doubt(host)
             if self._stage is HANDSHAKE:
                 self._begin(self._service.context)
             else:
-                self._preface = Preface(self._routes, self._host())
+                self._preface = Preface(self._routes, host)
         else:
             self._stage = LOST
             self.transport.abort()
@@ -119,6 +119,8 @@ class ClientConnection(asyncio.Protocol):
         self._table.remove(self)
         self._release()
         if begun:
+            if self._doubt is not None:
+                self._doubt.confirmed(self._service, self._stream)
             self._stream.free()
 
     def pause_writing(self) -> None:
@@ -148,6 +150,7 @@ class ClientConnection(asyncio.Protocol):
             self.touch()
         elif self._stage is OPEN:
             self._count("idle timeout")
+            self._believe()
             self.close()
         elif self._stage in (HANDSHAKE, PREFACE):
             self._count("handshake timeout")
@@ -157,8 +160,8 @@ class ClientConnection(asyncio.Protocol):
 
     def rest(self) -> None:
         """Keep no more memory than an idle client needs, if nothing happened since this was called before."""
-        if self._stage is OPEN and self._heard_at is None:
-            self._stream.slim(self.deadline)
+        if self._stage is OPEN and self._heard_at is None and self._stream.slim(self.deadline):
+            self._believe()  # a check doesn't stay for so long
 
     def drain(self) -> None:
         """End as soon as nothing is in flight; a handshake that has begun is."""
@@ -194,12 +197,14 @@ class ClientConnection(asyncio.Protocol):
         if self._ends is not None:
             return self._ends[which == "sockname"]
         name = self.transport.get_extra_info(which)
-        return (name[0], name[1]) if name else None
+        return name[:2] if name else None
 
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
         if self._stage is OPEN and not self._stream.closed:
             self._heard_at = None  # what was held goes first
+            if self._doubt is not None:
+                self._doubt.answered = True
             try:
                 self.transport.write(self._stream.send(plain))
             except StreamError as error:
@@ -215,6 +220,8 @@ class ClientConnection(asyncio.Protocol):
         """Send what waits, close_notify and FIN, then wait a little for the client to do the same."""
         if self._stage is not OPEN:
             return
+        if self._doubt is not None and self._doubt.answered:
+            self._believe()
         if self._stream.ended:
             self._finish()
             return
@@ -243,10 +250,7 @@ class ClientConnection(asyncio.Protocol):
 
     def acknowledge_early(self) -> None:
         """Turn delayed acknowledgements off for what comes next; TCP turns them on again by itself."""
-        link = self.transport.get_extra_info("socket")
-        if link is not None:
-            with suppress(OSError):
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        acknowledge_early(self.transport)
 
     def touch(self) -> None:
         """Put the idle timeout off."""
@@ -264,8 +268,7 @@ class ClientConnection(asyncio.Protocol):
             return
         service = self._service = opening.service
         self._ends = opening.ends
-        apart = service.apart if opening.local else None
-        self._begin(apart or service.context)
+        self._begin((opening.local and service.apart) or service.context)
         self._stage = HANDSHAKE
         self.deadline = self._table.after(service.handshake_timeout_s)
         if opening.received:
@@ -273,12 +276,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _handshake(self, data: bytes) -> None:
         self._spoke = True
-        stream = self._stream
-        if self._in_doubt:
-            with self._service.mesh.withheld.hold(self._service.vip):
-                over = stream.handshake(data)
-        else:
-            over = stream.handshake(data)
+        stream, doubt = self._stream, self._doubt
+        over = stream.handshake(data) if doubt is None else doubt.handshake(self._service, stream, data)
         if over and stream.leaves_tickets:
             loop = asyncio.get_running_loop()
             self._heard_at = loop.time()
@@ -319,9 +318,8 @@ class ClientConnection(asyncio.Protocol):
         application = self.application
         if plain:
             self._heard = True
-        if self._in_doubt and (plain or self._stream.ended):
-            self._in_doubt = False
-            self._service.mesh.withheld.keep(self._service.vip, self._stream.connection)
+        if self._doubt is not None and (plain or self._stream.ended):
+            self._believe()
         if application is not None:
             if plain:
                 application.receive(plain)
@@ -333,20 +331,22 @@ class ClientConnection(asyncio.Protocol):
         elif self._stage is OPEN and not self._stream.closed:
             self._reply()
 
+    def _believe(self) -> None:
+        if self._doubt is not None:
+            self._doubt.dispelled(self._service, self._stream)
+            self._doubt = None
+
     def _broke_off(self, kind: str) -> None:
         """Count how the client ended. One that says nothing after its handshake is a check, its session nobody's."""
         if self._stage is not OPEN or self._heard or self._stream.ended:
             self._count(kind)
             return
         self._table.faults.count("ended right after the handshake", self._service.vip, told=False)
-        self._table.silent.note(self._host(), self._table.now)
-        self._in_doubt = False
-        self._service.mesh.withheld.forget(self._service.vip, self._stream.connection)
+        self._doubt = self._table.silent.note(self._host(), self._table.now)
 
     def _count(self, kind: str, backend: str = "") -> None:
-        in_handshake = self._stage is HANDSHAKE and self._spoke
         vip = "" if self._stage is PREFACE else self._service.vip
-        self._table.faults.count(kind, vip, backend, in_handshake=in_handshake)
+        self._table.faults.count(kind, vip, backend, in_handshake=self.shaking_hands)
 
     def _host(self) -> str:
         """Return the IP address that the connection comes from, a balancer's where there is one."""

@@ -123,6 +123,11 @@ class TlsStream:
         """Whether what waits at the end of the handshake is session tickets alone (TLS 1.3), which may wait longer."""
         return bool(lib.SSL_version(self._ssl) == SSL.TLS1_3_VERSION)
 
+    @property
+    def resumed_its_own(self) -> bool:
+        """Whether the client came with a session that it keeps: in TLS 1.2 a resumption makes no other."""
+        return bool(lib.SSL_session_reused(self._ssl)) and not self.leaves_tickets
+
     def receive(self, data: bytes) -> bytes:
         """Return the plain bytes that these encrypted ones make complete; sets ``ended`` at the client's close_notify.
 
