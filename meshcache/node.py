@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import meshcache.hot as hot
 from meshcache.config import Settings, changed_keys, load
-from meshcache.core.mesh import CatchUp
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.handshakes import LinkEvent
@@ -47,8 +46,9 @@ from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
 from meshcache.runtime.tls_side import FORKED, TlsSide
-from meshcache.runtime.warming import WARM_S, Warming
+from meshcache.runtime.warming import Warming, WarmSide
 from meshcache.runtime.withholding import Withholding
+from meshcache.ticket_files.exports import Exports
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
 from meshcache.workers.running import nodes, one_of_file
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("meshcache.mesh")
 
 
-class MeshNode(TlsSide):
+class MeshNode(TlsSide, WarmSide):
     """A node of the mesh, in this process.
 
         with MeshNode.from_file("meshcache.toml") as node:
@@ -93,6 +93,7 @@ class MeshNode(TlsSide):
         self._plugins: Plugins
         self._vips: AttachedVips
         self._policies: PolicyController
+        self._exports: Exports
         self._finders: Finders | None = None
         self._admin: AdminServer | None = None
 
@@ -145,6 +146,7 @@ class MeshNode(TlsSide):
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
             self._vips.serve_the_only_one()
+            self._exports = Exports(settings, self._pump, self._vips)
             self._state = "running"
             forks.watch(self)
             if self._slot is not None:
@@ -153,6 +155,7 @@ class MeshNode(TlsSide):
             mesh = settings.mesh
             self._warming.alone = not (mesh.seeds or mesh.mdns or self._slot or core.places(time.monotonic()))
             self._pump.start()
+            self._exports.start()
             self._look_for_peers()
             self._plugins.start(self.name, self.colo, settings.mesh.name, self._address, self._hinted)
             try:
@@ -200,33 +203,6 @@ class MeshNode(TlsSide):
             if self._admin is not None:
                 self._admin.forked()
 
-    @property
-    def warm(self) -> bool:
-        """Whether this node has what its peers had before it came, or has nobody to have it from."""
-        self._require("running", "start the node first")
-        return self._warming.warm
-
-    def wait_warm(self, timeout_s: float = WARM_S) -> bool:
-        """Wait until the node is warm, for `timeout_s` seconds at most; returns whether it is.
-
-        Call it after the contexts are attached and before the program accepts, so that clients who come back after a
-        restart find their sessions. With peers near it takes some tenths of a second; a node that looks for peers and
-        meets none is warm after two.
-        """
-        self._require("running", "start the node first")
-        return self._warming.wait(timeout_s)
-
-    async def wait_warm_async(self, timeout_s: float = WARM_S) -> bool:
-        """Do the same, with the event loop running meanwhile; may be cancelled."""
-        self._require("running", "start the node first")
-        return await self._warming.wait_async(timeout_s)
-
-    @property
-    def catch_up(self) -> CatchUp:
-        """How far the node is with that: from whom, and how many sessions came so far."""
-        self._require("running", "start the node first")
-        return self._warming.catch_up
-
     # --- operation
 
     def reload(self, settings: Settings, *, keys: bool = True) -> Callable[[], None]:
@@ -270,6 +246,7 @@ class MeshNode(TlsSide):
             "front": self.front.stats(),
             "hooks": self._plugins.stats(),
             "contexts_changed": self._vips.contexts_changed(),
+            "ticket_exports": self._exports.stats(),
         }
 
     def peers(self) -> list[dict[str, Any]]:
@@ -290,6 +267,12 @@ class MeshNode(TlsSide):
         """How policies are changed while the node runs, sessions withdrawn, and verdicts explained."""
         self._require("running", "start the node first")
         return self._policies
+
+    @property
+    def ticket_exports(self) -> Exports:
+        """The ticket keys that servers of other kinds get from here."""
+        self._require("running", "start the node first")
+        return self._exports
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """Return the events with a higher number than `since`, oldest first; the newest thousand are kept."""
@@ -328,6 +311,7 @@ class MeshNode(TlsSide):
         self._plugins.check(settings)
         self._policies.reload(settings)
         before, self._settings = self._settings, settings
+        self._exports.reload(settings)
         if keyring != self._keyring:
             self._change_keys(keyring)
         elif settings.mesh == before.mesh:
@@ -391,6 +375,7 @@ class MeshNode(TlsSide):
         if self._finders is not None:
             self._finders.close()
         self._policies.close()
+        self._exports.close()
         self._vips.close()
         self._remembered.save()
         self._pump.close(goodbye=goodbye)

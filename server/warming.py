@@ -13,20 +13,28 @@ from . import systemd
 _TELL_S = 0.5
 """Between two lines for ``systemctl status``."""
 
+_LOOK_S = 0.05
+"""Between two looks whether other servers have their keys."""
+
 log = logging.getLogger("meshcache.server")
 
 
 async def wait_warm(node: MeshNode, warm_s: float, stop: asyncio.Event) -> None:
-    """Wait until the node is warm, for `warm_s` seconds at most, or until `stop` is set."""
+    """Wait until the node is warm, and the servers that get ticket keys from it have them; for `warm_s` seconds at
+    most, or until `stop` is set.
+    """
     until = time.monotonic() + warm_s
-    while not (node.warm or stop.is_set()):
+    while not ((node.warm and node.ticket_exports.begun) or stop.is_set()):
         left_s = until - time.monotonic()
         if left_s <= 0:
             if warm_s:
                 log.warning("not warm after %g s (server.warm_s): %s", warm_s, _progress(node))
             return
         systemd.starting(_progress(node))
-        await _either(node, stop, min(left_s, _TELL_S))
+        if node.warm:
+            await asyncio.sleep(_LOOK_S)
+        else:
+            await _either(node, stop, min(left_s, _TELL_S))
 
 
 async def _either(node: MeshNode, stop: asyncio.Event, within_s: float) -> None:
@@ -37,5 +45,7 @@ async def _either(node: MeshNode, stop: asyncio.Event, within_s: float) -> None:
 
 
 def _progress(node: MeshNode) -> str:
+    if node.warm:
+        return "waiting for ticket keys to give to other servers"
     _, source, sessions = node.catch_up
     return f"catching up with {source}: {sessions} sessions so far" if source else "looking for peers"

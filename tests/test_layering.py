@@ -48,6 +48,14 @@ ROOMS = {
         "meshcache.config",
         "meshcache.errors",
     },
+    "meshcache.ticket_files": {
+        "meshcache.ticket_files",
+        "meshcache.core",
+        "meshcache.runtime",
+        "meshcache.edges",
+        "meshcache.config",
+        "meshcache.errors",
+    },
     "meshcache.contrib": {
         *("meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"),
         "meshcache.tls.libssl",

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from meshcache.admin import dashboard
 from meshcache.admin.control import HasPolicies, control_routes
+from meshcache.admin.key_giving import HasExports, key_routes
 from meshcache.admin.stream import DashboardStream
 from meshcache.admin.tokens import asks_for
 from meshcache.errors import MeshcacheError
@@ -61,6 +62,8 @@ def unix_app(node: AdminNode) -> web.Application:
     app.add_routes(read_routes(node))
     if isinstance(node, HasPolicies):
         app.add_routes(control_routes(node, answer))
+    if isinstance(node, HasExports):
+        app.add_routes(key_routes(node, answer))
     if isinstance(node, HasFront):
         app.add_routes([web.post("/v1/reload", _reload_handler(node))])
         app.add_routes([web.post("/v1/take-over", _take_over_handler(node))])

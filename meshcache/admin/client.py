@@ -5,6 +5,7 @@ Imports little, so that a command answers at once.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -60,6 +61,17 @@ class AdminClient:
     def rotate_tickets(self, vip: str) -> dict[str, Any]:
         """Make the next ticket key of a VIP's ring. Raises PolicyError with what the node says against it."""
         return self.post("/v1/tickets/rotate", {"vip": vip})
+
+    def export_tickets(self, vip: str, server: str, path: Path) -> tuple[dict[str, bytes], list[str]]:
+        """Return a VIP's ticket keys as files for a kind of server at `path`, and their names. Raises PolicyError.
+
+        Only root and the node's own user get them; keep them where nobody else can read.
+        """
+        given = self.post("/v1/tickets/export", {"vip": vip, "format": server, "path": str(path)})
+        try:
+            return {str(name): base64.b64decode(text) for name, text in given["files"].items()}, given["keys"]
+        except (LookupError, TypeError, AttributeError, ValueError):
+            raise AdminError(f"what answers at {self.path} gave no keys") from None
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """Return what happened after event number `since`, oldest first."""

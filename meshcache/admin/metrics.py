@@ -21,6 +21,7 @@ Row = tuple[tuple[str, ...], float]
 
 HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
 LOOKUP_RESULTS = ("local", "remote", "pulled", "miss", "expired")
+_RESULTS = (("done", "written"), ("failed", "failed"))
 SCOPES = {"intra": "colo", "inter": "intercolo"}
 
 
@@ -45,6 +46,7 @@ class NodeCollector(Collector):
         yield from _edges(stats)
         yield _refusals(stats.get("refusals", ()))
         yield _hooks(stats.get("hooks", ()))
+        yield from _exports(stats.get("ticket_exports", ()))
         if stats.get("front") is not None:
             yield from _front(stats["front"])
 
@@ -113,6 +115,18 @@ def _tickets(vips: Stats) -> Iterator[Metric]:
     )
     refused = [((vip, reason), count) for vip, of in given.items() for reason, count in of["refused"].items()]
     yield _counter("tickets_refused", "Tickets of a known key that may not be used.", ("vip", "reason"), refused)
+
+
+def _exports(exports: Sequence[Stats]) -> Iterator[Metric]:
+    """Return how other servers are kept in ticket keys; without any there is nothing to tell."""
+    if exports:
+        each = [((of["vip"], of["format"], of["path"]), of) for of in exports]
+        rows = [((*place, result), of[key]) for place, of in each for result, key in _RESULTS]
+        help_ = "Times that another server was given ticket keys, and times that this failed."
+        yield _counter("ticket_exports", help_, ("vip", "format", "path", "result"), rows)
+        stale = [(place, of["stale_s"]) for place, of in each]
+        help_ = "For how long another server hasn't had the ticket keys that it should have."
+        yield _gauge("ticket_export_stale_seconds", help_, ("vip", "format", "path"), stale)
 
 
 def _sessions(vips: Stats) -> Iterator[Metric]:

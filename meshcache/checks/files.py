@@ -10,6 +10,7 @@ from pathlib import Path
 from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
 from meshcache.checks.clients import client_auth_faults, client_auth_notes, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
+from meshcache.checks.exports import export_notes, export_place_faults
 from meshcache.checks.hooks import hook_faults
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
@@ -24,7 +25,7 @@ def file_faults(settings: Settings) -> list[str]:
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
     shared = [*names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
-    return [*faults, *shared, *hook_faults(settings)]
+    return [*faults, *shared, *hook_faults(settings), *export_place_faults(settings)]
 
 
 def file_notes(settings: Settings) -> list[str]:
@@ -33,7 +34,7 @@ def file_notes(settings: Settings) -> list[str]:
     notes: list[str] = []
     for index, vip in enumerate(settings.vips):
         notes += certificate_notes(f"vip[{index}]", vip, now) + client_auth_notes(f"vip[{index}]", vip, now)
-    return [*notes, *_one_sided_reaches(settings)]
+    return [*notes, *_one_sided_reaches(settings), *export_notes(settings)]
 
 
 def _vip_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:

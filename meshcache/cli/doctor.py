@@ -101,6 +101,7 @@ def _seeds(settings: Settings) -> Iterator[Finding]:
 def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     from meshcache.doctor.mdns import hearing_findings
     from meshcache.doctor.mesh import mesh_findings
+    from meshcache.doctor.ticket_exports import left_alone_findings
 
     if socket is None and settings is not None and settings.admin.socket is not None:
         socket = settings.admin.socket
@@ -116,6 +117,8 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
             yield problem("node", f"it runs and does not answer as it should: {error}", do)
         else:
             yield note("node", f"none is asked: {error}", "start it, or name its admin socket with --socket")
+            if settings is not None:
+                yield from left_alone_findings(settings)
     else:
         peers = len(stats["peers"])
         yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")

@@ -95,7 +95,10 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    if sys.argv[1:2] == ["serve"]:  # before the imports: a SIGHUP meanwhile would end the process
+    if sys.argv[1:2] == ["serve"] or sys.argv[1:3] == [
+        "tickets",
+        "agent",
+    ]:  # before the imports: a SIGHUP meanwhile would end the process
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.exit(run(arguments))
 

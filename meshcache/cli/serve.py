@@ -43,6 +43,19 @@ def serve(file: Path, overrides: tuple[str, ...], take_over: bool, log_format: s
     is wrong with FILE or what it points at. With --take-over a running process of the same node goes on until this one
     serves, and for as long as its clients stay; where none runs, it is an ordinary start.
     """
+    run_file(file, overrides, _nothing_to_serve, take_over=take_over, log_format=log_format, log_level=log_level)
+
+
+def run_file(
+    file: Path,
+    overrides: Sequence[str],
+    objection: Callable[[Settings], str | None],
+    *,
+    take_over: bool = False,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Check `file` and run what it describes, until SIGTERM; `objection` says what this command wants else of it."""
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))  # obeyed when the server is ready
     server = _server()
@@ -52,7 +65,7 @@ def serve(file: Path, overrides: tuple[str, ...], take_over: bool, log_format: s
         replaces = _replaces(settings, take_over)
         inheritance = server.inherit(settings, _asking(settings) if replaces else None)
         try:
-            _check(settings, inheritance.held, replaces=replaces)
+            _check(settings, inheritance.held, objection(settings), replaces=replaces)
         except BaseException:
             inheritance.close()
             raise
@@ -86,11 +99,15 @@ def _asking(settings: Settings) -> Callable[[Path], object]:
     return AdminClient(settings.admin.socket).take_over
 
 
-def _check(settings: Settings, held: Collection[str], *, replaces: bool) -> None:
-    if not any(vip.listen for vip in settings.vips):
-        raise ConfigError(
-            ["vip: no VIP has an address to listen on, so there is nothing to serve; add [[vip]] with listen"]
-        )
+def _nothing_to_serve(settings: Settings) -> str | None:
+    if any(vip.listen for vip in settings.vips) or settings.tickets.export:
+        return None
+    return "vip: no VIP has an address to listen on, so there is nothing to serve; add [[vip]] with listen"
+
+
+def _check(settings: Settings, held: Collection[str], objection: str | None, *, replaces: bool) -> None:
+    if objection is not None:
+        raise ConfigError([objection])
     faults = all_faults(settings, held, replaces=replaces)
     if faults:
         raise ConfigError(faults)

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from meshcache.cli.agent import agent
 from meshcache.cli.output import clean, print_json
 from meshcache.cli.target import Target, asks_a_node
+from meshcache.errors import PolicyError
+from meshcache.ticket_files.layouts import CONF, FORMATS, Rendered
 
 
 @click.group()
@@ -40,6 +43,43 @@ def rotate(socket: Path | None, as_json: bool, vip: str) -> None:
         print_json(done)
     else:
         click.echo(clean(f"VIP {vip}: made key {done['generation']}; the former ones still open their tickets"))
+
+
+@tickets.command()
+@click.argument("vip")
+@click.option(
+    "--format", "server", type=click.Choice(FORMATS), required=True, help="The kind of server that reads them."
+)
+@click.option("--path", type=click.Path(path_type=Path), required=True, help="nginx: a folder; others: a file.")
+@click.option("--owner", help="Give the files to this user (as root).")
+@click.option("--group", help="Let this group read the files.")
+@asks_a_node
+def export(
+    socket: Path | None, as_json: bool, vip: str, server: str, path: Path, owner: str | None, group: str | None
+) -> None:
+    """Write a VIP's keys of this moment for a server of another kind, mode 0600.
+
+    Once: [[tickets.export]] in the node's file keeps them up, and `meshcache tickets agent` is a node for that alone.
+    """
+    from meshcache.ticket_files.places import Place, PlaceError
+
+    path = path.absolute()
+    folder, target = (path, CONF) if server == "nginx" else (path.parent, path.name)
+    place = Place(server, folder, target, owner, group)
+    try:
+        place.check()
+        files, keys = Target(socket).ask(lambda client: client.export_tickets(vip, server, path))
+        place.write(Rendered(files, ()))
+        place.tidy(Rendered(files, ()))
+    except PlaceError as error:
+        raise PolicyError(f"--path: {error}") from None
+    if as_json:
+        print_json({"path": str(place.file), "keys": keys})
+    else:
+        click.echo(clean(f"{place.file}: keys {', '.join(keys)}; nothing was told to the server"))
+
+
+tickets.add_command(agent)
 
 
 def _lines(ring: dict[str, Any]) -> list[str]:

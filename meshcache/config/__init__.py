@@ -17,6 +17,7 @@ from meshcache.config.settings import (
     ServerSettings,
     Settings,
 )
+from meshcache.config.tickets import ExportSettings, TicketsSettings, why_not_exported
 from meshcache.config.values import split_address
 from meshcache.config.vip import CertificateSettings, ClientAuthSettings, HealthSettings, SharingSettings, VipSettings
 
@@ -31,6 +32,9 @@ __all__ = [
     "ServerSettings",
     "LogSettings",
     "HooksSettings",
+    "TicketsSettings",
+    "ExportSettings",
+    "why_not_exported",
     "VipSettings",
     "CertificateSettings",
     "ClientAuthSettings",

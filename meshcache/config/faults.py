@@ -20,7 +20,7 @@ Location = tuple[int | str, ...]
 _CONSEQUENCES = frozenset({"default_factory_not_called"})
 """Errors that only say that another value, named already, is wrong."""
 
-_LISTS = frozenset({"vip", "vip.more_certificates"})
+_LISTS = frozenset({"vip", "vip.more_certificates", "tickets.export"})
 """Tables that there may be several of."""
 
 _KINDS = {

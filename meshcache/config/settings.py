@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from meshcache.config.crosschecks import cross_faults
 from meshcache.config.table import Table
+from meshcache.config.tickets import TicketsSettings, export_faults
 from meshcache.config.values import (
     NAME_CHARS_MAX,
     SOCKET_PATH_BYTES_MAX,
@@ -246,6 +247,7 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
     hooks: HooksSettings = HooksSettings()
+    tickets: TicketsSettings = TicketsSettings()
     vips: tuple[VipSettings, ...] = Field(alias="vip", default=(), max_length=VIPS_MAX)
 
     @model_validator(mode="before")
@@ -273,6 +275,7 @@ class Settings(BaseModel):
     def _parts_go_together(self) -> Self:
         faults = cross_faults(list(enumerate(self.vips)), self.mesh.listen, self.admin.http)
         faults += admin_faults(self.admin)
+        faults += export_faults(self.tickets.export, self.vips)
         if faults:
             raise ConfigError(faults)
         return self

@@ -31,6 +31,7 @@ _WARNINGS = {
     "LoopStalled",
     "HookFaulted",
     "ContextChanged",
+    "TicketExportFailed",
 }
 
 _TEXTS = {
@@ -54,6 +55,8 @@ _TEXTS = {
     "TicketKeyMade": "made ticket key {generation} of group {group}",
     "TicketKeyInUse": "ticket key {generation} of group {group} encrypts from now on",
     "TicketKeysWiped": "{keys} ticket keys of group {group} wiped: {why}",
+    "TicketKeysExported": "ticket keys of VIP {vip} given to {to}: {keys}",
+    "TicketExportFailed": "ticket keys of VIP {vip} are not with {to}: {why}",
     "ContextChanged": "{setting} of a context of VIP {vip} was changed after it joined: sessions are bound to what it "
     "was; set it before, or attach the context again",
     "HookFaulted": "{hook_kind} hook {hook}: {what}: {why}; it is counted, and said again in a minute at the earliest",

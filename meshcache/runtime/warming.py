@@ -16,6 +16,42 @@ _LOOK_S = 0.01
 """Between two looks: a start takes tenths of a second, and a program starts once."""
 
 
+class WarmSide:
+    """What a node is asked about being warm; `node.MeshNode` is one, and owns what is asked."""
+
+    _warming: Warming
+
+    def _require(self, state: str, hint: str) -> None:
+        raise NotImplementedError
+
+    @property
+    def warm(self) -> bool:
+        """Whether this node has what its peers had before it came, or has nobody to have it from."""
+        self._require("running", "start the node first")
+        return self._warming.warm
+
+    def wait_warm(self, timeout_s: float = WARM_S) -> bool:
+        """Wait until the node is warm, for `timeout_s` seconds at most; returns whether it is.
+
+        Call it after the contexts are attached and before the program accepts, so that clients who come back after a
+        restart find their sessions. With peers near it takes some tenths of a second; a node that looks for peers and
+        meets none is warm after two.
+        """
+        self._require("running", "start the node first")
+        return self._warming.wait(timeout_s)
+
+    async def wait_warm_async(self, timeout_s: float = WARM_S) -> bool:
+        """Do the same, with the event loop running meanwhile; may be cancelled."""
+        self._require("running", "start the node first")
+        return await self._warming.wait_async(timeout_s)
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """How far the node is with that: from whom, and how many sessions came so far."""
+        self._require("running", "start the node first")
+        return self._warming.catch_up
+
+
 class Warming:
     """Of one node. Threads may share it."""
 

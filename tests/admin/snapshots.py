@@ -41,6 +41,21 @@ FRONT: dict[str, Any] = {
     "reload": {"ok": True, "changed": [], "restart": [], "faults": [], "age_s": 4003.0},
 }
 
+EXPORT: dict[str, Any] = {
+    "vip": "shop",
+    "format": "nginx",
+    "path": "/run/meshcache/shop",
+    "state": "ok",
+    "keys": ["0a1b2c3d"],
+    "left_out": 0,
+    "written": 3,
+    "failed": 1,
+    "written_s_ago": 12.0,
+    "stale_s": 0.0,
+    "why": "",
+}
+"""One server of another kind that is well."""
+
 REFUSAL: dict[str, Any] = {
     "node": "edge-9",
     "address": "10.0.0.9:7946",
@@ -130,6 +145,7 @@ class GeneratedNode:
             "refusals": self.refusals,
             "front": self.front,
             "hooks": self.hooks,
+            "ticket_exports": [EXPORT],
             "contexts_changed": {},
         }
 

@@ -139,6 +139,8 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "what",
         "reason",
         "direction",
+        "format",
+        "path",
         "type",
         "scope",
         "state",

@@ -16,10 +16,13 @@ def test_every_page_and_file_is_listed_with_what_it_is_for() -> None:
     listed = CliRunner().invoke(docs).output
     assert all(f"{page.name} " in listed and page.purpose in listed for page in pages().values())
     there = {
-        str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.suffix in (".md", ".yaml", ".yml", ".json")
+        str(path.relative_to(FOLDER))
+        for path in FOLDER.rglob("*")
+        if path.suffix in (".md", ".yaml", ".yml", ".json", ".toml")
     }
     assert {page.path for page in pages().values()} == there - {"index.md"} | {"README.md"} | {
         "meshcache.service",
+        "meshcache-tickets.service",
         "meshcache.socket",
         "meshcache.1",
     }

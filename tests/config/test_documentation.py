@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from meshcache.config import (
     CacheSettings,
     CertificateSettings,
     ClientAuthSettings,
+    ExportSettings,
     HealthSettings,
     HooksSettings,
     LogSettings,
@@ -37,6 +39,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "## [server]": ServerSettings,
     "## [log]": LogSettings,
     "## [hooks]": HooksSettings,
+    "## [[tickets.export]]": ExportSettings,
     "## [[vip]]": VipSettings,
     "### [[vip.more_certificates]]": CertificateSettings,
     "### [vip.health]": HealthSettings,
@@ -73,6 +76,9 @@ def nested(heading: str, key: str | None, value: Any) -> dict[str, Any]:
     content = {} if key is None else {key: value}
     if table == "vip":
         return {"vip": [{"name": "x", **content}]}
+    if table == "tickets.export":
+        export = {"vip": "x", "format": "haproxy", "path": "/run/x", **content}
+        return {"vip": [{"name": "x", "resumption": "tickets"}], "tickets": {"export": [export]}}
     if table.startswith("vip."):
         return {"vip": [{"name": "x", table.removeprefix("vip."): content}]}
     return {table: content}
@@ -81,7 +87,7 @@ def nested(heading: str, key: str | None, value: Any) -> dict[str, Any]:
 def plain(settings: BaseModel, heading: str, key: str) -> Any:
     content: Any = settings
     for step in heading.strip("#[] ").split("."):
-        content = content.vips[0] if step == "vip" else getattr(content, step)
+        content = {"vip": lambda at: at.vips[0], "export": lambda at: at.export[0]}.get(step, attrgetter(step))(content)
     return getattr(content, key)
 
 

@@ -38,6 +38,12 @@ ALL: dict[core.Event, str] = {
         12.0, "shop", 4, "edge-3"
     ): "ticket key 4 of group shop encrypts from now on, though it isn't known that these have it: edge-3",
     core.TicketKeysWiped(12.0, "shop", 2, "withdrawn"): "2 ticket keys of group shop wiped: withdrawn",
+    core.TicketKeysExported(
+        12.0, "shop", "nginx (/run/shop)", "0a1b2c3d"
+    ): "ticket keys of VIP shop given to nginx (/run/shop): 0a1b2c3d",
+    core.TicketExportFailed(
+        12.0, "shop", "nginx (/run/shop)", "nginx: exit status 1"
+    ): "ticket keys of VIP shop are not with nginx (/run/shop): nginx: exit status 1",
     core.HookFaulted(
         12.0, "europe_only", "policy", "slow", "no answer within 0.05 s"
     ): "policy hook europe_only: slow: no answer within 0.05 s",

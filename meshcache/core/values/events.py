@@ -203,6 +203,26 @@ class TicketKeysWiped:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketKeysExported:
+    """Ticket keys were given to a server of another kind, or to an operator; ``keys`` are names, ``to`` says whom."""
+
+    at: float
+    vip: str
+    to: str
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketExportFailed:
+    """A server of another kind couldn't be given its ticket keys; said at each try, which become rarer."""
+
+    at: float
+    vip: str
+    to: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class HookFaulted:
     """A hook of the operator's raised, was slow or couldn't be loaded; said once a minute for each kind of fault."""
 
@@ -243,6 +263,8 @@ Event: TypeAlias = (
     | TicketKeyMade
     | TicketKeyInUse
     | TicketKeysWiped
+    | TicketKeysExported
+    | TicketExportFailed
     | HookFaulted
     | ContextChanged
 )
