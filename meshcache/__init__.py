@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from meshcache.core.values.session import Outcome
     from meshcache.node import MeshNode
+    from meshcache.runtime.named_contexts import NamedContexts
     from meshcache.runtime.origin_tokens import Resumption
     from meshcache.workers.running import attach
 
@@ -54,6 +55,7 @@ __all__ = [
     # a node, and a context that joins it
     "MeshNode",
     "attach",
+    "NamedContexts",
     "Resumption",
     "Outcome",
     # what it is told
@@ -87,6 +89,7 @@ __all__ = [
 _HOMES = {
     "MeshNode": "node",
     "attach": "workers.running",
+    "NamedContexts": "runtime.named_contexts",
     "Resumption": "runtime.origin_tokens",
     "Outcome": "core.values.session",
 }

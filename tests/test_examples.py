@@ -18,8 +18,8 @@ from tests.support.material import HOST, Authority, free_ports, write_key
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
-ELSEWHERE = {"ftps_server.py"}
-"""Examples that other tests run: they speak something else."""
+ELSEWHERE = {"ftps_server.py", "named_sites.py"}
+"""Examples that other tests run: they speak something else, or have other arguments."""
 
 EXAMPLES = sorted({path.name for path in (ROOT / "examples").glob("*.py")} - ELSEWHERE)
 
@@ -84,11 +84,13 @@ def servers(request: pytest.FixtureRequest, file: Path) -> Iterator[Servers]:
         yield started
 
 
-def ask(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = None) -> tuple[str, ssl.SSLSession]:
+def ask(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = None, host: str = HOST
+) -> tuple[str, ssl.SSLSession]:
     """What the server says of the connection, and the session to come back with."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=HOST, session=session) as tls,
+        context.wrap_socket(plain, server_hostname=host, session=session) as tls,
     ):
         tls.sendall(b"which?\n")
         answer = b""

@@ -58,7 +58,7 @@ ROOMS = {
     },
     "meshcache.contrib": {
         *("meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"),
-        "meshcache.tls.libssl",
+        *("meshcache.tls.libssl", "meshcache.runtime.named_contexts"),
     },
     "meshcache.workers": {
         "meshcache.workers",

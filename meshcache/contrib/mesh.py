@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from meshcache.contrib.counting import count_handshakes
 from meshcache.node import MeshNode
 from meshcache.runtime.left_out import LeftOut
+from meshcache.runtime.named_contexts import Contexts, NamedContexts, Unknown
 from meshcache.workers.ending import prepare
 
 Context = TypeVar("Context")
@@ -85,6 +87,29 @@ class Mesh:
             count_handshakes(context, node, name)
         return context
 
+    def join_names(
+        self, context: Any, names: Contexts, vip: str | None = None, *, unknown: Unknown = "default"
+    ) -> NamedContexts:
+        """Let one context listen for many: each connection gets that of the server name it asks for, and its handshake
+        is counted. Serve with the result's `context`; its `add` and `remove` change the names while it listens.
+
+        A value is a context, or one and its VIP. See `MeshNode.attach_names`. Each name has its context whatever the
+        mesh does. Raises AttachError for what could never be served: an SNI callback, contexts of two TLS libraries, a
+        name that is none.
+        """
+        node = self.start()
+        name = vip or self._vip or (node.vips[0] if node is not None and len(node.vips) == 1 else "")
+        if node is None:
+            return NamedContexts(_NoNode(), context, names, name, unknown=unknown, required=False)
+        return node.attach_names(
+            context,
+            names,
+            vip=name,
+            unknown=unknown,
+            required=self._required,
+            joined=lambda context, vip: count_handshakes(context, node, vip),
+        )
+
     def close(self) -> None:
         """Leave the mesh in this process. It happens by itself when the process exits."""
         node = _nodes.get((os.getpid(), self))
@@ -97,3 +122,16 @@ def join(
 ) -> Context:
     """Let a context serve a VIP of the mesh that `file` describes: `Mesh.join`, for who has one context to join."""
     return Mesh(file, vip=vip, required=required, overrides=overrides).join(context)
+
+
+class _NoNode:
+    """Where the contexts of a node that couldn't start join: nowhere, which is counted."""
+
+    def join_named(self, _context: object, _vip: str, _names: object) -> None:
+        left_out.count("not started")
+
+    def detach(self, _context: object) -> bool:
+        return False
+
+    def unless(self, _required: bool, _vip: str) -> AbstractContextManager[None]:
+        return nullcontext()

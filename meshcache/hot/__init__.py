@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcache.hot._hot import Answers, Callbacks, Door, VipCache
+    from meshcache.hot._hot import Answers, Callbacks, ContextNames, Door, VipCache
 
 __all__ = [
     "PURE",
     "Answers",
     "Callbacks",
+    "ContextNames",
     "Door",
     "VipCache",
     "compiled",
@@ -31,7 +32,7 @@ PURE = "MESHCACHE_PURE"
 """An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
 
 
-INTERFACE = 5
+INTERFACE = 6
 """Which methods the module has and what they mean, as module.c says too: one from before a change is not used."""
 
 

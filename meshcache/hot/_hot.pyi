@@ -32,6 +32,13 @@ class VipCache:
 class Answers:
     known: int
 
+# `tls.names.NameMap`'s twin, which handshakes read without the interpreter.
+class ContextNames:
+    def __init__(self, refuses: bool) -> None: ...
+    def __len__(self) -> int: ...
+    def put(self, name: bytes, ctx: int) -> None: ...
+    def remove(self, name: bytes) -> bool: ...
+
 # One VIP's way in and out for handshakes; `runtime.session_ports.VipPort` holds it.
 class Door:
     def __len__(self) -> int: ...
@@ -75,6 +82,7 @@ class Callbacks:
         ticket_opened: Callable[..., int],
         pause_index: int,
         paused: Callable[[int, Any, tuple[bytes, ...]], bool],
+        listening_index: int,
     ) -> None: ...
     def add(
         self,
@@ -86,6 +94,7 @@ class Callbacks:
         verify_mode: int,
         mode: int,
         pauses: bool,
+        names: ContextNames | None,
     ) -> None: ...
     def drop(self, ctx: int) -> bool: ...
 

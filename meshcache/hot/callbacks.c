@@ -26,6 +26,7 @@ typedef void (*function)(void);
 struct openssl {
     function id; /* of SSL_get_SSL_CTX: tells one OpenSSL from another */
     SSL_CTX *(*get_ctx)(const SSL *);
+    SSL_CTX *(*set_ctx)(SSL *, SSL_CTX *);
     int (*get_verify_mode)(const SSL *);
     int (*version)(const SSL *);
     int (*session_reused)(const SSL *);
@@ -71,6 +72,7 @@ struct symbol {
 
 static const struct symbol symbols[] = {
     {"SSL_get_SSL_CTX", offsetof(struct openssl, get_ctx)},
+    {"SSL_set_SSL_CTX", offsetof(struct openssl, set_ctx)},
     {"SSL_get_verify_mode", offsetof(struct openssl, get_verify_mode)},
     {"SSL_version", offsetof(struct openssl, version)},
     {"SSL_session_reused", offsetof(struct openssl, session_reused)},
@@ -113,7 +115,8 @@ static const struct symbol newer_symbols[] = {
     {"SSL_SESSION_get0_peer_rpk", offsetof(struct openssl, session_get0_peer_rpk)},
 };
 
-enum { CLIENT_HELLO_SUCCESS = 1, CLIENT_HELLO_RETRY = -1, EXT_SERVER_NAME = 0, EXT_PRE_SHARED_KEY = 41, TLS12 = 0x0303, TLS13 = 0x0304 };
+enum { CLIENT_HELLO_ERROR = 0, CLIENT_HELLO_SUCCESS = 1, CLIENT_HELLO_RETRY = -1, UNRECOGNIZED_NAME = 112 };
+enum { EXT_SERVER_NAME = 0, EXT_PRE_SHARED_KEY = 41, TLS12 = 0x0303, TLS13 = 0x0304 };
 
 enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx_… of <openssl/obj_mac.h> */
 
@@ -134,7 +137,7 @@ enum { OP_NO_TICKET = 1 << 14, OP_NO_TLSV1_3 = 1 << 29, GET_MAX_PROTO_VERSION = 
 /* The callbacks of one tls.callbacks.Callbacks. Never freed: a connection can end with the process. */
 struct callbacks {
     const struct openssl *openssl;
-    int token_index, counted_index, mark_index, pause_index;
+    int token_index, counted_index, mark_index, pause_index, listening_index;
     /* owned; what Python is asked by */
     PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened, *paused;
 };
@@ -151,6 +154,7 @@ struct attachment {
     bool pauses;           /* whoever drives its handshakes knows what to do when one is paused */
     struct door *door;     /* owned; NULL: everything is asked */
     struct scopes *scopes; /* owned */
+    struct names *names;   /* owned; NULL: it serves whatever name is asked for by itself */
     PyObject *attached, *scopes_object; /* owned while it is in the registry, then NULL */
 };
 
@@ -189,6 +193,7 @@ static void let_go(struct attachment *attachment)
         return;
     door_drop(attachment->door);
     scopes_drop(attachment->scopes);
+    names_drop(attachment->names);
     free(attachment);
 }
 
@@ -357,17 +362,56 @@ static void set_apart(const struct callbacks *callbacks, SSL *ssl)
         callbacks->openssl->set_session_id_context(ssl, context, CONTEXT_BYTES);
 }
 
+/* The server_name extension of the ClientHello; NULL: it has none. */
+static const uint8_t *server_name_of(const struct openssl *openssl, SSL *ssl, size_t *bytes)
+{
+    const uint8_t *extension = NULL;
+    if (!openssl->client_hello_get0_ext(ssl, EXT_SERVER_NAME, &extension, bytes))
+        return NULL;
+    if (*bytes > EXTENSION_BYTES_MAX)
+        *bytes = EXTENSION_BYTES_MAX + 1; /* too long to be well formed, and so is the cut one */
+    return extension;
+}
+
+/* Moves a connection to the context of the name that it asks for, if the one that it came to has names, and returns the
+ * attachment of that in place of the one given, which is let go of. NULL with `refused`: the connection is to end; else
+ * the context chosen is in no VIP. The twin of tls/hello.py's chooser. */
+static struct attachment *choose(struct attachment *attachment, SSL *ssl, bool *refused)
+{
+    const struct callbacks *callbacks = attachment->callbacks;
+    const struct openssl *openssl = callbacks->openssl;
+    struct attachment *listener = attachment;
+    /* A second ClientHello, which may have another name, comes to the context that the first one chose. */
+    const SSL_CTX *listening = openssl->get_ex_data(ssl, callbacks->listening_index);
+    if (listening != NULL && listening != attachment->ctx)
+        listener = find_attachment(listening);
+    if (listener == NULL || listener->names == NULL) {
+        if (listening != NULL) /* it has left between the two: the SNI callback chooses */
+            openssl->set_ex_data(ssl, callbacks->listening_index, NULL);
+        if (listener != NULL && listener != attachment)
+            let_go(listener);
+        return attachment;
+    }
+    size_t bytes = 0;
+    const uint8_t *extension = server_name_of(openssl, ssl, &bytes);
+    const SSL_CTX *chosen = NULL;
+    *refused = names_move(listener->names, extension, bytes, ssl, listener->ctx, openssl->get_ctx, openssl->set_ctx,
+                          &chosen) == NAMED_REFUSED;
+    openssl->set_ex_data(ssl, callbacks->listening_index, (void *)(uintptr_t)listener->ctx);
+    struct attachment *found = *refused ? NULL : find_attachment(chosen);
+    if (listener != attachment)
+        let_go(listener);
+    let_go(attachment);
+    return found;
+}
+
 /* False for a connection that shares nothing. */
 static bool give_scope(struct attachment *attachment, SSL *ssl)
 {
     struct callbacks *callbacks = attachment->callbacks;
     const struct openssl *openssl = callbacks->openssl;
-    const uint8_t *extension = NULL;
     size_t bytes = 0;
-    if (!openssl->client_hello_get0_ext(ssl, EXT_SERVER_NAME, &extension, &bytes))
-        extension = NULL;
-    else if (bytes > EXTENSION_BYTES_MAX)
-        bytes = EXTENSION_BYTES_MAX + 1; /* too long to be well formed, and so is the cut one */
+    const uint8_t *extension = server_name_of(openssl, ssl, &bytes);
     uint8_t context[CONTEXT_BYTES];
     enum scope_answer answer = scopes_find(attachment->scopes, extension, bytes, context);
     if (answer == SCOPE_UNKNOWN)
@@ -484,13 +528,19 @@ static bool pauses(struct attachment *attachment, SSL *ssl)
     return offered.count > 0 && ask_paused(attachment, ssl, &offered);
 }
 
-static int on_hello(SSL *ssl, const SSL_CTX *ctx)
+static int on_hello(SSL *ssl, int *alert, const SSL_CTX *ctx)
 {
     struct attachment *attachment = find_attachment(ctx);
-    if (attachment == NULL)
-        return CLIENT_HELLO_SUCCESS; /* detached: nothing is found and nothing kept */
+    bool refused = false;
+    if (attachment != NULL)
+        attachment = choose(attachment, ssl, &refused);
+    if (refused)
+        *alert = UNRECOGNIZED_NAME;
+    if (attachment == NULL) /* detached: nothing is found and nothing kept */
+        return refused ? CLIENT_HELLO_ERROR : CLIENT_HELLO_SUCCESS;
     const struct openssl *openssl = attachment->callbacks->openssl;
-    if (attachment->mode == MODE_BOTH && offers_tls13(openssl, ssl))
+    /* Options are the listening context's, which may be one of a VIP with tickets. */
+    if (attachment->mode == MODE_SESSIONS || (attachment->mode == MODE_BOTH && offers_tls13(openssl, ssl)))
         openssl->set_options(ssl, OP_NO_TICKET);
     int result = give_scope(attachment, ssl) && pauses(attachment, ssl) ? CLIENT_HELLO_RETRY : CLIENT_HELLO_SUCCESS;
     let_go(attachment);
@@ -820,8 +870,7 @@ static struct openssl libraries[LIBRARIES_MAX];
 
 static int hello(SSL *ssl, int *alert, void *ctx)
 {
-    (void)alert;
-    return on_hello(ssl, ctx);
+    return on_hello(ssl, alert, ctx);
 }
 
 static void removed(SSL_CTX *ctx, SSL_SESSION *session)
@@ -960,13 +1009,14 @@ static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kw
 {
     static char *names[] = {"addresses", "token_index", "counted_index", "mark_index",  "scope",         "get",         "new",
                             "remove",    "made",        "ticket_key",    "ticket_made", "ticket_opened", "pause_index",
-                            "paused",    NULL};
+                            "paused",    "listening_index", NULL};
     struct callbacks made;
     PyObject *addresses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOOiO:Callbacks", names, &addresses, &made.token_index,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOOiOi:Callbacks", names, &addresses, &made.token_index,
                                      &made.counted_index, &made.mark_index, &made.scope, &made.get, &made.new,
                                      &made.remove, &made.made, &made.ticket_key, &made.ticket_made,
-                                     &made.ticket_opened, &made.pause_index, &made.paused))
+                                     &made.ticket_opened, &made.pause_index, &made.paused,
+                                     &made.listening_index))
         return NULL;
     int place = place_of(addresses);
     if (place < 0)
@@ -1019,12 +1069,13 @@ static PyObject *callbacks_add(PyObject *self, PyObject *args)
 {
     unsigned long long ctx;
     int verify_mode, mode, pauses;
-    PyObject *attached, *scopes, *answers, *door;
-    if (!PyArg_ParseTuple(args, "KOOO!Oiip:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode,
-                          &mode, &pauses))
+    PyObject *attached, *scopes, *answers, *door, *names;
+    if (!PyArg_ParseTuple(args, "KOOO!OiipO:add", &ctx, &attached, &scopes, scopes_type, &answers, &door, &verify_mode,
+                          &mode, &pauses, &names))
         return NULL;
-    if (door != Py_None && !PyObject_TypeCheck(door, door_type)) {
-        PyErr_SetString(PyExc_TypeError, "a door is a Door or None");
+    if ((door != Py_None && !PyObject_TypeCheck(door, door_type)) ||
+        (names != Py_None && !PyObject_TypeCheck(names, names_type))) {
+        PyErr_SetString(PyExc_TypeError, "a door is a Door or None, names are ContextNames or None");
         return NULL;
     }
     struct attachment *fresh = calloc(1, sizeof *fresh);
@@ -1041,6 +1092,10 @@ static PyObject *callbacks_add(PyObject *self, PyObject *args)
     if (door != Py_None) {
         fresh->door = door_of(door);
         door_keep(fresh->door);
+    }
+    if (names != Py_None) {
+        fresh->names = names_of(names);
+        names_keep(fresh->names);
     }
     Py_INCREF(attached);
     Py_INCREF(scopes);

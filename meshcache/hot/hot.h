@@ -4,7 +4,7 @@
  * callbacks here find, check and file. Whatever is unusual is asked in Python, which answers as it does without C.
  *
  * Locks, in the order in which they may nest: all_lock, door->settings, door->ring_lock, stripe->lock. The locks of
- * scope memories and of the registry never nest with another. Nobody waits for the interpreter's lock with one of
+ * scope memories, of context names and of the registry never nest with another. Nobody waits for the interpreter's lock with one of
  * these held, so a thread that holds the interpreter's lock may wait for any of them.
  */
 #ifndef MESHCACHE_HOT_H
@@ -124,6 +124,25 @@ extern PyType_Spec scopes_spec;
 extern PyTypeObject *scopes_type;
 struct scopes *scopes_of(PyObject *object); /* borrowed */
 
+/* --- names.c: which context a server name gets, where a listening context serves several -------------------------- */
+
+struct names;
+
+enum named_as { NAMED_MOVED, NAMED_REFUSED };
+
+void names_keep(struct names *names);
+void names_drop(struct names *names);
+
+/* Moves a connection, by OpenSSL's `move`, to the context of the name in a server_name extension (NULL: it sent none),
+ * or to the listening one where no name is this, and says in `chosen` which; that needs no owner, since the connection is
+ * one. NAMED_REFUSED: it is to end. */
+enum named_as names_move(struct names *names, const uint8_t *extension, size_t bytes, void *ssl, const void *listening,
+                         void *(*current)(const void *), void *(*move)(void *, void *), const void **chosen);
+
+extern PyType_Spec names_spec;
+extern PyTypeObject *names_type;
+struct names *names_of(PyObject *object); /* borrowed */
+
 /* --- door.c: one VIP's way in and out for handshakes ------------------------------------------------------------ */
 
 struct door;
@@ -179,6 +198,8 @@ void tables_lock_all(void);
 void tables_unlock_all(void);
 void scopes_lock_all(void);
 void scopes_unlock_all(void);
+void names_lock_all(void);
+void names_unlock_all(void);
 void doors_lock_all(void);
 void doors_unlock_all(bool forked); /* in a child every door is closed for good */
 void registry_lock_all(void);

@@ -1,5 +1,5 @@
 /* The module: makes its types, keys its hash, and sees that a fork finds nothing half done. What Python may ask of it is in
- * the tables of methods of table.c, scopes.c, door.c and callbacks.c, and in hot.pyi.
+ * the tables of methods of table.c, scopes.c, names.c, door.c and callbacks.c, and in hot.pyi.
  */
 #include "hot.h"
 
@@ -88,12 +88,14 @@ static void before_fork(void)
     doors_lock_all();
     tables_lock_all();
     scopes_lock_all();
+    names_lock_all();
     registry_lock_all();
 }
 
 static void after_fork(bool forked)
 {
     registry_unlock_all();
+    names_unlock_all();
     scopes_unlock_all();
     tables_unlock_all();
     doors_unlock_all(forked);
@@ -122,7 +124,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_hot", "The handshake's hot path in C.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 5 }; /* of __init__.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 6 }; /* of __init__.py: one higher with each change of what Python may ask */
 
 static bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
 {
@@ -142,6 +144,7 @@ PyMODINIT_FUNC PyInit__hot(void)
         return NULL;
     if (PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) != 0 || !add_type(module, "VipCache", &table_spec, &table_type) ||
         !add_type(module, "Answers", &scopes_spec, &scopes_type) ||
+        !add_type(module, "ContextNames", &names_spec, &names_type) ||
         !add_type(module, "Door", &door_spec, &door_type) ||
         !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type)) {
         Py_DECREF(module);

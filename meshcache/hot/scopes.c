@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    SLOTS = 2 * SCOPES_MAX, /* half full at most, so that a search ends soon */
+    SLOTS_MIN = 8, /* most servers are asked for a handful of names; one with a certificate for each has many memories */
     ABSENT = 0xFFFF,        /* "bytes" of the extension of a client that sent none */
 };
 
@@ -23,9 +23,9 @@ struct scopes {
     struct scopes *next; /* in the list of all, for fork */
     atomic_int owners;
     pthread_mutex_t lock;
-    int count;
-    struct answer *by_extension[SLOTS]; /* owned */
-    struct answer *by_context[SLOTS];   /* borrowed from the other set */
+    size_t count, slots;          /* a power of two; half full at most, so that a search ends soon */
+    struct answer **by_extension; /* owned, and so are the answers */
+    struct answer **by_context;   /* owned, the answers borrowed from the other set */
 };
 
 static struct scopes *all_scopes;
@@ -43,8 +43,8 @@ static size_t stored(uint16_t bytes)
 /* The slot of this extension, or the empty one where it would be. */
 static struct answer **slot_for(struct scopes *scopes, const uint8_t *extension, uint16_t bytes)
 {
-    uint64_t at = bytes == ABSENT ? 0 : keyed_hash(extension, bytes) % SLOTS;
-    for (;; at = (at + 1) % SLOTS) {
+    uint64_t mask = scopes->slots - 1, at = bytes == ABSENT ? 0 : keyed_hash(extension, bytes) & mask;
+    for (;; at = (at + 1) & mask) {
         struct answer *answer = scopes->by_extension[at];
         if (answer == NULL || (answer->bytes == bytes && memcmp(answer->extension, extension ? extension : answer->extension, stored(bytes)) == 0))
             return &scopes->by_extension[at];
@@ -53,26 +53,68 @@ static struct answer **slot_for(struct scopes *scopes, const uint8_t *extension,
 
 static struct answer **slot_of_context(struct scopes *scopes, const uint8_t *context)
 {
-    uint64_t at = keyed_hash(context, CONTEXT_BYTES) % SLOTS;
+    uint64_t mask = scopes->slots - 1, at = keyed_hash(context, CONTEXT_BYTES) & mask;
     while (scopes->by_context[at] != NULL && memcmp(scopes->by_context[at]->context, context, CONTEXT_BYTES) != 0)
-        at = (at + 1) % SLOTS;
+        at = (at + 1) & mask;
     return &scopes->by_context[at];
 }
 
 static void forget_all(struct scopes *scopes)
 {
-    for (int at = 0; at < SLOTS; at++) {
+    for (size_t at = 0; at < scopes->slots; at++) {
         free(scopes->by_extension[at]);
         scopes->by_extension[at] = scopes->by_context[at] = NULL;
     }
     scopes->count = 0;
 }
 
+static bool give_slots(struct scopes *scopes, size_t slots)
+{
+    struct answer **by_extension = calloc(slots, sizeof *by_extension), **by_context = calloc(slots, sizeof *by_context);
+    if (by_extension == NULL || by_context == NULL) {
+        free(by_extension);
+        free(by_context);
+        return false;
+    }
+    scopes->by_extension = by_extension;
+    scopes->by_context = by_context;
+    scopes->slots = slots;
+    return true;
+}
+
+static void put(struct scopes *scopes, struct answer *answer)
+{
+    *slot_for(scopes, answer->bytes == ABSENT ? NULL : answer->extension, answer->bytes) = answer;
+    if (answer->given) {
+        struct answer **other = slot_of_context(scopes, answer->context);
+        *other = *other == NULL ? answer : *other;
+    }
+}
+
+/* Makes room for one more; false without memory, where there is none. */
+static bool make_room(struct scopes *scopes)
+{
+    if (2 * (scopes->count + 1) <= scopes->slots)
+        return true;
+    struct answer **former = scopes->by_extension, **former_by_context = scopes->by_context;
+    size_t slots = scopes->slots;
+    if (!give_slots(scopes, 2 * slots))
+        return false;
+    for (size_t at = 0; at < slots; at++)
+        if (former[at] != NULL)
+            put(scopes, former[at]);
+    free(former);
+    free(former_by_context);
+    return true;
+}
+
 static struct scopes *scopes_new(void)
 {
     struct scopes *scopes = calloc(1, sizeof *scopes);
-    if (scopes == NULL)
+    if (scopes == NULL || !give_slots(scopes, SLOTS_MIN)) {
+        free(scopes);
         return NULL;
+    }
     atomic_init(&scopes->owners, 1);
     pthread_mutex_init(&scopes->lock, NULL);
     pthread_mutex_lock(&all_lock);
@@ -98,6 +140,8 @@ void scopes_drop(struct scopes *scopes)
     *at = scopes->next;
     pthread_mutex_unlock(&all_lock);
     forget_all(scopes);
+    free(scopes->by_extension);
+    free(scopes->by_context);
     pthread_mutex_destroy(&scopes->lock);
     free(scopes);
 }
@@ -134,18 +178,13 @@ void scopes_remember(struct scopes *scopes, const uint8_t *extension, size_t byt
     pthread_mutex_lock(&scopes->lock);
     if (scopes->count >= SCOPES_MAX)
         forget_all(scopes);
-    struct answer **slot = slot_for(scopes, extension, length);
-    bool known = *slot != NULL;
-    if (!known) {
-        *slot = answer;
+    bool kept = *slot_for(scopes, extension, length) == NULL && make_room(scopes);
+    if (kept) {
+        put(scopes, answer);
         scopes->count++;
-        if (context != NULL) {
-            struct answer **other = slot_of_context(scopes, context);
-            *other = *other == NULL ? answer : *other;
-        }
     }
     pthread_mutex_unlock(&scopes->lock);
-    if (known)
+    if (!kept)
         free(answer);
 }
 
@@ -213,9 +252,9 @@ static PyObject *scopes_known(PyObject *self, void *unused)
     (void)unused;
     struct scopes *scopes = scopes_of(self);
     pthread_mutex_lock(&scopes->lock);
-    int count = scopes->count;
+    size_t count = scopes->count;
     pthread_mutex_unlock(&scopes->lock);
-    return PyLong_FromLong(count);
+    return PyLong_FromSize_t(count);
 }
 
 static PyGetSetDef scopes_getters[] = {

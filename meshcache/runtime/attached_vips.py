@@ -6,7 +6,7 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
@@ -21,6 +21,7 @@ from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ports import MayResume, VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
+from meshcache.tls.names import NameMap, has_ours
 from meshcache.tls.scopes import scopes_for
 from meshcache.tls.state import Mode
 
@@ -44,6 +45,8 @@ class _Served:
     told: LocalVip | None = None
     attached: list[_Attached] = field(default_factory=list)
     prune_at: int = field(default_factory=lambda: PRUNE_AT)
+    alike: bool = True
+    """Whether all that are attached bind their sessions to the same: a reload may tell apart what it didn't before."""
 
     def live(self) -> list[_Attached]:
         """Return the attachments whose context still exists."""
@@ -88,12 +91,22 @@ class AttachedVips:
         return len(self._served[name].attached)
 
     def attach(
-        self, context: object, name: str, on_unclean_close: OnUncleanClose = "keep", pauses: bool = False
+        self,
+        context: object,
+        name: str,
+        on_unclean_close: OnUncleanClose = "keep",
+        pauses: bool = False,
+        names: NameMap | None = None,
     ) -> None:
-        """Let a context join a VIP. Raises AttachError or HookError; the context is as it was then."""
+        """Let a context join a VIP, with those that it stands for in `names`. Raises AttachError or HookError; the
+        context is as it was then.
+        """
         with self._lock:
             self._refuse_anothers(context)
-            joining = self._in_force.joining(name, read_facts(context))
+            facts = read_facts(context)
+            if names is not None and has_ours(context):  # given names before
+                facts = replace(facts, sni_callback=False)
+            joining = self._in_force.joining(name, facts)
             joining.check()
             for other in self._attached_since_reload():
                 joining.check_beside(other)
@@ -107,14 +120,15 @@ class AttachedVips:
                 tickets=joining.vip.tickets,
                 mode=Mode(joining.vip.resumption),
                 pauses=pauses,
+                names=names,
             )
             try:
                 self._tell(served, joining)
             except AttachError:
                 attachment.detach()
                 raise
-            served.joining = joining
             self._supersede(served, joining)
+            served.joining = joining
             served.add(_Attached(attachment, joining, self._generation))
             self._served[name] = served
 
@@ -247,9 +261,12 @@ class AttachedVips:
     def _supersede(self, served: _Served, joining: JoiningContext) -> None:
         """End earlier attachments that bind their sessions to something else: those would be found and not resume."""
         digest = joining.digest
+        if served.alike and digest == served.joining.digest:
+            return  # without a look at each: there may be thousands
         for each in served.attached:
             if each.joining.digest != digest:
                 each.attachment.detach()
+        served.alike = True
 
     def _change(self, served: _Served, joinings: list[JoiningContext]) -> None:
         served.joining, *each_joining = joinings
@@ -260,6 +277,7 @@ class AttachedVips:
                 int(joining.vip.sharing.lifetime_s), joining.vip.tickets, Mode(joining.vip.resumption)
             )
             each.attachment.setup = each.attachment.setup_now()
+        served.alike = len({joining.digest for joining in joinings}) == 1
         served.port.configure(served.joining.vip)
         self._tell(served, served.joining)
 

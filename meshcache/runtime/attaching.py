@@ -72,7 +72,8 @@ class JoiningContext:
         if self.facts.sni_callback:
             raise AttachError(
                 f"VIP {self.vip.name}: the context has an SNI callback, which OpenSSL calls after it has chosen to "
-                "resume: what it switches to or asks of clients would be passed by. Attach a context without one"
+                "resume: what it switches to or asks of clients would be passed by. Attach a context without one; "
+                "attach_names chooses contexts by server name in its place"
             )
         missing = [name for name in self.vip.names if not covers(self.facts.names, name)]
         if missing:

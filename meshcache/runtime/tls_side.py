@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from meshcache.errors import MeshcacheError
 from meshcache.runtime.asking import PausedLookup
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.left_out import LeftOut
+from meshcache.runtime.named_contexts import Contexts, Joined, NamedContexts, Unknown
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.tls.contexts import OnUncleanClose, lineage, paused, server_name
 from meshcache.tls.contexts import resumption as token_of
+from meshcache.tls.names import NameMap
 
 Context = TypeVar("Context")
 
@@ -55,6 +58,35 @@ class TlsSide:
             self._require("running", "start the node first")
             self._vips.attach(context, vip, on_unclean_close, pauses)
         return context
+
+    def attach_names(
+        self,
+        context: Any,
+        names: Contexts,
+        *,
+        vip: str,
+        unknown: Unknown = "default",
+        on_unclean_close: OnUncleanClose = "keep",
+        required: bool = True,
+        pauses: bool = False,
+        joined: Joined | None = None,
+    ) -> NamedContexts:
+        """Let one context listen for many: each connection gets the context of the server name that it asks for.
+
+            sites = node.attach_names(context, {"a.example": a, "*.b.example": (b, "bank")}, vip="shop")
+            serve(sites.context)
+            sites.add("c.example", c)
+
+        Takes the place of an SNI callback, which OpenSSL calls after it has chosen to resume. A value is a context, or
+        one and its VIP (`vip` where it says none). Who asks for another name, or for none, gets `context` itself, or
+        with ``unknown="refuse"`` the alert unrecognized_name. Sessions resume within their VIP and name alone.
+        `joined` is told of each context that joins, now and later. See `NamedContexts.add` for what must agree.
+
+        Raises AttachError and HookError; nothing has changed then. With ``required=False`` what is wrong with the mesh
+        is counted, as in `attach`, and each name leads to its context without it.
+        """
+        home = _Home(self, on_unclean_close, pauses)
+        return NamedContexts(home, context, names, vip, unknown=unknown, required=required, joined=joined)
 
     def serve(self, vip: str) -> bool:
         """Serve a VIP before a context joins it, so that its sessions are here when the first client comes.
@@ -109,3 +141,25 @@ class TlsSide:
     def _require(self, state: str, hint: str) -> None:
         if self._state != state:
             raise MeshcacheError(FORKED if self._state == "forked" else f"the node is {self._state}: {hint}")
+
+
+class _Home:
+    """What `NamedContexts` needs of a node."""
+
+    def __init__(self, node: TlsSide, on_unclean_close: OnUncleanClose, pauses: bool) -> None:
+        self._node = node
+        self._pauses = pauses
+        self._on_unclean_close = on_unclean_close
+
+    def join_named(self, context: object, vip: str, names: NameMap | None) -> None:
+        node = self._node
+        with node._lock:  # noqa: SLF001 - a part of it
+            node._require("running", "start the node first")  # noqa: SLF001
+            node._vips.attach(context, vip, self._on_unclean_close, self._pauses, names)  # noqa: SLF001
+
+    def detach(self, context: object) -> bool:
+        return self._node.detach(context)
+
+    def unless(self, required: bool, vip: str) -> AbstractContextManager[None]:
+        node = self._node
+        return node._left_out.unless(required, vip, node._state.replace("running", ""))  # noqa: SLF001

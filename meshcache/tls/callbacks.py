@@ -90,6 +90,7 @@ class Callbacks:
 
     def add(self, attached: Attached) -> None:
         """Serve an attachment from now on, or as it is now."""
+        self.state.names_seen = self.state.names_seen or attached.names is not None
         if self._compiled is not None:
             self._add_compiled(self._compiled, attached)
         self.state.attachments[attached.pointer] = attached
@@ -113,7 +114,15 @@ class Callbacks:
             attached.verify_mode,
             list(Mode).index(attached.mode),
             attached.pauses,
+            None if attached.names is None else attached.names.compiled,
         )
+
+    def chosen_for(self, ssl: int) -> int:
+        """Return the address of the context that a connection was moved to by its server name, or left at; 0 where the
+        ClientHello callback didn't choose.
+        """
+        chose = self.functions.SSL_get_ex_data(ssl, self.state.listening_index)
+        return int(self.functions.SSL_get_SSL_CTX(ssl)) if chose else 0
 
     def token_of(self, ssl: int) -> int:
         """Return the token of the session that a connection resumed; 0 after a full handshake or before any."""

@@ -49,6 +49,7 @@ def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
         _guarded(_ticket_opened(state), IGNORE_RENEW),
         state.pause_index,
         _guarded(pauser(state), False),
+        state.listening_index,
     )
     return made
 

@@ -14,11 +14,13 @@ from meshcache.core.policy.scope import normal_name
 from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
+from meshcache.tls.carried import LeftBehind, left_behind
 from meshcache.tls.drift import Setup, setup_of
 from meshcache.tls.functions import ffi
 from meshcache.tls.install import OPENSSL_TICKETS, TICKETS, install, set_mode, uninstall
 from meshcache.tls.libssl import Library
 from meshcache.tls.lineage import lineage_of
+from meshcache.tls.names import NameMap
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
 from meshcache.tls.state import Mode
@@ -38,6 +40,7 @@ class Attachment:
         "_tickets",
         "_verify_mode",
         "callbacks",
+        "names",
         "pauses",
         "pointer",
         "port",
@@ -53,11 +56,14 @@ class Attachment:
         scopes: Scopes,
         mode: Mode = Mode.SESSIONS,
         pauses: bool = False,
+        names: NameMap | None = None,
     ) -> None:
         functions = callbacks.functions
         self.port = port
         self.pauses = pauses
         """Whether its handshakes may be paused: whoever drives them knows what to do then."""
+        self.names = names
+        """The contexts that it stands for, by server name; None: it serves every name by itself."""
         self._mode = mode
         self._scopes = scopes
         self.pointer = pointer
@@ -134,11 +140,18 @@ class Attachment:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
         if self._finalizer is not None and self._finalizer.detach() is not None:
             uninstall(self.callbacks, self.pointer)
+            if not self._own_tickets:  # else it would look like the program's own, should it join again
+                self.callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, OPENSSL_TICKETS)
         self.callbacks.drop(self)
 
     def _changed(self) -> None:
         if self.attached:
             self.callbacks.add(self)
+
+    @property
+    def own_tickets(self) -> int:
+        """The number of tickets that the program had set when the context joined; 0 where it had set none."""
+        return self._tickets if self._own_tickets else 0
 
     def gave(self, tickets: int) -> bool:
         """Return whether a context's number of tickets is the one that it was given when it joined,
@@ -179,6 +192,7 @@ def attach_context(
     tickets: int = TICKETS,
     mode: Mode = Mode.SESSIONS,
     pauses: bool = False,
+    names: NameMap | None = None,
 ) -> Attachment:
     """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
 
@@ -190,6 +204,8 @@ def attach_context(
     ``tickets`` are the new sessions of a full TLS 1.3 handshake, unless the program has set a number other than
     OpenSSL's 2. ``"drop"`` forgets a session whose connection ended uncleanly, as half of Python's servers always do.
     With ``pauses`` handshakes may fail with SSL_ERROR_WANT_CLIENT_HELLO_CB and are to be continued (`paused`).
+    With ``names`` each connection is moved to the context of its server name first, and is then what that one's
+    attachment says.
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when the context can't be used or is in another VIP.
     """
@@ -202,7 +218,7 @@ def attach_context(
     callbacks = _callbacks_for(found.library)
     with _lock:
         former = _leave_former(callbacks, found.pointer, port)
-        attachment = Attachment(callbacks, found.pointer, port, scopes, mode, pauses)
+        attachment = Attachment(callbacks, found.pointer, port, scopes, mode, pauses, names)
         drop = on_unclean_close == "drop"
         attachment._bind(context, remove=drop, lifetime_s=lifetime_s, tickets=tickets, former=former)  # noqa: SLF001
     return attachment
@@ -224,6 +240,32 @@ def attachment_of(context: object) -> Attachment | None:
     callbacks = _callbacks.get(found.library)
     attachment = None if callbacks is None else callbacks.at(found.pointer)
     return attachment if isinstance(attachment, Attachment) else None
+
+
+def left_behind_by(context: object) -> LeftBehind:
+    """Return what connections that are moved to this context don't get of it. Raises what `libssl.find` does."""
+    library, pointer = libssl.find(context)
+    attachment = attachment_of(context)
+    own_tickets = None if attachment is None else attachment.own_tickets
+    return left_behind(library.functions, pointer, own_tickets)
+
+
+def chosen_for(connection: object) -> tuple[int, bool]:
+    """Return the address of the context that a connection was moved to by its server name, or left at, before OpenSSL
+    looked for a session, and whether that context is in a VIP; address 0 where none was chosen.
+    """
+    try:
+        found = libssl.find_connection(connection)
+    except HookError:
+        return 0, False
+    if found is None:
+        return 0, False
+    library, pointer = found
+    callbacks = _callbacks.get(library)
+    if callbacks is None:
+        return 0, False
+    chosen = callbacks.chosen_for(pointer)
+    return chosen, callbacks.at(chosen) is not None
 
 
 def resumption(connection: object) -> int:

@@ -175,7 +175,11 @@ def remove_callback(state: State) -> Callable[[int, int], None]:
             try:
                 count = ffi.new("unsigned int[1]")
                 place = functions.SSL_SESSION_get_id(session, count)
-                attached.port.removed(ffi.unpack(place, count[0]))
+                session_id = ffi.unpack(place, count[0])
+                attached.port.removed(session_id)
+                if attached.names is not None:  # OpenSSL tells where it listened, and not whose session it was
+                    for port in list(attached.names.ports.values()):
+                        port.removed(session_id)
             except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
                 attached.port.fault("remove")
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from meshcache.tls.facts import has_sni_callback
 from meshcache.tls.functions import Functions, ffi
+from meshcache.tls.names import has_ours, sni_callback
 from meshcache.tls.state import SSL_OP_NO_TICKET
 
 _GET_SESS_CACHE_MODE, _GET_MIN_PROTO, _GET_MAX_PROTO = 45, 130, 131
@@ -39,7 +39,7 @@ def setup_of(functions: Functions, pointer: int, context: object) -> Setup:
         verify_mode=functions.SSL_CTX_get_verify_mode(pointer),
         minimum_version=functions.SSL_CTX_ctrl(pointer, _GET_MIN_PROTO, 0, ffi.NULL),
         maximum_version=functions.SSL_CTX_ctrl(pointer, _GET_MAX_PROTO, 0, ffi.NULL),
-        sni_callback=has_sni_callback(context),
+        sni_callback=sni_callback(context) is not None and not has_ours(context),
     )
 
 

@@ -17,6 +17,7 @@ from meshcache.core.policy.scope import ClientAuth, normal_name
 from meshcache.errors import AttachError
 from meshcache.tls import libssl
 from meshcache.tls.functions import Functions, der_of, ffi
+from meshcache.tls.names import sni_callback
 from meshcache.tls.revocation import revoked_by
 
 _GET_CHAIN_CERTS, _GET_EXTRA_CHAIN_CERTS = 115, 82
@@ -37,7 +38,7 @@ _RAW_PUBLIC_KEY = 2
 _LU_X509, _LU_CRL = 1, 2
 """X509_LU_X509 and X509_LU_CRL of <openssl/x509_vfy.h>."""
 
-_FLAGS_OF_NO_CONSEQUENCE = 0x1 | 0x2 | 0x8000 | 0x100000
+FLAGS_OF_NO_CONSEQUENCE = 0x1 | 0x2 | 0x8000 | 0x100000
 """X509_V_FLAG_CB_ISSUER_CHECK, USE_CHECK_TIME, TRUSTED_FIRST and NO_ALT_CHAINS: defaults that differ between OpenSSL 3
 and 4 and between Python versions, and say in what order a chain is looked for, not whether one is good."""
 
@@ -79,7 +80,7 @@ def read_facts(context: object) -> ContextFacts:
     """
     found = libssl.find(context)
     facts = facts_of(found.library.functions, found.pointer)
-    return replace(facts, sni_callback=has_sni_callback(context))
+    return replace(facts, sni_callback=sni_callback(context) is not None)
 
 
 def facts_of(functions: Functions, pointer: int) -> ContextFacts:
@@ -103,13 +104,6 @@ def facts_of(functions: Functions, pointer: int) -> ContextFacts:
         own_callback=bool(functions.SSL_CTX_get_verify_callback(pointer)),
         extended_master_secret=not functions.SSL_CTX_get_options(pointer) & _OP_NO_EXTENDED_MASTER_SECRET,
     )
-
-
-def has_sni_callback(context: object) -> bool:
-    """OpenSSL has no function that tells; both Python wrappers keep the callable where it can be seen."""
-    context = libssl.unwrapped(context)
-    attribute = "sni_callback" if libssl.is_stdlib(context) else "_tlsext_servername_callback"
-    return getattr(context, attribute, None) is not None
 
 
 def _takes_raw_keys(functions: Functions, pointer: int) -> bool:
@@ -243,7 +237,7 @@ def _revocation(functions: Functions, pointer: int, lists: set[bytes]) -> bytes:
     parameters = (functions.X509_STORE_get0_param(store), functions.SSL_CTX_get0_param(pointer))
     flags = 0
     for each in parameters:
-        flags |= functions.X509_VERIFY_PARAM_get_flags(each) & ~_FLAGS_OF_NO_CONSEQUENCE
+        flags |= functions.X509_VERIFY_PARAM_get_flags(each) & ~FLAGS_OF_NO_CONSEQUENCE
     return sha256(b"%d" % flags + b"".join(sorted(lists))).digest() if flags or lists else b""
 
 

@@ -74,6 +74,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_get1_session": "uintptr_t(uintptr_t)",
     "SSL_set_session": "int(uintptr_t, uintptr_t)",
     "SSL_get_SSL_CTX": "uintptr_t(uintptr_t)",
+    "SSL_set_SSL_CTX": "uintptr_t(uintptr_t, uintptr_t)",
     "SSL_get1_supported_ciphers": "uintptr_t(uintptr_t)",
     "SSL_CIPHER_get_kx_nid": "int(uintptr_t)",
     "SSL_get_negotiated_server_cert_type": "int(uintptr_t)",

@@ -1,4 +1,5 @@
-"""The ClientHello callback: gives each connection the session id context of its VIP and server name.
+"""The ClientHello callback: gives each connection the session id context of its VIP and server name, and where one
+context listens for several, first the context of that name (`names`).
 
 It is the last place where that counts (SSL_CTX_set_session_id_context(3)), and it never fails: a connection whose
 scope can't be told is set apart.
@@ -8,14 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.tls.functions import ffi
+from meshcache.tls.names import UNRECOGNIZED_NAME
 from meshcache.tls.pausing import CLIENT_HELLO_RETRY, offered_ids, pauser
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX
 from meshcache.tls.state import APART, APART_REFUSED, HIT, NOTHING, SSL_OP_NO_TICKET, TLS13, Attached, Mode, State
 
-CLIENT_HELLO_SUCCESS = 1
+CLIENT_HELLO_SUCCESS, CLIENT_HELLO_ERROR = 1, 0
 _EXT_SERVER_NAME, _EXT_SUPPORTED_VERSIONS = 0, 43
 _GET_MAX_PROTO_VERSION = 131
 _OP_NO_TLSV1_3 = 1 << 29
@@ -30,34 +33,25 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
 
     Its last argument is the address of the SSL_CTX that it was set on.
     """
-    functions, unpack = state.functions, ffi.unpack
-    name_of, set_context = functions.SSL_client_hello_get0_ext, functions.SSL_set_session_id_context
-    attachment_at = state.attachments.get
-    set_apart, forget_former = _markers(state)
-    take, give_back = state.take_scratch, state.scratch.append
+    attachment_at, read, set_apart, give_scope = state.attachments.get, _name_reader(state), *_scope_givers(state)
     offers_tls13 = _tls13_check(state)
-    choose_mode = _mode_chooser(state, offers_tls13)
+    choose_mode, choose = _mode_chooser(state, offers_tls13), _chooser(state)
     ids_of, paused = offered_ids(state, offers_tls13), pauser(state)
 
-    def hello(ssl: int, _alert: object, ctx: int) -> int:
+    def hello(ssl: int, alert: object, ctx: int) -> int:
         attached = attachment_at(ctx)
         if attached is None:
             return CLIENT_HELLO_SUCCESS  # detached: nothing is found and nothing kept
         try:
-            scratch = take()
-            extension = None
-            if name_of(ssl, _EXT_SERVER_NAME, scratch.cursor, scratch.size):
-                size = scratch.size[0]  # one too long to be well formed is cut, and isn't well formed either
-                extension = unpack(scratch.cursor[0], size if size <= EXTENSION_BYTES_MAX else EXTENSION_BYTES_MAX + 1)
-            give_back(scratch)
-            choose_mode(ssl, attached)
-            context = attached.scopes.of_extension(extension)
-            if context is None:
-                set_apart(ssl)
-            else:
-                set_context(ssl, context, CONTEXT_BYTES)
-                forget_former(ssl)
-                if attached.pauses and paused(ssl, attached, ids_of(ssl, attached)):
+            extension = read(ssl)
+            chosen = choose(ssl, attached, extension) if state.names_seen else attached
+            if chosen is REFUSED:
+                ffi.cast("int *", alert)[0] = UNRECOGNIZED_NAME
+                return CLIENT_HELLO_ERROR
+            if chosen is not None:
+                choose_mode(ssl, chosen)
+                scoped = give_scope(ssl, chosen.scopes.of_extension(extension))
+                if scoped and chosen.pauses and paused(ssl, chosen, ids_of(ssl, chosen)):
                     return CLIENT_HELLO_RETRY
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
             set_apart(ssl)
@@ -67,10 +61,30 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
     return hello
 
 
-def _markers(state: State) -> tuple[Callable[[int], None], Callable[[int], None]]:
+def _name_reader(state: State) -> Callable[[int], bytes | None]:
+    name_of, unpack = state.functions.SSL_client_hello_get0_ext, ffi.unpack
+    take, give_back = state.take_scratch, state.scratch.append
+
+    def read(ssl: int) -> bytes | None:
+        """Return the body of the server_name extension, or None."""
+        scratch = take()
+        extension = None
+        if name_of(ssl, _EXT_SERVER_NAME, scratch.cursor, scratch.size):
+            size = scratch.size[0]  # one too long to be well formed is cut, and isn't well formed either
+            extension = unpack(scratch.cursor[0], size if size <= EXTENSION_BYTES_MAX else EXTENSION_BYTES_MAX + 1)
+        give_back(scratch)
+        return extension
+
+    return read
+
+
+def _scope_givers(state: State) -> tuple[Callable[[int], None], Callable[[int, bytes | None], bool]]:
     functions, mark_index = state.functions, state.mark_index
-    mark_of, set_mark = functions.SSL_get_ex_data, functions.SSL_set_ex_data
-    set_context = functions.SSL_set_session_id_context
+    set_context, mark_of, set_mark = (
+        functions.SSL_set_session_id_context,
+        functions.SSL_get_ex_data,
+        functions.SSL_set_ex_data,
+    )
 
     def set_apart(ssl: int) -> None:
         """Give a connection a context that nobody else has: what it makes resumes nowhere, and is not kept."""
@@ -78,15 +92,54 @@ def _markers(state: State) -> tuple[Callable[[int], None], Callable[[int], None]
         if mark_of(ssl, mark_index) != APART_REFUSED:
             set_mark(ssl, mark_index, APART)
 
-    def forget_former(ssl: int) -> None:
-        """Forget the scope of the first of two ClientHellos: the second may have another name.
-        What was refused stays so.
+    def give_scope(ssl: int, context: bytes | None) -> bool:
+        """Give it the context of its scope, and forget that of the first of two ClientHellos: the second may have
+        another name. What was refused stays so. False for a connection that shares nothing.
         """
+        if context is None:
+            set_apart(ssl)
+            return False
+        set_context(ssl, context, CONTEXT_BYTES)
         mark = mark_of(ssl, mark_index)
         if mark in (APART, APART_REFUSED) or mark >= HIT:
             set_mark(ssl, mark_index, NOTHING)
+        return True
 
-    return set_apart, forget_former
+    return set_apart, give_scope
+
+
+REFUSED = object()
+"""In place of a context: the connection is to end."""
+
+
+def _chooser(state: State) -> Callable[[int, Attached, bytes | None], Any]:
+    """Return a function that moves a connection to the context of its name; `callbacks.c` has its twin."""
+    functions, attachment_at, index = state.functions, state.attachments.get, state.listening_index
+    get_ex, set_ex = functions.SSL_get_ex_data, functions.SSL_set_ex_data
+    context_of, move, set_options = functions.SSL_get_SSL_CTX, functions.SSL_set_SSL_CTX, functions.SSL_set_options
+
+    def choose(ssl: int, attached: Attached, extension: bytes | None) -> Any:
+        """Return the attachment of the context chosen; None when no node serves that; REFUSED."""
+        # A second ClientHello, which may have another name, comes to the context that the first one chose.
+        listening = get_ex(ssl, index)
+        listener = attachment_at(listening) if listening else attached
+        if listening:
+            set_ex(ssl, index, 0)  # should this fail, or the listener have left, the SNI callback chooses
+        if listener is None or listener.names is None:
+            return attached
+        chosen = listener.names.chosen_by(extension)
+        if chosen is None:
+            return REFUSED
+        pointer, _context = chosen
+        if context_of(ssl) != pointer and not move(ssl, pointer):
+            return REFUSED  # no memory
+        set_ex(ssl, index, listener.pointer)
+        found = attachment_at(pointer)
+        if found is not None and found.mode is Mode.SESSIONS:
+            set_options(ssl, SSL_OP_NO_TICKET)  # options are the listener's, which may be one of a VIP with tickets
+        return found
+
+    return choose
 
 
 def _mode_chooser(state: State, offers_tls13: Callable[[int], bool]) -> Callable[[int, Attached], None]:

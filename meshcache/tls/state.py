@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from meshcache.core.values.session import DER_BYTES_MAX
 from meshcache.tls.functions import Functions, ffi
+from meshcache.tls.names import NameMap
 from meshcache.tls.port import Pending, SessionPort
 from meshcache.tls.scopes import Scopes
 
@@ -57,6 +58,7 @@ class Attached(Protocol):
     revalidates: bool
     mode: Mode
     pauses: bool
+    names: NameMap | None
 
 
 class Scratch:
@@ -81,7 +83,9 @@ class State:
         "attachments",
         "counted_index",
         "functions",
+        "listening_index",
         "mark_index",
+        "names_seen",
         "pause_index",
         "pauses",
         "scratch",
@@ -99,6 +103,10 @@ class State:
         """ex_data of a connection: whether its handshake is or was paused."""
         self.pauses: dict[int, Pending] = {}
         """What paused handshakes wait for, by the address of the SSL."""
+        self.listening_index = _new_index(functions, _EX_SSL)
+        """ex_data of a connection: the address of the context with names that it came to, once one was chosen there."""
+        self.names_seen = False
+        """Whether a context with names was ever attached: else no hello has to look for one."""
         self.token_index = _new_index(functions, _EX_SESSION)
         """ex_data of a session: its token. OpenSSL copies it into the session of a TLS 1.3 renewal."""
         self.counted_index = _new_index(functions, _EX_SESSION)

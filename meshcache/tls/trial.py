@@ -21,6 +21,7 @@ from meshcache.errors import HookError
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.install import install
+from meshcache.tls.names import NameMap
 from meshcache.tls.port import SessionPort
 from meshcache.tls.scopes import Scopes
 from meshcache.tls.state import TLS12, TLS13, Mode
@@ -125,6 +126,7 @@ class _Attached:
         self.pointer = pointer
         self.verify_mode = 0
         self.revalidates = False
+        self.names: NameMap | None = None
         self.mode = Mode.SESSIONS
         self.pauses = False
 

@@ -67,6 +67,22 @@ def curl(address: tuple[str, int], folder: Path, tls: str, protocol: Protocol) -
     run(["curl", *each, "--interface", "127.0.0.1", "--next", *each, "--interface", "127.0.0.2"])
 
 
+def s_client_visit(port: int, name: str, trust: Path, tls: str, where: str, saved: Path) -> str:
+    """What a server says to one line, with the session put into a file (``-sess_out``) or taken from one."""
+    version = "-tls1_2" if tls == "1.2" else "-tls1_3"
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", version, "-CAfile", str(trust), "-quiet"]
+    command += ["-verify_return_error", "-verify_hostname", name, "-servername", name, where, str(saved)]
+    return run(command, b"which?\n", may_fail=True)
+
+
+def curl_visits(port: int, name: str, trust: Path, tls: str) -> list[str]:
+    """What a server that answers with one line says to two visits of one curl, over two connections."""
+    version = ["--tlsv1.2", "--tls-max", "1.2"] if tls == "1.2" else ["--tlsv1.3"]
+    each = ["--silent", "--http0.9", "--resolve", f"{name}:{port}:127.0.0.1", "--cacert", str(trust), *version]
+    each.append(f"https://{name}:{port}/")
+    return run(["curl", *each, "--next", *each], b"").splitlines()
+
+
 _NODE = """
 const tls = require('tls'), net = require('net'), fs = require('fs');
 const [host, port, ca, version, servername, request, lines] = process.argv.slice(1);

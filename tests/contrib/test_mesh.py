@@ -53,6 +53,38 @@ def test_contexts_join_the_one_node_of_the_process_and_are_counted(file: Path) -
     assert node.left_out == {"closed": 1}
 
 
+@pytest.mark.parametrize("kind", ["stdlib", "pyopenssl"])
+def test_names_lead_to_contexts_that_join_and_are_counted(file: Path, kind: str) -> None:
+    mesh, client = Mesh(file), client_context()
+    a, b = server_context(kind, names=("a.test",)), server_context(kind, names=("b.test",))
+    sites = mesh.join_names(server_context(kind, names=("listening.test",)), {"a.test": a}, unknown="default")
+    node = mesh.start()
+    assert node is not None
+    before = node.stats()["vips"]["shop"]["handshakes"]
+    sites.add("b.test", b)
+    for name in ("a.test", "b.test"):
+        session = visit(sites.context, client, name=name).session
+        assert visit(sites.context, client, name=name, session=session).resumed
+    after = node.stats()["vips"]["shop"]["handshakes"]
+    assert (after["full"] - before["full"], after["local"] - before["local"]) == (2, 2)
+    mesh.close()
+
+
+@pytest.mark.parametrize("kind", ["stdlib", "pyopenssl"])
+def test_without_a_node_each_name_has_its_context_all_the_same(folder: Path, kind: str) -> None:
+    file = folder / "meshcache.toml"
+    file.write_text(CONFIGURATION)  # and there is no key
+    before = left_out.counts().get("not started", 0)
+    named = server_context(kind, names=("a.test",))
+    sites = Mesh(file).join_names(server_context(kind, names=("listening.test",)), {"a.test": named})
+    sites.add("b.test", server_context(kind, names=("b.test",)))
+    assert sites.remove("b.test")
+    for name in ("a.test", "listening.test"):
+        seen = visit(sites.context, client_context(), name=name).client.tls.getpeercert()
+        assert seen["subjectAltName"] == (("DNS", name),)  # type: ignore[index]
+    assert left_out.counts()["not started"] == before + 3
+
+
 def test_a_node_that_cannot_start_leaves_full_handshakes_one_line_and_counts(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,7 +80,7 @@ def test_an_attachment_is_dropped_once_and_only_by_its_own(kind: str) -> None:
     callbacks = Callbacks(find(server_context(kind)).library.functions)
 
     class Attached:
-        pointer, verify_mode, revalidates, mode = 7, 0, False, Mode.SESSIONS
+        pointer, verify_mode, revalidates, mode, names, pauses = 7, 0, False, Mode.SESSIONS, None, False
         port, scopes = DictPort(), Scopes(Names(("a.test",)), bytes(32))
 
     first, second = Attached(), Attached()
