@@ -56,7 +56,7 @@ def explained_way(found: dict[str, Any]) -> Lines:
     lines = [f"{found['from']} to {found['to']}: {verdict}"]
     for way in ways:
         ends = f"{named(way['from_nodes'])} to {named(way['to_nodes'])}"
-        lines.append(f"  {ends}: {_verdict(way)}")
+        lines.append(f"  {ends}: {_of_way(way)}")
     if found.get("lost"):
         lines.append(f"  not reachable now, whatever the policy: {named(found['lost'])}")
     lines += [f"  but {note}" for note in found.get("notes", ())]
@@ -76,6 +76,17 @@ def explained_session(found: dict[str, Any]) -> Lines:
     lines += [f"  here, under VIP {way['vip']}: {_verdict(way)}" for way in found["here"]]
     lines += [f"  on {named(way['nodes'])}: {_verdict(way)}" for way in found["elsewhere"]]
     return lines, all(way["verdict"] == "allowed" for way in (*found["here"], *found["elsewhere"]))
+
+
+def _of_way(way: dict[str, Any]) -> str:
+    """Sessions, tickets or both, as the end that gives them says; a node before 0.2 tells of sessions alone."""
+    tickets, mode = way.get("tickets"), way.get("resumption", {}).get("from", "sessions")
+    if tickets is None:
+        return _verdict(way)
+    told = _verdict(way | tickets | {"gate": "the ring of keys"})
+    if mode == "sessions":
+        return f"{_verdict(way)}; no tickets are given ({tickets['why']})"
+    return f"tickets {told}" if mode == "tickets" else f"TLS 1.3 by session {_verdict(way)}; tickets {told}"
 
 
 def _verdict(way: dict[str, Any]) -> str:

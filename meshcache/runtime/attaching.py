@@ -112,7 +112,7 @@ class JoiningContext:
             quota_bytes=quota_bytes(settings, vip.name),
             quota_sessions=int(settings.cache.max_sessions * settings.share_of_cache(vip.name)),
             export_client_certificates=sharing.client_certificates == "revalidate",
-            note=replace(note, parts=parts_of(self.security)),
+            note=replace(note, parts=parts_of(self.security), both=vip.resumption == "both"),
             rotate_s=None if vip.resumption == "sessions" else sharing.rotate_s,
         )
 

@@ -90,3 +90,21 @@ def test_a_session_is_told_with_where_it_may_be_used() -> None:
     assert lines[3] == "  on edge-3: refused at may_send, receiver_reach: because"
     lines, fine = explained_session({"found": False, "session": "0123456789ab", "why": "gone"})
     assert (lines, fine) == (["session 0123456789ab: gone"], False)
+
+
+def test_a_way_of_tickets_is_told_as_such() -> None:
+    ring = {"verdict": "other_ring", "why": "their reach differs"}
+    open_ = {"verdict": "allowed", "why": "both ends allow it"}
+    none = {"verdict": "no_tickets", "why": "pay keeps sessions"}
+
+    def told(mode: str, tickets: dict[str, str] | None) -> str:
+        one = way(resumption={"from": mode, "to": "tickets"}, tickets=tickets)
+        lines, _ = explained_way({"from": "shop@ams1", "to": "shop@fra1", "allowed": "all", "ways": [one]})
+        return lines[1].removeprefix("  a to b: ")
+
+    assert told("sessions", None) == "allowed"
+    assert told("tickets", open_) == "tickets allowed"
+    assert told("tickets", ring) == "tickets refused at the ring of keys, other_ring: their reach differs"
+    assert told("both", open_) == "TLS 1.3 by session allowed; tickets allowed"
+    assert told("both", ring).startswith("TLS 1.3 by session allowed; tickets refused at the ring of keys, other_ring")
+    assert told("sessions", none) == "allowed; no tickets are given (pay keeps sessions)"

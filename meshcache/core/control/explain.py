@@ -12,9 +12,13 @@ from typing import Any, NamedTuple
 from meshcache.core.policy.digest_parts import differing
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
 from meshcache.core.policy.own_policy import NO_OWN_POLICY, OwnPolicy
+from meshcache.core.policy.ring_id import may_share
 from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
+
+NO_TICKETS = "no_tickets"
+"""Beside the gates' verdicts: one end has no ticket keys at all."""
 
 NODES_SHOWN_MAX = 64
 """Names listed for one answer; a colo's own nodes fit."""
@@ -35,8 +39,12 @@ class _Alike:
     """Nodes that say the same of a VIP, so that one of them answers for all."""
 
     terms: Terms
-    parts: bytes
+    note: VipNote
     nodes: tuple[str, ...]
+
+    @property
+    def parts(self) -> bytes:
+        return self.note.parts
 
 
 def explain_way(
@@ -46,12 +54,13 @@ def explain_way(
     own: str = "",
     own_policy: OwnPolicy = NO_OWN_POLICY,
 ) -> dict[str, Any]:
-    """Explain whether sessions of `source` may be used at `target`.
+    """Explain whether sessions of `source`, and tickets where it gives any, may be used at `target`.
 
-    ``allowed`` is "all", "some" or "none" of the ways between their nodes. Each of ``ways`` is a verdict with the gate
-    that gives it, its reason in words, and whom it is between. The gate is `may_accept` on the way to the node called
-    `own`, which answers; elsewhere it is the sender's `may_send`. That node's operator's own policy is asked about its
-    own ways; of others' nobody else knows.
+    ``allowed`` is "all", "some" or "none" of the ways between their nodes, by what `source` gives its clients. Each of
+    ``ways`` is a verdict with the gate that gives it, its reason in words, whom it is between, what either end's
+    ``resumption`` is, and ``tickets``: the same for those, None where neither end has any. The gate is `may_accept` on
+    the way to the node called `own`, which answers; elsewhere it is the sender's `may_send`. That node's operator's own
+    policy is asked about its own ways; of others' nobody else knows.
     """
     records = list(records)
     ways = [
@@ -64,7 +73,7 @@ def explain_way(
     return {
         "from": str(source),
         "to": str(target),
-        "allowed": _summary([way["verdict"] == Verdict.ALLOWED.value for way in ways]),
+        "allowed": _summary(list(map(_is_open, ways))),
         "ways": sorted(ways, key=lambda way: (way["verdict"], way["from_nodes"], way["to_nodes"])),
     }
 
@@ -132,7 +141,34 @@ def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
         "differs": list(differs),
         "from_nodes": list(one.nodes[:NODES_SHOWN_MAX]),
         "to_nodes": list(other.nodes[:NODES_SHOWN_MAX]),
+        "resumption": {"from": one.note.resumption, "to": other.note.resumption},
+        "tickets": _tickets(one, other),
     }
+
+
+def _tickets(one: _Alike, other: _Alike) -> dict[str, str] | None:
+    """Return whether tickets made at the one end open at the other: the verdict, and why."""
+    if not (one.note.tickets or other.note.tickets):
+        return None
+    if not (one.note.tickets and other.note.tickets):
+        vip, colo = next((each.terms.vip, each.terms.colo) for each in (one, other) if not each.note.tickets)
+        reason = f'{vip} in {colo} has resumption = "sessions" there, and is given no ticket keys'
+        return {"verdict": NO_TICKETS, "why": reason}
+    verdict = may_share(one.terms, other.terms)
+    if verdict is Verdict.OTHER_RING:
+        ends = " and ".join(f"{each.terms.vip} in {each.terms.colo} {each.terms.reach}" for each in (one, other))
+        reason = f"keys are for one border, and the reach of {ends} are two"
+    else:
+        differs = differing(one.parts, other.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
+        reason = why(verdict, one.terms, other.terms, differs)
+    return {"verdict": verdict.value, "why": reason}
+
+
+def _is_open(way: dict[str, Any]) -> bool:
+    """Return whether all that the one end gives its clients is good at the other."""
+    mode, tickets = way["resumption"]["from"], way["tickets"]
+    by_session = mode == "tickets" or way["verdict"] == _ALLOWED
+    return bool(by_session and (mode == "sessions" or tickets["verdict"] == _ALLOWED))
 
 
 def _narrowed(
@@ -172,12 +208,14 @@ _OWN_POLICY_WORDS = "a policy of the operator's own refuses it on the node that 
 
 
 def _alike(records: list[NodeRecord], place: Place) -> list[_Alike]:
-    found: dict[tuple[Terms, bytes], list[str]] = {}
+    found: dict[tuple[Terms, VipNote], list[str]] = {}
     for record in records:
         terms = record.terms_of(place.vip) if record.colo == place.colo else None
         if terms is not None:
-            found.setdefault((replace(terms, node=""), record.note_of(place.vip).parts), []).append(record.node)
-    return [_Alike(terms, parts, tuple(sorted(nodes))) for (terms, parts), nodes in found.items()]
+            note = record.note_of(place.vip)
+            alike = VipNote(note.parts, tickets=note.tickets, both=note.both)
+            found.setdefault((replace(terms, node=""), alike), []).append(record.node)
+    return [_Alike(terms, note, tuple(sorted(nodes))) for (terms, note), nodes in found.items()]
 
 
 def _summary(allowed: list[bool]) -> str:

@@ -62,7 +62,8 @@ class Identity:
 class VipNote:
     """What a node tells of a VIP besides its terms; no gate asks for it.
 
-    ``tickets`` says that the node takes part in the VIP's ring of ticket keys; who doesn't is given none.
+    ``tickets`` says that the node takes part in the VIP's ring of ticket keys; who doesn't is given none. ``both`` says
+    that it makes sessions all the same, for clients of TLS 1.3.
     ``parts`` are `policy.digest_parts` of its settings; ``version`` and ``digest`` say which live policy is in force
     there. ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it
     doesn't travel with the record, and is told to whoever asks.
@@ -73,6 +74,12 @@ class VipNote:
     digest: bytes = field(default=b"", repr=False)
     held: tuple[str, ...] = ()
     tickets: bool = False
+    both: bool = False
+
+    @property
+    def resumption(self) -> str:
+        """Who keeps what clients resume with there, in the configuration's words."""
+        return "sessions" if not self.tickets else "both" if self.both else "tickets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,8 +154,14 @@ def record(value: Any) -> NodeRecord:
 
 
 def _note(value: Any) -> VipNote:
-    parts, number, digest, *more = array(value, 3)[:4]
-    return VipNote(_parts(parts), seq(number), _note_digest(digest), tickets=flag(more[0]) if more else False)
+    parts, number, digest, *more = array(value, 3)[:5]
+    tickets, both = [*map(flag, more), False, False][:2]
+    return VipNote(_parts(parts), seq(number), _note_digest(digest), tickets=tickets, both=both)
+
+
+def _flags(note: VipNote) -> list[bool]:
+    """Return as few flags as tell it: what is left off is false."""
+    return [True, True] if note.tickets and note.both else [True] if note.tickets else []
 
 
 def _vip(node: str, colo: str, value: Any, reaches: dict[Reach, Reach]) -> Terms:
@@ -195,7 +201,7 @@ def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
 def plain_record(value: NodeRecord) -> list[Any]:
     """Return the form of a record on the wire; `record` is its inverse."""
     vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain()] for vip in value.vips]
-    notes = [[note.parts, note.version, note.digest, *([True] if note.tickets else ())] for note in value.notes]
+    notes = [[note.parts, note.version, note.digest, *_flags(note)] for note in value.notes]
     plain = [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
     return [*plain, notes] if notes else plain
 

@@ -51,8 +51,58 @@ def test_a_way_that_is_open_says_so() -> None:
             "differs": [],
             "from_nodes": ["a"],
             "to_nodes": ["b", "c"],
+            "resumption": {"from": "sessions", "to": "sessions"},
+            "tickets": None,
         }
     ]
+
+
+def mode(resumption: str, node: str, colo: str, reach: Reach = REACH_EVERYWHERE) -> NodeRecord:
+    made = record(node, colo, reach)
+    note = replace(made.notes[0], tickets=resumption != "sessions", both=resumption == "both")
+    return replace(made, notes=(note,))
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "allowed", "tickets"),
+    [
+        ("sessions", "sessions", "all", None),
+        ("tickets", "tickets", "all", "allowed"),
+        ("both", "both", "all", "allowed"),
+        ("both", "tickets", "all", "allowed"),
+        ("tickets", "sessions", "none", "no_tickets"),
+        ("both", "sessions", "none", "no_tickets"),
+        ("sessions", "tickets", "all", "no_tickets"),
+    ],
+)
+def test_what_the_one_end_gives_its_clients_is_what_counts(
+    near: str, far: str, allowed: str, tickets: str | None
+) -> None:
+    told = way([mode(near, "a", "ams1"), mode(far, "b", "fra1")], AMS, FRA)
+    (only,) = told["ways"]
+    assert only["resumption"] == {"from": near, "to": far}
+    assert (told["allowed"], only["tickets"] and only["tickets"]["verdict"]) == (allowed, tickets)
+
+
+def test_tickets_need_one_border_where_sessions_need_two_that_overlap() -> None:
+    both_colos = Reach.parse(["ams1", "fra1"])
+    records = [mode("tickets", "a", "ams1", both_colos), mode("tickets", "b", "fra1"), mode("both", "c", "ams1")]
+    told = way(records, AMS, FRA)
+    assert told["allowed"] == "some"
+    refused = next(each for each in told["ways"] if each["from_nodes"] == ["a"])
+    assert refused["verdict"] == "allowed"
+    assert refused["tickets"] == {
+        "verdict": "other_ring",
+        "why": "keys are for one border, and the reach of shop in ams1 ams1,fra1 and shop in fra1 everywhere are two",
+    }
+
+
+def test_settings_that_differ_are_named_for_tickets_too() -> None:
+    strict = record("b", "fra1", settings=STRICT)
+    strict = replace(strict, notes=(replace(strict.notes[0], tickets=True),))
+    (only,) = way([mode("tickets", "a", "ams1"), strict], AMS, FRA)["ways"]
+    assert only["tickets"]["verdict"] == "settings_differ"
+    assert "the lowest TLS version" in only["tickets"]["why"]
 
 
 @pytest.mark.parametrize(

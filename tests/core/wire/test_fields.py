@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshcache.core.policy.gates import COLOS_MAX, Reach, Terms
 from meshcache.core.values.session import SEQ_MAX, StreamKey
-from meshcache.core.values.topology import ADDRESS_BYTES_MAX, NAME_BYTES_MAX, VIPS_MAX, NodeRecord
+from meshcache.core.values.topology import ADDRESS_BYTES_MAX, NAME_BYTES_MAX, VIPS_MAX, NodeRecord, VipNote
 from meshcache.core.wire import fields
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Seen
@@ -120,3 +120,30 @@ def test_no_value_raises_anything_but_a_field_error(value: Any) -> None:
     for read in [*readers, fields.flag, fields.ranges(4), fields.octets(1, 4), fields.items(fields.name, 3)]:
         with contextlib.suppress(FieldError):
             read(value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode", "written"),
+    [
+        ([], "sessions", []),
+        ([False], "sessions", []),
+        ([True], "tickets", [True]),
+        ([True, False], "tickets", [True]),
+        ([True, True], "both", [True, True]),
+        ([False, True], "sessions", []),
+        ([True, True, "of a later version"], "both", [True, True]),
+    ],
+)
+def test_who_keeps_what_clients_resume_with_travels_in_as_few_flags_as_tell_it(
+    flags: list[Any], mode: str, written: list[bool]
+) -> None:
+    plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], "", [[b"", 0, b"", *flags]]]
+    read = fields.record(plain)
+    (note,) = read.notes
+    assert (note.resumption, isinstance(note, VipNote)) == (mode, True)
+    assert fields.plain_record(read)[-1] == [[b"", 0, b"", *written]]
+
+
+def test_flags_of_a_note_are_truth_values() -> None:
+    plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], ""]
+    refuses(fields.record, [*plain, [[b"", 0, b"", 1]]], [*plain, [[b"", 0, b"", True, 1]]])
