@@ -26,13 +26,17 @@ POLICY = ["tests/core/policy", "tests/security/test_borders.py"]
 
 WITHDRAWS = ["tests/core/control/test_withdraws.py", "tests/core/control/test_withdraw_details.py"]
 
+LOOKUP = [
+    f"tests/tls/test_{what}.py" for what in ("lookup", "counting", "ordinary", "revalidate", "identities", "hello")
+]
+
 MODULES = {
     "gates": ("meshcache/core/policy/gates.py", POLICY),
     "scope": ("meshcache/core/policy/scope.py", POLICY),
     "digest_parts": ("meshcache/core/policy/digest_parts.py", POLICY),
     "intake": (
         "meshcache/core/replication/intake.py",
-        ["tests/core/replication", "tests/core/control/test_recall.py", "tests/security/test_borders.py"],
+        ["tests/core/replication", "tests/core/control/test_recall.py", *WITHDRAWS, "tests/security/test_borders.py"],
     ),
     "local_sessions": (
         "meshcache/core/replication/local_sessions.py",
@@ -40,7 +44,7 @@ MODULES = {
     ),
     "vip_cache": ("meshcache/core/cache/vip_cache.py", ["tests/core/cache"]),
     "withdraws": ("meshcache/core/control/withdraws.py", WITHDRAWS),
-    "lookup": ("meshcache/tls/lookup.py", ["tests/tls/test_lookup.py"]),
+    "lookup": ("meshcache/tls/lookup.py", LOOKUP),
 }
 """Each with the tests that are there for it; mutmut runs for each function the ones that call it."""
 
@@ -68,7 +72,13 @@ also_copy = ["server", "fuzz", "examples", "benchmarks", "docs", "tools", "READM
 pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = {tests}
 use_git_change_detection = false
+process_isolation = "{isolation}"
+forkserver_warmup = "none"
 """
+
+_ISOLATION = {"lookup": "forkserver"}
+"""Each change in a process that never ran the code before, where that is kept for the process: OpenSSL's callbacks are.
+It costs a start of pytest each."""
 
 
 class Survivor(NamedTuple):
@@ -90,7 +100,7 @@ def main(arguments: list[str]) -> int:
     survivors: list[Survivor] = []
     for name in names:
         with tempfile.TemporaryDirectory(prefix="meshcache-mutation-") as folder:
-            _copy(Path(folder), *MODULES[name])
+            _copy(Path(folder), *MODULES[name], _ISOLATION.get(name, "fork"))
             _said(Path(folder), "run", "--max-children", "1")
             survivors += sorted(set(_survivors(Path(folder))))
     listed = explained()
@@ -115,7 +125,7 @@ def _mutmut() -> list[str]:
     return [str(Path(sys.executable).parent / "mutmut")]
 
 
-def _copy(folder: Path, module: str, tests: list[str]) -> None:
+def _copy(folder: Path, module: str, tests: list[str], isolation: str) -> None:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -123,7 +133,7 @@ def _copy(folder: Path, module: str, tests: list[str]) -> None:
         else:
             shutil.copy(source, folder / name)
     with (folder / "pyproject.toml").open("a") as settings:
-        settings.write(_SETTINGS.format(modules=[module], tests=tests))
+        settings.write(_SETTINGS.format(modules=[module], tests=tests, isolation=isolation))
 
 
 def _survivors(folder: Path) -> Iterator[Survivor]:

@@ -15,7 +15,9 @@ from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import StreamKey
 
 STREAMS_MAX = 16_384
-"""Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first."""
+"""Streams remembered at a time: 1,000 nodes with 8 VIPs, each restarted once. The longest silent goes first. Those that
+this node publishes in stay, one for each of its VIPs.
+"""
 
 INDEXES = 1 << 32
 """As many as the cache's entry header has room for."""
@@ -30,6 +32,7 @@ class Stream:
     ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
     ``age`` is the (incarnation, revision) of the origin that ``terms`` come from. ``hearsay`` are the numbers of which
     another node than the origin spoke first: they don't stand in the way of what the origin says of them.
+    ``published`` says that this node numbers in it what it makes now.
     """
 
     key: StreamKey
@@ -43,6 +46,7 @@ class Stream:
     cached: int = 0
     age: tuple[int, int] = (0, 0)
     hearsay: Ranges | None = None
+    published: bool = False
 
     def see(self, first: int, last: int, *, own: bool) -> None:
         """Count numbers as seen, by the word of the origin (`own`) or of another node."""
@@ -57,7 +61,7 @@ class StreamTable:
     """All streams of this node by key and by index; bounded. An index comes again after 2^32 others at the earliest."""
 
     def __init__(self, streams_max: int = STREAMS_MAX, indexes: int = INDEXES) -> None:
-        self._streams_max = streams_max
+        self.streams_max = streams_max
         self._by_key: dict[StreamKey, Stream] = {}
         self._by_index: dict[int, Stream] = {}
         self.get = self._by_key.get
@@ -75,9 +79,21 @@ class StreamTable:
 
     def open(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream | None:
         """Return the stream with this key, made if need be; None when the table is full of streams with entries."""
+        return self._open(terms, key, vip, now, published=False)
+
+    def publish(self, terms: Terms, key: StreamKey, vip: str, now: float) -> Stream:
+        """Return the stream in which this node numbers what it makes for a VIP from now on: there is always room for
+        it, and it never makes room for another.
+        """
+        stream = self._open(terms, key, vip, now, published=True)
+        assert stream is not None, "a published one is made in any case"
+        stream.published = True
+        return stream
+
+    def _open(self, terms: Terms, key: StreamKey, vip: str, now: float, *, published: bool) -> Stream | None:
         stream = self._by_key.get(key)
         if stream is None:
-            if len(self._by_key) >= self._streams_max and not self._drop_longest_silent():
+            if len(self._by_key) >= self.streams_max and not self._drop_longest_silent() and not published:
                 return None
             stream = Stream(key, terms, vip, self._free_index())
             self._by_key[key] = self._by_index[stream.index] = stream
@@ -97,7 +113,8 @@ class StreamTable:
         return index
 
     def _drop_longest_silent(self) -> bool:
-        idle = min((s for s in self if not s.cached), key=lambda s: s.last_active_at, default=None)
+        silent = (stream for stream in self if not stream.cached and not stream.published)
+        idle = min(silent, key=lambda stream: stream.last_active_at, default=None)
         if idle is None:
             return False
         self.drop(idle)

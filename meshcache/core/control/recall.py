@@ -75,7 +75,8 @@ class Recall:
             return
         self._heard_of = stamp
         linked = {peer.name for peer in self._members if peer.state is PeerState.ALIVE}
-        told = {record.node: record for record in self._roster if record.node not in linked}
+        known = {self._vips.record.node, *linked}
+        told = {record.node: record for record in self._roster if record.node not in known}
         for stream in list(self._cache.streams):
             record = told.get(stream.key.origin)
             terms = None if record is None else record.terms_of(stream.key.vip)
@@ -84,6 +85,8 @@ class Recall:
 
     def word(self, key: StreamKey) -> _Word | None:
         """Return the newest terms known of a stream that isn't here, or is no longer, with their age."""
+        if key.origin == self._vips.record.node:  # of itself a node believes nobody else
+            return _word_of(self._vips.record, key.vip)
         peer = self._members.get(key.origin)
         own = _word_of(None if peer is None else peer.record, key.vip)
         words = (own, _word_of(self._roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))

@@ -93,23 +93,22 @@ class VipChanges:
         if not own.incarnation <= incarnation < INCARNATION_MAX:
             return
         self._local.go_on_as(incarnation + 1)
+        lives = {stream.key.incarnation for stream in self._cache.streams if stream.cached}
         for served in self._vips:
             if served.flushed_seq:
                 served.stream.see(1, served.flushed_seq, own=True)
             key = StreamKey(own.node, incarnation + 1, served.vip.terms.vip)
-            stream = self._cache.streams.open(served.vip.terms, key, key.vip, now)
-            if stream is not None:
-                served.former |= {own.incarnation}
-                served.stream, served.last_seq, served.flushed_seq = stream, 0, 0
+            served.stream.published = False
+            served.former = (served.former | {own.incarnation}) & lives  # of the others nothing is here
+            served.stream = self._cache.streams.publish(served.vip.terms, key, key.vip, now)
+            served.last_seq = served.flushed_seq = 0
         self._vips.go_on_as(incarnation + 1)
         self._telemetry.events.add(IncarnationRaised(now, incarnation + 1, why))
         self._joining.revised(now)
 
     def _add(self, vip: LocalVip, now: float) -> None:
         own, name = self._local.identity, vip.terms.vip
-        stream = self._cache.streams.open(vip.terms, StreamKey(own.node, own.incarnation, name), name, now)
-        if stream is None:
-            raise ValueError("no room for another stream")
+        stream = self._cache.streams.publish(vip.terms, StreamKey(own.node, own.incarnation, name), name, now)
         last_seq = self._vips.last_seq(name)
         self._vips.put(ServedVip(vip, stream, self._telemetry.counters.vip(name), last_seq, last_seq))
         self._cache.set_quota(name, vip.quota_bytes, vip.quota_sessions)

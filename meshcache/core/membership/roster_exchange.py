@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import inf
 
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.state.local_node import LocalNode
@@ -31,6 +32,11 @@ from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight_of
 
 _MERGED_MAX = 16
 """Sets of our own colo that we have looked through already, by hash."""
+
+_OUTBID_S = 30.0
+"""Between two answers to what another colo says in this node's name: if that is a copy of it, which answers in the same
+way, neither begins a new life in each comparison.
+"""
 
 _ASK_S = 1.0
 """Between two asks for one colo: when fifty nodes start together, everybody's knowledge differs for a moment."""
@@ -88,6 +94,7 @@ class RosterExchange:
         self._merged: OrderedDict[bytes, None] = OrderedDict()
         self._outlet = outlet
         self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
+        self._outbid_at = -inf
 
     @property
     def pending(self) -> dict[tuple[str, str], int]:
@@ -161,6 +168,10 @@ class RosterExchange:
         if roster.colo == self._local.identity.colo:
             self._merge(records, now)
             return
+        for record in records:
+            if record.node == self._local.identity.node and now >= self._outbid_at:
+                self._outbid_at = now + _OUTBID_S
+                self._outlet.own_name_heard(record, now)
         linked = [peer.record for peer in self._members if peer.colo == roster.colo]
         self._roster.learn(roster.colo, records, linked, roster.age_s, now)
 

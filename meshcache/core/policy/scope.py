@@ -127,8 +127,8 @@ def _only_host_names(each: set[frozenset[str]]) -> list[str]:
     """Return the host names, where all certificates have the same and nothing else (0.1.0 knows no
     other class than that).
     """
-    first = min(each, key=sorted)
-    plain = len(each) == 1 and all(one.startswith("dns:") and "," not in one for one in first)
+    first, *others = each
+    plain = not others and all(one.startswith("dns:") and "," not in one for one in first)
     return [one.removeprefix("dns:") for one in first] if plain else []
 
 

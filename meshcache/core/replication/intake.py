@@ -175,8 +175,7 @@ class Intake:
         entries = self._permitted(stream, entries, served, now)
         if not entries.ids:
             return
-        home = self._vips.get(stream.vip) or served
-        counters = home.counters
+        counters = served.counters
         for end, count in self._cache.put_many(stream, entries, now).items():
             if end is PutResult.STORED:
                 counters.received += count

@@ -50,6 +50,19 @@ def test_a_stream_that_holds_entries_is_never_dropped_to_make_room() -> None:
     assert len(table) == 2
 
 
+def test_what_this_node_publishes_in_never_makes_room_and_always_has_some() -> None:
+    table = StreamTable(streams_max=2)
+    own = table.publish(TERMS, StreamKey("edge-1", 1, "shop"), "shop", 0.0)
+    second, third = opened(table, 2, now=1.0), opened(table, 3, now=2.0)
+    assert set(map(id, table)) == {id(own), id(third)}, "the second makes room, though the first is silent for longer"
+    third.cached = 1
+    assert table.open(TERMS, second.key, "shop", 3.0) is None
+    assert table.publish(TERMS, StreamKey("edge-1", 4, "shop"), "shop", 4.0) in table
+    own.published = False
+    assert opened(table, 5, now=5.0)
+    assert own not in table, "what it published in before is one of many"
+
+
 def test_dropping_a_stream_that_holds_entries_is_our_own_mistake() -> None:
     table = StreamTable()
     stream = opened(table, 1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshcache.core.membership.roster_exchange import PENDING_MAX
 from meshcache.core.policy.gates import Reach
+from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Roster, RosterAsk
 from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight
-from tests.core.net import Host, Net, Puppet, dropped, vip
+from tests.core.net import Host, Net, Puppet, dropped, has, make, vip
 from tests.core.samples import large_record
 
 
@@ -125,3 +128,34 @@ def test_a_node_that_speaks_for_itself_is_in_the_roster_of_its_colo() -> None:
     far = Puppet(net, "far", "fra1")
     far.says(host, Hello("test", far.record))
     assert known(host, "fra1") == ["far"]
+
+
+@pytest.mark.parametrize(("later", "revisions"), [(50, 0), (0, 50)])
+@pytest.mark.parametrize("group", ["shop", "another"])
+def test_what_is_told_of_another_colo_in_this_nodes_name_takes_nothing_from_it_and_is_outbid(
+    later: int, revisions: int, group: str
+) -> None:
+    """A copy of it that was started there, or a member that lies: its own stream went, and each handshake failed."""
+    net, host, peer = world()
+    own = host.core.duties.vips.record
+    made = make(net, host, 1)
+    terms = replace(own.vips[0], colo="fra1", group=group)
+    lie = replace(
+        own, colo="fra1", incarnation=own.incarnation + later, revision=own.revision + revisions, vips=(terms,)
+    )
+    for _ in range(20):
+        peer.says(host, Roster("fra1", 0, (lie,)))
+        peer.lives(host, 0.5)
+        lie = replace(lie, incarnation=lie.incarnation + 2)  # as a copy that outbids in its turn
+    assert has(net, host, made)
+    assert has(net, host, make(net, host, 2))
+    assert len(host.happened(IncarnationRaised)) == 1, "and not once for each time it is told"
+    assert [each["reason"] for each in host.core.stats(net.now)["refusals"]] == ["forged_name"]
+
+
+def test_a_former_life_in_another_colo_is_no_reason_to_begin_a_new_one() -> None:
+    _, host, peer = world()
+    own = host.core.duties.vips.record
+    peer.says(host, Roster("fra1", 0, (replace(own, colo="fra1", incarnation=own.incarnation - 1, revision=999),)))
+    peer.lives(host, 10)
+    assert not host.happened(IncarnationRaised)

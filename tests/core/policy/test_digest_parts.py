@@ -42,6 +42,12 @@ def test_two_chains_differ_in_the_chain() -> None:
     assert differing(parts_of(one), parts_of(other)) == ("the certificate chain",)
 
 
+def test_parts_are_the_same_on_nodes_of_every_version() -> None:
+    auth = replace(BASE.client_auth, authorities=(b"a" * 32, b"b" * 32))
+    recorded = "b1f5783b2eea7d8c0725d1a10b19797934069224377e0d4fa6e75aef1271cf25"
+    assert parts_of(replace(BASE, client_auth=auth, chain=(b"leaf", b"root"))).hex() == recorded
+
+
 def test_equal_settings_have_equal_parts_that_fit() -> None:
     assert parts_of(BASE) == parts_of(replace(BASE))
     assert len(parts_of(BASE)) <= PARTS_BYTES_MAX
@@ -80,5 +86,6 @@ def test_both_values_are_told_as_far_as_hashes_tell(changed: Security, told: str
 
 def test_what_a_peer_makes_up_is_shown_as_a_hash_or_not_at_all() -> None:
     assert with_values(parts_of(BASE), b"") == (UNNAMED,)
+    assert with_values(parts_of(BASE), parts_of(BASE)) == (UNNAMED,)
     (words,) = with_values(parts_of(BASE), b"\x1b[2J" + parts_of(BASE)[4:])
     assert words.endswith("#1b5b324a there)")

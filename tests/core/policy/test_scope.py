@@ -25,6 +25,11 @@ SECURITY = Security("storefront", AUTH, 0x0303, epoch=4, chain=(b"leaf", b"root"
 RECORDED = "031820d13564b1d72647d4eebee3753f98acc3b179f557b4b1e58ca34d9c0c6a"
 """The digest of SECURITY: nodes of different versions must agree on it, so it never changes."""
 
+RECORDED_CONTEXT = "66c33ba8a0f76800b7332a018c32c72348a4d1e9270a59e630121b584d1c1d52"
+"""The session id context of SECURITY under the name shop.example, for the same reason."""
+
+RECORDED_CLASS = "identities:f87a3664d9b9df29ee4cc5be06aab7a0a6086a380da58afc78693c1fd97c4368"
+
 NAMES = Names(certificate=("shop.example", "*.cdn.example"), listed=("shop.example", "www.shop.example"))
 
 
@@ -54,6 +59,7 @@ def test_equal_settings_have_equal_digests_on_every_node() -> None:
     twin = Security("storefront", replace(AUTH), 0x0303, 4, (b"leaf", b"root"))
     assert group_digest(twin) == group_digest(SECURITY)
     assert group_digest(SECURITY).hex() == RECORDED
+    assert session_id_context(group_digest(SECURITY), "name:shop.example").hex() == RECORDED_CONTEXT
 
 
 def test_the_context_fits_openssl_and_differs_by_name_class() -> None:
@@ -116,6 +122,7 @@ def test_without_sni_every_identity_of_every_certificate_counts() -> None:
     assert nameless(("ip:192.0.2.2", "ip:192.0.2.1")) == told[2]
     assert nameless(("ip:192.0.2.2",), ("ip:192.0.2.1",)) == told[3]
     assert told[5] == name_class(Names(("a.example",)), None) == "certificate:a.example", "as 0.1.0 names it"
+    assert nameless(("ip:192.0.2.1",), ("dns:a.example", "dns:b.example")) == RECORDED_CLASS
 
 
 def test_a_certificate_of_which_nothing_is_known_shares_nothing() -> None:
