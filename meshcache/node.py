@@ -141,7 +141,7 @@ class MeshNode(TlsSide, WarmSide):
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._warming = Warming(self._pump)
             self._plugins.join(self._pump)
-            self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume)
+            self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume, self._keyring)
             self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
@@ -362,6 +362,7 @@ class MeshNode(TlsSide, WarmSide):
 
     def _change_keys(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._vips.use(keyring)
         log.info("the mesh keys are now %s", ", ".join(keyring.fingerprints))
         try:
             self._transport.use(keyring)

@@ -20,7 +20,7 @@ Stats = Mapping[str, Any]
 Row = tuple[tuple[str, ...], float]
 
 HANDSHAKE_RESULTS = ("full", "local", "remote", "pulled", "failed")
-LOOKUP_RESULTS = ("local", "remote", "pulled", "miss", "expired")
+LOOKUP_RESULTS = ("local", "remote", "pulled", "miss", "foreign", "expired")
 _RESULTS = (("done", "written"), ("failed", "failed"))
 SCOPES = {"intra": "colo", "inter": "intercolo"}
 

@@ -106,6 +106,11 @@ class MeshCore:
         return self._vips.record.node
 
     @property
+    def identity(self) -> Identity:
+        """Who this node is, in its present life."""
+        return self.duties.local.identity
+
+    @property
     def own_policy(self) -> OwnPolicy:
         """The operator's own policy that is asked now."""
         return self._vips.own_policy

@@ -193,6 +193,7 @@ def _lookups(counters: VipCounters) -> dict[str, Any]:
         "remote": counters.remote,
         "pulled": counters.pulled,
         "miss": counters.miss,
+        "foreign": counters.foreign,
         "expired": counters.expired,
         "refused": dict(sorted(counters.lookups_refused.items())),
         "hit_not_resumed": counters.hit_not_resumed,

@@ -81,6 +81,11 @@ class MeshKey:
         """The pair of every dialler; not the listeners', so that neither side can be played back as the other."""
         return _curve(self._derive(b"curve dialler"))
 
+    def session_ids(self, mesh: str) -> tuple[bytes, bytes]:
+        """Two keys for the ids of one mesh's sessions: what seals them, and what veils them. Secrets."""
+        name = mesh.encode()
+        return self._derive(b"session id seal " + name), self._derive(b"session id veil " + name)
+
     def _derive(self, purpose: bytes) -> bytes:
         return HKDF(SHA256(), KEY_BYTES, salt=b"meshcache/1", info=purpose).derive(self.secret)
 

@@ -122,7 +122,7 @@ enum { KX_RSA = 1037, KX_ECDHE = 1038, KX_DHE = 1039, KX_ANY = 1063 }; /* NID_kx
 
 /* What is noted on a connection, in its ex_data; tls/state.py says what for. From MARK_HIT on it is a token. */
 typedef uintptr_t mark;
-enum { MARK_NONE, MARK_APART, MARK_ASKED, MARK_REFUSED, MARK_APART_REFUSED, MARK_HIT = 16 };
+enum { MARK_NONE, MARK_APART, MARK_ASKED, MARK_REFUSED, MARK_APART_REFUSED, MARK_FOREIGN, MARK_HIT = 16 };
 
 /* Whether a handshake is or was paused, as tls/pausing.py notes it; a paused one is that file's to look at. */
 enum { PAUSE_NONE, PAUSE_PAUSED, PAUSE_OVER, PAUSE_PULLED };
@@ -525,7 +525,12 @@ static bool pauses(struct attachment *attachment, SSL *ssl)
     for (int at = 0; at < offered.count; at++)
         if (door_holds(attachment->door, offered.ids[at], ID_BYTES_MAX))
             return false;
-    return offered.count > 0 && ask_paused(attachment, ssl, &offered);
+    int minted = 0;
+    for (int at = 0; at < offered.count; at++) /* a stranger's id costs this check, and nothing else */
+        if (door_minted(attachment->door, offered.ids[at], ID_BYTES_MAX))
+            offered.ids[minted++] = offered.ids[at];
+    offered.count = minted;
+    return minted > 0 && ask_paused(attachment, ssl, &offered);
 }
 
 static int on_hello(SSL *ssl, int *alert, const SSL_CTX *ctx)
@@ -626,6 +631,15 @@ static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const st
     return NULL;
 }
 
+/* An id that no member made is no miss: a client's own random one, or one of another mesh. One that a member made is. */
+static void note_miss(struct attachment *attachment, SSL *ssl, const uint8_t *id, size_t id_bytes)
+{
+    mark former = mark_of(attachment->callbacks, ssl);
+    if (former == MARK_NONE || former == MARK_FOREIGN)
+        set_mark(attachment->callbacks, ssl,
+                 door_minted(attachment->door, id, id_bytes) ? MARK_ASKED : MARK_FOREIGN);
+}
+
 static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint8_t *id, size_t id_bytes)
 {
     struct callbacks *callbacks = attachment->callbacks;
@@ -641,8 +655,8 @@ static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint
             set_mark(callbacks, ssl, (mark)hit.token);
             if (callbacks->openssl->version(ssl) == TLS12) /* whose resumptions end without a callback */
                 door_count_hit(attachment->door, hit.token);
-        } else if (found == LOOKUP_MISS && mark_of(callbacks, ssl) == MARK_NONE) {
-            set_mark(callbacks, ssl, MARK_ASKED);
+        } else if (found == LOOKUP_MISS) {
+            note_miss(attachment, ssl, id, id_bytes);
         }
         if (session != NULL || found == LOOKUP_MISS)
             return session;
@@ -705,6 +719,8 @@ static void count_full(struct attachment *attachment, SSL *ssl, SSL_SESSION *ses
     door_count_full(attachment->door, ended >= MARK_HIT);
     if (ended == MARK_ASKED)
         door_count_miss(attachment->door);
+    if (ended == MARK_FOREIGN)
+        door_count_foreign(attachment->door);
     if (ended >= MARK_HIT && callbacks->openssl->session_get_protocol_version(session) == TLS13)
         door_count_hit(attachment->door, ended);
     if (ended != MARK_NONE && !is_apart(ended))
@@ -776,6 +792,19 @@ static int on_new(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session)
         let_go(attachment);
     }
     return 0; /* 1 would mean that we keep a reference to the session object */
+}
+
+/* --- ids: a new session's says who made it, and when --- */
+
+static int on_generate(const struct openssl *openssl, const SSL *ssl, uint8_t *id, unsigned *bytes)
+{
+    struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
+    bool made = attachment != NULL && attachment->door != NULL && *bytes == ID_BYTES_MAX && door_mint(attachment->door, id);
+    if (!made)
+        made = *bytes <= ID_BYTES_MAX && getentropy(id, *bytes) == 0; /* detached: an id as OpenSSL makes them */
+    if (attachment != NULL)
+        let_go(attachment);
+    return made; /* 0 ends the handshake: without randomness there is none anyway */
 }
 
 /* --- remove: OpenSSL dropped a session, at an unclean close or a fatal alert --- */
@@ -918,6 +947,26 @@ static int new_3(SSL *ssl, SSL_SESSION *session)
     return on_new(&libraries[3], ssl, session);
 }
 
+static int generate_0(const SSL *ssl, uint8_t *id, unsigned *bytes)
+{
+    return on_generate(&libraries[0], ssl, id, bytes);
+}
+
+static int generate_1(const SSL *ssl, uint8_t *id, unsigned *bytes)
+{
+    return on_generate(&libraries[1], ssl, id, bytes);
+}
+
+static int generate_2(const SSL *ssl, uint8_t *id, unsigned *bytes)
+{
+    return on_generate(&libraries[2], ssl, id, bytes);
+}
+
+static int generate_3(const SSL *ssl, uint8_t *id, unsigned *bytes)
+{
+    return on_generate(&libraries[3], ssl, id, bytes);
+}
+
 static int ticket_key_0(SSL *ssl, uint8_t *name, uint8_t *iv, void *cipher, void *mac, int encrypting)
 {
     return on_ticket_key(&libraries[0], ssl, name, iv, cipher, mac, encrypting);
@@ -942,6 +991,8 @@ static int (*const ticket_keys[LIBRARIES_MAX])(SSL *, uint8_t *, uint8_t *, void
     ticket_key_0, ticket_key_1, ticket_key_2, ticket_key_3};
 static SSL_SESSION *(*const gets[LIBRARIES_MAX])(SSL *, const uint8_t *, int, int *) = {get_0, get_1, get_2, get_3};
 static int (*const news[LIBRARIES_MAX])(SSL *, SSL_SESSION *) = {new_0, new_1, new_2, new_3};
+static int (*const generators[LIBRARIES_MAX])(const SSL *, uint8_t *, unsigned *) = {generate_0, generate_1, generate_2,
+                                                                                     generate_3};
 
 /* Puts the address of a function into its place, which stays NULL where the library lacks it; false with an error set. */
 static bool take_function(struct openssl *openssl, PyObject *addresses, const struct symbol *symbol)
@@ -1057,7 +1108,7 @@ static PyObject *callbacks_addresses(PyObject *self, void *unused)
     (void)unused;
     int place = ((CallbacksObject *)self)->place;
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "hello", (unsigned long long)(uintptr_t)hello, "get",
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "generate", (unsigned long long)(uintptr_t)generators[place], "hello", (unsigned long long)(uintptr_t)hello, "get",
         (unsigned long long)(uintptr_t)gets[place], "new", (unsigned long long)(uintptr_t)news[place], "remove",
         (unsigned long long)(uintptr_t)removed, "ticket_key", (unsigned long long)(uintptr_t)ticket_keys[place],
         "ticket_made", (unsigned long long)(uintptr_t)ticket_made, "ticket_opened",

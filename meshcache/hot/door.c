@@ -41,6 +41,8 @@ struct settings {
     int inbox;                       /* descriptor that is readable when the mesh has delivered something; or -1 */
     int wakeup;                      /* eventfd of the pump; or -1 */
     unsigned binding;                /* counts the calls of `bind` */
+    double ahead;                    /* of the node's clock, by which births in ids are told */
+    struct id_keys ids;
 };
 
 struct door {
@@ -52,7 +54,7 @@ struct door {
     pthread_rwlock_t lock; /* guards `settings` */
     struct settings settings;
     struct verdict verdicts[VERDICTS];
-    atomic_ullong local, remote, pulled, miss, full, hit_not_resumed;
+    atomic_ullong local, remote, pulled, miss, foreign, full, hit_not_resumed;
     pthread_mutex_t ring_lock; /* guards what follows */
     struct made *ring;         /* RING_MAX of them, made with the first session */
     unsigned head, tail;       /* `head` - `tail` are waiting */
@@ -155,6 +157,28 @@ bool door_holds(struct door *door, const uint8_t *id, size_t id_bytes)
 void door_count_miss(struct door *door)
 {
     atomic_fetch_add(&door->miss, 1);
+}
+
+void door_count_foreign(struct door *door)
+{
+    atomic_fetch_add(&door->foreign, 1);
+}
+
+bool door_mint(struct door *door, uint8_t *id)
+{
+    pthread_rwlock_rdlock(&door->lock);
+    const struct settings *settings = &door->settings;
+    bool made = atomic_load(&door->open) && id_mint(&settings->ids, (uint64_t)((monotonic() + settings->ahead) * 1000), id);
+    pthread_rwlock_unlock(&door->lock);
+    return made;
+}
+
+bool door_minted(struct door *door, const uint8_t *id, size_t id_bytes)
+{
+    pthread_rwlock_rdlock(&door->lock);
+    bool known = door->settings.ids.count == 0 || id_minted(&door->settings.ids, id, id_bytes);
+    pthread_rwlock_unlock(&door->lock);
+    return known;
 }
 
 void door_count_hit(struct door *door, uint64_t token)
@@ -284,6 +308,7 @@ void door_drop(struct door *door)
     *at = door->next;
     pthread_mutex_unlock(&all_lock);
     drop_tables(&door->settings);
+    wipe(&door->settings.ids, sizeof door->settings.ids);
     if (door->ring != NULL)
         wipe(door->ring, RING_MAX * sizeof *door->ring);
     free(door->ring);
@@ -401,11 +426,54 @@ static PyObject *door_bind(PyObject *self, PyObject *args)
     old = door->settings;
     fresh.inbox = old.inbox;
     fresh.wakeup = old.wakeup;
+    fresh.ahead = old.ahead;
+    fresh.ids = old.ids;
     fresh.binding = old.binding + 1;
     door->settings = fresh;
     pthread_rwlock_unlock(&door->lock);
     drop_tables(&old);
+    wipe(&old.ids, sizeof old.ids);
+    wipe(&fresh.ids, sizeof fresh.ids);
     Py_RETURN_NONE;
+}
+
+static PyObject *door_ids(PyObject *self, PyObject *args)
+{
+    const char *secrets, *life;
+    Py_ssize_t bytes, life_bytes;
+    double ahead;
+    struct id_keys fresh;
+    if (!PyArg_ParseTuple(args, "y#y#d:ids", &secrets, &bytes, &life, &life_bytes, &ahead))
+        return NULL;
+    if (!id_keys_take(&fresh, (const uint8_t *)secrets, (size_t)bytes, (const uint8_t *)life, (size_t)life_bytes)) {
+        PyErr_SetString(PyExc_ValueError, "keys of ids come in pairs of 32 bytes, four at most, and a life has 7");
+        return NULL;
+    }
+    struct door *door = door_of(self);
+    pthread_rwlock_wrlock(&door->lock);
+    door->settings.ids = fresh;
+    door->settings.ahead = ahead;
+    pthread_rwlock_unlock(&door->lock);
+    wipe(&fresh, sizeof fresh);
+    Py_RETURN_NONE;
+}
+
+static PyObject *door_make_id(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    uint8_t id[ID_BYTES_MAX];
+    if (!door_mint(door_of(self), id))
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((const char *)id, sizeof id);
+}
+
+static PyObject *door_knows_id(PyObject *self, PyObject *session_id)
+{
+    char *data;
+    Py_ssize_t bytes;
+    if (PyBytes_AsStringAndSize(session_id, &data, &bytes) < 0)
+        return NULL;
+    return PyBool_FromLong(door_minted(door_of(self), (const uint8_t *)data, (size_t)bytes));
 }
 
 static PyObject *door_watch(PyObject *self, PyObject *args)
@@ -529,10 +597,11 @@ static PyObject *door_counts(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct door *door = door_of(self);
-    return Py_BuildValue("(KKKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
+    return Py_BuildValue("(KKKKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
                          (unsigned long long)atomic_exchange(&door->remote, 0),
                          (unsigned long long)atomic_exchange(&door->pulled, 0),
                          (unsigned long long)atomic_exchange(&door->miss, 0),
+                         (unsigned long long)atomic_exchange(&door->foreign, 0),
                          (unsigned long long)atomic_exchange(&door->full, 0),
                          (unsigned long long)atomic_exchange(&door->hit_not_resumed, 0));
 }
@@ -573,7 +642,10 @@ static PyMethodDef door_methods[] = {
     {"collect", door_collect, METH_O, "Until a moment, what is made may wait."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},
-    {"counts", door_counts, METH_NOARGS, "Local, remote, pulled, miss, full, hit_not_resumed since the last call."},
+    {"counts", door_counts, METH_NOARGS, "Local, remote, pulled, miss, foreign, full, hit_not_resumed since the last call."},
+    {"ids", door_ids, METH_VARARGS, "Set the keys under which ids are made and known, and in whose name."},
+    {"mint", door_make_id, METH_NOARGS, "The id for a session that is being made."},
+    {"minted", door_knows_id, METH_O, "Whether a member made an id."},
     {"ask", door_ask, METH_O, "Whether what isn't here is looked for elsewhere."},
     {"unread", door_unread, METH_O, "Whether the mesh may have delivered more than its descriptor tells."},
     {NULL, NULL, 0, NULL},

@@ -143,6 +143,28 @@ extern PyType_Spec names_spec;
 extern PyTypeObject *names_type;
 struct names *names_of(PyObject *object); /* borrowed */
 
+/* --- session_ids.c: ids that members make and read ---------------------------------------------------------------- */
+
+enum { ID_KEYS_MAX = 4, LIFE_BYTES = 7 }; /* edges.keyring.KEYS_MAX; core.values.session_id.LIFE_BYTES */
+
+/* Secrets: states of BLAKE2s after its key. The first key makes ids. */
+struct id_keys {
+    int count; /* 0: no ids are made or known */
+    struct {
+        uint32_t seal[8], veil[8];
+    } keys[ID_KEYS_MAX];
+    uint8_t life[LIFE_BYTES];
+};
+
+/* Fills `keys` from the two keys of each mesh key; false when the sizes are wrong. */
+bool id_keys_take(struct id_keys *keys, const uint8_t *secrets, size_t bytes, const uint8_t *life, size_t life_bytes);
+
+/* Makes an id of ID_BYTES_MAX; false without a key or randomness. */
+bool id_mint(const struct id_keys *keys, uint64_t born_ms, uint8_t *id);
+
+/* Whether a member made this id. */
+bool id_minted(const struct id_keys *keys, const uint8_t *id, size_t id_bytes);
+
 /* --- door.c: one VIP's way in and out for handshakes ------------------------------------------------------------ */
 
 struct door;
@@ -173,6 +195,13 @@ enum { OUTCOME_PULLED = 3 }; /* of a token, the rest of which door.c has */
 void door_count_hit(struct door *door, uint64_t token);
 void door_count_full(struct door *door, bool hit);
 void door_count_miss(struct door *door);
+void door_count_foreign(struct door *door);
+
+/* The id for a session that is being made; false where the door knows no keys. */
+bool door_mint(struct door *door, uint8_t *id);
+
+/* Whether a member made this id, or nobody here can say. */
+bool door_minted(struct door *door, const uint8_t *id, size_t id_bytes);
 
 enum kept { KEPT_ASK, KEPT_DONE, KEPT_PUBLISH };
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from meshcache.config import Settings
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
+from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
 from meshcache.runtime.asking import Asking
 from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
@@ -18,6 +19,7 @@ from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
+from meshcache.runtime.session_ids import SessionIds
 from meshcache.runtime.session_ports import MayResume, VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
@@ -67,8 +69,19 @@ class _Served:
 class AttachedVips:
     """The VIPs of one node. Threads may share it."""
 
-    def __init__(self, settings: Settings, pump: Pump, tokens: Tokens, may_resume: MayResume | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pump: Pump,
+        tokens: Tokens,
+        may_resume: MayResume | None = None,
+        keyring: Keyring | None = None,
+    ) -> None:
+        """Without a keyring ids are random, and any may be one of ours."""
         self._may_resume = may_resume
+        own = pump.core.identity
+        self.ids = None if keyring is None else SessionIds(own.mesh, own.node, keyring, pump.clock)
+        """By which the ids of sessions are made and read."""
         self._in_force = InForce(settings)
         self._pump = pump
         self._tokens = tokens
@@ -78,6 +91,7 @@ class AttachedVips:
         self._drift = DriftWatch(pump.clock())
         self.asking = Asking(pump)
         """Who is asked for what isn't in memory; more may be plugged in before contexts are attached."""
+        self.bind()
         pump.chores.append(self._do_chores)
         pump.deadlines.append(self._deadline)
         pump.core.settle = self.settle
@@ -204,7 +218,7 @@ class AttachedVips:
 
     def _new(self, joining: JoiningContext) -> _Served:
         port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume)
-        port.asking = self.asking.join(port)
+        port.ids, port.asking = self.ids, self.asking.join(port)
         return _Served(port, joining)
 
     def _refuse_anothers(self, context: object) -> None:
@@ -294,10 +308,18 @@ class AttachedVips:
         self._pump.wake()
 
     def bind(self) -> None:
-        """Let the doors see the streams that the core files into now."""
+        """Let the doors see the streams that the core files into now, and ids be made in the name of its life."""
         with self._pump.lock:
+            if self.ids is not None:
+                self.ids.live_as(self._pump.core.identity.incarnation)
             for port in self._ports():
                 port.bind()
+
+    def use(self, keyring: Keyring) -> None:
+        """Make and read ids under other keys."""
+        if self.ids is not None:
+            self.ids.use(keyring)
+        self.bind()
 
     def settle(self) -> None:
         """Take over what was made and counted at the doors. With the pump's lock held."""

@@ -20,6 +20,7 @@ from meshcache.core.state.counters import FoundAtDoor, key_age
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session, StreamKey
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
+from meshcache.runtime.session_ids import SessionIds
 from meshcache.runtime.ticket_keys import edge_keys
 from meshcache.runtime.tracing import shown
 from meshcache.runtime.withheld import Made, Withheld
@@ -59,6 +60,7 @@ class VipPort:
         self._lock = pump.lock
         self.clock = pump.clock
         self.tokens = tokens
+        self.ids: SessionIds | None = None
         self.asking: Asking | None = None
         self._may_resume = may_resume
         self._removed: deque[bytes] = deque(maxlen=REMOVED_MAX)
@@ -131,6 +133,8 @@ class VipPort:
         zero = self.tokens.zero - self._ahead_s
         self.door.bind(vip_caches, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
         self.door.watch(self._pump.inbox, self._pump.wakeup)
+        if self.ids is not None:
+            self.door.ids(self.ids.secrets, self.ids.life, self._ahead_s)
 
     def publish(self) -> None:
         """Take what waits at the door, and send it if it is due."""
@@ -300,10 +304,10 @@ class VipPort:
             with self._lock:
                 self._core.lookup_ended(self.name, self.tokens.outcome(token))
 
-    def missed(self) -> None:
+    def missed(self, foreign: bool = False) -> None:
         if self._open:
             with self._lock:
-                self._core.lookup_ended(self.name, None)
+                self._core.looked_up(self.name, FoundAtDoor(miss=not foreign, foreign=foreign))
 
     def lookup_refused(self, reason: Verdict) -> None:
         if self._open:

@@ -1,4 +1,4 @@
-"""OpenSSL's callbacks, ClientHello, get, new, remove and three for tickets: one set for each OpenSSL in the process.
+"""OpenSSL's callbacks, ClientHello, get, new, remove, ids, three for tickets: one set for each OpenSSL in the process.
 
 Compiled where there is the module for it (`compiled` joins the two), else these in Python, with the same answers.
 
@@ -26,6 +26,7 @@ from meshcache.tls.creation import new_callback, remove_callback
 from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.hello import CLIENT_HELLO_SUCCESS, hello_callback
 from meshcache.tls.lookup import get_callback
+from meshcache.tls.minting import generate_callback
 from meshcache.tls.state import Attached, Mode, State
 from meshcache.tls.tickets import IGNORE_RENEW, ticket_key_callback, ticket_made_callback, ticket_opened_callback
 
@@ -34,6 +35,7 @@ _KINDS = {
     "get": ("uintptr_t(uintptr_t, char *, int, int *)", get_callback, 0),
     "new": ("int(uintptr_t, uintptr_t)", new_callback, 0),
     "remove": ("void(uintptr_t, uintptr_t)", remove_callback, None),
+    "generate": ("int(uintptr_t, char *, unsigned int *)", generate_callback, 0),
     "ticket_key": ("int(uintptr_t, char *, char *, uintptr_t, uintptr_t, int)", ticket_key_callback, 0),
     "ticket_made": ("int(uintptr_t, void *)", ticket_made_callback, 1),
     "ticket_opened": ("int(uintptr_t, uintptr_t, char *, size_t, int, void *)", ticket_opened_callback, IGNORE_RENEW),

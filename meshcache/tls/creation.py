@@ -19,6 +19,7 @@ from meshcache.tls.state import (
     APART,
     APART_REFUSED,
     ASKED,
+    FOREIGN,
     HIT,
     KEPT_VERSIONS,
     NOTHING,
@@ -88,8 +89,8 @@ def full_handshake_counter(state: State) -> Callable[[int, Attached, int], bool]
     def count_lookup(ssl: int, port: SessionPort, session: int) -> None:
         """Count how the lookup of a full handshake ended, if there was one and it isn't counted yet."""
         mark = functions.SSL_get_ex_data(ssl, mark_index)
-        if mark == ASKED:
-            port.missed()
+        if mark in (ASKED, FOREIGN):
+            port.missed(mark == FOREIGN)
         elif mark >= HIT:
             port.hit_not_resumed()
             if functions.SSL_SESSION_get_protocol_version(session) == TLS13:

@@ -44,6 +44,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CTX_get_timeout": "long(uintptr_t)",
     "SSL_CTX_set_session_id_context": "int(uintptr_t, char *, unsigned int)",
     "SSL_CTX_set_client_hello_cb": "void(uintptr_t, uintptr_t, uintptr_t)",
+    "SSL_CTX_set_generate_session_id": "int(uintptr_t, uintptr_t)",
     "SSL_CTX_sess_set_new_cb": "void(uintptr_t, uintptr_t)",
     "SSL_CTX_sess_set_get_cb": "void(uintptr_t, uintptr_t)",
     "SSL_CTX_sess_set_remove_cb": "void(uintptr_t, uintptr_t)",

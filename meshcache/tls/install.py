@@ -56,6 +56,7 @@ def install(
     functions.SSL_CTX_sess_set_new_cb(pointer, addresses["new"])
     functions.SSL_CTX_sess_set_remove_cb(pointer, addresses["remove"] if remove else 0)
     functions.SSL_CTX_set_client_hello_cb(pointer, addresses["hello"], pointer)
+    functions.SSL_CTX_set_generate_session_id(pointer, addresses["generate"])
 
 
 def set_mode(callbacks: Callbacks, pointer: int, mode: Mode) -> None:
@@ -78,6 +79,7 @@ def uninstall(callbacks: Callbacks, pointer: int) -> None:
     functions = callbacks.functions
     functions.SSL_CTX_set_options(pointer, SSL_OP_NO_TICKET)
     functions.SSL_CTX_set_client_hello_cb(pointer, 0, 0)
+    functions.SSL_CTX_set_generate_session_id(pointer, 0)
     functions.SSL_CTX_sess_set_get_cb(pointer, 0)
     functions.SSL_CTX_sess_set_new_cb(pointer, 0)
     functions.SSL_CTX_sess_set_remove_cb(pointer, 0)

@@ -15,7 +15,18 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX, host_name
-from meshcache.tls.state import APART, APART_REFUSED, ASKED, NOTHING, PAUSE_PULLED, REFUSED, TLS12, Attached, State
+from meshcache.tls.state import (
+    APART,
+    APART_REFUSED,
+    ASKED,
+    FOREIGN,
+    NOTHING,
+    PAUSE_PULLED,
+    REFUSED,
+    TLS12,
+    Attached,
+    State,
+)
 
 EXT_SERVER_NAME = 0
 """RFC 6066 section 1.1."""
@@ -64,8 +75,9 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
     def look_for(ssl: int, attached: Attached, session_id: bytes, mark: int) -> int:
         found = attached.port.find(session_id)
         if found is None:
-            if mark == NOTHING:
-                set_mark(ssl, mark_index, ASKED)
+            if mark in (NOTHING, FOREIGN):
+                ids = attached.port.ids
+                set_mark(ssl, mark_index, ASKED if ids is None or ids.minted(session_id) else FOREIGN)
             return 0
         if isinstance(found, Verdict):
             return refuse(ssl, attached, found, mark, REFUSED)

@@ -77,7 +77,9 @@ _NEVER, _PAUSED = 0, 1
 
 
 def offered_ids(state: State, offers_tls13: Callable[[int], bool]) -> Callable[[int, Attached], tuple[bytes, ...]]:
-    """Return the function that reads from a ClientHello the ids under which its client may resume."""
+    """Return the function that reads from a ClientHello the ids under which its client may resume, if members made
+    them: a stranger's costs this check, and nothing else.
+    """
     functions, unpack = state.functions, ffi.unpack
     extension_of, session_id_of = functions.SSL_client_hello_get0_ext, functions.SSL_client_hello_get0_session_id
 
@@ -93,7 +95,8 @@ def offered_ids(state: State, offers_tls13: Callable[[int], bool]) -> Callable[[
         elif extension_of(ssl, _EXT_PRE_SHARED_KEY, scratch.cursor, scratch.size):
             found = identities(unpack(scratch.cursor[0], min(scratch.size[0], _PSK_BYTES_MAX)))
         state.scratch.append(scratch)
-        return found
+        known = attached.port.ids
+        return found if known is None else tuple(each for each in found if known.minted(each))
 
     return ids
 

@@ -42,6 +42,16 @@ class Asking(Protocol):
         """Return the token that says of a session: fetched for this handshake."""
 
 
+class Ids(Protocol):
+    """Makes the ids of sessions, and knows those of other members."""
+
+    def mint(self) -> bytes:
+        """Return the id, of 32 bytes, for a session that is being made."""
+
+    def minted(self, session_id: bytes, /) -> bool:
+        """Return whether a member made this id, which may be anything that a client sent."""
+
+
 class SessionPort(Protocol):
     """One VIP's door to the node.
 
@@ -61,6 +71,10 @@ class SessionPort(Protocol):
     @property
     def door(self) -> Door | None:
         """What the compiled callbacks answer by themselves with; without one they ask each time."""
+
+    @property
+    def ids(self) -> Ids | None:
+        """What its sessions' ids are made by; without, they are random, and any id may be one of ours."""
 
     @property
     def asking(self) -> Asking | None:
@@ -92,8 +106,10 @@ class SessionPort(Protocol):
     def hit(self, token: int, /) -> None:
         """Count a session that resumed, or was given to OpenSSL, where no more can be known; `find` gave the token."""
 
-    def missed(self) -> None:
-        """Count a handshake that ended in full after its client had offered an id that `find` doesn't know."""
+    def missed(self, foreign: bool = False, /) -> None:
+        """Count a handshake that ended in full after its client had offered an id that `find` doesn't know; apart
+        if it is `foreign`, one that no member made.
+        """
 
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
         """Take away what `find` gave, and count it: it is not for OpenSSL. Never for what strangers can cause."""
@@ -146,5 +162,5 @@ class SessionPort(Protocol):
         """Count a ticket of a key that isn't here."""
 
     def fault(self, where: str, /) -> None:
-        """Count what was raised at the edge: `where` is "client_hello", "get", "new", "remove", "ticket_key",
-        "ticket_made" or "ticket_opened". Never raises."""
+        """Count what was raised at the edge: `where` is "client_hello", "generate", "get", "new", "remove",
+        "ticket_key", "ticket_made" or "ticket_opened". Never raises."""

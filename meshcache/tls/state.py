@@ -32,12 +32,13 @@ class Mode(StrEnum):
     BOTH = "both"
 
 
-NOTHING, APART, ASKED, REFUSED, APART_REFUSED, HIT = 0, 1, 2, 3, 4, 16
+NOTHING, APART, ASKED, REFUSED, APART_REFUSED, FOREIGN, HIT = 0, 1, 2, 3, 4, 5, 16
 """Marks of a connection, as callbacks.c has them too: what became of the id that its client offered.
 
-APART shares nothing, and so looks nothing up; ASKED found nothing; REFUSED is counted already. From HIT on the mark is
-the token of the session that was found. After a HelloRetryRequest a client offers its id a second time, and one that
-can't prove what it offers ends in an alert: so hits and misses are counted where the handshake ends, from its mark.
+APART shares nothing, and so looks nothing up; ASKED found nothing, FOREIGN neither, under an id that no member made;
+REFUSED is counted already. From HIT on the mark is the token of the session that was found. After a HelloRetryRequest a
+client offers its id a second time, and one that can't prove what it offers ends in an alert: so hits and misses are
+counted where the handshake ends, from its mark.
 """
 
 PAUSE_OVER, PAUSE_PULLED = 2, 3

@@ -46,6 +46,7 @@ class _TrialPort:
     allows_client_certificates = False
     door = None
     asking = None
+    ids = None
     ticket_keys = None
 
     def __init__(self) -> None:
@@ -70,7 +71,7 @@ class _TrialPort:
     def hit(self, _token: int, /) -> None:
         """Counted nowhere."""
 
-    def missed(self) -> None:
+    def missed(self, _foreign: bool = False, /) -> None:
         """Counted nowhere."""
 
     def lookup_refused(self, reason: Verdict, /) -> None:

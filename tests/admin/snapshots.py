@@ -205,7 +205,7 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
         "reach": reach,
         "handshakes": dict.fromkeys(("full", "local", "remote", "pulled", "failed"), 0),
         "lookups": {
-            **dict.fromkeys(("local", "remote", "pulled", "miss", "expired", "hit_not_resumed"), 0),
+            **dict.fromkeys(("local", "remote", "pulled", "miss", "foreign", "expired", "hit_not_resumed"), 0),
             "refused": {},
         },
         "sessions": {**dict.fromkeys(SESSIONS, 0), "refused": {}},

@@ -47,7 +47,7 @@ def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorReg
     for vip, of in stats["vips"].items():
         for result, n in of["handshakes"].items():
             assert registry.get_sample_value("meshcache_handshakes_total", {"vip": vip, "result": result}) == n
-        for result in ("local", "remote", "pulled", "miss", "expired"):
+        for result in ("local", "remote", "pulled", "miss", "foreign", "expired"):
             labels = {"vip": vip, "result": result}
             assert registry.get_sample_value("meshcache_session_lookups_total", labels) == of["lookups"][result]
         for what in ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn"):

@@ -46,6 +46,7 @@ class DictPort:
     allows_client_certificates: bool = False
     door: Any = None
     asking: Any = None
+    ids: Any = None
     own: set[bytes] = field(default_factory=set)
     log: list[tuple[Any, ...]] = field(default_factory=list)
     made: list[tuple[bytes, int, bool, int]] = field(default_factory=list)
@@ -67,8 +68,8 @@ class DictPort:
     def hit(self, token: int, /) -> None:
         self.log.append(("resumed", token & 3))
 
-    def missed(self) -> None:
-        self.log.append(("missed",))
+    def missed(self, foreign: bool = False, /) -> None:
+        self.log.append(("foreign" if foreign else "missed",))
 
     def find(self, session_id: bytes, /) -> tuple[bytes, int] | Verdict | None:
         der = self.store.get(session_id)

@@ -71,6 +71,7 @@ class FoundAtDoor(NamedTuple):
     remote: int = 0
     pulled: int = 0
     miss: int = 0
+    foreign: int = 0
     full: int = 0
     hit_not_resumed: int = 0
 
@@ -84,6 +85,8 @@ class VipCounters:
     remote: int = 0
     pulled: int = 0
     miss: int = 0
+    foreign: int = 0
+    """Ids that no member made: clients' own random ones, another mesh's, or of a key that was retired."""
     expired: int = 0
     lookups_refused: Counter[str] = field(default_factory=Counter)
     hit_not_resumed: int = 0
@@ -106,6 +109,7 @@ class VipCounters:
         self.remote += found.remote
         self.pulled += found.pulled
         self.miss += found.miss
+        self.foreign += found.foreign
         self.hit_not_resumed += found.hit_not_resumed
         self.handshakes.add_many("full", found.full)
 

@@ -70,6 +70,6 @@ class Outcome(Enum):
 def session_hash(session_id: bytes) -> str:
     """Return a name for a session that is safe to show and equal on every node: 12 hex digits of SHA-256 of its id.
 
-    An id is 256 random bits, so the hash gives nothing away that helps to resume.
+    An id has 64 random bits under keys of the mesh, so the hash gives nothing away that helps to resume.
     """
     return sha256(b"meshcache session\0" + session_id).hexdigest()[:12]
