@@ -78,6 +78,7 @@ class Succession:
                 await asyncio.to_thread(self._leave, link)
                 await asyncio.to_thread(self._await_serving, link)
                 self.given = True
+                app.node.bequest.forget()
         except (MeshcacheError, OSError) as error:
             log.error("process %d did not take over, this one goes on: %s", link.process_id, error)  # noqa: TRY400
             if left:
@@ -133,6 +134,7 @@ class Succession:
         """Go on, as the next life of the same node, with all sessions."""
         app, before = self._app, self._app.node
         about, frames = before.bequest.about(), list(before.bequest.all_frames())
+        before.bequest.forget()
         while not app.stopping:
             node = MeshNode(app.settings)
             try:

@@ -108,7 +108,6 @@ class Assembly:
         )
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
-        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)
@@ -121,6 +120,7 @@ class Assembly:
         self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall, self)
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
+        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         self.inbox = Inbox(
             limits,
             telemetry,

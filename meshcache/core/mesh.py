@@ -318,13 +318,14 @@ class MeshCore:
     def leave(self, now: float, *, goodbye: bool = True) -> None:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop.
 
-        Without `goodbye` the next life of this node follows at once, which is all that they need to hear.
+        Without `goodbye` the next life of this node follows at once, which is all that they need to hear. The ticket
+        keys stay until that has them: call `tickets.forget` then.
         """
         self.duties.woken(now)
         self.duties.publisher.flush_all(now)
         if goodbye:
             self.duties.liveness.leave()
-        self.tickets.forget(now)
+            self.tickets.forget(now)
 
     def withdraw(self, now: float, *, vip: str = "", group: str = "", origin: str = "") -> int:
         """Forget, mesh-wide, every session made before `now` that all given names fit. Return how many were here."""

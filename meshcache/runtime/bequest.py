@@ -73,6 +73,11 @@ class Bequest:
         self._given = {}
         return self.frames(last=True)
 
+    def forget(self) -> None:
+        """Wipe the ticket keys, which `close` without a goodbye leaves for the next life, once that has them."""
+        with self._pump.lock:
+            self._pump.core.tickets.forget(self._pump.clock())
+
     def take(self, about: object, frames: Iterable[bytes]) -> int:
         """Take over what a predecessor gave. Return how many sessions that were. Raises MeshcacheError."""
         predecessor = Predecessor.from_plain(about)

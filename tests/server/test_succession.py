@@ -148,3 +148,22 @@ def test_a_successor_that_fails_late_leaves_a_server_that_goes_on_with_its_sessi
     assert first.wait() == 0
     _, answer = shop.visit(kept, clients)
     assert body(answer)["session"] == "local"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_ticket_from_before_resumes_at_the_successor_of_a_node_alone(
+    shop: Deployment, version: ssl.TLSVersion
+) -> None:
+    """Nobody else has its keys: without them every client would shake hands in full."""
+    shop.write(vip=f'resumption = "tickets"\n{NEVER_LEAVES}')
+    first = shop.start()
+    clients = shop.certificates.client(version)
+    wait_until(lambda: admin(shop).tickets()[0]["keys"])
+    session, answer = shop.visit(None, clients)
+    assert body(answer)["session"] == "full"
+    second = take_over(shop)
+    wait_until(lambda: " ready: " in second.output or not second.running)
+    assert first.wait() == 0, first.output
+    _, answer = shop.visit(session, clients)
+    assert body(answer)["session"] == "local", second.output

@@ -1,7 +1,7 @@
 """Hands everything that a node has to the process that follows it under the same name, and takes it over there.
 
 The successor is the same node in its next life, on the same host: neither reach nor a client certificate keeps sessions
-from it. All else is judged as what comes from a peer is: groups, settings, lifetimes, withdraws.
+and ticket keys from it. All else is judged as what comes from a peer is: groups, settings, lifetimes, withdraws.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from meshcache.core.replication.serving import batch_of, parts_of
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members
 from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.tickets.ticket_duty import TicketDuty
 from meshcache.core.values.session import SEQ_MAX, Session, StreamKey
 from meshcache.core.wire.messages import (
     BATCH_BYTES_MAX,
@@ -28,6 +29,7 @@ from meshcache.core.wire.messages import (
     Message,
     Withdraw,
 )
+from meshcache.core.wire.ticket_messages import TicketKeys
 
 STAYING = 1
 """The token of a batch whose sessions never leave their node: they get no number of their stream."""
@@ -57,6 +59,7 @@ class HandOver:
         seen: SeenStreams,
         intake: Intake,
         withdraws: Withdraws,
+        tickets: TicketDuty,
     ) -> None:
         self._local = local
         self._cache = cache
@@ -65,6 +68,7 @@ class HandOver:
         self._seen = seen
         self._intake = intake
         self._withdraws = withdraws
+        self._tickets = tickets
 
     # --- the side that leaves ---
 
@@ -108,13 +112,15 @@ class HandOver:
         ]
 
     def rest(self, now: float) -> list[Message]:
-        """Return the sessions that have no number, since they never leave their node, and the withdraws in force."""
+        """Return what has no place in a stream: sessions that never leave their node, the withdraws in force, and the
+        ticket keys, each ring's with the one that encrypts first. They are secrets.
+        """
         staying: dict[StreamKey, list[Session]] = {}
         for served in self._vips:
             for session in self._cache.sessions(served.vip.terms.vip):
                 if not session.seq and session.expires_at - now >= 1:
                     staying.setdefault(session.stream, []).append(session)
-        messages: list[Message] = list(self._withdraws.in_force(now))
+        messages: list[Message] = [*self._withdraws.in_force(now), *self._tickets.bequeathed(now)]
         for key, sessions in staying.items():
             stream = self._cache.streams.get(key)
             if stream is None:
@@ -131,6 +137,8 @@ class HandOver:
         """Take over what a predecessor's `messages` and `rest` gave. Return how many sessions it brought."""
         if isinstance(message, Withdraw):
             self._withdraws.inherit(message, now)
+        elif isinstance(message, TicketKeys):
+            self._tickets.inherit(message, now)
         elif isinstance(message, FetchReply) and message.batch is not None:
             if message.token == STAYING:
                 return self._take_staying(message.batch, now)

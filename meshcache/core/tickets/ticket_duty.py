@@ -144,6 +144,33 @@ class TicketDuty:
             ring.wipe(now)
         self._changes += 1
 
+    def bequeathed(self, now: float) -> list[TicketKeys]:
+        """Return each ring's keys for this node's next life, the one that encrypts first. Also of rings that no other
+        node is in: the next life is the same node.
+        """
+        return [
+            TicketKeys(
+                ring.id, tuple(ring.told(key, now) for key in sorted(ring.keys, key=lambda k: k is not ring.current))
+            )
+            for ring in self.rings
+            if ring.keys
+        ]
+
+    def inherit(self, told: TicketKeys, now: float) -> None:
+        """Take over what this node had in its former life, and encrypt with what that did."""
+        self.follow(now)
+        ring = self.rings.get(told.ring)
+        if ring is None or not told.keys:  # its VIP is in another border now, or served no more
+            return
+        for each in told.keys:
+            ring.take(each, now)
+        first = told.keys[0]
+        key = TicketKey(ring.id, first.secret, first.generation, now, first.rotate_s, first.lifetime_s)
+        ring.current = ring.find(key.name)
+        key.wipe()
+        self._changes += 1
+        self._due_at = now
+
     # --- timers and messages
 
     def next_due(self) -> float:
@@ -241,7 +268,12 @@ class TicketDuty:
                 return secret
 
     def _use(self, ring: Ring, now: float) -> None:
-        """Encrypt with the highest key that everybody has, or that has waited for them long enough."""
+        """Encrypt with the highest key that everybody has, or that has waited for them long enough.
+
+        What a former life of this node encrypted with goes on doing so until the others have been met.
+        """
+        if ring.current is not None and self._joining.joining:
+            return
         for key in ring.keys:
             if key is ring.current:
                 return

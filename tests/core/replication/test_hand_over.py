@@ -8,6 +8,7 @@ from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
 from meshcache.core.values.session import Outcome
 from meshcache.core.wire.codec import Decoder, encode
 from meshcache.core.wire.messages import BATCH_BYTES_MAX
+from meshcache.core.wire.ticket_messages import TicketKeys
 from tests.core.net import DER, Host, Net, has, make, mesh, sid, vip
 
 
@@ -131,3 +132,66 @@ def test_large_sessions_go_in_batches_that_the_wire_takes() -> None:
     (new,) = mesh(net, ["a"])
     assert give(net, old, new) == 64
     assert has(net, new, sid(0))
+
+
+def keys(net: Net, host: Host) -> tuple[bytes, list[bytes]]:
+    """The name of the key that it encrypts with, and of those that open."""
+    found = host.core.tickets.of_vip("shop", net.now)
+    assert found is not None
+    return found.encrypting.name if found.encrypting else b"", [key.name for key in found.opening]
+
+
+@pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
+def test_ticket_keys_go_along_with_their_ages_and_the_one_that_encrypts(reach: Reach) -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=reach, rotate_s=600.0)
+    net.run(700)
+    before = keys(net, old)
+    assert len(before[1]) == 2
+    old.core.leave(net.now, goodbye=False)
+    (new,) = mesh(net, ["a"], reach=reach, rotate_s=600.0)
+    give(net, old, new)
+    assert keys(net, new) == before
+    ages = [[key["age_s"] for key in host.core.tickets.show(net.now)[0]["keys"]] for host in (old, new)]
+    assert ages[0] == pytest.approx(ages[1], abs=0.2)
+    net.run(10)
+    assert keys(net, new) == before, "and goes on doing so once it has looked for peers"
+    old.core.tickets.forget(net.now)
+    assert keys(net, old) == (b"", [])
+    net.run(600)
+    assert keys(net, new)[1][1:] == before[1], "the next is made in its time"
+
+
+def test_a_key_that_not_all_have_yet_is_not_used_sooner_by_the_next_life() -> None:
+    net = Net()
+    (old, peer) = mesh(net, ["a", "b"], rotate_s=600.0)
+    net.run(30)
+    peer.up = False
+    old.core.tickets.rotate("shop", net.now)
+    encrypting, opening = keys(net, old)
+    assert opening.index(encrypting) == 1
+    (new,) = mesh(net, ["a"], rotate_s=600.0)
+    give(net, old, new)
+    assert keys(net, new) == (encrypting, opening)
+    new.core.handle_timer(net.now)
+    assert keys(net, new) == (encrypting, opening), "it is looking for its peers"
+
+
+def test_ticket_keys_of_another_border_are_not_taken() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], rotate_s=600.0)
+    net.run(30)
+    before = keys(net, old)
+    (new,) = mesh(net, ["a"], reach=REACH_SERVER, rotate_s=600.0)
+    give(net, old, new)
+    assert not set(before[1]) & set(keys(net, new)[1])
+    new.core.hand_over.take(TicketKeys(bytes(16), ()), net.now)
+
+
+def test_a_goodbye_wipes_the_keys() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], rotate_s=600.0)
+    net.run(30)
+    old.core.leave(net.now)
+    assert keys(net, old) == (b"", [])
+    assert not old.core.tickets.bequeathed(net.now)
