@@ -119,7 +119,8 @@ def _open(path: Path | None) -> int | None:
     try:
         if path == _STDOUT:  # a socket, as journald's, can't be opened by its name
             return os.dup(sys.stdout.fileno())
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # O_NONBLOCK: a FIFO that nobody reads mustn't hang the start.
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
     except OSError as error:
         raise ConfigError(
             [f"log.access: {path} can't be written to: {(error.strerror or str(error)).lower()}"]

@@ -174,5 +174,7 @@ def _readable(path: Path | None, what: str) -> Path:
     """Return the path of a file that can be read, and say what is wrong else: OpenSSL's own words are no help."""
     if path is None:
         raise ValueError(f"is missing; name a file with {what}")
+    if path.exists() and not path.is_file():  # opening a FIFO would hang the server
+        raise ValueError(f"{path} is not a regular file; name one with {what}")
     path.open("rb").close()
     return path

@@ -18,6 +18,7 @@ from typing import Final, Self, cast
 from aiohttp import web
 
 from meshcache.admin.api import AdminNode, http_app, unix_app
+from meshcache.admin.certificate import LOOK_S, AdminCertificate
 from meshcache.admin.scarcity import Scarcity
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
 from meshcache.admin.tokens import load_token
@@ -48,6 +49,7 @@ class AdminServer:
         self._node = node
         self._settings = settings
         self._token: str | None = None
+        self._certificate: AdminCertificate | None = None
         self._tls: ssl.SSLContext | None = None
         self._unix: socket.socket | None = None
         self._http: socket.socket | None = None
@@ -55,6 +57,7 @@ class AdminServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: native.ThreadLike | None = None
         self._stopping: asyncio.Event | None = None
+        self._accepting_tls: asyncio.Server | None = None
         self._serving = native.Event()
         self._failure: BaseException | None = None
 
@@ -65,7 +68,8 @@ class AdminServer:
         """
         try:
             self._token = load_token(self._settings.token_file) if self._settings.token_file else None
-            self._tls = _tls_context(self._settings)
+            self._certificate = AdminCertificate.of(self._settings)
+            self._tls = self._certificate.context() if self._certificate else None
             self._unix = open_unix(self._settings.socket) if self._settings.socket else None
             self._http = self._open_http(self._settings.http) if self._settings.http else None
         except BaseException:
@@ -145,48 +149,57 @@ class AdminServer:
         asyncio.get_running_loop().set_exception_handler(Scarcity())
         self._stopping = asyncio.Event()
         read_only = http_app(self._node, self._settings.hosts, self._token)
-        pairs = ((self._unix, unix_app(self._node), None), (self._http, read_only, self._tls))
         async with contextlib.AsyncExitStack() as open_listeners:
-            for listener, app, tls in pairs:
-                if listener is not None:
-                    # A copy: asyncio closes its own at the end, and `close` still has to look at ours.
-                    self._accepting.append(listener.dup())
-                    await open_listeners.enter_async_context(_answering(self._accepting[-1], app, tls))
+            if self._unix is not None:
+                await open_listeners.enter_async_context(self._answering(self._unix, unix_app(self._node), None))
+            if self._http is not None:
+                await open_listeners.enter_async_context(self._answering(self._http, read_only, self._tls))
             self._serving.set()
             await self._stopping.wait()
 
+    @contextlib.asynccontextmanager
+    async def _answering(
+        self, listener: socket.socket, app: web.Application, tls: ssl.SSLContext | None
+    ) -> AsyncIterator[None]:
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
+        await runner.setup()
+        assert runner.server is not None
+        factory = _bounded(runner.server)
+        server = await self._accept(listener, factory, tls)
+        renewing = None if tls is None else asyncio.create_task(self._renew(listener, factory, server))
+        try:
+            yield
+        finally:
+            if renewing is not None:
+                renewing.cancel()
+                server = self._accepting_tls or server
+            server.close()
+            await runner.cleanup()
 
-@contextlib.asynccontextmanager
-async def _answering(listener: socket.socket, app: web.Application, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
-    await runner.setup()
-    assert runner.server is not None
-    loop = asyncio.get_running_loop()
-    start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    server = await start(_bounded(runner.server), sock=listener, ssl=tls)
-    try:
-        yield
-    finally:
-        server.close()
-        await runner.cleanup()
+    async def _accept(
+        self, listener: socket.socket, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+    ) -> asyncio.Server:
+        # A copy: asyncio closes its own at the end, and `close` still has to look at ours.
+        copy = listener.dup()
+        self._accepting.append(copy)
+        loop = asyncio.get_running_loop()
+        start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+        return await start(factory, sock=copy, ssl=tls)
 
-
-def _tls_context(settings: AdminSettings) -> ssl.SSLContext | None:
-    if settings.certificate is None or settings.private_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.certificate, settings.private_key, password=_no_passphrase)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError(
-            [f"admin.certificate: {settings.certificate} and its key can't be used: {why.lower()}"]
-        ) from None
-    return context
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key has a passphrase, which a server can't type")
+    async def _renew(
+        self, listener: socket.socket, factory: Callable[[], asyncio.Protocol], server: asyncio.Server
+    ) -> None:
+        """Accept with the new certificate once there is one. Who comes meanwhile waits in the kernel, and connections
+        that are open go on.
+        """
+        assert self._certificate is not None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (tls := self._certificate.renewed()) is not None:
+                former, server = server, await self._accept(listener, factory, tls)
+                self._accepting_tls = server
+                former.close()
+                self._accepting = [each for each in self._accepting if each.fileno() >= 0]
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:

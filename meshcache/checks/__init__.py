@@ -1,4 +1,4 @@
-"""Looks at what the settings point at: key files, certificates, addresses. Changes nothing, and keeps nothing open.
+"""Looks at what the settings point at: files, addresses, names. Changes nothing, and keeps nothing open.
 
     faults = file_faults(settings) + address_faults(settings)
 
@@ -6,6 +6,7 @@
 """
 
 from meshcache.checks.addresses import address_faults
+from meshcache.checks.backends import backend_faults, backend_notes
 from meshcache.checks.files import file_faults, file_notes
 
-__all__ = ["file_faults", "address_faults", "file_notes"]
+__all__ = ["file_faults", "address_faults", "file_notes", "backend_faults", "backend_notes"]

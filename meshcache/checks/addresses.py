@@ -33,7 +33,7 @@ def address_faults(settings: Settings, held: Collection[str] = (), *, replaces: 
             faults.append(
                 f"mesh.interfaces[{at}]: {interface} is link-local: write {interface}%eth0, with its interface"
             )
-        elif settings.mesh.mdns and not _is_ours(interface):
+        elif settings.mesh.mdns and not is_ours(interface):
             faults.append(f"mesh.interfaces[{at}]: {interface} is no address of this machine")
     return faults + _advertised_faults(settings)
 
@@ -71,7 +71,8 @@ def _fault(place: str, address: str) -> str | None:
     return f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}"
 
 
-def _is_ours(host: str) -> bool:
+def is_ours(host: str) -> bool:
+    """Return whether this IP address is one of this machine's."""
     return _bind(join_address(host, 0), socket.SOCK_DGRAM) is None
 
 

@@ -25,12 +25,12 @@ SHOWN_NAMES_MAX = 5
 def certificate_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
     """Return every fault of the certificate and key of the VIP at `place`."""
     if vip.certificate is None or vip.private_key is None:
-        faults = _pair_faults(place, vip.certificate, vip.private_key, (), now)
+        faults = pair_faults(place, vip.certificate, vip.private_key, (), now)
     else:
         faults = [
             fault
             for at, pair in placed_certificates(place, vip)
-            for fault in _pair_faults(at, pair.certificate, pair.private_key, vip.names, now)
+            for fault in pair_faults(at, pair.certificate, pair.private_key, vip.names, now)
         ]
     return faults
 
@@ -57,9 +57,10 @@ def names_taken_twice(vips: Sequence[VipSettings]) -> Iterator[str]:
                     )
 
 
-def _pair_faults(
+def pair_faults(
     place: str, certificate: Path | None, private_key: Path | None, names: Sequence[str], now: datetime
 ) -> list[str]:
+    """Return every fault of one certificate and its key; either may be missing."""
     faults: list[str] = []
     chain = certificate and attempt(faults, f"{place}.certificate", read_certificates, certificate)
     key = private_key and attempt(faults, f"{place}.private_key", read_private_key, private_key)
@@ -123,9 +124,9 @@ def _chain_faults(path: Path, chain: Sequence[x509.Certificate], now: datetime) 
     for number, certificate in enumerate(chain, 1):
         which = f"{path}" if number == 1 else f"{path}, certificate {number},"
         if certificate.not_valid_after_utc < now:
-            yield f"{which} expired on {_moment(certificate.not_valid_after_utc)}; renew it"
+            yield f"{which} expired on {moment(certificate.not_valid_after_utc)}; renew it"
         elif certificate.not_valid_before_utc > now:
-            yield f"{which} is not valid before {_moment(certificate.not_valid_before_utc)}; is the clock right?"
+            yield f"{which} is not valid before {moment(certificate.not_valid_before_utc)}; is the clock right?"
     if not _for_servers(chain[0]):
         yield f"{path} is not for TLS servers (its extended key usage lacks serverAuth)"
     for number, (one, issuer) in enumerate(pairwise(chain), 2):
@@ -154,5 +155,6 @@ def _fit(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
     return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def moment(when: datetime) -> str:
+    """Return a time as faults tell it."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from meshcache.checks.admin import admin_file_faults, log_faults
 from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
 from meshcache.checks.clients import client_auth_faults, client_auth_notes, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.checks.exports import export_notes, export_place_faults
 from meshcache.checks.hooks import hook_faults
+from meshcache.checks.staples import staple_faults, staple_notes
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
@@ -24,6 +26,7 @@ def file_faults(settings: Settings) -> list[str]:
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
+    faults += [*admin_file_faults(settings.admin, now), *log_faults(settings.log)]
     shared = [*names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
     return [*faults, *shared, *hook_faults(settings), *export_place_faults(settings)]
 
@@ -33,7 +36,9 @@ def file_notes(settings: Settings) -> list[str]:
     now = datetime.now(UTC)
     notes: list[str] = []
     for index, vip in enumerate(settings.vips):
-        notes += certificate_notes(f"vip[{index}]", vip, now) + client_auth_notes(f"vip[{index}]", vip, now)
+        place = f"vip[{index}]"
+        notes += [*certificate_notes(place, vip, now), *staple_notes(place, vip, now)]
+        notes += client_auth_notes(place, vip, now)
     return [*notes, *_one_sided_reaches(settings), *export_notes(settings)]
 
 
@@ -41,7 +46,7 @@ def _vip_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:
     faults = certificate_faults(place, vip, now)
     if not faults:  # else OpenSSL would say the same once more, in other words
         faults = chain_faults(place, vip)
-    return [*faults, *cipher_faults(place, vip), *client_auth_faults(place, vip, now)]
+    return [*faults, *staple_faults(place, vip), *cipher_faults(place, vip), *client_auth_faults(place, vip, now)]
 
 
 def _key_file_faults(path: Path) -> Iterator[str]:

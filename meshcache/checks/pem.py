@@ -39,7 +39,7 @@ def attempt(faults: list[str], place: str, read: Callable[P, T], *args: P.args, 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """Return the certificates in a PEM file, in its order; at least one. Raises UnusableError."""
-    content = _read(path)
+    content = read_file(path)
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError as error:
@@ -48,7 +48,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 
 def read_revocations(path: Path) -> list[x509.CertificateRevocationList]:
     """Return the revocation lists in a PEM file; at least one. Raises UnusableError."""
-    blocks = _pem_blocks(_read(path), b"X509 CRL")
+    blocks = _pem_blocks(read_file(path), b"X509 CRL")
     if not blocks:
         raise UnusableError(f"{path} holds no revocation list in PEM (BEGIN X509 CRL)")
     try:
@@ -59,7 +59,7 @@ def read_revocations(path: Path) -> list[x509.CertificateRevocationList]:
 
 def read_private_key(path: Path) -> PrivateKeyTypes:
     """Return the private key in a PEM file that nobody else can read. Raises UnusableError, never with the key."""
-    content = _read(path, secret=True)
+    content = read_file(path, secret=True)
     try:
         return load_pem_private_key(content, password=None)
     except TypeError:
@@ -68,7 +68,8 @@ def read_private_key(path: Path) -> PrivateKeyTypes:
         raise UnusableError(f"{path} holds no private key in PEM that can be read") from None
 
 
-def _read(path: Path, *, secret: bool = False) -> bytes:
+def read_file(path: Path, *, secret: bool = False) -> bytes:
+    """Return what is in a regular file, which nobody else can read if it is `secret`. Raises UnusableError."""
     try:
         # O_NONBLOCK: opening a FIFO that somebody put here must not hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -83,7 +84,7 @@ def _read(path: Path, *, secret: bool = False) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > FILE_BYTES_MAX:
-        raise UnusableError(f"{path} is larger than {FILE_BYTES_MAX // 2**20} MiB and no PEM file")
+        raise UnusableError(f"{path} is larger than {FILE_BYTES_MAX // 2**20} MiB, which no such file is")
     return content
 
 

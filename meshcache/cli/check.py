@@ -16,13 +16,13 @@ from meshcache.errors import ConfigError
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Check with this value instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say everything that is wrong with FILE (meshcache.toml): values, keys, certificates, addresses.
+    """Say everything that is wrong with FILE (meshcache.toml): values, keys, certificates, addresses, names.
 
     Exits 0 when a server could start with it and 2 when not. While that server is running, its own addresses aren't
     tried.
     """
     import meshcache.hot as hot
-    from meshcache.checks import file_notes
+    from meshcache.checks import backend_notes, file_notes
     from meshcache.config import load
 
     try:
@@ -30,7 +30,7 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     except ConfigError as error:
         faults, notes = error.faults, []
     else:
-        faults, notes = all_faults(settings), file_notes(settings)
+        faults, notes = all_faults(settings), file_notes(settings) + backend_notes(settings)
     if as_json:
         print_json({"file": str(file), "faults": faults, "notes": notes, "hot_path": hot.path()})
     for note in () if as_json else notes:

@@ -50,6 +50,9 @@ def doctor(file: Path | None, socket: Path | None, as_json: bool) -> None:
 
 
 def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
+    from meshcache.doctor.backends import backend_findings
+    from meshcache.doctor.certificates import certificate_findings
+
     yield from machine.hook_findings()
     yield machine.hot_path_finding()
     yield from machine.clock_findings()
@@ -59,6 +62,8 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
         yield from _notes(settings)
         yield from machine.multicast_findings(settings)
         yield machine.state_finding(settings)
+        yield from certificate_findings(settings)
+        yield from backend_findings(settings)
         yield from _seeds(settings)
     yield from _node(settings, socket)
 

@@ -20,9 +20,9 @@ def all_faults(settings: Settings, held: Collection[str] = (), *, replaces: bool
     The addresses of a node that is running are in use by itself, so they are left out then; `check` before a reload
     would find nothing else. A process that `replaces` it looks at all but those that are `held` for it.
     """
-    from meshcache.checks import address_faults, file_faults
+    from meshcache.checks import address_faults, backend_faults, file_faults
 
-    faults = file_faults(settings)
+    faults = file_faults(settings) + backend_faults(settings)
     if not replaces and is_running(settings):
         return faults
     return faults + address_faults(settings, held, replaces=replaces)

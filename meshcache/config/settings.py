@@ -140,7 +140,7 @@ class AdminSettings(Table):
     something else keeps strangers out."""
 
     certificate: FilePath | None = Field(default=None, examples=["admin.pem"])
-    """PEM: makes ``http`` speak TLS. Read at the start."""
+    """PEM: makes ``http`` speak TLS. Read again when the files change."""
 
     private_key: FilePath | None = Field(default=None, examples=["admin.key"])
     """PEM without a passphrase."""

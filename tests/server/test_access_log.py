@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -65,6 +66,9 @@ def test_text_is_pairs_and_a_line_that_cant_be_kept_up_with_is_counted(tmp_path:
 def test_a_place_that_cant_be_had_is_named_and_none_is_off(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log\.access: .*absent/a can't be written to: no such file"):
         AccessLog(LogSettings(access=tmp_path / "absent/a")).open()
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match=r"log\.access: .*fifo can't be written to"):
+        AccessLog(LogSettings(access=tmp_path / "fifo")).open()
     off = AccessLog(LogSettings())
     off.open()
     assert not off.on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -119,6 +120,13 @@ def test_every_fault_is_named_with_its_place(shop: dict[str, Any], tmp_path: Pat
         "vip[0].client_auth",
     ]
     assert "missing.pem can't be read: no such file" in found[3]
+
+
+def test_what_is_no_file_is_named_and_a_fifo_hangs_nobody(shop: dict[str, Any], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for place in (tmp_path, tmp_path / "fifo"):
+        found = faults(VipSettings(**shop | {"certificate": place, "private_key": place}))
+        assert [f"{place} is not a regular file" in fault for fault in found] == [True, True]
 
 
 def test_a_key_that_does_not_fit_or_that_all_can_read_is_refused(

@@ -1,0 +1,131 @@
+"""Tests of `admin.certificate`, and of the port that takes a new one while it answers."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from meshcache.admin import server as server_module
+from meshcache.admin.certificate import AdminCertificate
+from meshcache.admin.server import AdminServer
+from meshcache.config import AdminSettings
+from meshcache.errors import ConfigError
+from tests.admin.nodes import PlainNode
+from tests.support.waiting import wait_until
+
+
+class Files:
+    """A pair on disk, and the authority that clients trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self.private_key = folder / "admin.pem", folder / "admin.key"
+        self.authority = trustme.CA()
+        self.write(self.pair())
+
+    def pair(self) -> trustme.LeafCert:
+        return self.authority.issue_cert("127.0.0.1")
+
+    def write(self, certificate: trustme.LeafCert, key: trustme.LeafCert | None = None) -> None:
+        """As renewals do: another file under the same name."""
+        chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
+        for path, content in (
+            (self.certificate, chain),
+            (self.private_key, (key or certificate).private_key_pem.bytes()),
+        ):
+            fresh = path.with_suffix(".new")
+            fresh.touch(0o600)
+            fresh.write_bytes(content)
+            fresh.replace(path)
+
+    @property
+    def settings(self) -> AdminSettings:
+        return AdminSettings(http="127.0.0.1:0", certificate=self.certificate, private_key=self.private_key)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def of(files: Files) -> AdminCertificate:
+    certificate = AdminCertificate.of(files.settings)
+    assert certificate is not None
+    return certificate
+
+
+def test_without_files_there_is_none() -> None:
+    assert AdminCertificate.of(AdminSettings(http="127.0.0.1:0")) is None
+
+
+def test_a_change_is_taken_once_and_when_it_is_over(files: Files) -> None:
+    certificate = of(files)
+    assert certificate.renewed() is None
+    files.write(files.pair())
+    assert certificate.renewed() is None, "it may go on changing"
+    assert certificate.renewed() is not None
+    assert certificate.renewed() is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda files: files.write(files.pair(), files.pair()),
+        lambda files: files.certificate.write_bytes(b""),
+        lambda files: files.private_key.unlink(),
+        lambda files: (files.private_key.chmod(0o644), os.utime(files.private_key)),
+    ],
+    ids=["halves of two pairs", "empty", "gone", "open to others"],
+)
+def test_what_does_not_fit_is_told_once_and_not_used(
+    files: Files, spoil: Callable[[Files], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = of(files)
+    spoil(files)
+    assert [certificate.renewed() for _ in range(4)] == [None] * 4
+    assert len([line for line in caplog.messages if "isn't taken yet" in line]) == 1
+    files.write(files.pair())
+    certificate.renewed()
+    assert certificate.renewed() is not None
+
+
+def test_a_key_that_others_can_read_is_no_start(files: Files) -> None:
+    files.private_key.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"admin\.private_key: .*0600"):
+        of(files).context()
+
+
+def test_a_fifo_does_not_hang_the_start(files: Files) -> None:
+    files.certificate.unlink()
+    os.mkfifo(files.certificate)
+    with pytest.raises(ConfigError, match=r"admin\.certificate: .* is not a regular file"):
+        of(files).context()
+
+
+def test_the_port_answers_with_a_new_certificate_and_never_with_half_of_one(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "LOOK_S", 0.01)
+    client = ssl.create_default_context()
+    files.authority.configure_trust(client)
+
+    def served() -> str:
+        host, _, port = str(server.http_address).rpartition(":")
+        return ssl.get_server_certificate((host, int(port)))
+
+    with AdminServer(PlainNode(), files.settings) as server:
+        first = served()
+        newer = files.pair()
+        files.write(newer, files.pair())
+        wait_until(lambda: "isn't taken yet" in caplog.text)
+        assert served() == first
+        files.write(newer)
+        wait_until(lambda: served() != first)
+        assert served().strip() == newer.cert_chain_pems[0].bytes().decode().strip()
+        with urllib.request.urlopen(f"https://{server.http_address}/healthz", timeout=30, context=client) as answer:
+            assert answer.status == 200
