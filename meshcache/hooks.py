@@ -1,20 +1,21 @@
-"""What you may add to a node: a sharing policy of your own, ways to find peers, observers. Subclass, and name it.
+"""What you may add to a node: a sharing policy of your own, ways to find peers, observers, tiers behind memory.
 
-A hook is an object of a subclass of `SharingPolicy`, `Discovery` or `Observer`. Hand it to the node in code,
+A hook is an object of a subclass of `SharingPolicy`, `Discovery`, `Observer` or `Tier`. Hand it to the node in code,
 ``MeshNode(settings, hooks=[EuropeOnly()])``, or name its class in the file, as an entry point of the group
 ``meshcache.hooks`` or as ``"module:Class"``; an entry point that nobody names is never loaded.
 
 No hook can break a handshake. Each runs on a thread of its own. What it raises is caught and counted by name, what
 takes longer than its budget is no longer waited for; both are told as an event (`HookFaulted`), in ``stats`` under
-``hooks``, in the metrics and by ``meshcache doctor``. A policy that doesn't answer refuses: it fails closed. Without
-the others the node goes on as if they weren't there: they fail open. No hook is ever given a session id, DER or key.
+``hooks`` (tiers: ``tiers``), in the metrics and by ``meshcache doctor``. A policy that doesn't answer refuses: it fails
+closed. Without the others the node goes on as if they weren't there: they fail open. No hook is ever given a session
+id, DER or key: what a tier keeps is sealed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 ENTRY_POINTS = "meshcache.hooks"
 """The group of entry points in which packages offer hooks by name."""
@@ -31,6 +32,18 @@ FOUND_MAX = 1024
 EVENTS_WAITING_MAX = 1000
 """Events that wait for one `Observer`; while it is that far behind, newer ones are counted as missed."""
 
+TIER_KEY_BYTES = 16
+"""Of a `TierEntry.key`: a hash of mesh, share group, settings and session id."""
+
+TIER_VALUE_BYTES_MAX = 9216
+"""Of a `TierEntry.value`; with short names and no client certificate it has about 250."""
+
+TIER_BATCH_MAX = 512
+"""Entries of one `Tier.put`, and keys of one `Tier.get` or `Tier.remove`."""
+
+TIER_WAITING_MAX = 16_384
+"""Entries that wait for one `Tier.put`; while it is that far behind, newer ones are counted as skipped."""
+
 
 COUNTS: Mapping[str, str] = {
     "calls": "calls of the hook",
@@ -44,6 +57,19 @@ COUNTS: Mapping[str, str] = {
     "slow": "answers that didn't come within the budget, or calls of an observer that took longer",
     "wrong_answer": "answers of a policy that weren't True or False",
     "bad_address": "what a discovery found and is no IP address with a port, or one too many",
+    "hits": "sessions that a tier had when it was asked",
+    "misses": "sessions that it was asked for and didn't have",
+    "written": "sessions that it took",
+    "skipped": "sessions that weren't given to it, since too many waited or it rested",
+    "loaded": "sessions that came from it at the start",
+    "removed": "sessions that were taken out of it",
+    "begun_anew": "times that a tier had to begin empty, since what it had couldn't be used",
+    "refused_version": "values of a tier in a form that this version doesn't know: removed",
+    "refused_key": "values sealed with a key that isn't in the keyring: removed",
+    "refused_border": "values for another mesh, share group, other settings or another epoch: removed",
+    "refused_forged": "values that aren't what was sealed for this key: changed, or another one's: removed",
+    "refused_record": "values that are no session, or not the one that was asked for: removed",
+    "refused_clock": "values from a time that hasn't come yet by this machine's clock: removed",
     "not_loaded": "1 for a hook that is named and couldn't be had",
 }
 """In ``stats`` each of ``hooks`` has ``kind``, ``name``, ``resting`` (a policy that isn't asked just now),
@@ -203,3 +229,74 @@ class Observer(Hook):
 
     def counters(self, stats: dict[str, Any]) -> None:
         """Take the object of ``meshcache stats --json`` (docs/watching.md): plain values, no secrets."""
+
+
+class TierEntry(NamedTuple):
+    """What a tier keeps: opaque bytes under an opaque key, until it ends. ``repr`` shows neither."""
+
+    key: bytes
+    """`TIER_KEY_BYTES`. It hashes mesh, share group, settings, epoch and session id, so none of those collide."""
+    value: bytes
+    """A sealed session, `TIER_VALUE_BYTES_MAX` at most. It can't be read, changed or moved to another key unnoticed."""
+    lasts_s: float
+    """Seconds from now until it is worth nothing; it may be forgotten then, and also before."""
+
+    def __repr__(self) -> str:
+        return f"<TierEntry of {len(self.value)} bytes>"
+
+
+class TierError(Exception):
+    """A fault of a tier whose text may be told to operators. Of other exceptions only kind and place are: texts of
+    strangers may hold a secret.
+    """
+
+
+class BeginsEmptyError(TierError):
+    """Raise it from `Tier.open` when what a tier had can't be used: it is told, and the tier goes on, empty."""
+
+
+class Tier(Hook):
+    """Keeps sessions that memory has no room for, or that have to outlive the process: docs/tiers.md.
+
+    `get` is called on one thread and all else on another, so two calls may run at once. Each method may also be a
+    coroutine function: all of a tier's then run on one event loop of its own. What raises, or takes longer than
+    `budget_s`, lets the tier rest, for a second, twice as long each time, a minute at most; no handshake asks it
+    meanwhile, and the first question afterwards is nobody's. It may lose whatever it likes.
+    """
+
+    budget_s: float = 0.02
+    """Seconds that a handshake waits for `get` at most."""
+
+    everything: bool = False
+    """Whether it is given all sessions soon after they were filed, so that a restart finds them; else it is given what
+    memory evicts."""
+
+    private: bool = False
+    """Whether nobody but this node, in this life or former ones, can have written what is in it. Then its own sessions
+    come back whatever their reach is."""
+
+    def open(self) -> Awaitable[None] | None:
+        """Get ready. Called before all else, and again after a rest until it doesn't raise."""
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes] | Awaitable[Mapping[bytes, bytes]]:
+        """Return the values of those keys that are here."""
+        raise NotImplementedError
+
+    def put(self, entries: Sequence[TierEntry]) -> Awaitable[None] | None:
+        """Keep these. One that is here already counts as used; its value may be replaced by the new one."""
+        raise NotImplementedError
+
+    def remove(self, keys: Sequence[bytes]) -> Awaitable[None] | None:
+        """Forget these; not all of them need be here."""
+        raise NotImplementedError
+
+    def newest(self, entries_max: int) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002 - for subclasses
+        """Yield keys with values, those last used last, of the newest so many: for a start. By default none."""
+        return ()
+
+    def tend(self) -> Awaitable[None] | None:
+        """Do what has to be done now and then; called every few seconds."""
+
+    def figures(self) -> Mapping[str, int]:
+        """Return numbers for ``stats``, such as ``entries`` and ``bytes``. Called on any thread, at any time."""
+        return {}

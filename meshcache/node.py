@@ -49,6 +49,8 @@ from meshcache.runtime.tls_side import FORKED, TlsSide
 from meshcache.runtime.warming import Warming, WarmSide
 from meshcache.runtime.withholding import Withholding
 from meshcache.ticket_files.exports import Exports
+from meshcache.tiers.configured import configured_tiers
+from meshcache.tiers.node_tiers import NodeTiers
 from meshcache.workers.ending import close_at_end
 from meshcache.workers.naming import host_of, worker_settings
 from meshcache.workers.running import nodes, one_of_file
@@ -88,9 +90,9 @@ class MeshNode(TlsSide, WarmSide):
         self._keyring: Keyring
         self._transport: Transport
         self._pump: Pump
-        self._warming: Warming
         self._remembered: RememberedPeers
         self._plugins: Plugins
+        self._tiers: NodeTiers
         self._vips: AttachedVips
         self._policies: PolicyController
         self._exports: Exports
@@ -139,12 +141,14 @@ class MeshNode(TlsSide, WarmSide):
             self._pump = Pump(core, self._transport, time.monotonic, self._happened)
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
-            self._warming = Warming(self._pump)
+            self._tiers = configured_tiers(settings, self._given_hooks)
+            self._warming = Warming(self._pump, lambda: self._tiers.loaded)
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume, self._keyring)
             self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
+            self._tiers.start(self._pump, self._keyring, settings.cache)
             self._vips.serve_the_only_one()
             self._exports = Exports(settings, self._pump, self._vips)
             self._state = "running"
@@ -198,6 +202,7 @@ class MeshNode(TlsSide, WarmSide):
             self._state = "forked"
             nodes.clear()
             self._vips.forked(FORKED)
+            self._tiers.forked()
             if self._slot is not None:
                 self._slot.release()
             if self._admin is not None:
@@ -245,6 +250,7 @@ class MeshNode(TlsSide, WarmSide):
             "left_out": self.left_out,
             "front": self.front.stats(),
             "hooks": self._plugins.stats(),
+            "tiers": self._tiers.stats(),
             "contexts_changed": self._vips.contexts_changed(),
             "ticket_exports": self._exports.stats(),
         }
@@ -363,6 +369,7 @@ class MeshNode(TlsSide, WarmSide):
     def _change_keys(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._vips.use(keyring)
+        self._tiers.use(keyring)
         log.info("the mesh keys are now %s", ", ".join(keyring.fingerprints))
         try:
             self._transport.use(keyring)
@@ -379,6 +386,7 @@ class MeshNode(TlsSide, WarmSide):
         self._exports.close()
         self._vips.close()
         self._remembered.save()
+        self._tiers.close()
         self._pump.close(goodbye=goodbye)
         self._transport.close()
         self._plugins.close()

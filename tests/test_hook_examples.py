@@ -43,7 +43,12 @@ def named(example: str, **options: Any) -> dict[str, Any]:
 
 
 def test_one_of_each_kind_and_short() -> None:
-    assert {next(iter(named(example))) for example in EXAMPLES} == {"policies", "discoveries", "observers"}
+    assert {next(iter(named(example))) for example in EXAMPLES} == {
+        "policies",
+        "discoveries",
+        "observers",
+        "tiers",
+    }
     assert all(len((FOLDER / f"{example}.py").read_text().splitlines()) <= LINES_MAX for example in EXAMPLES)
 
 
@@ -82,3 +87,11 @@ def test_an_observer_that_tells_a_statsd_server(place: Place) -> None:
         node = place.node("edge-1", hooks=named("statsd", host=host, port=port, every_s=1.0))
         visit(place.server(node), client_context())
         assert server.recv(1000) == b"meshcache.shop.handshakes.full:1|c"
+
+
+def test_a_tier_that_keeps_what_memory_has_no_room_for(place: Place) -> None:
+    node = place.node("edge-1", hooks=named("dict_tier", entries_max=5), cache={"max_sessions": 1})
+    server = place.server(node)
+    for _ in range(4):
+        visit(server, client_context("1.2"))
+    wait_until(lambda: node.stats()["tiers"][0]["entries"] == 3, what="the others are kept there")

@@ -181,6 +181,7 @@ class TestLineage:
         one, other = place.node("edge-1", sharing=sharing), place.node("edge-2", sharing=sharing)
         contexts = [place.server(one), place.server(other)]
         place.wait_until_met()
+        wait_until(partial(self._hear_one_another_at_once, one, other))
         client = client_context("1.3")
         latest = first_visit(contexts[0], client, other)
         ages, resumed = [80, 160, 240, 320], []

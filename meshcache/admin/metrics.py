@@ -47,6 +47,7 @@ class NodeCollector(Collector):
         yield _refusals(stats.get("refusals", ()))
         yield _hooks(stats.get("hooks", ()))
         yield from _exports(stats.get("ticket_exports", ()))
+        yield from _tiers(stats.get("tiers", ()))
         if stats.get("front") is not None:
             yield from _front(stats["front"])
 
@@ -135,6 +136,7 @@ def _sessions(vips: Stats) -> Iterator[Metric]:
         ("pushed", "Sessions of this node that were sent to at least one peer."),
         ("received", "Sessions accepted from peers."),
         ("repaired", "Of those, fetched to fill a gap."),
+        ("restored", "Sessions that came back from a tier."),
         ("duplicate", "Sessions that came once more."),
         ("recalled", "Copies removed because today's policy doesn't allow them here."),
         ("withdrawn", "Sessions removed because somebody withdrew them."),
@@ -230,6 +232,16 @@ def _hooks(hooks: Sequence[Stats]) -> Metric:
     rows = [((hook["kind"], hook["name"], what), n) for hook in hooks for what, n in hook["counts"].items()]
     help_ = "Calls of the operator's own hooks, what they refused, and how they failed."
     return _counter("hook_outcomes", help_, ("kind", "hook", "what"), rows)
+
+
+def _tiers(tiers: Sequence[Stats]) -> Iterator[Metric]:
+    rows = [((tier["name"], what), n) for tier in tiers for what, n in tier["counts"].items()]
+    yield _counter("tier_outcomes", "What tiers were asked, had, took and refused.", ("tier", "what"), rows)
+    up = [((tier["name"],), float(tier["open"] and not tier["resting"])) for tier in tiers]
+    yield _gauge("tier_up", "1 for a tier that can be asked.", ("tier",), up)
+    for name, help_ in (("entries", "Sessions in a tier."), ("bytes", "Bytes that it takes for them.")):
+        held = [((tier["name"],), tier[name]) for tier in tiers if name in tier]
+        yield _gauge(f"tier_{name}", help_, ("tier",), held)
 
 
 def _front(front: Stats) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.checks.exports import export_notes, export_place_faults
 from meshcache.checks.hooks import hook_faults
 from meshcache.checks.staples import staple_faults, staple_notes
+from meshcache.checks.tiers import tier_faults
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
@@ -28,7 +29,8 @@ def file_faults(settings: Settings) -> list[str]:
         faults += _vip_faults(f"vip[{index}]", vip, now)
     faults += [*admin_file_faults(settings.admin, now), *log_faults(settings.log)]
     shared = [*names_taken_twice(settings.vips), *disagreeing_authorities(settings.vips)]
-    return [*faults, *shared, *hook_faults(settings), *export_place_faults(settings)]
+    shared += [*hook_faults(settings), *tier_faults(settings), *export_place_faults(settings)]
+    return [*faults, *shared]
 
 
 def file_notes(settings: Settings) -> list[str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshcache.config import Settings
-from meshcache.hooks import Discovery, Hook, Observer, SharingPolicy
+from meshcache.hooks import Discovery, Hook, Observer, SharingPolicy, Tier
 from meshcache.plugins.loading import NotLoadedError, find_hook
 
-_KINDS: dict[str, type[Hook]] = {"policies": SharingPolicy, "discoveries": Discovery, "observers": Observer}
+_KINDS: dict[str, type[Hook]] = {
+    "policies": SharingPolicy,
+    "discoveries": Discovery,
+    "observers": Observer,
+    "tiers": Tier,
+}
 
 
 def hook_faults(settings: Settings) -> list[str]:

@@ -122,6 +122,10 @@ def _show(settings: Settings, load: Load, found: Plan) -> None:
         click.echo()
         rows = [[link.source, link.target, rate(link.sessions_per_s), _mbit(link.bytes_per_s)] for link in found.links]
         print_table(_LINK_COLUMNS, rows)
+    if found.tiers:
+        click.echo()
+        rows = [[t.colo, t.name, count(t.held), count(t.held_max), count(t.large_max)] for t in found.tiers]
+        print_table(_TIER_COLUMNS, rows)
     click.echo("\nmeasured or fixed:")
     for name, constant in SOURCES.items():
         click.echo(f"  {name.lower()} = {constant.value:g} {constant.unit} ({constant.source})")
@@ -147,6 +151,14 @@ _VIP_COLUMNS = (
     Column("needs", number=True),
     Column("has room for", number=True),
     Column("kept for", number=True),
+)
+
+_TIER_COLUMNS = (
+    Column("a node in"),
+    Column("tier"),
+    Column("needs", number=True),
+    Column("has room for", number=True),
+    Column("of 2 kB", number=True),
 )
 
 _LINK_COLUMNS = (Column("from"), Column("to"), Column("sessions/s", number=True), Column("traffic", number=True))
@@ -181,5 +193,6 @@ def _plain(found: Plan) -> dict[str, object]:
         "faults": list(found.faults),
         "nodes": nodes,
         "links": links,
+        "tiers": [asdict(tier) for tier in found.tiers],
         "constants": constants,
     }

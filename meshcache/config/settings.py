@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from meshcache.config.crosschecks import cross_faults
 from meshcache.config.table import Table
 from meshcache.config.tickets import TicketsSettings, export_faults
+from meshcache.config.tiers import TierSettings
 from meshcache.config.values import (
     NAME_CHARS_MAX,
     SOCKET_PATH_BYTES_MAX,
@@ -204,13 +205,16 @@ class HooksSettings(Table):
     observers: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["statsd"]])
     """Whoever is told what happens here, and the counters."""
 
+    tiers: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["s3_tier"]])
+    """Where sessions go that memory has no room for, beside those of ``[tier]``; asked in this order, after those."""
+
     options: dict[str, dict[str, Any]] = Field(default={}, examples=[{"europe_only": {"colos": ["fra1"]}}])
     """For each of them by its name, what it is made with."""
 
     @field_validator("options", mode="after")
     @classmethod
     def _of_hooks_that_are_named(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        named = [name for key in ("policies", "discoveries", "observers") for name in info.data.get(key, ())]
+        named = [name for key in ("policies", "discoveries", "observers", "tiers") for name in info.data.get(key, ())]
         strangers = sorted(options.keys() - set(named))
         if strangers:
             raise ValueError(f"no hook is named {strangers[0]} here; there is: {', '.join(named) or 'none'}")
@@ -248,13 +252,14 @@ class Settings(BaseModel):
     log: LogSettings = LogSettings()
     hooks: HooksSettings = HooksSettings()
     tickets: TicketsSettings = TicketsSettings()
+    tier: TierSettings = TierSettings()
     vips: tuple[VipSettings, ...] = Field(alias="vip", default=(), max_length=VIPS_MAX)
 
     @model_validator(mode="before")
     @classmethod
     def _absent_tables_are_empty(cls, plain: object) -> object:
         """So that their defaults are filled in as for a table that is there, relative to the same folder."""
-        return {"node": {}, "mesh": {}, "admin": {}} | plain if isinstance(plain, dict) else plain
+        return {"node": {}, "mesh": {}, "admin": {}, "tier": {}} | plain if isinstance(plain, dict) else plain
 
     @field_validator("admin", mode="after")
     @classmethod
@@ -270,6 +275,12 @@ class Settings(BaseModel):
                 f'give a shorter one, such as "/run/meshcache/admin.sock"'
             )
         return admin
+
+    @field_validator("tier", mode="after")
+    @classmethod
+    def _disk_in_state_dir(cls, tier: TierSettings, info: ValidationInfo) -> TierSettings:
+        node: NodeSettings | None = info.data.get("node")
+        return tier if node is None else tier.placed(node.state_dir)
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
@@ -293,6 +304,7 @@ class Settings(BaseModel):
                 "admin": running.admin,
                 "log": running.log,
                 "hooks": running.hooks,
+                "tier": running.tier,
                 "mesh": self.mesh.model_copy(update=kept),
             }
         )

@@ -33,6 +33,7 @@ from meshcache.core.replication.repair import Repair
 from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.replication.serving import Serving
 from meshcache.core.replication.snapshot import Snapshot
+from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.counters import Counters
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
@@ -118,7 +119,8 @@ class Assembly:
             local, telemetry, vips, members, outbox, self.joining, self.repair, self.serving, self.seen, now
         )
         self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall, self)
-        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws)
+        self.tiering = Tiering(local, cache, vips, self.intake, self.withdraws)
+        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         self.inbox = Inbox(

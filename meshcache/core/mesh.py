@@ -68,8 +68,8 @@ class MeshCore:
         """The ticket keys of the VIPs that have tickets. Its methods may be called like those below."""
         self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
-        self.hand_over = self.duties.hand_over
-        """Gives all sessions to the process that follows this one, and takes them there. Called like those below."""
+        self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering
+        """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""
 

@@ -9,6 +9,7 @@ from meshcache.doctor.finding import Finding, fine, note, problem
 from meshcache.doctor.front import front_findings
 from meshcache.doctor.hooks import hook_findings
 from meshcache.doctor.ticket_exports import export_findings
+from meshcache.doctor.tiers import tier_findings
 
 CLOCK_OFF_S: Final = 30.0
 """Certificates and logs suffer from a clock that far off; the mesh itself carries no wall-clock times."""
@@ -30,6 +31,7 @@ def mesh_findings(
     yield from _changed(stats)
     yield from hook_findings(stats.get("hooks", ()))
     yield from export_findings(stats.get("ticket_exports", ()))
+    yield from tier_findings(stats.get("tiers", ()))
     if stats.get("front") is not None:
         yield from front_findings(stats["front"])
     yield from _shares_nothing(stats)

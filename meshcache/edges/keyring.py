@@ -86,6 +86,11 @@ class MeshKey:
         name = mesh.encode()
         return self._derive(b"session id seal " + name), self._derive(b"session id veil " + name)
 
+    @cached_property
+    def tier(self) -> bytes:
+        """What seals sessions that leave memory; a secret."""
+        return self._derive(b"tier")
+
     def _derive(self, purpose: bytes) -> bytes:
         return HKDF(SHA256(), KEY_BYTES, salt=b"meshcache/1", info=purpose).derive(self.secret)
 

@@ -24,6 +24,12 @@ TCP_BYTES: Final = Constant(
 )
 SEGMENT_BYTES: Final = Constant(1448, "bytes", "what a segment carries at an MTU of 1,500")
 HELD_BYTES: Final = Constant(340, "bytes", "benchmarks/memory.py: a session in the cache")
+DISK_BYTES: Final = Constant(
+    375, "bytes", "benchmarks/tiers.py: a session in the file of the disk tier, index included"
+)
+DISK_LARGE_BYTES: Final = Constant(
+    4170, "bytes", "the same for one of 2,000 bytes and more: it takes a page (lmdb.h, overflow pages)"
+)
 TAKE_US: Final = Constant(10.0, "us", "benchmarks/node64.py: a session among others in a push, with caches gone cold")
 TAKE_MESSAGE_US: Final = Constant(
     100.0, "us", "benchmarks/node64.py: a push beside its sessions, with ZeroMQ's thread and the pump that it wakes"
@@ -47,6 +53,9 @@ SOURCES: Final = {name: constant for name, constant in globals().items() if isin
 """All of them by name, as a plan prints them."""
 
 BATCH_FULL: Final = 64
+
+DISK_FULL: Final = 0.9
+"""Of the disk tier's bytes: what is used of them (tiers/disk.py)."""
 
 
 def wire_bytes(batch: float) -> float:

@@ -17,6 +17,9 @@ from meshcache.core.values.session import SESSION_ID_BYTES_MAX
 from meshcache.planning.constants import (
     BEAT_BYTES,
     CPU_CORES_MAX,
+    DISK_BYTES,
+    DISK_FULL,
+    DISK_LARGE_BYTES,
     FULL_US,
     HELD_BYTES,
     INGRESS_PER_S_MAX,
@@ -95,19 +98,46 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedTier:
+    """A tier of one node: how many sessions it has room for, small ones and those of 2,000 bytes, and how many it
+    would get.
+    """
+
+    colo: str
+    name: str
+    held: int
+    held_max: int
+    large_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole prediction; ``faults`` say what will not fit."""
 
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     faults: tuple[str, ...]
+    tiers: tuple[PlannedTier, ...] = ()
 
 
 def predict(settings: Settings, load: Load) -> Plan:
     """Predict a mesh whose every node has these settings, in another colo each group. Handshakes are spread evenly."""
     nodes = tuple(_node(settings, load, colo) for colo in load.colos)
     links = tuple(_links(settings, load))
-    return Plan(nodes, links, tuple(_faults(settings, load, nodes)))
+    return Plan(nodes, links, tuple(_faults(settings, load, nodes)), tuple(_tiers(settings, nodes)))
+
+
+def _tiers(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[PlannedTier]:
+    disk = settings.tier.disk
+    if disk is None:
+        return
+    lifetimes = {vip.name: vip.sharing.lifetime_s for vip in settings.vips}
+    for node in nodes:
+        held = sum((vip.made_per_s + vip.taken_per_s) * lifetimes[vip.name] for vip in node.vips)
+        room = disk.max_bytes * DISK_FULL
+        yield PlannedTier(
+            node.colo, "disk", int(held), int(room / DISK_BYTES.value), int(room / DISK_LARGE_BYTES.value)
+        )
 
 
 def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:

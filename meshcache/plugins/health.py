@@ -12,8 +12,8 @@ from meshcache.edges import native
 from meshcache.hooks import Hook
 from meshcache.runtime.tracing import shown
 
-Kind = Literal["policy", "discovery", "observer"]
-What = Literal["raised", "slow", "wrong_answer", "not_loaded", "bad_address", "missed"]
+Kind = Literal["policy", "discovery", "observer", "tier"]
+What = Literal["raised", "slow", "wrong_answer", "not_loaded", "bad_address", "missed", "begun_anew"]
 
 REST_S_MIN, REST_S_MAX = 1.0, 60.0
 """How long a hook that went wrong is left alone: twice as long each time until it goes right."""
@@ -27,8 +27,9 @@ Tell = Callable[[HookFaulted], None]
 class Health:
     """One hook's counters. Threads may share it."""
 
-    def __init__(self, kind: Kind, name: str, tell: Tell) -> None:
+    def __init__(self, kind: Kind, name: str, tell: Tell, quiet_s: float = QUIET_S) -> None:
         self.kind = kind
+        self._quiet_s = quiet_s
         self.name = name
         self._tell = tell
         self._lock = native.Lock()
@@ -47,10 +48,10 @@ class Health:
     def rests_until(self) -> float:
         return self._rests_until
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, times: int = 1) -> None:
         """Count what went as it should: a call, or a refusal."""
         with self._lock:
-            self._counts[what] += 1
+            self._counts[what] += times
 
     def went_right(self) -> None:
         """Be patient with it again."""
@@ -63,7 +64,7 @@ class Health:
         with self._lock:
             self._counts[what] += 1
             self._last = f"{what}: {why}"
-            pause_s, loud = self._rest_s, now - self._told_at.get(what, -QUIET_S) >= QUIET_S
+            pause_s, loud = self._rest_s, now - self._told_at.get(what, -self._quiet_s) >= self._quiet_s
             self._rest_s = min(2 * pause_s, REST_S_MAX)
             if rests:
                 self._rests_until = now + pause_s

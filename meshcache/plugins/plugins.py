@@ -13,7 +13,7 @@ from meshcache.config import HooksSettings, Settings
 from meshcache.core.values.events import HookFaulted
 from meshcache.edges import native
 from meshcache.errors import ConfigError
-from meshcache.hooks import Discovery, Hook, Observer, SharingPolicy
+from meshcache.hooks import Discovery, Hook, Observer, SharingPolicy, Tier
 from meshcache.plugins.discoveries import DiscoveryRunner, OnHint
 from meshcache.plugins.health import Health, Kind
 from meshcache.plugins.loading import NotLoadedError, load_hook
@@ -50,7 +50,7 @@ class Plugins:
     def __init__(self, settings: HooksSettings, given: Sequence[Hook], stats: Callable[[], dict[str, Any]]) -> None:
         """Raises ConfigError for a policy that can't be loaded, and TypeError for what is no hook."""
         for hook in given:
-            if not isinstance(hook, (SharingPolicy, Discovery, Observer)):
+            if not isinstance(hook, (SharingPolicy, Discovery, Observer, Tier)):
                 raise TypeError(f"{type(hook).__name__} is no hook: make it of a class of meshcache.hooks")
         self._pump: Pump | None = None
         self._faults: deque[HookFaulted] = deque(maxlen=FAULTS_WAITING_MAX)

@@ -59,7 +59,7 @@ _TEXTS = {
     "TicketExportFailed": "ticket keys of VIP {vip} are not with {to}: {why}",
     "ContextChanged": "{setting} of a context of VIP {vip} was changed after it joined: sessions are bound to what it "
     "was; set it before, or attach the context again",
-    "HookFaulted": "{hook_kind} hook {hook}: {what}: {why}; it is counted, and said again in a minute at the earliest",
+    "HookFaulted": "{hook_kind} hook {hook}: {what}: {why}; it is counted, and not said again for a while",
 }
 
 

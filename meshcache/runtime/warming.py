@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from meshcache.core.mesh import CatchUp
 from meshcache.edges import native
@@ -55,15 +56,16 @@ class WarmSide:
 class Warming:
     """Of one node. Threads may share it."""
 
-    def __init__(self, pump: Pump) -> None:
+    def __init__(self, pump: Pump, tiers_loaded: Callable[[], bool] = lambda: True) -> None:
         self._pump = pump
+        self._tiers_loaded = tiers_loaded
         self.alone = False
         """Nobody is looked for, so there is nothing to wait for."""
 
     @property
     def warm(self) -> bool:
-        """Whether there is nothing more to wait for: sessions, nor ticket keys."""
-        return self.alone or (self.catch_up.done and self._has_ticket_keys())
+        """Whether there is nothing more to wait for: sessions of tiers and peers, nor ticket keys."""
+        return self._tiers_loaded() and (self.alone or (self.catch_up.done and self._has_ticket_keys()))
 
     @property
     def catch_up(self) -> CatchUp:

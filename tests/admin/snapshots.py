@@ -12,7 +12,7 @@ VIPS = {
     "checkout": ("storefront", "everywhere", 14),
     "pay": ("pay", "colo", 5),
 }
-SESSIONS = ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn", "evicted")
+SESSIONS = ("made", "pushed", "received", "repaired", "restored", "duplicate", "recalled", "withdrawn", "evicted")
 LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
 
@@ -84,6 +84,10 @@ class GeneratedNode:
         self.hangs, self.warm = False, True
         self.refusals: list[dict[str, Any]] = []
         counts = {"calls": 40, "refused_send": 3}
+        self.tiers = [
+            {"name": "disk", "kind": "tier", "open": True, "resting": False, "counts": {"written": 8}, "last_fault": ""}
+            | {"waiting": 0, "entries": 8, "bytes": 3000, "file_bytes": 40_960, "max_bytes": 536_870_912}
+        ]
         self.hooks = [{"name": "same_region", "kind": "policy", "resting": False, "counts": counts, "last_fault": ""}]
         self.faults: dict[str, dict[str, int]] = {}
         self.log: list[dict[str, Any]] = []
@@ -146,6 +150,7 @@ class GeneratedNode:
             "front": self.front,
             "hooks": self.hooks,
             "ticket_exports": [EXPORT],
+            "tiers": self.tiers,
             "contexts_changed": {},
         }
 

@@ -50,7 +50,7 @@ def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorReg
         for result in ("local", "remote", "pulled", "miss", "foreign", "expired"):
             labels = {"vip": vip, "result": result}
             assert registry.get_sample_value("meshcache_session_lookups_total", labels) == of["lookups"][result]
-        for what in ("made", "pushed", "received", "repaired", "duplicate", "recalled", "withdrawn"):
+        for what in ("made", "pushed", "received", "repaired", "restored", "duplicate", "recalled", "withdrawn"):
             assert registry.get_sample_value(f"meshcache_sessions_{what}_total", {"vip": vip}) == of["sessions"][what]
         tickets = {what: registry.get_sample_value(f"meshcache_tickets_{what}_total", {"vip": vip}) for what in COUNTED}
         assert tickets == {what: of["tickets"][what] for what in COUNTED}
@@ -136,6 +136,7 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
         "peer",
         "result",
         "hook",
+        "tier",
         "what",
         "reason",
         "direction",
@@ -159,7 +160,15 @@ def test_no_label_can_hold_a_session(registry: CollectorRegistry) -> None:
 def test_every_name_says_its_unit(registry: CollectorRegistry) -> None:
     units = ("_total", "_seconds", "_bytes", "_info", "_bucket", "_sum", "_count")
     counts = {"cache_entries", "cache_max_sessions", "members", "gossip_queue_depth", "peer_islands"}
-    counts |= {"connections_open", "connections_max", "backend_up", "backend_connections_open", "last_reload_ok"}
+    counts |= {
+        "tier_entries",
+        "tier_up",
+        "connections_open",
+        "connections_max",
+        "backend_up",
+        "backend_connections_open",
+        "last_reload_ok",
+    }
     ours = {name.removeprefix("meshcache_") for name in labels_of(registry)}
     assert not {name for name in ours if not name.endswith(units)} - counts
 
@@ -174,3 +183,15 @@ async def test_the_page_is_served_in_the_format_that_is_asked_for(node: Generate
         assert open_.headers["Content-Type"].startswith("application/openmetrics-text")
         assert (await open_.text()).endswith("# EOF\n")
         assert (await client.post("/metrics")).status == 405
+
+
+def test_tiers_are_on_the_page(node: GeneratedNode, registry: CollectorRegistry) -> None:
+    value = registry.get_sample_value
+    assert value("meshcache_tier_outcomes_total", {"tier": "disk", "what": "written"}) == 8
+    assert value("meshcache_tier_up", {"tier": "disk"}) == 1
+    assert (value("meshcache_tier_entries", {"tier": "disk"}), value("meshcache_tier_bytes", {"tier": "disk"})) == (
+        8,
+        3000,
+    )
+    node.tiers[0]["resting"] = True
+    assert value("meshcache_tier_up", {"tier": "disk"}) == 0

@@ -120,3 +120,14 @@ class TestFaults:
     def test_more_peers_than_a_node_can_have_are_refused(self) -> None:
         assert any("peers, over 1,024" in fault for fault in planned(settings(), ams1=2000).faults)
         assert any("more than a mesh can know of" in fault for fault in planned(settings(), ams1=5000).faults)
+
+
+def test_a_tier_on_disk_says_what_it_needs_and_has_room_for() -> None:
+    made = settings(reach("colo"))
+    assert planned(made, ams1=10).tiers == ()
+    disk = Settings.model_validate({"tier": {"disk": {"max_bytes": "512MiB"}}}).tier
+    with_disk = made.model_copy(update={"tier": disk})
+    (tier,) = planned(with_disk, ams1=10).tiers
+    assert (tier.name, tier.held) == ("disk", 100 * 3600)
+    assert 1_200_000 < tier.held_max < 1_400_000
+    assert 100_000 < tier.large_max < 130_000

@@ -10,6 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Protocol
 
+from meshcache.core.cache.streams import Stream
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Session
@@ -229,6 +230,6 @@ class World:
         for watcher in self.watchers:
             watcher.sent(host, address, payload)
 
-    def _dropped(self, session: Session) -> None:
+    def _dropped(self, session: Session, _stream: Stream) -> None:
         self.fired("evict")
         self.truth.sessions[session.id].spoilt = True

@@ -9,7 +9,7 @@ bytes with its id; an object for each would add 200.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from math import floor
@@ -41,22 +41,23 @@ class PutResult(Enum):
 class SessionCache:
     """Sessions by VIP and id.
 
-    ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it.
-    ``make_vip_cache`` makes a VIP's part of it, with its bounds of bytes and sessions.
+    ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it, and ``on_file``
+    with the stream and the ids of what was filed. ``make_vip_cache`` makes a VIP's part of it, with its bounds of bytes
+    and sessions.
     """
 
     def __init__(
         self,
         streams: StreamTable,
         now: float,
-        on_drop: Callable[[Session], None] | None = None,
         make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
     ) -> None:
         self.streams = streams
         """Who made what is here: entries never outlive their stream."""
         self.epoch = now
         """The moment that times in entries count from."""
-        self.on_drop = on_drop
+        self.on_drop: Callable[[Session, Stream], None] | None = None
+        self.on_file: Callable[[Stream, Sequence[bytes]], None] | None = None
         self._make_vip_cache = make_vip_cache
         self._vip_caches: dict[str, VipEntries] = {}
         self._sweep = Sweep()
@@ -127,6 +128,8 @@ class SessionCache:
         if seq:
             stream.entries.add(seq, session_id)
         stream.cached += 1
+        if self.on_file is not None:
+            self.on_file(stream, (session_id,))
         if vip_cache.over():
             self._make_room(vip_cache, stream if at_own_cost else None)
         return PutResult.STORED
@@ -145,6 +148,8 @@ class SessionCache:
             return self._put_each(stream, entries, now)
         vip_cache.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
+        if self.on_file is not None:
+            self.on_file(stream, ids)
         if vip_cache.over():
             self._make_room(vip_cache, stream)
         return {PutResult.STORED: count}
@@ -257,7 +262,7 @@ class SessionCache:
             vip_cache.evicted += 1
             self._forget(packed)
             if self.on_drop is not None:
-                self.on_drop(self._unpack(session_id, packed)[0])
+                self.on_drop(*self._unpack(session_id, packed))
 
     def _forget(self, packed: bytes) -> None:
         index, seq, _, _, _ = HEAD.unpack_from(packed)

@@ -97,12 +97,14 @@ class Intake:
         whole: bool = True,
         repaired: bool = False,
         inherited: bool = False,
+        restored: bool = False,
     ) -> Stream | None:
         """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept.
 
         `own` says that its origin gave it, `whole` that its numbers without an entry count as seen as well: from others
         they do only where the origin can't be asked (`Relaying.origin_answers`). `inherited` is what this node had
-        in its last life, which its reach doesn't keep from it.
+        in its last life, which its reach doesn't keep from it; `restored` that a tier kept it, so that what was seen
+        before may be missing all the same.
         """
         key = batch.key
         if not whole and not batch.entries.ids:
@@ -120,14 +122,14 @@ class Intake:
         stream.last_active_at = now
         entries = batch.entries
         covered = [(batch.first, batch.last)] if whole else list(_runs(entries.seqs))
-        if stream.seen.highest >= batch.first:
+        if stream.seen.highest >= batch.first and not restored:
             entries = self._unseen(stream, batch, served, own)
             if not entries.ids and all(stream.seen.covers(first, last) for first, last in covered):
                 return None
         for first, last in covered:
             stream.see(first, last, own=own)
         if entries.ids:
-            self._file(stream, entries, served, now, repaired)
+            self._file(stream, entries, served, now, repaired, restored)
         return stream
 
     def _place(self, batch: Batch, known: Stream | None, inherited: bool) -> ServedVip | None:
@@ -171,13 +173,17 @@ class Intake:
         served.counters.duplicate += len(entries.ids) - len(places)
         return entries if len(places) == len(entries.ids) else entries.chosen(places)
 
-    def _file(self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool) -> None:
+    def _file(
+        self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool, restored: bool
+    ) -> None:
         entries = self._permitted(stream, entries, served, now)
         if not entries.ids:
             return
         counters = served.counters
         for end, count in self._cache.put_many(stream, entries, now).items():
-            if end is PutResult.STORED:
+            if end is PutResult.STORED and restored:
+                counters.restored += count
+            elif end is PutResult.STORED:
                 counters.received += count
                 counters.repaired += count if repaired else 0
                 self._telemetry.counters.repaired += count if repaired else 0

@@ -15,6 +15,7 @@ from meshcache.core.cache.vip_cache import VipEntries
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.replication.publisher import Publisher
+from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.session import Outcome, Session
@@ -56,8 +57,16 @@ _EXPIRED = Lookup(None, None, Verdict.LIFETIME)
 class LocalSessions:
     """Files what this node made, and finds what may resume here, for the TLS edge."""
 
-    def __init__(self, cache: SessionCache, publisher: Publisher, quarantine: Quarantine, withdraws: Withdraws) -> None:
+    def __init__(
+        self,
+        cache: SessionCache,
+        publisher: Publisher,
+        quarantine: Quarantine,
+        withdraws: Withdraws,
+        tiering: Tiering,
+    ) -> None:
         self._cache = cache
+        self._tiering = tiering
         self._publisher = publisher
         self._quarantine = quarantine
         self._withdraws = withdraws
@@ -148,7 +157,8 @@ class LocalSessions:
         self.removed(served, session_id)
 
     def removed(self, served: ServedVip, session_id: bytes) -> None:
-        """Forget a session here and only here."""
+        """Forget a session here and only here, also in the tiers."""
+        self._tiering.forget(served, session_id)
         for filed_vip in served.filed_under:
             if self._cache.remove(filed_vip, session_id):
                 return

@@ -84,6 +84,7 @@ class VipCounters:
     local: int = 0
     remote: int = 0
     pulled: int = 0
+    tier: int = 0
     miss: int = 0
     foreign: int = 0
     """Ids that no member made: clients' own random ones, another mesh's, or of a key that was retired."""
@@ -94,6 +95,7 @@ class VipCounters:
     pushed: int = 0
     received: int = 0
     repaired: int = 0
+    restored: int = 0
     duplicate: int = 0
     recalled: int = 0
     withdrawn: int = 0

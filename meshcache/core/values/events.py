@@ -224,7 +224,9 @@ class TicketExportFailed:
 
 @dataclass(frozen=True, slots=True)
 class HookFaulted:
-    """A hook of the operator's raised, was slow or couldn't be loaded; said once a minute for each kind of fault."""
+    """A hook of the operator's raised, was slow or couldn't be loaded; each kind of fault is said once a minute, of a
+    tier once an hour.
+    """
 
     at: float
     hook: str

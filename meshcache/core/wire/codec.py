@@ -56,7 +56,7 @@ class Decoder:
             raise WireError(Drop.TOO_LONG)
         if too_many_containers(payload):
             raise WireError(Drop.TOO_MANY)
-        number, sender, incarnation, body = _outside(_load(payload))
+        number, sender, incarnation, body = _outside(load_item(payload))
         kind = _SPECS.get(number)
         if kind is None:
             raise WireError(Drop.UNKNOWN_KIND)
@@ -90,7 +90,7 @@ class Decoder:
     def _terms_of(self, plain: Any) -> Terms:
         known = self._terms.get(plain) if type(plain) is bytes else None
         if known is None:
-            known = fields.terms(_load(fields.octets(1, _TERMS_BYTES_MAX)(plain)))
+            known = fields.terms(load_item(fields.octets(1, _TERMS_BYTES_MAX)(plain)))
             if len(self._terms) >= _TERMS_MAX:
                 self._terms.clear()
             self._terms[plain] = known
@@ -116,7 +116,7 @@ def _outside(item: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
     return number, sender, incarnation, body
 
 
-def _load(payload: bytes) -> Any:
+def load_item(payload: bytes) -> Any:
     """One CBOR item that fills `payload`: no tags, no indefinite lengths, no key twice, text keys only.
 
     Text keys are hashed with a secret of the process, so a map can't be made of colliding ones.

@@ -56,7 +56,8 @@ class House:
     def __init__(self, now: float = 0.0, **quotas: tuple[int, int]) -> None:
         self.dropped: list[Session] = []
         self.table = StreamTable()
-        self.cache = SessionCache(self.table, now, self.dropped.append, type(self).make)
+        self.cache = SessionCache(self.table, now, type(self).make)
+        self.cache.on_drop = lambda session, _stream: self.dropped.append(session)
         for vip, (bytes_max, sessions_max) in (quotas or {"shop": (PLENTY, PLENTY)}).items():
             self.cache.set_quota(vip, bytes_max, sessions_max)
 
@@ -386,3 +387,11 @@ CompiledMachine.TestCase.settings = CacheMachine.TestCase.settings
 @pytest.mark.parametrize("machine", [CacheMachine, CompiledMachine])
 def test_against_a_model(machine: type[CacheMachine]) -> None:
     run_state_machine_as_test(machine, settings=CacheMachine.TestCase.settings)
+
+
+def test_what_is_filed_is_told_with_its_stream_and_what_isnt_isnt() -> None:
+    house, filed = House(), list[tuple[str, list[bytes]]]()
+    house.cache.on_file = lambda stream, ids: filed.append((stream.vip, list(ids)))
+    house.put(1)
+    house.put(1)
+    assert filed == [("shop", [ident(1)])]

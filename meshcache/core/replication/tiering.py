@@ -1,0 +1,217 @@
+"""What goes to the tiers behind memory, and what of theirs is let in again: the core's side, which knows no tier.
+
+Notes what is filed and what has to leave, in bounded queues, on whichever thread that happens; somebody else writes it.
+What comes back is judged as what a peer sends is, by the same gates and limits: a tier is believed nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import NamedTuple
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.streams import Stream
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.replication.intake import Intake
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.values.session import Session
+from meshcache.core.wire.tier_record import (
+    Border,
+    Origin,
+    TierRecord,
+    batch_of_one_stream,
+    write_origin,
+    write_record,
+)
+
+WAITING_MAX = 65_536
+"""Sessions that wait to be written: a second of more than any node makes. Above it they are counted and not written."""
+
+LASTS_S_MIN = 2.0
+"""What ends sooner isn't worth writing."""
+
+_ORIGINS_MAX = 4096
+"""Streams whose head of a record is remembered; forgotten all at once."""
+
+
+class Leaving(NamedTuple):
+    """A session for the tiers: where it belongs, its bytes, how long it is good, and whether memory has it no more."""
+
+    border: Border
+    session_id: bytes
+    record: bytes
+    lasts_s: float
+    evicted: bool
+
+    def __repr__(self) -> str:
+        return f"<Leaving {self.border.group}>"
+
+
+class Tiering:
+    """Does nothing before `begin`: a node without tiers pays one comparison for each session."""
+
+    def __init__(
+        self, local: LocalNode, cache: SessionCache, vips: ServedVips, intake: Intake, withdraws: Withdraws
+    ) -> None:
+        self._withdraws = withdraws
+        self._local = local
+        self._cache = cache
+        self._vips = vips
+        self._intake = intake
+        self._filed: deque[tuple[Stream, Sequence[bytes]]] = deque()
+        self._evicted: deque[tuple[Session, Stream]] = deque()
+        self._forgotten: deque[tuple[Border, bytes]] = deque()
+        self._origins: dict[Origin, bytes] = {}
+        self._waiting = 0
+        self._loading = False
+        self._on = False
+        self.skipped = 0
+        """Sessions that weren't written, since too many waited."""
+
+    def begin(self, *, everything: bool) -> None:
+        """Note from now on what leaves memory to make room, and with `everything` also all that is filed."""
+        self._on = True
+        self._cache.on_drop = self._note_evicted
+        self._cache.on_file = self._note_filed if everything else None
+
+    @property
+    def waiting(self) -> int:
+        """How many sessions wait to be written."""
+        return self._waiting
+
+    def borders(self) -> list[Border]:
+        """Return the borders that this node serves VIPs within: what lies in a tier for another is of no use here."""
+        return list({Border(terms.group, terms.digest): None for terms in self._vips.terms})
+
+    def border_of(self, vip: str) -> Border | None:
+        """Return where a VIP's sessions belong."""
+        served = self._vips.get(vip)
+        return None if served is None else _border(served)
+
+    @property
+    def revision(self) -> tuple[int, int]:
+        """Changes with every change of what this node serves."""
+        return self._vips.record.age
+
+    def forget(self, served: ServedVip, session_id: bytes) -> None:
+        """Take a session out of the tiers as well."""
+        if self._on and len(self._forgotten) < WAITING_MAX:
+            self._forgotten.append((_border(served), session_id))
+
+    def take_forgotten(self) -> list[tuple[Border, bytes]]:
+        """Return what is to be taken out of the tiers since the last call."""
+        gone = list(self._forgotten)
+        self._forgotten.clear()
+        return gone
+
+    def take(self, count: int, now: float, unix_now: float) -> list[Leaving]:
+        """Return up to about `count` sessions that are to be written; those that are over or gone are left out."""
+        leaving: list[Leaving] = []
+        offset = unix_now - now
+        while self._evicted and len(leaving) < count:
+            self._waiting -= 1
+            self._add(leaving, *self._evicted.popleft(), now, offset, evicted=True)
+        while self._filed and len(leaving) < count:
+            stream, ids = self._filed.popleft()
+            some, rest = ids[:count], ids[count:]
+            if rest:
+                self._filed.appendleft((stream, rest))
+            self._waiting -= len(some)
+            for session_id in some:
+                session = self._cache.peek(stream.vip, session_id)
+                if session is not None:
+                    self._add(leaving, session, stream, now, offset, evicted=False)
+        return leaving
+
+    def restore(
+        self, records: Iterable[TierRecord], now: float, unix_now: float, *, private: bool, loading: bool
+    ) -> None:
+        """File what a tier had, as far as today's policies, limits and withdraws allow; each refusal is counted.
+
+        `private` says that nobody but this node, in this and former lives, can have put it there: then its own sessions
+        skip the reach, as they do at each lookup. `loading` keeps what is filed from being noted as new.
+        """
+        by_origin: dict[Origin, list[TierRecord]] = {}
+        for record in records:
+            by_origin.setdefault(record.origin, []).append(record)
+        self._loading = loading
+        try:
+            for origin, some in by_origin.items():
+                inherited = private or self._is_ours(origin)
+                batch = batch_of_one_stream(some, unix_now)
+                own = inherited and origin.terms.node == self._local.identity.node
+                self._intake.take(batch, now, own=own or private, whole=False, inherited=inherited, restored=True)
+                if own and private:
+                    self._count_as_made_here(origin.incarnation)
+        finally:
+            self._loading = False
+
+    def withdrawn(self, records: Sequence[TierRecord], now: float, unix_now: float) -> list[int]:
+        """Return the indices of those that a withdraw is about."""
+        if not self._withdraws:
+            return []
+        return [
+            at
+            for at, record in enumerate(records)
+            if self._withdraws.places(
+                record.origin.terms, (record.session_id,), (max(ceil(unix_now - record.born_unix), 0),), now
+            )
+        ]
+
+    def _is_ours(self, origin: Origin) -> bool:
+        """Return whether this process made it, under any number of its life."""
+        return any(
+            origin.terms.node == served.stream.key.origin
+            and (origin.incarnation == served.stream.key.incarnation or origin.incarnation in served.former)
+            for served in self._vips
+        )
+
+    def _count_as_made_here(self, incarnation: int) -> None:
+        for served in self._vips:
+            if incarnation != served.stream.key.incarnation and incarnation not in served.former:
+                served.former |= {incarnation}
+
+    def _note_filed(self, stream: Stream, ids: Sequence[bytes]) -> None:
+        if self._loading:
+            return
+        if self._waiting + len(ids) > WAITING_MAX:
+            self.skipped += len(ids)
+            return
+        self._waiting += len(ids)
+        self._filed.append((stream, ids))
+
+    def _note_evicted(self, session: Session, stream: Stream) -> None:
+        if self._waiting >= WAITING_MAX:
+            self.skipped += 1
+            return
+        self._waiting += 1
+        self._evicted.append((session, stream))
+
+    def _add(
+        self, leaving: list[Leaving], session: Session, stream: Stream, now: float, offset: float, *, evicted: bool
+    ) -> None:
+        """Sessions without a number stay on their server, and in its memory."""
+        lasts_s = session.expires_at - now
+        if not session.seq or lasts_s < LASTS_S_MIN:
+            return
+        terms = stream.terms
+        record = write_record(session, self._origin_of(stream), offset)
+        leaving.append(Leaving(Border(terms.group, terms.digest), session.id, record, lasts_s, evicted))
+
+    def _origin_of(self, stream: Stream) -> bytes:
+        age = max(stream.age, (stream.key.incarnation, 0))
+        origin = Origin(stream.terms, stream.key.incarnation, age)
+        known = self._origins.get(origin)
+        if known is None:
+            if len(self._origins) >= _ORIGINS_MAX:
+                self._origins.clear()
+            known = self._origins[origin] = write_origin(origin)
+        return known
+
+
+def _border(served: ServedVip) -> Border:
+    terms = served.vip.terms
+    return Border(terms.group, terms.digest)

@@ -1,0 +1,70 @@
+"""Looks at how the tiers of a running node fare, by what it counts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from meshcache.doctor.finding import Finding, fine, note, problem
+
+FAULTS = ("raised", "slow")
+
+REFUSALS = {
+    "refused_version": "in a form that this version doesn't know",
+    "refused_key": "sealed with a key that isn't in the keyring",
+    "refused_border": "for another mesh, share group, other settings or another epoch",
+    "refused_forged": "changed, or another's",
+    "refused_record": "no session, or not the one that was asked for",
+    "refused_clock": "from a time that hasn't come yet",
+}
+"""What was found in a tier and removed. The second half is nobody's everyday."""
+
+_SUSPICIOUS = ("refused_forged", "refused_record", "refused_clock")
+
+
+def tier_findings(tiers: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """One or more for each tier."""
+    for tier in tiers:
+        found = list(_of(tier))
+        yield from found or [fine(f"tier {tier['name']}", _size(tier))]
+
+
+def _of(tier: Mapping[str, Any]) -> Iterator[Finding]:
+    counts, name = tier.get("counts", {}), f"tier {tier['name']}"
+    if counts.get("not_loaded"):
+        yield problem(name, f"isn't there: {tier['last_fault']}", 'install its package, such as "meshcache[disk]"')
+    elif not tier.get("open"):
+        yield problem(
+            name,
+            f"can't be opened: {tier['last_fault'] or 'it is being looked at'}",
+            "memory goes on without it, and a restart finds nothing there; see docs/tiers.md",
+        )
+    elif faults := {what: counts[what] for what in FAULTS if counts.get(what)}:
+        told = ", ".join(f"{what} {times}" for what, times in faults.items())
+        rests = "; it rests now" if tier.get("resting") else ""
+        yield problem(name, f"{told}; the last: {tier['last_fault']}{rests}", "memory goes on without it; look there")
+    if counts.get("begun_anew"):
+        yield note(name, f"began empty {counts['begun_anew']} times: what was there couldn't be used", "see the events")
+    if counts.get("skipped"):
+        yield note(name, f"{counts['skipped']} sessions weren't written: it is slower than they are made")
+    for what, words in REFUSALS.items():
+        if counts.get(what):
+            tell = problem if what in _SUSPICIOUS else note
+            yield tell(f"{name}, {what}", f"{counts[what]} values: {words}; removed", _DO[what])
+
+
+_DO = {
+    "refused_version": "it is so after an upgrade; those sessions are full handshakes",
+    "refused_key": "it is so after a key was retired, or where another mesh uses the same store",
+    "refused_border": "it is so after settings or epochs changed, or where another mesh uses the same store",
+    "refused_forged": "somebody else writes there, or the disk fails: look who can",
+    "refused_record": "somebody else writes there: look who can",
+    "refused_clock": "this machine's clock went back, or that of the node that wrote it is ahead",
+}
+
+
+def _size(tier: Mapping[str, Any]) -> str:
+    if "entries" not in tier:
+        return "well"
+    used = f", {tier['bytes'] / tier['max_bytes']:.0%} full" if tier.get("max_bytes") else ""
+    return f"{tier['entries']:,} sessions{used}"

@@ -1,0 +1,283 @@
+"""Joins tiers to a node: takes what leaves the core, seals it and hands it out; has what comes back judged by the core.
+
+One thread of its own does all of that, apart from handshakes, the pump and the tiers' threads. Nothing here is written
+or believed that isn't sealed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from meshcache.config import CacheSettings
+from meshcache.core.replication.tiering import Leaving
+from meshcache.core.values.events import HookFaulted
+from meshcache.core.wire.tier_record import Border, TierRecord
+from meshcache.edges import native
+from meshcache.edges.keyring import Keyring
+from meshcache.hooks import TIER_BATCH_MAX, TierEntry
+from meshcache.runtime.pump import Pump
+from meshcache.tiers.kept_withdraws import KeptWithdraws
+from meshcache.tiers.runner import TierRunner
+from meshcache.tiers.sealed_records import RefusedError, SealedRecords
+from meshcache.tiers.sealing import Sealer
+
+CLOSE_S = 5.0
+"""How long the end of a node waits for a tier to write what waits."""
+
+_CHUNK = 64
+"""Sessions that are taken with the core's lock held: a handshake waits 0.1 ms for it at most."""
+
+_FEED_S = 0.02
+"""Between two looks at what leaves, while something did."""
+
+_FEED_IDLE_S = 0.1
+
+SETTLED_S = 10.0
+"""After so long without a change of what is served, what lies in a tier for nobody here is taken out."""
+
+_ENTRY_BYTES = 400
+"""Of memory for the smallest session: more than fit aren't loaded."""
+
+_FAULTS_MAX = 256
+
+
+class NodeTiers:
+    """Of one node; with no tiers there is no thread, and nothing is noted."""
+
+    def __init__(self, runners: Callable[[NodeTiers], Sequence[TierRunner]], mesh: str, node: str) -> None:
+        self._mesh = mesh
+        self._faults: deque[HookFaulted] = deque(maxlen=_FAULTS_MAX)
+        self._pump: Pump | None = None
+        self.runners = runners(self)
+        self._records: SealedRecords
+        self._memory_records = SealedRecords(Sealer([secrets.token_bytes(32)], mesh))
+        self._withdraws = KeptWithdraws(node)
+        self._loaded: set[Border] = set()
+        self._seen_revision: tuple[int, int] = (0, 0)
+        self._changed_at = float("inf")
+        self._room = 0
+        self._skipped = 0
+        self._closing = False
+        self._woken = native.Event()
+        self._thread = native.thread(self._run, "meshcache-tiers")
+
+    def start(self, pump: Pump, keyring: Keyring, cache: CacheSettings) -> None:
+        """Note what leaves memory from now on, and write it."""
+        if not self.runners:
+            return
+        self._records = SealedRecords.of(keyring, self._mesh)
+        self._room = min(cache.max_sessions, cache.max_bytes // _ENTRY_BYTES)
+        self._pump = pump
+        with pump.lock:
+            pump.core.tiering.begin(everything=any(runner.hook.everything for runner in self.runners))
+        pump.chores.append(self._tell_faults)
+        for runner in self.runners:
+            runner.start()
+        self._thread.start()
+
+    def use(self, keyring: Keyring) -> None:
+        """Seal with the current key of this keyring from now on, and again what an older one sealed."""
+        if self.runners and self._pump is not None:
+            self._records = SealedRecords.of(keyring, self._mesh)
+            self._withdraws.store_again()
+            self._changed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Write all that is to be kept, and end. The core is quiet by now."""
+        if self._pump is None:
+            return
+        self._closing = True
+        self._woken.set()
+        self._thread.join(CLOSE_S)
+        for runner in self.runners:
+            runner.close(CLOSE_S)
+
+    def forked(self) -> None:
+        """Let go, in a child process: its parent has the threads and the tiers."""
+        for runner in self.runners:
+            runner.forked()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether all has come that a restart finds in its tiers, or none will."""
+        if self._pump is None:
+            return True
+        with self._pump.lock:
+            borders = set(self._pump.core.tiering.borders())
+        return all(runner.settled for runner in self.runners if runner.hook.everything) and borders <= self._loaded
+
+    def stats(self) -> list[dict[str, Any]]:
+        """Return ``tiers`` of ``stats``."""
+        return [runner.to_plain() for runner in self.runners]
+
+    def tell(self, fault: HookFaulted) -> None:
+        """Let the pump tell of a fault: whoever met it may be in the middle of something."""
+        self._faults.append(fault)
+        if self._pump is not None:
+            self._pump.wake()
+
+    def opened(self, runner: TierRunner) -> None:
+        """A tier can be used: before anything else, remember what was withdrawn. On its writing thread."""
+        assert self._pump is not None, "it was started by `start`"
+        self._withdraws.load(runner, self._records_of(runner), self._pump)
+
+    def _records_of(self, runner: TierRunner) -> SealedRecords:
+        return self._memory_records if runner.memory_key else self._records
+
+    def _tell_faults(self) -> None:
+        assert self._pump is not None, "it calls this"
+        while self._faults:
+            self._pump.core.note(self._faults.popleft())
+
+    # --- its thread
+
+    def _run(self) -> None:
+        while not self._closing:
+            fed = self._feed()
+            self._look()
+            self._woken.wait(_FEED_S if fed else _FEED_IDLE_S)
+        while self._feed():
+            pass
+        self._store_withdraws()
+
+    def _feed(self) -> bool:
+        """Hand out what has left memory or is new. Return whether there was anything."""
+        pump, some = self._pump, False
+        assert pump is not None, "it was started"
+        tiering = pump.core.tiering
+        while True:
+            with pump.lock:
+                leaving = tiering.take(_CHUNK, pump.clock(), time.time())
+                gone = tiering.take_forgotten()
+                waiting, skipped = tiering.waiting, tiering.skipped
+            self._count_skipped(skipped)
+            self._hand_out(leaving, gone)
+            some = some or bool(leaving)
+            if not waiting:
+                return some
+
+    def _hand_out(self, leaving: Sequence[Leaving], gone: Sequence[tuple[Border, bytes]]) -> None:
+        sealed: dict[SealedRecords, list[TierEntry]] = {}
+        for runner in self.runners:
+            records = self._records_of(runner)
+            if records not in sealed:
+                sealed[records] = [records.entry(each) for each in leaving]
+            pairs = zip(leaving, sealed[records], strict=True)
+            runner.offer([entry for each, entry in pairs if each.evicted or runner.hook.everything])
+            if gone:
+                runner.remove([records.sealer.key_of(border, session_id) for border, session_id in gone])
+
+    def _count_skipped(self, skipped: int) -> None:
+        if skipped > self._skipped:
+            for runner in self.runners:
+                runner.health.count("skipped", skipped - self._skipped)
+            self._skipped = skipped
+
+    def _look(self) -> None:
+        """See to what follows from changes of VIPs, policies and withdraws."""
+        pump, now = self._pump, time.monotonic()
+        assert pump is not None, "it was started"
+        with pump.lock:
+            revision, borders = pump.core.tiering.revision, set(pump.core.tiering.borders())
+        if revision != self._seen_revision:
+            self._seen_revision, self._changed_at = revision, now
+        if borders - self._loaded and all(runner.is_open or runner.health.resting for runner in self.runners):
+            for runner in self.runners:
+                if runner.is_open and runner.hook.everything:
+                    runner.run(self._load(runner, tuple(borders - self._loaded)))
+            self._loaded |= borders
+        if self._store_withdraws():
+            self._changed_at = now
+        if now - self._changed_at >= SETTLED_S:
+            self._changed_at = float("inf")
+            for runner in self.runners:
+                runner.run(self._revise(runner))
+
+    def _store_withdraws(self) -> bool:
+        pump = self._pump
+        assert pump is not None, "it was started"
+        known = self._withdraws.changed(pump)
+        for runner in self.runners if known is not None else ():
+            runner.offer(self._withdraws.entries(known or (), self._records_of(runner)))
+        return known is not None
+
+    # --- errands, on the tiers' writing threads
+
+    def _load(self, runner: TierRunner, borders: Sequence[Border]) -> Iterator[None]:
+        """Bring back what a tier has for these borders, as much as memory has room for."""
+        pump = self._pump
+        assert pump is not None, "it was started"
+        for rows in _in_batches(runner.hook.newest(self._room)):
+            found = self._read(runner, rows, borders)
+            for start in range(0, len(found), _CHUNK):
+                some = [record for _, _, _, record in found[start : start + _CHUNK]]
+                with pump.lock:
+                    pump.core.tiering.restore(
+                        some, pump.clock(), time.time(), private=runner.hook.private, loading=True
+                    )
+            runner.health.count("loaded", len(found))
+            yield
+        pump.wake()
+
+    def _revise(self, runner: TierRunner) -> Iterator[None]:
+        """Look at all that a tier has: what nobody here can use goes, what an older key sealed is sealed anew."""
+        pump = self._pump
+        assert pump is not None, "it was started"
+        records = self._records_of(runner)
+        for rows in _in_batches(runner.hook.newest(_ALL)):
+            with pump.lock:
+                borders = pump.core.tiering.borders()
+            found = self._read(runner, rows, borders, known_only=True)
+            sessions = [record for _, _, _, record in found]
+            with pump.lock:
+                withdrawn = set(pump.core.tiering.withdrawn(sessions, pump.clock(), time.time()))
+            runner.remove([found[at][0] for at in withdrawn])
+            stale = [
+                records.again(key, value, record, border)
+                for at, (key, value, border, record) in enumerate(found)
+                if at not in withdrawn and not records.sealer.is_current(value)
+            ]
+            runner.offer(stale)
+            yield
+
+    def _read(
+        self,
+        runner: TierRunner,
+        rows: Sequence[tuple[bytes, bytes]],
+        borders: Sequence[Border],
+        *,
+        known_only: bool = False,
+    ) -> list[tuple[bytes, bytes, Border, TierRecord]]:
+        """Return the sessions among these values. What can't be one goes; with `known_only` also what is for a border
+        that isn't served here: else it may be for a VIP that comes yet.
+        """
+        records, found, gone = self._records_of(runner), [], []
+        for key, value in rows:
+            try:
+                border = records.border_in(value, borders)
+                reason = "border"
+                if border is not None:
+                    found.append((key, value, border, records.read(key, value, border)))
+                if border is not None or not known_only or self._withdraws.is_place(records, key):
+                    continue
+            except RefusedError as error:
+                reason = error.reason
+            runner.health.count(f"refused_{reason}")
+            gone.append(key)
+        if gone:
+            runner.remove(gone)
+        return found
+
+
+_ALL = 1 << 62
+
+
+def _in_batches(rows: Any) -> Iterator[list[tuple[bytes, bytes]]]:
+    rows = iter(rows)
+    while some := list(islice(rows, TIER_BATCH_MAX)):
+        yield some

@@ -1,0 +1,337 @@
+"""Asks one tier and writes to it, on two threads, so that nobody else waits for it; lets it rest when it goes wrong.
+
+Knows keys and sealed values only. Two bounded queues lead to it; what doesn't fit is counted and left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from meshcache.edges import native
+from meshcache.hooks import (
+    TIER_BATCH_MAX,
+    TIER_KEY_BYTES,
+    TIER_WAITING_MAX,
+    BeginsEmptyError,
+    Tier,
+    TierEntry,
+    TierError,
+)
+from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
+
+TEND_S = 5.0
+"""Between two calls of `Tier.tend`."""
+
+QUIET_S = 3600.0
+"""Between two events about one kind of fault: a full disk stays full."""
+
+CALL_S_MAX = 30.0
+"""How long a coroutine of a tier may take, where nobody waits for it."""
+
+ASKED_MAX = 4096
+"""Handshakes that wait for one tier; more find it busy."""
+
+_PROBE = bytes(TIER_KEY_BYTES)
+"""A key that no session has: what a tier that has rested is asked first."""
+
+_IDLE_S = 1.0
+
+T = TypeVar("T")
+
+Answer = Callable[[bytes | None], None]
+"""Called on the tier's reading thread with the value, or None; quick."""
+
+
+class _Question(NamedTuple):
+    key: bytes
+    answer: Answer
+
+
+class TierRunner:
+    """One tier. `opened` is called on its writing thread, once it can be used; errands run there a step at a time."""
+
+    def __init__(
+        self,
+        tier: Tier,
+        given_name: str,
+        tell: Tell,
+        opened: Callable[[TierRunner], None],
+        *,
+        memory_key: bool = False,
+    ) -> None:
+        """With `memory_key` what it is given is sealed with a key that nobody keeps."""
+        self.hook = tier
+        self.memory_key = memory_key
+        self.health = Health("tier", name_of(tier, given_name), tell, QUIET_S)
+        self.budget_s = max(tier.budget_s, 0.0)
+        self.is_open = False
+        self.errands: deque[Iterator[None]] = deque()
+        """Each a piece of work that yields after every part of it; for the writing thread."""
+        self._opened = opened
+        self._entries: deque[TierEntry] = deque()
+        self._removals: deque[bytes] = deque()
+        self._questions: deque[_Question] = deque()
+        self._to_write, self._to_read = native.Event(), native.Event()
+        self._asking_since: float | None = None
+        self._doubted = True
+        self._closing = False
+        self._tended_at = time.monotonic()
+        self._writes_at = 0.0
+        self._pause_s = REST_S_MIN
+        self._loop = _Loop(self.health.name)
+        self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
+        self._reading = native.thread(self._read_all, f"meshcache-tier-{self.health.name}-reads")
+
+    def forked(self) -> None:
+        """Let go, in a child process."""
+        self._closing, self.is_open = True, False
+        forked = getattr(self.hook, "forked", None)
+        if forked is not None:
+            forked()
+
+    def start(self) -> None:
+        """Open it, on its own thread."""
+        self._writer.start()
+        self._reading.start()
+
+    def close(self, within_s: float) -> None:
+        """Write what waits, and end; waited for so long."""
+        self._closing = True
+        self._to_write.set()
+        self._to_read.set()
+        self._writer.join(within_s)
+        self._reading.join(within_s)
+        self._loop.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a handshake may ask it: it is open, rests not, has answered since, and isn't late just now."""
+        since = self._asking_since
+        if not self.is_open or self._doubted or self.health.resting:
+            return False
+        return since is None or time.monotonic() - since <= self.budget_s
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for at a start: it is open, or won't be soon, and has no errand."""
+        return (self.is_open and not self.errands) or self.health.resting
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait to be written."""
+        return len(self._entries)
+
+    def offer(self, entries: Sequence[TierEntry]) -> None:
+        """Have entries written in time. Returns at once."""
+        room = TIER_WAITING_MAX - len(self._entries)
+        self._entries.extend(entries[: max(room, 0)])
+        if len(entries) > room:
+            self.health.count("skipped", len(entries) - max(room, 0))
+        self._to_write.set()
+
+    def remove(self, keys: Sequence[bytes]) -> None:
+        """Have entries taken out in time, however many wait. Returns at once."""
+        self._removals.extend(keys)
+        while len(self._removals) > TIER_WAITING_MAX:
+            self._removals.popleft()
+        self._to_write.set()
+
+    def run(self, errand: Iterator[None]) -> None:
+        """Have a piece of work done in steps, on the writing thread."""
+        self.errands.append(errand)
+        self._to_write.set()
+
+    def ask(self, key: bytes, answer: Answer) -> bool:
+        """Ask for one value. False when it is no time to ask; else `answer` is called, sooner or later."""
+        if not self.ready or len(self._questions) >= ASKED_MAX:
+            return False
+        self._questions.append(_Question(key, answer))
+        self._to_read.set()
+        return True
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return what it has of these, now: for errands."""
+        return self._done(self.hook.get(keys))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return an object of ``tiers`` in ``stats``."""
+        return {**self.health.to_plain(), "open": self.is_open, "waiting": self.waiting, **_figures(self.hook)}
+
+    # --- the writing thread
+
+    def _write_all(self) -> None:
+        while not self._closing and not self._open():
+            self._to_write.wait(max(self.health.rests_until - time.monotonic(), 0.01))
+            self._to_write.clear()
+        while not self._closing:
+            if not self._write_some():
+                self._to_write.wait(self._wait_s())
+            self._to_write.clear()
+        if self.is_open:
+            while self._write_some(errands=False):
+                pass
+        self.is_open = False
+        self._attempt(self.hook.close)
+
+    def _open(self) -> bool:
+        try:
+            try:
+                self._done(self.hook.open())
+            except BeginsEmptyError as error:
+                self.health.fault("begun_anew", str(error))
+            self._opened(self)
+        except ImportError as error:
+            self.health.fault("not_loaded", str(error), rests=True)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a tier raises is its own fault
+            self.health.fault("raised", _told(error), rests=True)
+            return False
+        self.is_open = True
+        self._to_read.set()
+        return True
+
+    def _wait_s(self) -> float:
+        now = time.monotonic()
+        return max(min(max(self._writes_at, self._tended_at + TEND_S) - now, _IDLE_S), 0.01)
+
+    def _write_some(self, *, errands: bool = True) -> bool:
+        """Do a little of what waits. Return whether there was anything."""
+        if time.monotonic() < self._writes_at:
+            return False
+        if self._removals:
+            keys = _some(self._removals)
+            if self._attempt(lambda: self.hook.remove(keys)):
+                self.health.count("removed", len(keys))
+            return True
+        if self._entries:
+            entries = _some(self._entries)
+            done = self._attempt(lambda: self.hook.put(entries))
+            self.health.count("written" if done else "skipped", len(entries))
+        if errands and self.errands:
+            self._step(self.errands[0])
+        elif not self._entries and not self._removals:
+            return self._tend()
+        return True
+
+    def _tend(self) -> bool:
+        if time.monotonic() - self._tended_at >= TEND_S:
+            self._tended_at = time.monotonic()
+            self._attempt(self.hook.tend)
+        return False
+
+    def _step(self, errand: Iterator[None]) -> None:
+        """Do one step of an errand; one that raises is over."""
+        over = object()
+        left: list[object] = []
+        if not self._attempt(lambda: left.append(next(errand, over))) or left[0] is over:
+            self.errands.remove(errand)
+
+    def _attempt(self, what: Callable[[], Any]) -> bool:
+        """Call a tier to write. Whatever it raises is counted, and nothing is written for a while; it is read on."""
+        try:
+            self._done(what())
+        except Exception as error:  # noqa: BLE001 - as above
+            self.health.fault("raised", _told(error))
+            self._writes_at = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, REST_S_MAX)
+            return False
+        self._pause_s = REST_S_MIN
+        return True
+
+    # --- the reading thread
+
+    def _read_all(self) -> None:
+        while not self._closing:
+            self._to_read.clear()
+            if self.is_open and self._doubted and not self.health.resting:
+                self._get([_PROBE])
+            while self._questions and not self._closing:
+                self._answer(_some(self._questions))
+            self._to_read.wait(max(self.health.rests_until - time.monotonic(), 0.01) if self._doubted else _IDLE_S)
+
+    def _answer(self, questions: list[_Question]) -> None:
+        found = None if self._doubted else self._get([question.key for question in questions])
+        for question in questions:
+            value = (found or {}).get(question.key)
+            if found is not None:
+                self.health.count("misses" if value is None else "hits")
+            question.answer(value)
+
+    def _get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes] | None:
+        self._asking_since = began_at = time.monotonic()
+        self.health.count("calls")
+        try:
+            found = self.get(keys)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._rest("raised", _told(error))
+            return None
+        finally:
+            self._asking_since = None
+        took_s = time.monotonic() - began_at
+        if took_s > self.budget_s:
+            self._rest("slow", f"get took {took_s * 1000:.0f} ms")
+        else:
+            self._doubted = False
+            self.health.went_right()
+        return found
+
+    def _rest(self, what: What, error: BaseException | str) -> None:
+        self._doubted = True
+        if not self._closing:
+            self.health.fault(what, error, rests=True)
+        self._to_read.set()
+
+    def _done(self, result: T | Awaitable[T]) -> T:
+        return self._loop.wait_for(result) if inspect.isawaitable(result) else result
+
+
+def _some(waiting: deque[T]) -> list[T]:
+    """Take up to a batch from the front."""
+    return [waiting.popleft() for _ in range(min(len(waiting), TIER_BATCH_MAX))]
+
+
+def _told(error: Exception) -> BaseException | str:
+    return str(error) if isinstance(error, TierError) else error
+
+
+def _figures(tier: Tier) -> dict[str, int]:
+    try:
+        return {str(name): int(number) for name, number in tier.figures().items()}
+    except Exception:  # noqa: BLE001 - as above; there are no numbers then
+        return {}
+
+
+class _Loop:
+    """An event loop on a thread of its own, made when a tier's first coroutine is to be run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = native.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wait_for(self, result: Awaitable[T]) -> T:
+        """Return what a coroutine returns, or raise what it raises; TimeoutError when that takes too long."""
+        with self._lock:
+            loop = self._loop
+            if loop is None:
+                loop = self._loop = asyncio.new_event_loop()
+                native.thread(loop.run_forever, f"meshcache-tier-{self._name}-loop").start()
+        done = asyncio.run_coroutine_threadsafe(_awaited(result), loop)
+        try:
+            return done.result(CALL_S_MAX)
+        except TimeoutError:
+            done.cancel()
+            raise
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+async def _awaited(result: Awaitable[T]) -> T:
+    return await result

@@ -1,0 +1,71 @@
+"""Sessions to what a tier keeps, and back: sealed on the way out, and believed nothing on the way in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from meshcache.core.replication.tiering import Leaving
+from meshcache.core.wire.tier_record import Border, RecordReader, TierRecord, TierRecordError
+from meshcache.edges.keyring import Keyring
+from meshcache.hooks import TierEntry
+from meshcache.tiers.sealing import Sealer, SealError
+
+AHEAD_S = 60
+"""What was made later than now, by so much, is from another time: this machine's clock went back."""
+
+
+class RefusedError(Exception):
+    """What lies in a tier isn't what it should be; ``reason`` is a word to count it by."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SealedRecords:
+    """Of one node, with the keys that it has now. May be used on several threads."""
+
+    def __init__(self, sealer: Sealer, unix_clock: Callable[[], float] = time.time) -> None:
+        self.sealer = sealer
+        self._reader = RecordReader()
+        self._clock = unix_clock
+
+    @classmethod
+    def of(cls, keyring: Keyring, mesh: str) -> SealedRecords:
+        """Return those of a mesh: every node of it can open what one has sealed."""
+        return cls(Sealer([key.tier for key in keyring.in_order], mesh))
+
+    def entry(self, leaving: Leaving) -> TierEntry:
+        """Return what to keep of a session."""
+        key = self.sealer.key_of(leaving.border, leaving.session_id)
+        value = self.sealer.seal(key, leaving.record, self.sealer.tag_of(leaving.border))
+        return TierEntry(key, value, leaving.lasts_s)
+
+    def again(self, key: bytes, value: bytes, record: TierRecord, border: Border) -> TierEntry:
+        """Return what to keep in place of a value that an older key sealed."""
+        tag = self.sealer.tag_of(border)
+        lasts_s = record.expires_unix - self._clock()
+        return TierEntry(key, self.sealer.seal(key, self.sealer.open(key, value, tag), tag), lasts_s)
+
+    def read(self, key: bytes, value: bytes, border: Border) -> TierRecord:
+        """Return the session that lies under `key`, within this border. Raises RefusedError."""
+        try:
+            record = self._reader.read(self.sealer.open(key, value, self.sealer.tag_of(border)), border)
+        except SealError as error:
+            raise RefusedError(error.reason) from None
+        except TierRecordError:
+            raise RefusedError("record") from None
+        if self.sealer.key_of(border, record.session_id) != key:
+            raise RefusedError("record")
+        if record.born_unix > self._clock() + AHEAD_S:
+            raise RefusedError("clock")
+        return record
+
+    def border_in(self, value: bytes, borders: Iterable[Border]) -> Border | None:
+        """Return which of these borders a value says that it is for; None for none of them. Raises RefusedError."""
+        try:
+            tag = self.sealer.tag_in(value)
+        except SealError as error:
+            raise RefusedError(error.reason) from None
+        return next((border for border in borders if self.sealer.tag_of(border) == tag), None)

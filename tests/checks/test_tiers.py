@@ -1,0 +1,38 @@
+"""What is said of tiers before a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshcache import Settings
+from meshcache.checks.tiers import tier_faults
+
+
+def settings(path: Path) -> Settings:
+    return Settings.model_validate({"tier": {"disk": {"path": str(path)}}})
+
+
+def test_without_tiers_and_with_a_good_folder_nothing_is_wrong(tmp_path: Path) -> None:
+    assert tier_faults(Settings()) == []
+    assert tier_faults(settings(tmp_path / "deep" / "t")) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (fault,) = tier_faults(settings(tmp_path / "file" / "t"))
+    assert fault.startswith("tier.disk.path: ")
+    assert "is a file" in fault
+
+
+def test_a_folder_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.checks.tiers.os.access", lambda _path, _mode: False)
+    (fault,) = tier_faults(settings(tmp_path))
+    assert "can't be written" in fault
+
+
+def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.checks.tiers.find_spec", lambda _name: None)
+    (fault,) = tier_faults(settings(tmp_path))
+    assert "meshcache[disk]" in fault

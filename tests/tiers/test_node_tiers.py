@@ -1,0 +1,319 @@
+"""A node with tiers: what lies there when it ends, what the next life finds, and what it makes of others'."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcache import MeshNode
+from meshcache.core.values.session import Outcome
+from meshcache.edges.keyfile import load_keyring, save_keyring
+from meshcache.hooks import Tier
+from tests.nodes import settings
+from tests.support.waiting import wait_until
+from tests.tiers.tiers import Evicted, Kept
+from tests.tls.world import client_context, server_context, visit
+
+DISK = {"disk": {"max_bytes": "16MiB"}}
+
+Start = Callable[..., MeshNode]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a node with these tiers, whose VIP is served; the one before is closed first."""
+    nodes: list[MeshNode] = []
+
+    def begin(*tiers: Tier, name: str = "edge-1", closes: bool = True, **changes: Any) -> MeshNode:
+        for node in nodes if closes else ():
+            node.close()
+        node = MeshNode(settings(tmp_path, name, **changes), hooks=tiers).start()
+        nodes.append(node)
+        if "vip" not in changes:
+            node.attach(server_context("stdlib", None), vip="shop")
+        return node
+
+    yield begin
+    for node in nodes:
+        node.close()
+
+
+def make(node: MeshNode, count: int, vip: str = "shop") -> list[bytes]:
+    """Let a node make sessions, as handshakes do; returns their ids."""
+    pump = node.internals.pump
+    ids = [os.urandom(32) for _ in range(count)]
+    for session_id in ids:
+        with pump.lock:
+            pump.core.session_created(vip, session_id, b"\x30" + session_id + b"\xab" * 90, pump.clock())
+    return ids
+
+
+def found(node: MeshNode, ids: list[bytes]) -> list[Outcome | None]:
+    pump = node.internals.pump
+    with pump.lock:
+        return [pump.core.lookup("shop", session_id, pump.clock()).outcome for session_id in ids]
+
+
+def counts(node: MeshNode) -> dict[str, int]:
+    told: dict[str, int] = node.stats()["tiers"][0]["counts"]
+    return told
+
+
+def restored(node: MeshNode) -> int:
+    number: int = node.stats()["vips"]["shop"]["sessions"]["restored"]
+    return number
+
+
+def test_without_tiers_there_is_nothing(start: Start) -> None:
+    node = start()
+    make(node, 10)
+    assert node.stats()["tiers"] == []
+    assert node.internals.pump.core.tiering.waiting == 0
+
+
+def test_a_node_that_is_alone_has_its_sessions_after_a_restart(start: Start) -> None:
+    ids = make(start(tier=DISK), 500)
+    node = start(tier=DISK)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {Outcome.LOCAL}
+    assert restored(node) == 500
+    assert counts(node)["loaded"] == 500
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_client_resumes_after_the_restart(start: Start, version: str) -> None:
+    node = start(tier=DISK, vip=[{"name": "shop", "tickets": 1}])
+    client = client_context(version)
+    session = visit(node.attach(server_context("stdlib", None), vip="shop"), client).session
+    node = start(tier=DISK, vip=[{"name": "shop", "tickets": 1}])
+    server = node.attach(server_context("stdlib", None), vip="shop")
+    assert node.wait_warm(60)
+    assert visit(server, client, session=session).resumed
+
+
+def test_sessions_of_peers_come_back_as_theirs(start: Start) -> None:
+    maker = start()
+    seeds = {"seeds": [maker.address]}
+    node = start(tier=DISK, name="edge-2", mesh=seeds, closes=False)
+    wait_until(lambda: any(peer["state"] == "alive" for peer in node.peers()), what="they meet")
+    ids = make(maker, 50)
+    wait_until(lambda: node.stats()["vips"]["shop"]["entries"] == 50, what="they came")
+    node = start(tier=DISK, name="edge-2")
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {Outcome.REMOTE}
+
+
+def test_a_vip_that_is_attached_later_finds_its_sessions_then(start: Start) -> None:
+    vips = [{"name": "shop", "tickets": 1}, {"name": "pay", "tickets": 1}]
+    tier = Kept()
+    node = start(tier, vip=vips)
+    node.attach(server_context("stdlib", None), vip="shop")
+    ids = make(node, 20)
+    node = start(tier, vip=vips)
+    node.attach(server_context("stdlib", None), vip="pay")
+    wait_until(lambda: node.warm, what="pay is loaded")
+    assert len(tier.kept) == 20
+    node.attach(server_context("stdlib", None), vip="shop")
+    wait_until(lambda: set(found(node, ids)) == {Outcome.LOCAL}, what="shop is loaded")
+
+
+def test_a_withdraw_holds_after_a_restart_of_a_node_that_is_alone(start: Start) -> None:
+    tier = Kept()
+    node = start(tier)
+    ids = make(node, 20)
+    wait_until(lambda: len(tier.kept) == 20, what="they are written")
+    before = dict(tier.kept)
+    node.policies.withdraw(vip="shop")
+    node.close()
+    tier.kept |= before  # a tier that forgot to forget
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    assert node.stats()["vips"]["shop"]["sessions"]["refused"] == {"withdrawn": 20}
+
+
+def test_a_new_epoch_leaves_nothing(start: Start) -> None:
+    tier = Kept()
+    node = start(tier)
+    ids = make(node, 20)
+    wait_until(lambda: len(tier.kept) == 20, what="they are written")
+    node.policies.withdraw(group="shop", new_epoch=True)
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+
+
+def test_another_group_leaves_nothing(start: Start) -> None:
+    tier = Kept()
+    ids = make(start(tier), 20)
+    node = start(tier, sharing={"group": "other"})
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+
+
+def test_a_shorter_lifetime_and_a_smaller_cache_hold_at_the_load(start: Start) -> None:
+    tier = Kept()
+    make(start(tier), 300)
+    node = start(tier, cache={"max_sessions": 100})
+    assert node.wait_warm(60)
+    assert node.stats()["vips"]["shop"]["entries"] == 100
+
+
+def test_what_another_key_sealed_is_refused_counted_and_removed(start: Start, tmp_path: Path) -> None:
+    tier = Kept()
+    ids = make(start(tier), 20)
+    node = start(tier, key="other.key")
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    wait_until(lambda: not tier.kept, what="they are removed")
+    assert counts(node)["refused_key"] == 20
+
+
+def test_values_that_were_swapped_are_refused_counted_and_removed(start: Start) -> None:
+    tier = Kept()
+    node = start(tier)
+    ids = make(node, 20)
+    node.close()
+    (one, mine), (two, yours), *_ = tier.kept.items()
+    tier.kept |= {one: yours, two: mine}
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert found(node, ids).count(Outcome.LOCAL) == 18
+    wait_until(lambda: len(tier.kept) == 18, what="they are removed")
+    assert counts(node)["refused_forged"] == 2
+
+
+def test_noise_is_refused_counted_and_removed(start: Start) -> None:
+    tier = Kept()
+    node = start(tier)
+    make(node, 5)
+    node.close()
+    noise = {os.urandom(16): os.urandom(length) for length in (0, 1, 40, 300)}
+    cut = {key: value[: len(value) // 2] for key, value in list(tier.kept.items())[:2]}
+    tier.kept |= noise | cut
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert restored(node) == 3
+    wait_until(lambda: len(tier.kept) == 3, what="they are removed")
+
+
+def test_the_disk_of_another_mesh_begins_empty(start: Start, tmp_path: Path) -> None:
+    ids = make(start(tier=DISK), 20)
+    node = start(tier=DISK, mesh={"name": "other"})
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    assert node.stats()["tiers"][0]["counts"]["begun_anew"] == 1
+
+
+def test_the_disk_under_another_key_leaves_nothing(start: Start) -> None:
+    ids = make(start(tier=DISK), 20)
+    node = start(tier=DISK, key="other.key")
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    wait_until(lambda: node.stats()["tiers"][0]["entries"] == 0, what="they are removed")
+
+
+def test_a_key_in_memory_only_leaves_nothing_behind(start: Start) -> None:
+    disk = {"disk": {"max_bytes": "16MiB", "key": "memory"}}
+    ids = make(start(tier=disk), 20)
+    node = start(tier=disk)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    assert node.stats()["tiers"][0]["entries"] == 0
+
+
+def test_a_stolen_disk_has_no_id_no_der_and_no_name(start: Start, tmp_path: Path) -> None:
+    node = start(tier=DISK)
+    ids = make(node, 20)
+    node.close()
+    content = (tmp_path / "edge-1" / "sessions" / "data.mdb").read_bytes()
+    assert not [session_id for session_id in ids if session_id[:6] in content]
+    assert b"\xab" * 8 not in content
+    assert b"edge-1" not in content
+
+
+def test_a_damaged_file_is_told_and_the_node_goes_on(start: Start, tmp_path: Path) -> None:
+    ids = make(start(tier=DISK), 200)
+    start().close()
+    os.truncate(tmp_path / "edge-1" / "sessions" / "data.mdb", 9 * 4096)
+    node = start(tier=DISK)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    events = wait_until(lambda: [e for e in node.events() if e["kind"] == "HookFaulted"], what="it is told")
+    assert "begins empty" in events[0]["text"]
+    again = make(node, 5)
+    wait_until(lambda: counts(node).get("written") == 5, what="it is written again")
+    assert set(found(node, again)) == {Outcome.LOCAL}
+
+
+def test_a_folder_that_cant_be_had_is_told_once_and_the_node_goes_on(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    node = start(tier={"disk": {"path": str(tmp_path / "file" / "t")}})
+    ids = make(node, 5)
+    wait_until(lambda: counts(node).get("raised", 0) >= 2, what="it is tried again")
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {Outcome.LOCAL}
+    assert len([event for event in node.events() if event["kind"] == "HookFaulted"]) == 1
+
+
+def test_a_second_node_cant_have_the_folder_of_the_first(start: Start, tmp_path: Path) -> None:
+    disk = {"disk": {"path": str(tmp_path / "shared")}}
+    start(tier=disk)
+    second = start(tier=disk, name="edge-2", closes=False)
+    wait_until(lambda: counts(second).get("raised"), what="it is refused")
+    assert "another node's" in second.stats()["tiers"][0]["last_fault"]
+
+
+def test_only_what_memory_evicts_goes_to_a_tier_that_wants_no_more(start: Start) -> None:
+    tier = Evicted()
+    node = start(tier, cache={"max_sessions": 100})
+    make(node, 250)
+    wait_until(lambda: len(tier.kept) == 150, what="the evicted are written")
+
+
+def test_after_a_key_was_promoted_what_is_kept_is_sealed_again(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    tier = Kept()
+    node = start(tier)
+    ids = make(node, 30)
+    wait_until(lambda: len(tier.kept) == 30, what="they are written")
+    file = tmp_path / "mesh.key"
+    old = load_keyring(file)
+    promoted = old.add().promote()
+    before = dict(tier.kept)
+    save_keyring(file, promoted)
+    node.reload(node.internals.settings)
+    wait_until(
+        lambda: all(value != before.get(key) for key, value in list(tier.kept.items())), what="all are sealed again"
+    )
+    save_keyring(file, promoted.retire())
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {Outcome.LOCAL}
+
+
+def test_what_is_for_nobody_here_any_more_is_taken_out_in_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    tier = Kept()
+    make(start(tier), 20)
+    node = start(tier, sharing={"group": "other"})
+    wait_until(lambda: not tier.kept, what="they are taken out")
+    assert counts(node)["refused_border"] == 20
+
+
+def test_a_copied_disk_is_another_nodes_only_within_reach(start: Start, tmp_path: Path) -> None:
+    """Somebody gives one node's folder to another: own sessions of `server` reach stay where they were made."""
+    make(start(tier=DISK, sharing={"reach": "server"}), 20)
+    start(sharing={"reach": "server"})
+    shutil.copytree(tmp_path / "edge-1" / "sessions", tmp_path / "edge-2" / "sessions")
+    node = start(tier=DISK, name="edge-2", sharing={"reach": "server"})
+    assert node.wait_warm(60)
+    assert restored(node) == 0
+    assert node.stats()["vips"]["shop"]["sessions"]["refused"] == {"sender_reach": 20}

@@ -1,0 +1,188 @@
+"""What one tier is asked, on which thread, and what happens when it does wrong: it rests, and nobody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from meshcache.core.values.events import HookFaulted
+from meshcache.hooks import TIER_BATCH_MAX, TIER_WAITING_MAX, BeginsEmptyError, Tier, TierEntry
+from meshcache.tiers.runner import TierRunner
+from tests.support.waiting import wait_until
+from tests.tiers.tiers import Coroutines, Evicted, Hangs, Kept, OpensLater
+
+
+def entry(number: int) -> TierEntry:
+    return TierEntry(number.to_bytes(16, "big"), b"v%d" % number, 60.0)
+
+
+@contextmanager
+def running(tier: Tier, told: list[HookFaulted] | None = None, ready: bool = True) -> Iterator[TierRunner]:
+    runner = TierRunner(tier, "", (told if told is not None else []).append, lambda _runner: None)
+    runner.start()
+    try:
+        if ready:
+            wait_until(lambda: runner.ready, what="it is ready")
+        yield runner
+    finally:
+        runner.close(60)
+
+
+def asked(runner: TierRunner, key: bytes) -> bytes | None:
+    """What it answers, waited for."""
+    answers: list[bytes | None] = []
+    assert wait_until(lambda: runner.ask(key, answers.append), what="it may be asked")
+    wait_until(lambda: answers, what="it answers")
+    return answers[0]
+
+
+def counts(runner: TierRunner) -> dict[str, int]:
+    found: dict[str, int] = runner.to_plain()["counts"]
+    return found
+
+
+@pytest.mark.parametrize("make", [Kept, Coroutines])
+def test_what_is_offered_is_written_and_found(make: Callable[[], Kept]) -> None:
+    tier = make()
+    with running(tier) as runner:
+        runner.offer([entry(number) for number in range(3000)])
+        wait_until(lambda: len(tier.kept) == 3000, what="all are written")
+        assert asked(runner, entry(7).key) == b"v7"
+        assert asked(runner, b"x" * 16) is None
+        runner.remove([entry(7).key])
+        wait_until(lambda: entry(7).key not in tier.kept, what="it is taken out")
+        wait_until(lambda: counts(runner).get("removed") == 1, what="it is counted")
+        assert counts(runner)["written"] == 3000
+        assert (counts(runner)["hits"], counts(runner)["misses"]) == (1, 1)
+        assert runner.to_plain()["entries"] == 2999
+    assert tier.closed == 1
+
+
+def test_coroutines_run_on_one_loop_of_their_own() -> None:
+    tier = Coroutines()
+    with running(tier) as runner:
+        runner.offer([entry(1)])
+        assert wait_until(lambda: asked(runner, entry(1).key), what="it is found")
+    assert len(tier.threads) == 1
+
+
+def test_what_waits_at_the_end_is_written() -> None:
+    tier = Kept()
+    with running(tier) as runner:
+        runner.offer([entry(number) for number in range(TIER_WAITING_MAX)])
+    assert len(tier.kept) == TIER_WAITING_MAX
+
+
+def test_what_is_too_much_is_counted_and_left_out() -> None:
+    runner = TierRunner(Kept(), "", lambda _fault: None, lambda _runner: None)
+    runner.offer([entry(1)] * (TIER_WAITING_MAX + 5))
+    assert runner.waiting == TIER_WAITING_MAX
+    runner.offer([entry(1)] * 2)
+    assert counts(runner)["skipped"] == 7
+
+
+def test_one_that_raises_when_it_is_asked_rests_and_is_asked_again_by_nobody() -> None:
+    tier, told = Kept(), list[HookFaulted]()
+    with running(tier, told) as runner:
+        tier.broken = True
+        assert asked(runner, entry(1).key) is None
+        assert not runner.ready
+        assert not runner.ask(entry(1).key, lambda _value: None)
+        assert counts(runner)["raised"] >= 1
+        assert [(fault.hook_kind, fault.what) for fault in told] == [("tier", "raised")]
+        assert "secret" not in told[0].why
+        tier.broken = False
+        wait_until(lambda: runner.ready, what="it is well again after a rest")
+
+
+def test_one_that_hangs_isnt_asked_by_the_next_and_comes_back() -> None:
+    tier, answers = Hangs(), list[bytes | None]()
+    tier.may_answer.set()
+    with running(tier) as runner:
+        tier.may_answer.clear()
+        assert runner.ask(entry(1).key, answers.append)
+        wait_until(lambda: not runner.ready, what="it is late")
+        assert not runner.ask(entry(2).key, answers.append)
+        tier.may_answer.set()
+        wait_until(lambda: answers, what="it answers in the end")
+        wait_until(lambda: counts(runner).get("slow"), what="that is counted")
+        wait_until(lambda: runner.ready, what="it is well again")
+
+
+def test_one_that_cant_be_written_is_read_on() -> None:
+    tier = Evicted()
+    with running(tier) as runner:
+        runner.offer([entry(1)])
+        wait_until(lambda: tier.kept, what="it is written")
+        tier.put = lambda _entries: 1 / 0  # type: ignore[assignment, method-assign]
+        runner.offer([entry(2)])
+        wait_until(lambda: counts(runner).get("raised"), what="writing fails")
+        wait_until(lambda: counts(runner).get("skipped") == 1, what="what it couldn't take is counted")
+        assert asked(runner, entry(1).key) == b"v1"
+
+
+def test_one_that_opens_later_is_tried_again() -> None:
+    tier = OpensLater()
+    with running(tier, ready=False) as runner:
+        wait_until(lambda: counts(runner).get("raised"), what="it fails at first")
+        assert not runner.is_open
+        assert runner.settled
+        wait_until(lambda: runner.ready, what="it opens")
+    assert tier.tries == 2
+
+
+def test_one_that_begins_empty_says_so_and_works() -> None:
+    class Emptied(Kept):
+        def open(self) -> None:
+            raise BeginsEmptyError("the file was damaged")
+
+    told: list[HookFaulted] = []
+    with running(Emptied(), told) as runner:
+        runner.offer([entry(1)])
+        assert wait_until(lambda: asked(runner, entry(1).key), what="it is found")
+        assert counts(runner)["begun_anew"] == 1
+    assert "the file was damaged" in told[0].why
+
+
+def test_one_that_lacks_its_package_is_told_as_that() -> None:
+    class Lacking(Kept):
+        def open(self) -> None:
+            raise ImportError("No module named 'lmdb'")
+
+    with running(Lacking(), ready=False) as runner:
+        wait_until(lambda: counts(runner).get("not_loaded"), what="it is counted")
+        assert "lmdb" in runner.to_plain()["last_fault"]
+
+
+def test_errands_run_in_steps_between_writes_and_one_that_raises_is_over() -> None:
+    tier, done = Kept(), list[int]()
+
+    def errand(number: int) -> Iterator[None]:
+        for _ in range(5):
+            done.append(number)
+            yield
+        raise ValueError("over")
+
+    with running(tier) as runner:
+        runner.run(errand(1))
+        runner.offer([entry(number) for number in range(3 * TIER_BATCH_MAX)])
+        wait_until(lambda: not runner.errands, what="the errand is over")
+        wait_until(lambda: len(tier.kept) == 3 * TIER_BATCH_MAX, what="all is written")
+        assert done == [1] * 5
+        assert counts(runner)["raised"] == 1
+
+
+def test_figures_that_raise_are_none() -> None:
+    class Odd(Kept):
+        def figures(self) -> dict[str, int]:
+            raise RuntimeError
+
+    assert "entries" not in TierRunner(Odd(), "mine", lambda _fault: None, lambda _runner: None).to_plain()
+
+
+def test_in_a_forked_child_it_does_nothing_more() -> None:
+    runner = TierRunner(Kept(), "", lambda _fault: None, lambda _runner: None)
+    runner.forked()
+    assert not runner.ready

@@ -1,0 +1,115 @@
+"""Tiers of tests, good and bad; some are named in configurations as ``tests.tiers.tiers:Name``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from meshcache.hooks import Tier, TierEntry
+
+
+class Kept(Tier):
+    """A dict that outlives the node that uses it; patient, since a busy machine is no fault of a tier's."""
+
+    name = "kept"
+    budget_s = 30.0
+    everything = True
+    private = True
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+        self.lasts: dict[bytes, float] = {}
+        self.gets = 0
+        self.closed = 0
+        self.broken = False
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        self.gets += 1
+        self._breaks()
+        return {key: self.kept[key] for key in keys if key in self.kept}
+
+    def put(self, entries: Sequence[TierEntry]) -> None:
+        self._breaks()
+        self.kept |= {entry.key: entry.value for entry in entries}
+        self.lasts |= {entry.key: entry.lasts_s for entry in entries}
+
+    def remove(self, keys: Sequence[bytes]) -> None:
+        self._breaks()
+        for key in keys:
+            self.kept.pop(key, None)
+
+    def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
+        yield from list(self.kept.items())[-entries_max:]
+
+    def figures(self) -> Mapping[str, int]:
+        return {"entries": len(self.kept)}
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def _breaks(self) -> None:
+        if self.broken:
+            raise ConnectionError("it is broken, says a secret")
+
+
+class Evicted(Kept):
+    """Gets what memory evicts, and may be written to by others."""
+
+    name = "evicted"
+    everything = False
+    private = False
+
+
+class Hangs(Kept):
+    """Answers when it is let."""
+
+    name = "hangs"
+    budget_s = 0.05
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        self.may_answer.wait(60)
+        return super().get(keys)
+
+
+class Coroutines(Kept):
+    """All of it by coroutines."""
+
+    name = "coroutines"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    async def open(self) -> None:  # type: ignore[override]
+        self.threads.add(threading.get_ident())
+
+    async def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:  # type: ignore[override]
+        self.threads.add(threading.get_ident())
+        return super().get(keys)
+
+    async def put(self, entries: Sequence[TierEntry]) -> None:  # type: ignore[override]
+        self.threads.add(threading.get_ident())
+        super().put(entries)
+
+    async def remove(self, keys: Sequence[bytes]) -> None:  # type: ignore[override]
+        self.threads.add(threading.get_ident())
+        super().remove(keys)
+
+
+class OpensLater(Kept):
+    """Can be had at the third try."""
+
+    name = "opens_later"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries = 0
+
+    def open(self) -> None:
+        self.tries += 1
+        if self.tries < 2:
+            raise ConnectionRefusedError("not yet")
