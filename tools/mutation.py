@@ -69,16 +69,10 @@ _SETTINGS = """
 source_paths = ["meshcache"]
 only_mutate = {modules}
 also_copy = ["server", "fuzz", "examples", "benchmarks", "docs", "tools", "README.md"]
-pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider"]
+pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "-p", "tests.support.fresh_callbacks"]
 pytest_add_cli_args_test_selection = {tests}
 use_git_change_detection = false
-process_isolation = "{isolation}"
-forkserver_warmup = "none"
 """
-
-_ISOLATION = {"lookup": "forkserver"}
-"""Each change in a process that never ran the code before, where that is kept for the process: OpenSSL's callbacks are.
-It costs a start of pytest each."""
 
 
 class Survivor(NamedTuple):
@@ -100,7 +94,7 @@ def main(arguments: list[str]) -> int:
     survivors: list[Survivor] = []
     for name in names:
         with tempfile.TemporaryDirectory(prefix="meshcache-mutation-") as folder:
-            _copy(Path(folder), *MODULES[name], _ISOLATION.get(name, "fork"))
+            _copy(Path(folder), *MODULES[name])
             _said(Path(folder), "run", "--max-children", "1")
             survivors += sorted(set(_survivors(Path(folder))))
     listed = explained()
@@ -125,7 +119,7 @@ def _mutmut() -> list[str]:
     return [str(Path(sys.executable).parent / "mutmut")]
 
 
-def _copy(folder: Path, module: str, tests: list[str], isolation: str) -> None:
+def _copy(folder: Path, module: str, tests: list[str]) -> None:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -133,7 +127,7 @@ def _copy(folder: Path, module: str, tests: list[str], isolation: str) -> None:
         else:
             shutil.copy(source, folder / name)
     with (folder / "pyproject.toml").open("a") as settings:
-        settings.write(_SETTINGS.format(modules=[module], tests=tests, isolation=isolation))
+        settings.write(_SETTINGS.format(modules=[module], tests=tests))
 
 
 def _survivors(folder: Path) -> Iterator[Survivor]:

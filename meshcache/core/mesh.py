@@ -375,6 +375,10 @@ class MeshCore:
         stream = None if session is None else self._streams.get(session.stream)
         return None if session is None or stream is None else (session, stream.terms)
 
+    def made_here(self, session: Session) -> bool:
+        """Return whether this process made a session, in whichever of its lives."""
+        return any(served.made(session) for served in self._vips)
+
     def stats(self, now: float) -> dict[str, Any]:
         """Return the object of ``meshcache stats --json``, without ``node.uptime_s``."""
         self.settle()

@@ -50,8 +50,11 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
             with pump.lock:
                 found = pump.core.session_origin(vip.terms.vip, session_id)
                 records = [record for record, _ in pump.core.records()]
+                made_here = found is not None and pump.core.made_here(found[0])
             if found is not None:
-                told = explain_session(*found, records[0], records, vips, pump.clock(), pump.core.own_policy)
+                told = explain_session(
+                    *found, records[0], records, vips, pump.clock(), pump.core.own_policy, made_here=made_here
+                )
                 return {"session": wanted, "found": True, **told}
     return {
         "session": wanted,

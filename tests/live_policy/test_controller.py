@@ -448,6 +448,10 @@ class TestExplain:
         assert (told["found"], told["vip"], told["origin"], told["made_here"]) == (True, "shop", "edge-1", True)
         assert [way["verdict"] for way in told["here"]] == ["allowed"]
         assert [(way["verdict"], way["nodes"]) for way in told["elsewhere"]] == [("sender_reach", ["edge-2"])]
+        pump = near.internals.pump
+        with pump.lock:
+            pump.core.duties.name_outbid(pump.core.duties.local.identity.incarnation + 9, "a test", pump.clock())
+        assert near.policies.explain_session(session_hash(session_id))["made_here"], "also in a later life"
         assert not far.policies.explain_session(session_hash(session_id))["found"]
         for wrong in ("", "xyz", "0" * 13):
             with pytest.raises(PolicyError, match="12 hexadecimal digits"):

@@ -86,10 +86,14 @@ def explain_session(
     vips: Iterable[LocalVip],
     now: float,
     own_policy: OwnPolicy = NO_OWN_POLICY,
+    *,
+    made_here: bool,
 ) -> dict[str, Any]:
-    """Explain where one session of this node's cache may resume: here, VIP by VIP, and on which other nodes."""
+    """Explain where one session of this node's cache may resume: here, VIP by VIP, and on which other nodes.
+
+    `made_here` says that this process made it, maybe under an earlier number of its life.
+    """
     records = list(records)
-    made_here = session.stream[:2] == (own.node, own.incarnation)
     note = next((record.note_of(origin.vip) for record in records if record.node == origin.node), VipNote())
     return {
         "vip": origin.vip,

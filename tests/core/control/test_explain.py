@@ -164,7 +164,9 @@ class TestSession:
         session = Session(b"\x01" * 32, b"der", StreamKey("a", 1, "shop"), 5, 1000.0, 50.0)
         local = LocalVip(self.OWN.vips[0], 3600, 500, 1, 1, note=self.OWN.notes[0])
         records = (self.OWN, *self.OTHERS)
-        return explain_session(session._replace(**changes), self.OWN.vips[0], self.OWN, records, [local], now)
+        session = session._replace(**changes)
+        made_here = session.stream.origin == "a"
+        return explain_session(session, self.OWN.vips[0], self.OWN, records, [local], now, made_here=made_here)
 
     def test_it_says_whose_it_is_and_where_it_may_be_used(self) -> None:
         told = self.told()
