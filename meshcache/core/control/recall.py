@@ -84,13 +84,17 @@ class Recall:
                 self.adopt(stream, terms, record.age, now)
 
     def word(self, key: StreamKey) -> _Word | None:
-        """Return the newest terms known of a stream that isn't here, or is no longer, with their age."""
-        if key.origin == self._vips.record.node:  # of itself a node believes nobody else
+        """Return the newest terms known of a stream that isn't here, or is no longer, with their age.
+
+        What others say of a node counts only while it isn't heard, and of this one never.
+        """
+        if key.origin == self._vips.record.node:
             return _word_of(self._vips.record, key.vip)
         peer = self._members.get(key.origin)
-        own = _word_of(None if peer is None else peer.record, key.vip)
-        words = (own, _word_of(self._roster.find(key.origin), key.vip), self._refused.get((key.origin, key.vip)))
-        return max(filter(None, words), key=_age_of, default=None)
+        heard = peer is not None and peer.state is PeerState.ALIVE
+        hearsay = None if heard else self._roster.find(key.origin)
+        told = (_word_of(None if peer is None else peer.record, key.vip), _word_of(hearsay, key.vip))
+        return max(filter(None, (*told, self._refused.get((key.origin, key.vip)))), key=_age_of, default=None)
 
     def ages(self) -> dict[str, tuple[int, int]]:
         """Return the newest that is known of each name whose sessions are held to it: (incarnation, revision)."""

@@ -10,9 +10,9 @@ from meshcache.core.membership.roster_exchange import PENDING_MAX
 from meshcache.core.policy.gates import Reach
 from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.topology import NodeRecord
-from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Roster, RosterAsk
+from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Push, Roster, RosterAsk
 from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight
-from tests.core.net import Host, Net, Puppet, dropped, has, make, vip
+from tests.core.net import Host, Net, Puppet, dropped, has, make, sid, vip
 from tests.core.samples import large_record
 
 
@@ -159,3 +159,22 @@ def test_a_former_life_in_another_colo_is_no_reason_to_begin_a_new_one() -> None
     peer.says(host, Roster("fra1", 0, (replace(own, colo="fra1", incarnation=own.incarnation - 1, revision=999),)))
     peer.lives(host, 10)
     assert not host.happened(IncarnationRaised)
+
+
+def test_what_is_told_of_another_colo_in_the_name_of_a_node_that_is_heard_keeps_nothing_of_it_away() -> None:
+    net, host, peer = world()
+    terms = replace(peer.vips[0], colo="fra1", group="another")
+    lie = replace(peer.record, colo="fra1", incarnation=peer.record.incarnation + 50, vips=(terms,))
+    other = Puppet(net, "y", "ams1", vip("y"))
+    other.joins(host)
+    other.says(host, Roster("fra1", 0, (lie,)))
+    peer.says(host, Push(peer.batch(1)))
+    assert has(net, host, sid(1))
+    assert [record.node for record, _ in host.core.records()] == ["me", "x", "y"]
+
+
+def test_a_node_is_listed_once_whatever_another_colo_says() -> None:
+    _, host, peer = world()
+    own = host.core.duties.vips.record
+    peer.says(host, Roster("fra1", 0, (replace(own, colo="fra1"),)))
+    assert [(record.node, state) for record, state in host.core.records()] == [("me", "own"), ("x", "alive")]
