@@ -344,10 +344,7 @@ class MeshCore:
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Return every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
-        linked = [(peer.record, peer.state.value) for peer in self.duties.members]
-        names = {self._vips.record.node, *(record.node for record, _ in linked)}
-        hearsay = [(record, "hearsay") for record in self.duties.roster if record.node not in names]
-        return [(self._vips.record, "own"), *linked, *hearsay]
+        return self.duties.rosters.everybody()
 
     def local_vips(self) -> list[LocalVip]:
         """Return the VIPs that are served here, ordered by name."""

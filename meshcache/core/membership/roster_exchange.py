@@ -101,6 +101,13 @@ class RosterExchange:
         """Return the bytes of memory of each roster of which some pages have come, by peer and colo."""
         return {key: pages.size for key, pages in self._pending.items()}
 
+    def everybody(self) -> list[tuple[NodeRecord, str]]:
+        """Return every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""
+        linked = [(peer.record, peer.state.value) for peer in self._members]
+        names = {self._local.identity.node, *(record.node for record, _ in linked)}
+        hearsay = [(record, "hearsay") for record in self._roster if record.node not in names]
+        return [(self._vips.record, "own"), *linked, *hearsay]
+
     def digests(self, now: float) -> tuple[ColoDigest, ...]:
         """Return what this node's digest says of each colo."""
         own = self._local.identity.colo
