@@ -14,12 +14,15 @@ FILE = "lock"
 class StateFolder:
     """The folder of one node; held from `hold` to `release`, or to the end of the process, however that comes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
+        """Without a folder there is nothing to hold."""
         self.path = path
         self._descriptor: int | None = None
 
     def hold(self) -> None:
         """Take it. Raises ConfigError when another process has it, or it can't be had."""
+        if self.path is None:
+            return
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -58,11 +58,18 @@ def _key_file_faults(path: Path) -> Iterator[str]:
         yield f"mesh.key_file: {error}"
 
 
-def _state_dir_faults(path: Path) -> Iterator[str]:
+def _state_dir_faults(path: Path | None) -> Iterator[str]:
     """Check whether the folder is there, or can be made; it isn't made, since nothing is changed here."""
+    if path is None:
+        return
     folder = next(folder for folder in (path, *path.parents) if folder.exists())
     if not folder.is_dir():
         yield f"node.state_dir: {folder} is not a folder"
+    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
+        yield (
+            f"node.state_dir: {path} can't be written to: {folder} is mounted read-only; mount a folder for it, name "
+            "one that is writable (with admin.sock in it), or set it to false: then nothing is kept over a restart"
+        )
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield f"node.state_dir: {folder} can't be written to by this user (uid {os.geteuid()})"
 

@@ -65,14 +65,15 @@ def _find(given: Path | None) -> tuple[Path, str]:
     socket = settings.admin.socket
     if socket is None:
         raise NodeAbsentError(
-            f"{file.absolute()} turns the admin socket off (admin.socket = false), so the node can't be asked"
+            f"{file.absolute()} has no admin socket (admin.socket or node.state_dir is false), so the node can't be "
+            "asked here"
         )
     return _of_a_worker(settings.node.state_dir, socket), f"admin.socket in {file.absolute()}"
 
 
-def _of_a_worker(state_dir: Path, socket: Path) -> Path:
+def _of_a_worker(state_dir: Path | None, socket: Path) -> Path:
     """Return the socket of the file's node; where only workers of it run, the first that answers."""
-    if not socket.exists():
+    if state_dir is not None and not socket.exists():
         with suppress(OSError):
             workers = sorted(state_dir.glob(f"worker-*/{socket.name}"), key=lambda path: (len(str(path)), path))
             return next(filter(answers, workers), socket)

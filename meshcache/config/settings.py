@@ -69,11 +69,11 @@ class NodeSettings(Table):
     colo: Name = Field(default="local", examples=["ams1"])
     """The datacenter. Nodes of one colo share under ``reach = "colo"``, so name it where there is more than one."""
 
-    state_dir: FilePath = Field(
+    state_dir: FilePathOrOff = Field(
         default_factory=lambda valid: Path("state") / valid["name"], validate_default=True, examples=["state"]
     )
     """Where the node keeps what must survive a restart. Default: ``state/NAME``, so that several nodes started from one
-    file stay out of each other's way."""
+    file stay out of each other's way. False, for a machine on which nothing can be written: nothing is kept."""
 
 
 class MeshSettings(Table):
@@ -266,7 +266,7 @@ class Settings(BaseModel):
     def _socket_in_state_dir(cls, admin: AdminSettings, info: ValidationInfo) -> AdminSettings:
         node: NodeSettings | None = info.data.get("node")
         from_file = info.context is not None
-        if from_file and "socket" not in admin.model_fields_set and node is not None:
+        if from_file and "socket" not in admin.model_fields_set and node is not None and node.state_dir is not None:
             admin = admin.model_copy(update={"socket": node.state_dir / "admin.sock"})
         length = len(bytes(admin.socket)) if admin.socket else 0
         if length > SOCKET_PATH_BYTES_MAX:

@@ -37,8 +37,13 @@ class TierSettings(Table):
     disk: DiskTierSettings | None = Field(default=None)
     """See below."""
 
-    def placed(self, state_dir: Path) -> TierSettings:
-        """Return them with the disk's folder, which is in the state folder where none is named."""
+    def placed(self, state_dir: Path | None) -> TierSettings:
+        """Return them with the disk's folder, which is in the state folder where none is named.
+
+        Raises ValueError where there is neither.
+        """
         if self.disk is None or self.disk.path is not None:
             return self
+        if state_dir is None:
+            raise ValueError("disk.path is missing, and node.state_dir is false; name a folder for the sessions")
         return self.model_copy(update={"disk": self.disk.model_copy(update={"path": state_dir / "sessions"})})

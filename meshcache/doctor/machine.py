@@ -160,14 +160,22 @@ def clock_findings() -> Iterator[Finding]:
 def state_finding(settings: Settings) -> Finding:
     """Check whether live policies could be kept."""
     folder = settings.node.state_dir
+    if folder is None:
+        return note("state folder", "there is none (node.state_dir = false): a restart forgets live policies and peers")
     present = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if present.is_dir() and os.access(present, os.W_OK | os.X_OK):
         return fine("state folder", f"{folder} can be written")
     return problem(
         "state folder",
-        f"{folder} can't be written: {present} is {'not for this user' if present.is_dir() else 'no folder'}",
-        "give it to the user that runs the node, or set node.state_dir",
+        f"{folder} can't be written: {present} is {_why_not_writable(present)}",
+        "mount or name a folder that the user who runs the node may write to, or set node.state_dir = false",
     )
+
+
+def _why_not_writable(path: Path) -> str:
+    if not path.is_dir():
+        return "no folder"
+    return "read-only" if os.statvfs(path).f_flag & os.ST_RDONLY else "not for this user"
 
 
 def _socket(v6: bool) -> socket.socket:

@@ -19,13 +19,30 @@ def why_exposed(path: Path, status: os.stat_result) -> str | None:
     """Return what is wrong with the mode or the owner of a secret, and what would be right; None when nothing is."""
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in (0, os.geteuid()):
-        return f"it belongs to user {status.st_uid}; it must belong to the user that runs, {os.geteuid()}, or to root"
+        return (
+            f"it belongs to user {status.st_uid}; it must belong to the user that runs, {os.geteuid()}, or to root"
+            f"{_where_to_mend(path)}"
+        )
     if mode & 0o037 or (mode & 0o040 and not _handed_out(path, status)):
         return (
             f"its mode is {mode:04o}, so others can reach it; it must be 0600: chmod 600 (or 0640 of root, for a group "
-            "that the user that runs is in)"
+            f"that the user that runs is in){_where_to_mend(path)}"
         )
     return None
+
+
+def _where_to_mend(path: Path) -> str:
+    """Say how to follow that where nobody can change the file: on a read-only mount, as secrets' are."""
+    try:
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    except OSError:
+        return ""
+    if not read_only:
+        return ""
+    return (
+        "; it is on a read-only mount, so set that where it is mounted from: in Kubernetes defaultMode: 0440 and "
+        "fsGroup, in Compose the secret's uid and mode, with systemd LoadCredential="
+    )
 
 
 def _handed_out(path: Path, status: os.stat_result) -> bool:

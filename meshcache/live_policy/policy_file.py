@@ -38,8 +38,9 @@ class Kept(NamedTuple):
 class PolicyFile:
     """The file in one state folder, for one mesh. It, and the folder, are made when there is something to keep."""
 
-    def __init__(self, state_dir: Path, mesh: str) -> None:
-        self.path = state_dir / FILE
+    def __init__(self, state_dir: Path | None, mesh: str) -> None:
+        """Without a folder nothing is kept: after a restart this node knows what its peers tell it."""
+        self.path = None if state_dir is None else state_dir / FILE
         self._mesh = mesh
 
     @classmethod
@@ -52,6 +53,8 @@ class PolicyFile:
 
         Raises ConfigError when others than the owner can write the file.
         """
+        if self.path is None:
+            return Kept([], {})
         try:
             content = state_file.read(self.path, FILE_BYTES_MAX)
         except OSError as error:
@@ -63,19 +66,20 @@ class PolicyFile:
         try:
             return _read(content, self._mesh)
         except (ValueError, TypeError, LookupError, RecursionError):
-            self._set_aside()
+            self._set_aside(self.path)
             return Kept([], {})
 
     def save(self, kept: Kept) -> None:
         """Replace what is kept. Raises OSError; the file is as it was then."""
         live = [list(entry) for entry in kept.live]
         content = {"format": _FORMAT, "mesh": self._mesh, "live": live, "node": kept.node}
-        state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+        if self.path is not None:
+            state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
 
-    def _set_aside(self) -> None:
-        aside = self.path.with_suffix(".broken")
-        log.error("%s can't be understood and was set aside as %s; peers tell what they know", self.path, aside.name)
-        self.path.replace(aside)
+    def _set_aside(self, path: Path) -> None:
+        aside = path.with_suffix(".broken")
+        log.error("%s can't be understood and was set aside as %s; peers tell what they know", path, aside.name)
+        path.replace(aside)
 
 
 def _read(content: bytes, mesh: str) -> Kept:

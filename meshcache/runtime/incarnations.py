@@ -26,8 +26,9 @@ log = logging.getLogger("meshcache.mesh")
 class IncarnationFile:
     """The file in one state folder, for the node of one name."""
 
-    def __init__(self, state_dir: Path, node: str) -> None:
-        self.path = state_dir / FILE
+    def __init__(self, state_dir: Path | None, node: str) -> None:
+        """Without a folder the clock alone says which life it is; peers that know better tell."""
+        self.path = None if state_dir is None else state_dir / FILE
         self._node = node
 
     def next(self, unix_ms: int) -> int:
@@ -40,6 +41,8 @@ class IncarnationFile:
 
     def keep(self, incarnation: int) -> None:
         """Remember that this number is used. Where that fails, one line in the log: the clock must do then."""
+        if self.path is None:
+            return
         try:
             state_file.replace(self.path, json.dumps({"node": self._node, "incarnation": incarnation}))
         except OSError as error:
@@ -59,6 +62,8 @@ class IncarnationFile:
 
     def _last(self) -> int:
         """Return the number of the life before, 0 if there was none or it can't be read."""
+        if self.path is None:
+            return 0
         try:
             content = state_file.read(self.path, FILE_BYTES_MAX)
             if content is None:

@@ -41,8 +41,9 @@ log = logging.getLogger("meshcache.mesh")
 class PeerFile:
     """The file in one state folder, for one mesh."""
 
-    def __init__(self, state_dir: Path, mesh: str) -> None:
-        self.path = state_dir / FILE
+    def __init__(self, state_dir: Path | None, mesh: str) -> None:
+        """Without a folder nothing is kept."""
+        self.path = None if state_dir is None else state_dir / FILE
         self._mesh = mesh
 
     def load(self, unix_s: float) -> dict[str, float]:
@@ -53,7 +54,7 @@ class PeerFile:
         clock was set back.
         """
         try:
-            content = state_file.read(self.path, FILE_BYTES_MAX)
+            content = None if self.path is None else state_file.read(self.path, FILE_BYTES_MAX)
             kept = {} if content is None else self._read(content, unix_s)
         except (OSError, StateFileError) as error:
             log.warning("peers of an earlier start aren't tried: %s", getattr(error, "strerror", None) or error)
@@ -68,7 +69,8 @@ class PeerFile:
         latest = sorted(places.items(), key=lambda place: (place[1], place[0]))[:BYGONE_MAX]
         peers = [[address, round(unix_s - heard_s)] for address, heard_s in latest if heard_s <= KEPT_S]
         content = {"format": _FORMAT, "mesh": self._mesh, "peers": peers}
-        state_file.replace(self.path, json.dumps(content, indent=1), sync=False)
+        if self.path is not None:
+            state_file.replace(self.path, json.dumps(content, indent=1), sync=False)
 
     def _read(self, content: bytes, unix_s: float) -> dict[str, float]:
         """Another mesh's peers are none of ours. Raises for what `save` wouldn't write."""

@@ -29,6 +29,7 @@ def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings
     server = load(path, overrides, placeholders={"pid": 0})
     slot = Slot.take(server.node.state_dir)
     try:
+        assert server.node.state_dir is not None, "the slot is in it"
         folder = server.node.state_dir / f"worker-{slot.number}"
         own = [
             *overrides,

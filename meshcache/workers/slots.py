@@ -51,10 +51,12 @@ class Slot:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, state_dir: Path) -> Self:
+    def take(cls, state_dir: Path | None) -> Self:
         """Return the lowest number that is free in this state folder.
         Raises ConfigError when the folder can't be had.
         """
+        if state_dir is None:
+            raise ConfigError(["node.state_dir: workers of one host find each other there, so it can't be false"])
         folder = state_dir / _FOLDER
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

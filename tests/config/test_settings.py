@@ -31,6 +31,13 @@ def test_two_nodes_of_one_file_have_state_and_socket_of_their_own(file: Path) ->
     assert one.admin.socket != two.admin.socket
 
 
+def test_without_a_state_folder_there_is_a_socket_only_where_one_is_named(file: Path) -> None:
+    file.write_text("")
+    nowhere = load(file, ["node.state_dir=false"])
+    assert (nowhere.node.state_dir, nowhere.admin.socket) == (None, None)
+    assert load(file, ["node.state_dir=false", "admin.socket=/run/a.sock"]).admin.socket == Path("/run/a.sock")
+
+
 def test_the_socket_moves_with_the_state_folder_even_beside_other_admin_settings(file: Path) -> None:
     file.write_text('[node]\nstate_dir = "var"\n[admin]\nhttp = "127.0.0.1:9946"\n')
     assert load(file).admin.socket == file.parent / "var/admin.sock"

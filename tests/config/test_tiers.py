@@ -38,3 +38,9 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, line: str) -> None:
 def test_it_changes_with_a_restart_only() -> None:
     running, new = Settings(), Settings.model_validate({"tier": {"disk": {}}})
     assert new.without_restart(running).tier.disk is None
+
+
+def test_without_a_state_folder_the_disk_needs_one_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text("[node]\nstate_dir = false\n[tier.disk]\n")
+    with pytest.raises(ConfigError, match=r"tier: disk\.path is missing, and node\.state_dir is false"):
+        load(tmp_path / "m.toml")

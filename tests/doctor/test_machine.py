@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from meshcache import HookError, Settings, hot
+from meshcache.config import NodeSettings
 from meshcache.doctor import machine
 from meshcache.doctor.finding import FindingState
 
@@ -122,6 +123,12 @@ class TestClock:
 
     def test_the_kernel_can_be_asked(self) -> None:
         assert machine._is_synchronised() in (True, False, None)
+
+
+def test_no_state_folder_is_worth_knowing() -> None:
+    finding = machine.state_finding(Settings(node=NodeSettings(state_dir=None)))
+    assert finding.state is FindingState.NOTE
+    assert "a restart forgets" in finding.text
 
 
 def test_a_state_folder_that_can_not_be_made_is_a_problem(tmp_path: Path) -> None:

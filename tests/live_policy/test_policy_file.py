@@ -122,3 +122,9 @@ def test_a_save_that_fails_leaves_what_was_there(store: PolicyFile, monkeypatch:
         store.save(Kept([], {}))
     assert store.load() == KEPT
     assert [path.name for path in store.path.parent.iterdir()] == [FILE]
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    store = PolicyFile(None, "prod")
+    store.save(KEPT)
+    assert store.load() == Kept([], {})

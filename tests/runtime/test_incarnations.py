@@ -26,6 +26,12 @@ def test_one_that_was_raised_while_the_node_ran_is_kept(tmp_path: Path) -> None:
     assert kept.next(NOW_MS + 100) == NOW_MS + 10**9 + 1
 
 
+def test_without_a_folder_the_clock_alone_counts() -> None:
+    kept = IncarnationFile(None, "edge-1")
+    assert [kept.next(unix_ms) for unix_ms in (NOW_MS, NOW_MS - 5)] == [NOW_MS, NOW_MS - 5]
+    assert kept.take([IncarnationRaised(2.0, NOW_MS + 10**9, "")])
+
+
 def test_another_nodes_number_is_not_ours(tmp_path: Path) -> None:
     IncarnationFile(tmp_path, "edge-1").next(NOW_MS)
     assert IncarnationFile(tmp_path, "edge-2").next(7) == 7

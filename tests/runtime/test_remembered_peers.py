@@ -101,3 +101,9 @@ def test_a_folder_that_cannot_be_written_is_said_once(place: Place, caplog: pyte
     assert len(lines) == 1
     assert "without a seed" in lines[0]
     assert not list((place.folder / "edge-1").glob(".*"))
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    file = PeerFile(None, "test")
+    file.save({"127.0.0.1:7946": 1.0}, 100.0)
+    assert file.load(100.0) == {}

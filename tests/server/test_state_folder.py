@@ -25,3 +25,10 @@ def test_a_folder_that_cant_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"node\.state_dir: .*can't be had"):
         StateFolder(tmp_path / "file").hold()
+
+
+def test_without_a_folder_there_is_nothing_to_hold() -> None:
+    one, other = StateFolder(None), StateFolder(None)
+    one.hold()
+    other.hold()
+    one.release()

@@ -135,3 +135,8 @@ def test_a_child_forked_while_the_folder_is_held_does_not_keep_it(tmp_path: Path
         os.close(writes)
         os.close(reads)
         os.waitpid(child, 0)
+
+
+def test_workers_need_a_state_folder() -> None:
+    with pytest.raises(ConfigError, match=r"node\.state_dir: workers .* can't be false"):
+        Slot.take(None)
