@@ -148,7 +148,7 @@ class MeshNode(TlsSide, WarmSide):
             self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()
-            self._tiers.start(self._pump, self._keyring, settings.cache)
+            self._tiers.start(self._pump, self._vips.asking, self._keyring, settings.cache)
             self._vips.serve_the_only_one()
             self._exports = Exports(settings, self._pump, self._vips)
             self._state = "running"

@@ -193,7 +193,7 @@ def _lookups(counters: VipCounters) -> dict[str, Any]:
         "local": counters.local,
         "remote": counters.remote,
         "pulled": counters.pulled,
-        "tier": counters.tier,
+        "tier": counters.asked["tier", "found"],
         "miss": counters.miss,
         "foreign": counters.foreign,
         "expired": counters.expired,

@@ -6,6 +6,7 @@ or believed that isn't sealed.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections import deque
@@ -20,8 +21,11 @@ from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.hooks import TIER_BATCH_MAX, TierEntry
+from meshcache.runtime.asking import Asking, Step
 from meshcache.runtime.pump import Pump
+from meshcache.runtime.tracing import shown
 from meshcache.tiers.kept_withdraws import KeptWithdraws
+from meshcache.tiers.reads import TierReads
 from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import RefusedError, SealedRecords
 from meshcache.tiers.sealing import Sealer
@@ -46,6 +50,9 @@ _ENTRY_BYTES = 400
 _FAULTS_MAX = 256
 
 
+log = logging.getLogger("meshcache.mesh")
+
+
 class NodeTiers:
     """Of one node; with no tiers there is no thread, and nothing is noted."""
 
@@ -55,6 +62,8 @@ class NodeTiers:
         self._pump: Pump | None = None
         self.runners = runners(self)
         self._records: SealedRecords
+        self.reads: TierReads
+        """What paused handshakes ask, once the node has started with a tier."""
         self._memory_records = SealedRecords(Sealer([secrets.token_bytes(32)], mesh))
         self._withdraws = KeptWithdraws(node)
         self._loaded: set[Border] = set()
@@ -66,15 +75,17 @@ class NodeTiers:
         self._woken = native.Event()
         self._thread = native.thread(self._run, "meshcache-tiers")
 
-    def start(self, pump: Pump, keyring: Keyring, cache: CacheSettings) -> None:
-        """Note what leaves memory from now on, and write it."""
+    def start(self, pump: Pump, asking: Asking, keyring: Keyring, cache: CacheSettings) -> None:
+        """Note what leaves memory from now on, and write it; let paused handshakes ask."""
         if not self.runners:
             return
-        self._records = SealedRecords.of(keyring, self._mesh)
+        self.reads = TierReads(pump, self.runners)
+        self._take_keys(keyring)
         self._room = min(cache.max_sessions, cache.max_bytes // _ENTRY_BYTES)
         self._pump = pump
         with pump.lock:
             pump.core.tiering.begin(everything=any(runner.hook.everything for runner in self.runners))
+        asking.plug(Step.TIER, self.reads)
         pump.chores.append(self._tell_faults)
         for runner in self.runners:
             runner.start()
@@ -83,7 +94,7 @@ class NodeTiers:
     def use(self, keyring: Keyring) -> None:
         """Seal with the current key of this keyring from now on, and again what an older one sealed."""
         if self.runners and self._pump is not None:
-            self._records = SealedRecords.of(keyring, self._mesh)
+            self._take_keys(keyring)
             self._withdraws.store_again()
             self._changed_at = time.monotonic()
 
@@ -126,6 +137,10 @@ class NodeTiers:
         assert self._pump is not None, "it was started by `start`"
         self._withdraws.load(runner, self._records_of(runner), self._pump)
 
+    def _take_keys(self, keyring: Keyring) -> None:
+        self._records = SealedRecords.of(keyring, self._mesh)
+        self.reads.use(self._records, self._memory_records)
+
     def _records_of(self, runner: TierRunner) -> SealedRecords:
         return self._memory_records if runner.memory_key else self._records
 
@@ -138,8 +153,12 @@ class NodeTiers:
 
     def _run(self) -> None:
         while not self._closing:
-            fed = self._feed()
-            self._look()
+            try:
+                fed = self._feed()
+                self._look()
+            except Exception as error:  # noqa: BLE001 - the node goes on; the message could hold a secret
+                log.error("a fault with the tiers, which go on; please report it: %s", shown(error))  # noqa: TRY400
+                fed = False
             self._woken.wait(_FEED_S if fed else _FEED_IDLE_S)
         while self._feed():
             pass

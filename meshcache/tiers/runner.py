@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from meshcache.hooks import (
     TierError,
 )
 from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
+from meshcache.runtime.tracing import shown
 
 TEND_S = 5.0
 """Between two calls of `Tier.tend`."""
@@ -40,6 +42,8 @@ _PROBE = bytes(TIER_KEY_BYTES)
 """A key that no session has: what a tier that has rested is asked first."""
 
 _IDLE_S = 1.0
+
+log = logging.getLogger("meshcache.mesh")
 
 T = TypeVar("T")
 
@@ -146,11 +150,11 @@ class TierRunner:
         self.errands.append(errand)
         self._to_write.set()
 
-    def ask(self, key: bytes, answer: Answer) -> bool:
-        """Ask for one value. False when it is no time to ask; else `answer` is called, sooner or later."""
+    def ask(self, *questions: tuple[bytes, Answer]) -> bool:
+        """Ask for values by their keys. False when it is no time to ask; else each answer comes, sooner or later."""
         if not self.ready or len(self._questions) >= ASKED_MAX:
             return False
-        self._questions.append(_Question(key, answer))
+        self._questions.extend(_Question(*question) for question in questions)
         self._to_read.set()
         return True
 
@@ -260,7 +264,10 @@ class TierRunner:
             value = (found or {}).get(question.key)
             if found is not None:
                 self.health.count("misses" if value is None else "hits")
-            question.answer(value)
+            try:
+                question.answer(value)
+            except Exception as error:  # noqa: BLE001 - others wait for this thread; the message could hold a secret
+                log.error("a fault with what a tier gave; please report it: %s", shown(error))  # noqa: TRY400
 
     def _get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes] | None:
         self._asking_since = began_at = time.monotonic()

@@ -33,7 +33,7 @@ def running(tier: Tier, told: list[HookFaulted] | None = None, ready: bool = Tru
 def asked(runner: TierRunner, key: bytes) -> bytes | None:
     """What it answers, waited for."""
     answers: list[bytes | None] = []
-    assert wait_until(lambda: runner.ask(key, answers.append), what="it may be asked")
+    assert wait_until(lambda: runner.ask((key, answers.append)), what="it may be asked")
     wait_until(lambda: answers, what="it answers")
     return answers[0]
 
@@ -89,7 +89,7 @@ def test_one_that_raises_when_it_is_asked_rests_and_is_asked_again_by_nobody() -
         tier.broken = True
         assert asked(runner, entry(1).key) is None
         assert not runner.ready
-        assert not runner.ask(entry(1).key, lambda _value: None)
+        assert not runner.ask((entry(1).key, lambda _value: None))
         assert counts(runner)["raised"] >= 1
         assert [(fault.hook_kind, fault.what) for fault in told] == [("tier", "raised")]
         assert "secret" not in told[0].why
@@ -102,9 +102,9 @@ def test_one_that_hangs_isnt_asked_by_the_next_and_comes_back() -> None:
     tier.may_answer.set()
     with running(tier) as runner:
         tier.may_answer.clear()
-        assert runner.ask(entry(1).key, answers.append)
+        assert runner.ask((entry(1).key, answers.append))
         wait_until(lambda: not runner.ready, what="it is late")
-        assert not runner.ask(entry(2).key, answers.append)
+        assert not runner.ask((entry(2).key, answers.append))
         tier.may_answer.set()
         wait_until(lambda: answers, what="it answers in the end")
         wait_until(lambda: counts(runner).get("slow"), what="that is counted")

@@ -134,24 +134,27 @@ class SessionCache:
             self._make_room(vip_cache, stream if at_own_cost else None)
         return PutResult.STORED
 
-    def put_many(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
-        """File a peer's batch under its stream's VIP. Return counts by `PutResult`.
+    def put_many(
+        self, stream: Stream, entries: Entries, now: float, *, at_own_cost: bool = True
+    ) -> dict[PutResult, int]:
+        """File a batch under its stream's VIP. Return counts by `PutResult`.
 
         Where the VIP's part is full, a stream that holds more than half of it loses its own oldest: a peer that floods
-        can't push out everyone else's. Lengths are not checked here: the decoder did.
+        can't push out everyone else's. Without `at_own_cost` the least recently used goes, whosever it is: what a tier
+        gives back may be the oldest of its stream. Lengths are not checked here: the decoder did.
         """
         vip_cache = self._vip_caches.get(stream.vip)
         ids, count = entries.ids, len(entries.ids)
         if vip_cache is None:
             return {PutResult.NO_QUOTA: count}
         if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(_COST_MAX):
-            return self._put_each(stream, entries, now)
+            return self._put_each(stream, entries, now, at_own_cost)
         vip_cache.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
         if self.on_file is not None:
             self.on_file(stream, ids)
         if vip_cache.over():
-            self._make_room(vip_cache, stream)
+            self._make_room(vip_cache, stream if at_own_cost else None)
         return {PutResult.STORED: count}
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
@@ -236,12 +239,12 @@ class SessionCache:
                 self.remove(stream.vip, session_id)
         return held
 
-    def _put_each(self, stream: Stream, entries: Entries, now: float) -> dict[PutResult, int]:
+    def _put_each(self, stream: Stream, entries: Entries, now: float, at_own_cost: bool) -> dict[PutResult, int]:
         ends: dict[PutResult, int] = {}
         second = self.epoch + floor(now - self.epoch)
         for seq, session_id, der, remaining, elapsed, certified in entries.rows():
             expires_at, born_at = second + remaining, second - elapsed
-            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=True)
+            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=at_own_cost)
             ends[end] = ends.get(end, 0) + 1
         return ends
 

@@ -180,7 +180,7 @@ class Intake:
         if not entries.ids:
             return
         counters = served.counters
-        for end, count in self._cache.put_many(stream, entries, now).items():
+        for end, count in self._cache.put_many(stream, entries, now, at_own_cost=not restored).items():
             if end is PutResult.STORED and restored:
                 counters.restored += count
             elif end is PutResult.STORED:

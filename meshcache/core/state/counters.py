@@ -84,7 +84,6 @@ class VipCounters:
     local: int = 0
     remote: int = 0
     pulled: int = 0
-    tier: int = 0
     miss: int = 0
     foreign: int = 0
     """Ids that no member made: clients' own random ones, another mesh's, or of a key that was retired."""
