@@ -115,7 +115,7 @@ def _call_of(code: CodeType) -> Call | None:
 def around_push(calls: list[Call]) -> list[Call]:
     """What was done for the one message that was a push, from the pump's step to the step's end."""
     push = calls.index(Call("core/replication/intake.py", "Intake.push_received"))
-    starts = [at for at, call in enumerate(calls[:push]) if call.function == "Pump._step"]
+    starts = [at for at, call in enumerate(calls[:push]) if call.function == "Transport.receive"]
     received = [at for at, call in enumerate(calls[:push]) if call.function == "MeshCore.receive"]
     step = calls[starts[-1] : received[0] if len(received) == 1 else received[-1]]
     rest = _without_later_messages(calls[received[-1] :])
@@ -130,7 +130,7 @@ def _without_later_messages(calls: list[Call]) -> list[Call]:
     return calls[: later[0]] + calls[over[0] :] if over else calls
 
 
-STEP = {"Pump._step", "Transport.receive", "MeshListener.receive"}
+STEP = {"Transport.receive", "MeshListener.receive"}
 
 
 def handled(calls: list[Call]) -> list[Call]:

@@ -16,6 +16,7 @@ from meshcache.core.control.mesh_queries import MeshQueries
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.vip_changes import VipChanges
 from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.membership.connections import Connections
 from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
 from meshcache.core.membership.links import Links
@@ -26,6 +27,7 @@ from meshcache.core.replication.anti_entropy import AntiEntropy
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.hand_over import HandOver
 from meshcache.core.replication.intake import Intake
+from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.relaying import Relaying
@@ -123,14 +125,19 @@ class Assembly:
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
+        connections = Connections(limits)
+        self.known_streams = KnownStreams(
+            local, telemetry, cache, vips, members, self.quarantine, self.withdraws, connections
+        )
         self.inbox = Inbox(
-            limits,
             telemetry,
             members,
             self.joining.hello,
             self.joining.refused_by,
             self.joining.old_life,
+            self.known_streams.learn,
             self._handlers(),
+            connections,
         )
         self.stats = Stats(local, telemetry, cache, vips, members, outbox)
 

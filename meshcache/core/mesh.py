@@ -60,16 +60,17 @@ class MeshCore:
         self.duties = Assembly(identity, rng, now, limits or Limits(), make_vip_cache)
         """The tables and duties behind this face, for tests and whoever diagnoses a node: look, change nothing."""
         self._vips, self._cache, self._streams = self.duties.vips, self.duties.cache, self.duties.streams
-        self.live = self.duties.live
-        """What operators set while the mesh runs, as all nodes know it. Its methods may be called like those below."""
-        self.queries = self.duties.queries
-        """Questions to all nodes, and their answers."""
+        self.live, self.queries = self.duties.live, self.duties.queries
+        """What operators set while the mesh runs, as all nodes know it, and questions to all nodes, with their answers.
+        Their methods may be called like those below."""
         self.tickets = self.duties.tickets
         """The ticket keys of the VIPs that have tickets. Its methods may be called like those below."""
         self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
         self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering
         """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
+        self.receive_known = self.duties.known_streams.take
+        """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that."""
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""
 
@@ -166,7 +167,8 @@ class MeshCore:
         return stream.index
 
     def collects_until(self, vip: str, now: float) -> float:
-        """Until when sessions of this VIP may be collected before they are filed and published."""
+        """Queue what is due; return until when sessions of this VIP may be collected before they are filed."""
+        self.duties.publisher.flush(now)
         served = self._vips.get(vip)
         return now if served is None else self.duties.publisher.collects_until(served, now)
 
@@ -242,10 +244,8 @@ class MeshCore:
     # --- the mesh side: on the pump's thread ---
 
     def candidate(self, address: str, source: str, now: float) -> None:
-        """Try an address where a member may listen. A ``"seed"``, which an operator wrote, is never given up.
-
-        Malformed addresses are counted, and our own is ignored.
-        """
+        """Try an address where a member may listen; a ``"seed"``, which an operator wrote, for ever. Malformed
+        addresses are counted, and our own is ignored."""
         self.duties.woken(now)
         self.duties.candidate(address, source, now)
 
@@ -264,8 +264,9 @@ class MeshCore:
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""
-        self.duties.woken(now)
-        self.duties.inbox.receive(connection, payload, now)
+        if not self.receive_known(connection, payload, now):
+            self.duties.woken(now)
+            self.duties.inbox.receive(connection, payload, now)
 
     def refused(self, message: Outgoing, now: float) -> None:
         """Count a message that the transport couldn't take (queue full, no link); what it carried is repaired later.
@@ -289,9 +290,9 @@ class MeshCore:
         """Return when to call `handle_timer` and `messages_to_send` next; it is in the past when messages wait."""
         return self.duties.next_due()
 
-    def rest_s(self) -> float:
-        """Return how long messages may lie unread after some were read: less than their senders collect."""
-        return self.duties.local.limits.rest_s(len(self.duties.members))
+    def rest_s(self, received: int) -> float:
+        """Return how long messages may lie unread after so many were read."""
+        return self.duties.local.limits.rest_s(len(self.duties.members), received)
 
     def links(self) -> frozenset[str]:
         """Return the addresses that the transport must keep a link to; ask after every step of the pump."""

@@ -85,11 +85,13 @@ class MeshListener:
 
     def receive(self, received: list[tuple[bytes, bytes]], count: int) -> None:
         """Add the messages that are here, each with the id of its connection, until there are `count`."""
+        recv = self._router.recv
         try:
             while len(received) < count:
-                frames = self._router.recv_multipart(zmq.NOBLOCK)
+                connection, message = recv(zmq.NOBLOCK), recv(zmq.NOBLOCK, copy=False)
                 # A message of a DEALER of ours has one frame; more of them are no message at all.
-                received.append((frames[0], frames[1] if len(frames) == 2 else b""))
+                more = message.more and self._router.recv_multipart(zmq.NOBLOCK)
+                received.append((connection, b"" if more else message.bytes))
         except zmq.Again:
             pass
 

@@ -59,6 +59,7 @@ struct door {
     struct made *ring;         /* RING_MAX of them, made with the first session */
     unsigned head, tail;       /* `head` - `tail` are waiting */
     double collect_until;      /* until then sessions may wait for the pump */
+    bool looks;                /* the pump looks at `collect_until` by itself */
 };
 
 static struct door *all_doors;
@@ -233,7 +234,8 @@ static enum kept keep(struct door *door, const struct settings *settings, struct
     pthread_mutex_lock(&door->ring_lock);
     bool first = door->head == door->tail;
     bool pushed = push(door, settings, made, der, der_bytes);
-    bool may_wait = made->made_at < door->collect_until && door->head - door->tail < RING_MAX / 2;
+    bool may_wait = (made->made_at < door->collect_until || door->looks) && door->head - door->tail < RING_MAX / 2;
+    first = first && !door->looks;
     pthread_mutex_unlock(&door->ring_lock);
     if (!pushed)
         return KEPT_ASK;
@@ -560,16 +562,19 @@ static PyObject *door_take(PyObject *self, PyObject *unused)
     return all;
 }
 
-static PyObject *door_collect(PyObject *self, PyObject *number)
+static PyObject *door_collect(PyObject *self, PyObject *args)
 {
-    double until = PyFloat_AsDouble(number);
-    if (PyErr_Occurred())
+    double until;
+    int looks;
+    if (!PyArg_ParseTuple(args, "dp:collect", &until, &looks))
         return NULL;
     struct door *door = door_of(self);
     pthread_mutex_lock(&door->ring_lock);
     door->collect_until = until;
+    door->looks = looks != 0;
+    unsigned waiting = door->head - door->tail;
     pthread_mutex_unlock(&door->ring_lock);
-    Py_RETURN_NONE;
+    return PyLong_FromUnsignedLong(waiting);
 }
 
 static PyObject *door_dismiss(PyObject *self, PyObject *session_id)
@@ -639,7 +644,7 @@ static PyMethodDef door_methods[] = {
     {"allow", door_allow, METH_VARARGS, "Sessions of a stream may resume here, for one generation."},
     {"generation", door_generation, METH_NOARGS, "The generation that verdicts are given for."},
     {"take", door_take, METH_NOARGS, "Take what was made."},
-    {"collect", door_collect, METH_O, "Until a moment, what is made may wait."},
+    {"collect", door_collect, METH_VARARGS, "Until a moment, what is made may wait; how many wait now."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},
     {"counts", door_counts, METH_NOARGS, "Local, remote, pulled, miss, foreign, full, hit_not_resumed since the last call."},

@@ -94,6 +94,14 @@ size_t table_find_pending(struct table *table, const uint8_t *id, size_t id_byte
 /* Forgets a session that is still pending; does nothing for any other. */
 void table_drop_pending(struct table *table, const uint8_t *id, size_t id_bytes);
 
+/* Files a session that isn't made here as the youngest, and says by what name a journal remembers it: 1, 0 when there is
+ * one of this id, or -1 without memory. */
+int table_file_new(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head, const uint8_t *der,
+                   size_t der_bytes, uint64_t *name);
+
+/* Takes out what was filed a moment ago. */
+void table_take_back(struct table *table, const uint8_t *id, size_t id_bytes);
+
 struct head head_of(const uint8_t *packed);
 uint64_t keyed_hash(const uint8_t *data, size_t bytes);
 void wipe(void *place, size_t bytes);
@@ -101,6 +109,10 @@ void wipe(void *place, size_t bytes);
 extern PyType_Spec table_spec;
 extern PyTypeObject *table_type;
 struct table *table_of(PyObject *object); /* of an object of that type; borrowed */
+
+/* --- pushes.c: what other nodes push, filed from its bytes ------------------------------------------------------ */
+
+PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the table's */
 
 /* --- scopes.c: which session id context a server name gets, remembered ----------------------------------------- */
 

@@ -328,6 +328,61 @@ void table_drop_pending(struct table *table, const uint8_t *id, size_t id_bytes)
     entry_free(gone);
 }
 
+int table_file_new(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head, const uint8_t *der,
+                   size_t der_bytes, uint64_t *name)
+{
+    struct entry *entry = entry_new(id, id_bytes, HEAD_BYTES + der_bytes);
+    if (entry == NULL)
+        return -1;
+    write_head(packed_of(entry), head);
+    memcpy(packed_of(entry) + HEAD_BYTES, der, der_bytes);
+    uint64_t hash = *name = keyed_hash(id, id_bytes);
+    struct stripe *stripe = stripe_for(table, hash);
+    pthread_mutex_lock(&stripe->lock);
+    bool there = look_up(stripe, hash, id, id_bytes) != NULL, filed = !there && fill_slot(stripe, hash, entry);
+    if (filed) {
+        link_newest(table, stripe, entry);
+        atomic_fetch_add(&table->bytes, cost_of(entry));
+        atomic_fetch_add(&table->entries, 1);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (!filed)
+        entry_free(entry);
+    return there ? 0 : filed ? 1 : -1;
+}
+
+void table_take_back(struct table *table, const uint8_t *id, size_t id_bytes)
+{
+    uint64_t hash = keyed_hash(id, id_bytes);
+    struct stripe *stripe = stripe_for(table, hash);
+    struct entry *gone = NULL;
+    pthread_mutex_lock(&stripe->lock);
+    if (look_up(stripe, hash, id, id_bytes) != NULL)
+        gone = take_out(table, stripe, slot_of(stripe, hash, id, id_bytes));
+    pthread_mutex_unlock(&stripe->lock);
+    entry_free(gone);
+}
+
+/* Copies the id of the entry with this place in its stream to `id`; says how many bytes, 0 when it isn't here. */
+static size_t id_named(struct table *table, uint64_t name, uint32_t stream, uint64_t seq, uint8_t *id)
+{
+    struct stripe *stripe = stripe_for(table, name);
+    size_t bytes = 0;
+    pthread_mutex_lock(&stripe->lock);
+    uint32_t mask = stripe->capacity - 1, at = (uint32_t)name & mask;
+    for (; stripe->capacity && stripe->slots[at] != NULL; at = (at + 1) & mask) {
+        struct entry *entry = stripe->slots[at];
+        struct head head = head_of(packed_of(entry));
+        if (!entry->pending && head.stream == stream && head.seq == seq) {
+            bytes = entry->id_bytes;
+            memcpy(id, entry->data, bytes);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return bytes;
+}
+
 void tables_lock_all(void)
 {
     for (struct table *table = all_tables; table != NULL; table = table->next)
@@ -764,6 +819,28 @@ static PyObject *table_items(PyObject *self, PyObject *unused)
     return list_of(self, true);
 }
 
+/* What a journal remembers an id by: a number that leads to its slot. */
+static PyObject *table_name_of(PyObject *self, PyObject *session_id)
+{
+    (void)self;
+    size_t bytes;
+    const uint8_t *id = bytes_in(session_id, 1, ID_BYTES_MAX, &bytes);
+    return id == NULL ? NULL : PyLong_FromUnsignedLongLong(keyed_hash(id, bytes));
+}
+
+static PyObject *table_id_of(PyObject *self, PyObject *args)
+{
+    unsigned long long name, seq;
+    unsigned long stream;
+    if (!PyArg_ParseTuple(args, "KkK:id_of", &name, &stream, &seq))
+        return NULL;
+    uint8_t id[ID_BYTES_MAX];
+    size_t bytes = id_named(table_of(self), name, (uint32_t)stream, seq, id);
+    if (bytes == 0)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((const char *)id, (Py_ssize_t)bytes);
+}
+
 static PyObject *table_renew(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -797,6 +874,9 @@ static PyObject *table_bytes(PyObject *self, void *unused)
 static PyMethodDef table_methods[] = {
     {"put", table_put, METH_VARARGS, "File an entry as the youngest."},
     {"put_many", table_put_many, METH_VARARGS, "File a batch, whose ids aren't here."},
+    {"file_push", table_file_push, METH_VARARGS, "File a push that is like those before it from its bytes, or nothing."},
+    {"name_of", table_name_of, METH_O, "What a journal remembers an id by."},
+    {"id_of", table_id_of, METH_VARARGS, "The id of this name and this place in its stream."},
     {"get", table_get, METH_O, "The entry, which counts as used."},
     {"peek", table_peek, METH_O, "The entry, which doesn't count as used."},
     {"pop", table_pop, METH_O, "Take the entry out."},

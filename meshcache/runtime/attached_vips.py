@@ -5,6 +5,7 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -93,7 +94,8 @@ class AttachedVips:
         """Who is asked for what isn't in memory; more may be plugged in before contexts are attached."""
         self.bind()
         pump.chores.append(self._do_chores)
-        pump.deadlines.append(self._deadline)
+        pump.publish_due = self._publish_due
+        pump.collected_until = self._collected_until
         pump.core.settle = self.settle
         pump.on_unread = self._note_unread
 
@@ -348,8 +350,17 @@ class AttachedVips:
         """How many contexts were changed after they had joined, by VIP and setting."""
         return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
 
-    def _deadline(self) -> float:
-        return min((port.deadline() for port in self._ports()), default=float("inf"))
+    def _publish_due(self, now: float) -> bool:
+        """Publish what is due at the doors, for the pump."""
+        published = False
+        for served in list(self._served.values()):
+            port = served.port
+            if port.deadline() <= now:
+                published = port.publish_due() or published
+        return published
+
+    def _collected_until(self) -> float:
+        return min([served.port.deadline() for served in list(self._served.values())], default=math.inf)
 
     def _note_unread(self, more: bool) -> None:
         for port in self._ports():

@@ -22,7 +22,11 @@ RECEIVE_MAX = 32
 """Messages taken from the transport at a time, so that whoever wants to send waits 0.1 ms at most."""
 
 READ_MAX = 8
-"""Messages that a handshake reads on a miss: at most 2 ms of decoding full batches. The pump reads the rest."""
+"""Messages that a handshake takes from the transport at a time on a miss."""
+
+READ_S_MAX = 0.002
+"""How long a handshake goes on reading at a miss, which is eight full batches or hundreds of pushes of a few sessions.
+The pump reads the rest."""
 
 INLINE_LINKS_MAX = 8
 """Up to so many links a handshake sends its own session, which costs it 5 us each; above it the pump does."""
@@ -62,6 +66,11 @@ class Pump:
         """Called at the end of every step without the lock; they may take milliseconds when they are due."""
         self.deadlines: list[Callable[[], float]] = []
         """Say when a step is wanted, beside the core; asked before each sleep."""
+        self.publish_due: Callable[[float], bool] = _nothing_due
+        """Called with the lock held in short steps, with the time: hands over to the core what was collected and is
+        due. Returns whether there is something to send now."""
+        self.collected_until: Callable[[], float] = _never
+        """Says when `publish_due` is wanted next."""
         self.on_unread: Callable[[bool], None] = _ignore
         """Told whether the transport may hold messages that `inbox` doesn't tell of."""
         self._unread = False
@@ -112,20 +121,23 @@ class Pump:
             self._wake_in_time()
 
     def read_what_is_here(self) -> None:
-        """After a miss: take in what has arrived and the pump hasn't come to yet. Never waits.
+        """After a miss: take in what has arrived and the pump hasn't come to yet. Never waits for it to come.
 
         That is the race of a client that comes back at once: its session is in this process already, unread.
         """
-        received = self._transport.try_receive(READ_MAX)
-        if len(received) == READ_MAX:
+        until, received = self.clock() + READ_S_MAX, self._transport.try_receive(READ_MAX)
+        while received:
+            for connection, payload in received:
+                with self.lock:
+                    self.core.receive(connection, payload, self.clock())
+            if len(received) < READ_MAX:
+                self._wake_in_time()
+                return
             self._note_unread(True)
-        for connection, payload in received:
-            with self.lock:
-                self.core.receive(connection, payload, self.clock())
-        if len(received) == READ_MAX:
-            self.wake()  # what is left would signal nobody again: libzmq's descriptor is edge-triggered
-        elif received:
-            self._wake_in_time()
+            if self.clock() >= until:
+                self.wake()  # what is left would signal nobody again: libzmq's descriptor is edge-triggered
+                return
+            received = self._transport.try_receive(READ_MAX)
 
     def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye to all peers, unless a successor follows, and stop the thread; the transport still has the last
@@ -143,25 +155,47 @@ class Pump:
         os.close(self._wakeup)
 
     def _run(self) -> None:
+        full, received = True, 0
         while not self._stopping:
             try:
-                received = self._step()
+                received = self._step() if full else self._short_step()
             except Exception as error:  # noqa: BLE001 - handshakes must go on; the message could hold a secret
                 log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
                 native.sleep(_FAULT_S)
+                full = True
                 continue
-            if received < RECEIVE_MAX:
-                self._sleep(resting=received > 0)
+            full = self._sleep(received) if received < RECEIVE_MAX else False
 
-    def _step(self) -> int:
-        """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
-        self._transport.tend()
+    def _short_step(self) -> int:
+        """Read what has come and publish what is due, as long as nothing else is: most steps of a busy node are these.
+
+        Whatever else a message asks for makes it a whole step. Returns as `_step` does.
+        """
         received = self._transport.receive(RECEIVE_MAX)
         self._note_unread(len(received) == RECEIVE_MAX)
+        for at, (connection, payload) in enumerate(received):
+            with self.lock:  # taken for each message, so that a handshake waits for one and not for all
+                known = self.core.receive_known(connection, payload, self.clock())
+            if not known:
+                self._step(received[at:])
+                return len(received)
+        with self.lock:
+            published = self.publish_due(self.clock())
+        if published:
+            with self.sending:
+                self._send()
+        return len(received)
+
+    def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
+        """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
+        self._transport.tend()
+        if received is None:
+            received = self._transport.receive(RECEIVE_MAX)
+            self._note_unread(len(received) == RECEIVE_MAX)
         if received:  # a question among them is answered with all that was counted before it
             self._do_chores()
         for connection, payload in received:
-            with self.lock:  # taken for each message, so that a handshake waits for one and not for all
+            with self.lock:
                 self.core.receive(connection, payload, self.clock())
         self._do_chores()
         with self.lock:
@@ -222,26 +256,43 @@ class Pump:
             self._transport.dial(address)
         self._links = wanted
 
-    def _sleep(self, *, resting: bool) -> None:
-        """Until the core wants to be called, somebody wakes the pump, or a message comes.
+    def _sleep(self, received: int) -> bool:
+        """After a step that read so many messages: until the core wants to be called, somebody wakes the pump, or a
+        message comes. Return whether a whole step is wanted, and not only for messages and what is collected.
 
-        After reading some, messages wake nobody for as long as the core allows: in a large mesh they come one at a time
-        and all the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here.
+        After reading some, messages wake nobody for as long as the core allows: they often come one at a time and all
+        the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here.
         """
         with self.lock:
-            now, deadline, rest_s = self.clock(), self.core.next_deadline(), self.core.rest_s()
-            resting = resting and rest_s >= _FINE_S
-            deadline = min(deadline, now + (rest_s if resting else SLEEP_S_MAX), *(due() for due in self.deadlines))
+            now, rest_s = self.clock(), self.core.rest_s(received)
+            resting = rest_s >= _FINE_S
+            whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
+            deadline = min(whole_at, self.collected_until(), now + rest_s if resting else whole_at)
             self._wakes_at = deadline
         poller = self._on_wakeup if resting else self._on_anything
-        remaining = deadline - self.clock()
-        if 0 < remaining < _FINE_S and not poller.poll(0):
-            native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
-        elif remaining > 0:
-            poller.poll(math.floor(remaining * 1000))
-        with suppress(BlockingIOError):
+        while (remaining := deadline - self.clock()) > 0:
+            if remaining >= _FINE_S:
+                if poller.poll(math.floor(remaining * 1000)):
+                    break
+            elif poller.poll(0):
+                break
+            else:
+                native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
+        try:
             os.eventfd_read(self._wakeup)
+        except BlockingIOError:
+            return self.clock() >= whole_at
+        return True
 
 
 def _ignore(_more: bool) -> None:
     """Nobody wants to know."""
+
+
+def _nothing_due(_now: float) -> bool:
+    """Nothing is collected."""
+    return False
+
+
+def _never() -> float:
+    return math.inf

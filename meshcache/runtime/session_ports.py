@@ -18,6 +18,7 @@ from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.state.counters import FoundAtDoor, key_age
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session, StreamKey
+from meshcache.runtime.collecting import Collecting
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ids import SessionIds
@@ -36,6 +37,8 @@ REMOVED_MAX = 4096
 _TLS13 = 0x0304
 
 _ALLOWED = Verdict.ALLOWED
+
+_NEVER = float("inf")
 
 _SAME_CLOCK_S = 0.001
 """The door reads the system's monotonic clock. The node's own may be ahead of it, in tests; two readings of one clock
@@ -70,7 +73,7 @@ class VipPort:
         self.name = vip.name
         self.door: Door | None = None if hot.compiled is None else hot.compiled.Door()
         """What the compiled callbacks find and file with, without asking here."""
-        self._collects_until = 0.0
+        self._collecting = Collecting(self._core, vip.name, self.clock, self.door)
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
@@ -141,21 +144,18 @@ class VipPort:
         with self._lock:
             due_at = self.take_made()
         self._pump.published(due_at)
-        if self.door is not None:
-            with self._lock:
-                self._collects_until = self._core.collects_until(self.name, self.clock())
-            self.door.collect(self._collects_until - self._ahead_s)
+        with self._lock:
+            self._collecting.plan(self._ahead_s, looks=False)
 
-    def publish_due(self) -> None:
-        """Do as `publish` does, for the pump: it holds the lock, and sends by itself."""
-        self.take_made()
-        if self.door is not None:
-            self._collects_until = self._core.collects_until(self.name, self.clock())
-            self.door.collect(self._collects_until - self._ahead_s)
+    def publish_due(self) -> bool:
+        """Do as `publish` does, for the pump: it holds the lock, and sends when there is something to send."""
+        some = self.take_made() < _NEVER
+        self._collecting.plan(self._ahead_s, looks=some)
+        return some
 
     def take_made(self) -> float:
         """File what waits at the door; says when the core wants to send. With the lock held."""
-        due_at, door = float("inf"), self.door
+        due_at, door = _NEVER, self.door
         for session_id, der, _made_at, expires_at, born_at, current in door.take() if door is not None else ():
             try:
                 now = self.clock() - self._ahead_s
@@ -185,7 +185,7 @@ class VipPort:
 
     def deadline(self) -> float:
         """Return when what waits at the door is to be taken; never while nothing does."""
-        return self._collects_until if self.door is not None and len(self.door) else float("inf")
+        return self._collecting.deadline()
 
     def unread(self, more: bool) -> None:
         """Note whether the transport may hold messages that its descriptor doesn't tell of."""

@@ -9,7 +9,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
+from meshcache import hot
 from meshcache.core.cache.entry import Entries
+from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.mesh import MeshCore, Outgoing
 from meshcache.core.policy.gates import REACH_COLO, Reach, Terms
 from meshcache.core.values.events import Event
@@ -24,6 +26,8 @@ DIGEST = b"\x01" * 32
 DER = b"\x30" + b"d" * 133
 START = 1000.0
 DELAY_S = 0.001
+DEFAULT_TABLE: Callable[[int, int], VipEntries] = VipCache if hot.compiled is None else hot.compiled.VipCache
+"""What a node uses; with MESHCACHE_PURE set the same tests are about the one in Python."""
 
 Fault = Callable[[str, str, bytes], bool]
 """Sender, receiver, payload -> whether the message is lost."""
@@ -55,6 +59,7 @@ class Net:
     def __init__(self, seed: int = 1, delay_s: float = DELAY_S, limits: Limits | None = None) -> None:
         self.now = START
         self.rng = random.Random(seed)
+        self.make_vip_cache: Callable[[int, int], VipEntries] = DEFAULT_TABLE
         self.hosts: dict[str, Host] = {}
         self.delay_s = delay_s
         self.limits = limits or Limits()
@@ -79,7 +84,13 @@ class Net:
         key = f"{name}@{address}" if address else name
         address = address or f"{name}:7946"
         identity = Identity("test", name, incarnation or next(self._incarnations), colo, address, "0")
-        core = MeshCore(identity, rng=random.Random(self.rng.random()), now=self.now, limits=self.limits)
+        core = MeshCore(
+            identity,
+            rng=random.Random(self.rng.random()),
+            now=self.now,
+            limits=self.limits,
+            make_vip_cache=self.make_vip_cache,
+        )
         host = self.hosts[key] = self.by_address[address] = Host(
             name, core, address, colo, b"%s#%d" % (address.encode(), identity.incarnation)
         )

@@ -10,6 +10,8 @@ from random import Random
 
 import pytest
 
+from meshcache import hot
+from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.values.events import Event, PeerJoined
@@ -19,7 +21,7 @@ from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.runtime import pump as module
-from meshcache.runtime.pump import READ_MAX, Pump
+from meshcache.runtime.pump import READ_MAX, READ_S_MAX, Pump
 from tests.support.waiting import wait_until
 
 DER = bytes(range(134))
@@ -34,7 +36,8 @@ class End:
         self.transport.bind()
         now = time.monotonic()
         identity = Identity("test", name, 1, "ams1", self.transport.address, "0")
-        self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits)
+        table = VipCache if hot.compiled is None else hot.compiled.VipCache
+        self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits, make_vip_cache=table)
         terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
         self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
         self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
@@ -149,22 +152,57 @@ def test_what_has_arrived_is_read_at_once_by_who_asks(ends: tuple[End, End], mon
     other.pump.wake()
 
 
-def test_who_reads_reads_a_bounded_number_and_leaves_the_rest_to_the_pump(
-    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("patience_s", [READ_S_MAX, 0.0])
+def test_who_reads_reads_for_a_bounded_time_and_leaves_the_rest_to_the_pump(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch, patience_s: float
 ) -> None:
     _, other = ends
     asked: list[int] = []
+    noted: list[bool] = []
 
     def full(count: int) -> list[tuple[bytes, bytes]]:
         asked.append(count)
         return [(b"connection", b"bad")] * count
 
+    monkeypatch.setattr(module, "READ_S_MAX", patience_s)
     monkeypatch.setattr(other.transport, "try_receive", full)
+    other.pump.on_unread = noted.append
     woken: list[bool] = []
     monkeypatch.setattr(other.pump, "wake", lambda: woken.append(True))
+    began = time.monotonic()
     other.pump.read_what_is_here()
-    assert asked == [READ_MAX]
+    assert time.monotonic() - began >= patience_s
+    assert set(asked) == {READ_MAX}
+    assert len(asked) == 1 or patience_s
     assert woken == [True]
+    assert noted[:1] in ([True], []), "the doors are told once that more may be here"
+
+
+@pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
+def test_pushes_of_a_known_stream_make_no_whole_step(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = ends
+    short: list[bool] = []
+    whole: list[int] = []
+    take, tend = other.core.receive_known, other.transport.tend
+
+    def taken(connection: bytes, payload: bytes, now: float) -> bool:
+        short.append(take(connection, payload, now))
+        return short[-1]
+
+    def counted() -> None:
+        """Each whole step begins with it."""
+        whole.append(len(short))
+        tend()
+
+    monkeypatch.setattr(other.core, "receive_known", taken)
+    monkeypatch.setattr(other.transport, "tend", counted)
+
+    def many_were_short() -> bool:
+        one.make(os.urandom(32))
+        return sum(short) >= 100
+
+    wait_until(many_were_short)
+    assert len(whole) < sum(short), "the others were heartbeats and timers"
 
 
 def test_a_fault_in_the_core_is_logged_without_its_message_and_the_mesh_goes_on(

@@ -10,7 +10,9 @@ from dataclasses import replace
 from random import Random
 from typing import Protocol
 
+from meshcache import hot
 from meshcache.core.cache.streams import Stream
+from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Session
@@ -20,6 +22,11 @@ from tests.simulation.faults import Fired
 from tests.simulation.host import Host
 from tests.simulation.network import Flight, Network
 from tests.simulation.truth import Made, Policy, Truth
+
+TABLES: list[Callable[[int, int], VipEntries]] = (
+    [VipCache] if hot.compiled is None else [hot.compiled.VipCache, VipCache]
+)
+"""What holds sessions, by the parity of a node's life: the compiled one, with the short way of pushes, and Python's."""
 
 _RATE_OFF = 0.002
 """How far a clock may run apart: forty times what quartz does."""
@@ -89,7 +96,13 @@ class World:
         self.seeds[name] = seeds or self.seeds.get(name, ())
         host = Host(name, colo, incarnation, self._clock(), self.scheduler, self.network)
         identity = Identity("sim", name, incarnation, colo, host.address, "0")
-        core = MeshCore(identity, rng=Random(self.rng.random()), now=host.now(), limits=self.limits)
+        core = MeshCore(
+            identity,
+            rng=Random(self.rng.random()),
+            now=host.now(),
+            limits=self.limits,
+            make_vip_cache=TABLES[incarnation % len(TABLES)],
+        )
         core.duties.cache.on_drop = self._dropped
         host.on_received, host.on_sent = self._received, self._sent
         self.hosts[name] = host
@@ -111,7 +124,13 @@ class World:
         self.spoken_for.add(victim.name)
         clone = Host(f"clone-{len(self.clones)}", victim.colo, self._life(victim.name), self._clock(), *self._outside)
         identity = Identity("sim", victim.name, clone.incarnation, victim.colo, clone.address, "0")
-        core = MeshCore(identity, rng=Random(self.rng.random()), now=clone.now(), limits=self.limits)
+        core = MeshCore(
+            identity,
+            rng=Random(self.rng.random()),
+            now=clone.now(),
+            limits=self.limits,
+            make_vip_cache=TABLES[clone.incarnation % len(TABLES)],
+        )
         for vip, served in sorted(self.truth.policies[victim.name][victim.version].items()):
             core.set_vip(replace(served, reach="server").local(victim.name, victim.colo, vip), clone.now())
         clone.on_received = clone.on_sent = _unwatched

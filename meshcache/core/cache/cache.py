@@ -123,6 +123,8 @@ class SessionCache:
         known = vip_cache.peek(session_id)
         if known is not None:
             return PutResult.DUPLICATE if known[HEAD_BYTES:] == der else PutResult.CONFLICT
+        if stream.filed_in is not vip_cache:
+            stream.file_in(vip_cache)
         head = pack_head(stream.index, seq, expires_at - self.epoch, born_at - self.epoch, client_certificate)
         vip_cache.put(session_id, head + der)
         if seq:
@@ -149,6 +151,8 @@ class SessionCache:
             return {PutResult.NO_QUOTA: count}
         if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(_COST_MAX):
             return self._put_each(stream, entries, now, at_own_cost)
+        if stream.filed_in is not vip_cache:
+            stream.file_in(vip_cache)
         vip_cache.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
         if self.on_file is not None:
@@ -156,6 +160,37 @@ class SessionCache:
         if vip_cache.over():
             self._make_room(vip_cache, stream if at_own_cost else None)
         return {PutResult.STORED: count}
+
+    def put_push(
+        self,
+        stream: Stream,
+        payload: bytes,
+        envelope: bytes,
+        head: bytes,
+        next_seq: int,
+        lineage_s: float,
+        lifetime_s: float,
+        now: float,
+    ) -> tuple[int, int, int] | None:
+        """File what a push holds from its bytes, where that can be; see `NamingEntries.file_push` and `put_many`.
+
+        Returns its last number, how many entries it has, and their age in microseconds; None when nothing was done.
+        """
+        vip_cache = stream.reads
+        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
+            return None
+        second = floor(now - self.epoch)
+        filed = vip_cache.file_push(payload, envelope, head, stream.index, next_seq, second, lineage_s, int(lifetime_s))
+        if filed is None:
+            return None
+        last, count, age_us, names = filed
+        stream.cached += count
+        stream.entries.extend_named(next_seq, names)
+        if self.on_file is not None:
+            self.on_file(stream, [session_id for _, session_id in stream.entries.between(next_seq, last)])
+        if vip_cache.over():
+            self._make_room(vip_cache, stream)
+        return last, count, age_us
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
         """Return the entry of this VIP, which becomes the youngest, and its stream. It may have expired: check."""

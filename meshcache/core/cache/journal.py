@@ -5,7 +5,9 @@ Holds the ids of entries that are in the cache and of no others: the cache tells
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 SPAN_MAX = 1 << 18
 """Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
@@ -22,13 +24,23 @@ _GROWTH = 1024
 
 
 class Journal:
-    """Sequence number -> session id, as a list that slides upwards."""
+    """Sequence number -> session id, as a list that slides upwards.
 
-    __slots__ = ("_base", "_empty_head", "_ids", "_room", "count")
+    The list has the ids themselves, or names of eight bytes for them where there are names: an id of its own takes ten
+    times as much. An empty slot has neither.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_base", "_empty_head", "_id_of", "_ids", "_name_of", "_room", "count")
+
+    def __init__(
+        self,
+        name_of: Callable[[bytes], int] | None = None,
+        id_of: Callable[[int, int], bytes | None] | None = None,
+    ) -> None:
+        """`name_of` makes a name of an id, and `id_of` gives back the id, from the name and the sequence number."""
         self._base = 1
-        self._ids: list[bytes | None] = []
+        self._ids: Any = [] if name_of is None else array("Q")
+        self._name_of, self._id_of = name_of, id_of
         self._empty_head = 0  # so many slots at the head are known to be empty
         self._room = _SPAN_MIN  # slots that may be filled one after the other before the span is looked at again
         self.count = 0
@@ -40,10 +52,10 @@ class Journal:
         """Note that entry `seq` is in the cache under `session_id`; a number too far below the span is not noted."""
         at = seq - self._base
         if at == len(self._ids) and at < self._room:  # the common case by far: the stream goes on
-            self._ids.append(session_id)
+            self._ids.append(session_id if self._name_of is None else self._name_of(session_id))
             self.count += 1
         else:
-            self._add_apart(at, seq, session_id)
+            self._add_apart(at, seq, session_id if self._name_of is None else self._name_of(session_id))
 
     @property
     def slots(self) -> int:
@@ -53,26 +65,36 @@ class Journal:
     def extend(self, first: int, session_ids: Sequence[bytes]) -> None:
         """Note a run of entries, numbered from `first` upwards without a gap."""
         if first - self._base == len(self._ids) and len(self._ids) + len(session_ids) <= self._room:
-            self._ids.extend(session_ids)
+            self._ids.extend(session_ids if self._name_of is None else map(self._name_of, session_ids))
             self.count += len(session_ids)
             return
         for seq, session_id in enumerate(session_ids, first):
             self.add(seq, session_id)
 
+    def extend_named(self, first: int, names: bytes) -> None:
+        """Do the same with names, as they lie in memory, eight bytes each."""
+        count = len(names) // 8
+        if first - self._base == len(self._ids) and len(self._ids) + count <= self._room:
+            self._ids.frombytes(names)
+            self.count += count
+            return
+        for seq, name in enumerate(array("Q", names), first):
+            self._add_apart(seq - self._base, seq, name)
+
     def oldest(self) -> bytes | None:
         """Return the id of the lowest numbered entry that is here."""
         if not self.count:
             return None
-        while self._ids[self._empty_head] is None:
+        while not self._ids[self._empty_head]:
             self._empty_head += 1
-        return self._ids[self._empty_head]
+        return self._id_at(self._empty_head)
 
     def remove(self, seq: int) -> None:
         """Note that entry `seq` has left the cache."""
         at = seq - self._base
-        if not 0 <= at < len(self._ids) or self._ids[at] is None:
+        if not 0 <= at < len(self._ids) or not self._ids[at]:
             return
-        self._ids[at] = None
+        self._ids[at] = self._empty
         self.count -= 1
         if at == self._empty_head:
             self._trim()
@@ -81,18 +103,28 @@ class Journal:
         """Yield the entries numbered `first` to `last` that are here, in order."""
         low = max(first - self._base, 0)
         for at in range(low, min(last - self._base + 1, len(self._ids))):
-            session_id = self._ids[at]
+            session_id = self._id_at(at)
             if session_id is not None:
                 yield self._base + at, session_id
 
     def downwards(self, before: int) -> Iterator[tuple[int, bytes]]:
         """Yield the entries numbered below `before` that are here, newest first."""
         for at in range(min(before - self._base, len(self._ids)) - 1, -1, -1):
-            session_id = self._ids[at]
+            session_id = self._id_at(at)
             if session_id is not None:
                 yield self._base + at, session_id
 
-    def _add_apart(self, at: int, seq: int, session_id: bytes) -> None:
+    @property
+    def _empty(self) -> Any:
+        return None if self._name_of is None else 0
+
+    def _id_at(self, at: int) -> bytes | None:
+        found = self._ids[at]
+        if self._id_of is None or not found:
+            return found or None
+        return self._id_of(found, self._base + at)
+
+    def _add_apart(self, at: int, seq: int, slot: Any) -> None:
         self._room = min(SPAN_MAX, max(_SPAN_MIN, SPARSE_MAX * (self.count + 1)))
         if at >= self._room:
             self._cut(at + 1 - self._room + self._room // 16)  # more than needed: one move for many additions
@@ -100,18 +132,18 @@ class Journal:
             self._make_room_below(seq)
         if not self._ids:
             self._base = seq
-        self._note(seq - self._base, session_id)
+        self._note(seq - self._base, slot)
 
-    def _note(self, at: int, session_id: bytes) -> None:
+    def _note(self, at: int, slot: Any) -> None:
         if at < 0:
             return
-        self._ids.extend([None] * (at + 1 - len(self._ids)))
-        self.count += self._ids[at] is None
-        self._ids[at] = session_id
+        self._ids.extend([self._empty] * (at + 1 - len(self._ids)))
+        self.count += not self._ids[at]
+        self._ids[at] = slot
         self._empty_head = min(self._empty_head, at)
 
     def _cut(self, slots: int) -> None:
-        self.count -= sum(session_id is not None for session_id in self._ids[:slots])
+        self.count -= sum(map(bool, self._ids[:slots]))
         del self._ids[:slots]
         self._base += slots
         self._empty_head = max(self._empty_head - slots, 0)
@@ -122,12 +154,12 @@ class Journal:
         needed = self._base - seq
         if needed <= free:
             slots = max(needed, min(_GROWTH, free))
-            self._ids[:0] = [None] * slots
+            self._ids[:0] = [None] * slots if self._name_of is None else array("Q", bytes(8 * slots))
             self._base -= slots
             self._empty_head += slots
 
     def _trim(self) -> None:
-        while self._empty_head < len(self._ids) and self._ids[self._empty_head] is None:
+        while self._empty_head < len(self._ids) and not self._ids[self._empty_head]:
             self._empty_head += 1
         if self._empty_head == len(self._ids) or self._empty_head >= max(_GROWTH, len(self._ids) // 2):
             del self._ids[: self._empty_head]

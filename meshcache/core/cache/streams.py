@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.journal import Journal
+from meshcache.core.cache.vip_cache import NamingEntries, VipEntries, journal_of
 from meshcache.core.policy.gates import Terms
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import StreamKey
@@ -33,6 +34,7 @@ class Stream:
     ``age`` is the (incarnation, revision) of the origin that ``terms`` come from. ``hearsay`` are the numbers of which
     another node than the origin spoke first: they don't stand in the way of what the origin says of them.
     ``published`` says that this node numbers in it what it makes now.
+    ``filed_in`` is the part of the cache that ``entries`` are in, once there was one.
     """
 
     key: StreamKey
@@ -47,6 +49,15 @@ class Stream:
     age: tuple[int, int] = (0, 0)
     hearsay: Ranges | None = None
     published: bool = False
+    filed_in: VipEntries | None = None
+    reads: NamingEntries | None = None
+    """The same, if it can file pushes from their bytes."""
+
+    def file_in(self, vip_cache: VipEntries) -> None:
+        """Keep a journal of what is filed there from now on; where entries were before, they are gone by now."""
+        assert not self.cached, "entries don't move"
+        self.filed_in, self.entries = vip_cache, journal_of(vip_cache, self.index)
+        self.reads = vip_cache if isinstance(vip_cache, NamingEntries) else None
 
     def see(self, first: int, last: int, *, own: bool) -> None:
         """Count numbers as seen, by the word of the origin (`own`) or of another node."""

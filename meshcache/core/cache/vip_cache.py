@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES, Entries, cost, pack_many
+from meshcache.core.cache.journal import Journal
 
 _VICTIMS = 1024
 """Entries looked up at a time as next to be evicted, so that skipping the dict's deleted slots is paid for once."""
@@ -79,6 +80,41 @@ class VipEntries(Protocol):
 
     def over(self) -> bool:
         """Return whether it holds more than it may."""
+
+
+@runtime_checkable
+class NamingEntries(VipEntries, Protocol):
+    """The compiled one, which does more: it files pushes from their bytes, and finds ids by names of eight bytes."""
+
+    def file_push(
+        self,
+        payload: Octets,
+        envelope: Octets,
+        head: Octets,
+        stream: int,
+        next_seq: int,
+        second: int,
+        lineage_s: float,
+        lifetime_s: int,
+    ) -> tuple[int, int, int, Octets] | None:
+        """File what a push holds that begins with `envelope`, has `head` for its stream and begins with `next_seq`.
+
+        Returns its last number, how many entries there are, their age in microseconds and their names. None, with
+        nothing filed, for whatever is unusual or wrong about it, and when an id is here already.
+        """
+
+    def name_of(self, session_id: Octets) -> int:
+        """Return the name of an id."""
+
+    def id_of(self, name: int, stream: int, seq: int) -> Octets | None:
+        """Return the id of an entry that is here, by its name and its place in its stream."""
+
+
+def journal_of(entries: VipEntries, stream: int) -> Journal:
+    """Return a journal for a stream whose entries are filed here."""
+    if not isinstance(entries, NamingEntries):
+        return Journal()
+    return Journal(entries.name_of, lambda name, seq: entries.id_of(name, stream, seq))
 
 
 class VipCache:

@@ -6,6 +6,7 @@ Every member holds the same mesh key, so a name is a claim; but one connection c
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.token_bucket import Bucket
@@ -15,12 +16,15 @@ OWN_LINK = b">"
 reached. The others came to the listener, and their names begin with a zero byte (zmq_socket(3), ZMQ_ROUTER)."""
 
 
-class _Connection:
-    __slots__ = ("bucket", "sender")
+class Connection:
+    """One of them: its sender once it has named itself, and what `replication.known_streams` keeps of it."""
+
+    __slots__ = ("bucket", "known", "sender")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.sender: tuple[str, int] | None = None
+        self.known: list[Any] = []
 
 
 class Connections:
@@ -28,7 +32,7 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._known: OrderedDict[bytes, _Connection] = OrderedDict()
+        self._known: OrderedDict[bytes, Connection] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -37,12 +41,21 @@ class Connections:
         """Count a message that came on a connection. Return False when it sends more than is read of one."""
         known = self._known.get(connection)
         if known is None:
-            known = _Connection(Bucket(self._limits.messages_per_s, self._limits.messages_burst, now))
+            known = Connection(Bucket(self._limits.messages_per_s, self._limits.messages_burst, now))
             self._known[connection] = known
             if len(self._known) > self._limits.connections_max:
                 self._known.popitem(last=False)
         self._known.move_to_end(connection)
         return known.bucket.take(1, now)
+
+    def get(self, connection: bytes) -> Connection | None:
+        """Return a connection that is remembered."""
+        return self._known.get(connection)
+
+    def admitted(self, connection: bytes, known: Connection, now: float) -> None:
+        """Count a message on a connection that has room for it, as `admit` does."""
+        self._known.move_to_end(connection)
+        known.bucket.take(1, now)
 
     def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
         """Return whether this sender may speak on this connection:

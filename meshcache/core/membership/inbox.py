@@ -12,9 +12,8 @@ from meshcache.core.membership.connections import OWN_LINK, Connections
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
-from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import Decoder, WireError
-from meshcache.core.wire.messages import Hello, Message, Refuse
+from meshcache.core.wire.messages import Hello, Message, Push, Refuse
 
 M = TypeVar("M", bound=Message)
 
@@ -48,21 +47,24 @@ class Inbox:
 
     def __init__(
         self,
-        limits: Limits,
         telemetry: Telemetry,
         members: Members,
         on_hello: Callable[[Hello, float], None],
         on_refuse: Callable[[str, Refuse, float], None],
         on_old_life: Callable[[Peer, float], None],
+        on_push: Callable[[bytes, Peer, Push], None],
         handlers: Handlers,
+        connections: Connections,
     ) -> None:
+        """`on_push` is told of each push that its handler took, with its connection."""
         self._telemetry = telemetry
         self._members = members
         self._on_hello = on_hello
         self._on_refuse = on_refuse
         self._on_old_life = on_old_life
+        self._on_push = on_push
         self._handlers = handlers
-        self.connections = Connections(limits)
+        self.connections = connections
         self._decoder = Decoder()
         self._ways_back: dict[str, bytes] = {}
 
@@ -115,6 +117,8 @@ class Inbox:
             self._members.heard(peer, now)
             self._note_way(peer, connection)
             self._handlers.handle(peer, message, now)
+            if type(message) is Push:
+                self._on_push(connection, peer, message)
 
     def _note_way(self, peer: Peer, connection: bytes) -> None:
         """Note where the transport can send what a peer is to get while it can't connect to it."""

@@ -69,7 +69,8 @@ class Intake:
         stream = self.take(batch, now, own=own, whole=own)
         if stream is None:
             return
-        self._count_lag(peer, push)
+        inside = batch.terms.colo == self._local.identity.colo
+        self._telemetry.count_lag(push.age_us / 1e6, peer.rtt_s, inside=inside)
         if not stream.seen.covers(1, stream.newest):
             self._outlet.gap_seen(stream, now)
         if self._relaying.may_pass_on(peer, push):
@@ -219,12 +220,6 @@ class Intake:
             withdrawn = self._withdraws.places(terms, entries.ids, entries.elapsed_s, now)
             out.update(dict.fromkeys(withdrawn, Verdict.WITHDRAWN))
         return out
-
-    def _count_lag(self, peer: Peer, push: Push) -> None:
-        lag_s = push.age_us / 1e6 + (peer.rtt_s or 0.0) / 2
-        inside = push.batch.terms.colo == self._local.identity.colo
-        histogram = self._telemetry.counters.lag_inside if inside else self._telemetry.counters.lag_between
-        histogram.add(lag_s)
 
 
 def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -21,3 +21,8 @@ class Telemetry:
     def drop(self, reason: Drop, count: int = 1) -> None:
         """Count what was dropped, by reason."""
         self.counters.dropped[reason] += count
+
+    def count_lag(self, age_s: float, rtt_s: float | None, *, inside: bool) -> None:
+        """Count a push: how long it waited where it was made, and the half of the way there and back."""
+        histogram = self.counters.lag_inside if inside else self.counters.lag_between
+        histogram.add(age_s + (rtt_s or 0.0) / 2)

@@ -55,9 +55,17 @@ class Limits:
     """Connections whose sender is remembered; the longest silent is forgotten and may name itself anew."""
 
     # --- push
+    collect_s: float = 0.0015
+    """Under load a VIP's sessions are collected for so long at least, unless the last push is longer ago: then the
+    first goes at once. A push costs its receiver about as much for ten sessions as for one; a client that is back on
+    another server within this time may meet it without its session."""
+    collect_awaited_s: float = 0.01
+    """The same, also for the first after a pause, where every receiver lets a client's handshake wait for what is on
+    its way: longer saves little more."""
+    await_margin_s: float = 0.002
+    """Of the time that receivers wait, what is left for the way."""
     flush_at_once_peers: int = 3
-    """So few are always told at once: no process makes sessions so fast that collecting them would save anything, and
-    one session in ten waited for a thread to wake up."""
+    """So few add nothing to that."""
     flush_s_per_peer: float = 0.0004
     """Under load a VIP's sessions are collected for this long, times the number of other receivers, plus the next."""
     flush_s_per_peer_cubed: float = 0.000_001
@@ -66,7 +74,11 @@ class Limits:
     flush_s_max: float = 0.25
     rest_share: float = 0.125
     """Of the time for which peers collect, that a receiver may let their messages lie, to read several at once:
-    5 peers: 0.1 ms, 31: 5 ms, 63: 31 ms. A lookup that misses doesn't wait for it."""
+    15 peers: 1 ms, 31: 5 ms, 63: 31 ms. A lookup that misses doesn't wait for it."""
+    rest_s_min: float = 0.002
+    """The same at least, and for up to `rest_messages` times as long when so many were read at once: a step costs as
+    much for one message as for ten, and only a client that misses is in a hurry, who reads them."""
+    rest_messages: int = 3
     outbox_sessions: int = 8192
     """Sessions of one VIP that wait to be pushed; the oldest are dropped, counted, and repaired by the receivers."""
     queue_messages: int = 1024
@@ -157,12 +169,18 @@ class Limits:
         if not all(earlier < later for earlier, later in pairwise(times)) or self.heartbeat_s <= 0:
             raise ValueError("heartbeat_s < probe_after_s < suspect_s < lost_s < forget_s must hold")
 
-    def flush_s(self, receivers: int) -> float:
-        """Return how long to collect sessions under load when a flush goes to this many receivers."""
+    def flush_s(self, receivers: int, awaited_s: float = 0.0) -> float:
+        """Return how long to collect sessions under load when a flush goes to this many receivers, each of whom lets
+        clients wait for at least `awaited_s`.
+        """
+        if not receivers:
+            return 0.0
         others = max(receivers - self.flush_at_once_peers, 0)
         collected_s = others * self.flush_s_per_peer + receivers**3 * self.flush_s_per_peer_cubed
-        return min(collected_s, self.flush_s_max)
+        waited_s = min(awaited_s - self.await_margin_s, self.collect_awaited_s)
+        return min(max(collected_s, self.collect_s, waited_s), self.flush_s_max)
 
-    def rest_s(self, peers: int) -> float:
-        """Return how long messages from so many peers may lie unread."""
-        return self.flush_s(peers) * self.rest_share
+    def rest_s(self, peers: int, received: int) -> float:
+        """Return how long messages from so many peers may lie unread, when there were so many the last time."""
+        least_s = self.rest_s_min * min(received, self.rest_messages)
+        return max(self.flush_s(peers) * self.rest_share, least_s) if received else 0.0

@@ -51,6 +51,11 @@ class Ranges:
         """The highest number in the set, or 0 when it is empty."""
         return self._lasts[-1] if self._lasts else 0
 
+    @property
+    def unbroken(self) -> bool:
+        """Whether it is every number from 1 to the highest."""
+        return len(self._firsts) == 1 and self._firsts[0] == 1
+
     def add(self, first: int, last: int) -> None:
         """Add every number from `first` to `last`; what touches or overlaps becomes one range."""
         assert 0 < first <= last, "ranges are positive and run upwards; the decoder checks what peers say"

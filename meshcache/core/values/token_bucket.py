@@ -22,3 +22,7 @@ class Bucket:
             return False
         self._tokens -= tokens
         return True
+
+    def holds(self, tokens: float, now: float) -> bool:
+        """Return whether so many could be taken."""
+        return min(self._burst, self._tokens + (now - self._at) * self._rate) >= tokens

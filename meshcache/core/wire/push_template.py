@@ -45,6 +45,16 @@ _COUNT_AND_ID = dumps({"n": 1, "k": bytes(SESSION_ID_BYTES_MAX)})[1:-SESSION_ID_
 _DER_WIDTH = dumps({"z": bytes(2)})[1:-2]
 
 
+def envelope_of(sender: str, incarnation: int) -> bytes:
+    """Return the bytes with which every push of a node begins, up to the map of its fields."""
+    return b"\x84" + dumps(KINDS[Push][0]) + dumps(sender) + dumps(incarnation)
+
+
+def head_of(terms: Terms, incarnation: int, revision: int) -> bytes:
+    """Return the fields that say which stream a push is of, as its origin writes them."""
+    return dumps({"t": dumps(plain_terms(terms)), "i": incarnation, "r": revision})[1:]
+
+
 class PushTemplate:
     """Writes pushes of what this node makes under `terms`, while `record` is what it says of itself."""
 
@@ -53,9 +63,8 @@ class PushTemplate:
     def __init__(self, record: NodeRecord, terms: Terms) -> None:
         self.record = record
         self.terms = terms
-        self._envelope = b"\x84" + dumps(KINDS[Push][0]) + dumps(record.node) + dumps(record.incarnation)
-        head = {"t": dumps(plain_terms(terms)), "i": record.incarnation, "r": record.revision}
-        self._stream = dumps(head)[1:] + b"\x61f"
+        self._envelope = envelope_of(record.node, record.incarnation)
+        self._stream = head_of(terms, record.incarnation, record.revision) + b"\x61f"
 
     @staticmethod
     def suits(made: NewSession) -> bool:

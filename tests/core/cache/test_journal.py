@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meshcache.core.cache.journal import SPAN_MAX, SPARSE_MAX, Journal
+
+
+class Names:
+    """Names of eight bytes for ids, as the compiled cache gives them."""
+
+    def __init__(self) -> None:
+        self.ids: dict[int, bytes] = {}
+
+    def name_of(self, session_id: bytes) -> int:
+        number = hash(session_id) & (1 << 64) - 1 or 1
+        self.ids[number] = session_id
+        return number
+
+    def id_of(self, number: int, _seq: int) -> bytes | None:
+        return self.ids.get(number)
+
+
+def plain() -> Journal:
+    return Journal()
+
+
+def named() -> Journal:
+    names = Names()
+    return Journal(names.name_of, names.id_of)
+
+
+both = pytest.mark.parametrize("make", [plain, named])
 
 steps = st.lists(st.tuples(st.booleans(), st.integers(1, 900)), max_size=300)
 
@@ -19,9 +49,10 @@ def name(seq: int) -> bytes:
     return b"%d" % seq
 
 
+@both
 @given(steps)
-def test_within_the_span_it_is_a_dict_in_order(taken: list[tuple[bool, int]]) -> None:
-    journal, model = Journal(), {}
+def test_within_the_span_it_is_a_dict_in_order(make: Callable[[], Journal], taken: list[tuple[bool, int]]) -> None:
+    journal, model = make(), {}
     for adds, seq in taken:
         if adds:
             journal.add(seq, name(seq))
@@ -34,10 +65,13 @@ def test_within_the_span_it_is_a_dict_in_order(taken: list[tuple[bool, int]]) ->
     assert list(journal.downwards(901)) == sorted(model.items(), reverse=True)
 
 
+@both
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 10**9)), max_size=200))
-def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(taken: list[tuple[bool, int]]) -> None:
-    journal, model = Journal(), {}
+def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(
+    make: Callable[[], Journal], taken: list[tuple[bool, int]]
+) -> None:
+    journal, model = make(), {}
     for adds, seq in taken:
         if adds:
             journal.add(seq, name(seq))
@@ -51,25 +85,30 @@ def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(taken: li
         assert journal.slots <= max(1024, SPARSE_MAX * (len(model) + 1))
 
 
+@both
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 900))
-def test_between_and_downwards_give_what_was_asked_for_and_no_more(first: int, last: int, before: int) -> None:
-    journal = Journal()
+def test_between_and_downwards_give_what_was_asked_for_and_no_more(
+    make: Callable[[], Journal], first: int, last: int, before: int
+) -> None:
+    journal = make()
     for seq in range(1, 901, 3):
         journal.add(seq, name(seq))
     assert [seq for seq, _ in journal.between(first, last)] == [s for s in range(1, 901, 3) if first <= s <= last]
     assert [seq for seq, _ in journal.downwards(before)] == [s for s in range(898, 0, -3) if s < before]
 
 
-def test_the_newest_entry_is_always_noted_after_a_jump_ahead() -> None:
-    journal = Journal()
+@both
+def test_the_newest_entry_is_always_noted_after_a_jump_ahead(make: Callable[[], Journal]) -> None:
+    journal = make()
     journal.add(1, b"old")
     journal.add(10**12, b"new")
     assert held(journal) == {10**12: b"new"}
     assert journal.slots == 1
 
 
-def test_a_snapshot_that_comes_newest_first_is_noted_down_to_its_end() -> None:
-    journal = Journal()
+@both
+def test_a_snapshot_that_comes_newest_first_is_noted_down_to_its_end(make: Callable[[], Journal]) -> None:
+    journal = make()
     for start in range(5_000_000, 4_990_000, -64):
         for seq in range(start, start + 64):
             journal.add(seq, name(seq))
@@ -77,8 +116,9 @@ def test_a_snapshot_that_comes_newest_first_is_noted_down_to_its_end() -> None:
     assert journal.slots < journal.count + 2048
 
 
-def test_one_old_session_that_stays_does_not_hold_a_span_of_megabytes() -> None:
-    journal = Journal()
+@both
+def test_one_old_session_that_stays_does_not_hold_a_span_of_megabytes(make: Callable[[], Journal]) -> None:
+    journal = make()
     journal.add(1, b"busy")
     for seq in range(2, 60_000):
         journal.add(seq, name(seq))
@@ -89,8 +129,9 @@ def test_one_old_session_that_stays_does_not_hold_a_span_of_megabytes() -> None:
     assert held(journal)[59_999] == name(59_999)
 
 
-def test_the_span_is_bounded_in_a_long_dense_stream() -> None:
-    journal = Journal()
+@both
+def test_the_span_is_bounded_in_a_long_dense_stream(make: Callable[[], Journal]) -> None:
+    journal = make()
     for seq in range(1, SPAN_MAX + 20_000):
         journal.add(seq, b"x")
     assert journal.slots <= SPAN_MAX
@@ -98,8 +139,9 @@ def test_the_span_is_bounded_in_a_long_dense_stream() -> None:
     assert next(journal.downwards(1 << 62))[0] == SPAN_MAX + 19_999
 
 
-def test_a_journal_that_emptied_keeps_no_slots_and_takes_lower_numbers_again() -> None:
-    journal = Journal()
+@both
+def test_a_journal_that_emptied_keeps_no_slots_and_takes_lower_numbers_again(make: Callable[[], Journal]) -> None:
+    journal = make()
     for seq in range(100, 200):
         journal.add(seq, name(seq))
     for seq in range(100, 200):
@@ -109,16 +151,30 @@ def test_a_journal_that_emptied_keeps_no_slots_and_takes_lower_numbers_again() -
     assert held(journal) == {7: b"seven"}
 
 
-def test_removing_what_is_not_there_changes_nothing() -> None:
-    journal = Journal()
+@both
+def test_removing_what_is_not_there_changes_nothing(make: Callable[[], Journal]) -> None:
+    journal = make()
     journal.add(5, b"five")
     for seq in (1, 4, 6, 10**9):
         journal.remove(seq)
     assert held(journal) == {5: b"five"}
 
 
-def test_repr_counts_and_shows_no_id() -> None:
-    journal = Journal()
+@both
+def test_repr_counts_and_shows_no_id(make: Callable[[], Journal]) -> None:
+    journal = make()
     journal.add(3, b"secret-session-id")
     assert "secret" not in repr(journal)
     assert "1" in repr(journal)
+
+
+@pytest.mark.parametrize("first", [1, 4, 2000])
+def test_names_as_they_lie_in_memory_are_noted_like_ids(first: int) -> None:
+    names = Names()
+    one, other = Journal(names.name_of, names.id_of), Journal(names.name_of, names.id_of)
+    for begin in (1, first, first + 3, 1 << 40):
+        ids = [name(seq) for seq in range(begin, begin + 3)]
+        one.extend(begin, ids)
+        other.extend_named(begin, array("Q", map(names.name_of, ids)).tobytes())
+    assert held(one) == held(other)
+    assert (one.count, one.oldest(), one.slots) == (other.count, other.oldest(), other.slots)

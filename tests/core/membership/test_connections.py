@@ -38,3 +38,17 @@ def test_the_longest_silent_is_forgotten_first() -> None:
     assert len(connections) == 2
     connections.admit(b"a", 0.0)
     assert not connections.binds(b"a", "other", 1)
+
+
+def test_a_message_that_was_let_in_elsewhere_counts_as_well() -> None:
+    connections = Connections(Limits(messages_per_s=1, messages_burst=3, connections_max=2))
+    assert connections.get(b"c") is None
+    for name in (b"c", b"d"):
+        connections.admit(name, 0.0)
+    known = connections.get(b"c")
+    assert known is not None
+    connections.admitted(b"c", known, 0.0)
+    connections.admit(b"e", 0.0)
+    assert connections.get(b"c") is known, "it was heard after the other one"
+    assert connections.get(b"d") is None
+    assert [connections.admit(b"c", 0.0) for _ in range(2)] == [True, False]

@@ -87,3 +87,9 @@ def test_a_claim_of_a_huge_range_costs_one_range() -> None:
 
 def test_repr_shows_the_ranges() -> None:
     assert repr(Ranges([(1, 2), (4, 4)])) == "Ranges([(1, 2), (4, 4)])"
+
+
+@given(pieces)
+def test_unbroken_is_every_number_from_one(added: list[tuple[int, int]]) -> None:
+    ranges = Ranges(added)
+    assert ranges.unbroken == (numbers(ranges) == set(range(1, ranges.highest + 1)) and bool(added))

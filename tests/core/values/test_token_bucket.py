@@ -23,3 +23,13 @@ def test_what_is_not_there_is_not_taken_in_part() -> None:
     bucket = Bucket(1.0, 5.0, 0.0)
     assert not bucket.take(6, 0.0)
     assert bucket.take(5, 0.0)
+
+
+def test_what_it_holds_can_be_taken_and_looking_takes_nothing() -> None:
+    bucket = Bucket(rate=2.0, burst=10.0, now=0.0)
+    assert bucket.holds(10, 0.0)
+    assert not bucket.holds(10.5, 100.0)
+    assert bucket.take(10, 0.0)
+    assert not bucket.holds(1, 0.4)
+    assert bucket.holds(1, 0.5)
+    assert bucket.take(1, 0.5)

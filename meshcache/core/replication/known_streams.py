@@ -1,0 +1,153 @@
+"""The short way of a push: one more of a known stream, from its own origin, on the connection it came on before, under
+terms that hold still. Its sessions are filed from its bytes, by one call, with no object for each.
+
+Asks what the long way asks (`membership.inbox`, `intake`), and has what isn't plain go there: nothing is refused or
+dropped here. Without the compiled cache there is no short way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.quarantine import Quarantine
+from meshcache.core.cache.streams import Stream
+from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.membership.connections import Connection, Connections
+from meshcache.core.policy.gates import Terms
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.values.session import StreamKey
+from meshcache.core.values.topology import NodeRecord
+from meshcache.core.wire.messages import BATCH_SESSIONS_MAX, Push
+from meshcache.core.wire.push_template import envelope_of, head_of
+
+STREAMS_MAX = 16
+"""Streams known of one connection, the newest: a node's VIPs. Each is looked for in turn."""
+
+_BEFORE_HEAD = 8
+"""The map's head and the field that says how old a push is: the most that comes between envelope and stream."""
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """A stream as pushes of it were when the long way took one. ``sender`` is what the connection is bound to."""
+
+    peer: Peer
+    record: NodeRecord
+    sender: tuple[str, int] | None
+    terms: Terms
+    age: tuple[int, int]
+    key: StreamKey
+    stream: Stream
+    envelope: bytes = field(repr=False)
+    head: bytes = field(repr=False)
+
+    def may_be(self, payload: bytes) -> bool:
+        """Return whether a message looks like one of this stream; filing it looks closer."""
+        begin = len(self.envelope)
+        return payload.find(self.head, begin, begin + _BEFORE_HEAD + len(self.head)) > 0
+
+
+class KnownStreams:
+    """``take`` is asked first for every message; ``learn`` is told of each push that went the long way."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        quarantine: Quarantine,
+        withdraws: Withdraws,
+        connections: Connections,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._quarantine = quarantine
+        self._withdraws = withdraws
+        self._connections = connections
+
+    def learn(self, connection: bytes, peer: Peer, push: Push) -> None:
+        """Take note of what a push of a peer's own was like, which was taken in just now."""
+        batch, link = push.batch, self._connections.get(connection)
+        stream = self._cache.streams.get(batch.key)
+        if link is None or stream is None or stream.reads is None or batch.terms.node != peer.name:
+            return
+        if batch.incarnation != peer.record.incarnation or batch.terms.colo != peer.colo or batch.age != stream.age:
+            return
+        known = _Known(
+            peer,
+            peer.record,
+            link.sender,
+            batch.terms,
+            batch.age,
+            batch.key,
+            stream,
+            envelope_of(peer.name, batch.incarnation),
+            head_of(batch.terms, batch.incarnation, batch.age[1]),
+        )
+        others = [each for each in link.known if each.stream is not stream]
+        link.known = [known, *others[: STREAMS_MAX - 1]]
+
+    def take(self, connection: bytes, payload: bytes, now: float) -> bool:
+        """File a push that is like those before it. False, with nothing done, when it has to go the long way."""
+        link = self._connections.get(connection)
+        if link is None or self._withdraws or self._quarantine or not link.bucket.holds(1, now):
+            return False
+        for known in link.known:
+            if known.may_be(payload):
+                return self._holds(known, link, connection, now) and self._file(known, link, connection, payload, now)
+        return False
+
+    def _holds(self, known: _Known, link: Connection, connection: bytes, now: float) -> bool:
+        """Return whether all is as it was: who speaks, that it is well, and the stream."""
+        peer, stream = known.peer, known.stream
+        return (
+            link.sender is known.sender
+            and self._members.get(peer.name) is peer
+            and peer.record is known.record
+            and peer.state is PeerState.ALIVE
+            and now - peer.heard_at <= self._local.limits.probe_after_s
+            and peer.late_s < 1
+            and peer.reaches_us
+            and peer.way_back == (peer.address, connection)
+            and peer.origin_bucket.holds(BATCH_SESSIONS_MAX, now)
+            and self._cache.streams.get(known.key) is stream
+            and stream.age == known.age
+            and stream.seen.unbroken
+            and stream.newest <= stream.seen.highest
+        )
+
+    def _file(self, known: _Known, link: Connection, connection: bytes, payload: bytes, now: float) -> bool:
+        """Ask who may have it, file it, and count it, as `intake` does."""
+        peer, stream = known.peer, known.stream
+        verdict, vip = self._vips.accept(known.terms)
+        served = self._vips.get(vip) if verdict and vip == stream.vip else None
+        if served is None:
+            return False
+        first = stream.seen.highest + 1
+        filed = self._cache.put_push(
+            stream, payload, known.envelope, known.head, first, served.vip.lineage_s, served.vip.lifetime_s, now
+        )
+        if filed is None:
+            return False
+        last, count, age_us = filed
+        self._connections.admitted(connection, link, now)
+        peer.origin_bucket.take(count, now)
+        peer.heard_at = stream.last_active_at = now
+        stream.see(first, last, own=True)
+        served.counters.received += count
+        received = self._telemetry.counters.received
+        received.messages += 1
+        received.bytes += len(payload)
+        received.kinds[Push] += 1
+        received.sessions += count
+        self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.terms.colo == self._local.identity.colo)
+        return True
