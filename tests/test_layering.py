@@ -98,8 +98,13 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each imported module, relative ones spelled out, with the names taken from it."""
+@cache
+def imports(path: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each imported module, relative ones spelled out, with the names taken from it. Every rule asks for every file."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)

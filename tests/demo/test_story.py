@@ -11,7 +11,6 @@ import urllib.request
 from pathlib import Path
 
 import psutil
-import pytest
 
 from meshcache.demo.story import DEMO_S_MAX
 from tests.support.processes import Process, Processes
@@ -22,9 +21,10 @@ DEMO = ["-m", "meshcache", "demo"]
 LAST_HINT = re.compile(r"^  cat \S+\n", re.MULTILINE)
 
 WITHOUT_MULTICAST = """\
+from meshcache.cli.main import main
 from meshcache.demo import story
 story.has_multicast = lambda: False
-raise SystemExit(story.run(keep=True))
+main(["demo", "--keep"])
 """
 
 
@@ -44,6 +44,7 @@ def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(proc
 
     assert code == 0, demo.output
     assert time.monotonic() - started < DEMO_S_MAX + 5
+    assert "by mDNS on the loopback interface" in demo.output
     assert "visits went as the policies say" in demo.output
     assert "edge-2 is killed" in demo.output
     assert "FAILED" not in demo.output
@@ -51,7 +52,9 @@ def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(proc
     assert list((folder / "t").iterdir()) == []
 
 
-def test_a_terminal_that_closes_ends_it_once_unless_it_was_started_to_outlive_that(processes: Processes) -> None:
+def test_a_signal_ends_it_once_but_a_terminal_that_closes_where_it_was_started_to_outlive_that(
+    processes: Processes,
+) -> None:
     code = (
         "import contextlib, os, signal\n"
         "from meshcache.demo.story import _ended_by_signals\n"
@@ -65,26 +68,20 @@ def test_a_terminal_that_closes_ends_it_once_unless_it_was_started_to_outlive_th
     )
     closed = processes.start([sys.executable, "-c", code])
     outlives = processes.start(["nohup", sys.executable, "-c", code])
-    assert (closed.wait(), outlives.wait()) == (0, 0)
-    assert closed.output.strip() == "servers ended"
+    stopped = [
+        processes.start([sys.executable, "-c", code.replace("SIGHUP", number)]) for number in ("SIGINT", "SIGTERM")
+    ]
+    assert [each.wait() for each in (closed, outlives, *stopped)] == [0, 0, 0, 0]
+    assert [each.output.strip() for each in (closed, *stopped)] == ["servers ended"] * 3
     assert "still there" in outlives.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "way", "ending"),
-    [
-        ([*DEMO, "--keep"], "by mDNS on the loopback interface", signal.SIGINT),
-        (["-c", WITHOUT_MULTICAST], "two seeds stand in for mDNS", signal.SIGTERM),
-    ],
-)
-def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(
-    processes: Processes, folder: Path, arguments: list[str], way: str, ending: signal.Signals
-) -> None:
-    demo = start(processes, folder, *arguments)
+def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(processes: Processes, folder: Path) -> None:
+    demo = start(processes, folder, "-c", WITHOUT_MULTICAST)
     wait_until(lambda: LAST_HINT.search(demo.output) or not demo.running, within_s=90)
     servers = psutil.Process(demo.popen.pid).children()
     assert len(servers) == 5
-    assert way.lower() in demo.output.lower()
+    assert "two seeds stand in for mDNS" in demo.output
     for hint in ("stats --watch --socket", "peers --socket", "policy show --socket", "-sess_out", "-sess_in"):
         assert hint in demo.output
 
@@ -92,8 +89,8 @@ def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(
     with urllib.request.urlopen(address, timeout=5) as page:
         assert b"<title>" in page.read()
 
-    demo.send(ending)
-    demo.send(ending)  # an impatient hand must not keep it from ending its servers
+    demo.send(signal.SIGTERM)
+    demo.send(signal.SIGTERM)  # an impatient hand must not keep it from ending its servers
 
     assert demo.wait(within_s=20) == 130
     assert not [server for server in servers if server.is_running()]
