@@ -24,6 +24,7 @@ from tests.contrib.clients import CLIENTS, HTTP, Protocol
 from tests.support.balancer import Balancer
 from tests.support.material import HOST, Authority, free_ports, write_key
 from tests.support.processes import Process, Processes
+from tests.support.sockets import connect
 from tests.support.waiting import wait_until
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -56,7 +57,7 @@ def http(tls: ssl.SSLSocket) -> None:
 
 
 def plain(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=START_S_MAX)
+    return connect(("127.0.0.1", port), START_S_MAX)
 
 
 Opened = Callable[[int], socket.socket]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from meshcache.admin.client import AdminClient
 from tests.support.material import HOST, Node
 from tests.support.mesh import Mesh
 from tests.support.programs import s_client
+from tests.support.sockets import connect
 from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def visit(
     context: ssl.SSLContext, node: Node, session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLSession | None, bool]:
     """A handshake and a request: the session, and whether it was resumed."""
-    plain = socket.create_connection(node.tls, PATIENCE_S)
+    plain = connect(node.tls, PATIENCE_S)
     with context.wrap_socket(plain, server_hostname=HOST, session=session) as connection:
         connection.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
         while connection.recv(4096):
@@ -64,17 +64,38 @@ def test_every_session_outlives_a_rolling_restart_that_is_paced_by_ready(
 def test_nothing_listens_and_nothing_is_ready_until_the_server_is_warm(mesh: Mesh, make_nodes: Make) -> None:
     first, second = make_nodes("edge-1", "edge-2", warm_s=600)
     second.file.write_text(second.file.read_text().replace("seeds = [", "seeds = ['127.0.0.1:1', "))
-    mesh.start(second)
-    admin = AdminClient(second.admin_socket)
-    wait_until(lambda: admin.stats()["node"]["warm"] is False)
-    assert admin.stats()["front"]["ready"] is False
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(second.tls, PATIENCE_S)
-    began = time.monotonic()
-    mesh.wait_until_ready(second)
-    assert time.monotonic() - began < 600, "a node that meets nobody is as warm as it can be"
-    assert admin.stats()["front"]["ready"] is True
+    for _ in range(ATTEMPTS):
+        process = mesh.start(second)
+        began = time.monotonic()
+        seen: list[tuple[bool, bool, bool]] = []
+        wait_until(lambda found=seen: look(second, found), what="it is ready")
+        assert time.monotonic() - began < 600, "a node that meets nobody is as warm as it can be"
+        assert seen[-1] == (True, True, True)
+        assert {(listens, ready) for listens, warm, ready in seen if not warm} <= {NEITHER}
+        if not all(warm for _, warm, _ in seen):
+            break
+        process.end()
+    else:
+        pytest.fail("it was never seen before it was warm")
     assert first not in mesh.nodes
+
+
+NEITHER = (False, False)
+ATTEMPTS = 8
+"""It isn't warm for two seconds, within which a busy machine may not come to look."""
+
+
+def look(node: Node, seen: list[tuple[bool, bool, bool]]) -> bool:
+    """Note whether it listens, is warm and says that it is ready, in this order; return whether it says so."""
+    try:
+        connect(node.tls, PATIENCE_S).close()
+        listens = True
+    except ConnectionRefusedError:
+        listens = False
+    stats = AdminClient(node.admin_socket).stats()
+    ready = bool(stats["front"] and stats["front"]["ready"])  # its front is there a little later
+    seen.append((listens, stats["node"]["warm"], ready))
+    return ready and listens
 
 
 def test_a_server_that_is_told_to_end_before_it_is_warm_ends(mesh: Mesh, make_nodes: Make) -> None:

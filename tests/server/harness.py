@@ -22,6 +22,8 @@ from meshcache_server.service import Mesh, Service
 from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
+from tests.support import sockets
+
 NAME = "shop.example"
 
 
@@ -148,7 +150,7 @@ async def serving(
 
 
 def connect(port: int, timeout_s: float = 30.0) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    return sockets.connect(("127.0.0.1", port), timeout_s)
 
 
 def reset(raw: socket.socket) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.material import HOST
+from tests.support.sockets import connect
 
 PROGRAM_S_MAX = 60.0
 
@@ -64,7 +64,7 @@ def python_visit(
 ) -> tuple[dict[str, Any], ssl.SSLSession | None, bool]:
     """One visit: the responder's JSON, the session afterwards, and whether the visit resumed `session`."""
     with (
-        socket.create_connection(address, PROGRAM_S_MAX) as plain,
+        connect(address, PROGRAM_S_MAX) as plain,
         context.wrap_socket(plain, server_hostname=HOST, session=session) as tls,
     ):
         tls.sendall(REQUEST.encode())
