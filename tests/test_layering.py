@@ -87,6 +87,8 @@ OWNERS = {
     "click": {"meshcache.cli"},
     "rich": {"meshcache.cli", "meshcache.demo"},
     "uvloop": {"meshcache_server"},
+    "lmdb": {"meshcache.tiers"},
+    "valkey": {"meshcache.tiers"},
 }
 """One foreign library, one owner."""
 

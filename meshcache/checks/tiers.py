@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from meshcache.config import Settings
+from meshcache.config.tiers import DiskTierSettings, ValkeyTierSettings
+from meshcache.hooks import TierError
+from meshcache.tiers.secret_file import read_secret
 
 
 def tier_faults(settings: Settings) -> list[str]:
@@ -16,9 +19,27 @@ def tier_faults(settings: Settings) -> list[str]:
 
 
 def _faults(settings: Settings) -> Iterator[str]:
-    disk = settings.tier.disk
-    if disk is None:
-        return
+    if settings.tier.disk is not None:
+        yield from _disk_faults(settings.tier.disk)
+    if settings.tier.valkey is not None:
+        yield from _valkey_faults(settings.tier.valkey)
+
+
+def _valkey_faults(told: ValkeyTierSettings) -> Iterator[str]:
+    if find_spec("valkey") is None:
+        yield 'tier.valkey: needs the package valkey: pip install "meshcache[valkey]"'
+    if told.password_file is not None:
+        try:
+            read_secret(told.password_file)
+        except TierError as error:
+            yield f"tier.valkey.password_file: {error}"
+    for key in ("ca_file", "certificate", "private_key"):
+        path = getattr(told, key)
+        if path is not None and not os.access(path, os.R_OK):
+            yield f"tier.valkey.{key}: {path} can't be read"
+
+
+def _disk_faults(disk: DiskTierSettings) -> Iterator[str]:
     if find_spec("lmdb") is None:
         yield 'tier.disk: needs the package lmdb: pip install "meshcache[disk]"'
     assert disk.path is not None, "settings fill it in"

@@ -43,6 +43,8 @@ def _of(tier: Mapping[str, Any]) -> Iterator[Finding]:
         told = ", ".join(f"{what} {times}" for what, times in faults.items())
         rests = "; it rests now" if tier.get("resting") else ""
         yield problem(name, f"{told}; the last: {tier['last_fault']}{rests}", "memory goes on without it; look there")
+    if tier.get("noeviction"):
+        yield _noeviction(name, tier)
     if counts.get("begun_anew"):
         yield note(name, f"began empty {counts['begun_anew']} times: what was there couldn't be used", "see the events")
     if counts.get("skipped"):
@@ -51,6 +53,20 @@ def _of(tier: Mapping[str, Any]) -> Iterator[Finding]:
         if counts.get(what):
             tell = problem if what in _SUSPICIOUS else note
             yield tell(f"{name}, {what}", f"{counts[what]} values: {words}; removed", _DO[what])
+
+
+def _noeviction(name: str, tier: Mapping[str, Any]) -> Finding:
+    if tier.get("store_max_bytes"):
+        return problem(
+            name,
+            "the store refuses to be written to when it is full (maxmemory-policy noeviction)",
+            "set maxmemory-policy to allkeys-lru, or volatile-lru where others keep what must stay",
+        )
+    return note(
+        name,
+        "the store has no maxmemory: it grows until the machine has no memory left",
+        "set maxmemory, and maxmemory-policy allkeys-lru or volatile-lru",
+    )
 
 
 _DO = {

@@ -1,4 +1,4 @@
-"""Makes the tiers that a configuration asks for, in the order in which they are asked: disk, then others' by name.
+"""Makes the tiers that a configuration asks for, in the order in which they are asked: disk, valkey, others'.
 
 Their libraries are imported when they open, and where none is configured never.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meshcache.config import Settings
+from meshcache.config.tiers import ValkeyTierSettings
 from meshcache.hooks import Hook, Tier
 from meshcache.plugins.loading import NotLoadedError, load_hook
 from meshcache.tiers.disk import DiskTier
 from meshcache.tiers.node_tiers import NodeTiers
 from meshcache.tiers.runner import TierRunner
+from meshcache.tiers.valkey import Store, ValkeyTier
 
 
 def configured_tiers(settings: Settings, given: Sequence[Hook] = ()) -> NodeTiers:
@@ -27,11 +29,30 @@ def _runners(settings: Settings, given: Sequence[Hook], tiers: NodeTiers) -> Ite
         keeps = disk.key == "mesh"
         tier = DiskTier(disk.path, disk.max_bytes, settings.mesh.name, keeps=keeps)
         yield TierRunner(tier, "disk", tiers.tell, tiers.opened, memory_key=not keeps)
+    if settings.tier.valkey is not None:
+        yield TierRunner(_valkey(settings.tier.valkey, settings.mesh.name), "valkey", tiers.tell, tiers.opened)
     for hook in given:
         if isinstance(hook, Tier):
             yield TierRunner(hook, "", tiers.tell, tiers.opened)
     for name in settings.hooks.tiers:
         yield TierRunner(_named(settings, name), name, tiers.tell, tiers.opened)
+
+
+def _valkey(told: ValkeyTierSettings, mesh: str) -> ValkeyTier:
+    url = told.url
+    store = Store(
+        host=url.host,
+        port=url.port,
+        path=url.path,
+        database=url.database,
+        tls=url.tls,
+        ca_file=told.ca_file,
+        certificate=told.certificate,
+        private_key=told.private_key,
+        username=told.username,
+        password_file=told.password_file,
+    )
+    return ValkeyTier(store, mesh, told.wait_ms / 1000)
 
 
 def _named(settings: Settings, name: str) -> Tier:

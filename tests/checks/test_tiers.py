@@ -36,3 +36,16 @@ def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("meshcache.checks.tiers.find_spec", lambda _name: None)
     (fault,) = tier_faults(settings(tmp_path))
     assert "meshcache[disk]" in fault
+
+
+def test_what_a_store_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = {"url": "valkeys://store", "ca_file": str(tmp_path / "ca"), "password_file": str(tmp_path / "password")}
+    made = Settings.model_validate({"tier": {"valkey": store}})
+    places = [fault.split(": ")[0] for fault in tier_faults(made)]
+    assert places == ["tier.valkey.password_file", "tier.valkey.ca_file"]
+    (tmp_path / "ca").touch()
+    (tmp_path / "password").touch(mode=0o600)
+    (tmp_path / "password").write_text("s3cret")
+    assert tier_faults(made) == []
+    monkeypatch.setattr("meshcache.checks.tiers.find_spec", lambda _name: None)
+    assert "meshcache[valkey]" in tier_faults(made)[0]

@@ -48,3 +48,11 @@ def test_each_refusal_is_told_with_what_to_do(reason: str) -> None:
     assert finding.text.startswith("4 values: ")
     assert finding.do
     assert (finding.state is FindingState.PROBLEM) == (reason in ("refused_forged", "refused_record", "refused_clock"))
+
+
+def test_a_store_that_evicts_nothing_is_told() -> None:
+    (bounded,) = tier_findings([tier(written=1, noeviction=0) | {"noeviction": 1, "store_max_bytes": 10**9}])
+    (unbounded,) = tier_findings([tier(written=1) | {"noeviction": 1, "store_max_bytes": 0}])
+    assert (bounded.state, unbounded.state) == (FindingState.PROBLEM, FindingState.NOTE)
+    assert "allkeys-lru" in bounded.do
+    assert "maxmemory" in unbounded.do

@@ -17,6 +17,11 @@ def test_disk_comes_first_then_those_of_the_program_then_those_by_name(tmp_path:
     assert names == ["disk", "kept", "evicted"]
 
 
+def test_a_store_comes_after_the_disk(tmp_path: Path) -> None:
+    made = settings(tmp_path, tier={"valkey": {"url": "valkey://store"}, "disk": {}})
+    assert [tier["name"] for tier in configured_tiers(made).stats()] == ["disk", "valkey"]
+
+
 def test_without_any_there_are_none(tmp_path: Path) -> None:
     assert configured_tiers(settings(tmp_path)).stats() == []
 
