@@ -60,13 +60,16 @@ struct door {
     unsigned head, tail;       /* `head` - `tail` are waiting */
     double collect_until;      /* until then sessions may wait for the pump */
     bool looks;                /* the pump looks at `collect_until` by itself */
+    struct ticket_keys *tickets; /* owned, under `lock`; NULL: what is about tickets is asked in Python */
+    struct makers *makers;       /* owned, under `lock`; made with the first one */
+    atomic_ullong issued, opened[TICKET_AGES];
 };
 
 static struct door *all_doors;
 
 enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.origin_tokens.Tokens packs them; hot.h has one more */
 
-static double monotonic(void)
+double monotonic(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -268,6 +271,44 @@ enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_byte
     return kept;
 }
 
+/* --- tickets --- */
+
+struct ticket_keys *door_tickets(struct door *door)
+{
+    pthread_rwlock_rdlock(&door->lock);
+    struct ticket_keys *keys = atomic_load(&door->open) ? ticket_keys_keep(door->tickets) : NULL;
+    pthread_rwlock_unlock(&door->lock);
+    return keys;
+}
+
+uint32_t door_maker(struct door *door, const uint8_t *node, size_t bytes)
+{
+    pthread_rwlock_rdlock(&door->lock);
+    uint32_t low = maker_find(door->makers, node, bytes);
+    pthread_rwlock_unlock(&door->lock);
+    return low;
+}
+
+void door_count_ticket_issued(struct door *door)
+{
+    atomic_fetch_add(&door->issued, 1);
+}
+
+void door_count_ticket_opened(struct door *door, double key_age_s)
+{
+    atomic_fetch_add(&door->opened[ticket_age(key_age_s)], 1);
+}
+
+/* Puts keys in the place of those before; with NULL, handshakes ask in Python. */
+static void replace_tickets(struct door *door, struct ticket_keys *fresh)
+{
+    pthread_rwlock_wrlock(&door->lock);
+    struct ticket_keys *former = door->tickets;
+    door->tickets = fresh;
+    pthread_rwlock_unlock(&door->lock);
+    ticket_keys_drop(former);
+}
+
 /* --- life --- */
 
 static struct door *door_new(void)
@@ -311,6 +352,8 @@ void door_drop(struct door *door)
     pthread_mutex_unlock(&all_lock);
     drop_tables(&door->settings);
     wipe(&door->settings.ids, sizeof door->settings.ids);
+    ticket_keys_drop(door->tickets);
+    free(door->makers);
     if (door->ring != NULL)
         wipe(door->ring, RING_MAX * sizeof *door->ring);
     free(door->ring);
@@ -562,6 +605,54 @@ static PyObject *door_take(PyObject *self, PyObject *unused)
     return all;
 }
 
+static PyObject *door_set_tickets(PyObject *self, PyObject *args)
+{
+    struct ticket_keys *fresh = ticket_keys_from(args);
+    if (fresh == NULL)
+        return NULL;
+    replace_tickets(door_of(self), fresh);
+    Py_RETURN_NONE;
+}
+
+static PyObject *door_drop_tickets(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    replace_tickets(door_of(self), NULL);
+    Py_RETURN_NONE;
+}
+
+static PyObject *door_know_maker(PyObject *self, PyObject *args)
+{
+    const char *node;
+    Py_ssize_t bytes;
+    unsigned long low;
+    if (!PyArg_ParseTuple(args, "y#k:know_maker", &node, &bytes, &low))
+        return NULL;
+    if (bytes <= 0 || bytes > NODE_BYTES_MAX || low >> BIRTH_SHIFT || low == 0) {
+        PyErr_SetString(PyExc_ValueError, "no name of a node, or those bits are not a stream's");
+        return NULL;
+    }
+    struct door *door = door_of(self);
+    pthread_rwlock_wrlock(&door->lock);
+    if (door->makers == NULL)
+        door->makers = calloc(1, sizeof *door->makers);
+    if (door->makers != NULL)
+        maker_remember(door->makers, (const uint8_t *)node, (size_t)bytes, (uint32_t)low);
+    pthread_rwlock_unlock(&door->lock);
+    Py_RETURN_NONE;
+}
+
+static PyObject *door_ticket_counts(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct door *door = door_of(self);
+    return Py_BuildValue("(KKKKK)", (unsigned long long)atomic_exchange(&door->issued, 0),
+                         (unsigned long long)atomic_exchange(&door->opened[0], 0),
+                         (unsigned long long)atomic_exchange(&door->opened[1], 0),
+                         (unsigned long long)atomic_exchange(&door->opened[2], 0),
+                         (unsigned long long)atomic_exchange(&door->opened[3], 0));
+}
+
 static PyObject *door_collect(PyObject *self, PyObject *args)
 {
     double until;
@@ -643,6 +734,10 @@ static PyMethodDef door_methods[] = {
     {"watch", door_watch, METH_VARARGS, "Set the descriptors of the mesh's inbox and of the pump's wake-up."},
     {"allow", door_allow, METH_VARARGS, "Sessions of a stream may resume here, for one generation."},
     {"generation", door_generation, METH_NOARGS, "The generation that verdicts are given for."},
+    {"set_tickets", door_set_tickets, METH_VARARGS, "Set the ticket keys that there are, and what is held against tickets."},
+    {"drop_tickets", door_drop_tickets, METH_NOARGS, "The ticket keys have changed: ask until they are set anew."},
+    {"know_maker", door_know_maker, METH_VARARGS, "What tokens say of a node that makes tickets."},
+    {"ticket_counts", door_ticket_counts, METH_NOARGS, "Tickets issued, and opened by age, since the last call."},
     {"take", door_take, METH_NOARGS, "Take what was made."},
     {"collect", door_collect, METH_VARARGS, "Until a moment, what is made may wait; how many wait now."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},

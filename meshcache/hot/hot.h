@@ -179,6 +179,7 @@ bool id_minted(const struct id_keys *keys, const uint8_t *id, size_t id_bytes);
 
 /* --- door.c: one VIP's way in and out for handshakes ------------------------------------------------------------ */
 
+struct ticket_keys; /* below */
 struct door;
 
 enum lookup { LOOKUP_ASK, LOOKUP_MISS, LOOKUP_HIT };
@@ -221,9 +222,94 @@ enum kept { KEPT_ASK, KEPT_DONE, KEPT_PUBLISH };
 enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_bytes, const uint8_t *der,
                             size_t der_bytes, uint64_t token, bool tls13);
 
+/* The ticket keys of the VIP, owned by the caller; NULL: Python is asked. */
+struct ticket_keys *door_tickets(struct door *door);
+
+/* The part of a token that says that this node made the ticket; 0 for one that isn't known yet. */
+uint32_t door_maker(struct door *door, const uint8_t *node, size_t bytes);
+
+void door_count_ticket_issued(struct door *door);
+void door_count_ticket_opened(struct door *door, double key_age_s);
+
 extern PyType_Spec door_spec;
 extern PyTypeObject *door_type;
 struct door *door_of(PyObject *object); /* borrowed */
+
+/* --- ticket_keys.c: the keys of a VIP's tickets, and the note in each ticket -------------------------------------- */
+
+enum {
+    TICKET_KEYS_MAX = 48,     /* core.wire.ticket_messages.KEYS_MAX */
+    TICKET_NAME_BYTES = 16,   /* core.values.ticket_key.NAME_BYTES */
+    TICKET_SECRET_BYTES = 32, /* AES-256, and HMAC-SHA-256's */
+    TICKET_PREFIX_BYTES = 4,  /* tls.ticket_keys.PREFIX_BYTES */
+    TICKET_HEAD_BYTES = 21,   /* of a note: tls.ticket_keys._HEAD, ">B4sQQ" */
+    NODE_BYTES_MAX = 64,      /* core.values.topology.NAME_BYTES_MAX */
+    TICKET_NOTE_MAX = LINEAGE_BYTES + TICKET_HEAD_BYTES + NODE_BYTES_MAX,
+    TICKET_AGES = 4,          /* core.state.counters.KEY_AGES */
+    MAKERS_MAX = 512,         /* nodes whose tickets one VIP takes without asking; beyond, one makes room for another */
+    MAKER_TRIES = 8,
+};
+
+/* tls.ticket_keys.EdgeKey; times are on the monotonic clock. */
+struct ticket_key {
+    uint8_t name[TICKET_NAME_BYTES], aes[TICKET_SECRET_BYTES], mac[TICKET_SECRET_BYTES];
+    double born_at, encrypts_until, opens_until, lifetime_s;
+};
+
+/* tls.ticket_keys.EdgeKeys. Never changes; wiped and freed by the last of its owners, the door and each callback. */
+struct ticket_keys {
+    atomic_int owners;
+    int count, current; /* `current` is the place of the one that encrypts; -1: none does */
+    double lifetime12_s, lifetime13_s, lineage_s;
+    double zero; /* of the births in tokens */
+    uint8_t node[NODE_BYTES_MAX];
+    size_t node_bytes;
+    struct ticket_key keys[TICKET_KEYS_MAX]; /* the highest first */
+};
+
+/* tls.ticket_keys.Note; `node` lies in what was read. */
+struct ticket_note {
+    uint8_t prefix[TICKET_PREFIX_BYTES];
+    double key_age_s, lineage_s;
+    const uint8_t *node;
+    size_t node_bytes;
+};
+
+struct maker {
+    uint8_t node[NODE_BYTES_MAX], bytes; /* 0 bytes: nobody */
+    uint32_t low;                        /* of its sessions' tokens */
+};
+
+struct makers {
+    struct maker all[MAKERS_MAX];
+};
+
+struct ticket_keys *ticket_keys_from(PyObject *args); /* owned; NULL with an error set */
+struct ticket_keys *ticket_keys_keep(struct ticket_keys *keys);
+void ticket_keys_drop(struct ticket_keys *keys);
+
+/* The key of this name, while it opens tickets; NULL. Borrowed, as all below. */
+const struct ticket_key *ticket_key_named(const struct ticket_keys *keys, const uint8_t *name, double now);
+
+/* The key that a note's maker chose, whether it is over or not; NULL. */
+const struct ticket_key *ticket_key_of_note(const struct ticket_keys *keys, const struct ticket_note *note);
+
+/* The key to encrypt with now; NULL. */
+const struct ticket_key *ticket_key_in_use(const struct ticket_keys *keys, double now);
+
+/* Reads the note in a session's application data; false where there is none that is plain. */
+bool ticket_note_read(const uint8_t *data, size_t bytes, struct ticket_note *note);
+
+/* Writes one, for which there has to be room for all but the lineage; returns its bytes. */
+size_t ticket_note_write(const struct ticket_keys *keys, const struct ticket_key *key, double lineage_s, double now,
+                         uint8_t *note);
+
+int ticket_age(double age_s); /* the place of an age among those that are counted */
+
+uint32_t maker_find(const struct makers *makers, const uint8_t *node, size_t bytes);
+void maker_remember(struct makers *makers, const uint8_t *node, size_t bytes, uint32_t low);
+
+double monotonic(void); /* of door.c */
 
 /* --- callbacks.c: OpenSSL's four callbacks ---------------------------------------------------------------------- */
 

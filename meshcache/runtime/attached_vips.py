@@ -97,6 +97,7 @@ class AttachedVips:
         pump.publish_due = self._publish_due
         pump.collected_until = self._collected_until
         pump.core.settle = self.settle
+        pump.core.tickets.on_change = self._ticket_keys_changed
         pump.on_unread = self._note_unread
 
     def __contains__(self, name: object) -> bool:
@@ -147,6 +148,7 @@ class AttachedVips:
             served.joining = joining
             served.add(_Attached(attachment, joining, self._generation))
             self._served[name] = served
+            served.port.forget_ticket_keys()  # those that came before any change of them is told here
 
     def port(self, name: str) -> VipPort | None:
         """Return what contexts of a VIP file sessions through; None where no context joined it yet."""
@@ -166,6 +168,7 @@ class AttachedVips:
             served = self._new(joining)
             self._tell(served, joining)
             self._served[name] = served
+            served.port.forget_ticket_keys()  # those that came before any change of them is told here
         return True
 
     def serve_the_only_one(self) -> None:
@@ -328,6 +331,11 @@ class AttachedVips:
         for port in self._ports():
             port.take_made()
             port.settle()
+
+    def _ticket_keys_changed(self) -> None:
+        """Let handshakes ask for the keys. With the pump's lock held."""
+        for port in self._ports():
+            port.forget_ticket_keys()
 
     def _ports(self, joining: _Served | None = None) -> list[VipPort]:
         ports = [served.port for served in list(self._served.values())]

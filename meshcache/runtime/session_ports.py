@@ -16,16 +16,15 @@ import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.state.counters import FoundAtDoor, key_age
-from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session, StreamKey
+from meshcache.core.state.counters import FoundAtDoor
+from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.runtime.collecting import Collecting
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ids import SessionIds
-from meshcache.runtime.ticket_keys import edge_keys
+from meshcache.runtime.ticket_keys import TicketSide
 from meshcache.runtime.tracing import shown
 from meshcache.runtime.withheld import Made, Withheld
-from meshcache.tls.ticket_keys import EdgeKeys
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
@@ -53,7 +52,7 @@ MayResume = Callable[[str, Session, bool, float], bool]
 now. Called without the core's lock, and waited for as long as it takes."""
 
 
-class VipPort:
+class VipPort(TicketSide):
     """The sessions of one VIP, as its contexts see them. `close` turns it into one that finds and keeps nothing."""
 
     def __init__(self, vip: VipSettings, pump: Pump, tokens: Tokens, may_resume: MayResume | None = None) -> None:
@@ -77,7 +76,6 @@ class VipPort:
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
-        self._keys: EdgeKeys | None = None
         self.configure(vip)
 
     @property
@@ -92,7 +90,7 @@ class VipPort:
             min(vip.sharing.lifetime_s, LIFETIME_S_MAX_TLS12),
             min(vip.sharing.lifetime_s, LIFETIME_S_MAX_TLS13),
         )
-        self._keys_version = -1  # they say how long tickets are good
+        self.forget_ticket_keys()  # they say how long tickets are good
         self.allows_client_certificates = vip.sharing.client_certificates == "revalidate"
 
     @property
@@ -119,6 +117,7 @@ class VipPort:
         self._keys = None
         if self.door is not None:
             self.door.close()
+            self.door.drop_tickets()
             self.door.watch(-1, -1)
 
     def bind(self) -> None:
@@ -136,6 +135,7 @@ class VipPort:
         zero = self.tokens.zero - self._ahead_s
         self.door.bind(vip_caches, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
         self.door.watch(self._pump.inbox, self._pump.wakeup)
+        self.forget_ticket_keys()
         if self.ids is not None:
             self.door.ids(self.ids.secrets, self.ids.life, self._ahead_s)
 
@@ -182,6 +182,7 @@ class VipPort:
         """Take over what the door has counted. With the lock held."""
         if self.door is not None:
             self._core.looked_up(self.name, FoundAtDoor(*self.door.counts()))
+            self.settle_tickets()
 
     def deadline(self) -> float:
         """Return when what waits at the door is to be taken; never while nothing does."""
@@ -337,45 +338,6 @@ class VipPort:
 
     def born_at(self, token: int) -> float | None:
         return self.tokens.born_at(token)
-
-    @property
-    def ticket_keys(self) -> EdgeKeys | None:
-        """The keys that the core has now; taken anew when those have changed."""
-        if self._keys_version != self._core.tickets.version and self._open:
-            with self._lock:
-                limits = self._lifetime_s_of, self._lineage_s
-                self._keys = edge_keys(self._core, self.name, self.clock(), *limits)
-                self._keys_version = self._core.tickets.version
-        return self._keys
-
-    def ticket_token(self, node: str, born_at: float) -> int:
-        keys = self._keys
-        own = keys is not None and node == keys.node
-        return self.tokens.pack(Outcome.LOCAL if own else Outcome.REMOTE, node, born_at)
-
-    def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool) -> bool:
-        """Ask the operator's own policy, as for a session that was found; the ticket doesn't tell the maker's life."""
-        if self._may_resume is None:
-            return True
-        session = Session(b"", b"", StreamKey(node, 0, self.name), 0, ends_at, born_at, client_certificate)
-        return self._may_resume(self.name, session, node == self.node, self.clock())
-
-    def ticket_issued(self) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).issued += 1
-
-    def ticket_opened(self, key_age_s: float) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).opened[key_age(key_age_s)] += 1
-
-    def ticket_refused(self, reason: Verdict) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).refused[reason.value] += 1
-            self._core.lookup_refused(self.name, reason)
-
-    def ticket_unknown(self) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).unknown_key += 1
 
     def full(self) -> None:
         if self._open:

@@ -12,13 +12,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from meshcache.tls.creation import new_callback, remove_callback
-from meshcache.tls.functions import ffi
+from meshcache.tls.functions import Functions, ffi
 from meshcache.tls.lookup import get_callback
 from meshcache.tls.pausing import pauser
 from meshcache.tls.state import Attached, State
 from meshcache.tls.tickets import (
     IGNORE_RENEW,
     NO_KEY,
+    hmac_sha256,
     ticket_key_callback,
     ticket_made_callback,
     ticket_opened_callback,
@@ -50,8 +51,17 @@ def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
         state.pause_index,
         _guarded(pauser(state), False),
         state.listening_index,
+        _cipher(state.functions),
+        hmac_sha256(state.functions),
     )
     return made
+
+
+def _cipher(functions: Functions) -> int:
+    """Return the cipher of tickets, looked for once and kept for ever: OpenSSL's own tickets look for it each time."""
+    found: int = functions.EVP_CIPHER_fetch(0, b"AES-256-CBC", ffi.NULL)
+    assert found, "the default provider has it"
+    return found
 
 
 def _guarded(ask: Callable[..., Any], otherwise: object) -> Callable[..., Any]:

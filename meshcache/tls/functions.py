@@ -114,6 +114,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_SESSION_set_ex_data": "int(uintptr_t, int, uintptr_t)",
     # The cipher and the MAC of tickets.
     "EVP_aes_256_cbc": "uintptr_t(void)",
+    "EVP_CIPHER_fetch": "uintptr_t(uintptr_t, char *, char *)",
     "EVP_EncryptInit_ex": "int(uintptr_t, uintptr_t, uintptr_t, char *, char *)",
     "EVP_DecryptInit_ex": "int(uintptr_t, uintptr_t, uintptr_t, char *, char *)",
     "EVP_MAC_init": "int(uintptr_t, char *, size_t, uintptr_t)",

@@ -49,7 +49,7 @@ def ticket_key_callback(state: State) -> Callable[[int, Any, Any, int, int, int]
     functions, unpack = state.functions, ffi.unpack
     attachment_at, ctx_of, session_of = state.attachments.get, functions.SSL_get_SSL_CTX, functions.SSL_get_session
     encrypt, decrypt, mac_init = functions.EVP_EncryptInit_ex, functions.EVP_DecryptInit_ex, functions.EVP_MAC_init
-    cipher, digest, note_of = functions.EVP_aes_256_cbc(), _sha256(functions), _note_reader(state)
+    cipher, digest, note_of = functions.EVP_aes_256_cbc(), hmac_sha256(functions), _note_reader(state)
 
     def load(key: EdgeKey, start: Callable[..., int], iv: Any, cipher_ctx: int, mac_ctx: int) -> int:
         done = mac_init(mac_ctx, key.mac, len(key.mac), digest) == 1 and start(cipher_ctx, cipher, 0, key.aes, iv) == 1
@@ -309,7 +309,7 @@ def _note_writer(state: State) -> Callable[[int, bytes], None]:
     return set_note
 
 
-def _sha256(functions: Any) -> int:
+def hmac_sha256(functions: Any) -> int:
     """Return the parameters that make an HMAC one of SHA-256; made once for each OpenSSL, and kept for ever."""
     builder = functions.OSSL_PARAM_BLD_new()
     functions.OSSL_PARAM_BLD_push_utf8_string(builder, b"digest", b"SHA256", 0)

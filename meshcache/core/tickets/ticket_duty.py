@@ -8,7 +8,7 @@ everybody has; since it can open tickets from the moment it has a key, nobody me
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from meshcache.core.control.withdraws import Withdraws
@@ -89,6 +89,8 @@ class TicketDuty:
         self._due_at = self._expected_at = float("inf")
         self._hold_until = now
         self._changes = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called, with the caller's lock held, when `of_vip` may answer otherwise; quick, and asks nothing here."""
 
     # --- what handshakes and operators ask
 
@@ -130,6 +132,7 @@ class TicketDuty:
         """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
         if self.rings.follow(now):
             self._due_at = now
+            self.on_change()
         if len(self._withdraws):
             for ring in self.rings:
                 self._end(ring, now)
@@ -142,7 +145,7 @@ class TicketDuty:
         """Wipe all keys: this node ends."""
         for ring in self.rings:
             ring.wipe(now)
-        self._changes += 1
+        self._changed()
 
     def bequeathed(self, now: float) -> list[TicketKeys]:
         """Return each ring's keys for this node's next life, the one that encrypts first. Also of rings that no other
@@ -168,7 +171,7 @@ class TicketDuty:
         key = TicketKey(ring.id, first.secret, first.generation, now, first.rotate_s, first.lifetime_s)
         ring.current = ring.find(key.name)
         key.wipe()
-        self._changes += 1
+        self._changed()
         self._due_at = now
 
     # --- timers and messages
@@ -225,7 +228,7 @@ class TicketDuty:
             return
         news = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
         if news:
-            self._changes += 1
+            self._changed()
             self._send_keys(ring, [each for each in self.nodes.linked(ring) if each.colo != peer.colo], news, now)
             self._status_at = now
         self._due_at = now
@@ -256,7 +259,7 @@ class TicketDuty:
         ring.put(key, now)
         self._telemetry.events.add(TicketKeyMade(now, ring.group, key.generation))
         self._send_keys(ring, self.nodes.linked(ring), [key], now)
-        self._changes += 1
+        self._changed()
         self._status_at = self._due_at = now
         self._use(ring, now)
         return key
@@ -281,10 +284,14 @@ class TicketDuty:
             waited_s = now - ring.learned_at[key.name]
             if now < ring.encrypts_until(key) and (not without or waited_s >= self._limits.ticket_spread_s):
                 ring.current = key
-                self._changes += 1
+                self._changed()
                 shown = ", ".join(without[:_WITHOUT_SHOWN])
                 self._telemetry.events.add(TicketKeyInUse(now, ring.group, key.generation, shown))
                 return
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self.on_change()
 
     def _quiet_s(self, ring: Ring) -> float:
         return self._limits.ticket_quiet_s + _DRIFT * ring.rotate_s
@@ -328,7 +335,7 @@ class TicketDuty:
 
     def _wiped(self, ring: Ring, count: int, why: str, now: float) -> None:
         if count:
-            self._changes += 1
+            self._changed()
             self._status_at = self._due_at = now
             self._telemetry.events.add(TicketKeysWiped(now, ring.group, count, why))
 
