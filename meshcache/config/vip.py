@@ -30,6 +30,9 @@ TICKETS = 2
 """OpenSSL's own number. A client that uses each ticket once (Java, browsers) and comes back with two connections at a
 time resumes both; each further ticket is one more session for the mesh to carry, see docs/performance.md."""
 
+AWAIT_MS_MAX = 1000
+"""Longer than any push should take: a full handshake is over sooner."""
+
 TICKETS_MAX = 4
 """Browsers open up to six connections to one server over HTTP/1.1 and keep two to four tickets."""
 
@@ -200,6 +203,11 @@ class VipSettings(Table):
     """Who keeps what a client resumes with: servers, in their caches ("sessions"); the client, in tickets under keys
     that the mesh makes and changes ("tickets"); or servers in TLS 1.3, and clients that ask for a ticket in TLS 1.2
     ("both"). docs/tickets.md says when to use which."""
+
+    await_ms: Number = Field(default=5.0, ge=0, le=AWAIT_MS_MAX, examples=[5])
+    """How long a handshake of the bundled server waits for a session that is on its way here from the server that made
+    it, at most. Only a client that is back within moments waits, and only under an id that a member of the mesh made;
+    longer helps where machines are busy. 0: never."""
 
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""

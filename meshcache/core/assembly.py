@@ -25,6 +25,7 @@ from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.replication.anti_entropy import AntiEntropy
 from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.hand_over import HandOver
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
@@ -103,8 +104,18 @@ class Assembly:
         self.publisher = Publisher(limits, telemetry, vips, outbox, self.audiences)
         self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
         self.relaying = Relaying(local, telemetry, members, outbox, self.audiences)
+        self.awaiting = Awaiting(local, vips, members)
         self.intake = Intake(
-            local, telemetry, cache, vips, self.relaying, self.recall, self.quarantine, self.withdraws, self
+            local,
+            telemetry,
+            cache,
+            vips,
+            self.relaying,
+            self.recall,
+            self.quarantine,
+            self.withdraws,
+            self.awaiting,
+            self,
         )
         self.repair = Repair(
             local, telemetry, streams, vips, members, outbox, self.recall, self.relaying, self.intake, self
@@ -127,7 +138,7 @@ class Assembly:
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         connections = Connections(limits)
         self.known_streams = KnownStreams(
-            local, telemetry, cache, vips, members, self.quarantine, self.withdraws, connections
+            local, telemetry, cache, vips, members, self.quarantine, self.withdraws, self.awaiting, connections
         )
         self.inbox = Inbox(
             telemetry,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Protocol
 
+from meshcache.config import VipSettings
 from meshcache.core.values.session import Outcome
 from meshcache.edges import native
 from meshcache.runtime.pump import Pump
@@ -197,6 +198,15 @@ class Asking:
         self.pump = pump
         self._askers: dict[Step, Asker] = {}
         self._vips: dict[str, VipAsking] = {}
+        self._settings: dict[str, VipSettings] = {}
+
+    def settings(self, vip: str) -> VipSettings | None:
+        """Return the settings of a VIP that are in force."""
+        return self._settings.get(vip)
+
+    def configure(self, vip: VipSettings) -> None:
+        """Take over a VIP's settings; `refresh` afterwards."""
+        self._settings[vip.name] = vip
 
     def plug(self, step: Step, asker: Asker) -> None:
         """Let an asker take a step's place."""
@@ -208,14 +218,16 @@ class Asking:
         for vip in list(self._vips.values()):
             vip.refresh()
 
-    def join(self, port: VipPort) -> VipAsking:
+    def join(self, port: VipPort, vip: VipSettings) -> VipAsking:
         """Let a VIP's handshakes ask, from now on."""
+        self.configure(vip)
         made = self._vips[port.name] = VipAsking(self, port)
         return made
 
     def leave(self, vip: str) -> None:
         """Forget a VIP that is served no longer."""
         self._vips.pop(vip, None)
+        self._settings.pop(vip, None)
 
     def of_vip(self, vip: str) -> tuple[tuple[Step, Asker], ...]:
         """Return who is asked for a VIP's sessions, in order."""

@@ -14,8 +14,9 @@ from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
-from meshcache.runtime.asking import Asking
+from meshcache.runtime.asking import Asking, Step
 from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
+from meshcache.runtime.awaiting import Awaiter
 from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
@@ -91,7 +92,9 @@ class AttachedVips:
         self._lock = native.RLock()
         self._drift = DriftWatch(pump.clock())
         self.asking = Asking(pump)
-        """Who is asked for what isn't in memory; more may be plugged in before contexts are attached."""
+        """Who is asked for what isn't in memory."""
+        if self.ids is not None:
+            self.asking.plug(Step.AWAIT, Awaiter(pump, self.asking, self.ids))
         self.bind()
         pump.chores.append(self._do_chores)
         pump.publish_due = self._publish_due
@@ -223,7 +226,7 @@ class AttachedVips:
 
     def _new(self, joining: JoiningContext) -> _Served:
         port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume)
-        port.ids, port.asking = self.ids, self.asking.join(port)
+        port.ids, port.asking = self.ids, self.asking.join(port, joining.vip)
         return _Served(port, joining)
 
     def _refuse_anothers(self, context: object) -> None:
@@ -298,6 +301,7 @@ class AttachedVips:
             each.attachment.setup = each.attachment.setup_now()
         served.alike = len({joining.digest for joining in joinings}) == 1
         served.port.configure(served.joining.vip)
+        self.asking.configure(served.joining.vip)
         self._tell(served, served.joining)
 
     def _end(self, name: str) -> None:

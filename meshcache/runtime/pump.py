@@ -73,7 +73,10 @@ class Pump:
         """Says when `publish_due` is wanted next."""
         self.on_unread: Callable[[bool], None] = _ignore
         """Told whether the transport may hold messages that `inbox` doesn't tell of."""
+        self.on_came: Callable[[list[bytes]], None] = _ignore
+        """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
         self._unread = False
+        self._resting = False
         self._transport = transport
         self._on_events = on_events
         self.sending = native.Lock()
@@ -128,8 +131,7 @@ class Pump:
         until, received = self.clock() + READ_S_MAX, self._transport.try_receive(READ_MAX)
         while received:
             for connection, payload in received:
-                with self.lock:
-                    self.core.receive(connection, payload, self.clock())
+                self._receive(connection, payload)
             if len(received) < READ_MAX:
                 self._wake_in_time()
                 return
@@ -138,6 +140,11 @@ class Pump:
                 self.wake()  # what is left would signal nobody again: libzmq's descriptor is edge-triggered
                 return
             received = self._transport.try_receive(READ_MAX)
+
+    def hurry(self) -> None:
+        """Read what comes at once, while somebody waits for it."""
+        if self._resting:
+            self.wake()
 
     def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye to all peers, unless a successor follows, and stop the thread; the transport still has the last
@@ -195,8 +202,7 @@ class Pump:
         if received:  # a question among them is answered with all that was counted before it
             self._do_chores()
         for connection, payload in received:
-            with self.lock:
-                self.core.receive(connection, payload, self.clock())
+            self._receive(connection, payload)
         self._do_chores()
         with self.lock:
             now = self.clock()
@@ -211,6 +217,14 @@ class Pump:
         for errand in self.errands:
             errand()
         return len(received)
+
+    def _receive(self, connection: bytes, payload: bytes) -> None:
+        """Take in one message; the lock is taken for each, so that a handshake waits for one and not for all."""
+        with self.lock:
+            self.core.receive(connection, payload, self.clock())
+            came = self.core.awaiting.take() if self.core.awaiting else None
+        if came:
+            self.on_came(came)
 
     def _do_chores(self) -> None:
         with self.lock:
@@ -265,7 +279,7 @@ class Pump:
         """
         with self.lock:
             now, rest_s = self.clock(), self.core.rest_s(received)
-            resting = rest_s >= _FINE_S
+            resting = self._resting = rest_s >= _FINE_S and not self.core.awaiting
             whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
             deadline = min(whole_at, self.collected_until(), now + rest_s if resting else whole_at)
             self._wakes_at = deadline
@@ -285,7 +299,7 @@ class Pump:
         return True
 
 
-def _ignore(_more: bool) -> None:
+def _ignore(_what: object) -> None:
     """Nobody wants to know."""
 
 

@@ -23,6 +23,7 @@ SAMPLES: dict[str, Message] = {
     "beat": messages.Heartbeat(1000, 3, 2, (0, 42), False, True),
     "ping": messages.Ping(0xDEADBEEF),
     "pong": messages.Pong(0xDEADBEEF),
+    "pong-clock": messages.Pong(0xDEADBEEF, 8_040_200),
     "leave": messages.Leave(),
     "refuse": messages.Refuse("other_version"),
     "push": messages.Push(Batch(SHOP, 7, (7, 3), 41, 42, DENSE), True, 850),

@@ -179,7 +179,7 @@ class Visitors:
     """A VIP whose handshakes may pause, and one client's session, which is not in memory any more."""
 
     def __init__(self, place: Place, version: str, context: SSL.Context | None = None) -> None:
-        self.node = place.node("edge-1")
+        self.node = place.node("edge-1", vip=[{"name": "shop", "tickets": 1, "await_ms": 0}])
         self.asker = Asker(waits_s=30.0)
         vips = self.node.internals.vips
         vips.asking.plug(Step.FETCH, self.asker)

@@ -44,7 +44,7 @@ class Shop:
     """A node with an asker, and a client whose session is not in memory any more."""
 
     def __init__(self, place: Place, certificates: Certificates, waits_s: float = 30.0) -> None:
-        self.node = place.node("edge-1")
+        self.node = place.node("edge-1", vip=[{"name": "shop", "tickets": 1, "await_ms": 0}])
         self.asker = Asker(waits_s)
         self.certificates = certificates
         self.context = server_context(certificates)

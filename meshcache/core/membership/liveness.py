@@ -126,9 +126,9 @@ class Liveness:
         peer.ping_at = now + self._local.limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
         self._outbox.send(peer.address, Ping(peer.ping_token))
 
-    def ping_received(self, peer: Peer, ping: Ping, _now: float) -> None:
+    def ping_received(self, peer: Peer, ping: Ping, now: float) -> None:
         """Answer a ping at once."""
-        self._outbox.send(peer.address, Pong(ping.token))
+        self._outbox.send(peer.address, Pong(ping.token, max(int(now * 1000), 0)))
 
     def pong_received(self, peer: Peer, pong: Pong, now: float) -> None:
         """Take the round trip of the newest ping. Answers to older ones are signs of life and no more."""
@@ -136,6 +136,8 @@ class Liveness:
             return
         rtt_s = now - peer.ping_sent_at
         peer.late_s = min(peer.late_s, rtt_s)
+        if pong.clock_ms:
+            peer.ahead_s = pong.clock_ms / 1000 - (peer.ping_sent_at + rtt_s / 2)
         peer.ping_sent_at = None
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
 

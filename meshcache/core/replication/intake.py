@@ -15,6 +15,7 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer
@@ -39,6 +40,7 @@ class Intake:
         recall: Recall,
         quarantine: Quarantine,
         withdraws: Withdraws,
+        awaiting: Awaiting,
         outlet: Outlet,
     ) -> None:
         self._local = local
@@ -49,6 +51,7 @@ class Intake:
         self._recall = recall
         self._quarantine = quarantine
         self._withdraws = withdraws
+        self._awaiting = awaiting
         self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
@@ -181,7 +184,10 @@ class Intake:
         if not entries.ids:
             return
         counters = served.counters
-        for end, count in self._cache.put_many(stream, entries, now, at_own_cost=not restored).items():
+        ends = self._cache.put_many(stream, entries, now, at_own_cost=not restored)
+        if self._awaiting:
+            self._awaiting.came(entries.ids)
+        for end, count in ends.items():
             if end is PutResult.STORED and restored:
                 counters.restored += count
             elif end is PutResult.STORED:

@@ -15,6 +15,7 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.connections import Connection, Connections
 from meshcache.core.policy.gates import Terms
+from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.served_vips import ServedVips
@@ -63,6 +64,7 @@ class KnownStreams:
         members: Members,
         quarantine: Quarantine,
         withdraws: Withdraws,
+        awaiting: Awaiting,
         connections: Connections,
     ) -> None:
         self._local = local
@@ -72,6 +74,7 @@ class KnownStreams:
         self._members = members
         self._quarantine = quarantine
         self._withdraws = withdraws
+        self._awaiting = awaiting
         self._connections = connections
 
     def learn(self, connection: bytes, peer: Peer, push: Push) -> None:
@@ -99,7 +102,7 @@ class KnownStreams:
     def take(self, connection: bytes, payload: bytes, now: float) -> bool:
         """File a push that is like those before it. False, with nothing done, when it has to go the long way."""
         link = self._connections.get(connection)
-        if link is None or self._withdraws or self._quarantine or not link.bucket.holds(1, now):
+        if link is None or self._withdraws or self._quarantine or self._awaiting or not link.bucket.holds(1, now):
             return False
         for known in link.known:
             if known.may_be(payload):

@@ -47,6 +47,7 @@ class Peer:
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
     ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
     of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
+    Its clock is ``ahead_s`` of ours, give or take half a round trip.
     ``contested_at`` is when somebody else last
     began to claim its name, ``told_old_at`` when somebody was last told that it speaks as an earlier life.
     """
@@ -73,6 +74,7 @@ class Peer:
     ping_sent_at: float | None = None
     ping_token: int = 0
     rtt_s: float | None = None
+    ahead_s: float | None = None
     blocked_until: float = 0.0
     flaps: int = 0
     late_s: float = 0.0

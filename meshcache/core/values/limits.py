@@ -94,6 +94,11 @@ class Limits:
     """What one connection may send of any kind; beyond it messages are dropped unread."""
     messages_burst: float = 40_000.0
 
+    # --- looking elsewhere, for handshakes that wait
+    on_its_way_s: float = 0.5
+    """How long a session may be on its way, beside `flush_s_max` and a round trip: what a busy machine, or a message
+    that got lost and is repaired, may take. Who waits for one that was evicted meanwhile waits in vain."""
+
     # --- repair
     gap_grace_s: float = 0.25
     """A gap this young may only be a message that was overtaken."""

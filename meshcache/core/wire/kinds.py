@@ -229,7 +229,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
         ),
     ),
     messages.Ping: (3, Spec(messages.Ping, _TOKEN)),
-    messages.Pong: (4, Spec(messages.Pong, _TOKEN)),
+    messages.Pong: (4, Spec(messages.Pong, _TOKEN, Field("c", "clock_ms", fields.uint(messages.CLOCK_MS_MAX), 0))),
     messages.Leave: (5, Spec(messages.Leave)),
     messages.Refuse: (
         6,

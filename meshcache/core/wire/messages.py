@@ -121,11 +121,18 @@ class Ping:
     token: int
 
 
+CLOCK_MS_MAX = (1 << 53) - 1
+"""Of a monotonic clock that nobody set: a number that every CBOR decoder can hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answers a `Ping`."""
+    """Answers a `Ping`, with what the sender's clock says: milliseconds of the one that its session ids are born by.
+    0 from a node that doesn't tell, as before 0.2.
+    """
 
     token: int
+    clock_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

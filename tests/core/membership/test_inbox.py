@@ -36,7 +36,7 @@ def test_a_flood_on_one_connection_is_not_read_and_hurts_no_other() -> None:
         noisy.says(host, Ping(token))
     quiet.says(host, Ping(7))
     assert dropped(host, net) == {"flood": 481}
-    assert Pong(7) in quiet.hears(Pong)
+    assert 7 in [pong.token for pong in quiet.hears(Pong)]
 
 
 def test_everything_is_counted_as_received_also_what_is_dropped() -> None:
@@ -56,7 +56,7 @@ def test_unknown_fields_are_counted_and_the_rest_is_read() -> None:
     payload = encode("x", 7, Ping(5)).replace(b"\xa1aq\x05", b"\xa2aq\x05bzz\x07")
     host.core.receive(b"x", payload, net.now)
     assert host.core.stats(net.now)["gossip"]["unknown_fields"] == 1
-    assert Pong(5) in peer.hears(Pong)
+    assert 5 in [pong.token for pong in peer.hears(Pong)]
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

@@ -142,7 +142,7 @@ def test_a_suspect_that_is_heard_again_has_recovered() -> None:
     assert len(host.happened(PeerSuspect)) == 1
     peer.says(host, Ping(1))
     assert len(host.happened(PeerRecovered)) == 1
-    assert peer.hears(Pong) == [Pong(1)]
+    assert peer.hears(Pong) == [Pong(1, int(net.now * 1000))]
 
 
 def test_loss_is_measured_from_the_beats_that_did_not_come() -> None:
