@@ -27,7 +27,8 @@ POLICY = ["tests/core/policy", "tests/security/test_borders.py"]
 WITHDRAWS = ["tests/core/control/test_withdraws.py", "tests/core/control/test_withdraw_details.py"]
 
 LOOKUP = [
-    f"tests/tls/test_{what}.py" for what in ("lookup", "counting", "ordinary", "revalidate", "identities", "hello")
+    *(f"tests/tls/test_{what}.py" for what in ("lookup", "counting", "ordinary", "revalidate", "identities", "hello")),
+    "tests/runtime/test_asking.py",
 ]
 
 MODULES = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshcache.core.policy.gates import Verdict
-from meshcache.tls import libssl
+from meshcache.tls import contexts, libssl
 from meshcache.tls.functions import ffi
 from tests.tls.world import (
     KINDS,
@@ -74,6 +74,20 @@ def test_a_visit_that_is_refused_counts_one_refusal(kind: str, again: bool) -> N
     assert counted(port) == [("lookup_refused", Verdict.LINEAGE), ("full",)]
     assert not visit(context, client, name="elsewhere.test", session=first.session).resumed
     refused = Verdict.NAME_CLASS
+    assert counted(port) == [("lookup_refused", refused), ("full",), ("session_refused", refused)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_visit_that_asks_for_more_than_its_context_counts_one_refusal(kind: str, again: bool) -> None:
+    port, client = DictPort(), client_context("1.3")
+    context = serve(kind, port, again=again)
+    first = visit(context, client)
+    found = libssl.find(context)
+    attachment = contexts._callbacks[found.library].state.attachments[found.pointer]
+    attachment.verify_mode = 3
+    counted(port)
+    assert not visit(context, client, session=first.session).resumed
+    refused = Verdict.SETTINGS_DIFFER
     assert counted(port) == [("lookup_refused", refused), ("full",), ("session_refused", refused)]
 
 

@@ -9,6 +9,7 @@ from meshcache.core.policy.scope import Names
 from meshcache.tls import contexts, libssl
 from meshcache.tls.contexts import attach_context, resumption
 from meshcache.tls.functions import der_of, ffi
+from meshcache.tls.lookup import get_callback
 from meshcache.tls.scopes import Scopes
 from tests.tls.world import (
     KINDS,
@@ -156,3 +157,47 @@ def test_a_failed_decoding_leaves_nothing_in_openssls_queue_of_errors(kind: str,
     port.store[session_id] = b"junk"
     visit(context, client, session=first.session)
     assert queued == [0]
+
+
+def test_an_entry_of_another_version_is_a_miss_that_burns_nothing(kind: str, version: str) -> None:
+    """Under TLS 1.3 OpenSSL would end the handshake; a stranger who saw an id could offer it under another version."""
+    port, client = DictPort(), client_context(version)
+    context, other = server_context(kind), server_context(kind)
+    attach(context, port)
+    attach(other, elsewhere := DictPort())
+    first = visit(context, client)
+    visit(other, client_context("1.2" if version == "1.3" else "1.3"))
+    (session_id,) = port.store
+    (foreign_id,) = set(elsewhere.store) - {b""}
+    port.store[session_id] = entry = elsewhere.store[foreign_id].replace(foreign_id, session_id)
+    port.log.clear()
+    again = visit(context, client, session=first.session)
+    assert not again.resumed
+    assert sorted(event for event in port.log if event[0] != "created") == [("full",), ("hit",), ("missed",)]
+    assert port.store[session_id] == entry
+
+
+def test_without_a_name_a_resumed_connection_has_none(kind: str, version: str) -> None:
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    first = visit(context, client, name=None)
+    again = visit(context, client, name=None, session=first.session, close=False)
+    assert again.resumed
+    assert contexts.server_name(again.server.tls) is None
+
+
+def test_openssl_takes_over_what_it_is_given_and_is_given_nothing_on_a_context_that_is_not_attached(
+    kind: str, version: str
+) -> None:
+    """SSL_CTX_sess_set_get_cb(3): with ``*copy`` it would count one more reference, which nobody gives back."""
+    context = server_context(kind, version)
+    attach(context, DictPort())
+    library = libssl.find(context).library
+    get = get_callback(contexts._callbacks[library].state)
+    stranger = visit(server_context(kind, version), client_context(version), close=False)
+    connection = libssl.find_connection(stranger.server.tls)
+    assert connection is not None
+    copy = ffi.new("int[2]", [1, 7])
+    assert get(connection.pointer, ffi.new("char[32]"), 32, copy) == 0
+    assert list(copy) == [0, 7]
