@@ -76,6 +76,14 @@ def _nobodies(world: World, victim: NodeRecord) -> tuple[Message, str]:
     return Roster(victim.colo, 0, records), ""
 
 
+def _elsewhere(world: World, victim: NodeRecord) -> tuple[Message, str]:
+    """The victim is a node of another colo, in a later life and with VIPs in other groups, says that colo's roster."""
+    colo = f"{victim.colo}-too"
+    vips = tuple(replace(terms, colo=colo, group=f"{terms.group}-too") for terms in victim.vips)
+    later = victim.incarnation + world.rng.randrange(1, 10**7)
+    return Roster(colo, 0, (replace(victim, colo=colo, incarnation=later, vips=vips),)), ""
+
+
 LIES: dict[str, Lie] = {
     "lie: empty range": _empty_range,
     "lie: has seen all": _seen_all,
@@ -83,4 +91,5 @@ LIES: dict[str, Lie] = {
     "lie: other terms": _other_terms,
     "lie: goodbye": _goodbye,
     "lie: nobodies": _nobodies,
+    "lie: elsewhere": _elsewhere,
 }

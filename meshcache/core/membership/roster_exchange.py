@@ -33,6 +33,14 @@ from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight_of
 _MERGED_MAX = 16
 """Sets of our own colo that we have looked through already, by hash."""
 
+_MERGED_S = 45.0
+"""After which such a set is looked through again while it differs from ours: whom a peer has and we don't is dialled
+for as long as that is so, since what is between may open at any time.
+"""
+
+_UNREACHED_S = 90.0
+"""A node that starts, or that has ended, may be in a roster and not be reached for so long; then it is said."""
+
 _OUTBID_S = 30.0
 """Between two answers to what another colo says in this node's name: if that is a copy of it, which answers in the same
 way, neither begins a new life in each comparison.
@@ -91,7 +99,7 @@ class RosterExchange:
         self._outbox = outbox
         self._candidates = candidates
         self._asked_at: dict[str, float] = {}
-        self._merged: OrderedDict[bytes, None] = OrderedDict()
+        self._merged: OrderedDict[bytes, float] = OrderedDict()
         self._outlet = outlet
         self._pending: OrderedDict[tuple[str, str], _Pages] = OrderedDict()
         self._outbid_at = -inf
@@ -169,7 +177,8 @@ class RosterExchange:
             if told.age_s == 0 and peer.colo != told.colo:
                 told = told._replace(age_s=1)  # only its own nodes see a colo this minute
             return self._roster.compare(told, now)
-        return told.digest not in self._merged and told.digest != digest_of(self._own())
+        looked_through = now - self._merged.get(told.digest, -inf) < _MERGED_S
+        return not looked_through and told.digest != digest_of(self._own())
 
     def _learn(self, roster: Roster, records: list[NodeRecord], now: float) -> None:
         if roster.colo == self._local.identity.colo:
@@ -183,7 +192,9 @@ class RosterExchange:
         self._roster.learn(roster.colo, records, linked, roster.age_s, now)
 
     def _merge(self, records: list[NodeRecord], now: float) -> None:
-        self._merged[digest_of(records)] = None
+        digest = digest_of(records)
+        self._merged[digest] = now
+        self._merged.move_to_end(digest)
         while len(self._merged) > _MERGED_MAX:
             self._merged.popitem(last=False)
         own, members = self._local.identity, self._members
@@ -193,6 +204,7 @@ class RosterExchange:
             strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
             if strange and not members.buried(record.node, record.incarnation, now):
                 self._candidates.hint(record.address, "roster", now)
+                self._telemetry.refusals.note(record.node, record.address, "unreached", now, patience_s=_UNREACHED_S)
 
     def _own(self) -> list[NodeRecord]:
         own = self._local.identity

@@ -38,6 +38,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "takes no messages: no link to it comes up, or it doesn't read",
         "see its log, and the network between",
     ),
+    "unreached": (
+        "is in the roster of other nodes of this colo, and isn't reached from here, nor this node from there",
+        "open its mesh address to this node, or this node's to it, unless it has ended; others pass sessions on, in seconds",
+    ),
     "ticket_key_weak": (
         "hands out a ticket key that could be guessed",
         "no version of meshcache makes such keys: look for who has the mesh key and shouldn't",

@@ -12,7 +12,7 @@ from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import ColoDigest, Digest, Hello, Push, Roster, RosterAsk
 from meshcache.core.wire.record_size import PAGES_BYTES_MAX, weight
-from tests.core.net import Host, Net, Puppet, dropped, has, make, sid, vip
+from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sid, vip
 from tests.core.samples import large_record
 
 
@@ -178,3 +178,32 @@ def test_a_node_is_listed_once_whatever_another_colo_says() -> None:
     own = host.core.duties.vips.record
     peer.says(host, Roster("fra1", 0, (replace(own, colo="fra1"),)))
     assert [(record.node, state) for record, state in host.core.records()] == [("me", "own"), ("x", "alive")]
+
+
+def test_two_that_a_firewall_kept_apart_from_the_start_meet_when_it_opens_and_are_named_until_then() -> None:
+    """Each knew of the other from a third, tried for 40 seconds, and never again."""
+    net = Net()
+    a, b, c = mesh(net, ["a", "b", "c"])
+    net.lose = lambda sender, receiver, _: {sender, receiver} == {"b", "c"}
+    net.run(240)
+    assert [len(host.core.peers(net.now)) for host in (a, b, c)] == [2, 1, 1]
+    for host, other in ((b, "c"), (c, "b")):
+        (told,) = host.core.stats(net.now)["refusals"]
+        assert (told["node"], told["address"], told["reason"]) == (other, f"{other}:7946", "unreached")
+    assert a.core.stats(net.now)["refusals"] == []
+    made = make(net, b, 1)
+    net.until(lambda: has(net, c, made), within=15)
+    net.lose = lambda *_: False
+    net.until(lambda: len(b.core.peers(net.now)) == len(c.core.peers(net.now)) == 2, within=60)
+
+
+def test_who_starts_or_leaves_is_not_named_as_out_of_reach() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b", "c", "d"])
+    net.run(30)
+    hosts[3].core.leave(net.now)
+    net.run(1)
+    net.stop("d")
+    net.add("e", "ams1", vip("e"), seeds=("a:7946",))
+    net.run(200)
+    assert [host.core.stats(net.now)["refusals"] for host in net.hosts.values() if host.up] == [[]] * 4
