@@ -82,8 +82,8 @@ def test_a_visit_that_asks_for_more_than_its_context_counts_one_refusal(kind: st
     port, client = DictPort(), client_context("1.3")
     context = serve(kind, port, again=again)
     first = visit(context, client)
-    found = libssl.find(context)
-    attachment = contexts._callbacks[found.library].state.attachments[found.pointer]
+    library, pointer = libssl.find(context)
+    attachment = contexts._callbacks[library].state.attachments[pointer]
     attachment.verify_mode = 3
     counted(port)
     assert not visit(context, client, session=first.session).resumed

@@ -193,7 +193,7 @@ def test_openssl_takes_over_what_it_is_given_and_is_given_nothing_on_a_context_t
     """SSL_CTX_sess_set_get_cb(3): with ``*copy`` it would count one more reference, which nobody gives back."""
     context = server_context(kind, version)
     attach(context, DictPort())
-    library = libssl.find(context).library
+    library, _ = libssl.find(context)
     get = get_callback(contexts._callbacks[library].state)
     stranger = visit(server_context(kind, version), client_context(version), close=False)
     connection = libssl.find_connection(stranger.server.tls)

@@ -40,7 +40,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "unreached": (
         "is in the roster of other nodes of this colo, and isn't reached from here, nor this node from there",
-        "open its mesh address to this node, or this node's to it, unless it has ended; others pass sessions on, in seconds",
+        "open its mesh address to this node, or this node's to it, unless it has ended; others pass on sessions",
     ),
     "ticket_key_weak": (
         "hands out a ticket key that could be guessed",
