@@ -119,7 +119,7 @@ need-test: need-demo
 	@tools/need curl:curl node:nodejs gnutls-cli:gnutls-bin chromium:chromium ip:iproute2 nft:nftables \
 	    /usr/lib/python3/dist-packages/OpenSSL:python3-openssl haproxy:haproxy nginx:nginx \
 	    /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream groff:groff-base docker-compose:docker-compose \
-	    redis-server:redis-server \
+	    redis-server:redis-server tstclnt:libnss3-tools \
 	    /usr/include/openssl/ssl.h:libssl-dev
 
 # The stamps make a second run quick. Build tools are pinned like everything else, hence no build isolation.
