@@ -225,6 +225,7 @@ class Assembly:
         self.liveness.send_heartbeat(peer)
         self.liveness.ping(peer, now)
         self.anti_entropy.compare(peer, now)
+        self.snapshot.peer_joined(peer, now)
 
     def vip_added(self, now: float) -> None:
         """Catch up with what peers have of it."""

@@ -24,7 +24,7 @@ def test_no_ticket_is_refused_by_who_may_open_it_and_none_opens_elsewhere_or_lat
 @pytest.mark.parametrize(
     ("owner", "name", "planted", "seed", "seen"),
     (
-        (RingNodes, "without", lambda *_: [], 1, "refused within its lifetime"),
+        (RingNodes, "without", lambda *_: [], 9, "refused within its lifetime"),
         (TicketDuty, "_end", lambda *_: None, 3, "though it was withdrawn"),
     ),
 )

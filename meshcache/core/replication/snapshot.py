@@ -89,11 +89,19 @@ class Snapshot:
         self._waiting = 0
         self._turn = 0
         self._came = 0
+        self._looked_at = self._due_at = now
         self.begin(now)
 
     def next_due(self) -> float:
-        """Return when to call `tick` next."""
-        return self._due_at if self._joining.joining else float("inf")
+        """Return when to call `tick` next: at once when the source has gone, for another is to go on."""
+        if not self._joining.joining:
+            return float("inf")
+        return min(self._due_at, self._looked_at) if self._is_deserted() else self._due_at
+
+    def peer_joined(self, peer: Peer, now: float) -> None:
+        """A peer has come: as a joiner without a source, ask it at once if it may be one."""
+        if self._joining.joining and not self._source and not peer.joining:
+            self._due_at = min(self._due_at, now)
 
     def begin(self, now: float) -> None:
         """Be a joiner: at first, and when one more VIP is served, since a source offered what the terms were then."""
@@ -115,10 +123,12 @@ class Snapshot:
 
     def tick(self, now: float) -> None:
         """As a joiner: look for a source, or go on with it; stop when there is none in time."""
-        if not self._joining.joining or self._due_at > now:
+        deserted = self._is_deserted()
+        if not self._joining.joining or (self._due_at > now and not deserted):
             return
+        self._looked_at = now
         self._due_at = now + self._local.limits.snapshot_ask_s
-        if self._source and not self._alive(self._source):
+        if deserted:
             self._source = ""
         if self._source and (self._wanted or self._waiting):
             self._fetch(now)
@@ -227,6 +237,9 @@ class Snapshot:
         for peer in self._members:
             if peer.usable and peer.joining:  # it looks for a source, and takes us for another joiner
                 self._joining.greet(peer, now)
+
+    def _is_deserted(self) -> bool:
+        return bool(self._source) and not self._alive(self._source)
 
     def _alive(self, name: str) -> bool:
         peer = self._members.get(name)

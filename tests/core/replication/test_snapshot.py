@@ -95,6 +95,32 @@ def test_when_the_source_dies_another_goes_on_where_it_stopped() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["says goodbye", "falls silent"])
+def test_a_joiner_whose_source_leaves_goes_on_with_another_at_once(how: str) -> None:
+    net, _ = filled(4000, "abc", limits=Limits(snapshot_sessions_per_s=1000, fill_sessions_burst=512))
+    (joiner,) = mesh(net, ["z"], sessions=50_000)
+    net.until(lambda: 600 <= size(joiner) < 4000, within=3)
+    source = joiner.core.catch_up.source
+    leaving = net.hosts[source]
+    if how == "says goodbye":
+        leaving.core.leave(net.now)
+        net.run(0)
+    net.stop(source)
+    if how == "falls silent":
+        net.until(lambda: joiner.core.catch_up.source != source, within=5)
+    else:
+        net.run(0.01)
+    assert joiner.core.catch_up.source in set("abc") - {source}
+    net.until(lambda: size(joiner) == 4000, within=15)
+
+
+def test_a_joiner_asks_as_soon_as_it_has_met_somebody() -> None:
+    net, _ = filled(500)
+    (joiner,) = mesh(net, ["c"], sessions=50_000)
+    net.until(lambda: joiner.core.catch_up.done, within=0.4)
+    assert size(joiner) == 500
+
+
 def test_fifty_joiners_at_once_are_all_served_and_never_two_by_one_source_at_once() -> None:
     net, _ = filled(500)
     names = [f"j{at}" for at in range(50)]
