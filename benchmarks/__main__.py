@@ -25,6 +25,7 @@ from benchmarks import (
     sharing,
     takeover,
     tickets,
+    tiers,
 )
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "relay": relay.run,
     "idle": idle.run,
     "takeover": takeover.run,
+    "tiers": tiers.run,
 }
 
 DEFAULT_JSON = Path(__file__).parent / "results" / "latest.json"
