@@ -37,7 +37,11 @@ MODULES = {
     "digest_parts": ("meshcache/core/policy/digest_parts.py", POLICY),
     "intake": (
         "meshcache/core/replication/intake.py",
-        ["tests/core/replication", "tests/core/control/test_recall.py", *WITHDRAWS, "tests/security/test_borders.py"],
+        [
+            *(f"tests/core/replication/test_{what}.py" for what in ("intake", "intake_details", "relaying")),
+            "tests/core/control/test_recall.py",
+            *WITHDRAWS,
+        ],
     ),
     "local_sessions": (
         "meshcache/core/replication/local_sessions.py",
@@ -49,7 +53,7 @@ MODULES = {
 }
 """Each with the tests that are there for it; mutmut runs for each function the ones that call it."""
 
-GONE_THROUGH = ("gates", "local_sessions", "withdraws")
+GONE_THROUGH = ("gates", "scope", "digest_parts", "local_sessions", "vip_cache", "withdraws", "lookup")
 """Those whose survivors are all killed or explained; the others run when they are named."""
 
 COPIED = (

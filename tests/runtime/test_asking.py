@@ -255,6 +255,8 @@ def test_nothing_is_asked_for_what_is_here_or_for_a_client_that_has_nothing(plac
     shop = Visitors(place, version)
     shop.bring_back()
     assert visit(shop.context, shop.client, session=shop.session).resumed
+    found = shop.node.stats()["vips"]["shop"]["lookups"]
+    assert (found["local"], found["pulled"]) == (1, 0)
     visit(shop.context, client_context(version))
     assert shop.asker.begun == []
 
