@@ -200,7 +200,10 @@ class Rings:
             and self._world.truth.changed_at[ticket.maker] < ticket.made_at - SETTLE_S
             and self._same(ticket)
         )
-        ended = any(at > ticket.made_at - SETTLE_S for at, _ in self.withdrawn[ticket.terms.group])
+        # A part that was cut off goes on with keys that a withdraw has ended, until it hears of it; so it does with one
+        # that it made so soon afterwards that no clock can tell.
+        born_at = min(ticket.made_at - SETTLE_S, ticket.made_at - ticket.key_age - LIMITS.ticket_quiet_s)
+        ended = any(at > born_at for at, _ in self.withdrawn[ticket.terms.group])
         if due and not ended:
             raise self._violation("is refused within its lifetime", host, vip, ticket)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from meshcache.core.membership.candidates import Candidates
 from meshcache.core.policy.gates import Terms
+from meshcache.core.policy.ring_id import may_share
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.roster import RosterTable
@@ -86,7 +87,23 @@ class Links:
             chosen.append(records[node])
             if sum(not self._is_lost(record) for record in chosen) >= RELAYS_LINKED:
                 break
-        return self._with_lost(chosen)
+        return self._with_lost(chosen + self._ring_mates(chosen, records))
+
+    def _ring_mates(self, chosen: list[NodeRecord], records: dict[str, NodeRecord]) -> list[NodeRecord]:
+        """Return a node for each ring of ticket keys that reaches into a colo and that none of the chosen is in: a key
+        encrypts when everybody has it, which nobody else there could tell.
+        """
+        mates: list[NodeRecord] = []
+        for served in self._vips:
+            near = [record for record in (*chosen, *mates) if not self._is_lost(record)]
+            if served.vip.rotate_s is None or any(_in_ring(served.vip.terms, record) for record in near):
+                continue
+            names = [node for node, record in records.items() if _in_ring(served.vip.terms, record)]
+            for node in rank(f"ring {self._local.identity.node}>{served.vip.terms.vip}", names):
+                mates.append(records[node])
+                if not self._is_lost(records[node]):
+                    break
+        return mates
 
     def _bridge(self, colo: str, records: dict[str, NodeRecord]) -> list[NodeRecord]:
         """Return one node to link to where no session may go, so that all of the mesh is known everywhere."""
@@ -123,3 +140,9 @@ class Links:
 
     def _buried(self, record: NodeRecord, now: float) -> bool:
         return self._members.buried(record.node, record.incarnation, now)
+
+
+def _in_ring(ours: Terms, record: NodeRecord) -> bool:
+    """Return whether a node takes part in the ring of ticket keys that a VIP on these terms is in."""
+    pairs = zip(record.vips, record.notes, strict=False)
+    return any(note.tickets and bool(may_share(ours, terms)) for terms, note in pairs)

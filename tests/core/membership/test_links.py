@@ -47,6 +47,18 @@ def test_where_nothing_may_go_one_node_of_each_colo_keeps_one_link() -> None:
     assert {name[:4] for name, _ in between} == {"ams1", "fra1"}
 
 
+def test_a_colo_s_only_node_of_a_ring_of_ticket_keys_is_linked_to_by_all_of_the_ring() -> None:
+    """Else a key would encrypt where nobody can tell that this node hasn't it (seed 589 of the simulator's rings)."""
+    net = Net()
+    near = mesh(net, [f"ams1-{at}" for at in range(6)], "ams1", REACH_EVERYWHERE, rotate_s=600.0)
+    mesh(net, [f"fra1-{at}" for at in range(5)], "fra1", Reach.parse(["ams1", "fra1"]), rotate_s=600.0)
+    mesh(net, ["fra1-x"], "fra1", REACH_EVERYWHERE, rotate_s=600.0)
+    net.run(20)
+    for host in near:
+        assert "fra1-x" in chosen(host)
+        assert len(chosen(host)) <= 3
+
+
 def test_all_of_the_mesh_is_known_everywhere_without_being_linked() -> None:
     _net, hosts = colos(REACH_COLO)
     for host in hosts:
