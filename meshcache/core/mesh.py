@@ -13,7 +13,7 @@ from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
-from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup
+from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup, MadeAtDoor
 from meshcache.core.replication.snapshot import CatchUp
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.state.members import PeerState
@@ -28,7 +28,7 @@ from meshcache.core.wire import fields
 _NOT_SENT_S = 10.0
 """A peer that is heard and takes nothing for so long is worth a line; a link takes moments to come up."""
 
-__all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MeshCore", "Outgoing"]
+__all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MadeAtDoor", "MeshCore", "Outgoing"]
 
 
 class MeshCore:
@@ -77,11 +77,10 @@ class MeshCore:
     # --- the TLS side: on handshake threads, which wait for nothing but the lock ---
 
     def set_vip(self, vip: LocalVip, now: float) -> None:
-        """Add a VIP or change it (attach, SIGHUP, live policy).
+        """Add a VIP or change it (attach, SIGHUP, live policy). The new terms go to every peer.
 
-        The new terms go to every peer. Copies that they no longer allow here are removed and counted
-        (`SessionsRecalled`); peers do the same when they learn of them. Raises ValueError when the terms name another
-        node or colo than this one, or when there are too many VIPs.
+        Copies that they no longer allow here are removed and counted (`SessionsRecalled`); peers do the same when they
+        learn of them. Raises ValueError for terms of another node or colo than this one's, or of one VIP too many.
         """
         self.duties.woken(now)
         self.duties.vip_changes.set_vip(vip, now)
@@ -94,9 +93,7 @@ class MeshCore:
 
     def follow(self, own_policy: OwnPolicy, now: float) -> None:
         """Ask an operator's own policy about each crossing that terms allow; call it again when its answers change.
-
-        What it forbids of the sessions that are here is removed and counted (`SessionsRecalled`).
-        """
+        What it forbids of the sessions that are here is removed and counted (`SessionsRecalled`)."""
         self.settle()
         self.duties.woken(now)
         self.duties.vip_changes.follow(own_policy, now)
@@ -127,11 +124,11 @@ class MeshCore:
         client_certificate: bool = False,
         lifetime_s: float | None = None,
     ) -> float:
-        """File a session that this node made, and queue it for every permitted peer.
+        """File a session that this node made, and queue it for every permitted peer. Returns `next_deadline()`: send
+        when it is not after `now`.
 
         ``born_at`` is when the full handshake of its lineage ended (default: now), ``lifetime_s`` what OpenSSL gives it
-        if that is less than the VIP's. Unknown VIPs are ignored. Returns `next_deadline()`: send when it is not after
-        `now`.
+        if that is less than the VIP's. Unknown VIPs are ignored.
         """
         served = self._vips.get(vip)
         if served is not None:
@@ -139,6 +136,11 @@ class MeshCore:
             lasts_s = LIFETIME_S_MAX_TLS13 if lifetime_s is None else lifetime_s
             self.duties.sessions.created(served, session_id, der, born, lasts_s, client_certificate, now)
         return self.duties.next_due()
+
+    def sessions_made(self, vip: str, made: list[MadeAtDoor], now: float) -> int:
+        """Do that for several that handshakes filed themselves. Return how many were taken, the first ones."""
+        served = self._vips.get(vip)
+        return 0 if served is None else self.duties.sessions.made(served, made, now)
 
     def lookup(self, vip: str, session_id: bytes, now: float, *, counts: bool = True) -> Lookup:
         """Find a session that may resume on this VIP now, and count how that ended.
@@ -203,10 +205,7 @@ class MeshCore:
     def session_unusable(
         self, vip: str, session_id: bytes, reason: Verdict, now: float, *, counted: bool = True
     ) -> None:
-        """Forget, quarantine and count an entry that was found and that the TLS edge would not give to OpenSSL.
-
-        ``counted``: its lookup counted a hit.
-        """
+        """Forget, quarantine and count an entry that was found, and as a hit if ``counted``, and isn't for OpenSSL."""
         served = self._vips.get(vip)
         if served is not None:
             self.duties.sessions.unusable(served, session_id, reason, now, counted=counted)

@@ -40,6 +40,8 @@ class MeshListener:
         self._watch = ListenerWatch(peer_host)
         self._flood = Flood(time.monotonic())
         self._looks_again_at: float | None = None
+        self.sent_back = False
+        """Whether anything was ever sent on it."""
         self.endpoint = ""
         """Where it listens, once it is bound; the port is the real one where port 0 was asked for."""
 
@@ -108,6 +110,7 @@ class MeshListener:
 
     def send_back(self, address: str, payload: bytes) -> bool:
         """Hand a message to the connection by which this address is heard; False when it has ended or is full."""
+        self.sent_back = True
         try:
             self._router.send_multipart([self._ways_back[address], payload], zmq.NOBLOCK)
         except zmq.Again:

@@ -137,6 +137,11 @@ class Transport:
         finally:
             self.lock.release()
 
+    @property
+    def signals(self) -> bool:
+        """Whether the descriptor tells of every message that comes: sending on the listener takes its signals away."""
+        return not self._listener.sent_back
+
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when messages come; edge-triggered: receive until none is left."""
         return self._readable.fileno()

@@ -403,6 +403,7 @@ typedef struct {
     PyObject_HEAD
     struct table *table; /* owned; never NULL once made */
     long long bytes_max, sessions_max, evicted;
+    uint32_t swept_slot, swept_stripe; /* where the search for what is over goes on */
 } TableObject;
 
 PyTypeObject *table_type;
@@ -819,6 +820,49 @@ static PyObject *table_items(PyObject *self, PyObject *unused)
     return list_of(self, true);
 }
 
+/* Makes a pending entry of this stream one that the core sees, as the youngest, with this number; false when it isn't. */
+static bool keep_made(struct table *table, const uint8_t *id, size_t id_bytes, uint32_t stream, uint64_t seq,
+                      uint64_t *name)
+{
+    uint64_t hash = *name = keyed_hash(id, id_bytes);
+    struct stripe *stripe = stripe_for(table, hash);
+    pthread_mutex_lock(&stripe->lock);
+    struct entry *entry = look_up(stripe, hash, id, id_bytes);
+    bool pending = entry != NULL && entry->pending && head_of(packed_of(entry)).stream == stream;
+    if (pending) {
+        struct head head = head_of(packed_of(entry));
+        head.seq = seq;
+        write_head(packed_of(entry), &head);
+        entry->pending = false;
+        link_newest(table, stripe, entry);
+        atomic_fetch_add(&table->bytes, cost_of(entry));
+        atomic_fetch_add(&table->entries, 1);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return pending;
+}
+
+/* Files what handshakes made, under ascending numbers, up to the first that isn't pending any more. Says their names. */
+static PyObject *table_keep_made(PyObject *self, PyObject *args)
+{
+    PyObject *ids;
+    unsigned long stream;
+    unsigned long long seq;
+    if (!PyArg_ParseTuple(args, "O!kK:keep_made", &PyList_Type, &ids, &stream, &seq))
+        return NULL;
+    uint64_t names[RING_MAX];
+    Py_ssize_t count = PyList_Size(ids), kept = 0;
+    for (; kept < count && kept < RING_MAX; kept++) {
+        size_t bytes;
+        const uint8_t *id = bytes_in(PyList_GetItem(ids, kept), 1, ID_BYTES_MAX, &bytes);
+        if (id == NULL)
+            return NULL;
+        if (!keep_made(table_of(self), id, bytes, (uint32_t)stream, seq + (uint64_t)kept, &names[kept]))
+            break;
+    }
+    return PyBytes_FromStringAndSize((const char *)names, kept * (Py_ssize_t)sizeof *names);
+}
+
 /* What a journal remembers an id by: a number that leads to its slot. */
 static PyObject *table_name_of(PyObject *self, PyObject *session_id)
 {
@@ -839,6 +883,60 @@ static PyObject *table_id_of(PyObject *self, PyObject *args)
     if (bytes == 0)
         Py_RETURN_NONE;
     return PyBytes_FromStringAndSize((const char *)id, (Py_ssize_t)bytes);
+}
+
+/* Adds the ids of a stripe's entries that end by `second` to `over`, from the slot where the search goes on, for up to
+ * `budget` slots; says how many it looked at, or -1 with an error set. The id is copied with the lock held. */
+static long long sweep(TableObject *self, struct stripe *stripe, long long second, long long budget, PyObject *over)
+{
+    long long looked = 0;
+    while (looked < budget) {
+        uint8_t id[ID_BYTES_MAX];
+        size_t bytes = 0;
+        bool more;
+        pthread_mutex_lock(&stripe->lock);
+        more = self->swept_slot < stripe->capacity;
+        for (; more && bytes == 0 && looked < budget && self->swept_slot < stripe->capacity; self->swept_slot++) {
+            struct entry *entry = stripe->slots[self->swept_slot];
+            looked++;
+            if (entry != NULL && !entry->pending && head_of(packed_of(entry)).expiry <= second) {
+                bytes = entry->id_bytes;
+                memcpy(id, entry->data, bytes);
+            }
+        }
+        pthread_mutex_unlock(&stripe->lock);
+        if (!more)
+            return looked;
+        PyObject *one = bytes ? PyBytes_FromStringAndSize((const char *)id, (Py_ssize_t)bytes) : NULL;
+        if (bytes && (one == NULL || PyList_Append(over, one) < 0)) {
+            Py_XDECREF(one);
+            return -1;
+        }
+        Py_XDECREF(one);
+    }
+    return looked;
+}
+
+/* The ids of entries that end by this second, of the next slots; each call goes on where the last one ended. */
+static PyObject *table_over_by(PyObject *self, PyObject *args)
+{
+    long long second, budget;
+    if (!PyArg_ParseTuple(args, "LL:over_by", &second, &budget))
+        return NULL;
+    TableObject *share = (TableObject *)self;
+    PyObject *over = PyList_New(0);
+    for (int stripes = 0; over != NULL && budget > 0 && stripes <= STRIPES; stripes++) {
+        struct stripe *stripe = &share->table->stripes[share->swept_stripe % STRIPES];
+        long long looked = sweep(share, stripe, second, budget, over);
+        if (looked < 0) {
+            Py_CLEAR(over);
+        } else if (looked < budget) {
+            share->swept_slot = 0;
+            share->swept_stripe = (share->swept_stripe + 1) % STRIPES;
+        }
+        budget -= looked;
+    }
+    return over;
 }
 
 static PyObject *table_renew(PyObject *self, PyObject *unused)
@@ -875,6 +973,8 @@ static PyMethodDef table_methods[] = {
     {"put", table_put, METH_VARARGS, "File an entry as the youngest."},
     {"put_many", table_put_many, METH_VARARGS, "File a batch, whose ids aren't here."},
     {"file_push", table_file_push, METH_VARARGS, "File a push that is like those before it from its bytes, or nothing."},
+    {"keep_made", table_keep_made, METH_VARARGS, "File what handshakes made; their names."},
+    {"over_by", table_over_by, METH_VARARGS, "The next ids whose entries end by a second."},
     {"name_of", table_name_of, METH_O, "What a journal remembers an id by."},
     {"id_of", table_id_of, METH_VARARGS, "The id of this name and this place in its stream."},
     {"get", table_get, METH_O, "The entry, which counts as used."},

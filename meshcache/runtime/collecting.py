@@ -1,18 +1,25 @@
 """When one VIP's sessions are taken from its door: between two pushes they wait there, without the interpreter.
 
-Says when; `session_ports` takes them, and `pump` sends. Only with the compiled callbacks is there a door.
+Says when, and files them; `pump` sends. Only with the compiled callbacks is there a door.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from meshcache.core.mesh import MeshCore
+from meshcache.core.mesh import MadeAtDoor, MeshCore
+from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
+
+Row: TypeAlias = tuple[bytes, bytes, float, float, float, bool]
+"""Of a door: id, DER, when a session was made, ends and its lineage began, and whether its settings are still those."""
+
+
+_NEVER = math.inf
 
 
 class Collecting:
@@ -25,6 +32,53 @@ class Collecting:
         self._door = door
         self._until = 0.0
         self._looks = False
+
+    def take(self, ahead_s: float, withheld: Withheld) -> float:
+        """File what waits at the door, or hold it back; return when the core wants to send."""
+        due_at, door = _NEVER, self._door
+        rows = door.take() if door is not None else []
+        if rows and door is not None:
+            for session_id, der, _made_at, expires_at, born_at, current in rows[
+                self._together(rows, ahead_s, withheld) :
+            ]:
+                try:
+                    self._file(session_id, der, expires_at, born_at, current, ahead_s, withheld)
+                finally:
+                    door.dismiss(session_id)
+            due_at = self._core.next_deadline()
+        return due_at
+
+    def _together(self, rows: list[Row], ahead_s: float, withheld: Withheld) -> int:
+        """File all with one call, where nothing is unusual about them. Return how many were, the first ones."""
+        now = self._clock()
+        if withheld.on or not all(
+            der and current and ends_at + ahead_s > now for _, der, _, ends_at, _, current in rows
+        ):
+            return 0
+        made = [
+            MadeAtDoor(name, der, at + ahead_s, ends + ahead_s, born + ahead_s) for name, der, at, ends, born, _ in rows
+        ]
+        return self._core.sessions_made(self._vip, made, now)
+
+    def _file(
+        self,
+        session_id: bytes,
+        der: bytes,
+        expires_at: float,
+        born_at: float,
+        current: bool,
+        ahead_s: float,
+        withheld: Withheld,
+    ) -> None:
+        now = self._clock() - ahead_s
+        if not (current and der and expires_at > now):  # its VIP has changed since, or went
+            return
+        if withheld.on:
+            withheld.add(Made(session_id, der, born_at + ahead_s, False, expires_at + ahead_s))
+            return
+        self._core.session_created(
+            self._vip, session_id, der, now + ahead_s, born_at=born_at + ahead_s, lifetime_s=expires_at - now
+        )
 
     def plan(self, ahead_s: float, *, looks: bool) -> None:
         """Tell the door until when sessions may wait, after some were taken; `ahead_s` is what the core's clock is
@@ -41,4 +95,4 @@ class Collecting:
 
     def deadline(self) -> float:
         """Return when what waits at the door is to be taken; never while nothing does, and nothing is expected."""
-        return self._until if self._door is not None and (self._looks or len(self._door)) else math.inf
+        return self._until if self._door is not None and (self._looks or len(self._door)) else _NEVER

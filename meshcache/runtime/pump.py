@@ -83,6 +83,7 @@ class Pump:
         """Held by whichever thread sends; nobody waits for it but `close`."""
         self._links: frozenset[str] = frozenset()
         self._wakes_at = 0.0
+        self._mail = True
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._on_wakeup, self._on_anything = native.poll(), native.poll()
@@ -178,7 +179,7 @@ class Pump:
 
         Whatever else a message asks for makes it a whole step. Returns as `_step` does.
         """
-        received = self._transport.receive(RECEIVE_MAX)
+        received = self._transport.receive(RECEIVE_MAX) if self._mail or not self._transport.signals else []
         self._note_unread(len(received) == RECEIVE_MAX)
         for at, (connection, payload) in enumerate(received):
             with self.lock:  # taken for each message, so that a handshake waits for one and not for all
@@ -283,15 +284,14 @@ class Pump:
             whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
             deadline = min(whole_at, self.collected_until(), now + rest_s if resting else whole_at)
             self._wakes_at = deadline
-        poller = self._on_wakeup if resting else self._on_anything
-        while (remaining := deadline - self.clock()) > 0:
-            if remaining >= _FINE_S:
-                if poller.poll(math.floor(remaining * 1000)):
-                    break
-            elif poller.poll(0):
-                break
-            else:
+        poller, ready = self._on_wakeup if resting else self._on_anything, None
+        while not ready and (remaining := deadline - self.clock()) > 0:
+            ready = poller.poll(math.floor(remaining * 1000))
+            if not ready and remaining < _FINE_S:
                 native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
+        self._mail = resting or ready is None or bool(ready)
+        if not (resting or ready):
+            return self.clock() >= whole_at
         try:
             os.eventfd_read(self._wakeup)
         except BlockingIOError:

@@ -155,28 +155,7 @@ class VipPort(TicketSide):
 
     def take_made(self) -> float:
         """File what waits at the door; says when the core wants to send. With the lock held."""
-        due_at, door = _NEVER, self.door
-        for session_id, der, _made_at, expires_at, born_at, current in door.take() if door is not None else ():
-            try:
-                now = self.clock() - self._ahead_s
-                if not (current and der and expires_at > now):  # its VIP has changed since, or went
-                    continue
-                if self.withheld.on:
-                    ends_at = expires_at + self._ahead_s
-                    self.withheld.add(Made(session_id, der, born_at + self._ahead_s, False, ends_at))
-                else:
-                    due_at = self._core.session_created(
-                        self.name,
-                        session_id,
-                        der,
-                        now + self._ahead_s,
-                        born_at=born_at + self._ahead_s,
-                        lifetime_s=expires_at - now,
-                    )
-            finally:
-                assert door is not None, "it gave these"
-                door.dismiss(session_id)
-        return due_at
+        return self._collecting.take(self._ahead_s, self.withheld)
 
     def settle(self) -> None:
         """Take over what the door has counted. With the lock held."""

@@ -80,6 +80,32 @@ def test_a_client_that_returns_resumes_and_is_counted(place: Place, version: str
     assert len(shop.asked) == (1 if hot_path == "c" else 4), "in C, Python is asked once for each stream"
 
 
+def test_what_is_made_in_a_row_is_filed_in_its_order_and_reaches_others_whole(place: Place, version: str) -> None:
+    first = Shop(place, version)
+    other = place.node("edge-2")
+    place.server(other, version=version)
+    place.wait_until_met()
+    for _ in range(40):
+        first.come()
+    made = first.node.stats()["vips"]["shop"]["sessions"]["made"]
+    assert made == len(first.table) >= 40
+    wait_until(lambda: other.stats()["vips"]["shop"]["sessions"]["received"] == made, what="the sessions arrive")
+    core, copy = (node.internals.pump.core.duties.cache for node in (first.node, other))
+    (own,) = [stream for stream in core.streams if stream.key.origin == "edge-1"]
+    (seen,) = [stream for stream in copy.streams if stream.key.origin == "edge-1"]
+    entries = list(own.entries.between(1, made))
+    assert [seq for seq, _ in entries] == list(range(1, made + 1))
+    assert entries == list(seen.entries.between(1, made))
+    assert own.cached == seen.cached == made
+    for seq, session_id in entries:
+        here, there = core.peek("shop", session_id), copy.peek("shop", session_id)
+        assert here is not None
+        assert there is not None
+        assert (here.seq, here.der, here.stream) == (seq, there.der, own.key)
+        assert -62 < there.expires_at - here.expires_at < 2, "a minute less before the way was measured"
+        assert -62 < there.born_at - here.born_at < 2
+
+
 def test_a_session_of_another_node_resumes_and_is_counted_as_remote(place: Place, version: str) -> None:
     first = Shop(place, version)
     other = place.node("edge-2")

@@ -5,12 +5,36 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from meshcache.core.mesh import MeshCore
-from meshcache.runtime.collecting import Collecting
+import pytest
+
+from meshcache.core.mesh import MadeAtDoor, MeshCore
+from meshcache.runtime.collecting import Collecting, Row
+from meshcache.runtime.withheld import Withheld
 
 
 class Core:
-    """Collects for ten milliseconds."""
+    """Collects for ten milliseconds, and takes as many together as a test says."""
+
+    def __init__(self, together: int = 99) -> None:
+        self.together = together
+        self.made: list[bytes] = []
+        self.created: list[tuple[bytes, float, float]] = []
+
+    def sessions_made(self, vip: str, made: list[MadeAtDoor], now: float) -> int:
+        assert (vip, now) == ("shop", 100.0)
+        assert all(each.expires_at > now for each in made)
+        self.made += [each.id for each in made[: self.together]]
+        return min(self.together, len(made))
+
+    def session_created(
+        self, vip: str, session_id: bytes, der: bytes, now: float, *, born_at: float, lifetime_s: float
+    ) -> float:
+        assert (vip, der, now) == ("shop", b"der", 100.0)
+        self.created.append((session_id, born_at, lifetime_s))
+        return 100.0
+
+    def next_deadline(self) -> float:
+        return 101.0
 
     def collects_until(self, vip: str, now: float) -> float:
         assert vip == "shop"
@@ -23,6 +47,15 @@ class Door:
     def __init__(self) -> None:
         self.waiting = 0
         self.told: list[tuple[float, bool]] = []
+        self.rows: list[Row] = []
+        self.dismissed: list[bytes] = []
+
+    def take(self) -> list[Row]:
+        rows, self.rows = self.rows, []
+        return rows
+
+    def dismiss(self, session_id: bytes) -> None:
+        self.dismissed.append(session_id)
 
     def __len__(self) -> int:
         return self.waiting
@@ -32,8 +65,13 @@ class Door:
         return self.waiting
 
 
-def collecting(door: Door | None) -> Collecting:
-    return Collecting(cast(MeshCore, Core()), "shop", lambda: 100.0, cast(Any, door))
+def collecting(door: Door | None, core: Core | None = None) -> Collecting:
+    return Collecting(cast(MeshCore, core or Core()), "shop", lambda: 100.0, cast(Any, door))
+
+
+def row(session_id: bytes, der: bytes = b"der", ends_at: float = 60.0, current: bool = True) -> Row:
+    """By the door's clock, which is 50 seconds behind."""
+    return (session_id, der, 49.9, ends_at, 49.0, current)
 
 
 def test_without_a_door_there_is_nothing_to_take() -> None:
@@ -68,3 +106,44 @@ def test_what_came_while_it_decided_not_to_look_is_not_forgotten() -> None:
     each.plan(0.0, looks=False)
     door.waiting = 0
     assert each.deadline() == 100.01, "somebody may have been told that the pump looks"
+
+
+def test_what_waits_is_filed_by_one_call() -> None:
+    door, core = Door(), Core()
+    door.rows = [row(b"a"), row(b"b")]
+    assert collecting(door, core).take(50.0, Withheld()) == 101.0
+    assert (core.made, core.created, door.dismissed) == ([b"a", b"b"], [], [])
+
+
+def test_nothing_waits_and_nothing_is_wanted() -> None:
+    assert collecting(Door()).take(50.0, Withheld()) == collecting(None).take(50.0, Withheld()) == math.inf
+
+
+def test_from_the_first_that_cant_be_filed_so_each_is_filed_by_itself() -> None:
+    door, core = Door(), Core(together=1)
+    door.rows = [row(b"a"), row(b"b"), row(b"c")]
+    collecting(door, core).take(50.0, Withheld())
+    assert core.made == [b"a"]
+    assert core.created == [(b"b", 99.0, 10.0), (b"c", 99.0, 10.0)]
+    assert door.dismissed == [b"b", b"c"]
+
+
+@pytest.mark.parametrize("odd", [row(b"x", der=b""), row(b"x", ends_at=50.0), row(b"x", current=False)])
+def test_what_is_over_or_of_other_settings_is_left_out(odd: Row) -> None:
+    door, core = Door(), Core()
+    door.rows = [row(b"a"), odd, row(b"b")]
+    collecting(door, core).take(50.0, Withheld())
+    assert core.made == []
+    assert [session_id for session_id, *_ in core.created] == [b"a", b"b"]
+    assert door.dismissed == [b"a", b"x", b"b"], "nothing of it stays in the table"
+
+
+def test_what_a_doubtful_handshake_made_is_held_back() -> None:
+    door, core, withheld = Door(), Core(), Withheld()
+    withheld.begin()
+    door.rows = [row(b"a"), row(b"b")]
+    collecting(door, core).take(50.0, withheld)
+    assert (core.made, core.created) == ([], [])
+    assert b"a" in withheld
+    assert b"b" in withheld
+    assert door.dismissed == [b"a", b"b"]

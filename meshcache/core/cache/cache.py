@@ -15,8 +15,9 @@ from functools import partial
 from math import floor
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head
+from meshcache.core.cache.journal import NAME_BYTES
 from meshcache.core.cache.streams import Stream, StreamTable
-from meshcache.core.cache.vip_cache import Sweep, VipCache, VipEntries
+from meshcache.core.cache.vip_cache import NamingEntries, Sweep, VipCache, VipEntries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
 
 _COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
@@ -24,6 +25,10 @@ _COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
 
 _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Session] = partial(tuple.__new__, Session)
 """What ``Session(...)`` does, without its call of Python's: each lookup makes one, and calling costs it 0.4 us."""
+
+
+_PLACES = 4
+"""Places of the compiled cache looked at in place of each entry: many are empty, and looking takes nanoseconds."""
 
 
 class PutResult(Enum):
@@ -161,6 +166,24 @@ class SessionCache:
             self._make_room(vip_cache, stream if at_own_cost else None)
         return {PutResult.STORED: count}
 
+    def keep_made(self, stream: Stream, ids: list[bytes], first_seq: int) -> int:
+        """File entries that handshakes added to the compiled cache, under numbers that follow on one another, as `put`.
+
+        Returns how many: the others, from the first that can't be filed so, are for `put`.
+        """
+        vip_cache = stream.reads
+        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
+            return 0
+        names = vip_cache.keep_made(ids, stream.index, first_seq)
+        kept = len(names) // NAME_BYTES
+        stream.cached += kept
+        stream.entries.extend_named(first_seq, names)
+        if self.on_file is not None and kept:
+            self.on_file(stream, ids[:kept])
+        if vip_cache.over():
+            self._make_room(vip_cache)
+        return kept
+
     def put_push(
         self,
         stream: Stream,
@@ -224,14 +247,21 @@ class SessionCache:
         Bounds how long the secrets of a session outlive it when nobody asks for it and nothing needs its room.
         """
         due = floor(now - self.epoch)
-        gone = 0
-        for vip_cache, session_id in self._sweep.take(self._vip_caches.values(), budget):
-            packed = vip_cache.peek(session_id)
-            if packed is not None and HEAD.unpack_from(packed)[2] <= due:
-                vip_cache.pop(session_id)
-                self._forget(packed)
-                gone += 1
-        return gone
+        naming = [vip_cache for vip_cache in self._vip_caches.values() if isinstance(vip_cache, NamingEntries)]
+        others = [vip_cache for vip_cache in self._vip_caches.values() if vip_cache not in naming]
+        over = [(each, gone) for each in naming for gone in each.over_by(due, -(-budget * _PLACES // len(naming)))]
+        return sum(
+            self._expire(vip_cache, session_id, due)
+            for vip_cache, session_id in (*over, *self._sweep.take(others, budget))
+        )
+
+    def _expire(self, vip_cache: VipEntries, session_id: bytes, due: int) -> bool:
+        packed = vip_cache.peek(session_id)
+        if packed is None or HEAD.unpack_from(packed)[2] > due:
+            return False
+        vip_cache.pop(session_id)
+        self._forget(packed)
+        return True
 
     def sessions(self, vip: str) -> Iterator[Session]:
         """Yield all entries of a VIP, oldest use first; the cache must not change meanwhile."""

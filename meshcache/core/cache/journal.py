@@ -17,6 +17,9 @@ SPARSE_MAX = 64
 """Slots for each entry that is here, beyond the first thousand: 512 bytes. So one busy old session, or numbers that a
 peer scatters on purpose, never hold a span of megabytes."""
 
+NAME_BYTES = 8
+"""Of an id's name, where a journal has names."""
+
 _SPAN_MIN = 1024
 
 _GROWTH = 1024
@@ -73,7 +76,7 @@ class Journal:
 
     def extend_named(self, first: int, names: bytes) -> None:
         """Do the same with names, as they lie in memory, eight bytes each."""
-        count = len(names) // 8
+        count = len(names) // NAME_BYTES
         if first - self._base == len(self._ids) and len(self._ids) + count <= self._room:
             self._ids.frombytes(names)
             self.count += count
@@ -154,7 +157,7 @@ class Journal:
         needed = self._base - seq
         if needed <= free:
             slots = max(needed, min(_GROWTH, free))
-            self._ids[:0] = [None] * slots if self._name_of is None else array("Q", bytes(8 * slots))
+            self._ids[:0] = [None] * slots if self._name_of is None else array("Q", bytes(NAME_BYTES * slots))
             self._base -= slots
             self._empty_head += slots
 

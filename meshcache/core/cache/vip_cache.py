@@ -103,6 +103,16 @@ class NamingEntries(VipEntries, Protocol):
         nothing filed, for whatever is unusual or wrong about it, and when an id is here already.
         """
 
+    def keep_made(self, ids: list[Octets], stream: int, first_seq: int) -> Octets:
+        """Let the core see what handshakes added for a stream, numbered from `first_seq` upwards, up to the first that
+        isn't there.
+
+        Returns the names of those that were.
+        """
+
+    def over_by(self, second: int, budget: int) -> Sequence[Octets]:
+        """Look at the next places, up to `budget`, and return the ids of entries that end by this second."""
+
     def name_of(self, session_id: Octets) -> int:
         """Return the name of an id."""
 

@@ -21,6 +21,20 @@ from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.session import Outcome, Session
 from meshcache.core.wire.push_template import NewSession
 
+
+class MadeAtDoor(NamedTuple):
+    """What a handshake made and added to the compiled cache; ``id`` and ``der`` are secrets. Times are the core's."""
+
+    id: bytes
+    der: bytes
+    made_at: float
+    expires_at: float
+    born_at: float
+
+    def __repr__(self) -> str:
+        return "<MadeAtDoor>"
+
+
 HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
 
 
@@ -98,6 +112,26 @@ class LocalSessions:
         if seq:
             served.last_seq = seq
             self._publisher.add(served, NewSession(seq, session_id, der, expires_at, born_at, certified, now), now)
+
+    def made(self, served: ServedVip, made: list[MadeAtDoor], now: float) -> int:
+        """File and publish what handshakes added to the compiled cache themselves. Return how many of them, the first
+        ones, could be: the others are for `created`.
+        """
+        if self._withdraws:
+            return 0
+        first, until = served.last_seq + 1, now + served.vip.lifetime_s
+        kept = self._cache.keep_made(served.stream, [each.id for each in made], first)
+        if not kept:
+            return 0
+        served.counters.made += kept
+        served.last_seq += kept
+        rows = zip(range(first, first + kept), made[:kept], strict=True)
+        sessions = [
+            NewSession(seq, each.id, each.der, min(each.expires_at, until), each.born_at, False, min(each.made_at, now))
+            for seq, each in rows
+        ]
+        self._publisher.add_many(served, sessions, now)
+        return kept
 
     def lookup(self, served: ServedVip, session_id: bytes, now: float, *, counts: bool) -> Lookup:
         """Find a session that may resume on this VIP now."""

@@ -70,6 +70,20 @@ class Publisher:
             queue.due_at = max(now, queue.flushed_at + self._limits.flush_s(audience.receivers))
         self.due_at = min(self.due_at, queue.due_at)
 
+    def add_many(self, served: ServedVip, made: list[NewSession], now: float) -> None:
+        """Do as `add` does for several."""
+        audience = self._audiences.of_own(served.vip.terms)
+        if not audience.receivers:
+            served.flushed_seq = made[-1].seq
+            return
+        self.add(served, made[0], now)
+        queue = self._queues[served.vip.terms.vip]
+        if len(queue.waiting) + len(made) > BATCH_SESSIONS_MAX:
+            for each in made[1:]:
+                self.add(served, each, now)
+        else:
+            queue.waiting.extend(made[1:])
+
     def collects_until(self, served: ServedVip, now: float) -> float:
         """Until when nobody misses what is made for this VIP: its next flush, or a moment when it goes to nobody."""
         receivers = self._audiences.of_own(served.vip.terms).receivers
