@@ -26,6 +26,7 @@ from benchmarks import (
     takeover,
     tickets,
     tiers,
+    workers,
 )
 from benchmarks.effort import FULL, QUICK, SMOKE, Effort
 from benchmarks.report import Figure, show, write
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "idle": idle.run,
     "takeover": takeover.run,
     "tiers": tiers.run,
+    "workers": workers.run,
 }
 
 DEFAULT_JSON = Path(__file__).parent / "results" / "latest.json"

@@ -64,14 +64,14 @@ def names() -> list[str]:
 
 
 @contextmanager
-def front(name: str, folder: Path, backend: int | None, more: str = "") -> Iterator[Front]:
+def front(name: str, folder: Path, backend: int | None, more: str = "", sharing: str = "") -> Iterator[Front]:
     """Start one, in front of the backend at this port of loopback; without one, this server's own responder."""
     if not (folder / f"{VIP}.pem").exists():
         write_certificate(folder)
         write_mesh_key(folder / "mesh.key")
     port = free_port(HOST)
     if name in ("meshcache", "before"):
-        command, environment = _ours(name, folder, port, backend, more)
+        command, environment = _ours(name, folder, port, backend, more, sharing)
     else:
         command, environment = {"nginx": _nginx, "haproxy": _haproxy}[name](folder, port, backend), None
     with (folder / f"{name}.log").open("wb") as log:
@@ -89,7 +89,7 @@ def front(name: str, folder: Path, backend: int | None, more: str = "") -> Itera
 
 
 def _ours(
-    name: str, folder: Path, port: int, backend: int | None, more: str
+    name: str, folder: Path, port: int, backend: int | None, more: str, sharing: str
 ) -> tuple[list[str], Mapping[str, str] | None]:
     file = folder / f"{name}.toml"
     relays = "" if backend is None else f'backend = "{HOST}:{backend}"\n'
@@ -97,7 +97,7 @@ def _ours(
         f'[node]\nname = "{name}"\nstate_dir = "state-{name}"\n'
         f'[mesh]\nkey_file = "mesh.key"\nlisten = "{HOST}:0"\nmdns = false\n{more}\n'
         f'[[vip]]\nname = "{VIP}"\nlisten = ["{HOST}:{port}"]\ncertificate = "{VIP}.pem"\nprivate_key = "{VIP}.key"\n'
-        f"{relays}"
+        f"{relays}" + (f"[vip.sharing]\n{sharing}" if sharing else "")
     )
     command = [sys.executable, "-m", "meshcache", "serve", str(file)]
     if name == "meshcache":

@@ -27,6 +27,7 @@ from meshcache.errors import (
 
 if TYPE_CHECKING:
     __version__: str
+    from meshcache.admin.group import AdminGroup
     from meshcache.config import (
         AdminSettings,
         CacheSettings,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from meshcache.node import MeshNode
     from meshcache.runtime.named_contexts import NamedContexts
     from meshcache.runtime.origin_tokens import Resumption
+    from meshcache.workers.naming import worker_settings
     from meshcache.workers.running import attach
 
 __all__ = [
@@ -56,6 +58,8 @@ __all__ = [
     "MeshNode",
     "attach",
     "NamedContexts",
+    "worker_settings",
+    "AdminGroup",
     "Resumption",
     "Outcome",
     # what it is told
@@ -90,6 +94,8 @@ _HOMES = {
     "MeshNode": "node",
     "attach": "workers.running",
     "NamedContexts": "runtime.named_contexts",
+    "AdminGroup": "admin.group",
+    "worker_settings": "workers.naming",
     "Resumption": "runtime.origin_tokens",
     "Outcome": "core.values.session",
 }

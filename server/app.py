@@ -240,17 +240,20 @@ class ServerApp:
         listeners: dict[str, Listener] = {}
         fresh: list[Listener] = []
         faults = []
-        for place, key, address in _addresses(settings):
+        for place, key, address in addresses_of(settings):
             listener = listeners.get(key) or present.get(key) or bound.get(address)
             if listener is None:
                 listener = Listener(address, self.table)
                 given = self._inheritance.sockets.pop(key, None)
                 try:
-                    listener.bind() if given is None else listener.adopt(given)
+                    if given is None:
+                        listener.bind()
+                    else:
+                        listener.adopt(given, listens=self._inheritance.listens)
                     if listens:
                         listener.listen()
                 except OSError as error:
-                    faults.append(_not_had(place, address, error))
+                    faults.append(not_had(place, address, error))
                     continue
                 fresh.append(listener)
             listeners[key] = listener
@@ -340,7 +343,7 @@ _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory is left for a connection: nobody's fault in the code."""
 
 
-def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def addresses_of(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Yield each address to listen on: its place in the file, the key of its listener, itself.
 
     A port of 0 is another port each time, so there the VIP is part of the key; another address may change its VIP.
@@ -353,7 +356,7 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _keys(settings: Settings) -> Iterator[tuple[VipSettings, str]]:
     vips = [vip for vip in settings.vips for _ in vip.listen]
-    return zip(vips, (key for _, key, _ in _addresses(settings)), strict=True)
+    return zip(vips, (key for _, key, _ in addresses_of(settings)), strict=True)
 
 
 def _shortest_timeout(settings: Settings) -> float:
@@ -361,18 +364,18 @@ def _shortest_timeout(settings: Settings) -> float:
     return min(settings.server.handshake_timeout_s, settings.server.idle_timeout_s, *own)
 
 
-def _not_had(place: str, address: str, error: OSError) -> str:
+def not_had(place: str, address: str, error: OSError) -> str:
     return f"{place}: {address} can't be had: {(error.strerror or str(error)).lower()}"
 
 
 def _listen(settings: Settings, listeners: dict[str, Listener]) -> None:
     """Let clients in. Raises ConfigError when somebody else has begun to listen at an address meanwhile."""
     faults = []
-    for place, key, address in _addresses(settings):
+    for place, key, address in addresses_of(settings):
         try:
             listeners[key].listen()
         except OSError as error:
-            faults.append(_not_had(place, address, error))
+            faults.append(not_had(place, address, error))
     if faults:
         raise ConfigError(faults)
 

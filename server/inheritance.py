@@ -42,10 +42,14 @@ log = logging.getLogger("meshcache.server")
 class Inheritance:
     """``sockets`` are listening sockets by their listener's key, ``held`` the addresses that needn't be free."""
 
-    def __init__(self, sockets: dict[str, socket.socket], link: Link | None = None, about: Any = None) -> None:
+    def __init__(
+        self, sockets: dict[str, socket.socket], link: Link | None = None, about: Any = None, *, listens: bool = True
+    ) -> None:
+        """Without `listens` the sockets only hold their addresses, until the first who is ready lets clients in."""
         self.sockets = sockets
+        self.listens = listens
         self.held: set[str] = set(sockets)
-        self._clients_wait = bool(sockets)
+        self._clients_wait = bool(sockets) and listens
         self._link = link
         self._about = about
         self._frames: list[bytes] = []

@@ -34,12 +34,15 @@ class Listener:
         """The listening socket, to be passed on."""
         return self._socket
 
-    def adopt(self, given: socket.socket) -> None:
-        """Take a socket that listens already, systemd's or another process's; what it was set to is set anew."""
+    def adopt(self, given: socket.socket, *, listens: bool = True) -> None:
+        """Take a socket that listens already, systemd's or another process's; what it was set to is set anew. Or one
+        that only holds its address yet.
+        """
         given.setblocking(False)
         if given.family in (socket.AF_INET, socket.AF_INET6):
             given.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
-        given.listen(BACKLOG)
+        if listens:
+            given.listen(BACKLOG)
         self._socket = given
         self.bound_address = join_address(*given.getsockname()[:2])
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
 from . import messages, process
 from .app import ServerApp
+from .group import Group
 from .inheritance import Inheritance, TakeOver
+from .loops import loop_factory
 
 
 def run(
@@ -29,9 +31,13 @@ def run(
     """
     process.keep_secrets_in()
     messages.set_up()
+    if settings.server.workers > 1:
+        with asyncio.Runner() as runner:
+            runner.run(Group(settings, path, overrides, hangups, inheritance).serve())
+        return
     node = MeshNode(settings)
     app = ServerApp(settings, node, lambda: load(path, overrides), hangups, inheritance)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             runner.run(app.serve())
         finally:
@@ -46,6 +52,9 @@ def inherit(settings: Settings, take_over: TakeOver | None) -> Inheritance:
     Raises ConfigError.
     """
     messages.set_up()
+    if take_over is not None and settings.server.workers > 1:
+        fault = "a server with several workers can't take another's place: stop that one first, or set 1"
+        raise ConfigError([f"server.workers: --take-over: {fault}"])
     return Inheritance.of_systemd() if take_over is None else Inheritance.of_process(settings, take_over)
 
 
@@ -66,12 +75,3 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed: a third less CPU for a resumed handshake."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

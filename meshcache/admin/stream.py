@@ -19,6 +19,8 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from meshcache.errors import MeshcacheError
+
 PERIOD_S: Final = 1.0
 IDLE_PERIOD_S: Final = 5.0
 """Between readings when nobody watches: they only feed the history, so a reading should cost next to nothing."""
@@ -94,7 +96,9 @@ class DashboardStream:
         while True:
             try:
                 await self._read()
-            except Exception:  # noqa: BLE001 - the page says that it hears nothing; the next reading may work
+            except MeshcacheError:
+                pass  # workers of which none serves yet; the page says that it hears nothing
+            except Exception:  # noqa: BLE001 - as above; the next reading may work
                 _log.exception("the node could not be read")
             self._wake.clear()
             period_s = self._period_s if self._viewers else IDLE_PERIOD_S

@@ -24,6 +24,7 @@ from meshcache.errors import KeyringError
 def file_faults(settings: Settings) -> list[str]:
     """Return every fault, each as ``place: what is wrong and what would be right``; an empty list when all is well."""
     faults = [*_key_file_faults(settings.mesh.key_file), *_state_dir_faults(settings.node.state_dir)]
+    faults += settings.worker_faults()
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
@@ -41,7 +42,18 @@ def file_notes(settings: Settings) -> list[str]:
         place = f"vip[{index}]"
         notes += [*certificate_notes(place, vip, now), *staple_notes(place, vip, now)]
         notes += client_auth_notes(place, vip, now)
-    return [*notes, *_one_sided_reaches(settings), *export_notes(settings)]
+    return [*notes, *_one_sided_reaches(settings), *_reaches_of_a_worker(settings), *export_notes(settings)]
+
+
+def _reaches_of_a_worker(settings: Settings) -> list[str]:
+    """Return VIPs whose sessions stay with the worker that made them."""
+    workers = settings.server.workers
+    return [
+        f'vip[{index}].sharing.reach: "server" is one of server.workers = {workers}, each a server of its own: only '
+        f'one return in {workers} resumes; "colo" lets them share'
+        for index, vip in enumerate(settings.vips)
+        if workers > 1 and vip.listen and vip.sharing.reach.kind is ReachKind.SERVER
+    ]
 
 
 def _vip_faults(place: str, vip: VipSettings, now: datetime) -> list[str]:

@@ -30,6 +30,9 @@ def front_lines(stats: Stats) -> Iterator[str]:
         parts.append(f"backends {sum(bool(each['up']) for each in backends)}/{len(backends)} up")
     if front.get("certificates"):
         parts.append(f"certificate ends in {duration(max(0, _soonest(front)))}")
+    workers = stats.get("node", {}).get("workers") or ()
+    if workers:
+        parts.append(f"workers {sum(each['ready'] for each in workers)}/{len(workers)} serve")
     if not front.get("ready", True):
         parts.append("stopping" if stats.get("node", {}).get("warm", True) else "waits for sessions")
     yield "server  " + "  ".join(parts)

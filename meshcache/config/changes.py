@@ -9,7 +9,10 @@ from pydantic import BaseModel
 
 from meshcache.config.settings import Settings
 
-RESTART_ONLY = ("node.", "admin.", "log.", "hooks.", "tier.", "mesh.name", "mesh.listen", "mesh.advertise")
+RESTART_ONLY = (
+    *("node.", "admin.", "log.", "hooks.", "tier.", "mesh.name", "mesh.listen", "mesh.advertise"),
+    "server.workers",
+)
 """What a running node can't change."""
 
 

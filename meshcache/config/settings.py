@@ -21,6 +21,7 @@ from meshcache.config.tiers import TierSettings
 from meshcache.config.values import (
     NAME_CHARS_MAX,
     SOCKET_PATH_BYTES_MAX,
+    WORKERS_MAX,
     AccessFile,
     Bind,
     FilePath,
@@ -36,6 +37,7 @@ from meshcache.config.values import (
     Target,
     Truth,
     Whole,
+    Workers,
     split_address,
 )
 from meshcache.config.vip import VipSettings
@@ -189,7 +191,11 @@ class ServerSettings(Table):
     """How long open connections may go on after another process has taken over (``serve --take-over``)."""
 
     max_connections: Whole = Field(default=10_000, ge=1, le=1_000_000, examples=[10_000])
-    """Over all VIPs. A connection takes about 100 kB and one file descriptor, or two with a backend."""
+    """Over all VIPs, of each worker. A connection takes about 100 kB and one file descriptor, or two with a backend."""
+
+    workers: Workers = Field(default=1, examples=[4, "auto"])
+    """Processes that share the VIPs' addresses, each a node of its own with a cache of its own; "auto": as many as this
+    process may use cores. One core does some thousand resumed handshakes a second."""
 
 
 class HooksSettings(Table):
@@ -295,6 +301,32 @@ class Settings(BaseModel):
         """Return the VIP of this name."""
         return next((vip for vip in self.vips if vip.name == name), None)
 
+    def worker_faults(self) -> list[str]:
+        """Return what a server with several workers can't do."""
+        if self.server.workers == 1:
+            return []
+        faults = []
+        if self.admin.socket is None:
+            faults.append(
+                "admin.socket: server.workers needs one, where the workers are asked together; it is turned off"
+            )
+        if self.node.state_dir is None:
+            return [*faults, "node.state_dir: server.workers needs one, where they find each other; it is false"]
+        longest = self.node.state_dir / f"worker-{WORKERS_MAX}" / "admin.sock"
+        if len(bytes(longest)) > SOCKET_PATH_BYTES_MAX:
+            faults.append(
+                f"node.state_dir: each of server.workers has a socket in it, and {longest} is longer than Unix "
+                f"sockets take ({SOCKET_PATH_BYTES_MAX} bytes)"
+            )
+        if self.tier.disk is not None and self.tier.disk.path != self.node.state_dir / "sessions":
+            faults.append("tier.disk.path: each of server.workers has a folder of its own in its state; leave it out")
+        if self.tickets.export:
+            faults.append(
+                "tickets.export: each of server.workers would write the same files; let `meshcache agent`, with a "
+                "node.name of its own, write them"
+            )
+        return faults
+
     def without_restart(self, running: Settings) -> Settings:
         """These settings as a node that runs takes them over: what needs a restart is as it is there."""
         kept = {key: getattr(running.mesh, key) for key in ("name", "listen", "advertise")}
@@ -306,6 +338,7 @@ class Settings(BaseModel):
                 "hooks": running.hooks,
                 "tier": running.tier,
                 "mesh": self.mesh.model_copy(update=kept),
+                "server": self.server.model_copy(update={"workers": running.server.workers}),
             }
         )
 

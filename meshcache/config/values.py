@@ -27,6 +27,9 @@ NAME_CHARS_MAX = 64
 HOST_CHARS_MAX = 253
 """RFC 1035 section 2.3.4 allows 255 octets on the wire, which is 253 characters in writing."""
 
+WORKERS_MAX = 64
+"""Processes of one server; more than one for each core is of no use."""
+
 SOCKET_PATH_BYTES_MAX = 107
 """`sun_path` of Linux has 108 bytes and ends with a zero (unix(7))."""
 
@@ -267,6 +270,15 @@ def _stdout_or_file(plain: object) -> object:
     return "/dev/stdout" if plain == "stdout" else _false_is_none(plain)
 
 
+def parse_workers(plain: object) -> int:
+    """A number of processes; "auto" is one for each core that this process may use."""
+    if plain == "auto":
+        return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
+    if isinstance(plain, int) and not isinstance(plain, bool) and 1 <= plain <= WORKERS_MAX:
+        return plain
+    raise ValueError(f'{shown(plain)}: give 1 to {WORKERS_MAX} processes, or "auto" for as many as there are cores')
+
+
 Name = Annotated[str, BeforeValidator(parse_name)]
 HostName = Annotated[str, BeforeValidator(parse_host_name)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
@@ -283,6 +295,7 @@ FilePath = Annotated[Path, BeforeValidator(_parse_path)]
 AccessFile = Annotated[FilePath | None, BeforeValidator(_stdout_or_file)]
 FilePathOrOff = Annotated[FilePath | None, BeforeValidator(_false_is_none)]
 Listed = BeforeValidator(listed)
+Workers = Annotated[int, BeforeValidator(parse_workers)]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 Truth = Annotated[bool, Strict()]

@@ -20,14 +20,15 @@ log = logging.getLogger("meshcache.mesh")
 _SUFFIX_CHARS_MAX = len(".") + TAG_CHARS + len(".w1023")
 
 
-def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings, Slot]:
-    """Return the settings of a worker of the server that a file describes, and the slot that it has from now on.
+def worker_settings(path: Path, overrides: Sequence[str] = (), slot: Slot | None = None) -> tuple[Settings, Slot]:
+    """Return the settings of a worker of the server that a file describes, and the slot that it has from now on: the
+    one given, of a worker that reads its file again.
 
     A name with ``{worker}`` in it is taken as it stands; every other one gets the folder's tag and the slot's number.
     Raises ConfigError.
     """
     server = load(path, overrides, placeholders={"pid": 0})
-    slot = Slot.take(server.node.state_dir)
+    given, slot = slot, slot or Slot.take(server.node.state_dir)
     try:
         assert server.node.state_dir is not None, "the slot is in it"
         folder = server.node.state_dir / f"worker-{slot.number}"
@@ -40,7 +41,8 @@ def worker_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings
         own += _socket(path, own, slot, folder)
         return load(path, own, placeholders=_values(slot)), slot
     except BaseException:
-        slot.release()
+        if given is None:
+            slot.release()
         raise
 
 

@@ -90,10 +90,15 @@ class Processes:
             process.end()
 
     def start(
-        self, command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Process:
         log = self._folder / f"process-{len(self._started) + 1}.log"
-        process = Process(command, log, cwd or self._folder, env)
+        process = Process(command, log, cwd or self._folder, env, pass_fds)
         self._started.append(process)
         return process
 

@@ -1,0 +1,194 @@
+"""One admin interface for several workers of a server: asks each at its own socket, and answers for all of them.
+
+What is read is added up (`merging`). What changes something goes to one worker where the mesh spreads it anyway, and to
+each where it is the node's own. Holds no node and no session.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from meshcache.admin.client import RELOAD_S, AdminClient
+from meshcache.admin.merging import Plain, merged_peers, merged_stats
+from meshcache.admin.server import AdminServer
+from meshcache.config import Settings
+from meshcache.edges import native
+from meshcache.errors import AdminError, MeshcacheError, NodeAbsentError, PolicyError
+from meshcache.runtime.event_log import KEPT_MAX
+from meshcache.runtime.front import Front
+
+ASKING_MAX = 16
+"""Workers that are asked at one time."""
+
+STATS_AGE_S = 0.2
+"""How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often."""
+
+Answer = TypeVar("Answer")
+
+
+class AdminGroup:
+    """The admin interface of a group of workers. `start` once, then `close`.
+
+    Looks like a node to whoever asks: the command line, Prometheus, the dashboard.
+    """
+
+    def __init__(self, settings: Settings, sockets: Callable[[], Sequence[Path]], node: Callable[[], Plain]) -> None:
+        """`sockets` are those of the workers that live, `node` is what the group is called and how it is."""
+        self.front = Front()
+        """How the group reloads is told here; what it tells of itself comes from its workers."""
+        self._sockets = sockets
+        self._node = node
+        self._server = AdminServer(self, settings.admin)
+        self._pool = ThreadPoolExecutor(ASKING_MAX, "meshcache-group")
+        self._lock = native.Lock()
+        self._events: deque[Plain] = deque(maxlen=KEPT_MAX)
+        self._count = 0
+        self._seen: dict[str, int] = {}
+        self._stats: tuple[float, Plain] | None = None
+        self.policies = _Policies(self)
+
+    def start(self) -> Self:
+        """Answer from now on. Raises ConfigError where a socket or a port can't be had."""
+        self._server.start()
+        return self
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- what a node is asked
+
+    def stats(self) -> Plain:
+        """Return the sum of the workers' `stats`. Raises MeshcacheError while none answers."""
+        with self._lock:
+            now = time.monotonic()
+            if self._stats is None or self._stats[0] < now - STATS_AGE_S:
+                merged = merged_stats(self.ask_each(AdminClient.stats), self._node())
+                reload = self.front.stats()
+                merged["front"] = (merged.get("front") or {}) | {"reload": (reload or {}).get("reload")}
+                self._stats = now, merged
+            return self._stats[1]
+
+    def peers(self) -> list[Plain]:
+        """Return the nodes outside of the group, as the worker sees each that hears it best."""
+        own = [stats["node"]["name"] for stats in self.ask_each(AdminClient.stats)]
+        return merged_peers(self.ask_each(AdminClient.peers), own)
+
+    def policy(self) -> list[Plain]:
+        """Return what one of the workers says: the mesh makes it the same on all."""
+        return self.ask_one(AdminClient.policy)
+
+    def events(self, since: int = 0) -> list[Plain]:
+        """Return events of all workers with a higher number than `since`, numbered anew, each with its ``worker``."""
+        with self._lock:
+            self._collect()
+            return [event for event in self._events if event["seq"] > since]
+
+    def _collect(self) -> None:
+        def fresh(client: AdminClient) -> tuple[str, list[Plain]]:
+            stats = client.stats()["node"]
+            life = f"{stats['name']} {client.process_id()}"  # whoever takes a dead worker's place counts anew
+            ahead_s = self._node()["uptime_s"] - stats["uptime_s"]
+            events = client.events(self._seen.get(life, 0))
+            return life, [{**event, "at_s": round(event["at_s"] + ahead_s, 3)} for event in events]
+
+        answers = self.ask_each(fresh)
+        self._seen = {life: self._seen.get(life, 0) for life, _ in answers}
+        found = [(life, event) for life, events in answers for event in events]
+        for life, event in sorted(found, key=lambda pair: float(pair[1]["at_s"])):
+            self._seen[life] = max(self._seen[life], event["seq"])
+            self._count += 1
+            self._events.append({**event, "seq": self._count, "worker": life.partition(" ")[0]})
+
+    # --- asking the workers
+
+    def ask_each(self, question: Callable[[AdminClient], Answer]) -> list[Answer]:
+        """Ask every worker at once; one that has just gone is left out. Raises MeshcacheError where none answers."""
+        answers = list(self._pool.map(lambda path: _asked(question, path), self._sockets()))
+        found = [answer[0] for answer in answers if answer is not None]
+        if not found:
+            raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+        return found
+
+    def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
+        """Ask a worker, and the next where one has just gone. Raises PolicyError with what it says against it, and
+        MeshcacheError where none answers."""
+        for path in self._sockets():
+            with suppress(NodeAbsentError):
+                return question(AdminClient(path))
+        raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+
+    def reload_each(self) -> Plain:
+        """Let the workers take their file again, one after the other; the first that can't ends it, so that a bad
+        file changes at most what the others refuse too. Raises MeshcacheError where none answers.
+        """
+        result: Plain = {}
+        for path in self._sockets():
+            with suppress(NodeAbsentError):  # one that starts reads the new file anyway
+                answer = AdminClient(path).ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
+                result = result or answer
+                if not answer.get("ok"):
+                    return answer
+        if not result:
+            raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+        return result
+
+
+class _Policies:
+    """What `admin.control` asks of a node's policies, asked of the workers."""
+
+    def __init__(self, group: AdminGroup) -> None:
+        self._group = group
+
+    def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> Plain:
+        return self._change(lambda client: client.set_policy(vip, values, node_only=node_only), each=node_only)
+
+    def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> Plain:
+        return self._change(lambda client: client.unset_policy(vip, keys, node_only=node_only), each=node_only)
+
+    def withdraw(self, **what: Any) -> Plain:
+        asked = {"all" if key == "everything" else key: value for key, value in what.items()}
+        return self._change(lambda client: client.withdraw(**asked))
+
+    def explain_way(self, source: str, target: str) -> Plain:
+        return self._change(lambda client: client.explain(**{"from": source, "to": target}))
+
+    def explain_session(self, session: str) -> Plain:
+        return self._change(lambda client: client.explain(session=session))
+
+    def ticket_rings(self) -> list[Plain]:
+        return self._group.ask_one(AdminClient.tickets)
+
+    def rotate_tickets(self, vip: str) -> int:
+        return int(self._change(lambda client: client.rotate_tickets(vip))["generation"])
+
+    def clocks(self) -> dict[str, float]:
+        return dict(self._change(lambda client: client.get("/v1/clocks"))["ahead_s"])
+
+    def figures(self) -> Plain:
+        return self._change(AdminClient.mesh)
+
+    def _change(self, question: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
+        """Ask one, or what is a node's own of each of them, and return the first answer."""
+        try:
+            return self._group.ask_each(question)[0] if each else self._group.ask_one(question)
+        except PolicyError:
+            raise
+        except MeshcacheError as error:
+            raise PolicyError(str(error)) from None
+
+
+def _asked(question: Callable[[AdminClient], Answer], path: Path) -> tuple[Answer] | None:
+    try:
+        return (question(AdminClient(path)),)
+    except PolicyError:
+        raise
+    except AdminError:
+        return None

@@ -1,0 +1,185 @@
+"""One admin interface over several: each worker here is a generated node that answers at a socket of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcache.admin.client import AdminClient
+from meshcache.admin.group import AdminGroup
+from meshcache.admin.server import AdminServer
+from meshcache.config import AdminSettings, Settings
+from meshcache.errors import AdminError, MeshcacheError, PolicyError
+from meshcache.runtime.front import Front
+from tests.admin.snapshots import GeneratedNode
+from tests.support.waiting import wait_until
+
+
+class Policies:
+    """Writes down what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]:
+        if vip != "shop":
+            raise PolicyError(f"there is no VIP {vip}")
+        self.asked.append(("set", vip, values, node_only))
+        return {"version": len(self.asked)}
+
+    def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> dict[str, Any]:
+        self.asked.append(("unset", vip, keys, node_only))
+        return {}
+
+    def withdraw(self, **what: Any) -> dict[str, Any]:
+        self.asked.append(("withdraw", what))
+        return {"sessions": 3}
+
+    def explain_way(self, source: str, target: str) -> dict[str, Any]:
+        return {"way": [source, target]}
+
+    def explain_session(self, session: str) -> dict[str, Any]:
+        return {"session": session}
+
+    def ticket_rings(self) -> list[dict[str, Any]]:
+        return [{"vip": "shop"}]
+
+    def rotate_tickets(self, vip: str) -> int:
+        self.asked.append(("rotate", vip))
+        return 7
+
+    def clocks(self) -> dict[str, float]:
+        return {"far": 0.5}
+
+    def figures(self) -> dict[str, Any]:
+        return {"nodes": []}
+
+
+class Worker(GeneratedNode):
+    """A generated node with a name of its own, policies, and a front that may be reloaded."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        super().__init__(seed)
+        self.name, self.policies, self.admin_front = f"edge-1.aa.w{seed}", Policies(), Front()
+        self.reloads: list[bool] = []
+        self.path = folder / f"w{seed}.sock"
+        self.server = AdminServer(self, AdminSettings(socket=self.path))
+
+    def stats(self) -> dict[str, Any]:
+        stats = super().stats()
+        stats["node"]["name"] = self.name
+        return stats
+
+
+@pytest.fixture
+def workers(folder: Path) -> Iterator[list[Worker]]:
+    made = [Worker(seed, folder) for seed in (0, 1)]
+    for worker in made:
+        worker.advance(5)
+        worker.server.start()
+    yield made
+    for worker in made:
+        worker.server.close()
+
+
+@pytest.fixture
+def group(workers: list[Worker], folder: Path) -> Iterator[AdminGroup]:
+    settings = Settings(admin=AdminSettings(socket=folder / "group.sock"))
+    made = AdminGroup(settings, lambda: [worker.path for worker in workers], _about)
+    made.start()
+    yield made
+    made.close()
+
+
+def _about() -> dict[str, Any]:
+    return {"name": "edge-1", "colo": "ams1", "uptime_s": 100.0}
+
+
+@pytest.fixture
+def client(group: AdminGroup, folder: Path) -> AdminClient:
+    del group
+    return AdminClient(folder / "group.sock")
+
+
+def test_it_answers_with_the_sum(client: AdminClient, workers: list[Worker]) -> None:
+    stats = client.stats()
+    assert stats["node"]["name"] == "edge-1"
+    full = [worker.stats()["vips"]["shop"]["handshakes"]["full"] for worker in workers]
+    assert stats["vips"]["shop"]["handshakes"]["full"] == sum(full)
+    assert {peer["name"] for peer in client.peers()} == {peer["name"] for peer in workers[0].peers()}
+    assert client.policy() == workers[0].policy()
+
+
+def test_events_of_all_are_told_once_in_order_with_their_worker(client: AdminClient, workers: list[Worker]) -> None:
+    workers[0].happen("PeerJoined", "info", "far", "ams1", "far joined")
+    workers[1].happen("PeerJoined", "info", "far", "ams1", "far joined")
+    first = client.events()
+    assert [event["seq"] for event in first] == [1, 2]
+    assert {event["worker"] for event in first} == {"edge-1.aa.w0", "edge-1.aa.w1"}
+    assert all(event["at_s"] == pytest.approx(100.0, abs=0.1) for event in first), "by the group's clock"
+    assert client.events(2) == []
+    workers[1].happen("PeerLost", "warning", "far", "ams1", "far lost")
+    (fresh,) = client.events(2)
+    assert (fresh["seq"], fresh["worker"], fresh["kind"]) == (3, "edge-1.aa.w1", "PeerLost")
+    assert len(client.events()) == 3
+
+
+def test_what_the_mesh_spreads_goes_to_one_and_what_is_a_nodes_own_to_each(
+    client: AdminClient, workers: list[Worker]
+) -> None:
+    assert client.set_policy("shop", {"reach": "colo"}) == {"version": 1}
+    assert [len(worker.policies.asked) for worker in workers] == [1, 0]
+    client.unset_policy("shop", ["reach"], node_only=True)
+    assert [worker.policies.asked[-1] for worker in workers] == [("unset", "shop", ["reach"], True)] * 2
+    assert client.withdraw(all=True) == {"sessions": 3}
+    assert workers[0].policies.asked[-1][1]["everything"] is True
+    assert client.rotate_tickets("shop")["generation"] == 7
+    with pytest.raises(PolicyError, match="there is no VIP nowhere"):
+        client.set_policy("nowhere", {"reach": "colo"})
+    with pytest.raises(PolicyError, match="there is no VIP nowhere"):
+        client.set_policy("nowhere", {"reach": "colo"}, node_only=True)
+    assert client.explain(**{"from": "a@x", "to": "b@y"}) == {"way": ["a@x", "b@y"]}
+    assert client.explain(session="3fa9") == {"session": "3fa9"}
+    assert client.tickets() == [{"vip": "shop"}]
+    assert client.mesh() == {"nodes": []}
+    assert client.get("/v1/clocks") == {"ahead_s": {"far": 0.5}}
+
+
+def test_one_that_has_just_gone_is_left_out_and_with_none_the_answer_says_so(
+    client: AdminClient, workers: list[Worker], group: AdminGroup
+) -> None:
+    workers[0].server.close()
+    assert [each["name"] for each in client.stats()["node"]["workers"]] == ["edge-1.aa.w1"]
+    assert client.set_policy("shop", {"reach": "colo"}) == {"version": 1}
+    workers[1].server.close()
+    wait_until(lambda: _refuses(client), what="numbers of a moment ago are forgotten")
+    for ask in (client.stats, client.peers, client.policy, client.events):
+        with pytest.raises(AdminError, match="answered 503: no worker answers"):
+            ask()
+    with pytest.raises(PolicyError, match="no worker answers"):
+        client.set_policy("shop", {"reach": "colo"})
+    with pytest.raises(MeshcacheError, match="no worker answers"):
+        group.reload_each()
+
+
+def _refuses(client: AdminClient) -> bool:
+    try:
+        client.stats()
+    except AdminError:
+        return True
+    return False
+
+
+def test_many_who_ask_at_once_get_the_same_numbers(client: AdminClient) -> None:
+    found: list[dict[str, Any]] = []
+    threads = [threading.Thread(target=lambda: found.append(client.stats())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len({each["vips"]["shop"]["handshakes"]["full"] for each in found}) == 1

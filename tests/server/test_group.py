@@ -1,0 +1,356 @@
+"""Servers of several workers: real processes behind one address, asked and told as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from OpenSSL import SSL
+
+from meshcache.admin.client import AdminClient
+from meshcache.errors import MeshcacheError, PolicyError
+from tests.server.deployment import READY_S_MAX, Deployment, deploy
+from tests.server.test_app import body
+from tests.support.material import free_ports
+from tests.support.processes import Process, Processes
+from tests.support.waiting import wait_until
+
+TWO = "[server]\nworkers = 2\ndrain_s = 20\n"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One group for the tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("group")
+    with Processes(folder) as processes:
+        shop = deploy(folder, processes)
+        (http,) = free_ports(1)
+        shop.write(f'{TWO}[admin]\nhttp = "127.0.0.1:{http}"\n', "tickets = 1\n")
+        start(shop)
+        yield shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Deployment]:
+    with Processes(tmp_path) as processes:
+        made = deploy(tmp_path, processes)
+        made.write(TWO)
+        yield made
+
+
+def start(shop: Deployment) -> Process:
+    process = shop.process = shop.processes.start([sys.executable, "-m", "meshcache", "serve", str(shop.file)])
+    wait_until(lambda: " ready: edge-1@ams1 workers=2 " in process.output or not process.running, READY_S_MAX)
+    ready = re.search(r" ready: edge-1@ams1 workers=2 shop=127\.0\.0\.1:(\d+)$", process.output, re.MULTILINE)
+    assert ready, process.output
+    shop.port = int(ready[1])
+    return process
+
+
+def admin(shop: Deployment) -> AdminClient:
+    return AdminClient(shop.folder / "state/edge-1/admin.sock")
+
+
+def workers(shop: Deployment) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = admin(shop).stats()["node"]["workers"]
+    return found
+
+
+def process_ids(shop: Deployment) -> list[int]:
+    assert shop.process is not None
+    parent = shop.process.popen.pid
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def visit(shop: Deployment, session: ssl.SSLSession | None, clients: ssl.SSLContext) -> tuple[Any, dict[str, Any]]:
+    kept, answer = shop.visit(session, clients)
+    return kept, body(answer)
+
+
+def crossed(shop: Deployment, version: ssl.TLSVersion) -> set[tuple[str, str]]:
+    """Pairs of worker and outcome of clients that came back once."""
+    clients, found = shop.certificates.client(version), set()
+    for _ in range(4):
+        session, first = visit(shop, None, clients)
+        _, again = visit(shop, session, clients)
+        kind = "same" if first["server"] == again["server"] else "other"
+        assert (again["session"], kind) in (("local", "same"), ("remote", "other")), (first, again)
+        found.add((first["server"], again["session"]))
+    return found
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_clients_meet_both_workers_and_resume_on_whichever_they_come_back_to(
+    running: Deployment, version: ssl.TLSVersion
+) -> None:
+    found: set[tuple[str, str]] = set()
+
+    def both() -> bool:
+        found.update(crossed(running, version))
+        return {outcome for _, outcome in found} == {"local", "remote"} and len({name for name, _ in found}) == 2
+
+    wait_until(both, what="both workers are met, and crossed")
+
+
+def test_one_address_answers_for_all(running: Deployment) -> None:
+    before = admin(running).stats()
+    clients = running.certificates.client(ssl.TLSVersion.TLSv1_3)
+    for _ in range(6):
+        visit(running, None, clients)
+
+    def summed() -> bool:
+        after = admin(running).stats()
+        of_workers = sum(sum(each["handshakes"].values()) for each in after["node"]["workers"])
+        full = after["vips"]["shop"]["handshakes"]
+        return full["full"] - before["vips"]["shop"]["handshakes"]["full"] == 6 and of_workers == sum(full.values())
+
+    wait_until(summed, what="the sum is of all workers")
+    stats = admin(running).stats()
+    assert (stats["node"]["name"], stats["peers"], admin(running).peers()) == ("edge-1", [], [])
+    assert [each["ready"] for each in stats["node"]["workers"]] == [True, True]
+    assert len(stats["front"]["certificates"]) == 1
+    assert stats["front"]["connections"]["max"] == 20_000
+    assert [policy["vip"] for policy in admin(running).policy()] == ["shop"]
+    joined = [event for event in admin(running).events() if event["kind"] == "PeerJoined"]
+    assert {event["worker"] for event in joined} == {each["name"] for each in stats["node"]["workers"]}
+    last = admin(running).events()[-1]["seq"]
+    assert [event for event in admin(running).events(last) if event in joined] == []
+
+
+def test_metrics_dashboard_and_commands_show_one_server(running: Deployment) -> None:
+    http = re.search(r'http = "(127\.0\.0\.1:\d+)"', running.file.read_text())
+    assert http
+    with urllib.request.urlopen(f"http://{http[1]}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    assert "meshcache_node_info{" in page
+    assert 'node="edge-1"' in page or 'name="edge-1"' in page
+    with urllib.request.urlopen(f"http://{http[1]}/readyz", timeout=30) as answer:
+        assert json.load(answer) == {"ready": True}
+    command = [sys.executable, "-m", "meshcache", "stats", "--socket", str(admin(running).path)]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "workers 2/2 serve" in shown
+    assert "node edge-1" in shown
+
+
+def test_a_policy_and_a_withdrawal_are_obeyed_by_all(running: Deployment) -> None:
+    client = admin(running)
+    client.set_policy("shop", {"lifetime_s": "1800"})
+    try:
+        for number in (0, 1):
+            own = AdminClient(running.folder / f"state/edge-1/worker-{number}/admin.sock")
+            wait_until(lambda own=own: own.policy()[0]["lifetime_s"] == 1800, what="it holds there too")  # type: ignore[misc]
+        with pytest.raises(PolicyError, match=r"nowhere"):
+            client.set_policy("nowhere", {"lifetime_s": "1800"})
+        visit(running, None, running.certificates.client(ssl.TLSVersion.TLSv1_3))
+        client.withdraw(vip="shop")
+        wait_until(lambda: client.stats()["vips"]["shop"]["entries"] == 0, what="all have forgotten")
+        client.set_policy("shop", {"lifetime_s": "900"}, node_only=True)
+        assert [
+            AdminClient(running.folder / f"state/edge-1/worker-{number}/admin.sock").policy()[0]["lifetime_s"]
+            for number in (0, 1)
+        ] == [900, 900]
+    finally:
+        client.unset_policy("shop", [], node_only=True)
+        client.unset_policy("shop", [])
+
+
+def test_a_reload_is_obeyed_by_all_and_a_bad_file_by_none(running: Deployment) -> None:
+    client, before = admin(running), running.file.read_text()
+    assert running.process is not None
+    try:
+        running.file.write_text(before.replace("tickets = 1", "tickets = 3"))
+        assert client.reload() | {"age_s": 0} == {
+            "ok": True, "changed": ["vip.shop.tickets"], "restart": [], "hidden": [], "faults": [], "age_s": 0,
+        }  # fmt: skip
+        assert running.process.output.count("] reloaded: ") == 2
+        running.file.write_text(before.replace("workers = 2", "workers = 3"))
+        assert client.reload()["restart"] == ["server.workers"]
+        running.file.write_text(before.replace("tickets = 1", "tickets = 9"))
+        running.process.send(signal.SIGHUP)
+        wait_until(lambda: "not reloaded: vip[0].tickets" in running.process.output, what="it says why")  # type: ignore[union-attr]
+        assert client.stats()["front"]["reload"]["ok"] is False
+        (other,) = free_ports(1)
+        running.file.write_text(before.replace('listen = "127.0.0.1:0"\ncert', f'listen = "127.0.0.1:{other}"\ncert'))
+        refused = client.reload()
+        assert refused["faults"] == ["vip.listen: with server.workers addresses change only with a restart"]
+        assert len(workers(running)) == 2
+    finally:
+        running.file.write_text(before)
+        assert client.reload()["ok"]
+
+
+def test_it_is_not_taken_over_nor_started_twice(running: Deployment) -> None:
+    serve = [sys.executable, "-m", "meshcache", "serve", str(running.file)]
+    for more, said in (
+        ((), 'node "edge-1" is running already'),
+        (("--take-over",), "several workers can't take another's"),
+    ):
+        done = subprocess.run([*serve, *more], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    with pytest.raises(PolicyError, match="several workers can't be taken over"):
+        admin(running).take_over(running.folder / "successor")
+
+
+class Visitor:
+    """A client that comes again and again; what it met instead of an answer is kept."""
+
+    def __init__(self, shop: Deployment, clients: ssl.SSLContext) -> None:
+        self.failures: list[BaseException] = []
+        self._shop, self._clients, self._over = shop, clients, threading.Event()
+        self._thread = threading.Thread(target=self._come)
+
+    def _come(self) -> None:
+        while not self._over.is_set():
+            try:
+                visit(self._shop, None, self._clients)
+            except ValueError:
+                continue  # closed in order, before its request had come: an idle connection of one that leaves
+            except OSError as error:
+                self.failures.append(error)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_no_client_notices(shop: Deployment) -> None:
+    """And a first process that is killed leaves nobody behind."""
+    process = start(shop)
+    clients = shop.certificates.client(ssl.TLSVersion.TLSv1_3)
+    kept = [visit(shop, None, clients)[0] for _ in range(6)]
+    wait_until(lambda: admin(shop).stats()["vips"]["shop"]["sessions"]["received"] >= 6, what="both have all")
+    first = {each["name"]: each["uptime_s"] for each in workers(shop)}
+    with Visitor(shop, clients) as visitor:
+        leaver = process_ids(shop)[1]
+        os.kill(leaver, signal.SIGTERM)
+        wait_until(lambda: f"worker process {leaver} ended with 0; another starts" in process.output)
+        wait_until(lambda: process.output.count("] ready: edge-1.") == 3, what="another serves")
+        assert visitor.failures == [], "who leaves resets nobody"
+        victim = process_ids(shop)[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: f"worker process {victim} was ended by signal 9; another starts" in process.output)
+        wait_until(lambda: process.output.count("] ready: edge-1.") == 4, what="another serves")
+    assert len(visitor.failures) <= 1, "what the one who was killed had accepted"
+    assert all(isinstance(error, (ConnectionError, ssl.SSLError)) for error in visitor.failures)
+    wait_until(lambda: {each["name"] for each in workers(shop)} == set(first), what="names are those of before")
+    assert {visit(shop, session, clients)[1]["session"] for session in kept} <= {"local", "remote"}
+    children = process_ids(shop)
+    process.kill()
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="its workers end, too")
+
+
+@pytest.mark.slow
+def test_sigterm_lets_connections_end_and_all_processes_with_them(shop: Deployment) -> None:
+    process = start(shop)
+    children = process_ids(shop)
+    dialogue = shop.dial()
+    dialogue.tls.sendall(b"GET / HTTP/1.1\r\n")
+    process.send(signal.SIGTERM)
+    wait_until(lambda: process.output.count("] stopping: ") == 2, what="both drain")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", shop.port), timeout=5).close()
+    with pytest.raises(SSL.ZeroReturnError):
+        dialogue.tls.recv(1)
+    dialogue.close()
+    assert process.wait() == 0, process.output
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not admin(shop).path.exists()
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once(shop: Deployment) -> None:
+    process = start(shop)
+    dialogue = shop.dial()
+    dialogue.tls.sendall(b"GET / HTTP/1.1\r\n")
+    process.send(signal.SIGINT)
+    wait_until(lambda: process.output.count("] stopping: ") == 2, what="both drain")
+    process.send(signal.SIGINT)
+    assert process.wait() == 0, process.output
+
+
+@pytest.mark.slow
+def test_systemd_gives_sockets_and_hears_once_all_serve(shop: Deployment, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, socket.create_server(("127.0.0.1", 0)) as given:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(READY_S_MAX)
+        shop.port = given.getsockname()[1]
+        shop.write(TWO)
+        program = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
+            "os.execv(sys.executable, [sys.executable, '-m', 'meshcache', 'serve', sys.argv[2]])"
+        )
+        env = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "LISTEN_FDS": "1"}
+        command = [sys.executable, "-c", program, str(given.fileno()), str(shop.file)]
+        process = shop.process = shop.processes.start(command, env=env, pass_fds=(given.fileno(),))
+        told: list[str] = []
+        while not told or "READY=1" not in told[-1]:
+            told.append(systemd.recv(4096).decode())
+        assert told[-1] == "READY=1\nSTATUS=2 of 2 workers serve"
+        assert all("EXTEND_TIMEOUT_USEC" in each for each in told[:-1])
+        visit(shop, None, shop.certificates.client(ssl.TLSVersion.TLSv1_3))
+        process.send(signal.SIGHUP)
+        assert systemd.recv(4096).decode().startswith("RELOADING=1")
+        assert systemd.recv(4096).decode() == "READY=1\nSTATUS=2 of 2 workers serve"
+        process.send(signal.SIGTERM)
+        assert systemd.recv(4096) == b"STOPPING=1"
+        assert process.wait() == 0
+        socket.create_connection(given.getsockname(), timeout=5).close()
+
+
+def test_workers_that_cannot_start_end_the_server_and_say_why(shop: Deployment) -> None:
+    (shop.folder / "mesh.key").write_text("no key\n")
+    process = shop.processes.start([sys.executable, "-m", "meshcache_server", str(shop.file)])
+    assert process.wait(READY_S_MAX) in (1, 2)
+    assert "a worker could not start; what it says is above" in process.output
+    assert "mesh.key" in process.output
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (TWO + "[admin]\nsocket = false\n", "admin.socket: server.workers needs one"),
+        (TWO + '[tier.disk]\npath = "elsewhere"\n', "tier.disk.path: each of server.workers has a folder of its own"),
+        ("[server]\nworkers = 0\n", "server.workers: 0: give 1 to 64 processes"),
+        ('[server]\nworkers = "many"\n', "server.workers: "),
+    ],
+)
+def test_what_workers_cannot_do_is_a_fault_of_the_file(shop: Deployment, more: str, said: str) -> None:
+    shop.write(more)
+    command = [sys.executable, "-m", "meshcache", "check", str(shop.file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr + done.stdout
+
+
+def test_check_says_what_a_reach_of_one_server_means_then(shop: Deployment) -> None:
+    shop.port = free_ports(1)[0]
+    shop.write(TWO, vip='[vip.sharing]\nreach = "server"\n')
+    command = [sys.executable, "-m", "meshcache", "check", str(shop.file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "only one return in 2 resumes" in done.stdout + done.stderr
+
+
+def test_without_a_running_worker_the_group_says_so(tmp_path: Path) -> None:
+    from meshcache import AdminGroup, Settings
+
+    group = AdminGroup(Settings(), list, dict)
+    with pytest.raises(MeshcacheError, match="no worker answers"):
+        group.stats()
