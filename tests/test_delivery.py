@@ -91,6 +91,16 @@ def test_the_installed_package_brings_its_documentation_and_files(installed: Pat
 
 
 @pytest.mark.slow
+def test_the_metadata_names_no_address_that_is_not_ours(installed: Path, tmp_path: Path) -> None:
+    """The project has none: what there is to read comes with the package, as its description says."""
+    said = "from importlib.metadata import metadata; print(metadata('meshcache').as_string())"
+    told = succeeded(run(installed / "bin/python", "-I", "-c", said, cwd=tmp_path))
+    assert "Project-URL" not in told
+    assert "Home-page" not in told
+    assert "an installed version brings these pages itself (`meshcache docs`" in told
+
+
+@pytest.mark.slow
 def test_the_installed_package_is_complete(installed: Path, tmp_path: Path) -> None:
     imported = "import meshcache, meshcache.hot as hot, meshcache_server"
     said = f"{imported}; print(meshcache.__version__, hot.path(), meshcache.__file__)"

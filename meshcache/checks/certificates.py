@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshcache.checks.pem import attempt, read_certificates, read_private_key
 from meshcache.config import CertificateSettings, VipSettings
@@ -109,6 +109,11 @@ def subject_addresses(certificate: x509.Certificate) -> tuple[str, ...]:
     return () if names is None else tuple(map(str, names.get_values_for_type(x509.IPAddress)))
 
 
+def _common_names(certificate: x509.Certificate) -> list[x509.NameAttribute[str | bytes]]:
+    """Return what clients no longer look at, though some that pin a certificate have nothing else."""
+    return certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+
+
 def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -127,6 +132,8 @@ def _chain_faults(path: Path, chain: Sequence[x509.Certificate], now: datetime) 
             yield f"{which} expired on {moment(certificate.not_valid_after_utc)}; renew it"
         elif certificate.not_valid_before_utc > now:
             yield f"{which} is not valid before {moment(certificate.not_valid_before_utc)}; is the clock right?"
+    if not (subject_names(chain[0]) or subject_addresses(chain[0]) or _common_names(chain[0])):
+        yield f"{path} covers no name: it has neither a subject alternative name nor a common name; get another"
     if not _for_servers(chain[0]):
         yield f"{path} is not for TLS servers (its extended key usage lacks serverAuth)"
     for number, (one, issuer) in enumerate(pairwise(chain), 2):

@@ -19,6 +19,9 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
 from meshcache.errors import KeyringError
+from meshcache.live_policy.policy_file import FILE as POLICY_FILE
+from meshcache.runtime import state_file
+from meshcache.runtime.state_file import StateFileError
 
 
 def file_faults(settings: Settings) -> list[str]:
@@ -84,6 +87,18 @@ def _state_dir_faults(path: Path | None) -> Iterator[str]:
         )
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield f"node.state_dir: {folder} can't be written to by this user (uid {os.geteuid()})"
+    else:
+        yield from _policy_file_faults(path)
+
+
+def _policy_file_faults(state_dir: Path) -> Iterator[str]:
+    """Check what `serve` refuses of the live policies that are kept there; what is in them is no fault of the file."""
+    try:
+        state_file.read(state_dir / POLICY_FILE, 0)
+    except StateFileError as error:
+        yield f"node.state_dir: {error}"
+    except OSError as error:
+        yield f"node.state_dir: {state_dir / POLICY_FILE} can't be read: {(error.strerror or str(error)).lower()}"
 
 
 def _one_sided_reaches(settings: Settings) -> Iterator[str]:

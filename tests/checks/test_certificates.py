@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from meshcache.checks import file_notes
 from tests.checks.pki import CLIENTS_ONLY, DAY, NOW, Pki, certificate, faults, new_key, settings
 
@@ -74,3 +77,17 @@ def test_a_chain_is_in_order_and_whole_of_today(pki: Pki) -> None:
     assert faults(pki)[0].startswith("vip[0].certificate: shop.pem, certificate 2, expired on ")
     pki.chain("shop.pem", leaf, certificate(new_key(), subject="other"))
     assert "certificate 2, is not the issuer of the one before" in faults(pki)[0]
+
+
+def test_a_certificate_that_covers_no_name_at_all_is_a_fault(pki: Pki) -> None:
+    key = new_key()
+    nobody = (
+        x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), 7)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 90 * DAY)
+        .sign(key, SHA256())
+    )
+    pki.key("shop.key", key)
+    pki.chain("shop.pem", nobody)
+    (fault,) = faults(pki)
+    assert fault.startswith("vip[0].certificate: shop.pem covers no name: ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from meshcache.checks import file_faults, file_notes
 from tests.checks.pki import Pki, faults, settings
 
@@ -33,6 +35,17 @@ def test_missing_files_are_named_all_at_once(pki: Pki) -> None:
 def test_a_state_folder_must_be_one(pki: Pki) -> None:
     pki.write("state", b"")
     assert faults(pki) == ["node.state_dir: state is not a folder"]
+
+
+def test_kept_policies_that_serve_would_refuse_are_named(pki: Pki) -> None:
+    (pki.folder / "state").mkdir()
+    named = {"node": {"state_dir": "state"}}
+    assert faults(pki, **named) == []
+    os.mkfifo(pki.folder / "state/policy.json", 0o600)
+    assert faults(pki, **named) == ["node.state_dir: state/policy.json is not a regular file; move it away"]
+    (pki.folder / "state/policy.json").unlink()
+    pki.write("state/policy.json", b"", mode=0o666)
+    assert faults(pki, **named) == ["node.state_dir: others can write state/policy.json: chmod 600 state/policy.json"]
 
 
 def test_a_reach_without_the_own_colo_is_a_note(pki: Pki) -> None:
