@@ -44,6 +44,9 @@ _FEED_IDLE_S = 0.1
 SETTLED_S = 10.0
 """After so long without a change of what is served, what lies in a tier for nobody here is taken out."""
 
+_REVISE_PAUSE_S = 0.01
+"""Between two batches that are looked at again: a million sessions take half a minute, and handshakes go on."""
+
 _ENTRY_BYTES = 400
 """Of memory for the smallest session: more than fit aren't loaded."""
 
@@ -249,8 +252,12 @@ class NodeTiers:
         assert pump is not None, "it was started"
         records = self._records_of(runner)
         for rows in _in_batches(runner.hook.newest(_ALL)):
+            native.sleep(_REVISE_PAUSE_S)
             with pump.lock:
                 borders = pump.core.tiering.borders()
+                withdraws = len(pump.core.withdraws)
+            if not withdraws:
+                rows = [row for row in rows if not records.is_fresh(row[1], borders)]
             found = self._read(runner, rows, borders, known_only=True)
             sessions = [record for _, _, _, record in found]
             with pump.lock:

@@ -169,9 +169,12 @@ class TierRunner:
     # --- the writing thread
 
     def _write_all(self) -> None:
-        while not self._closing and not self._open():
-            self._to_write.wait(max(self.health.rests_until - time.monotonic(), 0.01))
-            self._to_write.clear()
+        while not self._closing and not self.is_open:
+            if self.health.resting:  # whoever offers something wakes this thread
+                self._to_write.wait(max(self.health.rests_until - time.monotonic(), 0.01))
+                self._to_write.clear()
+            else:
+                self._open()
         while not self._closing:
             if not self._write_some():
                 self._to_write.wait(self._wait_s())
@@ -182,7 +185,7 @@ class TierRunner:
         self.is_open = False
         self._attempt(self.hook.close)
 
-    def _open(self) -> bool:
+    def _open(self) -> None:
         try:
             try:
                 self._done(self.hook.open())
@@ -191,13 +194,11 @@ class TierRunner:
             self._opened(self)
         except ImportError as error:
             self.health.fault("not_loaded", str(error), rests=True)
-            return False
         except Exception as error:  # noqa: BLE001 - whatever a tier raises is its own fault
             self.health.fault("raised", _told(error), rests=True)
-            return False
-        self.is_open = True
-        self._to_read.set()
-        return True
+        else:
+            self.is_open = True
+            self._to_read.set()
 
     def _wait_s(self) -> float:
         now = time.monotonic()

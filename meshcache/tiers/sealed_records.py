@@ -62,6 +62,15 @@ class SealedRecords:
             raise RefusedError("clock")
         return record
 
+    def is_fresh(self, value: bytes, borders: Iterable[Border]) -> bool:
+        """Return whether a value says that it is for one of these borders, and sealed with today's key."""
+        if not self.sealer.is_current(value):
+            return False
+        try:
+            return self.border_in(value, borders) is not None
+        except RefusedError:
+            return False
+
     def border_in(self, value: bytes, borders: Iterable[Border]) -> Border | None:
         """Return which of these borders a value says that it is for; None for none of them. Raises RefusedError."""
         try:

@@ -189,5 +189,5 @@ def _told() -> Iterator[None]:
 
 def _words(error: Exception) -> str:
     """Return one line that names the kind of error; the store's own words are cut."""
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(str(error).split())[:200].removesuffix(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

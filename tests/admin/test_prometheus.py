@@ -179,6 +179,7 @@ SERIES = {
         'meshcache_certificate_ends_seconds{instance="a", vip="shop", name="n"} -5x60'
     ],
     "MeshcacheReloadFailed": ['meshcache_last_reload_ok{instance="a"} 0x60'],
+    "MeshcacheTierDown": ['meshcache_tier_up{instance="a", tier="disk"} 0x60'],
     "MeshcacheTicketKeysNotExported": [
         'meshcache_ticket_export_stale_seconds{instance="a", vip="shop", format="nginx", path="/run/shop"} 61+60x60'
     ],
@@ -193,6 +194,7 @@ SERIES = {
         'meshcache_backend_connect_failures_total{instance="a", vip="shop", backend="one"} 0+1x60',
         'meshcache_certificate_ends_seconds{instance="a", vip="shop", name="n"} 8640000x60',
         'meshcache_last_reload_ok{instance="a"} 1x60',
+        'meshcache_tier_up{instance="a", tier="disk"} 1x60',
         'meshcache_connections_open{instance="a"} 50x60',
         'meshcache_ticket_export_stale_seconds{instance="a", vip="shop", format="nginx", path="/run/shop"} 0x60',
         'meshcache_connections_max{instance="a"} 100x60',

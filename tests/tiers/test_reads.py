@@ -85,7 +85,7 @@ def test_a_session_that_memory_had_no_room_for_resumes(place: Place, version: st
     assert shop.comes_back()
     found = shop.lookups()
     assert (found["tier"], found["local"], found["miss"]) == (1, 1, 0)
-    assert found["asked"] == {"tier": {"found": 1}}
+    assert found["asked"]["tier"] == {"found": 1}
     assert shop.told()[0]["counts"]["hits"] == 1
 
 
@@ -111,7 +111,7 @@ def test_when_none_has_it_the_handshake_is_full_at_once(place: Place) -> None:
     shop.wait_until_written(tier)
     tier.kept.clear()
     assert not shop.comes_back()
-    assert shop.lookups()["asked"] == {"tier": {"none": 1}}
+    assert shop.lookups()["asked"]["tier"] == {"none": 1}
 
 
 def test_a_tier_that_hangs_costs_one_handshake_its_budget_and_the_next_nothing(place: Place) -> None:
@@ -122,11 +122,11 @@ def test_a_tier_that_hangs_costs_one_handshake_its_budget_and_the_next_nothing(p
     wait_until(lambda: shop.node.stats()["tiers"][0]["counts"].get("calls"), what="it was tried")
     tier.may_answer.clear()
     assert not shop.comes_back()
-    assert shop.lookups()["asked"] == {"tier": {"late": 1}}
+    assert shop.lookups()["asked"]["tier"] == {"late": 1}
     shop.push_out()
     for _ in range(5):
         assert not shop.comes_back()
-    assert shop.lookups()["asked"] == {"tier": {"late": 1}}, "nobody asked it again"
+    assert shop.lookups()["asked"]["tier"] == {"late": 1}, "nobody asked it again"
     tier.may_answer.set()
 
 
@@ -187,4 +187,4 @@ def test_a_new_epoch_asks_for_nothing_of_before(place: Place) -> None:
 def test_a_node_without_tiers_never_pauses_for_one(place: Place) -> None:
     shop = Shop(place, "1.2")
     assert not shop.comes_back()
-    assert shop.lookups()["asked"] == {}
+    assert "tier" not in shop.lookups()["asked"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -131,6 +132,17 @@ def test_one_that_opens_later_is_tried_again() -> None:
         assert runner.settled
         wait_until(lambda: runner.ready, what="it opens")
     assert tier.tries == 2
+
+
+def test_one_that_cant_be_opened_is_left_alone_for_a_while_whoever_offers() -> None:
+    tier = OpensLater()
+    tier.tries = -100
+    with running(tier, ready=False) as runner:
+        wait_until(lambda: counts(runner).get("raised"), what="it fails")
+        for number in range(200):
+            runner.offer([entry(number)])
+            time.sleep(0.001)
+        assert tier.tries < -90
 
 
 def test_one_that_begins_empty_says_so_and_works() -> None:

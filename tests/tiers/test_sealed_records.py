@@ -105,5 +105,14 @@ def test_what_an_older_key_sealed_is_sealed_again_for_as_long_as_it_lasts() -> N
     assert after.read(again.key, again.value, BORDER).seq == 5
 
 
+def test_what_is_fresh_neednt_be_opened() -> None:
+    old, new = records(), records(os.urandom(32), SECRET)
+    value = old.entry(leaving()).value
+    assert old.is_fresh(value, [BORDER])
+    assert not old.is_fresh(value, [Border("pay", b"\x01" * 32)])
+    assert not new.is_fresh(value, [BORDER])
+    assert not old.is_fresh(b"", [BORDER])
+
+
 def test_an_entry_shows_nothing() -> None:
     assert repr(records().entry(leaving())).startswith("<TierEntry of ")
