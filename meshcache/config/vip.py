@@ -33,6 +33,9 @@ time resumes both; each further ticket is one more session for the mesh to carry
 AWAIT_MS_MAX = 1000
 """Longer than any push should take: a full handshake is over sooner."""
 
+FETCH_MS_MAX = 1500
+"""A full handshake between continents takes 300 ms."""
+
 TICKETS_MAX = 4
 """Browsers open up to six connections to one server over HTTP/1.1 and keep two to four tickets."""
 
@@ -208,6 +211,16 @@ class VipSettings(Table):
     """How long a handshake of the bundled server waits for a session that is on its way here from the server that made
     it, at most. Only a client that is back within moments waits, and only under an id that a member of the mesh made;
     longer helps where machines are busy. 0: never."""
+
+    fetch: Literal["off", "colo", "reach"] = Field(default="colo", examples=["colo"])
+    """Whether a handshake of the bundled server asks other servers for a session that isn't here and isn't on its way:
+    those of its colo, or all that the VIP's reach allows. Only for ids that a member made; never for what is over."""
+
+    fetch_ms: Number = Field(default=10.0, gt=0, le=FETCH_MS_MAX, examples=[10])
+    """How long it waits for the answer, at most, within the colo."""
+
+    fetch_far_ms: Number = Field(default=100.0, gt=0, le=FETCH_MS_MAX, examples=[100])
+    """How long, where a server of another colo is asked: with ``fetch = "reach"``."""
 
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""

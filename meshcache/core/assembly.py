@@ -31,6 +31,7 @@ from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
+from meshcache.core.replication.pulling import Pulling
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.repair import Repair
 from meshcache.core.replication.seen_streams import SeenStreams
@@ -119,6 +120,9 @@ class Assembly:
         )
         self.repair = Repair(
             local, telemetry, streams, vips, members, outbox, self.recall, self.relaying, self.intake, self
+        )
+        self.pulling = Pulling(
+            local, telemetry, cache, vips, members, outbox, self.relaying, self.intake, self.awaiting, now
         )
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
@@ -261,6 +265,8 @@ class Assembly:
         handlers.add(messages.Push, self._push_received)
         handlers.add(messages.Fetch, self.serving.fetch_received)
         handlers.add(messages.FetchReply, self._fetch_reply_received)
+        handlers.add(messages.Pull, self.pulling.pull_received)
+        handlers.add(messages.PullReply, self._pull_reply_received)
         handlers.add(messages.Digest, self.anti_entropy.digest_received)
         handlers.add(messages.Vector, self.anti_entropy.vector_received)
         handlers.add(messages.SnapshotAsk, self.snapshot.request_received)
@@ -290,6 +296,10 @@ class Assembly:
     def _fetch_reply_received(self, peer: Peer, reply: messages.FetchReply, now: float) -> None:
         self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
         self.repair.reply_received(peer, reply, now)
+
+    def _pull_reply_received(self, peer: Peer, reply: messages.PullReply, now: float) -> None:
+        self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
+        self.pulling.reply_received(peer, reply, now)
 
     def name_contested(self, holder: Peer, now: float) -> None:
         """Ask the holder for a sign of life."""

@@ -63,8 +63,8 @@ class MeshCore:
         self.live, self.queries = self.duties.live, self.duties.queries
         """What operators set while the mesh runs, as all nodes know it, and questions to all nodes, with their answers.
         Their methods may be called like those below."""
-        self.tickets, self.awaiting = self.duties.tickets, self.duties.awaiting
-        """The ticket keys of the VIPs that have tickets; what handshakes wait for. Called like those below."""
+        self.tickets, self.awaiting, self.pulling = self.duties.tickets, self.duties.awaiting, self.duties.pulling
+        """The ticket keys of the VIPs that have tickets; what handshakes wait for, and fetch. Called as those below."""
         self.withdraws = self.duties.withdraws
         """The withdraws in force, to look at; `withdraw` issues one."""
         self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering

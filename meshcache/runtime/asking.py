@@ -258,7 +258,9 @@ class VipAsking:
         return bool(self.steps)
 
     def begin(self, ids: tuple[bytes, ...]) -> PausedLookup | None:
-        """Begin to look for one of these; None: one is in memory, or there is nothing to wait for."""
+        """Begin to look for one of these; None: one is in memory, or there is nothing to wait for. What is returned is
+        over already where the answer was quicker than this call.
+        """
         if self._any_here(ids):
             return None
         self._asking.pump.read_what_is_here()
@@ -266,7 +268,8 @@ class VipAsking:
             return None
         now = self.clock()
         lookup = PausedLookup(self, ids, now)
-        return lookup if lookup.begin(now) and lookup.go_on(now) is not None else None
+        waits = lookup.begin(now) and lookup.go_on(now) is not None
+        return lookup if waits or lookup.found_by is not None else None
 
     def pulled(self, token: int) -> int:
         """Return the token of a session as one that was fetched for this handshake."""

@@ -18,6 +18,7 @@ from meshcache.runtime.asking import Asking, Step
 from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
 from meshcache.runtime.awaiting import Awaiter
 from meshcache.runtime.drift_watch import DriftWatch
+from meshcache.runtime.fetching import Fetcher
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
@@ -95,6 +96,7 @@ class AttachedVips:
         """Who is asked for what isn't in memory."""
         if self.ids is not None:
             self.asking.plug(Step.AWAIT, Awaiter(pump, self.asking, self.ids))
+            self.asking.plug(Step.FETCH, Fetcher(pump, self.asking, self.ids))
         self.bind()
         pump.chores.append(self._do_chores)
         pump.publish_due = self._publish_due

@@ -25,7 +25,7 @@ class Awaiter:
         self._core = pump.core
         self._waiting: dict[bytes, list[PausedLookup]] = {}  # with the pump's lock held
         self._waits = 0
-        pump.on_came = self._came
+        pump.on_came.append(self._came)
 
     def serves(self, vip: str) -> bool:
         settings = self._asking.settings(vip)

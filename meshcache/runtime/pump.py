@@ -73,7 +73,7 @@ class Pump:
         """Says when `publish_due` is wanted next."""
         self.on_unread: Callable[[bool], None] = _ignore
         """Told whether the transport may hold messages that `inbox` doesn't tell of."""
-        self.on_came: Callable[[list[bytes]], None] = _ignore
+        self.on_came: list[Callable[[list[bytes]], None]] = []
         """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
         self._unread = False
         self._resting = False
@@ -225,7 +225,8 @@ class Pump:
             self.core.receive(connection, payload, self.clock())
             came = self.core.awaiting.take() if self.core.awaiting else None
         if came:
-            self.on_came(came)
+            for tell in self.on_came:
+                tell(came)
 
     def _do_chores(self) -> None:
         with self.lock:
@@ -299,7 +300,7 @@ class Pump:
         return True
 
 
-def _ignore(_what: object) -> None:
+def _ignore(_more: bool) -> None:
     """Nobody wants to know."""
 
 

@@ -47,7 +47,10 @@ def pauser(state: State) -> Callable[[int, Attached, tuple[bytes, ...]], bool]:
         if asking is None or not ids or not _room(pauses):
             return False
         pending = asking.begin(ids)
-        if pending is None or not set_mark(ssl, index, _PAUSED):
+        if pending is None:
+            return False
+        if pending.over or not set_mark(ssl, index, _PAUSED):
+            set_mark(ssl, index, PAUSE_PULLED if pending.pulled else PAUSE_OVER)
             return False
         pauses[ssl] = pending  # in place of that of a connection which was freed and had the same address
         return True

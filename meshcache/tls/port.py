@@ -36,7 +36,9 @@ class Asking(Protocol):
         """Whether there is anywhere to look; if not, no handshake is looked at for it."""
 
     def begin(self, ids: tuple[bytes, ...], /) -> Pending | None:
-        """Begin to look for one of these ids; None where the handshake needn't wait. Doesn't wait itself."""
+        """Begin to look for one of these ids; None where the handshake needn't wait, over where it is there already.
+        Doesn't wait itself.
+        """
 
     def pulled(self, token: int, /) -> int:
         """Return the token that says of a session: fetched for this handshake."""

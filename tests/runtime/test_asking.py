@@ -110,7 +110,8 @@ def test_where_nobody_waits_the_handshake_does_not(shop: Shop) -> None:
 @pytest.mark.parametrize("found", [True, False])
 def test_an_answer_at_once_pauses_nobody(shop: Shop, found: bool) -> None:
     shop.first.at_once = shop.second.at_once = shop.third.at_once = found
-    assert shop.asking.begin(IDS) is None
+    lookup = shop.asking.begin(IDS)
+    assert (lookup is not None and lookup.over) == found
     assert len(shop.third.begun) == (0 if found else 1)
 
 

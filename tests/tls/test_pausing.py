@@ -193,3 +193,14 @@ def test_pauses_are_bounded_and_those_that_are_over_make_room(monkeypatch: pytes
 def test_pythons_ssl_is_refused_since_it_could_not_go_on() -> None:
     with pytest.raises(AttachError, match="can't be paused"):
         attach(server_context("stdlib"), DictPort(), pauses=True)
+
+
+def test_what_was_fetched_before_anybody_could_wait_says_so_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(_ids: tuple[bytes, ...]) -> Wait:
+        shop.port.store = shop.store
+        return Wait(over=True, pulled=True)
+
+    monkeypatch.setattr(shop.elsewhere, "begin", at_once)
+    seen = visit(shop.context, shop.client, session=shop.session)
+    assert seen.resumed
+    assert contexts.resumption(seen.server.tls) & 3 == 3

@@ -74,8 +74,13 @@ class Awaiting:
         """Note what was filed."""
         self._came += [each for each in ids if each in self._wanted]
 
+    def note(self, session_id: bytes) -> None:
+        """Note that there is news of a session, whether it has come or won't."""
+        if session_id in self._wanted and session_id not in self._came:
+            self._came.append(session_id)
+
     def take(self) -> list[bytes]:
-        """Return what has come of what was awaited, since this was called before."""
+        """Return of what that was awaited there is news, since this was called before."""
         came, self._came = self._came, []
         return came
 
@@ -101,7 +106,7 @@ class Awaiting:
         ]
         if not lives:
             return Whereabouts.NO_ORIGIN
-        willing = [peer for peer in lives if self._permits(served, peer)]
+        willing = [peer for peer in lives if self.permits(served, peer)]
         if not willing:
             return Whereabouts.NOT_PERMITTED
         peer = willing[0]
@@ -113,7 +118,7 @@ class Awaiting:
         on_its_way_s = limits.on_its_way_s + limits.flush_s_max + (peer.rtt_s or 0.0)
         return Whereabouts.ON_ITS_WAY if age_s <= on_its_way_s else Whereabouts.OLD
 
-    def _permits(self, served: ServedVip, peer: Peer) -> bool:
+    def permits(self, served: ServedVip, peer: Peer) -> bool:
         """Return whether a session that a peer made would be filed where this VIP looks."""
         for terms in peer.record.vips:
             verdict, home = self._vips.accept(terms)

@@ -102,13 +102,14 @@ class Intake:
         repaired: bool = False,
         inherited: bool = False,
         restored: bool = False,
+        pulled: bool = False,
     ) -> Stream | None:
         """File what is new of a batch. Return its stream, or None when nothing was new or nothing may be kept.
 
         `own` says that its origin gave it, `whole` that its numbers without an entry count as seen as well: from others
         they do only where the origin can't be asked (`Relaying.origin_answers`). `inherited` is what this node had
         in its last life, which its reach doesn't keep from it; `restored` that a tier kept it, so that what was seen
-        before may be missing all the same.
+        before may be missing all the same, and `pulled` that it was asked for by id, with the same consequence.
         """
         key = batch.key
         if not whole and not batch.entries.ids:
@@ -126,7 +127,7 @@ class Intake:
         stream.last_active_at = now
         entries = batch.entries
         covered = [(batch.first, batch.last)] if whole else list(_runs(entries.seqs))
-        if stream.seen.highest >= batch.first and not restored:
+        if stream.seen.highest >= batch.first and not (restored or pulled):
             entries = self._unseen(stream, batch, served, own)
             if not entries.ids and all(stream.seen.covers(first, last) for first, last in covered):
                 return None

@@ -54,6 +54,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "hands out ticket keys that are over or were withdrawn",
         "it may have been cut off; if it goes on, look at its log",
     ),
+    "unasked_pull": (
+        "answers fetches that nobody made, or long ago",
+        "it may have been stopped for a while; if it goes on, look for who has the mesh key and shouldn't",
+    ),
+    "foreign_pull": (
+        "answers fetches with something else than was asked for",
+        "no version of meshcache does: look for who has the mesh key and shouldn't",
+    ),
+    "pull_refused": (
+        "asks for sessions of a VIP that it doesn't say it serves",
+        "it should stop when its newest terms are known here; if it goes on, look at its log",
+    ),
     "forged_name": (
         "was told something in this node's name that this node never said",
         "look for a second process with this name, or for who has the mesh key and shouldn't",

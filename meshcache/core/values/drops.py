@@ -46,6 +46,9 @@ class Drop(StrEnum):
     FORGED_ORIGIN = "forged_origin", "sessions that their sender may not give in their origin's name"
     FORGED_TERMS = "forged_terms", "sessions under terms that a living origin doesn't state"
     UNASKED_FILL = "unasked_fill", "an answer to a fetch that nobody made"
+    UNASKED_PULL = "unasked_pull", "an answer to a fetch for a handshake that nobody made, or not of its sender"
+    FOREIGN_PULL = "foreign_pull", "an answer to a fetch for a handshake that holds something else"
+    PULL_REFUSED = "pull_refused", "no session: its asker may not have it, or asks for a VIP that it doesn't serve"
     BAD_PAGE = "bad_page", "a page of a roster that doesn't fit the others"
 
     ORIGIN_QUOTA = "origin_quota", "sessions beyond what one origin may push; fetched later"

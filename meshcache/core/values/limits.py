@@ -99,6 +99,24 @@ class Limits:
     """How long a session may be on its way, beside `flush_s_max` and a round trip: what a busy machine, or a message
     that got lost and is repaired, may take. Who waits for one that was evicted meanwhile waits in vain."""
 
+    pulls_max: int = 256
+    """Fetches for handshakes under way at a time: at 10 ms each 25,000 a second."""
+    pulls_per_s: float = 2000.0
+    """Of one node, so that a mesh that just lost its caches isn't busy with asking: a fetch costs either end 0.2 ms."""
+    pulls_burst: float = 500.0
+    pull_answers_per_s: float = 4000.0
+    """What one node answers to all others; beyond it, it has nothing."""
+    pulls_remembered: int = 4096
+    """Fetches whose answer may still come, though nobody waits: it is filed then all the same."""
+    pulls_vain_max: int = 4096
+    pull_again_s: float = 5.0
+    """An id that nobody had is asked for again after this long: clients come back with it for hours."""
+    pull_silences: int = 3
+    """Answers in a row that a peer may miss before it isn't asked for a while."""
+    pull_rest_s: float = 1.0
+    """That while; it doubles with each further one, up to `pull_rest_s_max`."""
+    pull_rest_s_max: float = 30.0
+
     # --- repair
     gap_grace_s: float = 0.25
     """A gap this young may only be a message that was overtaken."""

@@ -19,7 +19,7 @@ from meshcache.core.wire.columns import ColumnError, read_columns
 from meshcache.core.wire.containers import too_many_containers
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.kinds import KINDS, Spec
-from meshcache.core.wire.messages import Batch, Envelope, FetchEnd, FetchReply, Hello, Message, Push
+from meshcache.core.wire.messages import Batch, Envelope, FetchEnd, FetchReply, Hello, Message, PullReply, Push
 
 DEPTH_MAX = 8
 """Envelope, body, list of records, record, list of VIPs, VIP, reach: seven; and one for what a newer node adds."""
@@ -75,6 +75,8 @@ class Decoder:
         if spec.make is FetchReply:
             batch = self._batch(body, SEQ_MAX) if "t" in body else None
             return _fill(batch, **spec.read(body))
+        if spec.make is PullReply:
+            return PullReply(batch=self._batch(body, SEQ_MAX) if "t" in body else None, **spec.read(body))
         return spec.make(**spec.read(body))
 
     def _batch(self, body: dict[str, Any], span_max: int) -> Batch:

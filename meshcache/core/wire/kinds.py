@@ -12,6 +12,7 @@ from typing import Any
 import cbor2
 
 from meshcache.core.policy.gates import Terms
+from meshcache.core.values.session_id import ID_BYTES
 from meshcache.core.values.ticket_key import GENERATION_MAX, NAME_BYTES, RING_BYTES, SECRET_BYTES
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire import fields, messages, queries, ticket_messages
@@ -379,4 +380,14 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("r", "rings", fields.items(_ring_status, ticket_messages.RINGS_MAX), write=_plain_statuses),
         ),
     ),
+    messages.Pull: (
+        22,
+        Spec(
+            messages.Pull,
+            _TOKEN,
+            Field("v", "vip", fields.name),
+            Field("i", "id", fields.octets(ID_BYTES, ID_BYTES)),
+        ),
+    ),
+    messages.PullReply: (23, Spec(messages.PullReply, _TOKEN, batch=True)),
 }

@@ -213,6 +213,23 @@ class FetchReply:
     end: FetchEnd | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Asks for one session by its id, for a handshake that waits, on a VIP of the sender's."""
+
+    token: int
+    vip: str
+    id: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullReply:
+    """Answers a `Pull`: a batch of that one session, or nothing."""
+
+    token: int
+    batch: Batch | None = None
+
+
 class ColoDigest(NamedTuple):
     """What the sender knows of a colo: a hash of its records, and how many seconds ago they were vouched for."""
 
@@ -335,6 +352,8 @@ Message: TypeAlias = (
     | Push
     | Fetch
     | FetchReply
+    | Pull
+    | PullReply
     | Digest
     | Vector
     | SnapshotAsk

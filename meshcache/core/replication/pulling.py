@@ -1,0 +1,272 @@
+"""Fetches one session for a handshake that waits, from whoever made it or else from one other holder; answers others.
+
+What comes passes the same gates, limits and withdraws as what is pushed. Each id is asked for once at a time, each peer
+that doesn't answer is left alone for a while, and all of it is bounded: by number, by rate, by time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.intake import Intake, aged
+from meshcache.core.replication.relaying import Relaying
+from meshcache.core.replication.serving import batch_of
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer, PeerState
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.values.drops import Drop
+from meshcache.core.values.session import session_hash
+from meshcache.core.values.session_id import Claim, life_of
+from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.values.topology import best
+from meshcache.core.wire.messages import Batch, Pull, PullReply
+
+_TOKENS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a VIP fetches, and for how long: ``far`` across colos too, then for ``far_s``."""
+
+    within_s: float
+    far: bool = False
+    far_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    vip: str
+    id: bytes = field(repr=False)
+    holders: list[Peer]
+    until: float
+    peer: str = ""
+    token: int = 0
+    waiters: int = 1
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """Of one peer: how often in a row it didn't answer in time, and until when it isn't asked for that."""
+
+    silent: int = 0
+    open_until: float = 0.0
+
+
+class Pulling:
+    """The fetches under way, by id. `begin` one, and `end` it once for each `begin` that gave a time."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        relaying: Relaying,
+        intake: Intake,
+        awaiting: Awaiting,
+        now: float,
+    ) -> None:
+        limits = local.limits
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
+        self._relaying = relaying
+        self._intake = intake
+        self._awaiting = awaiting
+        self._budget = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
+        self._answers = Bucket(limits.pull_answers_per_s, limits.pulls_burst, now)
+        self._flights: dict[bytes, _Flight] = {}
+        self._asked: OrderedDict[int, tuple[str, bytes, float]] = OrderedDict()
+        """By token: whom it was sent, for which id, when. Kept when nobody waits any more: late answers are good."""
+        self._vain: OrderedDict[bytes, float] = OrderedDict()
+        self._breakers: dict[str, _Breaker] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def begin(self, vip: str, claim: Claim, reach: Reach, now: float) -> float | None:
+        """Ask for the session of an id that a member made; return until when to wait for it.
+
+        None where nobody can be asked, or may be now; the reason is counted.
+        """
+        served = self._vips.get(vip)
+        if served is None:
+            return None
+        flight = self._flights.get(claim.id)
+        if flight is not None:
+            flight.waiters += 1
+            self._count(served, "joined")
+            return flight.until
+        why_not = self._why_not(served, claim, now)
+        holders = [] if why_not else self._holders(served, claim, reach, now)
+        if not holders or not self._budget.take(1, now):
+            self._count(served, why_not or ("budget" if holders else "no_peer"))
+            return None
+        near = all(peer.colo == self._local.identity.colo for peer in holders)
+        flight = _Flight(vip, claim.id, holders, now + (reach.within_s if near else reach.far_s))
+        self._flights[claim.id] = flight
+        self._count(served, "asked")
+        self._ask(flight, now)
+        return flight.until
+
+    def end(self, session_id: bytes, now: float) -> None:
+        """One handshake less waits. With the last one the fetch is over; a peer that was too slow is noted."""
+        flight = self._flights.get(session_id)
+        if flight is None:
+            return
+        flight.waiters -= 1
+        if flight.waiters == 0:
+            del self._flights[session_id]
+            if now >= flight.until:
+                self._was_silent(flight.peer, now)
+
+    def pull_received(self, peer: Peer, pull: Pull, now: float) -> None:
+        """Give a peer the one session that it asks for, if it is here and may go there."""
+        batch = self._find(peer, pull, now) if self._answers.take(1, now) else None
+        self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
+
+    def reply_received(self, peer: Peer, reply: PullReply, now: float) -> None:
+        """Take in an answer, if this peer was asked; one that isn't what was asked for costs a full handshake."""
+        asked = self._asked.get(reply.token)
+        if asked is None or asked[0] != peer.name:
+            self._refuse(peer, Drop.UNASKED_PULL, now)
+            return
+        del self._asked[reply.token]
+        self._breakers.pop(peer.name, None)
+        _, session_id, asked_at = asked
+        batch = reply.batch and aged(reply.batch, int(min(peer.late_s, now - asked_at)))
+        if batch is not None and self._take(peer, batch, session_id, now):
+            flight = self._flights.pop(session_id, None)
+            if flight is not None:
+                self._awaiting.note(session_id)
+        else:
+            self._denied(session_id, reply.token, now)
+
+    def _denied(self, session_id: bytes, token: int, now: float) -> None:
+        flight = self._flights.get(session_id)
+        if flight is None or flight.token != token:
+            return
+        if flight.holders and now < flight.until:
+            self._ask(flight, now)
+            return
+        del self._flights[session_id]
+        self._vain[session_id] = now + self._local.limits.pull_again_s
+        if len(self._vain) > self._local.limits.pulls_vain_max:
+            self._vain.popitem(last=False)
+        self._awaiting.note(session_id)
+
+    def _take(self, peer: Peer, batch: Batch, session_id: bytes, now: float) -> bool:
+        if list(batch.entries.ids) != [session_id]:
+            self._refuse(peer, Drop.FOREIGN_PULL, now)
+            return False
+        own = batch.terms.node == peer.name
+        objection = self._objection(peer, batch) if own else self._relaying.hearsay_objection(batch)
+        if self._is_of_this_process(batch):
+            objection = Drop.FORGED_ORIGIN
+        if objection is not None:
+            self._refuse(peer, objection, now)
+            return False
+        return self._intake.take(batch, now, own=own, whole=False, pulled=True) is not None
+
+    def _objection(self, peer: Peer, batch: Batch) -> Drop | None:
+        """Return what speaks against a batch of a peer's own; one of an earlier life it may have been handed over."""
+        later = batch.incarnation > peer.record.incarnation
+        return Drop.FORGED_ORIGIN if later or batch.terms.colo != peer.colo else None
+
+    def _is_of_this_process(self, batch: Batch) -> bool:
+        """Return whether a batch claims what only this process can know: nobody else has a word in its streams."""
+        own = self._local.identity
+        former = {life for served in self._vips for life in served.former}
+        return batch.terms.node == own.node and (batch.incarnation >= own.incarnation or batch.incarnation in former)
+
+    def _find(self, peer: Peer, pull: Pull, now: float) -> Batch | None:
+        group = next((terms.group for terms in peer.record.vips if terms.vip == pull.vip), None)
+        if group is None:
+            self._refuse(peer, Drop.PULL_REFUSED, now)
+            return None
+        for served in self._vips:
+            if served.vip.terms.group != group:
+                continue
+            session = self._cache.peek(served.vip.terms.vip, pull.id)
+            stream = None if session is None else self._cache.streams.get(session.stream)
+            if session is None or stream is None:
+                continue
+            stays = session.client_certificate and not served.vip.export_client_certificates
+            if not session.seq or stays or session.expires_at - now < 1:
+                return None
+            if not self._vips.send(stream.terms, peer.record):
+                self._telemetry.drop(Drop.PULL_REFUSED)
+                return None
+            return batch_of(stream, session.seq, session.seq, [session], now)
+        return None
+
+    def _why_not(self, served: ServedVip, claim: Claim, now: float) -> str | None:
+        """Return the reason for which nobody is asked, if there is one: what is over, or was asked for in vain."""
+        vain_until = self._vain.get(claim.id)
+        if vain_until is not None and now < vain_until:
+            return "again"
+        if len(self._flights) >= self._local.limits.pulls_max:
+            return "busy"
+        for peer in self._awaiting.origins(claim):
+            same_life = life_of(peer.name, peer.record.incarnation) == claim.life
+            if same_life and peer.ahead_s is not None and now + peer.ahead_s - claim.born_at > served.vip.lifetime_s:
+                return "over"
+        return None
+
+    def _holders(self, served: ServedVip, claim: Claim, reach: Reach, now: float) -> list[Peer]:
+        """Return whom to ask, one after the other: who made it, and one other by rendezvous hash on the id."""
+        own_colo = self._local.identity.colo
+        able = [
+            peer
+            for peer in self._members
+            if peer.state is PeerState.ALIVE
+            and (reach.far or peer.colo == own_colo)
+            and self._breakers.get(peer.name, _NEVER_SILENT).open_until <= now
+            and self._awaiting.permits(served, peer)
+        ]
+        makers = self._awaiting.origins(claim)
+        made = [peer for peer in able if peer in makers]
+        others = {peer.name: peer for peer in able if peer not in makers and (peer.colo == own_colo or not made)}
+        second = best(session_hash(claim.id), others)
+        return [*made[:1], *([others[second]] if second is not None else [])]
+
+    def _ask(self, flight: _Flight, now: float) -> None:
+        peer = flight.holders.pop(0)
+        token = self._local.rng.randrange(_TOKENS)
+        while token in self._asked:
+            token = (token + 1) % _TOKENS
+        flight.peer, flight.token = peer.name, token
+        self._asked[token] = (peer.name, flight.id, now)
+        if len(self._asked) > self._local.limits.pulls_remembered:
+            self._asked.popitem(last=False)
+        self._outbox.send(peer.address, Pull(token, flight.vip, flight.id))
+
+    def _was_silent(self, name: str, now: float) -> None:
+        limits = self._local.limits
+        if len(self._breakers) > limits.peers_max:
+            self._breakers = {peer: of for peer, of in self._breakers.items() if self._members.get(peer) is not None}
+        breaker = self._breakers.setdefault(name, _Breaker())
+        breaker.silent += 1
+        beyond = breaker.silent - limits.pull_silences
+        if beyond >= 0:
+            breaker.open_until = now + min(limits.pull_rest_s * 2 ** min(beyond, 10), limits.pull_rest_s_max)
+
+    def _refuse(self, peer: Peer, reason: Drop, now: float) -> None:
+        self._telemetry.drop(reason)
+        self._telemetry.refusals.note(peer.name, peer.address, reason, now)
+
+    def _count(self, served: ServedVip, what: str) -> None:
+        served.counters.asked["fetch", what] += 1
+
+
+_NEVER_SILENT = _Breaker()
