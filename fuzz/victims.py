@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +22,11 @@ from meshcache.core.wire.codec import Decoder, encode
 from meshcache.tls import contexts, libssl
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.install import TICKETS, install
+from meshcache.tls.state import Mode
+from meshcache.tls.ticket_keys import EdgeKey, EdgeKeys
 from tests.core.samples import SAMPLES, SHOP
 from tests.tls.world import (
+    LOCAL,
     TLS_ERRORS,
     VERSIONS,
     DictPort,
@@ -112,14 +117,17 @@ class TlsVictim:
 
 
 class HelloVictim:
-    """Servers of both versions with a session each, on each hot path there is, which hear what the fuzzer likes."""
+    """Servers of both versions with a session each, in a cache and in a ticket, on each hot path there is, which hear
+    what the fuzzer likes."""
 
     def __init__(self) -> None:
-        self._listeners = [[_Listener(version, path) for path in _paths()] for version in VERSIONS]
+        self._listeners: list[list[_Listener]] = [
+            [kind(version, path) for path in _paths()] for kind in (_Listener, _TicketListener) for version in VERSIONS
+        ]
 
     @property
     def hellos(self) -> Sequence[bytes]:
-        """A ClientHello that resumes, for each version."""
+        """A ClientHello that resumes, for each version, by session and then by ticket."""
         return [listeners[0].hello for listeners in self._listeners]
 
     def say(self, number: int, hello: bytes) -> None:
@@ -135,7 +143,8 @@ def _paths() -> list[str]:
 class _Listener:
     """A server on one hot path, with one session that `hello` offers: the same one on each path of a version."""
 
-    _first: ClassVar[dict[str, tuple[bytes, bytes, bytes]]] = {}
+    _first: ClassVar[dict[tuple[str, Mode], tuple[bytes, bytes, bytes]]] = {}
+    mode = Mode.SESSIONS
 
     def __init__(self, version: str, path: str) -> None:
         compiled = hot.compiled
@@ -146,16 +155,19 @@ class _Listener:
         finally:
             hot.compiled = compiled
         self._context = server_context("stdlib", version)
-        self._port = DictPort()
-        attach(self._context, self._port)
+        self._port = self._make_port(path)
+        attach(self._context, self._port, mode=self.mode)
         attachment = contexts._callbacks[found.library].at(libssl.find(self._context).pointer)  # noqa: SLF001
         assert attachment is not None, "it was just attached"
         self._callbacks.add(attachment)
-        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None, tickets=TICKETS)
-        if version not in self._first:
-            self._first[version] = self._begin(version)
-        session_id, der, self.hello = self._first[version]
+        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None, tickets=TICKETS, mode=self.mode)
+        if (version, self.mode) not in self._first:
+            self._first[version, self.mode] = self._begin(version)
+        session_id, der, self.hello = self._first[version, self.mode]
         self._port.store, self._port.own = {session_id: der}, {session_id}
+
+    def _make_port(self, _path: str) -> DictPort:
+        return DictPort()
 
     def hear(self, hello: bytes) -> list[Any]:
         """What the port was asked and told of."""
@@ -171,10 +183,41 @@ class _Listener:
         client = client_context(version)
         ends = StdlibEnd(client, server=False, name="a.test"), server_end(self._context)
         shake_hands(*ends)
-        ((session_id, der),) = self._port.store.items()
+        ((session_id, der),) = self._port.store.items() or ((b"", b""),)
         again = StdlibEnd(client, server=False, name="a.test", session=ends[0].tls.session)
         again.shake()
         return session_id, der, again.take()
+
+
+class _TicketListener(_Listener):
+    """The same with a ticket: its key is the same on each path, and the door has a copy where there is one."""
+
+    mode = Mode.TICKETS
+    _born_at: ClassVar[float] = time.monotonic()
+    _key: ClassVar[EdgeKey] = EdgeKey(
+        os.urandom(16), os.urandom(32), os.urandom(32), _born_at, _born_at + 1e6, _born_at + 2e6, 3600.0
+    )
+
+    def hear(self, hello: bytes) -> list[Any]:
+        """What became of the ticket: in C that is counted, and not told to the port."""
+        self._port.clock = time.monotonic()
+        log = super().hear(hello)
+        opened = sum(event[0] == "opened" for event in log)
+        if self._port.door is not None:
+            opened += sum(self._port.door.ticket_counts()[1:])
+        return [opened, *(event for event in log if event[0] in ("ticket_refused", "unknown"))]
+
+    def _make_port(self, path: str) -> DictPort:
+        key = self._key
+        keys = EdgeKeys(key, {key.name: key}, "edge-1", 3600.0, 3600.0, 86_400.0)
+        port = DictPort(ticket_keys=keys, clock=time.monotonic())
+        if path == "c":
+            assert hot.compiled is not None
+            port.door = hot.compiled.Door()
+            row = (key.name, key.aes, key.mac, key.born_at, key.encrypts_until, key.opens_until, key.lifetime_s)
+            port.door.set_tickets((row,), 0, b"edge-1", 3600.0, 3600.0, 86_400.0, self._born_at - 1e6)
+            port.door.know_maker(b"edge-1", LOCAL)
+        return port
 
 
 class _Scene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def export(
     """
     from meshcache.ticket_files.places import Place, PlaceError
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the keys are in this process too, for a moment
     path = path.absolute()
     folder, target = (path, CONF) if server == "nginx" else (path.parent, path.name)
     place = Place(server, folder, target, owner, group)

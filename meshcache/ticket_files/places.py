@@ -66,7 +66,7 @@ class Place:
             with self._opened(make=False) as folder:
                 _check_target(self, folder)
         else:
-            _check_way(_nearest(self.folder))
+            os.close(_check_way(_nearest(self.folder)))
 
     def write(self, rendered: Rendered) -> None:
         """Put the files in place of those before, the one that names the others last. Raises PlaceError."""
@@ -94,7 +94,7 @@ class Place:
     @contextmanager
     def _opened(self, *, make: bool) -> Iterator[int]:
         if make and not self.folder.exists():
-            _check_way(_nearest(self.folder))
+            os.close(_check_way(_nearest(self.folder)))
             self._make_folder()
         descriptor = _check_way(self.folder)
         try:

@@ -3,6 +3,7 @@ alert."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -14,7 +15,7 @@ from meshcache.admin.client import AdminClient
 from tests.support.balancer import Balancer
 from tests.support.material import Node, write_key
 from tests.support.mesh import Mesh
-from tests.support.programs import s_client
+from tests.support.programs import python_visit, s_client
 from tests.support.ticket_clients import LARGE, TICKET_CLIENTS
 from tests.support.tickets import changed
 from tests.support.waiting import wait_until
@@ -22,6 +23,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 VERSIONS = ("1.2", "1.3")
+RETURNS = 100
 
 
 def tickets(node: Node) -> None:
@@ -71,6 +73,21 @@ def test_every_client_resumes_by_ticket_on_a_server_it_has_never_met(
     expected["curl", "1.2"] = (("edge-1", "full"), ("edge-2", "full", None), True, "TLSv1.2")
     assert seen == expected
     assert mesh.shop(one)["entries"] == mesh.shop(other)["entries"] == 0
+    for tls in VERSIONS:
+        assert returns_at_once(fleet, folder, tls) == RETURNS
+    assert sum(mesh.shop(node)["sessions"]["pushed"] for node in fleet) == 0, "no handshake costs a byte between nodes"
+
+
+def returns_at_once(fleet: list[Node], folder: Path, tls: str) -> int:
+    """How many of `RETURNS` visits to the two in turn, each after 0 ms, resume."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, f"TLSv1_{tls[-1]}")
+    _, session, _ = python_visit(fleet[0].tls, context)
+    resumed = 0
+    for number in range(RETURNS):
+        _, session, again = python_visit(fleet[number % 2].tls, context, session)
+        resumed += again
+    return resumed
 
 
 def at(where: int, by: int = 1) -> Callable[[bytes], bytes]:

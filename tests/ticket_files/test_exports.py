@@ -134,3 +134,27 @@ def test_a_node_whose_command_fails_says_so_and_goes_on(folder: Path, keys: Path
         assert state(node) == "failing"
         wait_until(lambda: f"are not with nginx ({keys}): false: exit status 1" in texts(node))
         assert len(written(keys)) == 1
+
+
+def test_files_outlive_their_node_and_its_next_life_brings_them_up_to_date(folder: Path, keys: Path) -> None:
+    export = {"format": "nginx", "path": str(keys), "command": ["true"]}
+    other = with_exports(folder)
+    with MeshNode(other.model_copy(update={"node": other.node.model_copy(update={"name": "edge-2"})})) as peer:
+        peer.serve("shop")
+        wait_until(lambda: ring_keys(peer), what="the peer has a key")
+        settings = with_exports(folder, export)
+        settings = settings.model_copy(update={"mesh": settings.mesh.model_copy(update={"seeds": (peer.address,)})})
+        with MeshNode(settings) as node:
+            wait_until(lambda: state(node) == "ok")
+            assert ring_keys(node) == ring_keys(peer)
+        before = written(keys)
+        assert len(before) == 1, "the server goes on with it"
+        peer.policies.rotate_tickets("shop")
+        with MeshNode(settings) as node:
+            wait_until(lambda: len(written(keys)) == 2, what="both keys of the ring are there")
+            assert before < written(keys)
+            assert ring_keys(node) == ring_keys(peer)
+
+
+def ring_keys(node: MeshNode) -> list[str]:
+    return [key["name"] for ring in node.policies.ticket_rings() for key in ring["keys"]]

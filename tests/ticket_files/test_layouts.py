@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any
 
 import pytest
 
 from meshcache.core.values.ticket_key import TicketKey
 from meshcache.ticket_files import layouts
 from meshcache.ticket_files.layouts import FORMATS, ServerKey, Wanted, looks_ours, nobodys_key, render, server_key
+from meshcache.tls import libssl
+from meshcache.tls.functions import ffi
+from tests.tls.world import VERSIONS, client_context, server_context, visit
 
 RING = bytes(16)
+SET_TICKET_KEYS = 59
+"""SSL_CTRL_SET_TLSEXT_TICKET_KEYS, behind SSL_CTX_set_tlsext_ticket_keys(3)."""
+
 PATH = "/run/meshcache/shop"
 
 
@@ -117,3 +124,20 @@ def test_what_else_could_lie_there_does_not_look_ours() -> None:
     assert looks_ours("haproxy", b"")
     assert not layouts.is_key_file("shop.key")
     assert not layouts.is_key_file("../" + "a" * 29 + ".key")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_openssl_itself_takes_its_file_and_two_contexts_with_it_take_each_others_tickets(version: str) -> None:
+    def server(content: bytes) -> Any:
+        context = server_context("stdlib", version)
+        openssl, pointer = libssl.find(context)
+        buffer = ffi.new("char[]", content)
+        assert openssl.functions.SSL_CTX_ctrl(pointer, SET_TICKET_KEYS, len(content), buffer) == 1
+        return context
+
+    (file,) = render("openssl", wanted(1, encrypts=1, server="openssl"), PATH).files.values()
+    (other,) = render("openssl", wanted(2, encrypts=2, server="openssl"), PATH).files.values()
+    client = client_context(version)
+    session = visit(server(file), client).session
+    assert visit(server(file), client, session=session).resumed
+    assert not visit(server(other), client, session=session).resumed

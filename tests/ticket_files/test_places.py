@@ -161,3 +161,12 @@ def test_an_exports_place_follows_its_format() -> None:
 def test_memory_and_disk_are_told_apart() -> None:
     assert places.memory_fault(Path("/dev/shm/x")) in (None, "shm")
     assert places.memory_fault(Path("/proc/x")) == "proc"
+
+
+def test_no_folder_stays_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(20):
+        place = nginx(tmp_path / str(number) / "keys")
+        place.check()
+        place.write(some("nginx", place.folder))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
