@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -148,7 +149,7 @@ class Backends:
             for target, weight in vip.backends:
                 backend = kept[vip.name, target] = self._backend(vip.name, target, weight)
                 backend.checked = vip.health is not None
-                if vip.health is not None:
+                if vip.health is not None and weight:
                     check = _check_for_ever(backend, vip.health)
                     self._checks.append(asyncio.get_running_loop().create_task(check))
         self._known = kept
@@ -168,6 +169,8 @@ class Backends:
     def _backend(self, vip: str, target: str, weight: int) -> Backend:
         backend = self._known.setdefault((vip, target), Backend(vip, target))
         backend.weight = weight
+        if not weight:  # drained: nobody goes there, so it may well be gone
+            backend.down = False
         return backend
 
 
@@ -188,6 +191,8 @@ async def _why_not(backend: Backend, timeout_s: float) -> str | None:
             transport = await backend.connect(asyncio.Protocol)
     except TimeoutError:
         return "no answer in time"
+    except socket.gaierror as error:  # its numbers are none of errno's
+        return f"its name can't be resolved: {(error.strerror or str(error)).lower()}"
     except OSError as error:
         return (os.strerror(error.errno) if error.errno else str(error)).lower()
     with suppress(OSError):

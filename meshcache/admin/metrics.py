@@ -274,7 +274,9 @@ def _front(front: Stats) -> Iterator[Metric]:
         return [((each["vip"], each["backend"]), float(each[key])) for each in backends]
 
     both = ("vip", "backend")
-    yield _gauge("backend_up", "Whether a backend gets connections.", both, rows("up"))
+    drained = {(each["vip"], each["backend"]) for each in backends if each.get("weight") == 0}
+    up = [row for row in rows("up") if row[0] not in drained]  # nobody is to be woken for one that may go
+    yield _gauge("backend_up", "Whether a backend gets connections; not of those that are drained.", both, up)
     yield _gauge("backend_connections_open", "Connections to a backend that are open.", both, rows("open"))
     yield _counter("backend_connects", "Connects to a backend that succeeded.", both, rows("connects"))
     yield _counter("backend_connect_failures", "Connects to a backend that failed.", both, rows("failures"))

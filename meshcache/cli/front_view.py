@@ -27,7 +27,9 @@ def front_lines(stats: Stats) -> Iterator[str]:
     connections, backends = front["connections"], front.get("backends") or ()
     parts = [f"open {count(connections['open'])} of {count(connections['max'])}"]
     if backends:
-        parts.append(f"backends {sum(bool(each['up']) for each in backends)}/{len(backends)} up")
+        used = [each for each in backends if each.get("weight") != 0]
+        drained = f", {len(backends) - len(used)} drained" if len(used) < len(backends) else ""
+        parts.append(f"backends {sum(bool(each['up']) for each in used)}/{len(used)} up{drained}")
     if front.get("certificates"):
         parts.append(f"certificate ends in {duration(max(0, _soonest(front)))}")
     workers = stats.get("node", {}).get("workers") or ()

@@ -24,12 +24,12 @@ SHOWN_MAX: Final = 5
 def backend_findings(settings: Settings) -> Iterator[Finding]:
     """One for each VIP that has backends."""
     for vip in settings.vips:
-        if vip.backend:
+        if any(weight for _, weight in vip.backends):
             yield _finding(vip)
 
 
 def _finding(vip: VipSettings) -> Finding:
-    targets = [target for target, _ in vip.backends][:ASKED_MAX]
+    targets = [target for target, weight in vip.backends if weight][:ASKED_MAX]  # one that is drained may be gone
     found = resolve([split_address(target)[0] for target in targets if not target.startswith("unix:")])
     outcomes: dict[str, str | float] = {}
     asking = []

@@ -26,6 +26,12 @@ def test_one_line_tells_connections_backends_and_the_next_end(stats: dict[str, A
     assert list(front_warnings(stats)) == []
 
 
+def test_a_drained_backend_is_told_apart(stats: dict[str, Any]) -> None:
+    stats["front"]["backends"][1]["weight"] = 0
+    assert "  backends 2/2 up, 1 drained  " in next(front_lines(stats))
+    assert list(front_warnings(stats)) == []
+
+
 def test_a_front_without_backends_and_certificates_has_connections_only(stats: dict[str, Any]) -> None:
     stats["front"] |= {"backends": [], "certificates": []}
     assert list(front_lines(stats)) == ["server  open 214 of 10,000"]

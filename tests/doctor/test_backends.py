@@ -41,6 +41,11 @@ def test_each_that_does_not_is_named_with_its_reason(tmp_path: Path) -> None:
     )
 
 
+def test_one_that_is_drained_is_not_asked() -> None:
+    (finding,) = found("unix:/nowhere/1", "unix:/nowhere/2 weight=0")
+    assert finding.text.startswith("1 of 1 can't be reached")
+
+
 def test_of_many_the_first_are_named() -> None:
     (finding,) = found(*(f"unix:/nowhere/{number}" for number in range(8)))
     assert finding.text.startswith("8 of 8 can't be reached")

@@ -111,6 +111,42 @@ def test_a_reload_changes_a_weight_and_keeps_what_is_known() -> None:
     assert (other.target, other.weight, other.open) == ("b:1", 0, 2)
 
 
+async def test_a_drained_backend_is_not_checked_and_not_down(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "meshcache")
+    targets = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    health = {"interval_s": 0.02, "timeout_s": 1, "fall": 1}
+    vip = {"name": "shop", "backend": targets, "health": health}
+    backends = Backends()
+    backends.watch([VipSettings.model_validate(vip)])
+    try:
+        await wait_until_async(lambda: all(each.down for each in backends))
+        backends.watch([VipSettings.model_validate(vip | {"backend": [targets[0], f"{targets[1]} weight=0"]})])
+        up, drained = backends
+        assert (up.down, drained.down) == (True, False)
+        before = up.failed_in_a_row
+        await wait_until_async(lambda: up.failed_in_a_row > before + 2)
+        assert not drained.down
+    finally:
+        backends.stop()
+
+
+async def test_a_name_that_is_not_known_is_said_in_words(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unknown(*_args: object, **_kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", unknown)
+    backends = Backends()
+    vip = {"name": "shop", "backend": "app.internal:80", "health": {"interval_s": 0.02, "fall": 1}}
+    backends.watch([VipSettings.model_validate(vip)])
+    try:
+        await wait_until_async(lambda: next(iter(backends)).down)
+    finally:
+        backends.stop()
+    assert "backend app.internal:80 is down: its name can't be resolved: name or service not known" in caplog.text
+
+
 async def test_clients_meet_no_dead_backend_where_there_is_a_live_one(
     certificates: Certificates, context: SSL.Context
 ) -> None:

@@ -25,7 +25,7 @@ function backends({ backends = [] }) {
     data(row, { backend: `${of.vip} ${of.backend}` });
     const [title, state, open, connects, failures, took] = cells(row, 6);
     name(title, of.backend, of.vip);
-    text(state, of.up ? "up" : "down");
+    text(state, of.weight === 0 ? "drained" : of.up ? "up" : "down");
     state.className = "state";
     data(state, { state: of.up ? "alive" : "lost" });
     const mean_ms = of.connects ? (1000 * of.connect_s) / of.connects : null;
