@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.material import Node
 from tests.support.mesh import Mesh
-from tests.support.processes import meshcache
+from tests.support.processes import Processes, meshcache
 from tests.support.programs import s_client
 from tests.support.waiting import wait_until
 
@@ -48,16 +48,17 @@ def _twin(file: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_check_and_serve_name_the_fault_and_exit_with_2(make_nodes: Make, folder: Path, fault: str) -> None:
+def test_check_and_serve_name_the_fault_and_exit_with_2(
+    processes: Processes, make_nodes: Make, folder: Path, fault: str
+) -> None:
     (node,) = make_nodes("edge-1")
     spoil, named = FAULTS[fault]
     spoil(node.file, folder)
-    for command in ("check", "serve"):
-        done = meshcache(command, node.file)
-        told = done.stdout + done.stderr
-        assert done.returncode == 2, told
-        assert named in told
-        assert "Traceback" not in told
+    for process in [processes.meshcache(command, node.file) for command in ("check", "serve")]:
+        code = process.wait()
+        assert code == 2, process.output
+        assert named in process.output
+        assert "Traceback" not in process.output
 
 
 def test_every_fault_is_named_at_once(make_nodes: Make, folder: Path) -> None:
