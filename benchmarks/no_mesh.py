@@ -5,7 +5,7 @@ So everything else about the server is the same on both sides of the comparison.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from OpenSSL import SSL
@@ -15,13 +15,34 @@ from meshcache import Outcome, Resumption
 from meshcache.runtime.front import Front
 
 
+class NoExports:
+    """Of a node that has no ticket keys to give."""
+
+    begun = True
+
+
+class NothingWithheld:
+    """Where what doubtful handshakes make is held back: OpenSSL's cache has it already."""
+
+    def hold(self, vip: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the node's signature
+        """Hold back nothing."""
+        return nullcontext()
+
+    def keep(self, vip: str, connection: SSL.Connection) -> None:
+        """It is there."""
+
+    def forget(self, vip: str, connection: SSL.Connection) -> None:
+        """It stays there."""
+
+
 class NoMesh:
     """A node that isn't one: nothing is published, nothing is looked up, nothing is counted."""
 
     address = "nowhere"
     bequest = None
-    withheld = nullcontext()
+    withheld = NothingWithheld()
     warm = True
+    ticket_exports = NoExports()
 
     def __init__(self, name: str, colo: str) -> None:
         self.name = name
@@ -34,7 +55,7 @@ class NoMesh:
     def close(self) -> None:
         """Nothing to close."""
 
-    def attach(self, context: SSL.Context, *, vip: str) -> SSL.Context:  # noqa: ARG002 - the node's signature
+    def attach(self, context: SSL.Context, *, vip: str, pauses: bool = False) -> SSL.Context:  # noqa: ARG002 - the node's
         """Give the context its own cache."""
         use_own_cache(context)
         return context

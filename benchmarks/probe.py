@@ -1,6 +1,6 @@
 """Notes when each session that a peer sent could first be looked up in this process. For `benchmarks.lag` only.
 
-Wraps two methods of the core for the whole process: a test double would not have the core's lag.
+Wraps four methods of the core for the whole process: a test double would not have the core's lag.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.mesh import MeshCore
+from meshcache.core.replication.known_streams import KnownStreams
 
 ARRIVALS_MAX = 200_000
 """Far more than any run of the benchmark makes; what comes after them is not noted."""
@@ -39,21 +40,40 @@ class Probe:
     def _watch_cache(self) -> None:
         put_many = SessionCache.put_many
 
-        def watched(cache: SessionCache, stream: Any, entries: Any, now: float) -> Any:
-            result = put_many(cache, stream, entries, now)
+        def watched(cache: SessionCache, stream: Any, entries: Any, *rest: Any, **more: Any) -> Any:
+            result = put_many(cache, stream, entries, *rest, **more)
             self._filed += entries.ids
             return result
 
+        put_push = SessionCache.put_push
+
+        def watched_push(cache: SessionCache, stream: Any, *rest: Any) -> Any:
+            result = put_push(cache, stream, *rest)
+            if result is not None:
+                next_seq, last = rest[3], result[0]
+                self._filed += [session_id for _, session_id in stream.entries.between(next_seq, last)]
+            return result
+
         SessionCache.put_many = watched  # type: ignore[method-assign,assignment]
+        SessionCache.put_push = watched_push  # type: ignore[method-assign,assignment]
 
     def _watch_receive(self) -> None:
-        receive = MeshCore.receive
+        receive, take = MeshCore.receive, KnownStreams.take  # the second is what most pushes take, past the first
 
         def watched(core: MeshCore, connection: bytes, payload: bytes, now: float) -> None:
             receive(core, connection, payload, now)
-            if self._filed and len(self._arrived) < ARRIVALS_MAX:
-                at = time.monotonic_ns()
-                self._arrived += [(session_id, at) for session_id in self._filed]
-            self._filed.clear()
+            self._note()
+
+        def watched_take(known: KnownStreams, connection: bytes, payload: bytes, now: float) -> bool:
+            done = take(known, connection, payload, now)
+            self._note()
+            return done
 
         MeshCore.receive = watched  # type: ignore[method-assign,assignment]
+        KnownStreams.take = watched_take  # type: ignore[method-assign,assignment]
+
+    def _note(self) -> None:
+        if self._filed and len(self._arrived) < ARRIVALS_MAX:
+            at = time.monotonic_ns()
+            self._arrived += [(session_id, at) for session_id in self._filed]
+        self._filed.clear()

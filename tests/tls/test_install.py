@@ -49,10 +49,10 @@ def test_the_contexts_own_scope_is_random(kind: str) -> None:
 def test_a_context_that_refuses_a_setting_is_an_error_and_not_attached(kind: str) -> None:
     context = server_context(kind)
     attach(context, DictPort()).detach()
-    found = libssl.find(context)
+    library, _ = libssl.find(context)
     attachments: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:  # of its own: to undo the fixture's would leave this hot path
-        patch.setattr(found.library.functions, "SSL_CTX_set_num_tickets", lambda *_: 0)
+        patch.setattr(library.functions, "SSL_CTX_set_num_tickets", lambda *_: 0)
         with pytest.raises(AttachError, match="refuses the settings"):
             attachments.append(attach(context, DictPort()))
     assert attach(context, DictPort(name="other")).attached, "it is in no VIP"
