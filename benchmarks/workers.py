@@ -35,7 +35,8 @@ def run(effort: Effort) -> list[Figure]:
     figures: list[Figure] = []
     with folder() as place:
         program = xresume.build(place)
-        for name, reach, returns in (("coming back, shared", "colo", 4), ("full, not shared", "server", 0)):
+        kinds = [("coming back, shared", "colo", 4), ("full, not shared", "server", 0)]
+        for name, reach, returns in kinds[:1] if effort is SMOKE else kinds:
             with ExitStack() as stack:
                 groups = [stack.enter_context(_Group(place / f"{reach}-{count}", count, reach)) for count in (1, 2)]
                 for tls in ("1.3",) if effort is SMOKE else ("1.2", "1.3"):

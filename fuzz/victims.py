@@ -19,9 +19,10 @@ import meshcache.hot as hot
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.core.wire.codec import Decoder, encode
-from meshcache.tls import contexts, libssl
+from meshcache.tls import libssl
 from meshcache.tls.callbacks import Callbacks
 from meshcache.tls.install import TICKETS, install
+from meshcache.tls.names import NameMap
 from meshcache.tls.state import Mode
 from meshcache.tls.ticket_keys import EdgeKey, EdgeKeys
 from tests.core.samples import SAMPLES, SHOP
@@ -148,19 +149,24 @@ class _Listener:
 
     def __init__(self, version: str, path: str) -> None:
         compiled = hot.compiled
+        self._context, self._named = server_context("stdlib", version), server_context("stdlib", version)
+        library, pointer = libssl.find(self._context)
         hot.compiled = compiled if path == "c" else None
         try:
-            found = libssl.find(server_context("stdlib", version))
-            self._callbacks = Callbacks(found.library.functions)
+            self._callbacks = Callbacks(library.functions)
+            names = NameMap(self._context, pointer, refuses=False)
         finally:
             hot.compiled = compiled
-        self._context = server_context("stdlib", version)
+        names.put("a.test", self._named, libssl.find(self._named).pointer)
+        names.put("*.b.test", self._named, libssl.find(self._named).pointer)
+        self._named_at = libssl.find(self._named).pointer
         self._port = self._make_port(path)
-        attach(self._context, self._port, mode=self.mode)
-        attachment = contexts._callbacks[found.library].at(libssl.find(self._context).pointer)  # noqa: SLF001
-        assert attachment is not None, "it was just attached"
-        self._callbacks.add(attachment)
-        install(self._callbacks, attachment.pointer, remove=False, lifetime_s=None, tickets=TICKETS, mode=self.mode)
+        for context in (self._context, self._named):
+            attachment = attach(context, self._port, mode=self.mode)
+            attachment.names = names if context is self._context else None
+            self._callbacks.add(attachment)
+            pointer = attachment.pointer
+            install(self._callbacks, pointer, remove=False, lifetime_s=None, tickets=TICKETS, mode=self.mode)
         if (version, self.mode) not in self._first:
             self._first[version, self.mode] = self._begin(version)
         session_id, der, self.hello = self._first[version, self.mode]
@@ -177,7 +183,10 @@ class _Listener:
         with suppress(*TLS_ERRORS):
             server.shake()
         assert not [event for event in self._port.log if event[0] == "fault"]
-        return list(self._port.log)
+        found = libssl.find_connection(server.tls)
+        assert found is not None, "it is open"
+        library, pointer = found
+        return [*self._port.log, ("moved", library.functions.SSL_get_SSL_CTX(pointer) == self._named_at)]
 
     def _begin(self, version: str) -> tuple[bytes, bytes, bytes]:
         client = client_context(version)
