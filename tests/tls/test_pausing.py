@@ -15,6 +15,8 @@ from OpenSSL import SSL
 
 from meshcache.errors import AttachError
 from meshcache.tls import contexts, pausing
+from meshcache.tls.libssl import find
+from meshcache.tls.names import NameCallback, NameMap, set_sni_callback
 from meshcache.tls.pausing import IDS_MAX, identities
 from tests.support.hot_paths import python_path
 from tests.tls.world import (
@@ -204,3 +206,26 @@ def test_what_was_fetched_before_anybody_could_wait_says_so_too(shop: Shop, monk
     seen = visit(shop.context, shop.client, session=shop.session)
     assert seen.resumed
     assert contexts.resumption(seen.server.tls) & 3 == 3
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_handshake_that_was_moved_to_its_names_context_pauses_there_and_goes_on_there(version: str) -> None:
+    listening = server_context("pyopenssl", version, ("listening.test",))
+    named, port, client = server_context("pyopenssl", version, ("a.test",)), DictPort(), client_context(version)
+    names = NameMap(listening, find(listening).pointer, refuses=True)
+    names.put("a.test", named, find(named).pointer)
+    attach(listening, port, names=names, pauses=True)
+    attach(named, port, pauses=True)
+    set_sni_callback(listening, NameCallback(names, contexts.chosen_for))
+    session = visit(listening, client).session
+    store, port.store = port.store, {}
+    port.asking = elsewhere = Elsewhere()
+    end, server = begun(listening, client, session)
+    with pytest.raises(SSL.Error):
+        server.shake()
+    assert contexts.paused(server.tls) is elsewhere.waits[0]
+    port.store.update(store)
+    elsewhere.waits[0].over = True
+    shake_hands(end, server)
+    assert end.resumed
+    assert server.tls.get_context() is named
