@@ -22,7 +22,7 @@ def mesh_findings(
 ) -> Iterator[Finding]:
     """Everything about a running node, by what it answers on its admin socket."""
     peers = stats.get("peers", [])
-    yield _members(peers)
+    yield _members(peers, len(stats.get("node", {}).get("workers", ())))
     yield from _islands(peers)
     yield from _refused(stats)
     yield from _clocks(clocks)
@@ -37,12 +37,14 @@ def mesh_findings(
     yield from _shares_nothing(stats)
 
 
-def _members(peers: Sequence[Mapping[str, Any]]) -> Finding:
+def _members(peers: Sequence[Mapping[str, Any]], workers: int = 0) -> Finding:
     away = [f"{peer['name']} ({peer['colo']})" for peer in peers if peer.get("state") != "alive"]
     if away:
         return problem(
             "members", f"{_some(away)} not heard", "look whether they run, and whether the network between is whole"
         )
+    if not peers and workers > 1:
+        return fine("members", f"no other server; its {workers} workers share with each other")
     if not peers:
         return note("members", "this node knows no other: nothing is shared", "see mesh.seeds and mesh.mdns")
     return fine("members", "one other node, alive" if len(peers) == 1 else f"{len(peers)} other nodes, all alive")

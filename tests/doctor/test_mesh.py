@@ -42,6 +42,8 @@ def test_members_that_are_away_are_named() -> None:
     told = found({"peers": [peer(f"e{i}", "lost") for i in range(7)]})["members"]
     assert told.text == "e0 (fra1), e1 (fra1), e2 (fra1), e3 (fra1), e4 (fra1) and 2 more not heard"
     assert found({"peers": []})["members"].state is FindingState.NOTE
+    alone = found({"peers": [], "node": {"workers": [{}, {}]}})["members"]
+    assert (alone.state, alone.text) == (FindingState.FINE, "no other server; its 2 workers share with each other")
 
 
 def test_an_island_is_named_with_the_setting_that_differs() -> None:
