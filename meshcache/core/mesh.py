@@ -209,6 +209,7 @@ class MeshCore:
         served = self._vips.get(vip)
         if served is not None:
             self.duties.sessions.unusable(served, session_id, reason, now, counted=counted)
+            self.pulling.blame(session_id, now)
 
     def session_removed(self, vip: str, session_id: bytes) -> None:
         """Forget a session here and only here."""
@@ -291,7 +292,7 @@ class MeshCore:
 
     def rest_s(self, received: int) -> float:
         """Return how long messages may lie unread after so many were read."""
-        return self.duties.local.limits.rest_s(len(self.duties.members), received)
+        return self.pulling.hurried(self.duties.local.limits.rest_s(len(self.duties.members), received))
 
     def links(self) -> frozenset[str]:
         """Return the addresses that the transport must keep a link to; ask after every step of the pump."""

@@ -28,6 +28,9 @@ from meshcache.core.wire.messages import Batch, Pull, PullReply
 
 _TOKENS = 1 << 32
 
+_HURRIED_STEPS = 64
+"""Rests of the pump after a peer's question that are short: where one handshake asks, others often do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -90,6 +93,9 @@ class Pulling:
         """By token: whom it was sent, for which id, when. Kept when nobody waits any more: late answers are good."""
         self._vain: OrderedDict[bytes, float] = OrderedDict()
         self._breakers: dict[str, _Breaker] = {}
+        self._given: OrderedDict[bytes, str] = OrderedDict()
+        """By id, which peer's answer was filed, of the newest: what OpenSSL makes of it is seen later."""
+        self._hurries = 0
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -130,8 +136,16 @@ class Pulling:
             if now >= flight.until:
                 self._was_silent(flight.peer, now)
 
+    def hurried(self, rest_s: float) -> float:
+        """Return how long messages may lie unread: less where peers have asked lately, whose handshakes wait."""
+        if self._hurries == 0:
+            return rest_s
+        self._hurries -= 1
+        return min(rest_s, self._local.limits.pull_lies_s)
+
     def pull_received(self, peer: Peer, pull: Pull, now: float) -> None:
         """Give a peer the one session that it asks for, if it is here and may go there."""
+        self._hurries = _HURRIED_STEPS
         batch = self._find(peer, pull, now) if self._answers.take(1, now) else None
         self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
 
@@ -176,7 +190,18 @@ class Pulling:
         if objection is not None:
             self._refuse(peer, objection, now)
             return False
-        return self._intake.take(batch, now, own=own, whole=False, pulled=True) is not None
+        if self._intake.take(batch, now, own=own, whole=False, pulled=True) is None:
+            return False
+        self._given[session_id] = peer.name
+        if len(self._given) > self._local.limits.pulls_remembered:
+            self._given.popitem(last=False)
+        return True
+
+    def blame(self, session_id: bytes, now: float) -> None:
+        """Tell of the peer that gave a session which OpenSSL can't use, if one did."""
+        peer = self._members.get(self._given.pop(session_id, ""))
+        if peer is not None:
+            self._refuse(peer, Drop.POISONED_PULL, now)
 
     def _objection(self, peer: Peer, batch: Batch) -> Drop | None:
         """Return what speaks against a batch of a peer's own; one of an earlier life it may have been handed over."""

@@ -62,6 +62,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "answers fetches with something else than was asked for",
         "no version of meshcache does: look for who has the mesh key and shouldn't",
     ),
+    "poisoned_pull": (
+        "answers fetches with sessions that OpenSSL can't use",
+        "look at its version and its OpenSSL; if others' sessions work, look for who has the mesh key and shouldn't",
+    ),
     "pull_refused": (
         "asks for sessions of a VIP that it doesn't say it serves",
         "it should stop when its newest terms are known here; if it goes on, look at its log",

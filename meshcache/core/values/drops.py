@@ -48,6 +48,7 @@ class Drop(StrEnum):
     UNASKED_FILL = "unasked_fill", "an answer to a fetch that nobody made"
     UNASKED_PULL = "unasked_pull", "an answer to a fetch for a handshake that nobody made, or not of its sender"
     FOREIGN_PULL = "foreign_pull", "an answer to a fetch for a handshake that holds something else"
+    POISONED_PULL = "poisoned_pull", "an answer to a fetch for a handshake that OpenSSL can't use"
     PULL_REFUSED = "pull_refused", "no session: its asker may not have it, or asks for a VIP that it doesn't serve"
     BAD_PAGE = "bad_page", "a page of a roster that doesn't fit the others"
 

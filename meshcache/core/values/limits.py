@@ -106,6 +106,8 @@ class Limits:
     pulls_burst: float = 500.0
     pull_answers_per_s: float = 4000.0
     """What one node answers to all others; beyond it, it has nothing."""
+    pull_lies_s: float = 0.0005
+    """How long messages may lie unread at most while peers fetch here."""
     pulls_remembered: int = 4096
     """Fetches whose answer may still come, though nobody waits: it is filed then all the same."""
     pulls_vain_max: int = 4096

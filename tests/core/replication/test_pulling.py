@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Verdict
 from meshcache.core.replication.pulling import Reach
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13
@@ -248,6 +248,19 @@ def test_an_asker_that_asks_too_fast_is_told_that_there_is_nothing() -> None:
     assert [reply.batch is not None for reply in asker.hears(PullReply)] == [True, True, False, False]
 
 
+def test_while_peers_ask_no_message_lies_unread_for_long() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    asker = Puppet(net, "asker", "ams1", vip("asker"))
+    asker.joins(host)
+    usual_s = host.core.rest_s(3)
+    assert usual_s > Limits().pull_lies_s
+    asker.says(host, Pull(5, "shop", sid(1)))
+    rests = [host.core.rest_s(3) for _ in range(65)]
+    assert rests == [Limits().pull_lies_s] * 64 + [usual_s]
+    assert host.core.rest_s(0) == 0
+
+
 # What is made of answers
 
 
@@ -335,6 +348,22 @@ def test_an_answer_in_a_name_that_its_sender_has_no_right_to_changes_nothing(ter
     assert not has(case.net, case.host, sid(1))
     assert case.host.core.awaiting.take() == [sid(1)]
     assert set(dropped(case.host, case.net)) & {"forged_origin", "forged_terms"}
+
+
+def test_an_answer_that_openssl_cannot_use_is_told_by_the_name_of_who_gave_it() -> None:
+    case = Asked()
+    case.answer()
+    case.host.core.session_unusable("shop", sid(1), Verdict.DER, case.net.now, counted=False)
+    assert not has(case.net, case.host, sid(1))
+    assert dropped(case.host, case.net) == {"poisoned_pull": 1}
+    assert case.refusals() == [("other", "poisoned_pull")]
+    case.peer.says(case.host, Push(case.peer.batch(9)))
+    case.host.core.session_unusable("shop", sid(9), Verdict.DER, case.net.now, counted=False)
+    assert dropped(case.host, case.net) == {"poisoned_pull": 1}, "that one was pushed"
+    assert begin(case.host, case.net, case.wanted) is not None
+    (*_, pull) = case.peer.hears(Pull)
+    case.peer.says(case.host, PullReply(pull.token, case.peer.batch(1)))
+    assert not has(case.net, case.host, sid(1)), "it is in quarantine"
 
 
 def test_what_was_withdrawn_here_does_not_come_back_by_being_asked_for() -> None:
