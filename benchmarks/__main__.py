@@ -22,6 +22,7 @@ from benchmarks import (
     num_tickets,
     receiver,
     relay,
+    rolling,
     sharing,
     takeover,
     tickets,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "idle": idle.run,
     "takeover": takeover.run,
     "tiers": tiers.run,
+    "rolling": rolling.run,
     "workers": workers.run,
 }
 

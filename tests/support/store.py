@@ -70,4 +70,7 @@ class StoreServer:
 
     def _listens(self) -> bool:
         with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
+            pass
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(self.socket))
+        return True
