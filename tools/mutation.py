@@ -38,14 +38,21 @@ MODULES = {
     "intake": (
         "meshcache/core/replication/intake.py",
         [
-            *(f"tests/core/replication/test_{what}.py" for what in ("intake", "intake_details", "relaying")),
+            *(
+                f"tests/core/replication/test_{what}.py"
+                for what in ("intake", "intake_details", "relaying", "awaiting", "tiering", "hand_over")
+            ),
             "tests/core/control/test_recall.py",
             *WITHDRAWS,
         ],
     ),
     "local_sessions": (
         "meshcache/core/replication/local_sessions.py",
-        ["tests/core/replication/test_local_sessions.py", *WITHDRAWS, "tests/security/test_borders.py"],
+        [
+            *(f"tests/core/replication/test_{what}.py" for what in ("local_sessions", "tiering")),
+            *WITHDRAWS,
+            "tests/security/test_borders.py",
+        ],
     ),
     "vip_cache": ("meshcache/core/cache/vip_cache.py", ["tests/core/cache"]),
     "withdraws": ("meshcache/core/control/withdraws.py", WITHDRAWS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 from meshcache.core.cache.cache import SessionCache
@@ -15,6 +16,16 @@ from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import IncarnationRaised
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import INCARNATION_MAX, LocalVip
+
+_OUTBID_S_MIN = 0.5
+"""Before a third life in a row, then twice as long each time: two machines of one name in two colos outbid each other.
+"""
+
+_OUTBID_S_MAX = 15.0
+"""And no longer: a life that others know and never was keeps this node's sessions from them."""
+
+_OUTBID_QUIET_S = 300.0
+"""After which the next one comes at once again."""
 
 
 class PendingPushes(Protocol):
@@ -38,6 +49,8 @@ class VipChanges:
         recall: Recall,
         outlet: Outlet,
     ) -> None:
+        self._outbid_at = -inf
+        self._outbid_pause_s = 0.0
         self._local = local
         self._telemetry = telemetry
         self._cache = cache
@@ -90,7 +103,7 @@ class VipChanges:
         fetch it as such.
         """
         own = self._local.identity
-        if not own.incarnation <= incarnation < INCARNATION_MAX:
+        if not own.incarnation <= incarnation < INCARNATION_MAX or not self._may_outbid(now):
             return
         self._local.go_on_as(incarnation + 1)
         lives = {stream.key.incarnation for stream in self._cache.streams if stream.cached}
@@ -105,6 +118,16 @@ class VipChanges:
         self._vips.go_on_as(incarnation + 1)
         self._telemetry.events.add(IncarnationRaised(now, incarnation + 1, why))
         self._joining.revised(now)
+
+    def _may_outbid(self, now: float) -> bool:
+        """Return whether a new life may begin now. If not, what asks for it will be said again."""
+        since_s = now - self._outbid_at
+        if since_s < self._outbid_pause_s:
+            return False
+        again = since_s < _OUTBID_QUIET_S
+        self._outbid_pause_s = min(max(2 * self._outbid_pause_s, _OUTBID_S_MIN), _OUTBID_S_MAX) if again else 0.0
+        self._outbid_at = now
+        return True
 
     def _add(self, vip: LocalVip, now: float) -> None:
         own, name = self._local.identity, vip.terms.vip

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.policy.gates import REACH_SERVER
+from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.events import (
     IncarnationRaised,
     IslandFound,
@@ -378,3 +378,23 @@ def alive_at(net: Net, node: str, name: str) -> str:
     """Where a node hears another, if it does."""
     peers = net.hosts[node].core.peers(net.now)
     return next((str(peer["address"]) for peer in peers if peer["name"] == name and peer["state"] == "alive"), "")
+
+
+def test_one_name_in_two_colos_does_not_begin_a_life_a_second_and_each_keeps_its_colo() -> None:
+    """They outbid each other for as long as both run: 1.2 lives a second, each a stream on every node of the mesh."""
+    net = Net()
+    seeds = ("a:7946", "x:7946")
+    colos = {"a": "ams1", "b": "ams1", "x": "fra1", "y": "fra1"}
+    for name, colo in colos.items():
+        net.add(name, colo, vip(name, colo, reach=REACH_EVERYWHERE), seeds=seeds)
+    here = net.add("me", "ams1", vip("me", "ams1", reach=REACH_EVERYWHERE), seeds=seeds[:1])
+    there = net.add("me", "fra1", vip("me", "fra1", reach=REACH_EVERYWHERE), seeds=seeds[1:], address="other:7946")
+    net.run(120)
+    before = [len(host.happened(IncarnationRaised)) for host in (here, there)]
+    net.run(120)
+    lives = [len(host.happened(IncarnationRaised)) for host in (here, there)]
+    assert all(later - sooner <= 120 / 15 + 1 for later, sooner in zip(lives, before, strict=True))
+    net.stop("me@other:7946")
+    net.run(60)
+    made = make(net, here, 1)
+    net.until(lambda: all(has(net, net.hosts[name], made) for name in colos), within=10)

@@ -9,7 +9,7 @@ import pytest
 
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
-from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.wire.messages import Batch, Fetch, FetchEnd, FetchReply, Heartbeat, Push
 from tests.core.net import Host, Net, Puppet, dropped, has, make, sessions, sid, vip
 
@@ -115,6 +115,7 @@ def test_repaired_sessions_add_up_over_answers() -> None:
             relay.lives(host, 0.1)
             assert net.now < 1060
         relay.says(host, FetchReply(relay.hears(Fetch)[-1].token, relay.batch(newest - 1, 2), FetchEnd.DONE))
+    relay.says(host, Push(relay.batch(5, 3)))  # which count as received, and no more
     assert sessions(host, net)["repaired"] == 4
     assert host.core.stats(net.now)["gossip"]["repaired"] == 4
 
@@ -125,6 +126,14 @@ def test_a_number_that_a_relay_left_out_is_not_seen() -> None:
     relay.says(host, Push(replace(batch, entries=batch.entries.chosen([0, 2]))))
     relay.says(host, Push(far.batch(2)))
     assert held(host, 1, 2, 3) == [True] * 3
+
+
+def test_what_overtook_others_is_no_duplicate_and_hides_none_of_them() -> None:
+    net, host, relay, far = world()
+    for first in (5, 3, 1):
+        relay.says(host, Push(far.batch(first, 2)))
+    assert held(host, *range(1, 7)) == [True] * 6
+    assert sessions(host, net)["duplicate"] == 0
 
 
 def test_numbers_that_the_origin_kept_from_us_are_seen_also_when_that_comes_late() -> None:
@@ -154,6 +163,16 @@ def test_what_is_taken_without_another_word_is_the_origins_and_whole() -> None:
     stream = stream_of(host, batch)
     assert stream.seen.covers(1, 3)
     assert stream.hearsay is None
+
+
+def test_only_what_is_handed_over_skips_the_reach_that_its_life_had() -> None:
+    net, host, _, far = world()
+    own = host.core.duties.vips.record
+    terms = replace(own.vips[0], reach=REACH_SERVER)
+    former = far.batch(1, terms=terms, incarnation=own.incarnation - 1, age=(own.incarnation - 1, 1))
+    assert host.core.duties.intake.take(former, net.now) is None
+    assert host.core.duties.intake.take(former, net.now, inherited=True)
+    assert held(host, 1) == [True]
 
 
 def test_a_table_full_of_streams_with_sessions_takes_no_further_one_and_counts_what_it_left() -> None:

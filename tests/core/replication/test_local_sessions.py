@@ -233,12 +233,13 @@ def test_a_lookup_that_is_counted_by_its_caller_counts_when_that_knows_how_it_en
         assert host.core.lookup("shop", session_id, net.now, counts=False).verdict is verdict
     host.core.session_unusable("shop", made, Verdict.DER, net.now, counted=False)
     assert lookups(host, net) == {"refused": {"der": 1}}
-    for outcome in (None, Outcome.LOCAL, Outcome.REMOTE):
+    for outcome in (None, Outcome.LOCAL, Outcome.REMOTE, Outcome.PULLED, Outcome.PULLED):
         host.core.lookup_ended("shop", outcome)
     host.core.lookup_refused("shop", Verdict.LINEAGE)
     host.core.lookup_refused("shop", Verdict.LIFETIME)
     told = lookups(host, net)
-    assert told == {"miss": 1, "local": 1, "remote": 1, "expired": 1, "refused": {"der": 1, "lineage": 1}}
+    refused = {"der": 1, "lineage": 1}
+    assert told == {"miss": 1, "local": 1, "remote": 1, "pulled": 2, "expired": 1, "refused": refused}
 
 
 def test_each_count_is_of_all_that_happened_so_far() -> None:
