@@ -144,8 +144,8 @@ def _haproxy(folder: Path, port: int, backend: int | None) -> list[str]:
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError):
-            socket.create_connection((HOST, port), 5).close()
-            return
+        with suppress(OSError), socket.create_connection((HOST, port), 5) as found:
+            if found.getsockname() != found.getpeername():  # while nobody listens, TCP may connect a port to itself
+                return
         time.sleep(0.05)
     raise RuntimeError(f"it did not start: {log.read_text(errors='replace')[-2000:]}")
