@@ -37,11 +37,16 @@ _TRIED_S = 40.0
 """Between two tries of the address of a peer that was forgotten."""
 
 
-def play(run: Run) -> None:
+def play_with_fetches(run: Run) -> None:
+    """Do the same, with handshakes that have sessions fetched from whoever may give them."""
+    play(run, WorkOptions(pulls=15.0))
+
+
+def play(run: Run, work: WorkOptions | None = None) -> None:
     """Draw a world, make trouble in it, end the trouble, and ask all checkers."""
     builder.drawn(run.world)
     run.safety.late_s = run.convergence.early_s = _LATE_S
-    workload, trouble = Workload(run.world, run.safety, WorkOptions()), Trouble(run.world, TroubleOptions())
+    workload, trouble = Workload(run.world, run.safety, work or WorkOptions()), Trouble(run.world, TroubleOptions())
     run.world.run(_WARM_S, run.watch)
     workload.start()
     trouble.plan()
@@ -51,6 +56,7 @@ def play(run: Run) -> None:
     trouble.end()
     run.report.figures["settled_s"] = run.settle(SETTLE_S if run.world.limits.forget_s > 60 else SETTLE_S + _TRIED_S)
     run.report.figures |= {"sessions": len(run.world.truth.sessions), "resumed": workload.resumed}
+    run.report.figures["pulled"] = workload.pulled
     _count_events(run)
     lacking = run.world.fired.lacks(trouble.planned | run.world.planned)
     if lacking:

@@ -25,6 +25,9 @@ class Scenario:
 
 SCENARIOS = {
     "mixed": Scenario(mixed.play, "random worlds, policies and faults", faults=mixed.FAULTS),
+    "fetches": Scenario(
+        mixed.play_with_fetches, "the same, with sessions fetched for handshakes", faults=frozenset({"pulled"})
+    ),
     "budget": Scenario(figures.budget, "no faults: every message is counted", skewed=False),
     "origin": Scenario(figures.origin, "origins die when one peer of fifty has their session", heavy=True),
     "deaths": Scenario(figures.deaths, "how soon a dead peer is suspected and lost", skewed=False),

@@ -23,6 +23,12 @@ def test_whatever_happens_only_who_may_has_a_session_and_in_the_end_all_who_may(
     assert report.passed, str(report)
 
 
+def test_what_is_fetched_for_a_handshake_is_where_it_may_be_too() -> None:
+    report = run("fetches", 108)
+    assert report.passed, str(report)
+    assert report.figures["pulled"] > 0
+
+
 def test_the_same_seed_gives_the_same_run_whatever_python_hashes_with() -> None:
     runs = [_started(hash_seed) for hash_seed in ("1", "2")]
     first, second = (started.communicate(timeout=60)[0] for started in runs)

@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from meshcache.core.policy.gates import Verdict
+from meshcache.core.replication.pulling import Reach
+from meshcache.core.values.session_id import Claim, life_of, node_of
 from tests.simulation.host import Host
 from tests.simulation.safety import Safety
 from tests.simulation.truth import Made, VipTruth
 from tests.simulation.world import World
+
+_FETCHES = Reach(0.05, far=True, far_s=0.3)
+"""How far a simulated handshake has its session fetched, and how long it waits."""
 
 REACHES: tuple[str, ...] = ("server", "colo", "everywhere", "listed")
 
@@ -34,6 +39,8 @@ class WorkOptions:
     short_lived: float = 0.2
     """Share of sessions that end within 10 to 60 s."""
     certified: float = 0.1
+    pulls: float = 0.0
+    """Handshakes that find nothing and have their session fetched, as far as it is allowed."""
 
 
 class Workload:
@@ -45,13 +52,14 @@ class Workload:
         self._options = options
         self._rng = world.rng
         self._on = True
-        self.resumed = 0
+        self.resumed = self.pulled = 0
 
     def start(self) -> None:
         """Begin all of it."""
         options = self._options
         self._every(options.sessions, self._sessions)
         self._every(options.lookups, self._lookup)
+        self._every(options.pulls, self._pull)
         self._every(options.policies, self._policy)
         self._every(options.withdraws, self._withdraw)
         self._every(options.unusable, self._unusable)
@@ -88,6 +96,30 @@ class Workload:
             found = host.core.lookup(vip, session.id, host.now()).session
             if found is not None:
                 self.resumed += 1
+                self._safety.resumed(host, vip, session.id, found.der)
+
+    def _pull(self, host: Host) -> None:
+        """A client comes with an id that a node made; where the session isn't, others are asked for it."""
+        session = self._any_session()
+        if session is None:
+            return
+        wanted = Claim(session.id, node_of(session.node), life_of(session.node, 0), 0.0)
+        for vip in sorted(self._policy_of(host)):
+            if host.core.holds(vip, session.id):
+                continue
+            if host.core.pulling.begin(vip, wanted, _FETCHES, host.now()) is not None:
+                host.core.awaiting.want(session.id)
+                self._world.scheduler.after(_FETCHES.far_s, self._pull_ended, host, vip, session)
+                host.step()
+
+    def _pull_ended(self, host: Host, vip: str, session: Made) -> None:
+        if host.up:
+            host.core.awaiting.unwant(session.id)
+            host.core.pulling.end(session.id, host.now())
+            found = host.core.lookup(vip, session.id, host.now()).session
+            if found is not None:
+                self.pulled += 1
+                self._world.fired("pulled")
                 self._safety.resumed(host, vip, session.id, found.der)
 
     def _policy(self, host: Host) -> None:
