@@ -1,0 +1,130 @@
+"""Nodes that share a store, a real redis-server: whose sessions resume where, and what they do when it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+
+from meshcache import MeshNode
+from tests.nodes import Place, places
+from tests.support.store import StoreServer
+from tests.support.waiting import wait_until
+from tests.tls.world import StdlibEnd, client_context, server_context, server_end, shake_hands, visit
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    yield from places(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[StoreServer]:
+    server = StoreServer(tmp_path)
+    yield server
+    server.thaw()
+    server.stop()
+
+
+def start(
+    place: Place, store: StoreServer, name: str, reach: str = "colo", wait_ms: int = 1000
+) -> tuple[MeshNode, Any]:
+    """A node whose memory has room for one session, apart from all others but for the store."""
+    node = place.node(
+        name,
+        mesh={"seeds": []},
+        cache={"max_sessions": 1},
+        sharing={"reach": reach},
+        tier={"valkey": {"url": store.url, "wait_ms": wait_ms}},
+    )
+    context = node.attach(server_context("pyopenssl", "1.2"), vip="shop", pauses=True)
+    wait_until(lambda: is_ready(node), what="the store can be asked")
+    return node, context
+
+
+def is_ready(node: MeshNode) -> bool:
+    (told,) = node.stats()["tiers"]
+    return told["open"] and not told["resting"] and bool(told["counts"].get("calls"))
+
+
+def written(node: MeshNode) -> int:
+    count: int = node.stats()["tiers"][0]["counts"].get("written", 0)
+    return count
+
+
+def leave_memory(node: MeshNode, context: Any, client: Any) -> Any:
+    """Make a session for a client, and let another's push it out into the store."""
+    before = written(node)
+    session = visit(context, client).session
+    node.stats()  # what was made is filed
+    visit(context, client_context("1.2"))
+    wait_until(lambda: written(node) > before, what="it is in the store")
+    return session
+
+
+def refused_after_a_try(node: MeshNode, context: Any, client: Any, session: Any) -> dict[str, int]:
+    """What the gates kept out, after the client came with a session that doesn't resume here."""
+    assert not comes_back(node, context, client, session)
+    refused: dict[str, int] = node.stats()["vips"]["shop"]["sessions"]["refused"]
+    return refused
+
+
+def comes_back(node: MeshNode, context: Any, client: Any, session: Any) -> bool:
+    """Whether the client resumes; the server's handshake waits for as long as it is told to."""
+    end, server = StdlibEnd(client, server=False, name="a.test", session=session), server_end(context)
+    end.shake()
+    server.feed(end.take())
+    try:
+        server.tls.do_handshake()
+    except SSL.Error:
+        lookup = node.paused(server.tls)
+        while lookup is not None and (until := lookup.go_on()) is not None:
+            time.sleep(min(max(until - time.monotonic(), 0), 0.001))
+    shake_hands(end, server)
+    return bool(server.resumed)
+
+
+@pytest.mark.parametrize("reach", ["colo", "server"])
+def test_another_node_resumes_it_as_far_as_its_reach_allows(place: Place, store: StoreServer, reach: str) -> None:
+    one, shop = start(place, store, "edge-1", reach)
+    two, other = start(place, store, "edge-2", reach)
+    client = client_context("1.2")
+    session = leave_memory(one, shop, client)
+    if reach == "colo":
+        wait_until(lambda: comes_back(two, other, client, session), what="it resumes, on a machine that may be busy")
+        assert two.stats()["vips"]["shop"]["lookups"]["remote"] == 1
+    else:
+        refused = wait_until(lambda: refused_after_a_try(two, other, client, session), what="the store answers")
+        assert set(refused) == {"sender_reach"}
+    wait_until(lambda: comes_back(one, shop, client, session), what="where it was made it resumes either way")
+
+
+def test_a_store_that_freezes_dies_and_comes_back_empty_fails_no_handshake(place: Place, store: StoreServer) -> None:
+    node, shop = start(place, store, "edge-1", wait_ms=50)
+    client = client_context("1.2")
+    session = leave_memory(node, shop, client)
+    wait_until(lambda: comes_back(node, shop, client, session), what="the store answers in time")
+    session = leave_memory(node, shop, client)
+    store.freeze()
+    assert not comes_back(node, shop, client, session)
+    asked = node.stats()["vips"]["shop"]["lookups"]["asked"]["tier"]
+    for _ in range(20):
+        assert not comes_back(node, shop, client, session)
+    later = node.stats()["vips"]["shop"]["lookups"]["asked"]["tier"]
+    assert sum(later.values()) - sum(asked.values()) <= 1, "after the first nobody waits for it"
+    store.thaw()
+    store.stop()
+    for _ in range(5):
+        assert not comes_back(node, shop, client, session)
+    store.start()
+    wait_until(lambda: is_ready(node) and node.stats()["tiers"][0]["counts"].get("raised"), what="it is well again")
+
+    def resumes() -> bool:
+        again = leave_memory(node, shop, client)
+        return comes_back(node, shop, client, again)
+
+    wait_until(resumes, what="what is written from then on is found")
