@@ -65,18 +65,18 @@ class Maker:
         self._made = 0
 
     def entries(self, count: int) -> list[TierEntry]:
-        return [self._entry() for _ in range(count)]
+        return self._records.entries([self._leaving() for _ in range(count)])
 
     def read(self, key: bytes, value: bytes) -> None:
         self._records.read(key, value, _BORDER)
 
-    def _entry(self) -> TierEntry:
+    def _leaving(self) -> Leaving:
         self._made += 1
         session_id = os.urandom(32)
         der = b"\x30" + session_id + os.urandom(DER_BYTES - 33)
         session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), self._made, 3600.0, 0.0)
         record = write_record(session, _ORIGIN, time.time())
-        return self._records.entry(Leaving(_BORDER, session_id, record, 3600.0, evicted=False))
+        return Leaving(_BORDER, session_id, record, 3600.0, evicted=False)
 
 
 def _disk(sessions: int) -> list[Figure]:

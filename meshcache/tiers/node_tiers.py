@@ -44,6 +44,9 @@ _FEED_IDLE_S = 0.1
 SETTLED_S = 10.0
 """After so long without a change of what is served, what lies in a tier for nobody here is taken out."""
 
+_YIELD = 16
+"""Sessions that are opened before others may run."""
+
 _REVISE_PAUSE_S = 0.01
 """Between two batches that are looked at again: a million sessions take half a minute, and handshakes go on."""
 
@@ -188,7 +191,7 @@ class NodeTiers:
         for runner in self.runners:
             records = self._records_of(runner)
             if records not in sealed:
-                sealed[records] = [records.entry(each) for each in leaving]
+                sealed[records] = records.entries(leaving)
             pairs = zip(leaving, sealed[records], strict=True)
             runner.offer([entry for each, entry in pairs if each.evicted or runner.hook.everything])
             if gone:
@@ -283,7 +286,9 @@ class NodeTiers:
         that isn't served here: else it may be for a VIP that comes yet.
         """
         records, found, gone = self._records_of(runner), [], []
-        for key, value in rows:
+        for at, (key, value) in enumerate(rows):
+            if at % _YIELD == 0:
+                native.sleep(0)  # as in `SealedRecords.entries`
             try:
                 border = records.border_in(value, borders)
                 reason = "border"

@@ -48,6 +48,15 @@ def test_a_session_comes_back_as_it_was() -> None:
     assert here.border_in(entry.value, [Border("pay", b"\x01" * 32)]) is None
 
 
+def test_many_are_sealed_as_one_is() -> None:
+    here = records()
+    some = [leaving(bytes([number]) * 32) for number in range(20)]
+    entries = here.entries(some)
+    assert [here.read(entry.key, entry.value, BORDER).session_id for entry in entries] == [
+        each.session_id for each in some
+    ]
+
+
 def test_the_largest_session_fits() -> None:
     assert len(records().entry(leaving(der=b"\x30" * 4096)).value) <= TIER_VALUE_BYTES_MAX
 
