@@ -212,3 +212,18 @@ def test_the_lag_of_a_push_is_counted_where_it_came_from(colo: str) -> None:
     where, elsewhere = ("intra", "inter") if colo == "ams1" else ("inter", "intra")
     assert (lag[where]["count"], lag[elsewhere]["count"]) == (1, 0)
     assert 4.9 < lag[where]["sum"] < 5.1
+
+
+def test_what_a_tier_kept_is_counted_for_itself_and_takes_the_place_of_what_nobody_used_for_longest() -> None:
+    """A client asks for it now, so it isn't what a flood brings, which pushes out its own."""
+    net, host, relay, _ = world(sessions=10)
+    quiet = Puppet(net, "quiet", "ams1", vip("quiet", reach=REACH_EVERYWHERE))
+    quiet.joins(host)
+    quiet.answers(host)
+    quiet.says(host, Push(columns(quiet.batch(1, 3), ids=[sid(900 + at) for at in range(3)])))
+    relay.says(host, Push(relay.batch(1, 7)))
+    for first in (8, 9):
+        assert host.core.duties.intake.take(relay.batch(first), net.now, restored=True)
+    assert held(host, 900, 901, 902, *range(1, 10)) == [False, False, True, *[True] * 9]
+    told = sessions(host, net)
+    assert (told["restored"], told["received"], told["evicted"]) == (2, 10, 2)
