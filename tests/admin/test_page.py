@@ -103,6 +103,9 @@ async def test_trouble_before_and_behind_the_node_is_said_in_sentences(page: Pag
         assert 'changed nothing: vip[0].sharing.reach: no colo named "fra2"' in said
         assert "edge-9 isn\u2019t heard: it bears the name of another node that lives." in said
         assert "give each node a node.name" in await page.evaluate("document.getElementById('refusals').innerText")
+        assert node.front is not None
+        node.front["backends"][0]["weight"] = 0  # drained, it is no help to the other's clients
+        await page.until(f"{verdict}.includes('Backend 10.0.0.22:8080 of shop is down, and no other is up.')")
         node.front = None
         await page.until(f"!({shown.format('front')}) && !({shown.format('tile-open')})")
 

@@ -79,8 +79,9 @@ function handshakeTiles(model) {
 function openTile({ front, node }) {
   if (!front) return;
   const { open, max } = front.connections;
-  const down = (front.backends ?? []).filter(({ up }) => !up).length;
-  const behind = down ? `; ${down} of ${front.backends.length} backends down` : front.backends?.length ? "; all backends up" : "";
+  const used = (front.backends ?? []).filter(({ weight }) => weight !== 0);
+  const down = used.filter(({ up }) => !up).length;
+  const behind = down ? `; ${down} of ${used.length} backends down` : used.length ? "; all backends up" : "";
   const level = !front.ready || open > 0.9 * max ? "warning" : null;
   tile("open", count(open), "open", `of ${count(max)}${front.ready ? behind : node.warm === false ? "; starting" : "; draining"}`, ["front.connections.open", open], level);
 }

@@ -37,8 +37,9 @@ function around({ front, node }) {
 }
 
 function backendsDown({ backends = [] }) {
-  const alive = new Set(backends.filter(({ up }) => up).map(({ vip }) => vip));
-  return backends.filter(({ up }) => !up).map(({ vip, backend }) => ({
+  const used = backends.filter(({ weight }) => weight !== 0); // nobody goes to one that is drained
+  const alive = new Set(used.filter(({ up }) => up).map(({ vip }) => vip));
+  return used.filter(({ up }) => !up).map(({ vip, backend }) => ({
     level: "bad",
     say: `Backend ${backend} of ${vip} is down${alive.has(vip) ? ": its clients get another one" : ", and no other is up"}.`,
   }));
