@@ -199,12 +199,6 @@ class DiskTier(Tier):
     def figures(self) -> Mapping[str, int]:
         return self._figures | dict(self._counts) | {"max_bytes": self._bytes_max}
 
-    @_told
-    def clear(self) -> None:
-        """Forget everything."""
-        self._begin_anew()
-        self._note_figures()
-
     # --- the file
 
     def _open_env(self) -> Any:

@@ -333,11 +333,3 @@ def test_closed_it_does_nothing_and_says_so(tmp_path: Path) -> None:
 def test_the_folder_is_its_owners_only(disk: DiskTier, tmp_path: Path) -> None:
     assert (tmp_path / "t").stat().st_mode & 0o777 == 0o700
     assert all((tmp_path / "t" / name).stat().st_mode & 0o077 == 0 for name in ("data.mdb", "lock.mdb", "state"))
-
-
-def test_clear_forgets_everything(disk: DiskTier) -> None:
-    disk.put([entry(1)])
-    disk.clear()
-    assert disk.get([key(1)]) == {}
-    disk.put([entry(2)])
-    assert disk.figures()["entries"] == 1
