@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from meshcache import hot
+from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy.gates import REACH_EVERYWHERE, Terms
 from meshcache.core.values.topology import Identity, LocalVip
@@ -61,9 +63,10 @@ class Maker:
 
 
 def make_core(name: str, *, sessions_max: int = _QUOTA_SESSIONS, at: str | None = None) -> MeshCore:
-    """A core with one VIP that shares with everyone, as a node would make it."""
+    """A core with one VIP that shares with everyone, as a node would make it, on the compiled cache if there is one."""
     identity = Identity("benchmarks", name, 1, _COLO, at or address(name), version="benchmarks")
-    core = MeshCore(identity, rng=random.Random(len(name)), now=START)
+    table = VipCache if hot.compiled is None else hot.compiled.VipCache
+    core = MeshCore(identity, rng=random.Random(len(name)), now=START, make_vip_cache=table)
     terms = Terms(name, _COLO, VIP, group=VIP, digest=_DIGEST, reach=REACH_EVERYWHERE)
     core.set_vip(LocalVip(terms, 3600.0, 86400.0, _QUOTA_BYTES, sessions_max), START)
     return core

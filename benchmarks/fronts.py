@@ -22,6 +22,7 @@ from benchmarks.processes import ROOT, cpu_ns
 HOST = "127.0.0.1"
 START_S_MAX = 60.0
 END_S_MAX = 15.0
+NGINX = Path("/usr/sbin/nginx")
 NGINX_STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 BEFORE = "BENCH_BEFORE"
 

@@ -96,10 +96,26 @@ def run(effort: Effort) -> list[Figure]:
                     found.setdefault((label, load, count), []).append(_measure(servers, program, load, seconds, rest_s))
     figures: list[Figure] = []
     for label in checkouts:
+        print(_table(label, {(load, count): each for (name, load, count), each in found.items() if name == label}))
         costs = {(load, count): each for (name, load, count), each in found.items() if name == label}
         figures += _figures(label, costs, counts)
         figures += _returns(label, costs, counts)
     return figures
+
+
+def _table(label: str, costs: dict[tuple[Load, int], list[Cost]]) -> str:
+    """The table for docs/performance.md: microseconds of CPU a handshake, maker and each receiver, by servers."""
+    counts = sorted({count for _, count in costs})
+    head = ["", *(f"{count}: maker" if count == 1 else f"{count}: maker, each receiver" for count in counts)]
+    lines = [head, ["---"] * len(head)]
+    for load in dict.fromkeys(load for load, _ in costs):
+        cells = []
+        for count in counts:
+            rounds = costs[load, count]
+            maker, receiver = median([each.maker for each in rounds]), median([each.receiver for each in rounds])
+            cells.append(f"{maker:.0f}" if count == 1 else f"{maker:.0f}, {receiver:.0f}")
+        lines.append([label + load.name, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _measure(servers: list[Server], program: Path, load: Load, seconds: float, rest_s: float) -> Cost:
