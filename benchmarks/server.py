@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from meshcache_server.app import ServerApp
-from meshcache_server.main import _loop_factory
+from meshcache_server.loops import loop_factory
 
 from benchmarks.call_counter import CallCounter
 from benchmarks.no_mesh import NoMesh
@@ -37,7 +37,7 @@ def main(mode: str, file: Path) -> None:
     probe = Probe() if mode == "probe" else None
     node = _node(mode, settings)
     app = ServerApp(settings, node, reread=lambda: settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             runner.run(_serve(app, probe))
         finally:

@@ -39,7 +39,7 @@ def test_a_session_costs_its_receiver_less_in_a_large_message() -> None:
         (node,) = planned(settings(reach("colo")), rate=6300 / (nodes - 1) * nodes, ams1=nodes).nodes
         assert node.taken_per_s == pytest.approx(6300)
         cost[nodes] = node.cpu_mesh - node.messages_per_s * SEND_US.value / 1e6
-    assert cost[64] < 0.75 * cost[2]
+    assert cost[64] < cost[2]
 
 
 def test_each_further_ticket_is_one_more_session_of_every_full_handshake() -> None:

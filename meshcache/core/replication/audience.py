@@ -25,6 +25,9 @@ class Audience(NamedTuple):
     relays: list[Peer]
     receivers: int
     """How many get a copy from this node."""
+    awaited_s: float = 0.0
+    """For how long every receiver lets a client's handshake wait for what is on its way: so long what is made may be
+    collected, less what the way takes."""
 
 
 class Audiences:

@@ -67,7 +67,8 @@ class Publisher:
         if len(queue.waiting) >= BATCH_SESSIONS_MAX:
             self._overflow(queue, now)
         elif len(queue.waiting) == 1:
-            queue.due_at = max(now, queue.flushed_at + self._limits.flush_s(audience.receivers))
+            wait_s = self._limits.flush_s(audience.receivers, audience.awaited_s)
+            queue.due_at = now + wait_s if audience.awaited_s else max(now, queue.flushed_at + wait_s)
         self.due_at = min(self.due_at, queue.due_at)
 
     def add_many(self, served: ServedVip, made: list[NewSession], now: float) -> None:
@@ -86,11 +87,15 @@ class Publisher:
 
     def collects_until(self, served: ServedVip, now: float) -> float:
         """Until when nobody misses what is made for this VIP: its next flush, or a moment when it goes to nobody."""
-        receivers = self._audiences.of_own(served.vip.terms).receivers
-        if not receivers:
+        audience = self._audiences.of_own(served.vip.terms)
+        if not audience.receivers:
             return now + ALONE_S
         queue = self._queues.get(served.vip.terms.vip)
-        return now if queue is None else queue.flushed_at + self._limits.flush_s(receivers)
+        if queue is None:
+            return now
+        if queue.waiting:
+            return queue.due_at
+        return queue.flushed_at + self._limits.flush_s(audience.receivers, audience.awaited_s)
 
     def waiting(self) -> int:
         """Return how many sessions wait in the longest queue."""

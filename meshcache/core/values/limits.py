@@ -55,10 +55,10 @@ class Limits:
     """Connections whose sender is remembered; the longest silent is forgotten and may name itself anew."""
 
     # --- push
-    collect_s: float = 0.0015
+    collect_s: float = 0.003
     """Under load a VIP's sessions are collected for so long at least, unless the last push is longer ago: then the
-    first goes at once. A push costs its receiver about as much for ten sessions as for one; a client that is back on
-    another server within this time may meet it without its session."""
+    first goes at once. A push costs its receiver about as much for ten sessions as for one. A client that is back on
+    another server sooner waits there (``await_ms``); where nothing waits it may have to begin anew."""
     collect_awaited_s: float = 0.01
     """The same, also for the first after a pause, where every receiver lets a client's handshake wait for what is on
     its way: longer saves little more."""

@@ -53,6 +53,24 @@ def test_under_load_sessions_are_collected_for_a_moment() -> None:
     assert [message.sessions for message in pushes(net, host)] == [10] * 5
 
 
+def test_where_every_receiver_lets_clients_wait_the_first_after_a_pause_is_collected_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, host = alone_with(3)
+    audiences, served = host.core.duties.audiences, host.core.duties.vips.get("shop")
+    assert served is not None
+    waits = audiences.of_own(served.vip.terms)._replace(awaited_s=0.01)
+    monkeypatch.setattr(audiences, "of_own", lambda _terms: waits)
+    made_at = net.now
+    make(net, host, 1)
+    assert pushes(net, host) == []
+    due_at = made_at + net.limits.flush_s(3, 0.01)
+    assert host.core.duties.publisher.due_at == host.core.collects_until("shop", net.now) == due_at > made_at
+    make(net, host, 2)
+    net.now = due_at
+    assert [message.sessions for message in pushes(net, host)] == [2] * 3
+
+
 def test_a_full_batch_does_not_wait() -> None:
     net, host = alone_with(5)
     make(net, host, 0)

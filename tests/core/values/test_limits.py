@@ -20,7 +20,7 @@ def test_times_of_membership_follow_on_one_another() -> None:
 def test_a_few_receivers_are_served_within_milliseconds_and_many_within_a_quarter_of_a_second() -> None:
     limits = Limits()
     assert limits.flush_s(0) == 0
-    assert limits.flush_s(1) == limits.flush_s(3) == limits.collect_s < 0.002
+    assert limits.flush_s(1) == limits.flush_s(3) == limits.collect_s < 0.005
     assert limits.flush_s(15) < 0.01
     assert 0.2 < limits.flush_s(63) <= 0.25
     assert limits.flush_s(1000) == limits.flush_s_max
@@ -28,8 +28,8 @@ def test_a_few_receivers_are_served_within_milliseconds_and_many_within_a_quarte
 
 def test_where_clients_are_let_wait_sessions_are_collected_for_longer_and_are_there_in_time() -> None:
     limits = Limits()
-    assert limits.flush_s(3, awaited_s=0.005) == 0.005 - limits.await_margin_s
-    assert limits.flush_s(3, awaited_s=0.001) == limits.collect_s, "they wait for less than sessions take anyway"
+    assert limits.flush_s(3, awaited_s=0.007) == 0.007 - limits.await_margin_s
+    assert limits.flush_s(3, awaited_s=0.004) == limits.collect_s, "they wait for less than sessions take anyway"
     assert limits.flush_s(3, awaited_s=60.0) == limits.collect_awaited_s
     assert limits.flush_s(63, awaited_s=0.005) == limits.flush_s(63)
     assert limits.flush_s(0, awaited_s=0.005) == 0
