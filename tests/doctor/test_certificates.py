@@ -20,9 +20,9 @@ def pki(tmp_path: Path) -> Pki:
 @pytest.mark.parametrize(
     "left,state,told",
     [
-        (90 * DAY + timedelta(minutes=1), FindingState.FINE, "shop.pem for shop.example ends in 90 days"),
-        (3 * DAY + timedelta(minutes=1), FindingState.NOTE, "shop.pem for shop.example ends in 3 days, at "),
-        (timedelta(hours=5, minutes=1), FindingState.NOTE, "shop.pem for shop.example ends in 5 hours, at "),
+        (90 * DAY + timedelta(minutes=50), FindingState.FINE, "shop.pem for shop.example ends in 90 days"),
+        (3 * DAY + timedelta(minutes=50), FindingState.NOTE, "shop.pem for shop.example ends in 3 days, at "),
+        (timedelta(hours=5, minutes=50), FindingState.NOTE, "shop.pem for shop.example ends in 5 hours, at "),
         (-DAY, FindingState.PROBLEM, "shop.pem for shop.example ended at "),
     ],
 )
