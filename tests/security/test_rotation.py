@@ -117,7 +117,7 @@ def _comes_back_with_the_old_file(mesh: Mesh, away: Node, old: str) -> None:
     named = "refused: a connection from 127.0.0.1: another mesh key"
     for node in (node for node in mesh.nodes if node is not away):
         wait_until(lambda n=node: named in mesh.of[n.name].output, STEP_S_MAX, f"{node.name} names it")
-        assert away.name not in mesh.alive(node)
+        wait_until(lambda n=node: away.name not in mesh.alive(n), STEP_S_MAX, f"{node.name} has seen that it died")
         assert mesh.stats(node)["transport"]["refused"]["another mesh key"] >= 1
     assert mesh.alive(away) == set()
     assert mesh.shop(away)["entries"] == 0

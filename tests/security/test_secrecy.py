@@ -79,6 +79,7 @@ def test_the_wire_between_nodes_shows_no_secret_and_no_name(
         other = place.node("edge-2", mesh=listening, sharing={"group": "storefront"})
         made, found = place.server(one), place.server(other)
         place.wait_until_met()
+        wait_until(lambda: one.stats()["transport"]["succeeded"])  # until then it answers on the other's own connection
         busy(one, other, made, found, secrets)
         recorded = tap.recorded()
     assert len(recorded) > 10 * 130, "the sessions did pass here"
