@@ -26,8 +26,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def store(tmp_path: Path) -> Iterator[StoreServer]:
     server = StoreServer(tmp_path)
     yield server
-    server.thaw()
-    server.stop()
+    server.stop()  # frozen or not
 
 
 def start(
@@ -49,6 +48,12 @@ def start(
 def is_ready(node: MeshNode) -> bool:
     (told,) = node.stats()["tiers"]
     return told["open"] and not told["resting"] and bool(told["counts"].get("calls"))
+
+
+def faults(node: MeshNode) -> int:
+    """How often the store couldn't be written or read."""
+    count: int = node.stats()["tiers"][0]["counts"].get("raised", 0)
+    return count
 
 
 def written(node: MeshNode) -> int:
@@ -116,12 +121,17 @@ def test_a_store_that_freezes_dies_and_comes_back_empty_fails_no_handshake(place
         assert not comes_back(node, shop, client, session)
     later = node.stats()["vips"]["shop"]["lookups"]["asked"]["tier"]
     assert sum(later.values()) - sum(asked.values()) <= 1, "after the first nobody waits for it"
-    store.thaw()
+    store.thaw()  # what it was asked may be answered yet, and is filed then
+    wait_until(lambda: comes_back(node, shop, client, session), what="it has what it had before")
+    session = leave_memory(node, shop, client)
+    before = faults(node)
     store.stop()
     for _ in range(5):
         assert not comes_back(node, shop, client, session)
+    wait_until(lambda: faults(node) > before, what="it is gone, and that is noticed")
     store.start()
-    wait_until(lambda: is_ready(node) and node.stats()["tiers"][0]["counts"].get("raised"), what="it is well again")
+    wait_until(lambda: is_ready(node), what="it is well again")
+    assert not comes_back(node, shop, client, session), "it has come back empty"
 
     def resumes() -> bool:
         again = leave_memory(node, shop, client)
