@@ -178,13 +178,13 @@ class ServerApp:
             await self._replace(settings)
         except MeshcacheError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]
+            self.report.reload_failed(faults)  # first: whoever has read the log finds it in the numbers, too
             for fault in faults:
                 log.error("not reloaded: %s", fault)  # noqa: TRY400  # the fault says it all
-            self.report.reload_failed(faults)
             return False
         except Exception:
-            log.exception("not reloaded, by a fault of the server's own")
             self.report.reload_failed(["a fault of the server's own; its log has it"])
+            log.exception("not reloaded, by a fault of the server's own")
             return False
         else:
             self.report.reloaded(before, settings, self.node.policies.hidden)

@@ -268,9 +268,10 @@ class Group:
             except MeshcacheError as error:
                 faults = error.faults if isinstance(error, ConfigError) else [str(error)]
                 result = {"ok": False, "changed": [], "restart": [], "hidden": [], "faults": faults}
+            # Noted first: whoever has read the log finds it in the numbers, too.
+            self._last_reload, self._last_reload_at = result, time.monotonic()
             for fault in result["faults"]:
                 log.error("not reloaded: %s", fault)
-            self._last_reload, self._last_reload_at = result, time.monotonic()
             systemd.ready(self._status())
             return result
 

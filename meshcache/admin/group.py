@@ -27,7 +27,8 @@ ASKING_MAX = 16
 """Workers that are asked at one time."""
 
 STATS_AGE_S = 0.2
-"""How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often."""
+"""How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often. None is
+older than what was changed here since."""
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +52,7 @@ class AdminGroup:
         self._count = 0
         self._seen: dict[str, int] = {}
         self._stats: tuple[float, Plain] | None = None
+        self._changed_at = 0.0
         self.policies = _Policies(self)
 
     def start(self) -> Self:
@@ -69,12 +71,12 @@ class AdminGroup:
         """Return the sum of the workers' `stats`. Raises MeshcacheError while none answers."""
         with self._lock:
             now = time.monotonic()
-            if self._stats is None or self._stats[0] < now - STATS_AGE_S:
-                merged = merged_stats(self.ask_each(AdminClient.stats), self._node())
-                reload = self.front.stats()
-                merged["front"] = (merged.get("front") or {}) | {"reload": (reload or {}).get("reload")}
-                self._stats = now, merged
-            return self._stats[1]
+            if self._stats is None or self._stats[0] <= max(now - STATS_AGE_S, self._changed_at):
+                self._stats = now, merged_stats(self.ask_each(AdminClient.stats), self._node())
+            merged = self._stats[1]
+        # The group knows itself how its last reload ended: that is never a moment old.
+        reload = (self.front.stats() or {}).get("reload")
+        return merged | {"front": (merged.get("front") or {}) | {"reload": reload}}
 
     def peers(self) -> list[Plain]:
         """Return the nodes outside of the group, as the worker sees each that hears it best."""
@@ -109,6 +111,10 @@ class AdminGroup:
 
     # --- asking the workers
 
+    def changed(self) -> None:
+        """Something was changed, or was perhaps, in part: whoever asks from now on is told no numbers of before."""
+        self._changed_at = time.monotonic()
+
     def ask_each(self, question: Callable[[AdminClient], Answer]) -> list[Answer]:
         """Ask every worker at once; one that has just gone is left out. Raises MeshcacheError where none answers."""
         answers = list(self._pool.map(lambda path: _asked(question, path), self._sockets()))
@@ -130,12 +136,15 @@ class AdminGroup:
         file changes at most what the others refuse too. Raises MeshcacheError where none answers.
         """
         result: Plain = {}
-        for path in self._sockets():
-            with suppress(NodeAbsentError):  # one that starts reads the new file anyway
-                answer = AdminClient(path).ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
-                result = result or answer
-                if not answer.get("ok"):
-                    return answer
+        try:
+            for path in self._sockets():
+                with suppress(NodeAbsentError):  # one that starts reads the new file anyway
+                    answer = AdminClient(path).ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
+                    result = result or answer
+                    if not answer.get("ok"):
+                        return answer
+        finally:
+            self.changed()
         if not result:
             raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
         return result
@@ -158,10 +167,10 @@ class _Policies:
         return self._change(lambda client: client.withdraw(**asked))
 
     def explain_way(self, source: str, target: str) -> Plain:
-        return self._change(lambda client: client.explain(**{"from": source, "to": target}))
+        return self._ask(lambda client: client.explain(**{"from": source, "to": target}))
 
     def explain_session(self, session: str) -> Plain:
-        return self._change(lambda client: client.explain(session=session))
+        return self._ask(lambda client: client.explain(session=session))
 
     def ticket_rings(self) -> list[Plain]:
         return self._group.ask_one(AdminClient.tickets)
@@ -170,12 +179,19 @@ class _Policies:
         return int(self._change(lambda client: client.rotate_tickets(vip))["generation"])
 
     def clocks(self) -> dict[str, float]:
-        return dict(self._change(lambda client: client.get("/v1/clocks"))["ahead_s"])
+        return dict(self._ask(lambda client: client.get("/v1/clocks"))["ahead_s"])
 
     def figures(self) -> Plain:
-        return self._change(AdminClient.mesh)
+        return self._ask(AdminClient.mesh)
 
     def _change(self, question: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
+        """Ask for a change: numbers of before it are forgotten."""
+        try:
+            return self._ask(question, each=each)
+        finally:
+            self._group.changed()
+
+    def _ask(self, question: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
         """Ask one, or what is a node's own of each of them, and return the first answer."""
         try:
             return self._group.ask_each(question)[0] if each else self._group.ask_one(question)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshcache.admin import group as group_module
 from meshcache.admin.client import AdminClient
 from meshcache.admin.group import AdminGroup
 from meshcache.admin.server import AdminServer
@@ -172,6 +173,43 @@ def _refuses(client: AdminClient) -> bool:
     except AdminError:
         return True
     return False
+
+
+def test_numbers_are_a_moment_old_at_most_but_never_older_than_a_change_or_a_reload(
+    client: AdminClient, workers: list[Worker], group: AdminGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 1e6)
+    last: dict[str, Any] = {"ok": True}
+    group.front.tells(lambda: {"reload": last})
+
+    def names() -> list[str]:
+        return [each["name"] for each in client.stats()["node"]["workers"]]
+
+    assert names() == ["edge-1.aa.w0", "edge-1.aa.w1"]
+    assert client.stats()["front"]["reload"] == {"ok": True}
+    changes: list[Callable[[], Any]] = [
+        lambda: client.set_policy("shop", {"reach": "colo"}),
+        lambda: client.unset_policy("shop", ["reach"], node_only=True),
+        lambda: client.withdraw(all=True),
+        lambda: client.rotate_tickets("shop"),
+        lambda: reload_fails(group),
+    ]
+    for number, change in enumerate(changes):
+        before = names()
+        workers[0].name = f"renamed-{number}"
+        client.explain(session="3fa9")
+        assert names() == before, "reading changes nothing"
+        change()
+        assert names() == [f"renamed-{number}", "edge-1.aa.w1"]
+    workers[0].name = "edge-1.aa.w0"
+    last = {"ok": False}
+    assert client.stats()["front"]["reload"] == {"ok": False}, "the group's own, also of a SIGHUP"
+    assert names() == ["renamed-4", "edge-1.aa.w1"]
+
+
+def reload_fails(group: AdminGroup) -> None:
+    with pytest.raises(MeshcacheError, match="answered 500"):  # generated nodes have nothing to reload
+        group.reload_each()
 
 
 def test_many_who_ask_at_once_get_the_same_numbers(client: AdminClient) -> None:
