@@ -195,6 +195,25 @@ class TestLineage:
             wait_until(partial(self._both_have_more, one, other, before))
         assert resumed == [True, True, True, False]
 
+    def test_what_is_made_after_a_move_of_the_clock_lives_as_long_and_is_as_young_as_any(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, other = (place.node(name, sharing={"lifetime_s": 100}) for name in ("edge-1", "edge-2"))
+        contexts = [place.server(one), place.server(other)]
+        place.wait_until_met()
+        wait_until(partial(self._hear_one_another_at_once, one, other))
+        for node in (one, other):
+            self._let_pass(node, 80, monkeypatch)
+        wait_until(partial(self._hear_one_another_at_once, one, other))
+        session_id = first_visit(contexts[0], client_context("1.2"), other).session.id
+        for node in (one, other):
+            pump = node.internals.pump
+            with pump.lock:
+                kept = pump.core.lookup("shop", session_id, pump.clock()).session
+                assert kept is not None
+                assert kept.expires_at - pump.clock() > 60
+        assert other.stats()["gossip"]["lag_ms"]["intra"]["sum"] < 60_000
+
     def _hear_one_another_at_once(self, *nodes: MeshNode) -> bool:
         """What comes after a silence counts as old as the silence, until an answer shows how long the way takes."""
         for node in nodes:

@@ -6,7 +6,6 @@ Says when, and files them; `pump` sends. Only with the compiled callbacks is the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshcache.core.mesh import MadeAtDoor, MeshCore
@@ -23,34 +22,39 @@ _NEVER = math.inf
 
 
 class Collecting:
-    """Used with the core's lock held, but for `deadline`."""
+    """Used with the core's lock held, but for `deadline`.
 
-    def __init__(self, core: MeshCore, vip: str, clock: Callable[[], float], door: Door | None) -> None:
+    Reads no clock: `now` is the node's, read with the lock held by whoever calls. What the core is told of a session's
+    end and of its age has to be by the clock that the session is looked up by.
+    """
+
+    def __init__(self, core: MeshCore, vip: str, door: Door | None) -> None:
         self._core = core
         self._vip = vip
-        self._clock = clock
         self._door = door
         self._until = 0.0
         self._looks = False
 
-    def take(self, ahead_s: float, withheld: Withheld) -> float:
-        """File what waits at the door, or hold it back; return when the core wants to send."""
+    def take(self, now: float, ahead_s: float, withheld: Withheld) -> float:
+        """File what waits at the door, or hold it back; return when the core wants to send.
+
+        `ahead_s` is what the node's clock is ahead of the door's.
+        """
         due_at, door = _NEVER, self._door
         rows = door.take() if door is not None else []
         if rows and door is not None:
             for session_id, der, _made_at, expires_at, born_at, current in rows[
-                self._together(rows, ahead_s, withheld) :
+                self._together(rows, now, ahead_s, withheld) :
             ]:
                 try:
-                    self._file(session_id, der, expires_at, born_at, current, ahead_s, withheld)
+                    self._file(session_id, der, expires_at, born_at, current, now, ahead_s, withheld)
                 finally:
                     door.dismiss(session_id)
             due_at = self._core.next_deadline()
         return due_at
 
-    def _together(self, rows: list[Row], ahead_s: float, withheld: Withheld) -> int:
+    def _together(self, rows: list[Row], now: float, ahead_s: float, withheld: Withheld) -> int:
         """File all with one call, where nothing is unusual about them. Return how many were, the first ones."""
-        now = self._clock()
         if withheld.on or not all(
             der and current and ends_at + ahead_s > now for _, der, _, ends_at, _, current in rows
         ):
@@ -67,29 +71,27 @@ class Collecting:
         expires_at: float,
         born_at: float,
         current: bool,
+        now: float,
         ahead_s: float,
         withheld: Withheld,
     ) -> None:
-        now = self._clock() - ahead_s
-        if not (current and der and expires_at > now):  # its VIP has changed since, or went
+        left_s = expires_at + ahead_s - now
+        if not (current and der and left_s > 0):  # its VIP has changed since, or went
             return
         if withheld.on:
             withheld.add(Made(session_id, der, born_at + ahead_s, False, expires_at + ahead_s))
             return
-        self._core.session_created(
-            self._vip, session_id, der, now + ahead_s, born_at=born_at + ahead_s, lifetime_s=expires_at - now
-        )
+        self._core.session_created(self._vip, session_id, der, now, born_at=born_at + ahead_s, lifetime_s=left_s)
 
-    def plan(self, ahead_s: float, *, looks: bool) -> None:
-        """Tell the door until when sessions may wait, after some were taken; `ahead_s` is what the core's clock is
-        ahead of the door's.
+    def plan(self, now: float, ahead_s: float, *, looks: bool) -> None:
+        """Tell the door until when sessions may wait, after some were taken.
 
         With `looks` the pump takes the next ones without being woken: while sessions follow each other that is cheaper.
         When it then finds none it doesn't look again, and the next session is sent by who makes it.
         """
         if self._door is None:
             return
-        self._until = self._core.collects_until(self._vip, self._clock())
+        self._until = self._core.collects_until(self._vip, now)
         waiting = self._door.collect(self._until - ahead_s, looks)
         self._looks = looks or waiting > 0
 

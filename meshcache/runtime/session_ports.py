@@ -72,7 +72,7 @@ class VipPort(TicketSide):
         self.name = vip.name
         self.door: Door | None = None if hot.compiled is None else hot.compiled.Door()
         """What the compiled callbacks find and file with, without asking here."""
-        self._collecting = Collecting(self._core, vip.name, self.clock, self.door)
+        self._collecting = Collecting(self._core, vip.name, self.door)
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
@@ -145,17 +145,17 @@ class VipPort(TicketSide):
             due_at = self.take_made()
         self._pump.published(due_at)
         with self._lock:
-            self._collecting.plan(self._ahead_s, looks=False)
+            self._collecting.plan(self.clock(), self._ahead_s, looks=False)
 
     def publish_due(self) -> bool:
         """Do as `publish` does, for the pump: it holds the lock, and sends when there is something to send."""
         some = self.take_made() < _NEVER
-        self._collecting.plan(self._ahead_s, looks=some)
+        self._collecting.plan(self.clock(), self._ahead_s, looks=some)
         return some
 
     def take_made(self) -> float:
         """File what waits at the door; says when the core wants to send. With the lock held."""
-        return self._collecting.take(self._ahead_s, self.withheld)
+        return self._collecting.take(self.clock(), self._ahead_s, self.withheld)
 
     def settle(self) -> None:
         """Take over what the door has counted. With the lock held."""

@@ -66,7 +66,7 @@ class Door:
 
 
 def collecting(door: Door | None, core: Core | None = None) -> Collecting:
-    return Collecting(cast(MeshCore, core or Core()), "shop", lambda: 100.0, cast(Any, door))
+    return Collecting(cast(MeshCore, core or Core()), "shop", cast(Any, door))
 
 
 def row(session_id: bytes, der: bytes = b"der", ends_at: float = 60.0, current: bool = True) -> Row:
@@ -76,14 +76,14 @@ def row(session_id: bytes, der: bytes = b"der", ends_at: float = 60.0, current: 
 
 def test_without_a_door_there_is_nothing_to_take() -> None:
     each = collecting(None)
-    each.plan(0.0, looks=True)
+    each.plan(100.0, 0.0, looks=True)
     assert each.deadline() == math.inf
 
 
 def test_who_was_woken_looks_when_something_waits() -> None:
     door = Door()
     each = collecting(door)
-    each.plan(100.0, looks=False)
+    each.plan(100.0, 100.0, looks=False)
     assert door.told == [(100.01 - 100.0, False)], "by the door's clock"
     assert each.deadline() == math.inf
     door.waiting = 1
@@ -93,9 +93,9 @@ def test_who_was_woken_looks_when_something_waits() -> None:
 def test_while_sessions_follow_each_other_the_next_are_taken_unasked() -> None:
     door = Door()
     each = collecting(door)
-    each.plan(0.0, looks=True)
+    each.plan(100.0, 0.0, looks=True)
     assert each.deadline() == 100.01, "nobody has to wake the pump"
-    each.plan(0.0, looks=False)
+    each.plan(100.0, 0.0, looks=False)
     assert each.deadline() == math.inf
 
 
@@ -103,7 +103,7 @@ def test_what_came_while_it_decided_not_to_look_is_not_forgotten() -> None:
     door = Door()
     each = collecting(door)
     door.waiting = 2
-    each.plan(0.0, looks=False)
+    each.plan(100.0, 0.0, looks=False)
     door.waiting = 0
     assert each.deadline() == 100.01, "somebody may have been told that the pump looks"
 
@@ -111,18 +111,20 @@ def test_what_came_while_it_decided_not_to_look_is_not_forgotten() -> None:
 def test_what_waits_is_filed_by_one_call() -> None:
     door, core = Door(), Core()
     door.rows = [row(b"a"), row(b"b")]
-    assert collecting(door, core).take(50.0, Withheld()) == 101.0
+    assert collecting(door, core).take(100.0, 50.0, Withheld()) == 101.0
     assert (core.made, core.created, door.dismissed) == ([b"a", b"b"], [], [])
 
 
 def test_nothing_waits_and_nothing_is_wanted() -> None:
-    assert collecting(Door()).take(50.0, Withheld()) == collecting(None).take(50.0, Withheld()) == math.inf
+    assert (
+        collecting(Door()).take(100.0, 50.0, Withheld()) == collecting(None).take(100.0, 50.0, Withheld()) == math.inf
+    )
 
 
 def test_from_the_first_that_cant_be_filed_so_each_is_filed_by_itself() -> None:
     door, core = Door(), Core(together=1)
     door.rows = [row(b"a"), row(b"b"), row(b"c")]
-    collecting(door, core).take(50.0, Withheld())
+    collecting(door, core).take(100.0, 50.0, Withheld())
     assert core.made == [b"a"]
     assert core.created == [(b"b", 99.0, 10.0), (b"c", 99.0, 10.0)]
     assert door.dismissed == [b"b", b"c"]
@@ -132,7 +134,7 @@ def test_from_the_first_that_cant_be_filed_so_each_is_filed_by_itself() -> None:
 def test_what_is_over_or_of_other_settings_is_left_out(odd: Row) -> None:
     door, core = Door(), Core()
     door.rows = [row(b"a"), odd, row(b"b")]
-    collecting(door, core).take(50.0, Withheld())
+    collecting(door, core).take(100.0, 50.0, Withheld())
     assert core.made == []
     assert [session_id for session_id, *_ in core.created] == [b"a", b"b"]
     assert door.dismissed == [b"a", b"x", b"b"], "nothing of it stays in the table"
@@ -142,7 +144,7 @@ def test_what_a_doubtful_handshake_made_is_held_back() -> None:
     door, core, withheld = Door(), Core(), Withheld()
     withheld.begin()
     door.rows = [row(b"a"), row(b"b")]
-    collecting(door, core).take(50.0, withheld)
+    collecting(door, core).take(100.0, 50.0, withheld)
     assert (core.made, core.created) == ([], [])
     assert b"a" in withheld
     assert b"b" in withheld
