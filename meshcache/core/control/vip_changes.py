@@ -27,6 +27,9 @@ _OUTBID_S_MAX = 15.0
 _OUTBID_QUIET_S = 300.0
 """After which the next one comes at once again."""
 
+_STEP_MAX = 1000
+"""How much higher a later life may be: two machines of one name that outbid the same life mustn't go on as one."""
+
 
 class PendingPushes(Protocol):
     """What waits to be pushed; the publisher, which stands above this room."""
@@ -105,18 +108,19 @@ class VipChanges:
         own = self._local.identity
         if not own.incarnation <= incarnation < INCARNATION_MAX or not self._may_outbid(now):
             return
-        self._local.go_on_as(incarnation + 1)
+        later = min(incarnation + 1 + self._local.rng.randrange(_STEP_MAX), INCARNATION_MAX)
+        self._local.go_on_as(later)
         lives = {stream.key.incarnation for stream in self._cache.streams if stream.cached}
         for served in self._vips:
             if served.flushed_seq:
                 served.stream.see(1, served.flushed_seq, own=True)
-            key = StreamKey(own.node, incarnation + 1, served.vip.terms.vip)
+            key = StreamKey(own.node, later, served.vip.terms.vip)
             served.stream.published = False
             served.former = (served.former | {own.incarnation}) & lives  # of the others nothing is here
             served.stream = self._cache.streams.publish(served.vip.terms, key, key.vip, now)
             served.last_seq = served.flushed_seq = 0
-        self._vips.go_on_as(incarnation + 1)
-        self._telemetry.events.add(IncarnationRaised(now, incarnation + 1, why))
+        self._vips.go_on_as(later)
+        self._telemetry.events.add(IncarnationRaised(now, later, why))
         self._joining.revised(now)
 
     def _may_outbid(self, now: float) -> bool:

@@ -125,6 +125,9 @@ class Joining:
         self._telemetry.refusals.note(sender, refuse.address, refuse.reason, now, by_peer=True)
         if refuse.reason == Drop.OLD_INCARNATION:
             self._outlet.name_outbid(refuse.incarnation, f"{sender} knows of a later one", now)
+        elif refuse.reason == Drop.NAME_TAKEN and refuse.incarnation == self._local.identity.incarnation:
+            why = f"{sender} knows the same life at another address ({refuse.address})"
+            self._outlet.name_outbid(refuse.incarnation, why, now)
 
     def hello(self, hello: Hello, now: float) -> None:
         """Judge a hello; its sender becomes a peer, or is one and says something new, or is turned away."""
@@ -230,8 +233,13 @@ class Joining:
             self._telemetry.refusals.note(record.node, record.address, reason, now)
 
     def _contest(self, record: NodeRecord, now: float) -> None:
-        """Two say that they are one node: whoever is heard keeps the name, and both addresses are said aloud."""
+        """Two say that they are one node: whoever is heard keeps the name, and both addresses are said aloud.
+
+        If they say that they are the same life, what either says is heard as the holder's: the claimant is to become
+        another one, or it would keep the name for a holder that is gone, and be bound to that one's terms.
+        """
         own, holder = self._local.identity, self._members.get(record.node)
+        life = holder.record.incarnation if holder is not None else 0
         if record.node == own.node:
             held_at = own.address
             if record.incarnation == own.incarnation or record.address == own.address:
@@ -243,7 +251,8 @@ class Joining:
         if self._telemetry.refusals.note(record.node, record.address, Drop.NAME_TAKEN, now):
             self._telemetry.events.add(NameContested(now, record.node, held_at, record.address))
         if record.address != held_at:
-            self._answer(record.address, Refuse(Drop.NAME_TAKEN, 0, held_at), now)
+            same = life if life == record.incarnation else 0
+            self._answer(record.address, Refuse(Drop.NAME_TAKEN, same, held_at), now)
 
     def _tell_old(self, known: Peer, address: str, now: float) -> None:
         if now - (known.told_old_at or -_TOLD_OLD_S) >= _TOLD_OLD_S:

@@ -144,8 +144,8 @@ class Leave:
 class Refuse:
     """The sender will not talk to the receiver, and why.
 
-    ``incarnation`` is the life of the receiver's name that the sender knows, ``address`` where the one is whom it hears
-    under that name.
+    ``incarnation`` is the life of the receiver's name that the sender knows, if it is to be outbid, ``address``
+    where the one is whom it hears under that name.
     """
 
     reason: str

@@ -19,6 +19,7 @@ from meshcache.core.values.events import (
 )
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
+from meshcache.core.values.topology import INCARNATION_MAX
 from meshcache.core.wire.messages import Hello, Refuse
 from meshcache.core.wire.record_size import PEERS_BYTES_MAX, weight
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, vip
@@ -205,6 +206,58 @@ def test_a_name_that_a_living_node_bears_is_not_taken_over_and_everybody_says_bo
     made = make(net, hosts[0], 1)
     net.run(1)
     assert has(net, hosts[2], made)
+
+
+def test_who_is_the_same_life_as_a_copy_that_has_gone_becomes_a_later_one_and_is_heard() -> None:
+    """Seed 675: what it said was taken for the copy's, which stayed alive, at its address and on its terms."""
+    net = Net()
+    here, there = mesh(net, ["a", "c"])
+    net.run(4)
+    there.stalled_until = net.now + 4
+    there.core.duties.name_outbid(there.core.duties.local.identity.incarnation, "a test", net.now)
+    same = there.core.duties.local.identity.incarnation
+    net.run(3.2)
+    copy = net.add("c", "ams1", seeds=("a:7946",), incarnation=same, address="other:7946")
+    for reach in (REACH_EVERYWHERE, REACH_SERVER) * 3:  # so that it seems to be no older than the other's
+        copy.core.set_vip(vip("c", reach=reach), net.now)
+    net.until(lambda: addresses(here, net) == ["other:7946"], within=0.7)
+    net.stop("c@other:7946")
+    made = make(net, there, 1)
+    net.until(lambda: addresses(here, net) == ["c:7946"] and has(net, here, made), within=10)
+    assert there.core.duties.local.identity.incarnation > same
+    assert alive(there, net) == ["a"]
+
+
+def addresses(host: Host, net: Net) -> list[str]:
+    return [peer["address"] for peer in host.core.peers(net.now)]
+
+
+def test_only_who_is_told_of_its_own_life_at_another_address_outbids_it() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"), incarnation=50)
+    stranger = Puppet(net, "x")
+    for life in (0, 49, 51, 10_000):
+        stranger.says(host, Refuse("name_taken", life, "other:7946"))
+    assert not host.happened(IncarnationRaised)
+    stranger.says(host, Refuse("name_taken", 50, "other:7946"))
+    assert [event.incarnation > 50 for event in host.happened(IncarnationRaised)] == [True]
+
+
+def test_two_machines_that_outbid_the_same_life_become_different_ones() -> None:
+    net = Net()
+    hosts = [net.add("a", "ams1", vip("a"), incarnation=50, address=f"a{at}:7946") for at in range(2)]
+    for host in hosts:
+        host.core.duties.name_outbid(50, "a test", net.now)
+    lives = {host.core.duties.local.identity.incarnation for host in hosts}
+    assert len(lives) == 2
+    assert all(50 < life <= 1050 for life in lives)
+
+
+def test_no_life_is_later_than_the_last() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    host.core.duties.name_outbid(INCARNATION_MAX - 1, "a test", net.now)
+    assert host.core.duties.local.identity.incarnation == INCARNATION_MAX
 
 
 @pytest.mark.parametrize("incarnation", [0, 1])
