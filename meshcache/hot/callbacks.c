@@ -1,7 +1,7 @@
-/* OpenSSL's four callbacks, ClientHello, get, new and remove: called by OpenSSL itself, on the thread of the handshake, with
- * the interpreter's lock released. The twin of tls/hello.py, tls/lookup.py and tls/creation.py, for what is plain: a
- * session without a client certificate, of a VIP that has a door. For all else they take the interpreter's lock and ask
- * those files, whose answer counts; so what C can't judge it never has to.
+/* What OpenSSL calls back, for ClientHello, session ids, get, new, remove and tickets: on the thread of the handshake, with
+ * the interpreter's lock released. The twin of tls/hello.py, tls/pausing.py, tls/minting.py, tls/lookup.py, tls/creation.py
+ * and tls/ticket_keys.py, for what is plain: a session without a client certificate, of a VIP that has a door. For all
+ * else they take the interpreter's lock and ask those files, whose answer counts; so what C can't judge it never has to.
  *
  * No header of OpenSSL's is used and no struct of its looked into: its public functions come as addresses.
  */

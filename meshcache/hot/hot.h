@@ -311,7 +311,7 @@ void maker_remember(struct makers *makers, const uint8_t *node, size_t bytes, ui
 
 double monotonic(void); /* of door.c */
 
-/* --- callbacks.c: OpenSSL's four callbacks ---------------------------------------------------------------------- */
+/* --- callbacks.c: what OpenSSL calls back --------------------------------------------------------------------------- */
 
 extern PyType_Spec callbacks_spec;
 extern PyTypeObject *callbacks_type;

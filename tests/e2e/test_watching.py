@@ -51,6 +51,8 @@ class Watched:
                 self.of[server.name] = self._processes.meshcache("serve", self.stage.file(server), *more)
         for server in SERVERS:
             wait_until(partial(self.sees_all, server), START_S_MAX, f"{server.name} meets all")
+            process = self.of[server.name]  # which listens for clients once it is warm, not when it has met the others
+            wait_until(lambda p=process: " ready: " in p.output, START_S_MAX, f"{server.name} is ready")
 
     def stats(self, server: Any = WATCHED) -> dict[str, Any]:
         return AdminClient(self.stage.admin_socket(server)).stats()
