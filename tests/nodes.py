@@ -27,7 +27,8 @@ def settings(folder: Path, name: str = "edge-1", **changes: Any) -> Settings:
         create_keyring(key, Keyring.new())
     node = {"name": name, "colo": changes.pop("colo", "ams1"), "state_dir": str(folder / name)}
     mesh = {"name": "test", "key_file": str(key), "listen": "127.0.0.1:0", "mdns": False, **changes.pop("mesh", {})}
-    vips = changes.pop("vip", [{"name": "shop", "tickets": 1, "sharing": changes.pop("sharing", {})}])
+    vips = changes.pop("vip", None) or [{"name": "shop", "sharing": changes.pop("sharing", {})}]
+    vips = [{"tickets": 1, **vip} for vip in vips]  # each visit makes one session, as tests count
     return Settings.model_validate({"node": node, "mesh": mesh, "admin": {"socket": False}, "vip": vips, **changes})
 
 
