@@ -20,15 +20,18 @@ NAMES = ("a.test", "b.test")
 def settings(folder: Path, name: str = "edge-1", **changes: Any) -> Settings:
     """Settings of an embedded node: no listener of its own, a mesh on a free port, one VIP that is attached.
 
-    It gives one ticket, so that each visit makes one session, as tests count.
+    Its VIPs give one ticket, so that each visit makes one session, as tests count; with `tickets=None` a VIP that
+    says nothing gives the default's number.
     """
+    tickets = changes.pop("tickets", 1)
+    counted = {} if tickets is None else {"tickets": tickets}
     key = folder / changes.pop("key", "mesh.key")
     if not key.exists():
         create_keyring(key, Keyring.new())
     node = {"name": name, "colo": changes.pop("colo", "ams1"), "state_dir": str(folder / name)}
     mesh = {"name": "test", "key_file": str(key), "listen": "127.0.0.1:0", "mdns": False, **changes.pop("mesh", {})}
     vips = changes.pop("vip", None) or [{"name": "shop", "sharing": changes.pop("sharing", {})}]
-    vips = [{"tickets": 1, **vip} for vip in vips]  # each visit makes one session, as tests count
+    vips = [{**counted, **vip} for vip in vips]
     return Settings.model_validate({"node": node, "mesh": mesh, "admin": {"socket": False}, "vip": vips, **changes})
 
 
