@@ -20,11 +20,10 @@ NAMES = ("a.test", "b.test")
 def settings(folder: Path, name: str = "edge-1", **changes: Any) -> Settings:
     """Settings of an embedded node: no listener of its own, a mesh on a free port, one VIP that is attached.
 
-    Its VIPs give one ticket, so that each visit makes one session, as tests count; with `tickets=None` a VIP that
-    says nothing gives the default's number.
+    Its VIPs give one ticket, so that each visit makes one session, as tests count; with `one_ticket=False` a
+    VIP that says nothing gives the default's number.
     """
-    tickets = changes.pop("tickets", 1)
-    counted = {} if tickets is None else {"tickets": tickets}
+    counted = {"tickets": 1} if changes.pop("one_ticket", True) else {}
     key = folder / changes.pop("key", "mesh.key")
     if not key.exists():
         create_keyring(key, Keyring.new())

@@ -583,8 +583,8 @@ def test_all_public_names_are_there_and_nothing_heavy_is_imported_for_one_of_the
 def test_a_burst_after_one_visit_has_as_many_sessions_on_every_node_as_the_vip_gives_tickets(
     asked: dict[str, int], tickets: int, place: Place
 ) -> None:
-    settings: dict[str, Any] = {"vip": [{"name": "shop", **asked}], "tickets": None}
-    one, other = place.node("edge-1", **settings), place.node("edge-2", **settings)
+    vip = [{"name": "shop", **asked}]
+    one, other = (place.node(name, vip=vip, one_ticket=False) for name in ("edge-1", "edge-2"))
     context = place.server(one, version="1.3")
     place.server(other, version="1.3")
     place.wait_until_met()
