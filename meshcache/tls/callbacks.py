@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import os
 import sys
 import time
-from types import FrameType
+from types import FrameType, TracebackType
 
 import meshcache.hot as hot
 from meshcache.errors import HookError
@@ -75,7 +76,8 @@ class Callbacks:
         addresses: dict[str, int] = {}
         for name, (kind, make, error) in _KINDS.items():
             try:
-                made = ffi.callback(kind, make(self.state), error=error, onerror=_uncaught)
+                uncaught = _uncaught_in_generate if name == "generate" else _uncaught
+                made = ffi.callback(kind, make(self.state), error=error, onerror=uncaught)
             except MemoryError:
                 raise HookError(_NO_CALLBACKS) from None
             # Never freed: a connection can be while the interpreter ends.
@@ -141,6 +143,22 @@ def _uncaught(kind: type[BaseException], error: object, _trace: object) -> None:
         _thread.start_new_thread(_raise_in, (_thread.get_ident(), kind))
 
 
+def _uncaught_in_generate(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> int:
+    """Give the session a random id first: the handshake fails for want of one, and Ctrl-C of the callback before may
+    come back in this one.
+    """
+    while trace is not None and not {"place", "length"} <= trace.tb_frame.f_locals.keys():
+        trace = trace.tb_next
+    if trace is not None:
+        place, length = (trace.tb_frame.f_locals[name] for name in ("place", "length"))
+        ffi.memmove(place, os.urandom(length[0]), length[0])
+    _uncaught(kind, error, trace)
+    return trace is not None
+
+
+_UNCAUGHT = (_uncaught.__code__, _uncaught_in_generate.__code__)
+
+
 def _raise_in(thread: int, kind: type[BaseException]) -> None:
     while _is_in_uncaught(sys._current_frames().get(thread)):  # noqa: SLF001 - documented by this name
         time.sleep(_LEAVES_S)
@@ -149,6 +167,6 @@ def _raise_in(thread: int, kind: type[BaseException]) -> None:
 
 
 def _is_in_uncaught(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code is not _uncaught.__code__:
+    while frame is not None and frame.f_code not in _UNCAUGHT:
         frame = frame.f_back
     return frame is not None

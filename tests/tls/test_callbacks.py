@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -35,6 +36,18 @@ class FaultyPort(DictPort):
                 self.broken = ""  # Ctrl-C comes once, also where two tickets are made
             raise error("on purpose")
         return object.__getattribute__(self, name)
+
+
+class InterruptedOnce:
+    """Ids of sessions; while the first is made Ctrl-C comes."""
+
+    pressed = False
+
+    def mint(self) -> bytes:
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        return os.urandom(32)
 
 
 @by_kind
@@ -76,6 +89,24 @@ def test_ctrl_c_in_a_callback_reaches_the_program_after_the_handshake(kind: str,
     with pytest.raises(KeyboardInterrupt):
         shake_until_interrupted()
     assert reached in ([False], []), "no error in the handshake itself"
+
+
+@pytest.mark.parametrize("hot_path", ["python"], indirect=True)  # compiled, ids are made without the interpreter
+@by_kind
+@by_version
+def test_ctrl_c_while_an_id_is_made_costs_no_handshake(
+    kind: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, client = server_context(kind, version), client_context(version)
+    attach(context, DictPort(ids=InterruptedOnce()))
+
+    def shake_until_interrupted() -> None:
+        visit(context, client)  # raises no error of its own
+        wait_until(lambda: False)
+
+    with pytest.raises(KeyboardInterrupt):
+        shake_until_interrupted()
+    assert visit(context, client, session=visit(context, client).session).resumed
 
 
 @by_kind
