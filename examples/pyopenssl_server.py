@@ -1,4 +1,4 @@
-"""A server on pyOpenSSL, blocking, one thread for each client.
+"""A server on pyOpenSSL, blocking, one thread for each client. Handshakes wait for a session that is on its way.
 
     python examples/pyopenssl_server.py meshcache.toml 127.0.0.1:8443 [node.name=edge-2 …]
 
@@ -10,11 +10,28 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from contextlib import closing
 
 from OpenSSL import SSL
 
 from meshcache import MeshNode, load, split_address
+
+
+def shake_hands(node: MeshNode, connection: SSL.Connection) -> None:
+    """Do a handshake that may be paused while its session is looked for elsewhere, some milliseconds at most."""
+    while True:
+        try:
+            return connection.do_handshake()
+        except SSL.Error:
+            lookup = node.paused(connection)
+            if lookup is None:
+                raise
+        news = threading.Event()
+        lookup.watch(news.set)  # called on any thread
+        while (until := lookup.go_on()) is not None:
+            news.wait(max(until - time.monotonic(), 0))
+            news.clear()
 
 
 def answer(node: MeshNode, context: SSL.Context, client: socket.socket) -> None:
@@ -23,7 +40,7 @@ def answer(node: MeshNode, context: SSL.Context, client: socket.socket) -> None:
         connection = SSL.Connection(context, client)
         connection.set_accept_state()
         try:
-            connection.do_handshake()
+            shake_hands(node, connection)
             node.handshake_done("shop", connection)
             connection.recv(4096)
             resumption = node.resumption(connection)
@@ -42,7 +59,7 @@ def main(path: str, address: str, overrides: list[str]) -> None:
     context.use_certificate_chain_file(str(shop.certificate))
     context.use_privatekey_file(str(shop.private_key))
     with MeshNode(settings) as node, socket.create_server(split_address(address)) as listener:
-        node.attach(context, vip="shop")
+        node.attach(context, vip="shop", pauses=True)
         print("ready", flush=True)
         while True:
             client, _ = listener.accept()

@@ -33,6 +33,9 @@ time resumes both; each further ticket is one more session for the mesh to carry
 AWAIT_MS_MAX = 1000
 """Longer than any push should take: a full handshake is over sooner."""
 
+CALLBACK_MS_MAX = 2
+"""A thread that waits inside a callback does nothing else: an event loop stands still for all its connections."""
+
 FETCH_MS_MAX = 1500
 """A full handshake between continents takes 300 ms."""
 
@@ -211,6 +214,11 @@ class VipSettings(Table):
     """How long a handshake of the bundled server waits for a session that is on its way here from the server that made
     it, at most. Only a client that is back within moments waits, and only under an id that a member of the mesh made;
     longer helps where machines are busy. 0: never."""
+
+    await_in_callback_ms: Number = Field(default=0.0, ge=0, le=CALLBACK_MS_MAX, examples=[1])
+    """The same for an embedded server whose handshakes can't be paused (Python's ``ssl``, or no ``pauses``): how long
+    the thread of the handshake stands still for it, at most, and with it an event loop's other connections. Never for
+    a fetch or a tier. 0: never."""
 
     fetch: Literal["off", "colo", "reach"] = Field(default="colo", examples=["colo"])
     """Whether a handshake of the bundled server asks other servers for a session that isn't here and isn't on its way:

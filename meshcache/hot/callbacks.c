@@ -640,6 +640,15 @@ static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const st
     return NULL;
 }
 
+/* Whether Python is to wait for a session that isn't here: once in a handshake, and only for an id that a member made. */
+static bool waits_here(struct attachment *attachment, SSL *ssl, const uint8_t *id, size_t id_bytes)
+{
+    if (attachment->pauses || attachment->mode == MODE_TICKETS || !door_waits(attachment->door))
+        return false;
+    mark former = mark_of(attachment->callbacks, ssl);
+    return (former == MARK_NONE || former == MARK_FOREIGN) && door_minted(attachment->door, id, id_bytes);
+}
+
 /* An id that no member made is no miss: a client's own random one, or one of another mesh. One that a member made is. */
 static void note_miss(struct attachment *attachment, SSL *ssl, const uint8_t *id, size_t id_bytes)
 {
@@ -664,6 +673,8 @@ static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint
             set_mark(callbacks, ssl, (mark)hit.token);
             if (callbacks->openssl->version(ssl) == TLS12) /* whose resumptions end without a callback */
                 door_count_hit(attachment->door, hit.token);
+        } else if (found == LOOKUP_MISS && waits_here(attachment, ssl, id, id_bytes)) {
+            found = LOOKUP_ASK;
         } else if (found == LOOKUP_MISS) {
             note_miss(attachment, ssl, id, id_bytes);
         }

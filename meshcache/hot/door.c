@@ -50,6 +50,7 @@ struct door {
     atomic_int owners;
     atomic_bool open;
     atomic_bool unread; /* the mesh may have delivered more than `inbox` tells */
+    atomic_bool waits;  /* handshakes that can't be paused wait in the get callback for what is on its way */
     atomic_bool asks;   /* what isn't here is looked for elsewhere, for handshakes that can be paused */
     pthread_rwlock_t lock; /* guards `settings` */
     struct settings settings;
@@ -145,6 +146,11 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
 bool door_asks(struct door *door)
 {
     return atomic_load(&door->asks) && atomic_load(&door->open);
+}
+
+bool door_waits(struct door *door)
+{
+    return atomic_load(&door->waits) && atomic_load(&door->open);
 }
 
 bool door_holds(struct door *door, const uint8_t *id, size_t id_bytes)
@@ -720,12 +726,13 @@ static PyObject *door_unread(PyObject *self, PyObject *flag)
     Py_RETURN_NONE;
 }
 
-static PyObject *door_ask(PyObject *self, PyObject *flag)
+static PyObject *door_ask(PyObject *self, PyObject *args)
 {
-    int value = PyObject_IsTrue(flag);
-    if (value < 0)
+    int asks, waits;
+    if (!PyArg_ParseTuple(args, "pp:ask", &asks, &waits))
         return NULL;
-    atomic_store(&door_of(self)->asks, value != 0);
+    atomic_store(&door_of(self)->asks, asks != 0);
+    atomic_store(&door_of(self)->waits, waits != 0);
     Py_RETURN_NONE;
 }
 
@@ -746,7 +753,7 @@ static PyMethodDef door_methods[] = {
     {"ids", door_ids, METH_VARARGS, "Set the keys under which ids are made and known, and in whose name."},
     {"mint", door_make_id, METH_NOARGS, "The id for a session that is being made."},
     {"minted", door_knows_id, METH_O, "Whether a member made an id."},
-    {"ask", door_ask, METH_O, "Whether what isn't here is looked for elsewhere."},
+    {"ask", door_ask, METH_VARARGS, "Whether what isn't here is looked for elsewhere, and waited for in the get callback."},
     {"unread", door_unread, METH_O, "Whether the mesh may have delivered more than its descriptor tells."},
     {NULL, NULL, 0, NULL},
 };

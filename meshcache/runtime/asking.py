@@ -9,6 +9,7 @@ do: it waits for nothing, and knows no socket. Whoever drives the connection wai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
 
@@ -85,11 +86,21 @@ class PausedLookup:
         "over",
         "until",
         "vip",
+        "wait_s",
     )
 
-    def __init__(self, asking: VipAsking, ids: tuple[bytes, ...], now: float) -> None:
+    def __init__(
+        self,
+        asking: VipAsking,
+        ids: tuple[bytes, ...],
+        now: float,
+        steps: tuple[tuple[Step, Asker], ...] | None = None,
+        wait_s: float | None = None,
+    ) -> None:
+        """`steps` in place of the VIP's, and `wait_s` in place of what its settings say of the first."""
         self.vip = asking.name
         self.ids = ids
+        self.wait_s = wait_s
         self.found_by: Step | None = None
         """The step that found it."""
         self.over = False
@@ -97,7 +108,7 @@ class PausedLookup:
         self.until = now
         """When to call `go_on` if there was no answer before, on the monotonic clock."""
         self._asking = asking
-        self._steps: Iterator[tuple[Step, Asker]] = iter(asking.steps)
+        self._steps: Iterator[tuple[Step, Asker]] = iter(asking.steps if steps is None else steps)
         self._begun: list[tuple[Step, Asker]] = []
         self._until_at_most = now + PAUSE_S_MAX
         self._lock = native.Lock()  # around the four that other threads touch
@@ -213,6 +224,10 @@ class Asking:
         self._askers[step] = asker
         self.refresh()
 
+    def asker(self, step: Step) -> Asker | None:
+        """Return who has a step's place."""
+        return self._askers.get(step)
+
     def refresh(self) -> None:
         """Ask each asker anew which VIPs it serves."""
         for vip in list(self._vips.values()):
@@ -244,13 +259,16 @@ class VipAsking:
         self.name = port.name
         self.clock = port.clock
         self.steps: tuple[tuple[Step, Asker], ...] = ()
+        self._hold_s = 0.0
         self.refresh()
 
     def refresh(self) -> None:
         """Take over who serves the VIP now; paused handshakes go on as they began."""
         self.steps = self._asking.of_vip(self.name)
+        settings = self._asking.settings(self.name)
+        self._hold_s = 0.0 if settings is None else settings.await_in_callback_ms / 1000
         if self._port.door is not None:
-            self._port.door.ask(bool(self.steps))
+            self._port.door.ask(bool(self.steps), self.holds)
 
     @property
     def wanted(self) -> bool:
@@ -270,6 +288,36 @@ class VipAsking:
         lookup = PausedLookup(self, ids, now)
         waits = lookup.begin(now) and lookup.go_on(now) is not None
         return lookup if waits or lookup.found_by is not None else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether handshakes that can't be paused wait where they are for what is on its way."""
+        return self._hold_s > 0
+
+    def hold(self, session_id: bytes) -> None:
+        """Let this thread wait until a session comes that is on its way, `await_in_callback_ms` at most; not at all for
+        one that isn't. Lets go of the interpreter meanwhile. Look for the session afterwards, whatever happened.
+        """
+        asker, now = self._asking.asker(Step.AWAIT), self.clock()
+        if asker is None or not self.holds:
+            return
+        lookup = PausedLookup(self, (session_id,), now, ((Step.AWAIT, asker),), self._hold_s)
+        if not lookup.begin(now):
+            return
+        news = native.Lock()
+        news.acquire()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # it is awake already
+                news.release()
+
+        try:
+            lookup.watch(wake)
+            while lookup.go_on() is not None:
+                if not news.acquire(timeout=max(lookup.until - self.clock(), 0)):
+                    lookup.go_on(lookup.until)
+        finally:
+            lookup.cancel()
 
     def pulled(self, token: int) -> int:
         """Return the token of a session as one that was fetched for this handshake."""

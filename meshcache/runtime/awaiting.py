@@ -1,6 +1,7 @@
 """The first step of asking: waits for a session that is on its way here, and sends nothing for it.
 
-Waits `await_ms` of the VIP at most. The core says whether it is worth it, and the pump what has come.
+Waits `await_ms` of the VIP at most, or as the lookup says itself. The core says whether it is worth it, and the pump
+what has come.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Awaiter:
         if here:  # it came between the first look and this one
             lookup.answer(self, found=True)
         self._pump.hurry()
-        return now + settings.await_ms / 1000
+        return now + (settings.await_ms / 1000 if lookup.wait_s is None else lookup.wait_s)
 
     def end(self, lookup: PausedLookup, _now: float) -> None:
         """Wait for it no longer."""

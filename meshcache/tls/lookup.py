@@ -25,6 +25,7 @@ from meshcache.tls.state import (
     REFUSED,
     TLS12,
     Attached,
+    Mode,
     State,
 )
 
@@ -74,6 +75,8 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
 
     def look_for(ssl: int, attached: Attached, session_id: bytes, mark: int) -> int:
         found = attached.port.find(session_id)
+        if found is None and mark in (NOTHING, FOREIGN) and waits_here(attached, session_id):
+            found = attached.port.find(session_id)
         if found is None:
             if mark in (NOTHING, FOREIGN):
                 ids = attached.port.ids
@@ -87,6 +90,18 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
         return session_for(ssl, attached, session_id, der, token)
 
     return look_for
+
+
+def waits_here(attached: Attached, session_id: bytes) -> bool:
+    """Wait for a session that is on its way, once in a handshake that can't be paused; false: nobody waits for it."""
+    port = attached.port
+    asking, ids = port.asking, port.ids
+    if attached.pauses or attached.mode is Mode.TICKETS or asking is None or not asking.holds:
+        return False
+    if ids is None or not ids.minted(session_id):
+        return False
+    asking.hold(session_id)
+    return True
 
 
 def _refuser(state: State) -> Callable[[int, Attached, Verdict, int, int], int]:

@@ -40,6 +40,15 @@ class Asking(Protocol):
         Doesn't wait itself.
         """
 
+    @property
+    def holds(self) -> bool:
+        """Whether a handshake that can't be paused may wait in its get callback."""
+
+    def hold(self, session_id: bytes, /) -> None:
+        """Wait, two milliseconds at most, for a session that is on its way; return at once where it isn't. The one
+        method at this edge that waits, where an operator has asked for it.
+        """
+
     def pulled(self, token: int, /) -> int:
         """Return the token that says of a session: fetched for this handshake."""
 

@@ -80,6 +80,7 @@ class Elsewhere:
     """What a node would ask: here nobody, and the test says when it is over."""
 
     wanted: bool = True
+    holds: bool = False
     asked: list[tuple[bytes, ...]] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
 
@@ -87,6 +88,9 @@ class Elsewhere:
         self.asked.append(ids)
         self.waits.append(Wait())
         return self.waits[-1]
+
+    def hold(self, session_id: bytes) -> None:
+        raise AssertionError("nobody asked for it")
 
     def pulled(self, token: int) -> int:
         return token | 3
