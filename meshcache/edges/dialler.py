@@ -27,7 +27,7 @@ from meshcache.edges.handshakes import (
 )
 from meshcache.edges.keyring import Keyring, MeshKey
 from meshcache.edges.outbound_link import OutboundLink, rest_s
-from meshcache.edges.sockets import close_socket, make_dealer
+from meshcache.edges.sockets import close_socket, has_message, make_dealer
 
 LINKS_MAX = 2048
 """Twice the 1,000 peers a mesh is made for: room for addresses that are tried and don't answer."""
@@ -100,7 +100,7 @@ class Dialler:
             return False
         self._sent_to.add(address)
         # Sending takes in what the network thread has to say, and then the descriptor tells of it no more.
-        if link.answers and _has_message(link.dealer):
+        if link.answers and has_message(link.dealer):
             self._on_event(AnswerWaits(address))
         return True
 
@@ -115,7 +115,7 @@ class Dialler:
             address = ready.pop()
             self._sent_to.discard(address)
             link = self._links.get(address)
-            if link is None or link.dealer is None or not _has_message(link.dealer):
+            if link is None or link.dealer is None or not has_message(link.dealer):
                 continue
             link.answers = True
             name = link.name(address)
@@ -215,7 +215,3 @@ class Dialler:
             elif link.rests_until <= now:
                 self._resting.discard(address)
                 self._connect(address, link.key, link.tries)
-
-
-def _has_message(dealer: zmq.Socket[bytes]) -> bool:
-    return bool(int(dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -80,7 +80,7 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class AnswerWaits:
-    """A message waits on a connection that we made, and no descriptor will say so."""
+    """A message waits, and no descriptor will say so: sending to this address took the signal away."""
 
     address: str
 

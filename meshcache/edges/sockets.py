@@ -36,6 +36,8 @@ HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 2000, 6000
 RECONNECT_MS, RECONNECT_MS_MAX = 100, 5000
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 30, 10, 3
 
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain numbers: as enums they take as long again
+
 
 def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: str) -> zmq.Socket[bytes]:
     """Return the socket that receives from everybody the gate lets in; not bound yet."""
@@ -90,6 +92,11 @@ def _set_common(socket: zmq.Socket[bytes]) -> None:
 def set_keys(socket: zmq.Socket[bytes], keys: CurveKeys) -> None:
     socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
     socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+
+
+def has_message(socket: zmq.Socket[bytes]) -> bool:
+    """Return whether a message can be received now. Where none can, the socket's descriptor tells of the next one."""
+    return bool(int(socket.get(_EVENTS)) & _POLLIN)
 
 
 def close_socket(socket: zmq.Socket[bytes], linger_ms: int) -> None:

@@ -21,7 +21,7 @@ import zmq
 from meshcache.edges import native
 from meshcache.edges.dialler import LINKS_MAX, Dialler
 from meshcache.edges.gate import Gate
-from meshcache.edges.handshakes import LinkEvent
+from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.listener import MeshListener
@@ -105,7 +105,10 @@ class Transport:
         """
         with self.lock:
             if self._listener.hears(address) and not self._dialler.is_up(address):
-                return self._listener.send_back(address, payload)
+                sent = self._listener.send_back(address, payload)
+                if self._listener.has_message():  # the same as where a DEALER sends, see `Dialler.send`
+                    self._on_event(AnswerWaits(address))
+                return sent
             return self._dialler.send(address, payload)
 
     def way_back(self, address: str, connection: bytes) -> None:
@@ -137,13 +140,11 @@ class Transport:
         finally:
             self.lock.release()
 
-    @property
-    def signals(self) -> bool:
-        """Whether the descriptor tells of every message that comes: sending on the listener takes its signals away."""
-        return not self._listener.sent_back
-
     def fileno(self) -> int:
-        """Return a descriptor that becomes readable when messages come; edge-triggered: receive until none is left."""
+        """Return a descriptor that becomes readable when messages come; edge-triggered: receive until none is left.
+
+        Where sending takes that signal away, `AnswerWaits` tells of what came.
+        """
         return self._readable.fileno()
 
     def use(self, keyring: Keyring) -> None:

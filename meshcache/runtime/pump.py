@@ -86,6 +86,7 @@ class Pump:
         """Held by whichever thread sends; nobody waits for it but `close`."""
         self._links: frozenset[str] = frozenset()
         self._wakes_at = 0.0
+        self._collected_until = 0.0
         self._mail = True
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -182,7 +183,7 @@ class Pump:
 
         Whatever else a message asks for makes it a whole step. Returns as `_step` does.
         """
-        received = self._transport.receive(RECEIVE_MAX) if self._mail or not self._transport.signals else []
+        received = self._transport.receive(RECEIVE_MAX) if self._mail else []
         self._note_unread(len(received) == RECEIVE_MAX)
         for at, (connection, payload) in enumerate(received):
             with self.lock:  # taken for each message, so that a handshake waits for one and not for all
@@ -190,11 +191,12 @@ class Pump:
             if not known:
                 self._step(received[at:])
                 return len(received)
-        with self.lock:
-            published = self.publish_due(self.clock())
-        if published:
-            with self.sending:
-                self._send()
+        if len(received) == RECEIVE_MAX or self._collected_until <= self.clock():  # a full step has no sleep after it
+            with self.lock:
+                published = self.publish_due(self.clock())
+            if published:
+                with self.sending:
+                    self._send()
         return len(received)
 
     def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
@@ -280,27 +282,43 @@ class Pump:
         message comes. Return whether a whole step is wanted, and not only for messages and what is collected.
 
         After reading some, messages wake nobody for as long as the core allows: they often come one at a time and all
-        the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here.
+        the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here. When
+        that time is over without anything having come there is no step either.
         """
         with self.lock:
             now, rest_s = self.clock(), self.core.rest_s(received)
             resting = self._resting = rest_s >= _FINE_S and not self.core.awaiting
             whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
-            deadline = min(whole_at, self.collected_until(), now + rest_s if resting else whole_at)
-            self._wakes_at = deadline
-        poller, ready = self._on_wakeup if resting else self._on_anything, None
-        while not ready and (remaining := deadline - self.clock()) > 0:
-            ready = poller.poll(math.floor(remaining * 1000))
-            if not ready and remaining < _FINE_S:
+            self._collected_until = self.collected_until()
+            deadline = self._wakes_at = min(whole_at, self._collected_until)
+        ready: set[int] | None = None
+        if resting:
+            ready = self._wait(self._on_wakeup, min(now + rest_s, deadline), roughly=now + rest_s < deadline)
+            self._resting = False
+        if not ready:
+            ready = self._wait(self._on_anything, deadline)
+        self._mail = ready is None or self._transport.fileno() in ready
+        woken = 0
+        if ready and self._wakeup in ready:
+            with suppress(BlockingIOError):
+                woken = os.eventfd_read(self._wakeup)
+        if woken >= DOOR:
+            self._collected_until = 0.0
+        return woken % DOOR > 0 or self.clock() >= whole_at
+
+    def _wait(self, poller: select.poll, until: float, *, roughly: bool = False) -> set[int] | None:
+        """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later. Return those that are, or
+        None: that moment has passed, and nobody looked."""
+        polled = None
+        while (remaining := until - self.clock()) > 0:
+            if polled is not None and remaining < _FINE_S:
                 native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
-        self._mail = resting or ready is None or bool(ready)
-        if not (resting or ready):
-            return self.clock() >= whole_at
-        try:
-            woken = os.eventfd_read(self._wakeup) % DOOR > 0
-        except BlockingIOError:
-            woken = False
-        return woken or self.clock() >= whole_at
+                break
+            ready = poller.poll(math.ceil(remaining * 1000) if roughly else math.floor(remaining * 1000))
+            if ready:
+                return {descriptor for descriptor, _ in ready}
+            polled = set[int]()
+        return polled
 
 
 def _ignore(_more: bool) -> None:

@@ -289,6 +289,26 @@ class TestOneWay:
                 assert time.monotonic() < deadline
             reached.transport.receive(100)
 
+    def test_what_comes_is_seen_by_a_poller_also_while_messages_go_back(self, make: Make) -> None:
+        reached, hidden = make(), make()
+        hidden.send(reached, b"hello")
+        reached.transport.way_back("127.0.0.1:1", here(reached)[0])
+        poller = select.poll()
+        poller.register(reached.transport.fileno(), select.POLLIN)
+        for number in range(300):
+            asked = b"%d" % number
+            hidden.send(reached, asked)
+            assert reached.transport.send("127.0.0.1:1", b"back")  # takes in libzmq's signal that something came
+            got: list[bytes] = []
+            deadline = time.monotonic() + 10
+            while asked not in got:
+                told = AnswerWaits("127.0.0.1:1") in reached.seen
+                assert told or poller.poll(1000), "nobody would look"
+                reached.seen.clear()
+                got += [payload for _, payload in reached.transport.receive(100)]
+                assert time.monotonic() < deadline
+            hidden.transport.receive(100)
+
     def test_who_can_be_reached_is_sent_nothing_on_its_own_connection(self, make: Make) -> None:
         one, other = make(), make()
         other.send(one, b"hello")

@@ -277,3 +277,36 @@ def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeyp
     assert sum(map(bool, reads)) < len(ids) / 2
     for end in (one, other):
         end.close()
+
+
+def test_a_push_alone_is_read_in_one_step(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = ends
+    reads: list[int] = []
+    receive = other.transport.receive
+
+    def counted(count: int) -> list[tuple[bytes, bytes]]:
+        received = receive(count)
+        reads.append(len(received))
+        return received
+
+    monkeypatch.setattr(other.transport, "receive", counted)
+    for _ in range(50):
+        session_id = os.urandom(32)
+        one.make(session_id)
+        wait_until(lambda session_id=session_id: other.has(session_id))
+        apart = time.monotonic() + 4 * other.core.rest_s(1)  # the rest after it is over, and what would follow
+        wait_until(lambda apart=apart: time.monotonic() > apart)
+    assert sum(reads) >= 50, "each session was a message of its own"
+    assert reads.count(0) < 25, "after a rest in which nothing came there is nothing to read"
+
+
+def test_a_pump_that_is_always_late_to_collect_reads_all_the_same(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ends
+    monkeypatch.setattr(other.pump, "collected_until", lambda: 0.0)
+    other.pump.wake()
+    ids = [os.urandom(32) for _ in range(20)]
+    for session_id in ids:
+        one.make(session_id)
+    wait_until(lambda: all(map(other.has, ids)), within_s=0.9, what="long before the next timer")
