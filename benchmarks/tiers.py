@@ -75,7 +75,7 @@ class Maker:
         session_id = os.urandom(32)
         der = b"\x30" + session_id + os.urandom(DER_BYTES - 33)
         session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), self._made, 3600.0, 0.0)
-        record = write_record(session, _ORIGIN, time.time())
+        record = write_record(session, _ORIGIN, time.time(), 3600.0)
         return Leaving(_BORDER, session_id, record, 3600.0, evicted=False)
 
 

@@ -57,9 +57,13 @@ class TierReads:
             return False
         pump = self._pump
         with pump.lock:
-            private = runner.hook.private
-            pump.core.tiering.restore([record], pump.clock(), time.time(), private=private, loading=False)
-            return pump.core.holds(vip, session_id)
+            private, tiering = runner.hook.private, pump.core.tiering
+            tiering.restore([record], pump.clock(), time.time(), private=private, loading=False)
+            is_here = pump.core.holds(vip, session_id)
+            withdrawn = not is_here and bool(tiering.withdrawn([record], pump.clock(), time.time()))
+        if withdrawn:
+            runner.remove([key])
+        return is_here
 
     def key_of(self, runner: TierRunner, border: Border, session_id: bytes) -> bytes:
         """Return under which key a tier has a session."""

@@ -78,7 +78,9 @@ class TierRunner:
         """Each a piece of work that yields after every part of it; for the writing thread."""
         self._opened = opened
         self._entries: deque[TierEntry] = deque()
-        self._removals: deque[bytes] = deque()
+        self._removals: deque[tuple[int, bytes]] = deque()
+        """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
+        self._taken = 0
         self._questions: deque[_Question] = deque()
         self._to_write, self._to_read = native.Event(), native.Event()
         self._asking_since: float | None = None
@@ -140,7 +142,8 @@ class TierRunner:
 
     def remove(self, keys: Sequence[bytes]) -> None:
         """Have entries taken out in time, however many wait. Returns at once."""
-        self._removals.extend(keys)
+        after = self._taken + len(self._entries)
+        self._removals.extend((after, key) for key in keys)
         while len(self._removals) > TIER_WAITING_MAX:
             self._removals.popleft()
         self._to_write.set()
@@ -208,13 +211,12 @@ class TierRunner:
         """Do a little of what waits. Return whether there was anything."""
         if time.monotonic() < self._writes_at:
             return False
-        if self._removals:
-            keys = _some(self._removals)
+        if keys := self._due_removals():
             if self._attempt(lambda: self.hook.remove(keys)):
                 self.health.count("removed", len(keys))
             return True
         if self._entries:
-            entries = _some(self._entries)
+            entries = self._due_entries()
             done = self._attempt(lambda: self.hook.put(entries))
             self.health.count("written" if done else "skipped", len(entries))
         if errands and self.errands:
@@ -222,6 +224,22 @@ class TierRunner:
         elif not self._entries and not self._removals:
             return self._tend()
         return True
+
+    def _due_removals(self) -> list[bytes]:
+        """Take those before which nothing is to be written any more."""
+        keys: list[bytes] = []
+        while self._removals and len(keys) < TIER_BATCH_MAX:
+            if self._entries and self._removals[0][0] > self._taken:
+                break
+            keys.append(self._removals.popleft()[1])
+        return keys
+
+    def _due_entries(self) -> list[TierEntry]:
+        """Take some, up to the next removal."""
+        ahead = self._removals[0][0] - self._taken if self._removals else TIER_BATCH_MAX
+        count = min(len(self._entries), TIER_BATCH_MAX, max(ahead, 1))
+        self._taken += count  # first: who removes meanwhile may see too many before it, and never too few
+        return [self._entries.popleft() for _ in range(count)]
 
     def _tend(self) -> bool:
         if time.monotonic() - self._tended_at >= TEND_S:

@@ -151,7 +151,7 @@ def test_somebody_elses_value_is_refused_counted_and_removed(place: Place, what:
     before = dict(tier.kept)
     values = list(before.values())
     bad = {
-        "noise": lambda at: os.urandom(300),
+        "noise": lambda _at: b"\0" + os.urandom(300),
         "changed": lambda at: values[at][:-1] + bytes([values[at][-1] ^ 1]),
         "another's": lambda at: values[at - 1],
     }[what]
@@ -171,6 +171,19 @@ def test_what_was_withdrawn_doesnt_come_back_from_a_tier(place: Place) -> None:
     tier.kept |= kept
     assert not shop.comes_back()
     assert shop.node.stats()["vips"]["shop"]["sessions"]["refused"]["withdrawn"] >= 1
+    wait_until(lambda: not kept.keys() <= tier.kept.keys(), what="it is taken out, since it was met")
+
+
+def test_what_policy_refuses_here_stays_in_a_tier_that_others_use(place: Place) -> None:
+    """Another node, or this one under tomorrow's policy, may have it."""
+    tier = Evicted()
+    shop = Shop(place, "1.2", tier)
+    shop.wait_until_written(tier)
+    kept = dict(tier.kept)
+    shop.node.policies.set_policy("shop", {"lifetime_s": "1"})
+    wait_until(lambda: shop.node.stats()["vips"]["shop"]["entries"] == 0, what="a second has gone by")
+    assert not shop.comes_back()
+    assert kept.keys() <= tier.kept.keys()
 
 
 def test_a_new_epoch_asks_for_nothing_of_before(place: Place) -> None:

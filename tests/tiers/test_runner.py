@@ -61,6 +61,23 @@ def test_what_is_offered_is_written_and_found(make: Callable[[], Kept]) -> None:
     assert tier.closed == 1
 
 
+def test_what_is_removed_while_it_waits_to_be_written_is_gone_and_what_comes_after_stays() -> None:
+    tier = Kept()
+    runner = TierRunner(tier, "", lambda _fault: None, lambda _runner: None)
+    many = [entry(number) for number in range(3000)]
+    runner.offer(many)
+    runner.remove([each.key for each in many[::2]])
+    runner.offer(many[:2])
+    runner.remove([entry(4000).key])
+    runner.start()
+    try:
+        wait_until(lambda: counts(runner).get("written") == 3002, what="all are written")
+        wait_until(lambda: counts(runner).get("removed") == 1501, what="all are removed")
+        assert set(tier.kept) == {entry(0).key, *(each.key for each in many[1::2])}
+    finally:
+        runner.close(60)
+
+
 def test_coroutines_run_on_one_loop_of_their_own() -> None:
     tier = Coroutines()
     with running(tier) as runner:

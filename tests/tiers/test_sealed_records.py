@@ -28,7 +28,7 @@ def records(*secrets: bytes, mesh: str = "prod") -> SealedRecords:
 def leaving(session_id: bytes = b"\x07" * 32, born_s: float = -60.0, der: bytes = b"") -> Leaving:
     der = der or b"\x30" + session_id + b"d" * 90
     session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), 5, 3600.0, born_s)
-    record = write_record(session, write_origin(Origin(TERMS, 1, (1, 1))), NOW)
+    record = write_record(session, write_origin(Origin(TERMS, 1, (1, 1))), NOW, 3600.0)
     return Leaving(BORDER, session_id, record, 3600.0, evicted=False)
 
 

@@ -6,7 +6,7 @@ Made by an operator or a policy, never by an unclean close (a stranger can cause
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias
@@ -45,6 +45,9 @@ _ISSUERS_MAX = 1024
 """Issuers whose rate is watched; forgotten all at once."""
 
 _NUMBERS = 1 << 32
+
+Fits: TypeAlias = Callable[[Terms, Session], bool]
+"""Says whether a withdraw is about a session, which has these terms."""
 
 _Name: TypeAlias = tuple[str, int, int]
 _Scope: TypeAlias = tuple[str, str, str, tuple[bytes, ...]]
@@ -109,6 +112,9 @@ class Withdraws:
         self._number = 0
         self.acts = 0
         """How many were acted on, so that others can see that there is a new one."""
+        self.on_act: Callable[[tuple[bytes, ...], Fits], None] | None = None
+        """Called when one is acted on here, with the ids that it names, if it names single sessions, and with what says
+        whether it is about a session."""
 
     @property
     def number(self) -> int:
@@ -203,6 +209,8 @@ class Withdraws:
         others = [peer.address for peer in self._members if peer.usable and peer.name != passed_on_by]
         self._outbox.send_all(others, _aged(known, now))
         self._keep(known, now)
+        if self.on_act is not None:
+            self.on_act(withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now))
         return gone
 
     def _count(self, name: _Name, gone: int) -> None:

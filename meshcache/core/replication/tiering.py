@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
-from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.control.withdraws import Fits, Withdraws
+from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.intake import Intake
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.served_vips import ServedVip, ServedVips
@@ -76,6 +77,7 @@ class Tiering:
         self._on = True
         self._cache.on_drop = self._note_evicted
         self._cache.on_file = self._note_filed if everything else None
+        self._withdraws.on_act = self._note_withdrawn
 
     @property
     def waiting(self) -> int:
@@ -141,7 +143,7 @@ class Tiering:
         try:
             for origin, some in by_origin.items():
                 inherited = private or self._is_ours(origin)
-                batch = batch_of_one_stream(some, unix_now)
+                batch = batch_of_one_stream(some, unix_now, self._lifetime_of(origin.terms, inherited))
                 own = inherited and origin.terms.node == self._local.identity.node
                 self._intake.take(batch, now, own=own or private, whole=False, inherited=inherited, restored=True)
                 if own and private:
@@ -160,6 +162,12 @@ class Tiering:
                 record.origin.terms, (record.session_id,), (max(ceil(unix_now - record.born_unix), 0),), now
             )
         ]
+
+    def _lifetime_of(self, terms: Terms, inherited: bool) -> float:
+        """Return how old sessions may get in the VIP that these would be filed under."""
+        _, vip = self._vips.inherit(terms) if inherited else self._vips.accept(terms)
+        served = self._vips.get(vip)
+        return inf if served is None else served.vip.lifetime_s
 
     def _is_ours(self, origin: Origin) -> bool:
         """Return whether this process made it, under any number of its life."""
@@ -183,6 +191,17 @@ class Tiering:
         self._waiting += len(ids)
         self._filed.append((stream, ids))
 
+    def _note_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
+        """Let go of what waits and was withdrawn just now; single sessions are taken out of the tiers by their names.
+
+        What names a VIP, a group or a node is found only by reading all that a tier has: that is up to who can.
+        """
+        kept = [(session, stream) for session, stream in self._evicted if not fits(stream.terms, session)]
+        self._waiting -= len(self._evicted) - len(kept)
+        self._evicted = deque(kept)
+        room = WAITING_MAX - len(self._forgotten)
+        self._forgotten.extend([(border, session_id) for border in self.borders() for session_id in ids][:room])
+
     def _note_evicted(self, session: Session, stream: Stream) -> None:
         if self._waiting >= WAITING_MAX:
             self.skipped += 1
@@ -198,7 +217,9 @@ class Tiering:
         if not session.seq or lasts_s < LASTS_S_MIN:
             return
         terms = stream.terms
-        record = write_record(session, self._origin_of(stream), offset)
+        served = self._vips.get(stream.vip)
+        lifetime_s = inf if served is None else served.vip.lifetime_s
+        record = write_record(session, self._origin_of(stream), offset, lifetime_s)
         leaving.append(Leaving(Border(terms.group, terms.digest), session.id, record, lasts_s, evicted))
 
     def _origin_of(self, stream: Stream) -> bytes:

@@ -6,7 +6,7 @@ seconds of wall time. The share group and the settings that must agree aren't in
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, inf
 from struct import Struct
 from typing import NamedTuple, NoReturn
 
@@ -20,9 +20,9 @@ from meshcache.core.wire.codec import WireError, load_item
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.messages import Batch
 
-_HEAD = Struct("<IIQBBBH")
-"""Expiry and lineage birth in seconds since 1970, sequence number, whether there was a client certificate, where the id
-is in the DER and how long it is, how long the origin is."""
+_HEAD = Struct("<IIIQBBBH")
+"""Expiry, lineage birth and the session's own in seconds since 1970, sequence number, whether there was a client
+certificate, where the id is in the DER and how long it is, how long the origin is."""
 
 _NOT_INSIDE = 255
 """The id isn't within the first bytes of the DER, and stands before it."""
@@ -64,6 +64,8 @@ class TierRecord(NamedTuple):
     der: bytes
     expires_unix: int
     born_unix: int
+    made_unix: int
+    """Before that it can't have been made: a lifetime that was shortened since counts from here."""
     client_certificate: bool
 
     def __repr__(self) -> str:
@@ -76,8 +78,9 @@ def write_origin(origin: Origin) -> bytes:
     return cbor2.dumps([terms.node, terms.colo, terms.vip, terms.reach.to_plain(), origin.incarnation, *origin.age])
 
 
-def write_record(session: Session, origin: bytes, unix_offset: float) -> bytes:
-    """Return a session as a tier keeps it; `unix_offset` is wall time minus the clock of the session's times.
+def write_record(session: Session, origin: bytes, unix_offset: float, lifetime_s: float) -> bytes:
+    """Return a session as a tier keeps it; `unix_offset` is wall time minus the clock of the session's times, and
+    `lifetime_s` what its VIP gives to sessions, which says when it can have been made (`SessionCache.shorten`).
 
     Times are rounded so that it lives no longer, and its lineage is no younger.
     """
@@ -86,6 +89,7 @@ def write_record(session: Session, origin: bytes, unix_offset: float) -> bytes:
     head = _HEAD.pack(
         max(floor(session.expires_at + unix_offset), 0),
         max(floor(session.born_at + unix_offset), 0),
+        max(floor(max(session.born_at, session.expires_at - lifetime_s) + unix_offset), 0),
         session.seq,
         session.client_certificate,
         at if inside else _NOT_INSIDE,
@@ -105,7 +109,7 @@ class RecordReader:
         """Return what `write_record` wrote, within the border it was sealed for. Raises TierRecordError."""
         if not _HEAD.size < len(record) <= RECORD_BYTES_MAX:
             _refuse()
-        expires, born, seq, certified, at, id_bytes, origin_bytes = _HEAD.unpack_from(record)
+        expires, born, made, seq, certified, at, id_bytes, origin_bytes = _HEAD.unpack_from(record)
         ends = _HEAD.size + origin_bytes
         rest = record[ends:]
         outside = at == _NOT_INSIDE
@@ -116,7 +120,7 @@ class RecordReader:
         if not (0 < len(der) <= DER_BYTES_MAX and 0 < seq <= SEQ_MAX and certified in (0, 1)):
             _refuse()
         origin = self._origin(record[_HEAD.size : ends], border)
-        return TierRecord(origin, seq, session_id, der, expires, born, certified == 1)
+        return TierRecord(origin, seq, session_id, der, expires, born, made, certified == 1)
 
     def _origin(self, plain: bytes, border: Border) -> Origin:
         known = self._origins.get((border, plain))
@@ -127,14 +131,16 @@ class RecordReader:
         return known
 
 
-def batch_of_one_stream(records: list[TierRecord], unix_now: float) -> Batch:
-    """Return records of one origin as a batch, as a peer would send them. Whatever is over has no second left."""
+def batch_of_one_stream(records: list[TierRecord], unix_now: float, lifetime_s: float = inf) -> Batch:
+    """Return records of one origin as a batch, as a peer would send them. Whatever is over, or is older than
+    `lifetime_s`, has no second left.
+    """
     rows = sorted({record.seq: record for record in records}.values(), key=lambda record: record.seq)
     entries = Entries(
         [row.seq for row in rows],
         [row.session_id for row in rows],
         [row.der for row in rows],
-        [max(floor(row.expires_unix - unix_now), 0) for row in rows],
+        [max(floor(min(row.expires_unix, row.made_unix + lifetime_s) - unix_now), 0) for row in rows],
         [max(ceil(unix_now - row.born_unix), 0) for row in rows],
         [row.client_certificate for row in rows],
     )

@@ -178,6 +178,22 @@ def test_lifetime_lineage_and_quota_hold_again() -> None:
     assert not any(has(net, new, sid(number)) for number in range(20))
 
 
+@pytest.mark.parametrize(("now_s", "left_s"), [(1000, 500), (400, 0)])
+def test_a_lifetime_that_was_shortened_counts_from_when_a_session_was_made(now_s: int, left_s: int) -> None:
+    """And not from when it comes back, or it would never end: a tier has it for as long as it lasted once."""
+    net = Net()
+    found = kept(net)
+    net.run(500)
+    new = one(net)
+    new.core.set_vip(replace(vip("a"), lifetime_s=now_s), net.now)
+    restore(net, new, found)
+    assert has(net, new, sid(1)) == bool(left_s)
+    net.run(left_s + 2)
+    restore(net, new, found)
+    assert not has(net, new, sid(1))
+    assert refused(net, new)["lifetime"] >= 20
+
+
 def test_a_lineage_that_is_too_old_doesnt_come_back() -> None:
     net = Net()
     found = kept(net)
@@ -197,6 +213,43 @@ def test_what_was_withdrawn_doesnt_come_back() -> None:
     assert not has(net, new, sid(1))
     assert refused(net, new) == {"withdrawn": 20}
     assert new.core.tiering.withdrawn(records(found), net.now, UNIX + net.now) == list(range(20))
+
+
+def test_a_withdraw_by_name_takes_sessions_out_of_the_tiers_of_every_node() -> None:
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    for host in (a, b):
+        host.core.tiering.begin(everything=True)
+    make(net, a, 1)
+    make(net, a, 2)
+    net.run(3)
+    assert a.core.withdraw_session("shop", sid(1), net.now)
+    net.run(3)
+    for host in (a, b):
+        border = host.core.tiering.border_of("shop")
+        assert host.core.tiering.take_forgotten() == [(border, sid(1))]
+
+
+@pytest.mark.parametrize("one_session", [True, False])
+def test_what_was_evicted_and_is_withdrawn_before_it_is_written_never_is(one_session: bool) -> None:
+    net = Net()
+    host, other = mesh(net, ["a", "b"])
+    net.run(3)
+    host.core.set_vip(replace(vip("a"), quota_sessions=2), net.now)
+    host.core.tiering.begin(everything=False)
+    for number in range(4):
+        make(net, host, number)
+    net.run(3)
+    assert host.core.tiering.waiting == 2
+    if one_session:
+        assert other.core.withdraw_session("shop", sid(1), net.now)
+    else:
+        other.core.withdraw(net.now, vip="shop")
+    net.run(3)
+    left = [sid(0)] if one_session else []
+    assert host.core.tiering.waiting == len(left)
+    assert [each.session_id for each in leaving(net, host)] == left
 
 
 def test_what_ended_meanwhile_doesnt_come_back() -> None:

@@ -23,6 +23,7 @@ ORIGIN = Origin(TERMS, 7, (7, 3))
 ID = b"\x01" * 32
 DER = b"\x30\x81" + b"d" * 40 + ID + b"e" * 60
 OFFSET = 1_000_000.0
+LIFETIME_S = 3600.0
 
 
 def session(**changes: object) -> Session:
@@ -30,7 +31,7 @@ def session(**changes: object) -> Session:
 
 
 def written(**changes: object) -> bytes:
-    return write_record(session(**changes), write_origin(ORIGIN), OFFSET)
+    return write_record(session(**changes), write_origin(ORIGIN), OFFSET, LIFETIME_S)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,9 @@ def test_the_group_and_the_settings_are_those_it_was_sealed_for() -> None:
 
 def test_a_reach_of_colos_comes_back() -> None:
     origin = Origin(Terms("a", "b", "c", "d", bytes(32), Reach.parse(["ams1", "fra1"])), 1, (2, 0))
-    found = RecordReader().read(write_record(session(), write_origin(origin), OFFSET), Border("d", bytes(32)))
+    found = RecordReader().read(
+        write_record(session(), write_origin(origin), OFFSET, LIFETIME_S), Border("d", bytes(32))
+    )
     assert found.origin == origin
 
 
@@ -94,7 +97,7 @@ def test_no_single_changed_byte_of_the_head_does_more_than_be_refused() -> None:
 
 def test_terms_older_than_their_stream_are_refused() -> None:
     with pytest.raises(TierRecordError):
-        RecordReader().read(write_record(session(), write_origin(Origin(TERMS, 7, (6, 1))), OFFSET), BORDER)
+        RecordReader().read(write_record(session(), write_origin(Origin(TERMS, 7, (6, 1))), OFFSET, LIFETIME_S), BORDER)
 
 
 def test_a_batch_has_each_number_once_in_order_with_what_is_left() -> None:
