@@ -92,6 +92,6 @@ def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(processes: Pr
     demo.send(signal.SIGTERM)
     demo.send(signal.SIGTERM)  # an impatient hand must not keep it from ending its servers
 
-    assert demo.wait(within_s=20) == 130
+    assert demo.wait() == 130
     assert not [server for server in servers if server.is_running()]
     assert list((folder / "t").iterdir()) == []

@@ -159,14 +159,15 @@ def test_a_name_under_which_nothing_can_be_found_holds_up_nobody(
     one = speak(announcement(1111))
     wait_until(lambda: one.discovery.speaking and one.discovery.speaking.loop)
     assert one.discovery.speaking is not None
-    for number in range(module.RESOLVING_MAX - 1):
+    others = 16  # room for the services of tests that run beside this one
+    for number in range(module.RESOLVING_MAX - others):
         one.discovery.noticed(
             zeroconf=one.discovery.speaking,
             name=f"ghost{number}.{SERVICE_TYPE}",
             state_change=zeroconf.ServiceStateChange.Added,
         )
     forger.announce("real", "127.0.0.3", 7946)
-    wait_until(lambda: "127.0.0.3:7946" in one.found, within_s=30)
+    wait_until(lambda: "127.0.0.3:7946" in one.found)
     for number in range(1000):
         one.discovery.noticed(
             zeroconf=one.discovery.speaking,
@@ -181,10 +182,10 @@ def test_after_a_loss_it_asks_anew_and_hints_again_at_who_is_there(
 ) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.05)
     one, other = speak(announcement(1111)), speak(announcement(2222))
-    wait_until(lambda: "127.0.0.1:2222" in one.found and other.found, within_s=30)
+    wait_until(lambda: "127.0.0.1:2222" in one.found and other.found)
     found = len(one.found)
     one.discovery.ask_anew()
-    wait_until(lambda: len(one.found) > found, within_s=30)
+    wait_until(lambda: len(one.found) > found)
 
 
 def test_it_asks_at_once_then_ever_more_rarely_for_a_day_after_the_last_loss() -> None:
@@ -274,5 +275,5 @@ def test_what_is_not_here_keeps_nobody_from_speaking_where_he_can(
     with caplog.at_level(logging.WARNING, "meshcache"):
         one = speak(announcement(1111), [*HERE, "fd00::1234", "192.0.2.77"])
         speak(announcement(2222))
-        wait_until(lambda: "127.0.0.1:2222" in one.found, within_s=30)
+        wait_until(lambda: "127.0.0.1:2222" in one.found)
     assert "no mDNS on fd00::1234, 192.0.2.77, which this machine hasn't" in caplog.text

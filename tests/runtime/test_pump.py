@@ -119,12 +119,24 @@ def test_a_single_session_leaves_on_the_thread_that_made_it(
     wait_until(lambda: all(map(other.has, ids)))
 
 
+def arrives_before_a_timer(one: End, other: End) -> bool:
+    """Whether one of a few sessions arrived in half of the second between two timers.
+
+    Each is made when the one before has arrived, so if a timer brought them, each but the first would take a second.
+    """
+    took_s: list[float] = []
+    while len(took_s) < 10 and not any(took < 0.5 for took in took_s[1:]):
+        session_id, begun = os.urandom(32), time.monotonic()
+        one.make(session_id)
+        wait_until(lambda session_id=session_id: other.has(session_id))
+        took_s.append(time.monotonic() - begun)
+    return any(took < 0.5 for took in took_s[1:])
+
+
 def test_with_many_links_the_pump_sends(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = ends
     monkeypatch.setattr(module, "INLINE_LINKS_MAX", 0)
-    session_id = os.urandom(32)
-    one.make(session_id)
-    wait_until(lambda: other.has(session_id), within_s=0.9, what="long before the next timer")
+    assert arrives_before_a_timer(one, other)
 
 
 def test_while_another_thread_sends_nobody_waits_and_nothing_is_forgotten(ends: tuple[End, End]) -> None:
@@ -306,7 +318,4 @@ def test_a_pump_that_is_always_late_to_collect_reads_all_the_same(
     one, other = ends
     monkeypatch.setattr(other.pump, "collected_until", lambda: 0.0)
     other.pump.wake()
-    ids = [os.urandom(32) for _ in range(20)]
-    for session_id in ids:
-        one.make(session_id)
-    wait_until(lambda: all(map(other.has, ids)), within_s=0.9, what="long before the next timer")
+    assert arrives_before_a_timer(one, other)
