@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 
 def split_address(address: str) -> tuple[str, int]:
     """Host and port; an IPv6 host comes without its brackets."""
@@ -12,3 +14,9 @@ def split_address(address: str) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """Join a host and a port; the inverse of `split_address`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_of(transport: asyncio.BaseTransport) -> str:
+    """Return the IP address that a connection comes from, a balancer's where there is one."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already

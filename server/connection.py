@@ -10,8 +10,9 @@ import asyncio
 
 from OpenSSL import SSL
 
+from .addresses import host_of
 from .application import Application
-from .limits import HOLD_S, LINGER_S, UNSENT_BYTES_MAX
+from .limits import LINGER_S, UNSENT_BYTES_MAX
 from .pausing import wait
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
@@ -20,7 +21,7 @@ from .resets import acknowledge_early, end_writing, reset
 from .routes import Routes
 from .silent import Doubt
 from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
-from .stream import StreamError, TlsStream
+from .stream import StreamError
 from .table import ConnectionTable
 
 
@@ -32,7 +33,6 @@ class ClientConnection(asyncio.Protocol):
         "_end_told",
         "_ends",
         "_heard",
-        "_heard_at",
         "_preface",
         "_routes",
         "_service",
@@ -58,7 +58,6 @@ class ClientConnection(asyncio.Protocol):
         self._unsent = 0
         self._heard = False
         self._doubt: Doubt | None = None  # whether it is a client's; what it makes is withheld meanwhile
-        self._heard_at: float | None = None  # while tickets are held back: when the client last spoke
         self.application: Application | None = None
         self.deadline = table.now + table.interval_s + service.handshake_timeout_s  # as table.after(), without a call
 
@@ -67,11 +66,12 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # the loop passes nothing else
-        if self._table.admit(self):
-            host = self._host()
-            self._doubt = self._table.silent.doubt(host)
+        table = self._table
+        if table.admit(self):
+            host = host_of(self.transport)
+            self._doubt = table.silent.doubt(host)
             if self._stage is HANDSHAKE:
-                self._begin(self._service.context)
+                self._stream = self._service.make_stream(table.scratch)
             else:
                 self._preface = Preface(self._routes, host)
         else:
@@ -117,6 +117,7 @@ class ClientConnection(asyncio.Protocol):
         begun = self._stage is not PREFACE
         self._stage = LOST
         self._table.remove(self)
+        self._table.held.forget(self)
         self._release()
         if begun:
             if self._doubt is not None:
@@ -160,13 +161,15 @@ class ClientConnection(asyncio.Protocol):
 
     def rest(self) -> None:
         """Keep no more memory than an idle client needs, if nothing happened since this was called before."""
-        if self._stage is OPEN and self._heard_at is None and self._stream.slim(self.deadline):
+        if self._stage is OPEN and self not in self._table.held and self._stream.slim(self.deadline):
             self._believe()  # a check doesn't stay for so long
 
     def drain(self) -> None:
         """End as soon as nothing is in flight; a handshake that has begun is."""
         if self.application is not None:
             self.application.drain()
+        elif self._stage is OPEN:
+            self.close()  # nothing was asked yet
         elif self._stage in (HANDSHAKE, PREFACE) and not self._spoke:
             self.transport.close()
 
@@ -202,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
         if self._stage is OPEN and not self._stream.closed:
-            self._heard_at = None  # what was held goes first
+            self._table.held.forget(self)  # what was held goes first
             if self._doubt is not None:
                 self._doubt.answered = True
             try:
@@ -258,9 +261,6 @@ class ClientConnection(asyncio.Protocol):
 
     # Steps.
 
-    def _begin(self, context: SSL.Context) -> None:
-        self._stream = TlsStream(context, self._table.scratch, self._service.connections_listed)
-
     def _read_preface(self, data: bytes) -> None:
         """Find out whom the connection is for, and let TLS begin."""
         opening = self._preface.receive(data)
@@ -268,7 +268,7 @@ class ClientConnection(asyncio.Protocol):
             return
         service = self._service = opening.service
         self._ends = opening.ends
-        self._begin((opening.local and service.apart) or service.context)
+        self._stream = (service.make_stream_apart if opening.local else service.make_stream)(self._table.scratch)
         self._stage = HANDSHAKE
         self.deadline = self._table.after(service.handshake_timeout_s)
         if opening.received:
@@ -279,9 +279,7 @@ class ClientConnection(asyncio.Protocol):
         stream, doubt = self._stream, self._doubt
         over = stream.handshake(data) if doubt is None else doubt.handshake(self._service, stream, data)
         if over and stream.leaves_tickets:
-            loop = asyncio.get_running_loop()
-            self._heard_at = loop.time()
-            loop.call_later(HOLD_S, self._held)
+            self._table.held.hold(self)
         elif answer := stream.outgoing():
             self.transport.write(answer)
         if over:
@@ -289,29 +287,30 @@ class ClientConnection(asyncio.Protocol):
         elif stream.paused:
             wait(self, self._service, stream)
 
-    def _held(self) -> None:
-        """Send the tickets, unless they are gone or the client has spoken meanwhile."""
-        if self._heard_at is None or self._stage is not OPEN or self._stream.closed:
-            return
-        loop = asyncio.get_running_loop()
-        rest_s = self._heard_at + HOLD_S - loop.time()
-        if rest_s > 0 or not self.transport.is_reading():
-            loop.call_later(max(rest_s, HOLD_S / 10), self._held)
-        else:
-            self._heard_at = None
+    def let_go(self) -> bool:
+        """Send the tickets that were held back. While nothing is read nobody knows whether the client speaks."""
+        if self._stage is OPEN and not self._stream.closed:
+            if not self.transport.is_reading():
+                return False
             self._reply()
             self._stream.slim()
+        return True
 
     def _open(self) -> None:
         service, table = self._service, self._table
         self._stage = OPEN
         self.deadline = table.now + table.interval_s + service.idle_timeout_s
-        service.mesh.handshake_done(service.vip, self._stream.connection)
-        self.application = application = service.make_application(self)
-        application.start()
+        service.mesh.handshake_done(service.vip, self._stream.handle)
+        if service.starts_at_once:
+            self._start()
         if table.draining:
-            application.drain()
+            self.drain()
         self._deliver(self._stream.receive(b""))
+
+    def _start(self) -> Application:
+        self.application = application = self._service.make_application(self)
+        application.start()
+        return application
 
     def _deliver(self, plain: bytes) -> None:
         """Hand over what was read, and send what TLS itself has to say to it (key updates)."""
@@ -320,14 +319,19 @@ class ClientConnection(asyncio.Protocol):
             self._heard = True
         if self._doubt is not None and (plain or self._stream.ended):
             self._believe()
-        if application is not None:
-            if plain:
+        if plain:
+            if application is None and self._stage is OPEN:
+                application = self._start()
+            if application is not None:
                 application.receive(plain)
-            if self._stream.ended and not self._end_told:
-                self._end_told = True
+        if self._stream.ended and not self._end_told:
+            self._end_told = True
+            if application is not None:
                 application.end()
-        if self._heard_at is not None:
-            self._heard_at = asyncio.get_running_loop().time()
+            else:
+                self.close()  # it went without a word
+        if self in self._table.held:
+            self._table.held.hold(self)
         elif self._stage is OPEN and not self._stream.closed:
             self._reply()
 
@@ -342,16 +346,11 @@ class ClientConnection(asyncio.Protocol):
             self._count(kind)
             return
         self._table.faults.count("ended right after the handshake", self._service.vip, told=False)
-        self._doubt = self._table.silent.note(self._host(), self._table.now)
+        self._doubt = self._table.silent.note(host_of(self.transport), self._table.now)
 
     def _count(self, kind: str, backend: str = "") -> None:
         vip = "" if self._stage is PREFACE else self._service.vip
         self._table.faults.count(kind, vip, backend, in_handshake=self.shaking_hands)
-
-    def _host(self) -> str:
-        """Return the IP address that the connection comes from, a balancer's where there is one."""
-        peer = self.transport.get_extra_info("peername")
-        return peer[0] if peer else "0.0.0.0"  # noqa: S104  # it is gone already
 
     def _reply(self) -> None:
         if replies := self._stream.outgoing():
@@ -389,6 +388,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _say_last(self) -> None:
         """Send what OpenSSL has left to say: close_notify, or the alert of what went wrong."""
+        self._table.held.forget(self)
         self._stream.close()
         if last := self._stream.outgoing():
             self.transport.write(last)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .service import PausedLookup, Service
-from .stream import StreamError, TlsStream
+from .stream import StreamError
+
+if TYPE_CHECKING:
+    from .streams import AnyStream
 
 
 class Paused(Protocol):
@@ -27,11 +30,11 @@ class Paused(Protocol):
         """Go on with the handshake, also with no data."""
 
 
-def wait(connection: Paused, service: Service, stream: TlsStream) -> None:
+def wait(connection: Paused, service: Service, stream: AnyStream) -> None:
     """Wait for a handshake that `stream` says is paused; it goes on by itself. Raises StreamError for one that nobody
     paused.
     """
-    lookup = service.mesh.paused(stream.connection)
+    lookup = service.mesh.paused(stream.handle)
     if lookup is None:
         raise StreamError("paused by nobody")
     connection.transport.pause_reading()
@@ -43,7 +46,7 @@ class _Waiting:
 
     __slots__ = ("_connection", "_lookup", "_loop", "_stream", "_timer")
 
-    def __init__(self, connection: Paused, stream: TlsStream, lookup: PausedLookup) -> None:
+    def __init__(self, connection: Paused, stream: AnyStream, lookup: PausedLookup) -> None:
         self._connection = connection
         self._stream = stream
         self._lookup = lookup

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from OpenSSL import SSL
 
+from . import streams
 from .application import Application, Client
+
+if TYPE_CHECKING:
+    from .streams import AnyStream
 
 
 class Withholding(Protocol):
@@ -18,10 +22,10 @@ class Withholding(Protocol):
     def hold(self, vip: str) -> AbstractContextManager[None]:
         """Hold back what the handshake in this block makes."""
 
-    def keep(self, vip: str, connection: SSL.Connection) -> None:
+    def keep(self, vip: str, connection: object) -> None:
         """It was a client's."""
 
-    def forget(self, vip: str, connection: SSL.Connection) -> None:
+    def forget(self, vip: str, connection: object) -> None:
         """It was nobody's."""
 
 
@@ -48,10 +52,10 @@ class Mesh(Protocol):
     def withheld(self) -> Withholding:
         """For connections in doubt."""
 
-    def paused(self, connection: SSL.Connection) -> PausedLookup | None:
+    def paused(self, connection: object) -> PausedLookup | None:
         """Return what a connection's handshake waits for."""
 
-    def handshake_done(self, vip: str, connection: SSL.Connection) -> None:
+    def handshake_done(self, vip: str, connection: object) -> None:
         """Count a handshake that ended well."""
 
     def handshake_failed(self, vip: str) -> None:
@@ -74,3 +78,16 @@ class Service:
     connections_listed: bool = True
     apart: SSL.Context | None = None
     """For connections whose sessions are nobody's, such as a balancer's health checks."""
+    starts_at_once: bool = True
+    """Whether its application has something to do before a client's first byte; else it is made with that, and a client
+    without one is no matter of its."""
+    make_stream: Callable[[Any], AnyStream] = field(init=False, compare=False)
+    """The TLS of a new connection, given a buffer of `stream.make_scratch`."""
+    make_stream_apart: Callable[[Any], AnyStream] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look things up once that every connection needs."""
+        make = streams.maker(self.context, self.connections_listed)
+        apart = make if self.apart is None else streams.maker(self.apart, self.connections_listed)
+        object.__setattr__(self, "make_stream", make)
+        object.__setattr__(self, "make_stream_apart", apart)

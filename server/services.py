@@ -76,15 +76,17 @@ def make_service(
         make = _forwarding_maker(backends.pool(vip, settings.server.connect_timeout_s), node)
     else:
         make = _responder_maker(vip, certified, node)
+    logged = access is not None and access.on
     return Service(
         vip=vip.name,
         context=certified.context,
         mesh=node,
-        make_application=make if access is None or not access.on else _logged(make, access, vip.name, node),
+        make_application=_logged(make, access, vip.name, node) if access is not None and logged else make,
         handshake_timeout_s=vip.handshake_timeout_s or settings.server.handshake_timeout_s,
         idle_timeout_s=vip.idle_timeout_s or settings.server.idle_timeout_s,
         connections_listed=certified.listed,
         apart=certified.apart,
+        starts_at_once=bool(vip.backend) or logged,
     )
 
 

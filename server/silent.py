@@ -8,9 +8,12 @@ nor a scan from a thousand addresses leaves anything here or at peers. A connect
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from .service import Service
-from .stream import TlsStream
+
+if TYPE_CHECKING:
+    from .streams import AnyStream
 
 ADDRESSES_MAX = 4096
 """Balancers come by the handful; a client that hangs up early is no harm here."""
@@ -67,17 +70,17 @@ class Doubt:
         self._host = host
         self.answered = False
 
-    def handshake(self, service: Service, stream: TlsStream, data: bytes) -> bool:
+    def handshake(self, service: Service, stream: AnyStream, data: bytes) -> bool:
         """As `TlsStream.handshake`, and what it makes is held back."""
         with service.mesh.withheld.hold(service.vip):
             return stream.handshake(data)
 
-    def dispelled(self, service: Service, stream: TlsStream) -> None:
+    def dispelled(self, service: Service, stream: AnyStream) -> None:
         """It is a client's: publish what it made."""
         self._silent.spoke(self._host)
-        service.mesh.withheld.keep(service.vip, stream.connection)
+        service.mesh.withheld.keep(service.vip, stream.handle)
 
-    def confirmed(self, service: Service, stream: TlsStream) -> None:
+    def confirmed(self, service: Service, stream: AnyStream) -> None:
         """It never will be: forget what it made."""
         if not stream.resumed_its_own:
-            service.mesh.withheld.forget(service.vip, stream.connection)
+            service.mesh.withheld.forget(service.vip, stream.handle)

@@ -5,7 +5,8 @@ callbacks run inside `handshake`, a new session is with the mesh before the clie
 
 Connections are pyOpenSSL's, but the calls that a handshake is made of go past its wrappers to the same library: the
 wrappers allocate a buffer for every read and raise `WantReadError` five times in a resumed handshake, which took a
-third of its Python time. What they are for, telling errors apart, is still theirs (`_raise`).
+third of its Python time. What they are for, telling errors apart, is still theirs (`raise_refusal`). `steps.c` is
+`TlsStream` once more, for whoever has a compiler; `streams` chooses.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _Nowhere:
         """Forget it."""
 
 
-class _UnlistedConnection(SSL.Connection):
+class UnlistedConnection(SSL.Connection):
     """A connection that pyOpenSSL's callbacks (ALPN, verify, info) can't be called for.
 
     It lists every connection in a WeakValueDictionary by its SSL pointer, which takes eight Python calls.
@@ -86,7 +87,7 @@ class TlsStream:
 
     def __init__(self, context: SSL.Context, scratch: Any, listed: bool = True) -> None:
         """`listed` as in `service.Service`; `scratch` by `make_scratch`."""
-        connection = SSL.Connection(context) if listed else _UnlistedConnection(context)
+        connection = SSL.Connection(context) if listed else UnlistedConnection(context)
         self.connection = connection
         self._ssl = connection._ssl  # noqa: SLF001  # see the module's docstring
         lib.SSL_set_accept_state(self._ssl)
@@ -117,6 +118,11 @@ class TlsStream:
         if error != _WANT_READ and not self.paused:
             self._raise(result)
         return False
+
+    @property
+    def handle(self) -> SSL.Connection:
+        """What the mesh knows the connection by."""
+        return self.connection
 
     @property
     def leaves_tickets(self) -> bool:
@@ -232,12 +238,16 @@ class TlsStream:
             on_free()
 
     def _raise(self, result: int) -> NoReturn:
-        """Let pyOpenSSL read OpenSSL's error queue, which it empties: another connection's calls must not find it."""
-        try:
-            self.connection._raise_ssl_error(self._ssl, result)  # noqa: SLF001
-        except SSL.Error as error:
-            raise StreamError(reason_of(error)) from None
-        raise StreamError("protocol error")
+        raise_refusal(self.connection, result)
+
+
+def raise_refusal(connection: SSL.Connection, result: int) -> NoReturn:
+    """Let pyOpenSSL read OpenSSL's error queue, which it empties: another connection's calls must not find it."""
+    try:
+        connection._raise_ssl_error(connection._ssl, result)  # noqa: SLF001  # see the module's docstring
+    except SSL.Error as error:
+        raise StreamError(reason_of(error)) from None
+    raise StreamError("protocol error")
 
 
 def reason_of(error: Exception) -> str:

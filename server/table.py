@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .faults import Faults
+from .holding import Held
 from .silent import SilentAddresses
 from .stream import make_scratch
 
@@ -59,6 +60,7 @@ class ConnectionTable:
         self.connections_max = connections_max
         self.faults = faults
         self.silent = SilentAddresses()
+        self.held = Held()
         self.draining = False
         self.scratch = make_scratch()
         self.now = 0.0

@@ -57,7 +57,7 @@ def find(context: object) -> Found:
         return Found(library, _stdlib_context(context, library))
     module = _pyopenssl_module()
     if module is not None and isinstance(context, module.Context):
-        return Found(_pyopenssl(), _pyopenssl_pointer(context, "_context"))
+        return Found(pyopenssl(), _pyopenssl_pointer(context, "_context"))
     raise AttachError(f"a context is an OpenSSL.SSL.Context or an ssl.SSLContext, not {type(context).__name__}")
 
 
@@ -88,11 +88,14 @@ def _ssl_context_class() -> type:
 
 def find_connection(connection: object) -> Found | None:
     """Return the library and the ``SSL *`` of a connection of either kind;
-    None when it is closed or of neither kind.
+    None when it is closed or of neither kind. Also of what says itself at which address its pyOpenSSL ``SSL *`` lies.
     """
+    address = getattr(connection, "ssl_address", 0)
+    if address:
+        return Found(pyopenssl(), address)
     module = sys.modules.get("OpenSSL.SSL")
     if module is not None and isinstance(connection, module.Connection):
-        return Found(_pyopenssl(), _pyopenssl_pointer(connection, "_ssl"))
+        return Found(pyopenssl(), _pyopenssl_pointer(connection, "_ssl"))
     if isinstance(connection, (ssl.SSLSocket, ssl.SSLObject)):
         return _stdlib_connection(connection)
     return None
@@ -125,7 +128,7 @@ def _as_number() -> Any:
 
 
 @cache
-def _pyopenssl() -> Library:
+def pyopenssl() -> Library:
     """Return pyOpenSSL's OpenSSL: wherever the table lies that its own TLS_method() points to."""
     from OpenSSL._util import lib
 

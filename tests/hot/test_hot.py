@@ -15,7 +15,7 @@ import pytest
 from meshcache import hot
 
 ROOT = Path(__file__).parent.parent.parent
-C_FILES = sorted((ROOT / "meshcache" / "hot").glob("*.c"))
+C_FILES = [*sorted((ROOT / "meshcache" / "hot").glob("*.c")), ROOT / "server" / "steps.c"]
 
 # Not among them: -Wpedantic and -Wwrite-strings, which the tables of CPython's own C API can't satisfy.
 WARNINGS = [
@@ -89,7 +89,9 @@ def test_a_wheel_holds_it_for_this_python_and_later(tmp_path: Path) -> None:
     subprocess.run([*command, str(tree)], check=True, timeout=100, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert "-cp311-abi3-" in wheel.name
-    assert "meshcache/hot/_hot.abi3.so" in zipfile.ZipFile(wheel).namelist()
+    held = zipfile.ZipFile(wheel).namelist()
+    assert "meshcache/hot/_hot.abi3.so" in held
+    assert "meshcache_server/_steps.abi3.so" in held
 
 
 # No memory that is writable and executable (prctl(2), PR_SET_MDWE of Linux 6.3)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
+from meshcache_server import streams
 from OpenSSL import SSL
 
 from tests.server.harness import Certificates, make_certificates, server_context
@@ -24,3 +25,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def context(certificates: Certificates) -> SSL.Context:
     return server_context(certificates)
+
+
+@pytest.fixture(params=["c", "python"])
+def stream_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Services that are made in this test have such streams."""
+    name: str = request.param
+    if name == "c" and streams.compiled is None:
+        pytest.skip("the server's streams aren't compiled here")
+    monkeypatch.setattr(streams, "compiled", streams.compiled if name == "c" else None)
+    return name

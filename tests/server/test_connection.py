@@ -45,6 +45,11 @@ GARBAGE = [
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
+@pytest.fixture(autouse=True)
+def _each_twin(stream_path: str) -> None:
+    """All of it is true of streams in C and in Python."""
+
+
 def fetch(port: int, certificates: Certificates, request: bytes = GET) -> bytes:
     dialogue = Dialogue(port, certificates)
     try:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from meshcache_server.backends import Backend, Pool
-from meshcache_server.connection import HOLD_S
 from meshcache_server.forwarding import Forwarding
 from meshcache_server.leaving import Leaving
+from meshcache_server.limits import HOLD_S
 from OpenSSL import SSL
 
 from tests.server.backends import backend

@@ -1,4 +1,4 @@
-"""Tests of `server.stream`, in memory against Python's own TLS client."""
+"""Tests of `server.stream` and its twin in C, in memory against Python's own TLS client."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ssl
 from contextlib import suppress
 
 import pytest
+from meshcache_server import streams
 from meshcache_server.stream import SLICE_BYTES, StreamError, TlsStream, make_scratch
 from OpenSSL import SSL
 
@@ -48,11 +49,16 @@ class MemoryClient:
         return got
 
 
+@pytest.fixture(autouse=True)
+def _each_twin(stream_path: str) -> None:
+    """All of it is true of both."""
+
+
 @pytest.fixture(params=VERSIONS, ids=str)
 def pair(
     request: pytest.FixtureRequest, certificates: Certificates, context: SSL.Context
 ) -> tuple[MemoryClient, TlsStream]:
-    client, stream = MemoryClient(certificates.client(request.param)), TlsStream(context, make_scratch())
+    client, stream = MemoryClient(certificates.client(request.param)), streams.maker(context)(make_scratch())
     client.shake(stream)
     return client, stream
 
@@ -95,7 +101,7 @@ def test_an_idle_connection_gives_memory_back_and_goes_on_in_the_middle_of_a_rec
 
 
 def test_a_handshake_in_single_bytes_ends_like_any_other(certificates: Certificates, context: SSL.Context) -> None:
-    client, stream = MemoryClient(certificates.client()), TlsStream(context, make_scratch())
+    client, stream = MemoryClient(certificates.client()), streams.maker(context)(make_scratch())
     while not stream.established:
         with suppress(ssl.SSLWantReadError):
             client.tls.do_handshake()
@@ -107,7 +113,7 @@ def test_a_handshake_in_single_bytes_ends_like_any_other(certificates: Certifica
 def test_bytes_behind_the_handshake_are_not_lost(certificates: Certificates, context: SSL.Context) -> None:
     client, stream = (
         MemoryClient(certificates.client(ssl.TLSVersion.TLSv1_3)),
-        TlsStream(context, make_scratch()),
+        streams.maker(context)(make_scratch()),
     )
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
@@ -140,7 +146,7 @@ def test_close_sends_close_notify_once(pair: tuple[MemoryClient, TlsStream]) -> 
 
 
 def test_an_alert_says_why_a_client_was_refused(context: SSL.Context) -> None:
-    stream = TlsStream(context, make_scratch())
+    stream = streams.maker(context)(make_scratch())
     with pytest.raises(StreamError, match="unexpected message"):
         stream.handshake(b"\x16\x03\x01\x00\x05hello")
     assert stream.outgoing()[:1] == b"\x15"  # a TLS alert record
@@ -158,7 +164,7 @@ def test_one_broken_connection_leaves_nothing_that_another_could_trip_over(
     """OpenSSL's error queue belongs to the thread, and SSL_get_error looks into it."""
     client, stream = pair
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x80" * 400, bytes(100)):
-        broken = TlsStream(context, make_scratch())
+        broken = streams.maker(context)(make_scratch())
         with pytest.raises(StreamError):
             broken.handshake(garbage * 1000)
         broken.close()
@@ -170,12 +176,12 @@ def test_one_broken_connection_leaves_nothing_that_another_could_trip_over(
 
 def test_a_freed_connection_leaves_its_session_resumable(certificates: Certificates, context: SSL.Context) -> None:
     clients = certificates.client(ssl.TLSVersion.TLSv1_2)
-    client, stream = MemoryClient(clients), TlsStream(context, make_scratch())
+    client, stream = MemoryClient(clients), streams.maker(context)(make_scratch())
     client.shake(stream)
     session = client.tls.session
     stream.free()
     del stream
-    again, stream = MemoryClient(clients), TlsStream(context, make_scratch())
+    again, stream = MemoryClient(clients), streams.maker(context)(make_scratch())
     again.tls.session = session
     again.shake(stream)
     assert again.tls.session_reused

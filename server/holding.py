@@ -1,0 +1,70 @@
+"""Holds session tickets back until their client speaks or was silent for a moment (`limits.HOLD_S` says why).
+
+One timer for all connections of a loop: a client's own, made and thrown away in each TLS 1.3 handshake, took some
+microseconds and kept what belonged to a connection alive after its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from .limits import HOLD_S
+
+
+class Holder(Protocol):
+    """A connection that holds tickets."""
+
+    def let_go(self) -> bool:
+        """Its client was silent for so long: send them. False: not now."""
+
+
+class Held:
+    """The connections of one loop that hold tickets, whose client spoke longest ago first."""
+
+    __slots__ = ("_due", "_loop", "_timer")
+
+    def __init__(self) -> None:
+        self._due: dict[Holder, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, holder: Holder) -> bool:
+        return holder in self._due
+
+    def hold(self, holder: Holder) -> None:
+        """Call `let_go` once this client has been silent for `HOLD_S`, at most a tenth of that later; begins anew for
+        one that is here already.
+        """
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        due = self._due
+        due.pop(holder, None)
+        due[holder] = loop.time() + HOLD_S
+        if self._timer is None:
+            self._timer = loop.call_later(HOLD_S, self._look)
+
+    def forget(self, holder: Holder) -> None:
+        """It holds nothing any more; harmless for one that isn't here."""
+        self._due.pop(holder, None)
+
+    def _look(self) -> None:
+        loop, due = self._loop, self._due
+        assert loop is not None, "hold() was called"
+        self._timer = None
+        now = loop.time()
+        over = []
+        for holder, at in due.items():
+            if at > now:
+                break
+            over.append(holder)
+        for holder in over:
+            if due.pop(holder, None) is not None and not holder.let_go():
+                self.hold(holder)
+        if due and self._timer is None:
+            rest_s = next(iter(due.values())) - now
+            self._timer = loop.call_later(max(rest_s, HOLD_S / 10), self._look)
