@@ -173,6 +173,11 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     for key, source in sources.items():
         if "wanted" in source:
             lines.append(f'  {key} was set to {source["wanted"]}; this file allows no more (live = "{vip["live"]}")')
+    if vip.get("copies", "all") != "all":
+        abroad = ", other colos fetch them" if vip.get("push") == "none" else ""
+        lines.append(
+            f"  copies = {vip['copies']}: so many servers of a colo hold a session, the others fetch it{abroad}"
+        )
     if vip.get("resumption", SESSIONS) != SESSIONS:
         lines.append(f"  {_TICKETS[vip['resumption']]}: `meshcache tickets show` has their keys")
     if vip.get("version"):

@@ -14,11 +14,11 @@ import re
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AllowInfNan, BeforeValidator, PlainValidator, Strict, ValidationInfo
 
-from meshcache.core.policy.gates import Reach
+from meshcache.core.policy.gates import COPIES_MAX, Reach
 from meshcache.core.policy.scope import normal_name
 
 NAME_CHARS_MAX = 64
@@ -287,6 +287,18 @@ BackendTarget = Annotated[str, BeforeValidator(parse_backend)]
 Seed = Annotated[str, BeforeValidator(parse_seed)]
 InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
 Network = Annotated[str, BeforeValidator(parse_network)]
+
+
+def parse_copies(plain: object) -> int | Literal["all"]:
+    """Return how many copies of a session a colo is to hold."""
+    if plain == "all":
+        return "all"
+    if type(plain) is not int or not 1 <= plain <= COPIES_MAX:
+        raise ValueError(f'copies is "all" or a number from 1 to {COPIES_MAX}, such as 3')
+    return plain
+
+
+Copies = Annotated[int | Literal["all"], PlainValidator(parse_copies)]
 HookName = Annotated[str, BeforeValidator(parse_hook)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Share = Annotated[float, BeforeValidator(parse_share)]

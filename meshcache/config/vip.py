@@ -10,6 +10,7 @@ from meshcache.config.table import Table
 from meshcache.config.values import (
     BackendTarget,
     Bind,
+    Copies,
     FilePath,
     HostName,
     Listed,
@@ -230,6 +231,14 @@ class VipSettings(Table):
     fetch_far_ms: Number = Field(default=100.0, gt=0, le=FETCH_MS_MAX, examples=[100])
     """How long, where a server of another colo is asked: with ``fetch = "reach"``."""
 
+    copies: Copies = Field(default="all", examples=["all"])
+    """How many servers of each colo hold a session: "all" that may have it, or so many, the one that made it included.
+    The others fetch it when its client comes to them, so ``fetch`` may not be "off"."""
+
+    push: Literal["all", "none"] = Field(default="all", examples=["all"])
+    """Whether other colos get copies: with "none" a session stays in the colo where it was made, on as many servers as
+    ``copies`` says, and others fetch it with ``fetch = "reach"``."""
+
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
 
@@ -238,6 +247,11 @@ class VipSettings(Table):
 
     client_auth: ClientAuthSettings | None = None
     sharing: SharingSettings = SharingSettings()
+
+    @property
+    def copies_told(self) -> int:
+        """How many copies there are to be in a colo, as nodes tell each other: 0 for all."""
+        return self.copies if isinstance(self.copies, int) else 0
 
     @property
     def group(self) -> str:
@@ -261,6 +275,26 @@ class VipSettings(Table):
     @classmethod
     def _number_is_fine(cls, plain: object) -> object:
         return str(plain) if isinstance(plain, float) else plain
+
+    @field_validator("copies", mode="after")
+    @classmethod
+    def _copies_are_fetched(cls, copies: int | Literal["all"], info: ValidationInfo) -> int | Literal["all"]:
+        if copies != "all" and info.data.get("fetch") == "off":
+            raise ValueError(
+                f"with copies = {copies} most servers don't hold a session and have to fetch it: set fetch to "
+                '"colo" or "reach", or copies to "all"'
+            )
+        return copies
+
+    @field_validator("push", mode="after")
+    @classmethod
+    def _push_is_whole(cls, push: str, info: ValidationInfo) -> str:
+        if push == "none" and info.data.get("copies", 1) == "all":
+            raise ValueError(
+                'with push = "none" a session stays with its server and copies - 1 others: say how many copies '
+                '(copies = 2, say), or set push to "all"'
+            )
+        return push
 
     @field_validator("alpn", mode="after")
     @classmethod

@@ -23,15 +23,19 @@ from meshcache.core.membership.links import Links
 from meshcache.core.membership.liveness import Liveness
 from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
+from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.anti_entropy import AntiEntropy
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.hand_over import HandOver
+from meshcache.core.replication.holdings import Holdings
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
+from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.pulling import Pulling
+from meshcache.core.replication.relay_turns import RelayTurns
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.repair import Repair
 from meshcache.core.replication.seen_streams import SeenStreams
@@ -102,10 +106,11 @@ class Assembly:
         candidates = self.joining.candidates
         self.links = Links(local, vips, members, roster, candidates, now)
         self.audiences = Audiences(local, vips, members, self.links)
-        self.publisher = Publisher(limits, telemetry, vips, outbox, self.audiences)
+        self.placement = Placement(local, vips, members, self.audiences)
+        self.publisher = Publisher(limits, telemetry, vips, outbox, self.audiences, self.placement)
         self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
-        self.relaying = Relaying(local, telemetry, members, outbox, self.audiences)
-        self.awaiting = Awaiting(local, vips, members)
+        self.relaying = Relaying(local, telemetry, members, outbox, self.audiences, self.placement)
+        self.awaiting = Awaiting(local, vips, members, self.placement)
         self.intake = Intake(
             local,
             telemetry,
@@ -116,16 +121,29 @@ class Assembly:
             self.quarantine,
             self.withdraws,
             self.awaiting,
+            self.placement,
             self,
         )
         self.repair = Repair(
             local, telemetry, streams, vips, members, outbox, self.recall, self.relaying, self.intake, self
         )
         self.pulling = Pulling(
-            local, telemetry, cache, vips, members, outbox, self.relaying, self.intake, self.awaiting, now
+            local,
+            telemetry,
+            cache,
+            vips,
+            members,
+            outbox,
+            self.relaying,
+            self.intake,
+            self.awaiting,
+            self.placement,
+            now,
         )
         self.seen = SeenStreams(local, streams, vips)
-        self.serving = Serving(limits, cache, vips, outbox, self.seen, now)
+        self.serving = Serving(local, cache, vips, outbox, self.seen, self.placement, now)
+        self.relay_turns = RelayTurns(cache, vips, members, outbox, self.audiences, now)
+        self.holdings = Holdings(local, cache, vips, members, outbox, self.recall, self.repair, self.placement, now)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)
@@ -167,6 +185,8 @@ class Assembly:
         self.snapshot.tick(now)
         self.repair.tick(now)
         self.anti_entropy.tick(now)
+        self.relay_turns.tick(now)
+        self.holdings.tick(now)
         self.tickets.tick(now)
         if self._sweep_at <= now:
             self._sweep(now)
@@ -193,6 +213,8 @@ class Assembly:
             self.snapshot.next_due(),
             self.repair.next_due(),
             self.anti_entropy.next_due(),
+            self.relay_turns.next_due(),
+            self.holdings.next_due(),
             self.tickets.next_due(),
             self._sweep_at,
         )
@@ -222,6 +244,10 @@ class Assembly:
     def wants_link(self, peer: Peer) -> bool:
         """Return whether this node wants a link to a peer."""
         return self.links.wants(peer, self._now)
+
+    def gets_all(self, terms: Terms, peer: Peer) -> bool:
+        """Return whether a peer that may have some is given all of it: as everybody is, or to relay it."""
+        return not terms.copies or peer in self.audiences.of_own(terms).relays
 
     def peer_joined(self, peer: Peer, now: float) -> None:
         """Show a new peer that we live, measure the way to it, and compare with it."""
@@ -269,6 +295,7 @@ class Assembly:
         handlers.add(messages.PullReply, self._pull_reply_received)
         handlers.add(messages.Digest, self.anti_entropy.digest_received)
         handlers.add(messages.Vector, self.anti_entropy.vector_received)
+        handlers.add(messages.Holding, self.holdings.received)
         handlers.add(messages.SnapshotAsk, self.snapshot.request_received)
         handlers.add(messages.SnapshotOffer, self.snapshot.offer_received)
         handlers.add(messages.RosterAsk, self.rosters.request_received)

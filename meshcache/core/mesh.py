@@ -336,12 +336,10 @@ class MeshCore:
         return gone
 
     def withdraw_session(self, vip: str, session_id: bytes, now: float) -> bool:
-        """Forget one session mesh-wide. Return whether it was here; one that isn't can't be withdrawn from here."""
+        """Forget one session mesh-wide. Return whether it was here, or may be held elsewhere (`copies`): else nothing
+        is done."""
         self.settle()
-        session = self._cache.peek(vip, session_id)
-        if session is None or session.expires_at <= now:
-            return False
-        return bool(self.duties.withdraws.issue(now, ids=(session_id,)))
+        return self.duties.withdraws.issue_one(vip, session_id, now)
 
     def records(self) -> list[tuple[NodeRecord, str]]:
         """Return every node that is known, this one first, with its state: own, alive, suspect, lost, or hearsay."""

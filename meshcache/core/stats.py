@@ -112,6 +112,8 @@ class Stats:
         return {
             "group": served.vip.terms.group,
             "reach": served.vip.terms.reach.to_plain(),
+            "copies": served.vip.terms.copies or "all",
+            "push": "all" if served.vip.terms.push else "none",
             "handshakes": _handshakes(counters),
             "lookups": _lookups(counters),
             "sessions": {
@@ -169,7 +171,13 @@ class Stats:
 
 
 def _served(terms: Terms) -> dict[str, Any]:
-    return {"name": terms.vip, "group": terms.group, "reach": terms.reach.to_plain()}
+    return {
+        "name": terms.vip,
+        "group": terms.group,
+        "reach": terms.reach.to_plain(),
+        "copies": terms.copies or "all",
+        "push": "all" if terms.push else "none",
+    }
 
 
 def _tickets(served: ServedVip) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def shown_vip(
         "vip": vip.name,
         "group": vip.group,
         "reach": sharing.reach.to_plain(),
+        "copies": vip.copies,
+        "push": vip.push,
         "client_certificates": sharing.client_certificates,
         "bind": sharing.bind,
         "resumption": vip.resumption,

@@ -104,7 +104,8 @@ class JoiningContext:
     def local_vip(self, settings: Settings, note: VipNote = _NO_NOTE) -> LocalVip:
         """Return what the core needs to know of the VIP."""
         vip, sharing = self.vip, self.vip.sharing
-        terms = Terms(settings.node.name, settings.node.colo, vip.name, vip.group, self.digest, sharing.reach)
+        node, border = settings.node, (vip.group, self.digest, sharing.reach)
+        terms = Terms(node.name, node.colo, vip.name, *border, vip.copies_told, vip.push == "all")
         return LocalVip(
             terms=terms,
             lifetime_s=sharing.lifetime_s,

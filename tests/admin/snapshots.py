@@ -208,6 +208,8 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
     return {
         "group": group,
         "reach": reach,
+        "copies": "all",
+        "push": "all",
         "handshakes": dict.fromkeys(("full", "local", "remote", "pulled", "failed"), 0),
         "lookups": {
             **dict.fromkeys(("local", "remote", "pulled", "miss", "foreign", "expired", "hit_not_resumed"), 0),

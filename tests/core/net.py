@@ -163,9 +163,11 @@ def vip(
     lineage_s: float = 86400.0,
     certified: bool = False,
     rotate_s: float | None = None,
+    copies: int = 0,
+    push: bool = True,
 ) -> LocalVip:
     """A VIP as a node serves it; with `rotate_s` one that has tickets."""
-    terms = Terms(node, colo, name, group or name, digest, reach)
+    terms = Terms(node, colo, name, group or name, digest, reach, copies, push)
     return LocalVip(terms, lifetime_s, lineage_s, sessions * 1024, sessions, certified, rotate_s=rotate_s)
 
 

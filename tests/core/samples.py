@@ -36,6 +36,7 @@ SAMPLES: dict[str, Message] = {
     "digest": messages.Digest(
         bytes(128), (messages.ColoDigest("fra1", b"\x05" * 8, 12),), b"\x06" * 8, True, b"\x07" * 8
     ),
+    "holding": messages.Holding((messages.Held(KEY, (3, 4, 900)), messages.Held(KEY, (1 << 40,)))),
     "vector": messages.Vector(0x80000001, (Seen(KEY, (1, 9, 12, 40)),), True),
     "snapshot-ask": messages.SnapshotAsk(True),
     "snapshot-offer": messages.SnapshotOffer(True, (Seen(KEY, (1, 44)),), True),

@@ -60,6 +60,20 @@ class Journal:
         else:
             self._add_apart(at, seq, session_id if self._name_of is None else self._name_of(session_id))
 
+    def __contains__(self, seq: int) -> bool:
+        at = seq - self._base
+        return 0 <= at < len(self._ids) and bool(self._ids[at])
+
+    @property
+    def newest(self) -> int:
+        """Return the highest number that there is a place for; 0 when there is none."""
+        return self._base + len(self._ids) - 1 if len(self._ids) else 0
+
+    @property
+    def lowest(self) -> int:
+        """Return the lowest number that is here; 0 when none is."""
+        return self._base + self._empty_head if self.oldest() is not None else 0
+
     @property
     def slots(self) -> int:
         """Return how many places of the list are taken, with or without an entry."""

@@ -119,7 +119,7 @@ def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...]
     """Return a crossing's verdict in words that say what to change."""
     match verdict:
         case Verdict.ALLOWED:
-            return "both ends allow it"
+            return "both ends allow it" + _spread(source, target)
         case Verdict.OTHER_GROUP:
             return f"share group {source.group} is not share group {target.group}"
         case Verdict.SETTINGS_DIFFER:
@@ -134,6 +134,16 @@ def why(verdict: Verdict, source: Terms, target: Terms, differs: tuple[str, ...]
             return str(verdict.value).replace("_", " ")
 
 
+def _spread(source: Terms, target: Terms) -> str:
+    """Return who holds what may cross, where that isn't everybody."""
+    if not source.copies:
+        return ""
+    if source.colo != target.colo and not source.push:
+        return f'; {source.vip} in {source.colo} has push = "none": nothing is pushed there, servers may fetch it'
+    plural = "s" * (source.copies != 1)
+    return f"; {source.copies} server{plural} of the colo hold{'s' * (not plural)} a session, the others may fetch it"
+
+
 def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
     gate = may_accept if other.nodes == (own,) else may_send
     verdict = gate(one.terms, [other.terms])
@@ -145,6 +155,8 @@ def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
         "differs": list(differs),
         "from_nodes": list(one.nodes[:NODES_SHOWN_MAX]),
         "to_nodes": list(other.nodes[:NODES_SHOWN_MAX]),
+        "copies": one.terms.copies or "all",
+        "push": "all" if one.terms.push else "none",
         "resumption": {"from": one.note.resumption, "to": other.note.resumption},
         "tickets": _tickets(one, other),
     }

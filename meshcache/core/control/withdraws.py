@@ -135,6 +135,17 @@ class Withdraws:
         withdraw = Withdraw(own.node, own.incarnation, self._number, 0, LIFETIME_S_MAX_TLS13, vip, group, origin, ids)
         return self._act(withdraw, now, "")
 
+    def issue_one(self, vip: str, session_id: bytes, now: float) -> bool:
+        """Withdraw one session of a VIP if it is here, or if only some nodes hold what is made for the VIP. Return
+        whether that was so.
+        """
+        served, session = self._vips.get(vip), self._cache.peek(vip, session_id)
+        here = session is not None and session.expires_at > now
+        if not here and (served is None or not served.vip.terms.copies):
+            return False
+        self.issue(now, ids=(session_id,))
+        return True
+
     def received(self, peer: Peer, withdraw: Withdraw, now: float) -> None:
         """Act on a withdraw that a peer passed on, once, and pass it on. How long others remember it is up to them."""
         known = _Known(withdraw, now - withdraw.elapsed_s)

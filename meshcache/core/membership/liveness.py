@@ -101,7 +101,10 @@ class Liveness:
     def send_heartbeat(self, peer: Peer) -> None:
         """Send a peer our heartbeat."""
         peer.beats_sent += 1
-        may = [self._vips.send(served.vip.terms, peer.record) for served in self._vips]
+        may = [
+            self._vips.send(served.vip.terms, peer.record) and self._outlet.gets_all(served.vip.terms, peer)
+            for served in self._vips
+        ]
         newest = tuple(served.flushed_seq if ok else 0 for served, ok in zip(self._vips, may, strict=True))
         revision, knows = self._vips.record.revision, peer.record.revision
         chosen = self._outlet.wants_link(peer)

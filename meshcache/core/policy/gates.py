@@ -15,6 +15,10 @@ COLOS_MAX = 64
 """Colos that one reach may list; also bounds what a peer can make us store."""
 
 
+COPIES_MAX = 64
+"""Of one session in one colo; whoever wants more wants all."""
+
+
 class ReachKind(Enum):
     """How far, in words of the configuration."""
 
@@ -84,6 +88,8 @@ class Terms:
     """What one node says about sharing one VIP's sessions; both ends of every crossing have one.
 
     ``digest`` is `scope.group_digest` of the settings that must agree before a session may be resumed elsewhere.
+    ``copies`` is how many nodes of each colo are to hold what is made under these terms (0: everybody who may), and
+    ``push`` whether other colos get any; no gate asks for these two: they choose among those whom the gates allow.
     """
 
     node: str
@@ -92,6 +98,8 @@ class Terms:
     group: str
     digest: bytes = field(repr=False)
     reach: Reach
+    copies: int = 0
+    push: bool = True
 
 
 class Verdict(Enum):

@@ -24,7 +24,8 @@ class Audience(NamedTuple):
     inside: list[Peer]
     relays: list[Peer]
     receivers: int
-    """How many get a copy from this node."""
+    """How many get a copy of one session from this node: of `inside`, where there are to be so many copies in each
+    colo, those that `placement` chooses."""
     awaited_s: float = 0.0
     """For how long every receiver lets a client's handshake wait for what is on its way: so long what is made may be
     collected, less what the way takes."""
@@ -58,8 +59,9 @@ class Audiences:
     def _find(self, source: Terms, *, relays: bool) -> Audience:
         if len(self._known) >= _MEMO_MAX:
             self._known.clear()
-        found = self._inside(source), self._relays(source) if relays else []
-        audience = Audience(*found, sum(map(len, found)))
+        found = self._inside(source), self._relays(source) if relays and source.push else []
+        near = min(len(found[0]), source.copies - 1) if source.copies else len(found[0])
+        audience = Audience(*found, near + len(found[1]))
         self._known[id(source)] = (source, audience)
         return audience
 

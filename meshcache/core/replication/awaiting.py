@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from meshcache.core.policy.gates import Terms
+from meshcache.core.replication.placement import Placement
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.served_vips import ServedVip, ServedVips
@@ -28,6 +30,8 @@ class Whereabouts(StrEnum):
     FUTURE = "future"
     NOT_PERMITTED = "not_permitted"
     """By its maker's terms or ours it may not come here."""
+    NOT_A_HOLDER = "not_a_holder"
+    """Its maker pushes it to some nodes only, of which this isn't one: it is fetched at once."""
     OLD = "old"
     """It had time to come: it was evicted here, got lost, or was withdrawn."""
 
@@ -35,10 +39,11 @@ class Whereabouts(StrEnum):
 class Awaiting:
     """The ids that handshakes wait for. `came` is told of all that is filed while anybody waits."""
 
-    def __init__(self, local: LocalNode, vips: ServedVips, members: Members) -> None:
+    def __init__(self, local: LocalNode, vips: ServedVips, members: Members, placement: Placement) -> None:
         self._local = local
         self._vips = vips
         self._members = members
+        self._placement = placement
         self._wanted: dict[bytes, int] = {}
         self._came: list[bytes] = []
         self._by_node: dict[bytes, list[Peer]] = {}
@@ -116,12 +121,26 @@ class Awaiting:
             return Whereabouts.FUTURE
         limits = self._local.limits
         on_its_way_s = limits.on_its_way_s + limits.flush_s_max + (peer.rtt_s or 0.0)
+        if not self._comes(served, peer, claim):
+            return Whereabouts.NOT_A_HOLDER
         return Whereabouts.ON_ITS_WAY if age_s <= on_its_way_s else Whereabouts.OLD
+
+    def _comes(self, served: ServedVip, maker: Peer, claim: Claim) -> bool:
+        """Return whether a session is pushed here: by any of its maker's VIPs that would file it where this one looks,
+        since an id doesn't say which it was.
+        """
+        placement = self._placement
+        return any(
+            not terms.copies or placement.is_mine(terms, claim.id)
+            for terms in maker.record.vips
+            if self.files(served, terms)
+        )
 
     def permits(self, served: ServedVip, peer: Peer) -> bool:
         """Return whether a session that a peer made would be filed where this VIP looks."""
-        for terms in peer.record.vips:
-            verdict, home = self._vips.accept(terms)
-            if verdict and home in served.filed_under:
-                return True
-        return False
+        return any(self.files(served, terms) for terms in peer.record.vips)
+
+    def files(self, served: ServedVip, terms: Terms) -> bool:
+        """Return whether what was made under these terms would be filed where a VIP looks."""
+        verdict, home = self._vips.accept(terms)
+        return bool(verdict) and home in served.filed_under

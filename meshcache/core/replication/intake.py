@@ -16,6 +16,7 @@ from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer
@@ -41,6 +42,7 @@ class Intake:
         quarantine: Quarantine,
         withdraws: Withdraws,
         awaiting: Awaiting,
+        placement: Placement,
         outlet: Outlet,
     ) -> None:
         self._local = local
@@ -52,6 +54,7 @@ class Intake:
         self._quarantine = quarantine
         self._withdraws = withdraws
         self._awaiting = awaiting
+        self._placement = placement
         self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
@@ -74,7 +77,7 @@ class Intake:
             return
         inside = batch.terms.colo == self._local.identity.colo
         self._telemetry.count_lag(push.age_us / 1e6, peer.rtt_s, inside=inside)
-        if not stream.seen.covers(1, stream.newest):
+        if stream.newest and not stream.seen.covers(1, stream.newest):
             self._outlet.gap_seen(stream, now)
         if self._relaying.may_pass_on(peer, push):
             self._relaying.pass_on(batch, peer, push.age_us)
@@ -125,6 +128,9 @@ class Intake:
         if stream is None:
             return None
         stream.last_active_at = now
+        if stream.terms.copies:
+            self._take_share(stream, batch, served, now, own, repaired, restored, pulled or inherited)
+            return stream
         entries = batch.entries
         covered = [(batch.first, batch.last)] if whole else list(_runs(entries.seqs))
         if stream.seen.highest >= batch.first and not (restored or pulled):
@@ -136,6 +142,31 @@ class Intake:
         if entries.ids:
             self._file(stream, entries, served, now, repaired, restored)
         return stream
+
+    def _take_share(
+        self,
+        stream: Stream,
+        batch: Batch,
+        served: ServedVip,
+        now: float,
+        own: bool,
+        repaired: bool,
+        restored: bool,
+        wanted: bool,
+    ) -> None:
+        """File what this node is to hold of a stream whose sessions are for some nodes only.
+
+        Its numbers say nothing of what is missing here, and what was seen may be for this node later: nothing counts as
+        seen. But from another colo its origin gives the relay all of it, to spread: that is how a relay sees a gap.
+        """
+        entries = batch.entries
+        told_to_relay = own and stream.terms.colo != self._local.identity.colo
+        if told_to_relay and not (wanted or restored):
+            mine = self._placement.is_mine
+            entries = entries.chosen([at for at, each in enumerate(entries.ids) if mine(stream.terms, each)])
+            stream.see(batch.first if stream.seen else 1, batch.last, own=True)
+        if entries.ids:
+            self._file(stream, entries, served, now, repaired, restored)
 
     def _place(self, batch: Batch, known: Stream | None, inherited: bool) -> ServedVip | None:
         """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""

@@ -83,6 +83,8 @@ class KnownStreams:
         stream = self._cache.streams.get(batch.key)
         if link is None or stream is None or stream.reads is None or batch.terms.node != peer.name:
             return
+        if stream.terms.copies:  # its numbers don't follow on one another here, and a relay keeps some of it only
+            return
         if batch.incarnation != peer.record.incarnation or batch.terms.colo != peer.colo or batch.age != stream.age:
             return
         known = _Known(
@@ -114,6 +116,7 @@ class KnownStreams:
         peer, stream = known.peer, known.stream
         return (
             link.sender is known.sender
+            and not stream.terms.copies
             and self._members.get(peer.name) is peer
             and peer.record is known.record
             and peer.state is PeerState.ALIVE

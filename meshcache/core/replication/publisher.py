@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from meshcache.core.cache.entry import Entries
-from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.audience import Audience, Audiences
+from meshcache.core.replication.placement import Placement
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips
@@ -44,13 +45,20 @@ class Publisher:
     """One bounded queue for each VIP. ``due_at`` is when the first of them wants to be flushed."""
 
     def __init__(
-        self, limits: Limits, telemetry: Telemetry, vips: ServedVips, outbox: Outbox, audiences: Audiences
+        self,
+        limits: Limits,
+        telemetry: Telemetry,
+        vips: ServedVips,
+        outbox: Outbox,
+        audiences: Audiences,
+        placement: Placement,
     ) -> None:
         self._limits = limits
         self._telemetry = telemetry
         self._vips = vips
         self._outbox = outbox
         self._audiences = audiences
+        self._placement = placement
         self._queues: dict[str, _PushQueue] = {}
         self.due_at = _NEVER
 
@@ -138,9 +146,25 @@ class Publisher:
         queue.waiting.clear()
         served.flushed_seq = waiting[-1].seq
         for made in [waiting] if len(waiting) == 1 else _batches(waiting):
-            inside = self._push(queue, served, made, now, audience.inside, relay=False)
+            inside = self._push_inside(queue, served, made, now, audience)
             relays = self._push(queue, served, made, now, audience.relays, relay=True) if audience.relays else 0
             served.counters.pushed += max(inside, relays)
+
+    def _push_inside(
+        self, queue: _PushQueue, served: ServedVip, made: list[NewSession], now: float, audience: Audience
+    ) -> int:
+        """Send a batch to everybody in the colo, or to each node what it is to hold of it."""
+        terms = served.vip.terms
+        if not terms.copies:
+            return self._push(queue, served, made, now, audience.inside, relay=False)
+        shares = self._placement.shares(terms, ((each.id, each) for each in made))
+        pushed = {
+            each.seq
+            for peer, share in shares
+            if self._push(queue, served, share, now, [peer], relay=False)
+            for each in share
+        }
+        return len(pushed)
 
     def _push(
         self,

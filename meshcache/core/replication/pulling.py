@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.intake import Intake, aged
+from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.serving import batch_of
 from meshcache.core.state.local_node import LocalNode
@@ -27,6 +28,9 @@ from meshcache.core.values.topology import best
 from meshcache.core.wire.messages import Batch, Pull, PullReply
 
 _TOKENS = 1 << 32
+
+_ASKED_MAX = 2
+"""Peers asked for one id, one after the other."""
 
 _HURRIED_STEPS = 64
 """Rests of the pump after a peer's question that are short: where one handshake asks, others often do."""
@@ -74,6 +78,7 @@ class Pulling:
         relaying: Relaying,
         intake: Intake,
         awaiting: Awaiting,
+        placement: Placement,
         now: float,
     ) -> None:
         limits = local.limits
@@ -86,6 +91,7 @@ class Pulling:
         self._relaying = relaying
         self._intake = intake
         self._awaiting = awaiting
+        self._placement = placement
         self._budget = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
         self._answers = Bucket(limits.pull_answers_per_s, limits.pulls_burst, now)
         self._flights: dict[bytes, _Flight] = {}
@@ -262,8 +268,23 @@ class Pulling:
         makers = self._awaiting.origins(claim)
         made = [peer for peer in able if peer in makers]
         others = {peer.name: peer for peer in able if peer not in makers and (peer.colo == own_colo or not made)}
-        second = best(session_hash(claim.id), others)
+        placed = self._placed(served, makers, claim, others)
+        if placed and (not made or made[0].colo != own_colo):
+            return [*placed, *made][:_ASKED_MAX]
+        second = placed[0].name if placed else best(session_hash(claim.id), others)
         return [*made[:1], *([others[second]] if second is not None else [])]
+
+    def _placed(self, served: ServedVip, makers: list[Peer], claim: Claim, others: dict[str, Peer]) -> list[Peer]:
+        """Return those of this colo who are to hold a session, the first first, if it is for some nodes only: by its
+        maker's terms, or by ours where nobody knows its maker any more.
+        """
+        told = [terms for maker in makers for terms in maker.record.vips if self._awaiting.files(served, terms)]
+        names: tuple[str, ...] = ()
+        if told:
+            names = next((self._placement.holders(terms, claim.id) for terms in told if terms.copies), ())
+        elif served.vip.terms.copies:
+            names = self._placement.heirs(served.vip.terms, claim.id)
+        return [others[name] for name in names if name in others]
 
     def _ask(self, flight: _Flight, now: float) -> None:
         peer = flight.holders.pop(0)

@@ -6,7 +6,10 @@ origin's own terms' matter (`audience`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.placement import Placement
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
@@ -19,13 +22,20 @@ class Relaying:
     """Both sides: the relay that this node is for other colos, and the receiver of what relays pass on."""
 
     def __init__(
-        self, local: LocalNode, telemetry: Telemetry, members: Members, outbox: Outbox, audiences: Audiences
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        members: Members,
+        outbox: Outbox,
+        audiences: Audiences,
+        placement: Placement,
     ) -> None:
         self._local = local
         self._telemetry = telemetry
         self._members = members
         self._outbox = outbox
         self._audiences = audiences
+        self._placement = placement
 
     def may_pass_on(self, peer: Peer, push: Push) -> bool:
         """Return whether this node passes on what a peer pushes: another colo's origin itself asks it to.
@@ -37,10 +47,25 @@ class Relaying:
 
     def pass_on(self, batch: Batch, source: Peer, age_us: int) -> None:
         """Send another colo's batch to the peers in this one, once, to whom its origin's own terms allow."""
+        if batch.terms.copies:
+            self._pass_on_shares(batch, source, age_us)
+            return
         peers = [peer for peer in self._audiences.of_relayed(batch.terms) if peer is not source]
         self._telemetry.counters.relayed += len(batch.entries.ids) if peers else 0
         addresses = [peer.address for peer in peers]
         self._outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
+
+    def _pass_on_shares(self, batch: Batch, source: Peer, age_us: int) -> None:
+        """Send each node of this colo what it is to hold of a batch."""
+        shares = self._placement.shares(batch.terms, ((each, at) for at, each in enumerate(batch.entries.ids)))
+        passed: set[int] = set()
+        for peer, places in shares:
+            if peer is not source:
+                passed.update(places)
+                entries = batch.entries.chosen(places)
+                share = replace(batch, first=entries.seqs[0], last=entries.seqs[-1], entries=entries)
+                self._outbox.send_all([peer.address], Push(share, False, age_us), len(places))
+        self._telemetry.counters.relayed += len(passed)
 
     def pass_on_fetched(self, batch: Batch, source: Peer) -> None:
         """Pass on what was fetched from another colo: the relay that should have had it may be the one cut off."""

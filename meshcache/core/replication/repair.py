@@ -111,7 +111,8 @@ class Repair:
             if newest and self._vips.accept(terms)[0]:
                 inside = peer.colo == self._local.identity.colo
                 grace_s = self._local.limits.gap_grace_s if inside else self._local.limits.hearsay_grace_s
-                self._made(StreamKey(peer.name, record.incarnation, terms.vip), newest, now + grace_s)
+                key = StreamKey(peer.name, record.incarnation, terms.vip)
+                self._made(key, newest, now + grace_s, copies=terms.copies > 0)
 
     def claim_received(self, peer: Peer, key: StreamKey, flat: tuple[int, ...], now: float) -> None:
         """Note as a gap what a peer has seen of one stream and this node hasn't, if it may have it."""
@@ -119,6 +120,8 @@ class Repair:
         if not flat or key[:2] == (own.node, own.incarnation) or not self._recall.allows(key):
             return
         stream = self._streams.get(key)
+        if stream is not None and stream.terms.copies:
+            return
         pairs = zip(flat[::2], flat[1::2], strict=True)
         if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
             self._claimed(key, flat[-1], peer, now + self._grace_s(key))
@@ -217,11 +220,13 @@ class Repair:
         if stream is None or not batch.entries.ids:
             return
         self._relaying.pass_on_fetched(batch, peer)
-        if not own:
+        if not own and not batch.terms.copies:
             self._outlet.hearsay_heard(now)
 
-    def _made(self, key: StreamKey, newest: int, due_at: float) -> None:
+    def _made(self, key: StreamKey, newest: int, due_at: float, *, copies: bool) -> None:
         stream = self._streams.get(key)
+        if copies and (stream is None or not stream.seen):
+            return  # what this node relays begins with the first that it is given to relay
         if stream is not None:
             stream.newest = max(stream.newest, newest)
         if stream is not None and stream.seen.covers(1, newest):

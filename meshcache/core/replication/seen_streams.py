@@ -24,23 +24,34 @@ class SeenStreams:
         self._vips = vips
 
     def of(self, stream: Stream) -> Ranges:
-        """Return what this node has seen of a stream; of its own, what it has made and sent."""
+        """Return what this node has seen of a stream; of its own, what it has made and sent. Where sessions are for
+        some nodes only, what it may have: numbers say nothing of what it misses.
+        """
         own, served = self._local.identity, self._vips.get(stream.key.vip)
         if stream.key[:2] != (own.node, own.incarnation):
-            return stream.seen
+            return stream.seen if not stream.terms.copies else _held(stream)
         return Ranges([(1, served.flushed_seq)] if served is not None and served.flushed_seq else ())
 
     def view(self, peer: Peer) -> list[tuple[StreamKey, Ranges]]:
-        """Return every stream that a peer may have, with what this node has seen of it, ordered by name."""
+        """Return every stream that a peer may have, with what this node has seen of it, ordered by name; not those
+        whose sessions are for some nodes only, which `holdings` compares.
+        """
         may: dict[Terms, bool] = {}
         found = []
         for stream in self._streams:
+            if stream.terms.copies:
+                continue
             if stream.terms not in may:
                 may[stream.terms] = self._vips.send(stream.terms, peer.record)
             seen = self.of(stream) if may[stream.terms] else None
             if seen:
                 found.append((stream.key, seen))
         return sorted(found, key=lambda item: item[0])
+
+
+def _held(stream: Stream) -> Ranges:
+    """Return up to where there may be something of a stream whose sessions are for some nodes only."""
+    return Ranges([(1, stream.entries.newest)] if stream.entries.count else ())
 
 
 def newest_ranges(seen: Ranges) -> tuple[int, ...]:

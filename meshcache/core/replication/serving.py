@@ -11,11 +11,12 @@ from math import ceil
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
+from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.seen_streams import SeenStreams
+from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVips
-from meshcache.core.values.limits import Limits
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import Session
 from meshcache.core.values.token_bucket import Bucket
@@ -39,14 +40,17 @@ class Serving:
 
     def __init__(
         self,
-        limits: Limits,
+        local: LocalNode,
         cache: SessionCache,
         vips: ServedVips,
         outbox: Outbox,
         seen: SeenStreams,
+        placement: Placement,
         now: float,
     ) -> None:
-        self._limits = limits
+        limits = self._limits = local.limits
+        self._colo = local.identity.colo
+        self._placement = placement
         self._cache = cache
         self._vips = vips
         self._outbox = outbox
@@ -79,7 +83,7 @@ class Serving:
             self._joiner = ""
 
     def _serve(self, peer: Peer, fetch: Fetch, stream: Stream, now: float) -> None:
-        batches, complete = self._batches(stream, fetch, now)
+        batches, complete = self._batches(peer, stream, fetch, now)
         sessions = sum(len(batch.entries.ids) for batch in batches)
         if not (self._snapshot_rate if fetch.snapshot else self._rate).take(sessions, now):
             self._end(peer, fetch, FetchEnd.BUSY)
@@ -91,22 +95,22 @@ class Serving:
     def _end(self, peer: Peer, fetch: Fetch, end: FetchEnd) -> None:
         self._outbox.send(peer.address, FetchReply(fetch.token, None, end))
 
-    def _batches(self, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
+    def _batches(self, peer: Peer, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
         room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
         for first, last in parts_of(self._seen.of(stream), fetch.ranges):
-            for batch in self._of_part(stream, first, last, now):
+            for batch in self._of_part(peer, stream, first, last, now):
                 if len(batches) >= BATCHES_MAX or room < len(batch.entries.ids):
                     return batches, False
                 batches.append(batch)
                 room -= len(batch.entries.ids)
         return batches, True
 
-    def _of_part(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Batch]:
+    def _of_part(self, peer: Peer, stream: Stream, first: int, last: int, now: float) -> Iterator[Batch]:
         """Yield batches from the top down that together cover `first` to `last` without a gap."""
         sessions: list[Session] = []
         size = 0
-        for session in self._living(stream, first, last, now):
+        for session in self._living(peer, stream, first, last, now):
             cost = len(session.id) + len(session.der)
             if len(sessions) >= BATCH_SESSIONS_MAX or size + cost > BATCH_BYTES_MAX:
                 yield batch_of(stream, sessions[-1].seq, last, sessions, now)
@@ -115,16 +119,26 @@ class Serving:
             size += cost
         yield batch_of(stream, first, last, sessions, now)
 
-    def _living(self, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
+    def _living(self, peer: Peer, stream: Stream, first: int, last: int, now: float) -> Iterator[Session]:
         served = self._vips.get(stream.vip)
         exports = served is not None and served.vip.export_client_certificates
         for seq, session_id in stream.entries.downwards(last + 1):
             if seq < first:
                 return
+            if stream.terms.copies and not self._is_for(peer, stream, session_id):
+                continue
             session = self._cache.peek(stream.vip, session_id)
             if session is None or session.expires_at - now < 1 or (session.client_certificate and not exports):
                 continue
             yield session
+
+    def _is_for(self, peer: Peer, stream: Stream, session_id: bytes) -> bool:
+        """Return whether a peer gets a session that is for some nodes only: as one of them, or to relay what was made
+        here. A single one for a handshake is `pulling`'s.
+        """
+        if peer.colo == self._colo:
+            return peer.name in self._placement.holders(stream.terms, session_id)
+        return stream.published and stream.terms.push
 
 
 def parts_of(seen: Ranges, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

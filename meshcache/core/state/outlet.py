@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from meshcache.core.cache.streams import Stream
+from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
 from meshcache.core.values.topology import NodeRecord
 
@@ -17,6 +18,9 @@ class Outlet(Protocol):
 
     def wants_link(self, peer: Peer) -> bool:
         """Return whether this node wants a link to a peer; `membership.links` decides."""
+
+    def gets_all(self, terms: Terms, peer: Peer) -> bool:
+        """Return whether a peer that may have what is made here under these terms is given all of it."""
 
     def peer_joined(self, peer: Peer, now: float) -> None:
         """A node has become a peer, or has come back in a new life."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from meshcache.core.policy.digest_parts import PARTS_BYTES_MAX
-from meshcache.core.policy.gates import Reach, Terms
+from meshcache.core.policy.gates import COPIES_MAX, Reach, Terms
 from meshcache.core.policy.scope import CONTEXT_BYTES
 from meshcache.core.values.session import SEQ_MAX, StreamKey
 from meshcache.core.values.topology import (
@@ -97,6 +97,7 @@ revision = uint((1 << 32) - 1)
 seq = uint(SEQ_MAX)
 seconds = uint((1 << 32) - 1)
 token = uint((1 << 32) - 1)
+_copies = uint(COPIES_MAX)
 _digest = octets(CONTEXT_BYTES, CONTEXT_BYTES)
 _version = text(0, VERSION_BYTES_MAX)
 _parts = octets(0, PARTS_BYTES_MAX)
@@ -135,8 +136,8 @@ def reach(value: Any) -> Reach:
 
 def terms(value: Any) -> Terms:
     """Return the terms of any node, as they travel with a batch."""
-    node, colo, vip, group, digest, plain = array(value, 6)[:6]
-    return Terms(name(node), name(colo), name(vip), name(group), _digest(digest), reach(plain))
+    node, colo, vip, group, digest, plain, *more = array(value, 6)[:8]
+    return Terms(name(node), name(colo), name(vip), name(group), _digest(digest), reach(plain), *_spread(more))
 
 
 def record(value: Any) -> NodeRecord:
@@ -165,9 +166,19 @@ def _flags(note: VipNote) -> list[bool]:
 
 
 def _vip(node: str, colo: str, value: Any, reaches: dict[Reach, Reach]) -> Terms:
-    vip, group, digest, plain = array(value, 4)[:4]
+    vip, group, digest, plain, *more = array(value, 4)[:6]
     found = reach(plain)
-    return Terms(node, colo, name(vip), name(group), _digest(digest), reaches.setdefault(found, found))
+    border = name(group), _digest(digest), reaches.setdefault(found, found)
+    return Terms(node, colo, name(vip), *border, *_spread(more))
+
+
+def _spread(more: list[Any]) -> tuple[int, bool]:
+    """Return how many copies there are to be in each colo, and whether other colos get any; none told: all, and yes."""
+    return _copies(more[0]) if more else 0, flag(more[1]) if len(more) > 1 else True
+
+
+def _plain_spread(value: Terms) -> list[Any]:
+    return [value.copies, value.push][: 2 if not value.push else 1 if value.copies else 0]
 
 
 def stream_key(value: Any) -> StreamKey:
@@ -200,7 +211,7 @@ def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
 
 def plain_record(value: NodeRecord) -> list[Any]:
     """Return the form of a record on the wire; `record` is its inverse."""
-    vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain()] for vip in value.vips]
+    vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain(), *_plain_spread(vip)] for vip in value.vips]
     notes = [[note.parts, note.version, note.digest, *_flags(note)] for note in value.notes]
     plain = [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
     return [*plain, notes] if notes else plain
@@ -208,7 +219,8 @@ def plain_record(value: NodeRecord) -> list[Any]:
 
 def plain_terms(value: Terms) -> list[Any]:
     """Return the form of terms on the wire; `terms` is its inverse."""
-    return [value.node, value.colo, value.vip, value.group, value.digest, value.reach.to_plain()]
+    border = [value.node, value.colo, value.vip, value.group, value.digest, value.reach.to_plain()]
+    return [*border, *_plain_spread(value)]
 
 
 def plain_seen(value: Seen) -> list[Any]:

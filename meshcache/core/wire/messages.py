@@ -34,6 +34,10 @@ VECTOR_ENTRIES_MAX = 512
 VECTOR_RANGES_MAX = 32
 """Ranges of one stream in a vector, the newest ones: what is left out is not claimed to be seen."""
 
+HELD_STREAMS_MAX = 512
+HELD_SEQS_MAX = 1024
+"""Streams in one `Holding`, and numbers of each: at two bytes or three each the longest is 2,048 in all."""
+
 VECTORS_MAX = 32
 """Vectors in answer to one digest: as many streams as the table holds."""
 
@@ -268,6 +272,20 @@ class Vector:
     wants_reply: bool = False
 
 
+class Held(NamedTuple):
+    """Numbers of one stream that the sender has and the receiver is to hold too, upwards."""
+
+    key: StreamKey
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the sender has that the receiver is to hold too, of streams whose sessions are for some nodes only."""
+
+    held: tuple[Held, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotAsk:
     """A joiner asks a peer to be its source, or tells it that it is ``done``."""
@@ -356,6 +374,7 @@ Message: TypeAlias = (
     | PullReply
     | Digest
     | Vector
+    | Holding
     | SnapshotAsk
     | SnapshotOffer
     | RosterAsk

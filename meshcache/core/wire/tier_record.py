@@ -75,7 +75,9 @@ class TierRecord(NamedTuple):
 def write_origin(origin: Origin) -> bytes:
     """Return the bytes that all records of one stream begin with, as long as its terms are the same."""
     terms = origin.terms
-    return cbor2.dumps([terms.node, terms.colo, terms.vip, terms.reach.to_plain(), origin.incarnation, *origin.age])
+    spread = [terms.copies, terms.push] if terms.copies or not terms.push else []
+    told = [terms.node, terms.colo, terms.vip, terms.reach.to_plain(), origin.incarnation, *origin.age]
+    return cbor2.dumps([*told, *spread])
 
 
 def write_record(session: Session, origin: bytes, unix_offset: float, lifetime_s: float) -> bytes:
@@ -150,8 +152,8 @@ def batch_of_one_stream(records: list[TierRecord], unix_now: float, lifetime_s: 
 
 def _read_origin(plain: bytes, border: Border) -> Origin:
     try:
-        node, colo, vip, reach, incarnation, lived, revised = fields.array(load_item(plain), 7, 7)
-        terms = fields.terms([node, colo, vip, border.group, border.digest, reach])
+        node, colo, vip, reach, incarnation, lived, revised, *spread = fields.array(load_item(plain), 7, 9)
+        terms = fields.terms([node, colo, vip, border.group, border.digest, reach, *spread])
         age = fields.incarnation(lived), fields.revision(revised)
         origin = Origin(terms, fields.incarnation(incarnation), age)
     except (FieldError, WireError) as error:

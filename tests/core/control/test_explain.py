@@ -51,10 +51,27 @@ def test_a_way_that_is_open_says_so() -> None:
             "differs": [],
             "from_nodes": ["a"],
             "to_nodes": ["b", "c"],
+            "copies": "all",
+            "push": "all",
             "resumption": {"from": "sessions", "to": "sessions"},
             "tickets": None,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("copies", "push", "words"),
+    [
+        (3, True, "both ends allow it; 3 servers of the colo hold a session, the others may fetch it"),
+        (1, True, "both ends allow it; 1 server of the colo holds a session, the others may fetch it"),
+        (3, False, 'both ends allow it; shop in ams1 has push = "none": nothing is pushed there, servers may fetch it'),
+    ],
+)
+def test_a_way_of_which_not_everybody_gets_copies_says_who_does(copies: int, push: bool, words: str) -> None:
+    made = record("a", "ams1")
+    made = replace(made, vips=(replace(made.vips[0], copies=copies, push=push),))
+    (told,) = way([made, record("b", "fra1")], AMS, FRA)["ways"]
+    assert (told["why"], told["copies"], told["push"]) == (words, copies, "all" if push else "none")
 
 
 def mode(resumption: str, node: str, colo: str, reach: Reach = REACH_EVERYWHERE) -> NodeRecord:

@@ -84,7 +84,19 @@ def test_terms_and_records_read_what_was_written() -> None:
 
 def test_what_a_newer_version_adds_at_the_end_is_ignored() -> None:
     terms = Terms("n", "ams1", "shop", "store", D, Reach.parse("colo"))
-    assert fields.terms([*fields.plain_terms(terms), "news"]) == terms
+    assert fields.terms([*fields.plain_terms(terms), 0, True, "news"]) == terms
+
+
+def test_terms_say_how_many_copies_there_are_to_be_where_that_isnt_all() -> None:
+    reach = Reach.parse("colo")
+    for copies, push, told in ((0, True, []), (3, True, [3]), (3, False, [3, False])):
+        terms = Terms("n", "ams1", "shop", "store", D, reach, copies, push)
+        assert fields.plain_terms(terms)[6:] == told
+        assert fields.terms(fields.plain_terms(terms)) == terms
+        record = NodeRecord("n", 1, "ams1", "n:1", 1, (terms,))
+        assert fields.record(fields.plain_record(record)) == record
+    plain = fields.plain_terms(terms)[:6]
+    refuses(fields.terms, [*plain, -1], [*plain, 65], [*plain, True], [*plain, 3, 1], [*plain, "news"])
 
 
 def test_equal_reaches_of_one_record_are_kept_once() -> None:

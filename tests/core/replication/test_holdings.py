@@ -1,0 +1,225 @@
+"""Tests of `core.replication.holdings`, and of copies as a whole: who holds what, after pushes, deaths, joins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
+from meshcache.core.replication.holdings import Holdings
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import StreamKey
+from meshcache.core.wire.messages import Held, Holding
+from tests.core.net import Host, Net, make, mesh, sessions, sid, vip
+
+N = 200
+
+
+def colo(net: Net, count: int = 7, copies: int = 3, reach: Reach = REACH_COLO, **more: Any) -> list[Host]:
+    return mesh(net, [f"ams1-{at}" for at in range(count)], "ams1", reach, copies=copies, **more)
+
+
+def holders(hosts: list[Host], session_id: bytes) -> list[str]:
+    return [host.name for host in hosts if host.up and host.core.holds("shop", session_id)]
+
+
+def made_by(net: Net, host: Host, first: int, count: int = N) -> list[bytes]:
+    made = [make(net, host, number) for number in range(first, first + count)]
+    net.run(1)
+    return made
+
+
+def copies_of(hosts: list[Host], made: list[bytes]) -> Counter[int]:
+    return Counter(len(holders(hosts, each)) for each in made)
+
+
+def test_a_session_is_with_its_maker_and_so_many_others_less_one_and_each_has_its_share() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    assert copies_of(hosts, made) == {3: N}
+    assert all(host.core.holds("shop", each) for each in made for host in hosts[:1])
+    shares = [sum(host.core.holds("shop", each) for each in made) for host in hosts[1:]]
+    assert all(0.5 * 2 * N / 6 < share < 1.7 * 2 * N / 6 for share in shares), shares
+    net.run(30)
+    assert copies_of(hosts, made) == {3: N}
+    assert sum(sessions(host, net)["repaired"] for host in hosts) == 0
+
+
+def test_with_fewer_nodes_than_copies_everybody_has_it() -> None:
+    net = Net()
+    hosts = colo(net, 2)
+    net.run(3)
+    assert copies_of(hosts, made_by(net, hosts[0], 1)) == {2: N}
+
+
+def test_copies_are_whole_again_after_two_deaths_at_once_and_no_session_is_lost() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    made = [each for at in range(7) for each in made_by(net, hosts[at], 1 + at * N, 50)]
+    before = sum(sessions(host, net)["repaired"] for host in hosts)
+    for name in ("ams1-1", "ams1-2"):
+        net.stop(name)
+    assert min(copies_of(hosts, made)) >= 1
+    net.run(25)
+    assert copies_of(hosts, made) == {3: len(made)}
+    moved = sum(sessions(host, net)["repaired"] for host in hosts if host.up) - before
+    lacking = sum(3 - len(holders(hosts, each)) for each in made)
+    assert lacking == 0
+    assert moved <= 2 * 3 * len(made) / 7, "what the two held, and nothing else"
+    assert sum(sessions(host, net)["duplicate"] for host in hosts if host.up) <= 0.05 * moved
+
+
+def test_who_joins_gets_its_share_and_nothing_else() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    hosts += mesh(net, ["ams1-7"], copies=3)
+    net.run(20)
+    share = sum(hosts[-1].core.holds("shop", each) for each in made)
+    placed = hosts[0].core.duties.placement
+    terms = hosts[0].core.local_vips()[0].terms
+    assert share == sum("ams1-7" in placed.holders(terms, each) for each in made) > 20
+    assert sessions(hosts[-1], net)["received"] == share
+    assert all(len(holders(hosts, each)) >= 3 for each in made)
+
+
+def test_pushes_that_got_lost_are_made_good_though_nobody_died() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    net.lose = lambda _sender, _receiver, payload: payload[:2] == b"\x84\x07"
+    made = [make(net, hosts[0], number) for number in range(1, 1 + N)]
+    net.run(0.1)
+    assert copies_of(hosts, made) == {1: N}
+    net.lose = lambda *_: False
+    net.run(8)
+    assert copies_of(hosts, made) == {3: N}
+
+
+def test_a_dead_makers_sessions_are_held_by_as_many_as_before() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    net.stop("ams1-0")
+    net.run(25)
+    assert copies_of(hosts, made) == {3: N}
+
+
+def test_each_colo_that_the_reach_allows_gets_as_many_and_push_none_keeps_them_at_home() -> None:
+    for push, abroad in ((True, 3), (False, 0)):
+        net = Net()
+        home = colo(net, 5, reach=REACH_EVERYWHERE, push=push)
+        away = mesh(net, [f"fra1-{at}" for at in range(6)], "fra1", REACH_EVERYWHERE, copies=3, push=push)
+        net.run(5)
+        made = made_by(net, home[1], 1)
+        net.run(20)
+        assert copies_of(home, made) == {3: N}
+        assert copies_of(away, made) == {abroad: N}
+
+
+def test_a_push_to_the_relay_that_got_lost_is_made_good_in_the_other_colo() -> None:
+    net = Net()
+    home = colo(net, 4, reach=REACH_EVERYWHERE)
+    away = mesh(net, [f"fra1-{at}" for at in range(6)], "fra1", REACH_EVERYWHERE, copies=3)
+    net.run(5)
+    made = made_by(net, home[1], 1, 20)
+    net.lose = lambda sender, receiver, payload: payload[:2] == b"\x84\x07" and sender[:3] != receiver[:3]
+    made += made_by(net, home[1], 101, 20)
+    net.lose = lambda *_: False
+    net.run(20)
+    assert copies_of(away, made) == {3: 40}
+
+
+def test_reach_colo_keeps_every_copy_in_its_colo() -> None:
+    net = Net()
+    home = colo(net, 4)
+    away = mesh(net, [f"fra1-{at}" for at in range(4)], "fra1", copies=3)
+    net.run(5)
+    made = made_by(net, home[0], 1)
+    net.run(20)
+    assert copies_of(home, made) == {3: N}
+    assert copies_of(away, made) == {0: N}
+
+
+def test_where_nodes_of_a_group_differ_each_ones_own_number_holds_for_what_it_made() -> None:
+    net = Net()
+    hosts = [*colo(net, 3, 2), *mesh(net, ["ams1-3", "ams1-4"], copies=0)]
+    net.run(3)
+    few, all_of_them = made_by(net, hosts[0], 1), made_by(net, hosts[3], 1001)
+    net.run(20)
+    assert copies_of(hosts, few) == {2: N}
+    assert copies_of(hosts, all_of_them) == {5: N}
+    told = {peer["name"]: peer["vips"][0]["copies"] for peer in hosts[0].core.peers(net.now)}
+    assert told["ams1-1"] == 2
+    assert told["ams1-3"] == "all"
+
+
+def test_a_withdraw_reaches_every_holder_and_works_where_the_session_isnt() -> None:
+    net = Net()
+    hosts = colo(net)
+    net.run(3)
+    made = made_by(net, hosts[0], 1, 20)
+    outsider = next(host for host in hosts if not host.core.holds("shop", made[0]))
+    assert outsider.core.withdraw_session("shop", made[0], net.now)
+    net.run(1)
+    assert holders(hosts, made[0]) == []
+    outsider.core.withdraw(net.now, vip="shop")
+    net.run(40)
+    assert copies_of(hosts, made) == {0: 20}
+
+
+def test_what_was_evicted_isnt_fetched_again_and_again() -> None:
+    net = Net()
+    hosts = colo(net, 3, 2)
+    small = mesh(net, ["small"], copies=2, sessions=20)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    net.run(60)
+    settled = sessions(small[0], net)["received"]
+    net.run(120)
+    assert sessions(small[0], net)["received"] <= settled + 20
+    assert min(copies_of([*hosts, *small], made)) >= 1
+
+
+def test_what_a_member_invents_costs_bounded_fetches_to_itself_and_nothing_else() -> None:
+    net = Net(limits=Limits(holdings_queue_max=64, holdings_wanted_max=2000))
+    hosts = colo(net, 3, 2)
+    net.run(3)
+    holdings: Holdings = hosts[0].core.duties.holdings
+    peer = hosts[0].core.duties.members.get("ams1-1")
+    assert peer is not None
+    for at in range(200):
+        key = StreamKey(f"ghost-{at}", 1, "shop")
+        holdings.received(peer, Holding((Held(key, tuple(range(1, 1025, 2))),)), net.now)
+    net.run(60)
+    assert holdings.settled
+    assert hosts[0].core.holds("shop", sid(1)) is False
+
+
+def test_nobody_elses_numbers_are_told_to_a_node_that_the_gates_refuse() -> None:
+    net = Net()
+    hosts = colo(net, 4)
+    stranger = mesh(net, ["odd"], copies=3, digest=b"\x02" * 32)[0]
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    net.run(30)
+    assert copies_of([stranger], made) == {0: N}
+    to_stranger = [payload for _, address, payload, _ in net.sent if address == stranger.address]
+    assert not any(payload[:3] == b"\x84\x18\x18" for payload in to_stranger), "kind 24"
+    assert not any(payload[:2] in (b"\x84\x07", b"\x84\x09") for payload in to_stranger)
+
+
+def test_all_again_gives_everybody_everything() -> None:
+    net = Net()
+    hosts = colo(net, 5)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    for host in hosts:
+        host.core.set_vip(vip(host.name), net.now)
+    net.run(40)
+    assert copies_of(hosts, made) == {5: N}

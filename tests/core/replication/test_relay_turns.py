@@ -1,0 +1,80 @@
+"""Tests of `core.replication.relay_turns`: what a relay may have lost comes by the next one, and little else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshcache.core.policy.gates import REACH_EVERYWHERE
+from meshcache.core.wire.codec import Decoder
+from meshcache.core.wire.messages import Push
+from tests.core.net import Host, Net, make, mesh, sessions
+
+
+def two_colos(net: Net, **settings: Any) -> tuple[list[Host], list[Host]]:
+    home = mesh(net, ["a", "b"], reach=REACH_EVERYWHERE, copies=2, **settings)
+    away = mesh(net, [f"z{at}" for at in range(4)], "fra1", REACH_EVERYWHERE, copies=2, **settings)
+    net.run(20)
+    return home, away
+
+
+def relay(net: Net, maker: Host) -> str:
+    terms = maker.core.local_vips()[0].terms
+    (peer,) = maker.core.duties.audiences.of_own(terms).relays
+    return peer.name
+
+
+def copies(hosts: list[Host], made: list[bytes]) -> set[int]:
+    return {sum(host.up and host.core.holds("shop", each) for host in hosts) for each in made}
+
+
+def test_what_a_relay_took_with_it_comes_by_the_next_one() -> None:
+    net = Net()
+    home, away = two_colos(net)
+    old = [make(net, home[0], number) for number in range(1, 200)]
+    net.run(40)
+    assert copies(away, old) == {2}
+    first = relay(net, home[0])
+    net.stop(first)
+    lost = [make(net, home[0], number) for number in range(1000, 1020)]
+    net.run(30)
+    assert relay(net, home[0]) != first
+    assert copies(away, lost) == {2}
+    assert copies(away, old) == {2}
+
+
+def test_a_new_relay_isnt_given_again_what_its_colo_has_for_long() -> None:
+    net = Net()
+    home, away = two_colos(net)
+    for number in range(1, 400):
+        make(net, home[0], number)
+    net.run(60)
+    crossed = sum(n for sender, to, _, n in net.sent if sender in "ab" and to[0] == "z")
+    net.stop(relay(net, home[0]))
+    net.run(30)
+    after = sum(n for sender, to, _, n in net.sent if sender in "ab" and to[0] == "z")
+    assert after - crossed <= 10
+    assert all(sessions(host, net)["refused"] == {} for host in away if host.up)
+
+
+def test_a_colo_that_comes_later_gets_its_copies() -> None:
+    net = Net()
+    home = mesh(net, ["a", "b"], reach=REACH_EVERYWHERE, copies=2)
+    net.run(5)
+    made = [make(net, home[0], number) for number in range(1, 100)]
+    net.run(5)
+    away = mesh(net, ["z0", "z1", "z2"], "fra1", REACH_EVERYWHERE, copies=2)
+    net.run(30)
+    assert copies(away, made) <= {2, 3}, "one more where the first to come didn't know the last yet"
+
+
+def test_with_push_none_no_relay_is_told_anything() -> None:
+    net = Net()
+    home, away = two_colos(net, push=False)
+    made = [make(net, home[0], number) for number in range(1, 50)]
+    net.run(10)
+    assert copies(away, made) == {0}
+    decoder = Decoder()
+    crossed = [
+        decoder.decode(payload).message for sender, to, payload, _ in net.sent if sender in "ab" and to[0] == "z"
+    ]
+    assert not any(isinstance(message, Push) for message in crossed)
