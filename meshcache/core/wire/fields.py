@@ -6,6 +6,7 @@ Knows types, lengths and characters; what the values mean together is `wire`'s.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 from meshcache.core.policy.digest_parts import PARTS_BYTES_MAX
@@ -21,7 +22,7 @@ from meshcache.core.values.topology import (
     NodeRecord,
     VipNote,
 )
-from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Seen
+from meshcache.core.wire.messages import HELD_SEQS_MAX, VECTOR_RANGES_MAX, Held, Seen
 
 T = TypeVar("T")
 
@@ -193,6 +194,16 @@ def seen(value: Any) -> Seen:
     return Seen(stream_key(entry[:3]), ranges(VECTOR_RANGES_MAX)(entry[3]))
 
 
+def held(value: Any) -> Held:
+    """Return which numbers of a stream a node has."""
+    entry = array(value, 4)
+    steps = items(seq, HELD_SEQS_MAX)(entry[3])
+    numbers = tuple(accumulate(steps))
+    if not all(steps) or (numbers and numbers[-1] > SEQ_MAX):
+        raise FieldError("numbers")
+    return Held(stream_key(entry[:3]), numbers)
+
+
 def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
     """Return a reader of up to `longest` ranges as flat pairs: positive, upwards, apart from one another."""
 
@@ -226,3 +237,8 @@ def plain_terms(value: Terms) -> list[Any]:
 def plain_seen(value: Seen) -> list[Any]:
     """Return the form of a vector's entry on the wire; `seen` is its inverse."""
     return [*value.key, list(value.ranges)]
+
+
+def plain_held(values: tuple[Held, ...]) -> list[Any]:
+    """Return what `held` reads, of each stream: numbers as steps from one to the next, of which most are one byte."""
+    return [[*key, [seqs[0], *(after - before for before, after in pairwise(seqs))]] for key, seqs in values]

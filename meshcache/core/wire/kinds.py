@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Any
 
 import cbor2
 
 from meshcache.core.policy.gates import Terms
-from meshcache.core.values.session import SEQ_MAX
 from meshcache.core.values.session_id import ID_BYTES
 from meshcache.core.values.ticket_key import GENERATION_MAX, NAME_BYTES, RING_BYTES, SECRET_BYTES
 from meshcache.core.values.topology import VIPS_MAX
@@ -173,20 +171,6 @@ def _pairs(value: Any) -> tuple[tuple[int, int], ...]:
 
 def _flat(pairs: tuple[tuple[int, int], ...]) -> list[int]:
     return [number for pair in pairs for number in pair]
-
-
-def _held(value: Any) -> messages.Held:
-    entry = fields.array(value, 4)
-    steps = fields.items(fields.seq, messages.HELD_SEQS_MAX)(entry[3])
-    seqs = tuple(accumulate(steps))
-    if not all(steps) or (seqs and seqs[-1] > SEQ_MAX):
-        raise FieldError("numbers")
-    return messages.Held(fields.stream_key(entry[:3]), seqs)
-
-
-def _plain_held(values: tuple[messages.Held, ...]) -> list[Any]:
-    """Return the numbers as steps from one to the next: most are one byte."""
-    return [[*key, [seqs[0], *(after - before for before, after in pairwise(seqs))]] for key, seqs in values]
 
 
 def _rows(values: tuple[tuple[Any, ...], ...]) -> list[list[Any]]:
@@ -410,7 +394,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
         24,
         Spec(
             messages.Holding,
-            Field("e", "held", fields.items(_held, messages.HELD_STREAMS_MAX), write=_plain_held),
+            Field("e", "held", fields.items(fields.held, messages.HELD_STREAMS_MAX), write=fields.plain_held),
         ),
     ),
 }

@@ -14,7 +14,7 @@ from meshcache.core.values.session import SEQ_MAX, StreamKey
 from meshcache.core.values.topology import ADDRESS_BYTES_MAX, NAME_BYTES_MAX, VIPS_MAX, NodeRecord, VipNote
 from meshcache.core.wire import fields
 from meshcache.core.wire.fields import FieldError
-from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Seen
+from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Held, Seen
 from tests.core.samples import large_record
 
 anything = st.recursive(
@@ -159,3 +159,12 @@ def test_who_keeps_what_clients_resume_with_travels_in_as_few_flags_as_tell_it(
 def test_flags_of_a_note_are_truth_values() -> None:
     plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], ""]
     refuses(fields.record, [*plain, [[b"", 0, b"", 1]]], [*plain, [[b"", 0, b"", True, 1]]])
+
+
+def test_numbers_that_a_node_has_travel_as_steps() -> None:
+    told = (Held(StreamKey("a", 1, "shop"), (3, 4, 900)), Held(StreamKey("b", 1, "shop"), (SEQ_MAX,)))
+    plain = fields.plain_held(told)
+    assert plain[0] == ["a", 1, "shop", [3, 1, 896]]
+    assert tuple(map(fields.held, plain)) == told
+    stream = ["a", 1, "shop"]
+    refuses(fields.held, [*stream, [3, 0]], [*stream, [SEQ_MAX, 1]], [*stream, [-1]], [*stream, [1] * 1025], stream)
