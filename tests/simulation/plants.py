@@ -44,7 +44,7 @@ def no_faults() -> Iterator[None]:
 
 
 @contextmanager
-def replaced(owner: type, name: str, function: Callable[..., Any]) -> Iterator[None]:
+def replaced(owner: object, name: str, function: Callable[..., Any]) -> Iterator[None]:
     original = getattr(owner, name)
     setattr(owner, name, function)
     try:

@@ -13,9 +13,10 @@ from meshcache.core.values.limits import Limits
 from tests.simulation import builder
 from tests.simulation.faults import CALM, Cut, NetworkOptions
 from tests.simulation.host import Host
+from tests.simulation.ring_keys import RingKeys, border
 from tests.simulation.run import Run
 from tests.simulation.safety import ViolationError
-from tests.simulation.truth import VipTruth
+from tests.simulation.truth import Policy, VipTruth
 from tests.simulation.workload import any_reach
 from tests.simulation.world import World
 
@@ -27,8 +28,14 @@ LIMITS = Limits(
     ticket_first_s=3.0,
     ticket_status_s=4.0,
     ticket_quiet_s=6.0,
+    heartbeat_s=2.5,
+    probe_after_s=3.0,
+    probe_s=0.25,
+    suspect_s=5.0,
+    sweep_s=5.0,
 )
-"""The real times, some eight times shorter, so that a run has several rotations."""
+"""The times of keys some eight times shorter than the real ones, so that a run has several rotations. A peer is lost as
+soon as ever, but by fewer heartbeats and questions: those were most of what a run cost, and say nothing of keys."""
 
 ROTATE_S, LIFETIME_S = 60.0, 40.0
 LASTS_S = 240.0
@@ -41,6 +48,9 @@ SLACK_S = 4.0
 
 LATE_S = 25.0
 """What a key's message may have waited, and its age with it, until somebody tells the truer age."""
+
+KEPT_S = ROTATE_S + LIMITS.ticket_overrun_s + LIFETIME_S + LATE_S + SLACK_S
+"""Since a key was first seen anywhere, until nobody has it any more."""
 
 _TOLD_S = 10.0
 """A withdraw is everywhere by then, where nothing is the matter."""
@@ -77,6 +87,8 @@ class Rings:
         self.disturbed: dict[str, float] = defaultdict(float)
         self.cuts: list[Cut] = []
         self._using: dict[tuple[str, str], bytes] = {}
+        self.keys = RingKeys(world, KEPT_S)
+        world.watchers.append(self.keys)
         self.withdrawn: dict[str, list[tuple[float, str]]] = defaultdict(list)
         """By group: when, and by whom."""
 
@@ -107,8 +119,8 @@ class Rings:
         """Wherever a key has just begun to encrypt, a client gets a ticket of it and comes back to all at once."""
         for host in self._world.alive():
             for vip in sorted(self._policy(host)) if not host.stalled else ():
-                found = host.core.tickets.of_vip(vip, host.now())
-                name = b"" if found is None or found.encrypting is None else found.encrypting.name
+                ring = host.core.tickets.rings.of_vip(vip)
+                name = b"" if ring is None or ring.current is None else ring.current.name
                 if name != self._using.get((host.name, vip), b""):
                     self._using[host.name, vip] = name
                     self._return_everywhere(host, vip)
@@ -122,7 +134,8 @@ class Rings:
                     self._open(other, vip, ticket)
 
     def judge(self) -> None:
-        """No connected part uses more than two keys of one ring."""
+        """No connected part uses more than two keys of one ring, and nobody keeps one beyond its end."""
+        self.keys.judge()
         used: dict[tuple[object, ...], set[bytes]] = defaultdict(set)
         for host in self._world.alive():
             if not self.settled(host.name):
@@ -131,10 +144,10 @@ class Rings:
                 found = host.core.tickets.of_vip(vip, host.now())
                 if found is not None and found.encrypting is not None:
                     used[self._border(host, terms)].add(found.encrypting.name)
-        for border, names in used.items():
+        for where, names in used.items():
             self.most = max(self.most, len(names))
             if len(names) > 2:
-                raise ViolationError(f"{len(names)} keys encrypt at a time in {border} at {self._world.now:.1f} s")
+                raise ViolationError(f"{len(names)} keys encrypt at a time in {where} at {self._world.now:.1f} s")
 
     def withdraw(self, host: Host, vip: str) -> None:
         """An operator ends a VIP's tickets."""
@@ -152,7 +165,7 @@ class Rings:
                 found = host.core.tickets.of_vip(vip, host.now())
                 name = b"" if found is None or found.encrypting is None else found.encrypting.name
                 used[self._border(host, terms)][f"{host.name}/{vip}"] = name
-        return [str(border) for border, names in used.items() if len(set(names.values())) > 1 or b"" in names.values()]
+        return [str(where) for where, names in used.items() if len(set(names.values())) > 1 or b"" in names.values()]
 
     def _give(self, host: Host, vip: str) -> None:
         found = host.core.tickets.of_vip(vip, host.now())
@@ -217,18 +230,12 @@ class Rings:
         return self._border(host, own) == self._border(maker, ticket.terms)
 
     def _border(self, host: Host, terms: VipTruth) -> tuple[object, ...]:
-        reach = terms.reach
-        if reach == "server":
-            return terms.group, terms.settings, "server", host.name
-        if reach == "everywhere":
-            return terms.group, terms.settings, "everywhere"
-        listed = reach if isinstance(reach, frozenset) else frozenset()
-        return terms.group, terms.settings, tuple(sorted(listed | {host.colo}))
+        return border(host.name, host.colo, terms)
 
-    def _policy(self, host: Host) -> dict[str, VipTruth]:
-        return dict(self._world.truth.policies[host.name][host.version])
+    def _policy(self, host: Host) -> Policy:
+        return self._world.truth.policies[host.name][host.version]
 
-    def _policies(self) -> list[dict[str, VipTruth]]:
+    def _policies(self) -> list[Policy]:
         return [self._policy(host) for host in self._world.hosts.values()]
 
     def _violation(self, what: str, host: Host, vip: str, ticket: Ticket) -> ViolationError:
@@ -364,7 +371,7 @@ def play(run: Run) -> None:
     if disagreeing:
         raise ViolationError(f"no one key encrypts in the end in {disagreeing[0]}")
     run.report.figures |= {"tickets": len(rings.tickets), "opened": rings.opened, "refused": rings.refused}
-    run.report.figures["keys_at_once"] = rings.most
+    run.report.figures |= {"keys_at_once": rings.most, "keys_sent": rings.keys.sent_keys}
 
 
 def _draw(world: World) -> None:

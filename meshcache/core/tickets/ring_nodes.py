@@ -24,6 +24,9 @@ class RingNodes:
         self._members = members
         self._roster = roster
         self._vips = vips
+        self._stamp: tuple[int, ...] = ()
+        self._turns: dict[bytes, tuple[int, bool]] = {}
+        self._group_vips: dict[str, frozenset[str]] = {}
 
     def linked(self, ring: Ring) -> list[Peer]:
         """Return the linked nodes of a ring that aren't lost."""
@@ -38,6 +41,15 @@ class RingNodes:
     def in_turn(self, ring: Ring, others: set[str]) -> list[str]:
         """Return all nodes of a ring in the order in which they make its next key."""
         return rank(f"ticket key {ring.id.hex()}", {self._vips.record.node, *others})
+
+    def turn(self, ring: Ring) -> tuple[int, bool]:
+        """Return this node's place in that order, 0 for the first, and whether any other node is in the ring."""
+        self._forget_outdated()
+        turn = self._turns.get(ring.id)
+        if turn is None:
+            others = self.others(ring)
+            turn = self._turns[ring.id] = self.in_turn(ring, others).index(self._vips.record.node), bool(others)
+        return turn
 
     def without(self, ring: Ring, key: TicketKey) -> list[str]:
         """Return the living nodes of the ring that aren't known to have a key, or that know of a higher one."""
@@ -61,5 +73,21 @@ class RingNodes:
 
     def vips_of(self, ring: Ring) -> frozenset[str]:
         """Return all VIPs of the ring's group that anybody is known to serve: one's tickets are good for another."""
-        records = (self._vips.record, *(peer.record for peer in self._members), *self._roster)
-        return frozenset(terms.vip for record in records for terms in record.vips if terms.group == ring.group)
+        self._forget_outdated()
+        vips = self._group_vips.get(ring.group)
+        if vips is None:
+            records = (self._vips.record, *(peer.record for peer in self._members), *self._roster)
+            terms = (each for record in records for each in record.vips)
+            vips = self._group_vips[ring.group] = frozenset(each.vip for each in terms if each.group == ring.group)
+        return vips
+
+    def _forget_outdated(self) -> None:
+        """Forget answers once a node came, went or changed its terms: they are asked for at every step, and thousands
+        of records are gone through for one.
+        """
+        own = self._vips.record
+        stamp = (self._members.generation, own.revision, own.incarnation, self._roster.generation, self._rings.version)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._turns.clear()
+            self._group_vips.clear()

@@ -237,13 +237,12 @@ class TicketDuty:
 
     def _make_at(self, ring: Ring) -> float:
         """Return when it is this node's turn to make the next key, if nobody has by then."""
-        others = self.nodes.others(ring)
+        place, others = self.nodes.turn(ring)
         if ring.keys:
             at = ring.turns_at(ring.keys[0])
         else:
             first_s = self._limits.ticket_first_s if others else 0.0
             at = max(ring.empty_since + first_s, ring.ended_at + self._quiet_s(ring))
-        place = self.nodes.in_turn(ring, others).index(self._vips.record.node)
         return at + min(place * self._limits.ticket_step_s, self._limits.ticket_step_s_max)
 
     def _notice_stall(self, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.tickets.ring import Ring
+from meshcache.core.wire.messages import Leave
 from meshcache.core.wire.ticket_messages import HeldKey, RingStatus, TicketStatus
 from tests.core.net import Host, Net, Puppet, vip
 
@@ -54,3 +55,29 @@ def test_all_agree_on_whose_turn_it_is() -> None:
     nodes = host.core.tickets.nodes
     assert nodes.others(ring) == {"near", "far"}
     assert nodes.in_turn(ring, {"near", "far"}) == nodes.in_turn(ring, {"far", "near", "h"})
+
+
+def test_a_turn_is_found_again_when_a_node_comes_goes_or_changes_its_terms() -> None:
+    net, host, near, far, ring = stage()
+    nodes = host.core.tickets.nodes
+
+    def turn() -> tuple[int, bool]:
+        return nodes.in_turn(ring, nodes.others(ring)).index("h"), bool(nodes.others(ring))
+
+    assert nodes.turn(ring) == turn()
+    later = Puppet(net, "later", "ams1", vip("later", **FAR))
+    later.joins(host)
+    assert "later" in nodes.others(ring)
+    assert nodes.turn(ring) == turn()
+    for puppet in (near, far, later):
+        puppet.says(host, Leave())
+        assert nodes.turn(ring) == turn()
+    assert not {"near", "later"} & nodes.others(ring)
+
+
+def test_vips_of_a_group_are_found_again_when_somebody_serves_another() -> None:
+    net, host, _, _, ring = stage()
+    nodes = host.core.tickets.nodes
+    assert nodes.vips_of(ring) == {"shop"}
+    Puppet(net, "other", "ams1", vip("other", name="mail", group="shop", **FAR)).joins(host)
+    assert nodes.vips_of(ring) == {"shop", "mail"}
