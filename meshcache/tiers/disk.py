@@ -8,6 +8,7 @@ which are random, pages would be half empty, and each write would touch one of i
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ MAP = 1.25
 _EVICT = 256
 """Entries that go at a time, at most: so many pages change in one transaction."""
 
+_ROOM_MIN = 2**20
+"""With less left on the file system, whatever fails does so since it is full: LMDB writes up to 256 kB at a time."""
+
 _ROUND_S = 600.0
 """In so long a time every entry is looked at, whether it is over."""
 
@@ -66,7 +70,9 @@ def _told(method: Callable[P, R]) -> Callable[P, R]:
             raise TierError(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}") from error
         except Exception as error:
             if type(error).__module__.partition(".")[0] == "lmdb":
-                raise TierError(str(error)) from error
+                full = any(isinstance(each, DiskTier) and each.is_out_of_room() for each in arguments)
+                # LMDB says "Input/output error" when less was written than it gave.
+                raise TierError(f"No space left on device ({error})" if full else str(error)) from error
             raise
 
     return telling
@@ -198,6 +204,14 @@ class DiskTier(Tier):
 
     def figures(self) -> Mapping[str, int]:
         return self._figures | dict(self._counts) | {"max_bytes": self._bytes_max}
+
+    def is_out_of_room(self) -> bool:
+        """Return whether the file system has next to no room left."""
+        try:
+            place = os.statvfs(self._folder.path)
+        except OSError:
+            return False
+        return place.f_bavail * place.f_frsize < _ROOM_MIN
 
     # --- the file
 

@@ -47,6 +47,9 @@ SETTLED_S = 10.0
 _YIELD = 16
 """Sessions that are opened before others may run."""
 
+_YIELD_LOADING = 128
+"""The same at a start, for a millisecond: on a busy machine each pause waits for its turn, and nobody is warm yet."""
+
 _REVISE_PAUSE_S = 0.01
 """Between two batches that are looked at again: a million sessions take half a minute, and handshakes go on."""
 
@@ -260,7 +263,8 @@ class NodeTiers:
                 borders = pump.core.tiering.borders()
                 withdraws = len(pump.core.withdraws)
             if not withdraws:
-                rows = [row for row in rows if not records.is_fresh(row[1], borders)]
+                by_tag = records.by_tag(borders)
+                rows = [row for row in rows if not records.is_fresh(row[1], by_tag)]
             found = self._read(runner, rows, borders, known_only=True)
             sessions = [record for _, _, _, record in found]
             with pump.lock:
@@ -286,11 +290,12 @@ class NodeTiers:
         that isn't served here: else it may be for a VIP that comes yet.
         """
         records, found, gone = self._records_of(runner), [], []
+        by_tag, at_a_time = records.by_tag(borders), _YIELD if known_only else _YIELD_LOADING
         for at, (key, value) in enumerate(rows):
-            if at % _YIELD == 0:
+            if at % at_a_time == 0:
                 native.sleep(0)  # as in `SealedRecords.entries`
             try:
-                border = records.border_in(value, borders)
+                border = records.border_in(value, by_tag)
                 reason = "border"
                 if border is not None:
                     found.append((key, value, border, records.read(key, value, border)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from meshcache.core.replication.tiering import Leaving
 from meshcache.core.wire.tier_record import Border, RecordReader, TierRecord, TierRecordError
@@ -79,19 +79,22 @@ class SealedRecords:
             raise RefusedError("clock")
         return record
 
-    def is_fresh(self, value: bytes, borders: Iterable[Border]) -> bool:
+    def by_tag(self, borders: Iterable[Border]) -> Mapping[bytes, Border]:
+        """Return these borders by what values say that are for them."""
+        return {self.sealer.tag_of(border): border for border in borders}
+
+    def is_fresh(self, value: bytes, by_tag: Mapping[bytes, Border]) -> bool:
         """Return whether a value says that it is for one of these borders, and sealed with today's key."""
         if not self.sealer.is_current(value):
             return False
         try:
-            return self.border_in(value, borders) is not None
+            return self.border_in(value, by_tag) is not None
         except RefusedError:
             return False
 
-    def border_in(self, value: bytes, borders: Iterable[Border]) -> Border | None:
+    def border_in(self, value: bytes, by_tag: Mapping[bytes, Border]) -> Border | None:
         """Return which of these borders a value says that it is for; None for none of them. Raises RefusedError."""
         try:
-            tag = self.sealer.tag_in(value)
+            return by_tag.get(self.sealer.tag_in(value))
         except SealError as error:
             raise RefusedError(error.reason) from None
-        return next((border for border in borders if self.sealer.tag_of(border) == tag), None)

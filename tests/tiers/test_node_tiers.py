@@ -188,6 +188,18 @@ def test_values_that_were_swapped_are_refused_counted_and_removed(start: Start) 
     assert counts(node)["refused_forged"] == 2
 
 
+def test_values_of_a_newer_version_are_refused_counted_and_removed(start: Start) -> None:
+    tier = Kept()
+    ids = make(start(tier), 20)
+    start().close()
+    tier.kept = {key: bytes((value[0] + 1,)) + value[1:] for key, value in tier.kept.items()}
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
+    wait_until(lambda: not tier.kept, what="they are removed")
+    assert counts(node)["refused_version"] == 20
+
+
 def test_noise_is_refused_counted_and_removed(start: Start) -> None:
     tier = Kept()
     node = start(tier)

@@ -44,8 +44,8 @@ def test_a_session_comes_back_as_it_was() -> None:
     found = here.read(entry.key, entry.value, BORDER)
     assert (found.session_id, found.seq, found.origin.terms) == (b"\x07" * 32, 5, TERMS)
     assert entry.lasts_s == 3600.0
-    assert here.border_in(entry.value, [Border("pay", b"\x01" * 32), BORDER]) == BORDER
-    assert here.border_in(entry.value, [Border("pay", b"\x01" * 32)]) is None
+    assert here.border_in(entry.value, here.by_tag([Border("pay", b"\x01" * 32), BORDER])) == BORDER
+    assert here.border_in(entry.value, here.by_tag([Border("pay", b"\x01" * 32)])) is None
 
 
 def test_many_are_sealed_as_one_is() -> None:
@@ -64,7 +64,8 @@ def test_the_largest_session_fits() -> None:
 def test_nodes_of_one_keyring_open_what_each_other_sealed() -> None:
     keyring = Keyring.new()
     entry = SealedRecords.of(keyring, "prod").entry(leaving())
-    assert SealedRecords.of(keyring, "prod").border_in(entry.value, [BORDER]) == BORDER
+    other = SealedRecords.of(keyring, "prod")
+    assert other.border_in(entry.value, other.by_tag([BORDER])) == BORDER
     key = SealedRecords.of(keyring, "prod").sealer.key_of(BORDER, b"\x07" * 32)
     assert key == entry.key
 
@@ -117,10 +118,10 @@ def test_what_an_older_key_sealed_is_sealed_again_for_as_long_as_it_lasts() -> N
 def test_what_is_fresh_neednt_be_opened() -> None:
     old, new = records(), records(os.urandom(32), SECRET)
     value = old.entry(leaving()).value
-    assert old.is_fresh(value, [BORDER])
-    assert not old.is_fresh(value, [Border("pay", b"\x01" * 32)])
-    assert not new.is_fresh(value, [BORDER])
-    assert not old.is_fresh(b"", [BORDER])
+    assert old.is_fresh(value, old.by_tag([BORDER]))
+    assert not old.is_fresh(value, old.by_tag([Border("pay", b"\x01" * 32)]))
+    assert not new.is_fresh(value, new.by_tag([BORDER]))
+    assert not old.is_fresh(b"", old.by_tag([BORDER]))
 
 
 def test_an_entry_shows_nothing() -> None:

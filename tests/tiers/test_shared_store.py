@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import valkey
 from OpenSSL import SSL
 
 from meshcache import MeshNode
@@ -106,6 +108,49 @@ def test_another_node_resumes_it_as_far_as_its_reach_allows(place: Place, store:
         refused = wait_until(lambda: refused_after_a_try(two, other, client, session), what="the store answers")
         assert set(refused) == {"sender_reach"}
     wait_until(lambda: comes_back(one, shop, client, session), what="where it was made it resumes either way")
+
+
+@pytest.mark.parametrize("what", ["of another session", "of another mesh", "of a newer version"])
+def test_a_store_that_answers_with_anothers_value_resumes_nobody(place: Place, store: StoreServer, what: str) -> None:
+    node, shop = start(place, store, "edge-1")
+    clients = [client_context("1.2") for _ in range(2)]
+    sessions = [leave_memory(node, shop, client) for client in clients]
+    with valkey.Valkey(port=store.port) as raw:
+        wait_until(lambda: raw.dbsize() == 3, what="both are there, and that of a client between them")
+        keys = raw.keys("meshcache:test:*")
+        values = raw.mget(keys)
+        bad = {
+            "of another session": values[1:] + values[:1],
+            "of another mesh": [bytes((each[0],)) + os.urandom(len(each) - 1) for each in values],
+            "of a newer version": [bytes((each[0] + 1,)) + each[1:] for each in values],
+        }[what]
+        raw.mset(dict(zip(keys, bad, strict=True)))
+        reason = {"of another session": "forged", "of another mesh": "key", "of a newer version": "version"}[what]
+
+        def is_refused() -> bool:
+            """On a busy machine the store may be asked too late the first time."""
+            assert not any(comes_back(node, shop, *each) for each in zip(clients, sessions, strict=True))
+            return bool(node.stats()["tiers"][0]["counts"].get(f"refused_{reason}", 0) >= 2)
+
+        wait_until(is_refused, what="both are refused")
+        wait_until(
+            lambda: len(set(raw.mget(keys)) & set(bad)) == 1, what="they are removed, and what nobody met is left"
+        )
+
+
+def test_a_session_that_is_withdrawn_by_name_is_taken_out_of_the_store(place: Place, store: StoreServer) -> None:
+    one, shop = start(place, store, "edge-1")
+    two, other = start(place, store, "edge-2")
+    client = client_context("1.2")
+    session = leave_memory(one, shop, client)
+    with valkey.Valkey(port=store.port) as raw:
+        keys = set(raw.keys("meshcache:test:*"))
+        wait_until(lambda: comes_back(two, other, client, session), what="another node has it in memory, too")
+        pump = two.internals.pump
+        with pump.lock:
+            assert pump.core.withdraw_session("shop", session.id, pump.clock())
+        wait_until(lambda: len(keys & set(raw.keys("meshcache:test:*"))) < len(keys), what="the store has it no more")
+    assert not comes_back(one, shop, client, session), "whose memory had lost it, and who wasn't told"
 
 
 def test_a_store_that_freezes_dies_and_comes_back_empty_fails_no_handshake(place: Place, store: StoreServer) -> None:

@@ -136,12 +136,14 @@ class Tiering:
         `private` says that nobody but this node, in this and former lives, can have put it there: then its own sessions
         skip the reach, as they do at each lookup. `loading` keeps what is filed from being noted as new.
         """
-        by_origin: dict[Origin, list[TierRecord]] = {}
+        by_origin: dict[int, list[TierRecord]] = {}
         for record in records:
-            by_origin.setdefault(record.origin, []).append(record)
+            # The reader gives one object for all of a stream; a second one that is equal makes a second batch.
+            by_origin.setdefault(id(record.origin), []).append(record)
         self._loading = loading
         try:
-            for origin, some in by_origin.items():
+            for some in by_origin.values():
+                origin = some[0].origin
                 inherited = private or self._is_ours(origin)
                 batch = batch_of_one_stream(some, unix_now, self._lifetime_of(origin.terms, inherited))
                 own = inherited and origin.terms.node == self._local.identity.node
