@@ -140,6 +140,9 @@ def _sessions(vips: Stats) -> Iterator[Metric]:
         ("duplicate", "Sessions that came once more."),
         ("recalled", "Copies removed because today's policy doesn't allow them here."),
         ("withdrawn", "Sessions removed because somebody withdrew them."),
+        ("consumed", "Sessions that a handshake here used up, where single_use says so."),
+        ("consumed_elsewhere", "Copies removed because a handshake elsewhere used the session up."),
+        ("consumed_twice", "Sessions that resumed twice all the same; each of two nodes counts it."),
     ):
         yield _counter(
             f"sessions_{what}", help_, ("vip",), [((vip,), of["sessions"][what]) for vip, of in vips.items()]

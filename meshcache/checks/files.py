@@ -13,6 +13,7 @@ from meshcache.checks.clients import client_auth_faults, client_auth_notes, disa
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.checks.exports import export_notes, export_place_faults
 from meshcache.checks.hooks import hook_faults
+from meshcache.checks.single_use import single_use_notes
 from meshcache.checks.staples import staple_faults, staple_notes
 from meshcache.checks.tiers import tier_faults
 from meshcache.config import Settings, VipSettings
@@ -45,7 +46,13 @@ def file_notes(settings: Settings) -> list[str]:
         place = f"vip[{index}]"
         notes += [*certificate_notes(place, vip, now), *staple_notes(place, vip, now)]
         notes += client_auth_notes(place, vip, now)
-    return [*notes, *_one_sided_reaches(settings), *_reaches_of_a_worker(settings), *export_notes(settings)]
+    return [
+        *notes,
+        *_one_sided_reaches(settings),
+        *_reaches_of_a_worker(settings),
+        *export_notes(settings),
+        *single_use_notes(settings),
+    ]
 
 
 def _reaches_of_a_worker(settings: Settings) -> list[str]:

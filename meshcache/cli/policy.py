@@ -180,6 +180,8 @@ def _sources(vip: dict[str, Any]) -> list[str]:
         )
     if vip.get("resumption", SESSIONS) != SESSIONS:
         lines.append(f"  {_TICKETS[vip['resumption']]}: `meshcache tickets show` has their keys")
+    if vip.get("single_use", "off") != "off":
+        lines.append("  a TLS 1.3 session is good for one handshake, as far as servers can be told (single_use)")
     if vip.get("version"):
         lines.append(f"  version {vip['version']} by {vip.get('author')}: {_nodes(vip['nodes'], vip['version'])}")
     if vip.get("epoch"):

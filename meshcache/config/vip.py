@@ -239,6 +239,11 @@ class VipSettings(Table):
     """Whether other colos get copies: with "none" a session stays in the colo where it was made, on as many servers as
     ``copies`` says, and others fetch it with ``fetch = "reach"``."""
 
+    single_use: Literal["off", "best_effort"] = Field(default="off", examples=["best_effort"])
+    """Whether a TLS 1.3 session is good for one handshake only: what resumed is forgotten here and told to every server
+    that may hold it. Until one was told, or while it can't be reached, it takes the session as well. Sessions of TLS
+    1.2 are left as they are: their clients get no new one. Clients that offer a session twice get a full handshake."""
+
     min_tls: Literal["1.2", "1.3"] = Field(default="1.2", examples=["1.2"])
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
 
@@ -270,6 +275,16 @@ class VipSettings(Table):
             return ()
         first = CertificateSettings(certificate=self.certificate, private_key=self.private_key, ocsp=self.ocsp)
         return (first, *self.more_certificates)
+
+    @field_validator("single_use", mode="after")
+    @classmethod
+    def _tickets_cant_be_used_up(cls, single_use: str, info: ValidationInfo) -> str:
+        if single_use != "off" and info.data.get("resumption") == "tickets":
+            raise ValueError(
+                "a ticket can't be used up: its client keeps it, and no server remembers it; with "
+                'resumption = "tickets" it must be "off", with "sessions" or "both" it holds for TLS 1.3'
+            )
+        return single_use
 
     @field_validator("min_tls", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
@@ -27,6 +28,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.anti_entropy import AntiEntropy
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.consuming import Consuming
 from meshcache.core.replication.hand_over import HandOver
 from meshcache.core.replication.holdings import Holdings
 from meshcache.core.replication.intake import Intake
@@ -56,7 +58,7 @@ from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, NodeRecord, Rng
-from meshcache.core.wire import messages, queries, ticket_messages
+from meshcache.core.wire import messages, queries, single_use, ticket_messages
 from meshcache.core.wire.fields import FieldError, address
 
 
@@ -90,6 +92,7 @@ class Assembly:
         self.streams = StreamTable()
         self.cache = SessionCache(self.streams, now, make_vip_cache=make_vip_cache)
         self.quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
+        self.consumed = ConsumedIds(limits.consumed_max, limits.consumed_s, now)
         self.vips = ServedVips(identity)
         self.members = Members(limits, events)
         self.roster = RosterTable(identity.colo, limits.roster_max, counters.dropped)
@@ -120,6 +123,7 @@ class Assembly:
             self.recall,
             self.quarantine,
             self.withdraws,
+            self.consumed,
             self.awaiting,
             self.placement,
             self,
@@ -155,12 +159,33 @@ class Assembly:
         )
         self.vip_changes = VipChanges(local, telemetry, cache, vips, self.joining, self.publisher, self.recall, self)
         self.tiering = Tiering(local, cache, vips, self.intake, self.withdraws)
+        self.consuming = Consuming(
+            local,
+            telemetry,
+            cache,
+            vips,
+            members,
+            outbox,
+            self.audiences,
+            self.awaiting,
+            self.tiering,
+            self.consumed,
+        )
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         connections = Connections(limits)
         self.known_streams = KnownStreams(
-            local, telemetry, cache, vips, members, self.quarantine, self.withdraws, self.awaiting, connections
+            local,
+            telemetry,
+            cache,
+            vips,
+            members,
+            self.quarantine,
+            self.withdraws,
+            self.consumed,
+            self.awaiting,
+            connections,
         )
         self.inbox = Inbox(
             telemetry,
@@ -181,7 +206,7 @@ class Assembly:
         self.links.tick(now)
         self.joining.tick(now)
         self.liveness.tick(now)
-        self.publisher.flush(now)
+        self.flush(now)
         self.snapshot.tick(now)
         self.repair.tick(now)
         self.anti_entropy.tick(now)
@@ -203,7 +228,17 @@ class Assembly:
             return self._now
         if self._timers_at is None:
             self._timers_at = self._next_timer()
-        return min(self.publisher.due_at, self._timers_at)
+        return min(self.publisher.due_at, self.consuming.due_at, self._timers_at)
+
+    def flush(self, now: float) -> None:
+        """Queue messages for what is due of what handshakes made and used up."""
+        self.consuming.flush(now)
+        self.publisher.flush(now)
+
+    def flush_all(self, now: float) -> None:
+        """Queue messages for all of it: this life ends."""
+        self.consuming.flush_all(now)
+        self.publisher.flush_all(now)
 
     def _next_timer(self) -> float:
         return min(
@@ -301,6 +336,7 @@ class Assembly:
         handlers.add(messages.RosterAsk, self.rosters.request_received)
         handlers.add(messages.Roster, self.rosters.roster_received)
         handlers.add(messages.Withdraw, self._withdraw_received)
+        handlers.add(single_use.Consumed, self.consuming.received)
         handlers.add(messages.LivePolicyUpdate, self.live.received)
         handlers.add(ticket_messages.TicketStatus, self.tickets.status_received)
         handlers.add(ticket_messages.TicketKeys, self.tickets.keys_received)
@@ -338,7 +374,7 @@ class Assembly:
 
     def name_outbid(self, incarnation: int, why: str, now: float) -> None:
         """Go on as a later life."""
-        self.publisher.flush_all(now)
+        self.flush_all(now)
         self.vip_changes.outbid(incarnation, why, now)
 
     def _sweep(self, now: float) -> None:
@@ -350,3 +386,4 @@ class Assembly:
         self.recall.by_hearsay(now)
         self.withdraws.expire(now)
         self.quarantine.expire(now)
+        self.consumed.expire(now)

@@ -65,8 +65,8 @@ class MeshCore:
         Their methods may be called like those below."""
         self.tickets, self.awaiting, self.pulling = self.duties.tickets, self.duties.awaiting, self.duties.pulling
         """The ticket keys of the VIPs that have tickets; what handshakes wait for, and fetch. Called as those below."""
-        self.withdraws = self.duties.withdraws
-        """The withdraws in force, to look at; `withdraw` issues one."""
+        self.withdraws, self.consuming = self.duties.withdraws, self.duties.consuming
+        """The withdraws in force, to look at (`withdraw` issues one); single use. Called as those above."""
         self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering
         """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
         self.receive_known = self.duties.known_streams.take
@@ -305,7 +305,7 @@ class MeshCore:
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
         """Flush what is due and take everything that waits to be sent, in order for each address."""
-        self.duties.publisher.flush(now)
+        self.duties.flush(now)
         return self.duties.outbox.drain()
 
     def events(self) -> list[Event]:
@@ -323,7 +323,7 @@ class MeshCore:
         keys stay until that has them: call `tickets.forget` then.
         """
         self.duties.woken(now)
-        self.duties.publisher.flush_all(now)
+        self.duties.flush_all(now)
         if goodbye:
             self.duties.liveness.leave()
             self.tickets.forget(now)

@@ -148,7 +148,7 @@ struct callbacks {
     const void *ticket_cipher, *ticket_mac; /* AES-256-CBC, and the parameters that make an HMAC one of SHA-256; kept for ever */
     int token_index, counted_index, mark_index, pause_index, listening_index;
     /* owned; what Python is asked by */
-    PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened, *paused;
+    PyObject *scope, *get, *new, *remove, *made, *ticket_key, *ticket_made, *ticket_opened, *paused, *used;
 };
 
 /* A context's place in a VIP. Never changes, but for the two Python objects, which go, under the interpreter's lock, when
@@ -339,6 +339,21 @@ static void tell_made(struct attachment *attachment)
         PyObject *attached = attachment->attached;
         Py_INCREF(attached);
         Py_XDECREF(PyObject_CallFunction(attachment->callbacks->made, "O", attached));
+        Py_DECREF(attached);
+    }
+    end_asking(&asking);
+}
+
+static void tell_used(struct attachment *attachment, const uint8_t *id, size_t id_bytes)
+{
+    struct asking asking;
+    if (!begin_asking(&asking))
+        return;
+    if (attachment->attached != NULL) {
+        PyObject *attached = attachment->attached;
+        Py_INCREF(attached);
+        Py_XDECREF(PyObject_CallFunction(attachment->callbacks->used, "Oy#", attached, (const char *)id,
+                                         (Py_ssize_t)id_bytes));
         Py_DECREF(attached);
     }
     end_asking(&asking);
@@ -620,15 +635,53 @@ static bool fit(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session, c
            agreeable(openssl, ssl, openssl->session_get0_cipher(session));
 }
 
+static void mark_lineage(const struct openssl *openssl, SSL_SESSION *session);
+
+/* Notes on a session of TLS 1.3 under which id it was found, behind its lineage, where it is good for one handshake only:
+ * the twin of tls/single_use.py. False where that can't be noted: it isn't to be given then. */
+static bool mark_use(const struct attachment *attachment, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    uint8_t note[LINEAGE_BYTES + ID_BYTES_MAX];
+    void *data = NULL;
+    size_t bytes = 0;
+    if (openssl->session_get_protocol_version(session) != TLS13 || !door_marks(attachment->door))
+        return true;
+    mark_lineage(openssl, session);
+    if (id_bytes != ID_BYTES_MAX || openssl->session_get0_ticket_appdata(session, &data, &bytes) != 1 ||
+        bytes < LINEAGE_BYTES)
+        return false;
+    memcpy(note, data, LINEAGE_BYTES); /* which the next call frees */
+    memcpy(note + LINEAGE_BYTES, id, ID_BYTES_MAX);
+    return openssl->session_set1_ticket_appdata(session, note, sizeof note) == 1;
+}
+
+/* Tells which session a new one follows on, and takes the note of it away: its handshake has ended. */
+static void tell_use(struct attachment *attachment, SSL_SESSION *session)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    uint8_t note[LINEAGE_BYTES + ID_BYTES_MAX];
+    void *data = NULL;
+    size_t bytes = 0;
+    if (openssl->session_get_protocol_version(session) != TLS13 || attachment->mode == MODE_TICKETS ||
+        openssl->session_get0_ticket_appdata(session, &data, &bytes) != 1 || bytes != sizeof note)
+        return;
+    memcpy(note, data, sizeof note);
+    openssl->session_set1_ticket_appdata(session, note, LINEAGE_BYTES);
+    tell_used(attachment, note + LINEAGE_BYTES, ID_BYTES_MAX);
+}
+
 /* The session object for a hit, owned by the caller; NULL when it isn't plain or isn't fit. */
-static SSL_SESSION *decode(const struct callbacks *callbacks, SSL *ssl, const struct hit *hit, const uint8_t *id,
+static SSL_SESSION *decode(const struct attachment *attachment, SSL *ssl, const struct hit *hit, const uint8_t *id,
                            size_t id_bytes)
 {
+    const struct callbacks *callbacks = attachment->callbacks;
     const struct openssl *openssl = callbacks->openssl;
     const uint8_t *der = hit->packed + HEAD_BYTES, *cursor = der;
     size_t der_bytes = hit->packed_bytes - HEAD_BYTES;
     SSL_SESSION *session = openssl->decode(NULL, &cursor, (long)der_bytes);
     if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(openssl, ssl, session, id, id_bytes) &&
+        mark_use(attachment, session, id, id_bytes) &&
         openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1) {
         restart_clock(openssl, ssl, session);
         name_as_asked(openssl, ssl, session);
@@ -667,7 +720,7 @@ static SSL_SESSION *look_for(struct attachment *attachment, SSL *ssl, const uint
         if (found == LOOKUP_HIT && attachment->pauses &&
             (uintptr_t)callbacks->openssl->get_ex_data(ssl, callbacks->pause_index) == PAUSE_PULLED)
             hit.token |= OUTCOME_PULLED; /* it is the highest */
-        SSL_SESSION *session = found == LOOKUP_HIT ? decode(callbacks, ssl, &hit, id, id_bytes) : NULL;
+        SSL_SESSION *session = found == LOOKUP_HIT ? decode(attachment, ssl, &hit, id, id_bytes) : NULL;
         wipe(hit.packed, hit.packed_bytes);
         if (session != NULL) {
             set_mark(callbacks, ssl, (mark)hit.token);
@@ -793,6 +846,8 @@ static void file_session(struct attachment *attachment, SSL *ssl, SSL_SESSION *s
         if (token == 0 && openssl->session_reused(ssl))
             return; /* by a PSK callback of the application's, from a lineage that nobody knows */
         count(attachment, ssl, session, token);
+        if (token != 0)
+            tell_use(attachment, session);
         if (!is_for_cache(attachment, ssl, session))
             return;
         if (plain(attachment, ssl, session))
@@ -1268,15 +1323,15 @@ static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kw
 {
     static char *names[] = {"addresses", "token_index", "counted_index", "mark_index",  "scope",         "get",         "new",
                             "remove",    "made",        "ticket_key",    "ticket_made", "ticket_opened", "pause_index",
-                            "paused",    "listening_index", "ticket_cipher", "ticket_mac", NULL};
+                            "paused",    "listening_index", "ticket_cipher", "ticket_mac", "used", NULL};
     unsigned long long ticket_cipher, ticket_mac;
     struct callbacks made;
     PyObject *addresses;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOOiOiKK:Callbacks", names, &addresses, &made.token_index,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiiiOOOOOOOOiOiKKO:Callbacks", names, &addresses, &made.token_index,
                                      &made.counted_index, &made.mark_index, &made.scope, &made.get, &made.new,
                                      &made.remove, &made.made, &made.ticket_key, &made.ticket_made,
                                      &made.ticket_opened, &made.pause_index, &made.paused,
-                                     &made.listening_index, &ticket_cipher, &ticket_mac))
+                                     &made.listening_index, &ticket_cipher, &ticket_mac, &made.used))
         return NULL;
     made.ticket_cipher = (const void *)(uintptr_t)ticket_cipher;
     made.ticket_mac = (const void *)(uintptr_t)ticket_mac;
@@ -1301,6 +1356,7 @@ static PyObject *callbacks_make(PyTypeObject *type, PyObject *args, PyObject *kw
     Py_INCREF(made.ticket_made);
     Py_INCREF(made.ticket_opened);
     Py_INCREF(made.paused);
+    Py_INCREF(made.used);
     ((CallbacksObject *)self)->callbacks = callbacks;
     ((CallbacksObject *)self)->place = place;
     return self;

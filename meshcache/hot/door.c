@@ -50,6 +50,7 @@ struct door {
     atomic_int owners;
     atomic_bool open;
     atomic_bool unread; /* the mesh may have delivered more than `inbox` tells */
+    atomic_bool marks;  /* sessions of TLS 1.3 are good for one handshake, and are marked with their id */
     atomic_bool waits;  /* handshakes that can't be paused wait in the get callback for what is on its way */
     atomic_bool asks;   /* what isn't here is looked for elsewhere, for handshakes that can be paused */
     pthread_rwlock_t lock; /* guards `settings` */
@@ -146,6 +147,11 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
 bool door_asks(struct door *door)
 {
     return atomic_load(&door->asks) && atomic_load(&door->open);
+}
+
+bool door_marks(struct door *door)
+{
+    return atomic_load(&door->marks);
 }
 
 bool door_waits(struct door *door)
@@ -726,6 +732,15 @@ static PyObject *door_unread(PyObject *self, PyObject *flag)
     Py_RETURN_NONE;
 }
 
+static PyObject *door_mark(PyObject *self, PyObject *flag)
+{
+    int value = PyObject_IsTrue(flag);
+    if (value < 0)
+        return NULL;
+    atomic_store(&door_of(self)->marks, value != 0);
+    Py_RETURN_NONE;
+}
+
 static PyObject *door_ask(PyObject *self, PyObject *args)
 {
     int asks, waits;
@@ -754,6 +769,7 @@ static PyMethodDef door_methods[] = {
     {"mint", door_make_id, METH_NOARGS, "The id for a session that is being made."},
     {"minted", door_knows_id, METH_O, "Whether a member made an id."},
     {"ask", door_ask, METH_VARARGS, "Whether what isn't here is looked for elsewhere, and waited for in the get callback."},
+    {"mark", door_mark, METH_O, "Whether sessions of TLS 1.3 are good for one handshake."},
     {"unread", door_unread, METH_O, "Whether the mesh may have delivered more than its descriptor tells."},
     {NULL, NULL, 0, NULL},
 };

@@ -200,6 +200,9 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
 /* Whether it is worth looking elsewhere for what isn't here, while a handshake is paused. */
 bool door_asks(struct door *door);
 
+/* Whether a session of TLS 1.3 is good for one handshake, which is then told of. */
+bool door_marks(struct door *door);
+
 /* Whether a handshake that can't be paused waits in its get callback for what is on its way. */
 bool door_waits(struct door *door);
 

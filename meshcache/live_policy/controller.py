@@ -169,7 +169,10 @@ class PolicyController:
 
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
         """See `explaining.way`."""
-        return explanations.way(self._pump, source, target)
+        vips = self._holds.in_force.settings.vips
+        return explanations.way(
+            self._pump, source, target, frozenset(vip.name for vip in vips if vip.single_use != "off")
+        )
 
     def explain_session(self, session: str) -> dict[str, Any]:
         """See `explaining.session`."""

@@ -19,8 +19,11 @@ from meshcache.runtime.pump import Pump
 _HASH: Final = re.compile(r"[0-9a-f]{12}")
 
 
-def way(pump: Pump, source: str, target: str) -> dict[str, Any]:
-    """May sessions of `source` be used at `target`, both ``VIP@COLO``? See `explain_way`. Raises PolicyError."""
+def way(pump: Pump, source: str, target: str, single_use: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """May sessions of `source` be used at `target`, both ``VIP@COLO``? See `explain_way`. Raises PolicyError.
+
+    `single_use` are the VIPs of this node whose sessions are good for one handshake.
+    """
     with pump.lock:
         known = pump.core.records()
         own = pump.core.local_vips()
@@ -29,7 +32,7 @@ def way(pump: Pump, source: str, target: str) -> dict[str, Any]:
     found = explain_way(records, _place(source, places), _place(target, places), records[0].node, pump.core.own_policy)
     return found | {
         "lost": sorted(record.node for record, state in known if state == "lost"),
-        "notes": _notes(own, source),
+        "notes": _notes(own, source) + _used_up(single_use, target),
     }
 
 
@@ -60,7 +63,8 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
         "session": wanted,
         "found": False,
         "why": "it is not in this node's cache, and no other node was asked: it never came here, or has expired, "
-        "was evicted, recalled or withdrawn; ask again on the server that made it, and on those that should have it",
+        "was evicted, recalled, withdrawn or used up (single_use); ask again on the server that made it, and on those "
+        "that should have it",
     }
 
 
@@ -78,3 +82,9 @@ def _notes(own: list[LocalVip], source: str) -> list[str]:
     if mine is None or mine.export_client_certificates or not asks_clients(mine.note.parts):
         return []
     return ["sessions for which a client certificate was shown stay on their server: client_certificates is never"]
+
+
+def _used_up(single_use: frozenset[str], target: str) -> list[str]:
+    if target.rpartition("@")[0] not in single_use:
+        return []
+    return ["each for one handshake in TLS 1.3, as far as servers can be told: single_use is best_effort"]

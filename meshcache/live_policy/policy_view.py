@@ -30,6 +30,7 @@ def shown_vip(
         "client_certificates": sharing.client_certificates,
         "bind": sharing.bind,
         "resumption": vip.resumption,
+        "single_use": vip.single_use,
         "rotate_s": sharing.rotate_s,
         "lifetime_s": sharing.lifetime_s,
         "lineage_s": sharing.lineage_s,

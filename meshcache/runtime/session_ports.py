@@ -92,6 +92,9 @@ class VipPort(TicketSide):
         )
         self.forget_ticket_keys()  # they say how long tickets are good
         self.allows_client_certificates = vip.sharing.client_certificates == "revalidate"
+        self.single_use = vip.single_use != "off"
+        if self.door is not None:
+            self.door.mark(self.single_use)
 
     @property
     def is_open(self) -> bool:
@@ -255,6 +258,15 @@ class VipPort(TicketSide):
             if self._look(session_id).session is None:  # withdrawn, or ended, while the policy was asked
                 return None
         return session.der, self.tokens.pack(outcome, session.stream.origin, session.born_at)
+
+    def consumed(self, session_id: bytes, /) -> None:
+        """Forget a session here, and tell its other holders, at once if nothing was told just now."""
+        if self._open:
+            with self._lock:
+                self.take_made()
+                self._core.consuming.consumed(self.name, session_id, self.clock())
+                due_at = self._core.consuming.due_at
+            self._pump.published(due_at)
 
     def _look(self, session_id: bytes) -> Lookup:
         with self._lock:

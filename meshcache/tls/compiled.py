@@ -53,6 +53,7 @@ def compiled_callbacks(module: ModuleType, state: State) -> Callbacks:
         state.listening_index,
         _cipher(state.functions),
         hmac_sha256(state.functions),
+        _guarded(_used, None),
     )
     return made
 
@@ -96,6 +97,13 @@ def _get(state: State) -> Callable[[int, bytes], int]:
 def _publish(attached: Attached) -> None:
     try:
         attached.port.publish()
+    except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
+        attached.port.fault("new")
+
+
+def _used(attached: Attached, session_id: bytes) -> None:
+    try:
+        attached.port.consumed(session_id)
     except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
         attached.port.fault("new")
 

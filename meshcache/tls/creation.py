@@ -15,6 +15,7 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.lineage import lineage_marker
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.port import SessionPort
+from meshcache.tls.single_use import use_teller
 from meshcache.tls.state import (
     APART,
     APART_REFUSED,
@@ -39,6 +40,7 @@ def new_callback(state: State) -> Callable[[int, int], int]:
     ctx_of, get_ex, token_index = functions.SSL_get_SSL_CTX, functions.SSL_SESSION_get_ex_data, state.token_index
     attachment_at, made_in_full, keep = state.attachments.get, full_handshake_counter(state), _keeper(state)
     count_resumption, mark_lineage = resumption_counter(state), lineage_marker(state)
+    tell_use = use_teller(state)
     options, version_of = functions.SSL_set_options, functions.SSL_SESSION_get_protocol_version
 
     def is_for_cache(ssl: int, attached: Attached, session: int) -> bool:
@@ -57,6 +59,8 @@ def new_callback(state: State) -> Callable[[int, int], int]:
             token = get_ex(session, token_index)
             if token:
                 count_resumption(attached, session, token)
+                if version_of(session) == TLS13 and attached.mode is not Mode.TICKETS:
+                    tell_use(attached.port, session)
             in_full = not token and made_in_full(ssl, attached, session)
             if (token or in_full) and is_for_cache(ssl, attached, session):
                 keep(ssl, attached, session, token)

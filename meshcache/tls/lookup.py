@@ -15,6 +15,7 @@ from meshcache.tls.functions import ffi
 from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.revalidate import certificate_still_good
 from meshcache.tls.scopes import EXTENSION_BYTES_MAX, host_name
+from meshcache.tls.single_use import use_marker
 from meshcache.tls.state import (
     APART,
     APART_REFUSED,
@@ -127,7 +128,7 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
         state.token_index,
         state.mark_index,
     )
-    set_mark = functions.SSL_set_ex_data
+    set_mark, mark_use = functions.SSL_set_ex_data, use_marker(state)
     fitness, restart_clock, name_as_asked = fitness_check(state), clock_restarter(state), name_keeper(state)
 
     def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
@@ -144,7 +145,8 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
                 version = version_of(session)
                 same_version = version == agreed_version(ssl)
                 verdict = fitness(ssl, attached, session, session_id, token, scratch) if same_version else ALLOWED
-                if same_version and verdict is ALLOWED:
+                marked = version <= TLS12 or not attached.port.single_use or mark_use(session, session_id)
+                if same_version and verdict is ALLOWED and marked:
                     set_ex(session, token_index, token)
                     restart_clock(ssl, session)
                     if version <= TLS12:

@@ -114,6 +114,13 @@ class SessionPort(Protocol):
         Counts nothing: one handshake may ask several times, and another ask and never end.
         """
 
+    @property
+    def single_use(self) -> bool:
+        """Whether a session of TLS 1.3 is good for one handshake; `consumed` is told of each."""
+
+    def consumed(self, session_id: bytes, /) -> None:
+        """Forget a session, here and at all that may hold a copy: a handshake that ended has resumed with it."""
+
     def hit(self, token: int, /) -> None:
         """Count a session that resumed, or was given to OpenSSL, where no more can be known; `find` gave the token."""
 

@@ -44,6 +44,7 @@ class _TrialPort:
 
     name = "trial"
     allows_client_certificates = False
+    single_use = False
     door = None
     asking = None
     ids = None
@@ -88,6 +89,9 @@ class _TrialPort:
 
     def full(self) -> None:
         """Counted nowhere: `run` looks at what OpenSSL says."""
+
+    def consumed(self, _session_id: bytes, /) -> None:
+        self.faults.append("consumed")
 
     def hit_not_resumed(self) -> None:
         self.faults.append("hit_not_resumed")

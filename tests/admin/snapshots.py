@@ -13,6 +13,7 @@ VIPS = {
     "pay": ("pay", "colo", 5),
 }
 SESSIONS = ("made", "pushed", "received", "repaired", "restored", "duplicate", "recalled", "withdrawn", "evicted")
+USED_UP = ("consumed", "consumed_elsewhere", "consumed_twice")
 LAG_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
 
@@ -215,7 +216,7 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
             **dict.fromkeys(("local", "remote", "pulled", "miss", "foreign", "expired", "hit_not_resumed"), 0),
             "refused": {},
         },
-        "sessions": {**dict.fromkeys(SESSIONS, 0), "refused": {}},
+        "sessions": {**dict.fromkeys((*SESSIONS, *USED_UP), 0), "refused": {}},
         "tickets": {
             "given": True,
             "issued": 7,

@@ -10,7 +10,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from meshcache.admin import metrics
 from meshcache.admin.api import http_app
-from tests.admin.snapshots import GeneratedNode
+from tests.admin.snapshots import USED_UP, GeneratedNode
 
 
 @pytest.fixture
@@ -50,7 +50,17 @@ def test_counters_equal_the_snapshot(node: GeneratedNode, registry: CollectorReg
         for result in ("local", "remote", "pulled", "miss", "foreign", "expired"):
             labels = {"vip": vip, "result": result}
             assert registry.get_sample_value("meshcache_session_lookups_total", labels) == of["lookups"][result]
-        for what in ("made", "pushed", "received", "repaired", "restored", "duplicate", "recalled", "withdrawn"):
+        for what in (
+            "made",
+            "pushed",
+            "received",
+            "repaired",
+            "restored",
+            "duplicate",
+            "recalled",
+            "withdrawn",
+            *USED_UP,
+        ):
             assert registry.get_sample_value(f"meshcache_sessions_{what}_total", {"vip": vip}) == of["sessions"][what]
         tickets = {what: registry.get_sample_value(f"meshcache_tickets_{what}_total", {"vip": vip}) for what in COUNTED}
         assert tickets == {what: of["tickets"][what] for what in COUNTED}

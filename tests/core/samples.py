@@ -6,7 +6,7 @@ from meshcache.core.cache.entry import Entries
 from meshcache.core.policy.gates import REACH_EVERYWHERE, Reach, Terms
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import VIPS_MAX, NodeRecord, VipNote
-from meshcache.core.wire import messages, queries, ticket_messages
+from meshcache.core.wire import messages, queries, single_use, ticket_messages
 from meshcache.core.wire.messages import Batch, FetchEnd, Message, Seen
 
 SHOP = Terms("edge-1", "ams1", "shop", "storefront", bytes(range(32)), REACH_EVERYWHERE)
@@ -27,6 +27,7 @@ SAMPLES: dict[str, Message] = {
     "pull": messages.Pull(0xDEADBEEF, "shop", b"\x09" * 32),
     "pull-reply": messages.PullReply(5, Batch(SHOP, 7, (7, 3), 41, 41, DENSE.chosen([0]))),
     "pull-reply-none": messages.PullReply(5),
+    "consumed": single_use.Consumed("storefront", (b"\x0a" * 32, b"\x0b" * 32), True),
     "leave": messages.Leave(),
     "refuse": messages.Refuse("other_version"),
     "push": messages.Push(Batch(SHOP, 7, (7, 3), 41, 42, DENSE), True, 850),

@@ -44,6 +44,7 @@ class DictPort:
     store: dict[bytes, bytes] = field(default_factory=dict)
     name: str = "shop"
     allows_client_certificates: bool = False
+    single_use: bool = False
     door: Any = None
     asking: Any = None
     ids: Any = None
@@ -95,6 +96,10 @@ class DictPort:
 
     def full(self) -> None:
         self.log.append(("full",))
+
+    def consumed(self, session_id: bytes, /) -> None:
+        self.store.pop(session_id, None)
+        self.log.append(("consumed",))
 
     def hit_not_resumed(self) -> None:
         self.log.append(("hit_not_resumed",))

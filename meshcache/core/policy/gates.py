@@ -120,6 +120,7 @@ class Verdict(Enum):
     PROTOCOL = "protocol"
     QUARANTINED = "quarantined"
     WITHDRAWN = "withdrawn"
+    CONSUMED = "consumed"
     OTHER_RING = "other_ring"
 
     def __bool__(self) -> bool:

@@ -56,6 +56,10 @@ class Audiences:
         known = self._known.get(id(source))
         return (self._find(source, relays=False) if known is None else known[1]).inside
 
+    def relays_to_tell(self, source: Terms) -> list[Peer]:
+        """Return a relay in each other colo that may have what was made under these terms, pushed there or fetched."""
+        return self._relays(source)
+
     def _find(self, source: Terms, *, relays: bool) -> Audience:
         if len(self._known) >= _MEMO_MAX:
             self._known.clear()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meshcache.core.cache.cache import PutResult, SessionCache
+from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
@@ -41,6 +42,7 @@ class Intake:
         recall: Recall,
         quarantine: Quarantine,
         withdraws: Withdraws,
+        consumed: ConsumedIds,
         awaiting: Awaiting,
         placement: Placement,
         outlet: Outlet,
@@ -53,6 +55,7 @@ class Intake:
         self._recall = recall
         self._quarantine = quarantine
         self._withdraws = withdraws
+        self._consumed = consumed
         self._awaiting = awaiting
         self._placement = placement
         self._outlet = outlet
@@ -232,7 +235,7 @@ class Intake:
                 counters.sessions_refused[end.value] += count
 
     def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
-        """Return the entries that this VIP's limits, withdraws and quarantine let in; lifetimes cut to the VIP's."""
+        """Return the entries that limits, withdraws, quarantine and single use let in; lifetimes cut to the VIP's."""
         out = self._kept_out(stream.terms, entries, served.vip, now)
         for reason in out.values():
             served.counters.sessions_refused[reason.value] += 1
@@ -257,6 +260,8 @@ class Intake:
         if self._withdraws:
             withdrawn = self._withdraws.places(terms, entries.ids, entries.elapsed_s, now)
             out.update(dict.fromkeys(withdrawn, Verdict.WITHDRAWN))
+        if self._consumed:
+            out.update(dict.fromkeys(self._consumed.places(entries.ids), Verdict.CONSUMED))
         return out
 
 

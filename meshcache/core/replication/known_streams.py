@@ -10,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.connections import Connection, Connections
-from meshcache.core.policy.gates import Terms
+from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
-from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import NodeRecord
@@ -64,6 +65,7 @@ class KnownStreams:
         members: Members,
         quarantine: Quarantine,
         withdraws: Withdraws,
+        consumed: ConsumedIds,
         awaiting: Awaiting,
         connections: Connections,
     ) -> None:
@@ -74,6 +76,7 @@ class KnownStreams:
         self._members = members
         self._quarantine = quarantine
         self._withdraws = withdraws
+        self._consumed = consumed
         self._awaiting = awaiting
         self._connections = connections
 
@@ -150,6 +153,8 @@ class KnownStreams:
         peer.heard_at = stream.last_active_at = now
         stream.see(first, last, own=True)
         served.counters.received += count
+        if self._consumed:
+            self._forget_consumed(stream, first, last, served)
         received = self._telemetry.counters.received
         received.messages += 1
         received.bytes += len(payload)
@@ -157,3 +162,11 @@ class KnownStreams:
         received.sessions += count
         self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.terms.colo == self._local.identity.colo)
         return True
+
+    def _forget_consumed(self, stream: Stream, first: int, last: int, served: ServedVip) -> None:
+        """Take out again what was used up before its push came: rare, so that nothing else pays for it."""
+        over = [each for _, each in stream.entries.between(first, last) if each in self._consumed]
+        for session_id in over:
+            self._cache.remove(stream.vip, session_id)
+        served.counters.received -= len(over)
+        served.counters.sessions_refused[Verdict.CONSUMED.value] += len(over)

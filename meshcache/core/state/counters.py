@@ -98,6 +98,11 @@ class VipCounters:
     duplicate: int = 0
     recalled: int = 0
     withdrawn: int = 0
+    consumed: int = 0
+    """Sessions that a handshake here used up (``single_use``)."""
+    consumed_elsewhere: int = 0
+    consumed_twice: int = 0
+    """Sessions that resumed a second time all the same: here, or here and elsewhere, where both ends count it."""
     sessions_refused: Counter[str] = field(default_factory=Counter)
     tickets: TicketCounters = field(default_factory=TicketCounters)
     evicted_before: int = 0

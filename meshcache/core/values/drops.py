@@ -64,6 +64,7 @@ class Drop(StrEnum):
     CANDIDATES_FULL = "candidates_full", "addresses beyond the number that this node tries"
     WITHDRAWS_FULL = "withdraws_full", "no withdraw: there was no room for one more, so everything was withdrawn"
     WITHDRAW_REFUSED = "withdraw_refused", "a withdraw that its sender may not pass on"
+    CONSUMED_REFUSED = "consumed_refused", "ids that a peer says were used up and that it can't have had"
     LIVE_FULL = "live_full", "live policy values beyond the number that this node keeps"
     LIVE_RATE = "live_rate", "live policy values faster than operators set them"
     LIVE_JUMP = "live_jump", "nothing: the number of a live policy far beyond all others, which was cut"

@@ -188,6 +188,12 @@ class Limits:
     quarantine_s: float = 3600.0
     """An entry that the TLS side found unusable is not taken again for this long."""
 
+    consumed_max: int = 131_072
+    """Ids remembered that were used up (``single_use``), here or elsewhere; above it the older half goes, before its
+    time. 1,000 a second in the whole mesh are 30,000 to 60,000."""
+    consumed_s: float = 30.0
+    """How long at least: longer than a push, a repair or a fetch is on its way, or a peer silent and not lost."""
+
     # --- ticket keys
     ticket_spread_s: float = 60.0
     """How long a new key waits for living nodes that don't have it yet, before it encrypts all the same."""

@@ -15,7 +15,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.values.session_id import ID_BYTES
 from meshcache.core.values.ticket_key import GENERATION_MAX, NAME_BYTES, RING_BYTES, SECRET_BYTES
 from meshcache.core.values.topology import VIPS_MAX
-from meshcache.core.wire import fields, messages, queries, ticket_messages
+from meshcache.core.wire import fields, messages, queries, single_use, ticket_messages
 from meshcache.core.wire.columns import write_columns
 from meshcache.core.wire.fields import FieldError
 from meshcache.core.wire.messages import Batch, ColoDigest, FetchEnd, LiveEntry, Message
@@ -197,6 +197,8 @@ _GENERATION = fields.uint(GENERATION_MAX)
 _AGE_MS = fields.uint(ticket_messages.AGE_MS_MAX)
 _HELD = fields.items(_held_key, ticket_messages.KEYS_MAX)
 _TOKEN = Field("q", "token", fields.token)
+_GROUP, _RELAY = Field("g", "group", fields.name), Field("h", "relay", fields.flag, default=False)
+_CONSUMED_IDS = Field("k", "ids", fields.items(fields.octets(1, 32), single_use.CONSUMED_IDS_MAX), write=list)
 _MASK = fields.uint((1 << messages.BUCKETS) - 1)
 _DIGEST_BYTES = messages.BUCKETS * messages.BUCKET_BYTES
 
@@ -243,12 +245,7 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
     ),
     messages.Push: (
         7,
-        Spec(
-            messages.Push,
-            Field("h", "relay", fields.flag, default=False),
-            Field("a", "age_us", fields.seconds, 0),
-            batch=True,
-        ),
+        Spec(messages.Push, _RELAY, Field("a", "age_us", fields.seconds, 0), batch=True),
     ),
     messages.Fetch: (
         8,
@@ -397,4 +394,5 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("e", "held", fields.items(fields.held, messages.HELD_STREAMS_MAX), write=fields.plain_held),
         ),
     ),
+    single_use.Consumed: (25, Spec(single_use.Consumed, _GROUP, _CONSUMED_IDS, _RELAY)),
 }

@@ -14,6 +14,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeRecord
 from meshcache.core.wire.queries import Query, QueryReply
+from meshcache.core.wire.single_use import Consumed
 from meshcache.core.wire.ticket_messages import TicketKeys, TicketStatus
 
 MESSAGE_BYTES_MAX = 128 * 1024
@@ -380,6 +381,7 @@ Message: TypeAlias = (
     | RosterAsk
     | Roster
     | Withdraw
+    | Consumed
     | LivePolicyUpdate
     | Query
     | QueryReply

@@ -1,0 +1,54 @@
+"""Remembers ids that were used up, so that no copy that is still on its way makes one good again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ConsumedIds:
+    """Ids that aren't taken in for a while, in two generations: adding one takes no more than two looks into dicts, and
+    they end by the generation. Each id is kept for `lasts_s` at least and twice that at most, unless more than half of
+    `ids_max` come in that time: then the older half goes sooner, and nothing else does.
+    """
+
+    def __init__(self, ids_max: int, lasts_s: float, now: float) -> None:
+        self._half_max = ids_max // 2
+        self._lasts_s = lasts_s
+        self._turns_at = now + lasts_s
+        self._newer: dict[bytes, bool] = {}
+        self._older: dict[bytes, bool] = {}
+        self.forgotten = 0
+        """Ids that went before their time, since too many came."""
+
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._newer or session_id in self._older
+
+    def used_here(self, session_id: bytes) -> bool | None:
+        """Return whether it was a handshake of this node that used an id up; None: it isn't remembered at all."""
+        return self._newer.get(session_id, self._older.get(session_id))
+
+    def add(self, session_id: bytes, now: float, *, here: bool) -> None:
+        """Take nothing more under this id. `here`: a handshake of this node used it up, which stays noted."""
+        before = bool(self.used_here(session_id))
+        if now >= self._turns_at or len(self._newer) >= self._half_max:
+            self._turn(now)
+        self._newer[session_id] = here or before
+
+    def places(self, ids: Sequence[bytes]) -> list[int]:
+        """Return the indices of those ids that are used up."""
+        return [at for at, session_id in enumerate(ids) if session_id in self] if self else []
+
+    def expire(self, now: float) -> None:
+        """Let go of those whose time is over."""
+        if now >= self._turns_at:
+            self._turn(now)
+
+    def _turn(self, now: float) -> None:
+        if now < self._turns_at:
+            self.forgotten += len(self._older)
+        late = now >= self._turns_at + self._lasts_s  # nobody looked for two generations
+        self._older, self._newer = ({} if late else self._newer), {}
+        self._turns_at = now + self._lasts_s

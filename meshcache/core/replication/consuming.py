@@ -1,0 +1,160 @@
+"""Single use: a session that has resumed here is used up, and whoever may hold a copy is told to forget it.
+
+As far as that goes (`single_use = "best_effort"`): until a peer has been told, it takes the session as well. What is
+told costs one message for all that resumed within some milliseconds; nothing of it enters the withdraw table, and what
+is remembered of it is bounded and short-lived (`cache.consumed_ids`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.policy.gates import Terms
+from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.tiering import Tiering
+from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.values.drops import Drop
+from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
+
+_NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Ids to be told of, of sessions that were made under the same terms."""
+
+    terms: Terms
+    ids: list[bytes] = field(default_factory=list, repr=False)
+
+
+class Consuming:
+    """``due_at`` is when what was used up here wants to be told."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        telemetry: Telemetry,
+        cache: SessionCache,
+        vips: ServedVips,
+        members: Members,
+        outbox: Outbox,
+        audiences: Audiences,
+        awaiting: Awaiting,
+        tiering: Tiering,
+        ids: ConsumedIds,
+    ) -> None:
+        self._local = local
+        self._telemetry = telemetry
+        self._cache = cache
+        self._vips = vips
+        self._members = members
+        self._outbox = outbox
+        self._audiences = audiences
+        self._awaiting = awaiting
+        self._tiering = tiering
+        self.ids = ids
+        """What was used up of late, here or elsewhere."""
+        self._waiting: dict[int, _Waiting] = {}  # by `id(terms)`, which the entry keeps alive
+        self._told_at = -_NEVER
+        self.due_at = _NEVER
+
+    def consumed(self, vip: str, session_id: bytes, now: float) -> None:
+        """Note that a handshake here has resumed with a session: forget it, and have its other holders forget it."""
+        served = self._vips.get(vip)
+        if served is None:
+            return
+        known = self.ids.used_here(session_id)
+        served.counters.consumed_twice += known is not None
+        self.ids.add(session_id, now, here=True)
+        terms = self._remove(served, session_id) or served.vip.terms
+        if not known:  # also after another node has told of it, which is to know that both have used it
+            served.counters.consumed += 1
+            self._queue(terms, session_id, now)
+
+    def received(self, peer: Peer, told: Consumed, now: float) -> None:
+        """Forget what was used up elsewhere, if the one who tells it may have had it; pass it on if asked to."""
+        if not peer.origin_bucket.take(len(told.ids), now):
+            self._telemetry.drop(Drop.ORIGIN_QUOTA, len(told.ids))
+            return
+        groups = [served for served in self._vips if served.vip.terms.group == told.group]
+        if not groups or not _serves(peer, told.group):
+            self._telemetry.drop(Drop.CONSUMED_REFUSED, len(told.ids))
+            return
+        allowed: dict[int, bool] = {}
+        for session_id in told.ids:
+            self._forget(peer, groups[0], session_id, allowed, now)
+        if told.relay and peer.colo != self._local.identity.colo:
+            inside = self._members.usable(self._local.identity.colo)
+            others = [other.address for other in inside if other is not peer and _serves(other, told.group)]
+            self._outbox.send_all(others, Consumed(told.group, told.ids))
+
+    def flush(self, now: float) -> None:
+        """Queue messages for what is due to be told."""
+        if now < self.due_at:
+            return
+        for waiting in self._waiting.values():
+            self._tell(waiting)
+        self._waiting.clear()
+        self._told_at, self.due_at = now, _NEVER
+
+    def flush_all(self, now: float) -> None:
+        """Queue messages for all there is to be told: this life ends."""
+        self.due_at = min(self.due_at, now)
+        self.flush(now)
+
+    def _queue(self, terms: Terms, session_id: bytes, now: float) -> None:
+        waiting = self._waiting.setdefault(id(terms), _Waiting(terms))
+        waiting.ids.append(session_id)
+        if len(waiting.ids) >= CONSUMED_IDS_MAX:
+            self._tell(self._waiting.pop(id(terms)))
+        self.due_at = min(self.due_at, max(now, self._told_at + self._local.limits.collect_s))
+
+    def _tell(self, waiting: _Waiting) -> None:
+        group, ids, audiences = waiting.terms.group, tuple(waiting.ids), self._audiences
+        inside, relays = audiences.of_own(waiting.terms).inside, audiences.relays_to_tell(waiting.terms)
+        self._outbox.send_all([peer.address for peer in inside], Consumed(group, ids))
+        self._outbox.send_all([peer.address for peer in relays], Consumed(group, ids, relay=True))
+
+    def _forget(self, peer: Peer, served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float) -> None:
+        """Forget one, unless the peer can't have had it by the terms that it was made under."""
+        terms = self._terms_of(served, session_id)
+        if terms is not None:
+            may = allowed.get(id(terms))
+            if may is None:
+                may = allowed[id(terms)] = terms.node == peer.name or self._vips.send(terms, peer.record)
+            if not may:
+                self._telemetry.drop(Drop.CONSUMED_REFUSED)
+                return
+        served.counters.consumed_twice += bool(self.ids.used_here(session_id))
+        self.ids.add(session_id, now, here=False)
+        served.counters.consumed_elsewhere += self._remove(served, session_id) is not None
+        if self._awaiting:
+            self._awaiting.note(session_id)
+
+    def _terms_of(self, served: ServedVip, session_id: bytes) -> Terms | None:
+        for vip in served.filed_under:
+            session = self._cache.peek(vip, session_id)
+            stream = None if session is None else self._cache.streams.get(session.stream)
+            if stream is not None:
+                return stream.terms
+        return None
+
+    def _remove(self, served: ServedVip, session_id: bytes) -> Terms | None:
+        """Take a session out of memory and tiers. Return the terms that it was made under, if it was in memory."""
+        terms = self._terms_of(served, session_id)
+        self._tiering.forget(served, session_id)
+        for vip in served.filed_under if terms is not None else ():
+            if self._cache.remove(vip, session_id):
+                break
+        return terms
+
+
+def _serves(peer: Peer, group: str) -> bool:
+    return any(terms.group == group for terms in peer.record.vips)

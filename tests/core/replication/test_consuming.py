@@ -1,0 +1,174 @@
+"""Tests of `core.replication.consuming`: who is told what was used up, who believes it, and what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.values.limits import Limits
+from meshcache.core.wire.messages import Push
+from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
+from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
+
+
+def use(net: Net, host: Host, session_id: bytes, name: str = "shop") -> None:
+    """As a handshake that ended there does."""
+    host.core.consuming.consumed(name, session_id, net.now)
+
+
+def told(net: Net, sender: str = "") -> list[tuple[str, str]]:
+    """Who has told whom, as often as they did."""
+    return [(name, to) for name, to, payload, _ in net.sent if payload[:3] == b"\x84\x18\x19" and sender in ("", name)]
+
+
+def colos(net: Net, reach: Any = REACH_EVERYWHERE) -> dict[str, Host]:
+    """Three hosts in each of two colos."""
+    mesh(net, ["a1", "a2", "a3"], "ams1", reach)
+    for name in ("f1", "f2", "f3"):
+        net.add(name, "fra1", vip(name, "fra1", reach=reach), seeds=("a1:7946",))
+    net.run(12)
+    return net.hosts
+
+
+def test_every_holder_forgets_what_was_used_up_on_one() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b", "c"])
+    net.run(3)
+    made = make(net, hosts[0], 1)
+    net.run(1)
+    use(net, hosts[1], made)
+    net.run(0.1)
+    assert not any(has(net, host, made) for host in hosts)
+    counted = [(sessions(host, net)["consumed"], sessions(host, net)["consumed_elsewhere"]) for host in hosts]
+    assert counted == [(0, 1), (1, 0), (0, 1)]
+    assert not any(host.core.withdraws for host in hosts)
+
+
+def test_in_another_colo_one_is_told_and_tells_the_others_once() -> None:
+    net = Net()
+    hosts = colos(net)
+    made = make(net, hosts["a1"], 1)
+    net.run(2)
+    assert all(has(net, host, made) for host in hosts.values())
+    use(net, hosts["a2"], made)
+    net.run(1)
+    assert not any(has(net, host, made) for host in hosts.values())
+    ways = told(net)
+    assert len(ways) == len(set(ways)) == 5, "two here, one relay, and that one two"
+    assert sum(sessions(host, net)["consumed_elsewhere"] for host in hosts.values()) == 5
+
+
+def test_what_stays_on_its_server_is_told_to_nobody() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"], reach=REACH_SERVER)
+    net.run(3)
+    use(net, hosts[0], make(net, hosts[0], 1))
+    net.run(1)
+    assert told(net) == []
+    assert sessions(hosts[0], net)["consumed"] == 1
+
+
+def test_under_load_one_message_tells_of_many_and_nothing_fills_up() -> None:
+    net = Net(limits=Limits(consumed_max=1000))
+    hosts = mesh(net, ["a", "b"])
+    net.run(3)
+    for number in range(1, 3001):
+        use(net, hosts[0], make(net, hosts[0], number))
+        if number % 3 == 0:
+            net.run(0.003)
+    net.run(1)
+    assert len(told(net, "a")) <= 1001
+    assert not any(host.core.withdraws for host in hosts)
+    assert all(len(host.core.consuming.ids) <= 1000 for host in hosts)
+
+
+def test_more_than_fit_go_into_several_messages() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"])
+    net.run(3)
+    ids = [make(net, hosts[0], number) for number in range(1, CONSUMED_IDS_MAX + 11)]
+    net.run(1)
+    for each in ids:
+        use(net, hosts[0], each)
+    net.run(1)
+    assert len(told(net, "a")) == 2
+    assert not any(has(net, hosts[1], each) for each in ids)
+
+
+def test_it_is_told_before_a_node_leaves() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"])
+    net.run(3)
+    first, second = make(net, hosts[0], 1), make(net, hosts[0], 2)
+    net.run(1)
+    use(net, hosts[0], first)
+    hosts[0].core.messages_to_send(net.now)
+    use(net, hosts[0], second)
+    hosts[0].core.leave(net.now)
+    assert any(message.payload[:3] == b"\x84\x18\x19" for message in hosts[0].core.messages_to_send(net.now))
+
+
+def test_a_push_that_comes_after_the_word_brings_nothing_back() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    peer = Puppet(net, "p", "ams1", vip("p"))
+    peer.joins(host)
+    peer.says(host, Consumed("shop", (sid(1),)))
+    peer.says(host, Push(peer.batch(1, 2)))
+    assert (has(net, host, sid(1)), has(net, host, sid(2))) == (False, True)
+    assert sessions(host, net)["refused"] == {"consumed": 1}
+    peer.says(host, Consumed("shop", (sid(4),)))
+    peer.says(host, Push(peer.batch(3, 2)))  # the short way, where there is one
+    assert (has(net, host, sid(3)), has(net, host, sid(4))) == (True, False)
+    assert sessions(host, net)["refused"] == {"consumed": 2}
+    assert sessions(host, net)["received"] == 2
+
+
+def test_two_that_use_one_up_at_a_time_both_count_it() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b", "c"])
+    net.run(3)
+    made = make(net, hosts[0], 1)
+    net.run(1)
+    use(net, hosts[0], made)
+    use(net, hosts[1], made)
+    use(net, hosts[1], made)
+    net.run(1)
+    assert [sessions(host, net)["consumed_twice"] for host in hosts] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("group", ["other", "unheard-of"])
+def test_a_peer_is_believed_of_its_own_groups_only(group: str) -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"), vip("a", name="other"))
+    peer = Puppet(net, "p", "ams1", vip("p"))
+    peer.joins(host)
+    made = make(net, host, 1, "other")
+    peer.says(host, Consumed(group, (made,)))
+    assert has(net, host, made, "other")
+    assert dropped(host, net)["consumed_refused"] == 1
+    assert made not in host.core.consuming.ids
+
+
+def test_a_peer_that_cant_have_had_a_session_uses_none_up() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a", reach=REACH_SERVER))
+    peer = Puppet(net, "p", "ams1", vip("p"))
+    peer.joins(host)
+    made = make(net, host, 1)
+    peer.says(host, Consumed("shop", (made,)))
+    assert has(net, host, made)
+    assert dropped(host, net)["consumed_refused"] == 1
+
+
+def test_a_flood_is_cut_at_what_an_origin_may_push() -> None:
+    net = Net(limits=Limits(origin_sessions_per_s=100, origin_sessions_burst=300))
+    host = net.add("a", "ams1", vip("a"))
+    peer = Puppet(net, "p", "ams1", vip("p"))
+    peer.joins(host)
+    for first in (1, 1001):
+        peer.says(host, Consumed("shop", tuple(map(sid, range(first, first + 256)))))
+    assert dropped(host, net)["origin_quota"] == 256
+    assert len(host.core.consuming.ids) == 256
