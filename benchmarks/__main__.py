@@ -27,6 +27,7 @@ from benchmarks import (
     sharing,
     takeover,
     tickets,
+    tickets_server,
     tiers,
     workers,
 )
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "cpu_server_vs_bare": cpu.server_against_bare,
     "hot_path": hot_path.run,
     "tickets": tickets.run,
+    "tickets_server": tickets_server.run,
     "calls": calls.run,
     "comes_back": comes_back.run,
     "lag": lag.run,

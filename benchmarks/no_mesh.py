@@ -1,10 +1,12 @@
-"""Stands where the bundled server has its node, with OpenSSL's own cache and no mesh, by duck typing.
+"""Stands where the bundled server has its node, with OpenSSL's own cache or tickets and no mesh, by duck
+typing.
 
 So everything else about the server is the same on both sides of the comparison.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -44,7 +46,8 @@ class NoMesh:
     warm = True
     ticket_exports = NoExports()
 
-    def __init__(self, name: str, colo: str) -> None:
+    def __init__(self, name: str, colo: str, use_own: Callable[[SSL.Context], None] = use_own_cache) -> None:
+        self._use_own = use_own
         self.name = name
         self.colo = colo
         self.front = Front()
@@ -56,8 +59,8 @@ class NoMesh:
         """Nothing to close."""
 
     def attach(self, context: SSL.Context, *, vip: str, pauses: bool = False) -> SSL.Context:  # noqa: ARG002 - the node's
-        """Give the context its own cache."""
-        use_own_cache(context)
+        """Give the context its own cache, or tickets."""
+        self._use_own(context)
         return context
 
     def resumption(self, connection: SSL.Connection) -> Resumption:

@@ -1,8 +1,10 @@
 """A server process for benchmarks: the bundled server, as it is or with one thing changed by composition.
 
-    mesh    as it is
-    own     its contexts use OpenSSL's own cache; there is no node
-    probe   as it is, and notes when each session of a peer could be looked up
+    mesh         as it is
+    tickets      as it is, with tickets under the mesh's keys
+    own          its contexts use OpenSSL's own cache; there is no node
+    own_tickets  its contexts use OpenSSL's own tickets; there is no node
+    probe        as it is, and notes when each session of a peer could be looked up
 
 Started as ``python -m benchmarks.server MODE FILE``. Answers questions on its standard input, one line each,
 and ends when that is closed.
@@ -26,14 +28,17 @@ from meshcache_server.loops import loop_factory
 
 from benchmarks.call_counter import CallCounter
 from benchmarks.no_mesh import NoMesh
+from benchmarks.own_cache import use_own_cache, use_own_tickets
 from benchmarks.probe import Probe
 from meshcache import MeshNode, Settings, load
+
+OWN = {"own": use_own_cache, "own_tickets": use_own_tickets}
 
 
 def main(mode: str, file: Path) -> None:
     """Serve until SIGTERM."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    settings = load(file)
+    settings = load(file, ["vip.0.resumption=tickets"] if mode == "tickets" else ())
     probe = Probe() if mode == "probe" else None
     node = _node(mode, settings)
     app = ServerApp(settings, node, reread=lambda: settings)
@@ -45,8 +50,8 @@ def main(mode: str, file: Path) -> None:
 
 
 def _node(mode: str, settings: Settings) -> MeshNode:
-    if mode == "own":
-        return cast(MeshNode, NoMesh(settings.node.name, settings.node.colo))
+    if mode in OWN:
+        return cast(MeshNode, NoMesh(settings.node.name, settings.node.colo, OWN[mode]))
     return MeshNode(settings)
 
 
@@ -64,6 +69,7 @@ def _start_answering(node: MeshNode, probe: Probe | None) -> None:
     counter = CallCounter(asyncio.get_running_loop())
     answers: dict[str, Callable[[str], object]] = {
         "peers": lambda _: sum(peer["state"] == "alive" for peer in node.peers()),
+        "ticket_key": lambda _: _encrypting(node),
         "stats": lambda _: json.dumps(node.stats()),
         "count": counter.start,
         "counted": counter.stop,
@@ -71,6 +77,12 @@ def _start_answering(node: MeshNode, probe: Probe | None) -> None:
     if probe is not None:
         answers |= {"arrived": probe.count, "arrivals": probe.write}
     threading.Thread(target=_answer, args=(sys.stdin, sys.stdout, answers), daemon=True).start()
+
+
+def _encrypting(node: MeshNode) -> str:
+    """The name of the ticket key that encrypts."""
+    keys = [key for ring in node.policies.ticket_rings() for key in ring["keys"]]
+    return next((key["name"] for key in keys if key["state"] == "encrypts"), "none")
 
 
 def _answer(questions: TextIO, out: TextIO, answers: dict[str, Callable[[str], object]]) -> None:

@@ -9,16 +9,14 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from OpenSSL import SSL
-
 from benchmarks.bare import Bare
 from benchmarks.cpu import VERSIONS, bare_block, compare
 from benchmarks.effort import Effort
 from benchmarks.fresh import in_fresh_process
 from benchmarks.material import VIP, plan_servers
+from benchmarks.own_cache import use_own_tickets
 from benchmarks.report import Figure
 from meshcache import MeshNode
-from meshcache.tls import libssl
 
 TARGET = 1.05
 """In a server, where a handshake takes two to three times as long as here."""
@@ -43,14 +41,6 @@ def _measure(effort: Effort) -> list[Figure]:
                 sides = bare_block(ours, effort.block), bare_block(theirs, effort.block)
                 figures += compare("tickets", f"TLS {version} resumed by ticket", effort, *sides, TARGET)
     return figures
-
-
-def use_own_tickets(context: SSL.Context) -> None:
-    """OpenSSL's own tickets, one for a handshake, under a key that it keeps for ever; for benchmarks only."""
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_session_id(b"benchmarks: OpenSSL's own tickets"[:32])
-    found = libssl.find(context)
-    found.library.functions.SSL_CTX_set_num_tickets(found.pointer, 1)
 
 
 def _wait_for_keys(node: MeshNode) -> None:
