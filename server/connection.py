@@ -117,7 +117,6 @@ class ClientConnection(asyncio.Protocol):
         begun = self._stage is not PREFACE
         self._stage = LOST
         self._table.remove(self)
-        self._table.held.forget(self)
         self._release()
         if begun:
             if self._doubt is not None:
@@ -205,7 +204,7 @@ class ClientConnection(asyncio.Protocol):
     def send(self, plain: bytes) -> None:
         """Encrypt and send."""
         if self._stage is OPEN and not self._stream.closed:
-            self._table.held.forget(self)  # what was held goes first
+            self._table.held.pop(self, None)  # what was held goes first
             if self._doubt is not None:
                 self._doubt.answered = True
             try:
@@ -381,14 +380,15 @@ class ClientConnection(asyncio.Protocol):
         if not self._stream.closed:
             self._say_last()
         self._stage = CLOSING
-        self._release()
+        if self.application is not None:
+            self._release()
         self._unsent = 0
-        self.deadline = self._table.after(LINGER_S)
+        self.deadline = self._table.now + self._table.interval_s + LINGER_S
         self.transport.close()
 
     def _say_last(self) -> None:
         """Send what OpenSSL has left to say: close_notify, or the alert of what went wrong."""
-        self._table.held.forget(self)
+        self._table.held.pop(self, None)
         self._stream.close()
         if last := self._stream.outgoing():
             self.transport.write(last)

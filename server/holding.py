@@ -19,21 +19,19 @@ class Holder(Protocol):
         """Its client was silent for so long: send them. False: not now."""
 
 
-class Held:
-    """The connections of one loop that hold tickets, whose client spoke longest ago first."""
+class Held(dict[Holder, float]):
+    """The connections of one loop that hold tickets, whose client spoke longest ago first, and until when.
 
-    __slots__ = ("_due", "_loop", "_timer")
+    A dictionary, since each connection asks whether it is here and leaves it: ``pop(connection, None)`` when it holds
+    nothing any more.
+    """
+
+    __slots__ = ("_loop", "_timer")
 
     def __init__(self) -> None:
-        self._due: dict[Holder, float] = {}
+        super().__init__()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-    def __contains__(self, holder: Holder) -> bool:
-        return holder in self._due
 
     def hold(self, holder: Holder) -> None:
         """Call `let_go` once this client has been silent for `HOLD_S`, at most a tenth of that later; begins anew for
@@ -42,29 +40,24 @@ class Held:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        due = self._due
-        due.pop(holder, None)
-        due[holder] = loop.time() + HOLD_S
+        self.pop(holder, None)
+        self[holder] = loop.time() + HOLD_S
         if self._timer is None:
             self._timer = loop.call_later(HOLD_S, self._look)
 
-    def forget(self, holder: Holder) -> None:
-        """It holds nothing any more; harmless for one that isn't here."""
-        self._due.pop(holder, None)
-
     def _look(self) -> None:
-        loop, due = self._loop, self._due
+        loop = self._loop
         assert loop is not None, "hold() was called"
         self._timer = None
         now = loop.time()
         over = []
-        for holder, at in due.items():
+        for holder, at in self.items():
             if at > now:
                 break
             over.append(holder)
         for holder in over:
-            if due.pop(holder, None) is not None and not holder.let_go():
+            if self.pop(holder, None) is not None and not holder.let_go():
                 self.hold(holder)
-        if due and self._timer is None:
-            rest_s = next(iter(due.values())) - now
+        if self and self._timer is None:
+            rest_s = next(iter(self.values())) - now
             self._timer = loop.call_later(max(rest_s, HOLD_S / 10), self._look)

@@ -112,6 +112,7 @@ class ConnectionTable:
     def remove(self, entry: Entry) -> None:
         """The connection is gone."""
         self._entries.discard(entry)
+        self.held.pop(entry, None)  # type: ignore[call-overload]  # those that hold tickets are connections, too
         if self._emptied is not None and not self._entries:
             self._emptied.set()
 

@@ -51,8 +51,8 @@ async def test_one_that_is_forgotten_is_not_kept_nor_called() -> None:
     held, gone, stays = Held(), Client(), Client()
     held.hold(gone)
     held.hold(stays)
-    held.forget(gone)
-    held.forget(gone)
+    held.pop(gone, None)
+    held.pop(gone, None)
     assert gone not in held
     assert stays in held
     await asyncio.wait_for(stays.done.wait(), 30)
