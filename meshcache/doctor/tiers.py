@@ -41,8 +41,13 @@ def _of(tier: Mapping[str, Any]) -> Iterator[Finding]:
         )
     elif faults := {what: counts[what] for what in FAULTS if counts.get(what)}:
         told = ", ".join(f"{what} {times}" for what, times in faults.items())
-        rests = "; it rests now" if tier.get("resting") else ""
-        yield problem(name, f"{told}; the last: {tier['last_fault']}{rests}", "memory goes on without it; look there")
+        if tier.get("failing", True):
+            rests = "; it rests now" if tier.get("resting") else ""
+            yield problem(
+                name, f"{told}; the last: {tier['last_fault']}{rests}", "memory goes on without it; look there"
+            )
+        else:
+            yield note(name, f"works, and didn't before: {told}; the last: {tier['last_fault']}")
     if tier.get("noeviction"):
         yield _noeviction(name, tier)
     if counts.get("begun_anew"):

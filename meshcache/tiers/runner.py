@@ -81,6 +81,7 @@ class TierRunner:
         self._removals: deque[tuple[int, bytes]] = deque()
         """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
         self._taken = 0
+        self._unwritten = False
         self._questions: deque[_Question] = deque()
         self._to_write, self._to_read = native.Event(), native.Event()
         self._asking_since: float | None = None
@@ -167,7 +168,9 @@ class TierRunner:
 
     def to_plain(self) -> dict[str, Any]:
         """Return an object of ``tiers`` in ``stats``."""
-        return {**self.health.to_plain(), "open": self.is_open, "waiting": self.waiting, **_figures(self.hook)}
+        failing = self._unwritten or self._doubted or not self.is_open
+        told = {"open": self.is_open, "failing": failing, "waiting": self.waiting}
+        return {**self.health.to_plain(), **told, **_figures(self.hook)}
 
     # --- the writing thread
 
@@ -219,6 +222,7 @@ class TierRunner:
             entries = self._due_entries()
             done = self._attempt(lambda: self.hook.put(entries))
             self.health.count("written" if done else "skipped", len(entries))
+            self._unwritten = not done
         if errands and self.errands:
             self._step(self.errands[0])
         elif not self._entries and not self._removals:

@@ -30,6 +30,12 @@ def test_one_that_fails_is_a_problem_with_the_last_fault() -> None:
     assert finding.text == "raised 3; the last: raised: No space left on device; it rests now"
 
 
+def test_one_that_has_recovered_is_a_note() -> None:
+    (found,) = tier_findings([tier("No space left on device", raised=3) | {"failing": False}])
+    assert found.state is FindingState.NOTE
+    assert "No space left on device" in found.text
+
+
 def test_one_that_cant_be_opened_or_lacks_its_package_is_a_problem() -> None:
     (shut,) = tier_findings([tier("raised: another node's", raised=1) | {"open": False}])
     (absent,) = tier_findings([tier("not_loaded: No module named lmdb", not_loaded=2) | {"open": False}])

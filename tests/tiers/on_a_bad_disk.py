@@ -50,7 +50,9 @@ def main(folder: Path, disk: str, ballast: Path, mib: str) -> None:
             _make(node, 1)
             return counts().get("written", 0) > before
 
-        told["goes_on"] = bool(wait_until(is_written, what="it is written")) if mib == "16" else None
+        if mib == "16":
+            wait_until(is_written, what="it is written")
+            told["later"] = [each.state.value for each in tier_findings(node.stats()["tiers"])]
         print(json.dumps(told), flush=True)
 
 
