@@ -326,7 +326,7 @@ class Assembly:
         handlers.add(messages.Push, self._push_received)
         handlers.add(messages.Fetch, self.serving.fetch_received)
         handlers.add(messages.FetchReply, self._fetch_reply_received)
-        handlers.add(messages.Pull, self.pulling.pull_received)
+        handlers.add(messages.Pull, self._pull_received)
         handlers.add(messages.PullReply, self._pull_reply_received)
         handlers.add(messages.Digest, self.anti_entropy.digest_received)
         handlers.add(messages.Vector, self.anti_entropy.vector_received)
@@ -359,6 +359,11 @@ class Assembly:
     def _fetch_reply_received(self, peer: Peer, reply: messages.FetchReply, now: float) -> None:
         self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
         self.repair.reply_received(peer, reply, now)
+
+    def _pull_received(self, peer: Peer, pull: messages.Pull, now: float) -> None:
+        self.pulling.settle()
+        self.publisher.asked_for(pull.id, now)
+        self.pulling.pull_received(peer, pull, now)
 
     def _pull_reply_received(self, peer: Peer, reply: messages.PullReply, now: float) -> None:
         self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0

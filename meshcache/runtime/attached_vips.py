@@ -15,7 +15,7 @@ from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
 from meshcache.runtime.asking import Asking, Step
-from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings
+from meshcache.runtime.attaching import InForce, JoiningContext, awaits_ms, vip_settings
 from meshcache.runtime.awaiting import Awaiter
 from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.fetching import Fetcher
@@ -52,6 +52,8 @@ class _Served:
     prune_at: int = field(default_factory=lambda: PRUNE_AT)
     alike: bool = True
     """Whether all that are attached bind their sessions to the same: a reload may tell apart what it didn't before."""
+    pauses: bool = False
+    """Whether handshakes can be paused on all contexts that ever joined."""
 
     def live(self) -> list[_Attached]:
         """Return the attachments whose context still exists."""
@@ -101,7 +103,7 @@ class AttachedVips:
         pump.chores.append(self._do_chores)
         pump.publish_due = self._publish_due
         pump.collected_until = self._collected_until
-        pump.core.settle = self.settle
+        pump.core.settle = pump.core.pulling.settle = self.settle
         pump.core.tickets.on_change = self._ticket_keys_changed
         pump.on_unread = self._note_unread
 
@@ -144,9 +146,12 @@ class AttachedVips:
                 pauses=pauses,
                 names=names,
             )
+            paused_before = served.pauses
+            served.pauses = pauses and (paused_before or not served.attached)
             try:
                 self._tell(served, joining)
             except AttachError:
+                served.pauses = paused_before
                 attachment.detach()
                 raise
             self._supersede(served, joining)
@@ -265,8 +270,10 @@ class AttachedVips:
                     break
 
     def _tell(self, served: _Served, joining: JoiningContext) -> None:
-        notes = self._in_force.notes
-        local = joining.local_vip(self._in_force.settings, notes.get(joining.vip.name, VipNote()))
+        note = self._in_force.notes.get(joining.vip.name, VipNote())
+        if served.pauses and self.ids is not None:
+            note = replace(note, awaits_ms=awaits_ms(joining.vip))
+        local = joining.local_vip(self._in_force.settings, note)
         if local == served.told:
             return
         try:

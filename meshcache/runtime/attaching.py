@@ -118,6 +118,11 @@ class JoiningContext:
         )
 
 
+def awaits_ms(vip: VipSettings) -> int:
+    """Return for how long a handshake that can be paused waits for what is on its way; a fetch goes on waiting."""
+    return int(vip.await_ms + (vip.fetch_ms if vip.fetch != "off" else 0)) if vip.await_ms else 0
+
+
 def vip_settings(settings: Settings, name: str) -> VipSettings:
     """Return the settings of a VIP. Raises AttachError, with the names there are, when there is none of this name."""
     vip = settings.vip(name)

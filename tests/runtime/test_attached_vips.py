@@ -264,3 +264,33 @@ def resident_bytes() -> int:
     """What this process has in memory (proc(5), statm)."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class TestWhatPeersAreToldOfWaiting:
+    """For how long handshakes here wait for what is on its way: so long it may be collected elsewhere."""
+
+    @pytest.mark.parametrize(
+        ("vip", "told_ms"),
+        [({}, 25), ({"fetch": "off"}, 5), ({"fetch_ms": 30.5}, 35), ({"await_ms": 0}, 0), ({"await_ms": 0.5}, 20)],
+    )
+    def test_what_its_settings_say_once_all_contexts_pause(
+        self, folder: Path, vip: dict[str, Any], told_ms: int
+    ) -> None:
+        with MeshNode(settings(folder, vip=[{"name": "shop", **vip}])) as node:
+            core = node.internals.pump.core
+            told = lambda: core.local_vips()[0].note.awaits_ms  # noqa: E731
+            assert told() == 0, "no context is here yet"
+            node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
+            assert told() == told_ms
+            node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
+            assert told() == told_ms
+            node.attach(server_context("stdlib"), vip="shop")
+            assert told() == 0, "a client may meet that one"
+            node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
+            assert told() == 0
+
+    def test_a_reload_tells_the_new_times(self, folder: Path) -> None:
+        with MeshNode(settings(folder, vip=[{"name": "shop"}])) as node:
+            node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
+            node.reload(settings(folder, vip=[{"name": "shop", "await_ms": 50}]))
+            assert node.internals.pump.core.local_vips()[0].note.awaits_ms == 70

@@ -28,7 +28,7 @@ class Audience(NamedTuple):
     colo, those that `placement` chooses."""
     awaited_s: float = 0.0
     """For how long every receiver lets a client's handshake wait for what is on its way: so long what is made may be
-    collected, less what the way takes."""
+    collected, less what the way takes. 0 as soon as one doesn't say so, and with a relay: it speaks for itself only."""
 
 
 class Audiences:
@@ -65,7 +65,8 @@ class Audiences:
             self._known.clear()
         found = self._inside(source), self._relays(source) if relays and source.push else []
         near = min(len(found[0]), source.copies - 1) if source.copies else len(found[0])
-        audience = Audience(*found, near + len(found[1]))
+        awaited_s = 0.0 if found[1] else min((_awaits_s(source, peer) for peer in found[0]), default=0.0)
+        audience = Audience(*found, near + len(found[1]), awaited_s)
         self._known[id(source)] = (source, audience)
         return audience
 
@@ -82,3 +83,9 @@ class Audiences:
     def _forget(self) -> None:
         self._known.clear()
         self._known_for = self._members.generation, self._vips.record.revision
+
+
+def _awaits_s(source: Terms, peer: Peer) -> float:
+    """Return for how long a peer lets handshakes wait for what is made under these terms, by any VIP that finds it."""
+    notes = zip(peer.record.vips, peer.record.notes, strict=False)  # an older node tells nothing
+    return min((note.awaits_ms for terms, note in notes if terms.group == source.group), default=0) / 1000

@@ -31,13 +31,14 @@ ALONE_S = 0.05
 
 
 class _PushQueue:
-    __slots__ = ("due_at", "flushed_at", "name", "template", "waiting")
+    __slots__ = ("asked_until", "due_at", "flushed_at", "name", "template", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.waiting: deque[NewSession] = deque()
         self.due_at = _NEVER
         self.flushed_at = -_NEVER
+        self.asked_until = -_NEVER
         self.template: PushTemplate | None = None
 
 
@@ -75,8 +76,7 @@ class Publisher:
         if len(queue.waiting) >= BATCH_SESSIONS_MAX:
             self._overflow(queue, now)
         elif len(queue.waiting) == 1:
-            wait_s = self._limits.flush_s(audience.receivers, audience.awaited_s)
-            queue.due_at = now + wait_s if audience.awaited_s else max(now, queue.flushed_at + wait_s)
+            queue.due_at = max(now, queue.flushed_at + self._collect_s(queue, audience, now))
         self.due_at = min(self.due_at, queue.due_at)
 
     def add_many(self, served: ServedVip, made: list[NewSession], now: float) -> None:
@@ -103,7 +103,16 @@ class Publisher:
             return now
         if queue.waiting:
             return queue.due_at
-        return queue.flushed_at + self._limits.flush_s(audience.receivers, audience.awaited_s)
+        return queue.flushed_at + self._collect_s(queue, audience, now)
+
+    def asked_for(self, session_id: bytes, now: float) -> None:
+        """Take note that a peer's handshake waits for a session: if that is still collected here, it is due now, and
+        what follows is collected for less for a while."""
+        for queue in self._queues.values():
+            if any(made.id == session_id for made in queue.waiting):
+                queue.asked_until = now + self._limits.asked_for_s
+                queue.due_at = min(queue.due_at, now)
+                self.due_at = min(self.due_at, now)
 
     def waiting(self) -> int:
         """Return how many sessions wait in the longest queue."""
@@ -129,6 +138,10 @@ class Publisher:
     def drop_vip(self, name: str) -> None:
         """Forget what waits for a VIP."""
         self._queues.pop(name, None)
+
+    def _collect_s(self, queue: _PushQueue, audience: Audience, now: float) -> float:
+        awaited_s = audience.awaited_s if queue.asked_until <= now else 0.0
+        return self._limits.flush_s(audience.receivers, awaited_s)
 
     def _overflow(self, queue: _PushQueue, now: float) -> None:
         queue.due_at = min(queue.due_at, now)

@@ -7,6 +7,7 @@ that doesn't answer is left alone for a while, and all of it is bounded: by numb
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
@@ -102,6 +103,8 @@ class Pulling:
         self._given: OrderedDict[bytes, str] = OrderedDict()
         """By id, which peer's answer was filed, of the newest: what OpenSSL makes of it is seen later."""
         self._hurries = 0
+        self.settle: Callable[[], None] = _nothing
+        """Called before a peer is answered: who files sessions later does it now."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -316,3 +319,7 @@ class Pulling:
 
 
 _NEVER_SILENT = _Breaker()
+
+
+def _nothing() -> None:
+    """Everything is filed already."""

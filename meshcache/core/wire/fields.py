@@ -97,6 +97,7 @@ incarnation = uint(INCARNATION_MAX)
 revision = uint((1 << 32) - 1)
 seq = uint(SEQ_MAX)
 seconds = uint((1 << 32) - 1)
+milliseconds = uint((1 << 32) - 1)
 token = uint((1 << 32) - 1)
 _copies = uint(COPIES_MAX)
 _digest = octets(CONTEXT_BYTES, CONTEXT_BYTES)
@@ -156,14 +157,18 @@ def record(value: Any) -> NodeRecord:
 
 
 def _note(value: Any) -> VipNote:
-    parts, number, digest, *more = array(value, 3)[:5]
-    tickets, both = [*map(flag, more), False, False][:2]
-    return VipNote(_parts(parts), seq(number), _note_digest(digest), tickets=tickets, both=both)
+    parts, number, digest, *more = array(value, 3)[:6]
+    tickets, both = [*map(flag, more[:2]), False, False][:2]
+    awaits_ms = milliseconds(more[2]) if len(more) > 2 else 0
+    return VipNote(_parts(parts), seq(number), _note_digest(digest), tickets=tickets, both=both, awaits_ms=awaits_ms)
 
 
-def _flags(note: VipNote) -> list[bool]:
-    """Return as few flags as tell it: what is left off is false."""
-    return [True, True] if note.tickets and note.both else [True] if note.tickets else []
+def _rest(note: VipNote) -> list[bool | int]:
+    """Return as few elements as tell it: what is left off is false, or nothing."""
+    both = note.tickets and note.both
+    if note.awaits_ms:
+        return [note.tickets, both, note.awaits_ms]
+    return [True, True] if both else [True] if note.tickets else []
 
 
 def _vip(node: str, colo: str, value: Any, reaches: dict[Reach, Reach]) -> Terms:
@@ -223,7 +228,7 @@ def ranges(longest: int) -> Callable[[Any], tuple[int, ...]]:
 def plain_record(value: NodeRecord) -> list[Any]:
     """Return the form of a record on the wire; `record` is its inverse."""
     vips = [[vip.vip, vip.group, vip.digest, vip.reach.to_plain(), *_plain_spread(vip)] for vip in value.vips]
-    notes = [[note.parts, note.version, note.digest, *_flags(note)] for note in value.notes]
+    notes = [[note.parts, note.version, note.digest, *_rest(note)] for note in value.notes]
     plain = [value.node, value.incarnation, value.colo, value.address, value.revision, vips, value.version]
     return [*plain, notes] if notes else plain
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms
 from meshcache.core.replication.audience import Audiences
+from meshcache.core.values.topology import VipNote
 from tests.core.net import DIGEST, Host, Net, Puppet, vip
 
 
@@ -40,6 +41,32 @@ def test_each_permitted_peer_of_the_colo_and_one_permitted_relay_of_each_other()
     assert len(audience.relays) == 1
     assert audience.relays[0].name in ("far-1", "far-2")
     assert audience.receivers == 2
+
+
+def test_a_relay_speaks_for_itself_only_so_that_nobody_is_known_to_wait() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", reach=REACH_EVERYWHERE))
+    near = Puppet(net, "near", "ams1", vip("near", reach=REACH_EVERYWHERE))
+    far = Puppet(net, "far", "fra1", vip("far", "fra1", reach=REACH_EVERYWHERE))
+    for puppet in (near, far):
+        puppet.notes = (VipNote(awaits_ms=15),)
+    near.joins(host)
+    assert audiences(host).of_own(own(host)).awaited_s == 0.015
+    far.joins(host)
+    assert audiences(host).of_own(own(host)).awaited_s == 0
+
+
+def test_of_several_vips_that_find_a_session_the_least_patient_counts() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", group="front"))
+    shop, cart = vip("near", group="front"), vip("near", name="cart", group="front")
+    near = Puppet(net, "near", "ams1", shop, cart, vip("near", name="pay"))
+    near.notes = (VipNote(awaits_ms=9), VipNote(awaits_ms=0), VipNote(awaits_ms=15))  # cart, pay, shop
+    near.joins(host)
+    assert audiences(host).of_own(own(host)).awaited_s == 0.009
+    near.notes, near.revision = (), 2
+    near.joins(host)
+    assert audiences(host).of_own(own(host)).awaited_s == 0, "an older node tells nothing"
 
 
 def test_a_vip_that_stays_in_its_colo_has_no_relays() -> None:

@@ -7,8 +7,9 @@ import pytest
 from meshcache.core.mesh import Outgoing
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Push
+from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Pull, PullReply, Push
 from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
 
@@ -53,22 +54,90 @@ def test_under_load_sessions_are_collected_for_a_moment() -> None:
     assert [message.sessions for message in pushes(net, host)] == [10] * 5
 
 
-def test_where_every_receiver_lets_clients_wait_the_first_after_a_pause_is_collected_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    net, host = alone_with(3)
-    audiences, served = host.core.duties.audiences, host.core.duties.vips.get("shop")
-    assert served is not None
-    waits = audiences.of_own(served.vip.terms)._replace(awaited_s=0.01)
-    monkeypatch.setattr(audiences, "of_own", lambda _terms: waits)
-    made_at = net.now
+def waiting_for(*awaits_ms: int) -> tuple[Net, Host, list[Puppet]]:
+    """A host with a puppet for each number, which says that its handshakes wait so long."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    puppets = [Puppet(net, f"x{at}", "ams1", vip(f"x{at}")) for at in range(len(awaits_ms))]
+    for puppet, ms in zip(puppets, awaits_ms, strict=True):
+        puppet.notes = (VipNote(awaits_ms=ms),)
+        puppet.joins(host)
+    host.core.messages_to_send(net.now)
+    return net, host, puppets
+
+
+def collected_s(net: Net, host: Host) -> float:
+    """For how long the second of two sessions is collected."""
     make(net, host, 1)
-    assert pushes(net, host) == []
-    due_at = made_at + net.limits.flush_s(3, 0.01)
-    assert host.core.duties.publisher.due_at == host.core.collects_until("shop", net.now) == due_at > made_at
+    assert sum(message.sessions for message in pushes(net, host)), "the first after a pause goes at once"
     make(net, host, 2)
-    net.now = due_at
-    assert [message.sessions for message in pushes(net, host)] == [2] * 3
+    until: float = host.core.duties.publisher.due_at
+    assert until == host.core.collects_until("shop", net.now)
+    return until - net.now
+
+
+@pytest.mark.parametrize(
+    ("awaits_ms", "longest_s"),
+    [
+        ((25, 25, 25), 0.013),
+        ((25, 19, 1000), 0.007),
+        ((25, 0, 25), 0.0),
+        ((25, 14, 25), 0.0),
+        ((1000,), Limits().collect_awaited_s),
+        (((1 << 32) - 1,), Limits().collect_awaited_s),
+    ],
+)
+def test_sessions_are_collected_for_as_long_as_every_receiver_lets_clients_wait(
+    awaits_ms: tuple[int, ...], longest_s: float
+) -> None:
+    net, host, _ = waiting_for(*awaits_ms)
+    assert collected_s(net, host) == pytest.approx(max(longest_s, net.limits.flush_s(len(awaits_ms))))
+
+
+def test_a_receiver_that_waits_no_longer_is_heeded_with_the_next_session() -> None:
+    net, host, (one, other) = waiting_for(25, 25)
+    other.notes, other.revision = (VipNote(),), 2
+    other.joins(host)
+    host.core.messages_to_send(net.now)
+    assert collected_s(net, host) == pytest.approx(net.limits.flush_s(2))
+    assert one.notes[0].awaits_ms, "the other one still would"
+
+
+def test_what_a_peer_asks_for_while_it_is_collected_goes_at_once_and_the_next_ones_soon() -> None:
+    net, host, (one, other) = waiting_for(25, 25)
+    collected_s(net, host)
+    net.now += 0.004
+    one.says(host, Pull(1, "shop", sid(2)))
+    found = host.core.messages_to_send(net.now)
+    pushed = [message.address for message in found if message.sessions and batches([message])]
+    assert sorted(pushed) == [one.address, other.address]
+    make(net, host, 3)
+    assert host.core.duties.publisher.due_at - net.now == pytest.approx(net.limits.flush_s(2))
+    net.now += net.limits.asked_for_s + 0.1
+    pushes(net, host)
+    make(net, host, 4)
+    pushes(net, host)
+    make(net, host, 5)
+    assert host.core.duties.publisher.due_at - net.now == pytest.approx(0.013)
+
+
+def test_asking_for_what_was_sent_hurries_nobody() -> None:
+    net, host, (one,) = waiting_for(25)
+    make(net, host, 1)
+    pushes(net, host)
+    one.says(host, Pull(1, "shop", sid(1)))
+    host.core.messages_to_send(net.now)
+    make(net, host, 2)
+    assert host.core.duties.publisher.due_at - net.now == pytest.approx(0.013)
+
+
+def test_before_a_peer_is_answered_what_waits_at_the_doors_is_filed() -> None:
+    net, host, (one,) = waiting_for(25)
+    host.core.pulling.settle = lambda: make(net, host, 1)
+    one.says(host, Pull(1, "shop", sid(1)))
+    (reply,) = one.hears(PullReply)
+    assert reply.batch is not None
+    assert reply.batch.entries.ids == (sid(1),)
 
 
 def test_a_full_batch_does_not_wait() -> None:

@@ -143,11 +143,15 @@ def test_no_value_raises_anything_but_a_field_error(value: Any) -> None:
         ([True, False], "tickets", [True]),
         ([True, True], "both", [True, True]),
         ([False, True], "sessions", []),
-        ([True, True, "of a later version"], "both", [True, True]),
+        ([False, False, 0], "sessions", []),
+        ([False, False, 15], "sessions", [False, False, 15]),
+        ([True, False, 15], "tickets", [True, False, 15]),
+        ([True, True, 0, "of a later version"], "both", [True, True]),
+        ([True, True, 1 << 31, "of a later version"], "both", [True, True, 1 << 31]),
     ],
 )
 def test_who_keeps_what_clients_resume_with_travels_in_as_few_flags_as_tell_it(
-    flags: list[Any], mode: str, written: list[bool]
+    flags: list[Any], mode: str, written: list[Any]
 ) -> None:
     plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], "", [[b"", 0, b"", *flags]]]
     read = fields.record(plain)
@@ -168,3 +172,9 @@ def test_numbers_that_a_node_has_travel_as_steps() -> None:
     assert tuple(map(fields.held, plain)) == told
     stream = ["a", 1, "shop"]
     refuses(fields.held, [*stream, [3, 0]], [*stream, [SEQ_MAX, 1]], [*stream, [-1]], [*stream, [1] * 1025], stream)
+
+
+@pytest.mark.parametrize("awaits_ms", [True, -1, 1.5, "15", 1 << 32])
+def test_for_how_long_handshakes_wait_is_a_number(awaits_ms: Any) -> None:
+    plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], ""]
+    refuses(fields.record, [*plain, [[b"", 0, b"", False, False, awaits_ms]]])
