@@ -225,7 +225,7 @@ class VipSettings(Table):
     """Whether a handshake of the bundled server asks other servers for a session that isn't here and isn't on its way:
     those of its colo, or all that the VIP's reach allows. Only for ids that a member made; never for what is over."""
 
-    fetch_ms: Number = Field(default=20.0, gt=0, le=FETCH_MS_MAX, examples=[20])
+    fetch_ms: Number = Field(default=10.0, gt=0, le=FETCH_MS_MAX, examples=[10])
     """How long it waits for the answer, at most, within the colo."""
 
     fetch_far_ms: Number = Field(default=100.0, gt=0, le=FETCH_MS_MAX, examples=[100])
