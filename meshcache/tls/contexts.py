@@ -274,7 +274,7 @@ def resumption(connection: object) -> int:
 
     0: its handshake was a full one or isn't over, it is closed, or it belongs to no attached context.
     """
-    if address := getattr(connection, "ssl_address", 0):  # `find_connection`, without what most handshakes don't need
+    if address := libssl.stated_address(connection):  # `find_connection`, without what most handshakes don't need
         known = _callbacks.get(libssl.pyopenssl())
         return 0 if known is None else known.token_of(address)
     callbacks, pointer = _serving(connection)

@@ -90,8 +90,7 @@ def find_connection(connection: object) -> Found | None:
     """Return the library and the ``SSL *`` of a connection of either kind;
     None when it is closed or of neither kind. Also of what says itself at which address its pyOpenSSL ``SSL *`` lies.
     """
-    address = getattr(connection, "ssl_address", 0)
-    if address:
+    if address := stated_address(connection):
         return Found(pyopenssl(), address)
     module = sys.modules.get("OpenSSL.SSL")
     if module is not None and isinstance(connection, module.Connection):
@@ -99,6 +98,12 @@ def find_connection(connection: object) -> Found | None:
     if isinstance(connection, (ssl.SSLSocket, ssl.SSLObject)):
         return _stdlib_connection(connection)
     return None
+
+
+def stated_address(connection: object) -> int:
+    """Return the address of pyOpenSSL's ``SSL *`` that a connection states in ``ssl_address``; 0 for all others."""
+    # Its class is asked: pyOpenSSL's connections answer for each name that they lack by Python.
+    return int(connection.ssl_address) if hasattr(type(connection), "ssl_address") else 0  # type: ignore[attr-defined]
 
 
 # pyOpenSSL

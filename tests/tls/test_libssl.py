@@ -69,6 +69,20 @@ def test_a_connection_is_found_while_it_is_open(kind: str) -> None:
     assert libssl.find_connection(object()) is None
 
 
+def test_what_states_where_its_connection_lies_is_found_there() -> None:
+    server = server_end(server_context("pyopenssl"))
+    shake_hands(StdlibEnd(client_context(), server=False, name="a.test"), server)
+    found = libssl.find_connection(server.tls)
+    assert found is not None
+
+    class Stated:
+        ssl_address = found.pointer
+
+    assert libssl.find_connection(Stated()) == found
+    assert libssl.stated_address(Stated()) == found.pointer
+    assert libssl.stated_address(server.tls) == 0
+
+
 def test_what_is_no_context_is_refused() -> None:
     with pytest.raises(AttachError, match="not SimpleNamespace"):
         libssl.find(SimpleNamespace(_context=1))
