@@ -11,6 +11,7 @@ import pytest
 from OpenSSL import SSL
 
 from meshcache import MeshNode
+from meshcache.core.cache.entry import HEAD_BYTES
 from tests.nodes import Place, places
 from tests.support.waiting import wait_until
 from tests.tls.world import VERSIONS, StdlibEnd, client_context, server_context, server_end, shake_hands, visit
@@ -29,18 +30,28 @@ class Two:
     def __init__(self, place: Place, version: str, **changes: Any) -> None:
         vip = [VIP | changes]
         self.first, self.second = place.node("edge-1", vip=vip), place.node("edge-2", vip=vip)
-        there = place.server(self.first, version=version)
+        self.there = place.server(self.first, version=version)
         self.context = self.second.attach(server_context("pyopenssl", version), vip="shop", pauses=True)
         self.client = client_context(version)
         place.wait_until_met()
-        self.session = visit(there, self.client).session
         self.pump = self.second.internals.pump
-        cache = self.pump.core.duties.cache.vip_cache("shop")
-        assert cache is not None
-        wait_until(lambda: len(cache), what="the session has come")
-        self.id = next(iter(cache.items()))[0]
+        self.again()
+
+    def again(self) -> None:
+        """Make one more session, which is on the first node only."""
+        core = self.pump.core
+        before = self.made_by_first()
+        self.session = visit(self.there, self.client).session
+        (self.id,) = self.made_by_first() - before
+        wait_until(lambda: core.holds("shop", self.id), what="the session has come")
         with self.pump.lock:
-            self.pump.core.session_removed("shop", self.id)
+            core.session_removed("shop", self.id)
+
+    def made_by_first(self) -> set[bytes]:
+        pump = self.first.internals.pump
+        with pump.lock:
+            found = {each: pump.core.session_origin("shop", each) for each in pump.core.session_ids("shop")}
+        return {each for each, of in found.items() if of is not None and of[0].stream.origin == "edge-1"}
 
     def begin(self) -> tuple[StdlibEnd, Any]:
         end, server = (
@@ -153,3 +164,25 @@ def test_the_vips_policy_says_how_far_and_for_how_long(place: Place) -> None:
     settings = asking.settings("shop")
     assert settings is not None
     assert (settings.fetch, settings.fetch_ms, settings.fetch_far_ms) == ("reach", 7, 70)
+
+
+@pytest.mark.usefixtures("hot_path")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_peer_that_answers_with_garbage_costs_one_full_handshake_each_and_is_named(
+    place: Place, version: str
+) -> None:
+    two = Two(place, version)
+    hostile = two.first.internals.pump
+    entries = hostile.core.duties.cache.vip_cache("shop")
+    assert entries is not None
+    for _ in range(3):
+        with hostile.lock:
+            packed = entries.pop(two.id)
+            assert packed is not None
+            entries.put(two.id, packed[:HEAD_BYTES] + b"\x30garbage")
+        assert not two.come().resumed, "a full handshake, and no error"
+        two.again()
+    assert two.sent("pull") == 3
+    assert two.lookups()["refused"] == {"der": 3}
+    told = [(each["node"], each["reason"]) for each in two.second.stats()["refusals"]]
+    assert told == [("edge-1", "poisoned_pull")]

@@ -8,6 +8,7 @@ import pytest
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import LocalVip
 from meshcache.core.wire.messages import Push
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
@@ -58,6 +59,26 @@ def test_in_another_colo_one_is_told_and_tells_the_others_once() -> None:
     ways = told(net)
     assert len(ways) == len(set(ways)) == 5, "two here, one relay, and that one two"
     assert sum(sessions(host, net)["consumed_elsewhere"] for host in hosts.values()) == 5
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_with_few_copies_all_are_told_that_may_have_one(push: bool) -> None:
+    net = Net()
+    hosts = {name: net.add(name, "ams1", few(name, "ams1", push)) for name in ("a1", "a2", "a3")}
+    hosts |= {name: net.add(name, "fra1", few(name, "fra1", push), seeds=("a1:7946",)) for name in ("f1", "f2")}
+    for name in ("a2", "a3"):
+        hosts[name].core.candidate("a1:7946", "seed", net.now)
+    net.run(12)
+    made = make(net, hosts["a1"], 1)
+    net.run(2)
+    use(net, hosts["f1"], made)  # which has fetched it
+    net.run(1)
+    assert not any(has(net, host, made) for host in hosts.values())
+    assert all(made in host.core.consuming.ids for host in hosts.values())
+
+
+def few(name: str, colo: str, push: bool) -> LocalVip:
+    return vip(name, colo, reach=REACH_EVERYWHERE, copies=1, push=push)
 
 
 def test_what_stays_on_its_server_is_told_to_nobody() -> None:
