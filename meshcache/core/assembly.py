@@ -146,7 +146,7 @@ class Assembly:
         )
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(local, cache, vips, outbox, self.seen, self.placement, now)
-        self.relay_turns = RelayTurns(cache, vips, members, outbox, self.audiences, now)
+        self.relay_turns = RelayTurns(cache, vips, outbox, self.audiences, now)
         self.holdings = Holdings(local, cache, vips, members, outbox, self.recall, self.repair, self.placement, now)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)

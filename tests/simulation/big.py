@@ -29,7 +29,7 @@ def split(run: Run) -> None:
     builder.plain(world, COLOS, NODES, shared=SHARED)
     world.run(_WARM_S)
     _idle(run)
-    cut = Cut(*_halves(run))
+    cut = Cut(*halves(run))
     world.network.cut(cut)
     for _ in range(_SESSIONS):
         world.make(world.rng.choice(world.alive()), "shop")
@@ -55,7 +55,7 @@ def _idle(run: Run) -> None:
         raise ViolationError(f"an idle node sends {mean:.0f} bytes/s")
 
 
-def _halves(run: Run) -> tuple[frozenset[str], frozenset[str]]:
+def halves(run: Run) -> tuple[frozenset[str], frozenset[str]]:
     """Every colo is cut through, and so is every group of colos."""
     names = sorted(run.world.hosts)
     some = frozenset(run.world.rng.sample(names, len(names) // 2))

@@ -23,6 +23,7 @@ def plain(
     reach: str | frozenset[str] = "everywhere",
     sessions_max: int = 100_000,
     shared: int = 0,
+    copies: int = 0,
 ) -> None:
     """So many colos of so many nodes, all with one VIP on one policy; each node knows the first of its colo and one
     other colo's.
@@ -33,7 +34,7 @@ def plain(
     for at, colo in enumerate(names):
         first = at // shared * shared if shared else 0
         listed = frozenset(names[first : first + shared]) if shared else reach
-        policy = {"shop": VipTruth("shop", SETTINGS, listed, sessions_max=sessions_max)}
+        policy = {"shop": VipTruth("shop", SETTINGS, listed, sessions_max=sessions_max, copies=copies)}
         seeds = (f"{colo}-00:7946", f"{names[at - 1]}-00:7946")
         for number in range(nodes):
             world.start(f"{colo}-{number:02}", colo, policy, seeds)
@@ -44,11 +45,15 @@ _SEEDS = 3
 said goodbye and comes back when all of its seeds are dead can't be found by anybody."""
 
 
-def drawn(world: World) -> None:
-    """A small world drawn from its seed: up to four colos, a dozen nodes, three VIPs in two groups."""
+def drawn(world: World, *, copies: bool = False) -> None:
+    """A small world drawn from its seed: up to four colos, a dozen nodes, three VIPs in two groups. With `copies` some
+    nodes only are to hold what is made for a VIP, one or two in each colo.
+    """
     rng = world.rng
     colos = world.colos = COLOS[: rng.randrange(1, len(COLOS) + 1)]
     vips = _vips(world)
+    if copies:
+        vips = {name: replace(vip, copies=rng.randrange(1, 3), push=rng.random() < 0.8) for name, vip in vips.items()}
     seeds = tuple(f"{colo}-{number}:7946" for number in range(_SEEDS) for colo in colos)
     if rng.random() < 0.3:
         world.limits = replace(world.limits, forget_s=FORGET_S)

@@ -31,14 +31,46 @@ class Convergence:
         held = {host.name: self._held(host) for host in alive}
         everywhere = set().union(*held.values())
         wanted = [session for session in self._truth.sessions.values() if self._counts(session, everywhere)]
-        return [
+        few = {session.id for session in wanted if self._copies(session)}
+        lacking = [
             (host.name, session)
             for host in alive
             for session in wanted
-            if session.id not in held[host.name]
+            if session.id not in few
+            and session.id not in held[host.name]
             and self._should(host, session)
             and self._can_come(host, session, [other for other in alive if session.id in held[other.name]])
         ]
+        some = [session for session in wanted if session.id in few]
+        return lacking + [(name, session) for session in some for name in self._too_few(session, alive, held)]
+
+    def _copies(self, session: Made) -> int:
+        vip = self._truth.policies[session.node][-1].get(session.vip)
+        return vip.copies if vip is not None else 0
+
+    def _too_few(self, session: Made, alive: list[Host], held: dict[str, set[bytes]]) -> Iterator[str]:
+        """Yield, for each colo with fewer copies than its origin wants there, somebody who has none and might.
+
+        A colo where nobody has one is excused: a relay passes on once, and its holders may have died or not have heard.
+        """
+        for colo in self._world.colos:
+            holders = [host for host in alive if host.colo == colo and session.id in held[host.name]]
+            pushed = colo == self._truth.colos[session.node] or self._pushes(session)
+            if not pushed or not holders:
+                continue
+            may = [
+                host
+                for host in alive
+                if host.colo == colo and self._should(host, session) and self._can_come(host, session, holders)
+            ]
+            having = [host for host in may if host in holders]
+            may = having + [host for host in may if host not in having and not _is_full(host)]
+            if len(having) < min(self._copies(session), len(may)):
+                yield next(host.name for host in may if host not in having)
+
+    def _pushes(self, session: Made) -> bool:
+        vip = self._truth.policies[session.node][-1].get(session.vip)
+        return vip is not None and vip.push
 
     def forbidden(self) -> list[tuple[str, Made]]:
         """Nodes and sessions that they have, by policies that living nodes had time to tell them."""
@@ -128,3 +160,9 @@ class Convergence:
             for vip in self._truth.policies[host.name][host.version]
             for session_id in host.core.session_ids(vip)
         }
+
+
+def _is_full(host: Host) -> bool:
+    """Whether a node fetches nothing old any more, since it would be evicted again."""
+    vip_caches = (host.core.duties.cache.vip_cache(vip.terms.vip) for vip in host.core.local_vips())
+    return any(each is not None and len(each) > 0.9 * each.sessions_max for each in vip_caches)

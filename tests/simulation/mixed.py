@@ -42,9 +42,14 @@ def play_with_fetches(run: Run) -> None:
     play(run, WorkOptions(pulls=15.0))
 
 
-def play(run: Run, work: WorkOptions | None = None) -> None:
+def play_with_copies(run: Run) -> None:
+    """Do the same where only one or two nodes of each colo are to hold a session, and others fetch it."""
+    play(run, WorkOptions(pulls=15.0), copies=True)
+
+
+def play(run: Run, work: WorkOptions | None = None, *, copies: bool = False) -> None:
     """Draw a world, make trouble in it, end the trouble, and ask all checkers."""
-    builder.drawn(run.world)
+    builder.drawn(run.world, copies=copies)
     run.safety.late_s = run.convergence.early_s = _LATE_S
     workload, trouble = Workload(run.world, run.safety, work or WorkOptions()), Trouble(run.world, TroubleOptions())
     run.world.run(_WARM_S, run.watch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation import big, figures, mixed, rings
+from tests.simulation import big, few, figures, mixed, rings
 from tests.simulation.report import Report
 from tests.simulation.run import Run
 from tests.simulation.safety import ViolationError
@@ -28,6 +28,7 @@ SCENARIOS = {
     "fetches": Scenario(
         mixed.play_with_fetches, "the same, with sessions fetched for handshakes", faults=frozenset({"pulled"})
     ),
+    "copies": Scenario(mixed.play_with_copies, "the same, with one or two copies in each colo, and fetches"),
     "budget": Scenario(figures.budget, "no faults: every message is counted", skewed=False),
     "origin": Scenario(figures.origin, "origins die when one peer of fifty has their session", heavy=True),
     "deaths": Scenario(figures.deaths, "how soon a dead peer is suspected and lost", skewed=False),
@@ -36,6 +37,9 @@ SCENARIOS = {
     "storm": Scenario(figures.storm, "fifty join at once", heavy=True),
     "relays": Scenario(figures.relays, "relays die one after the other"),
     "rings": Scenario(rings.play, "ticket keys through splits, stalls, deaths, policies and withdraws"),
+    "fifty": Scenario(few.fifty, "a colo of fifty nodes with three copies: memory, deaths, a split", heavy=True),
+    "hundred": Scenario(few.hundred, "the same of a hundred nodes in two colos", heavy=True),
+    "thousand": Scenario(few.thousand, "the same of a thousand nodes in twenty colos", heavy=True),
     "split": Scenario(big.split, "a thousand nodes in twenty colos, split for 30 s", heavy=True),
 }
 

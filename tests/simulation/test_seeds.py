@@ -29,6 +29,12 @@ def test_what_is_fetched_for_a_handshake_is_where_it_may_be_too() -> None:
     assert report.figures["pulled"] > 0
 
 
+@pytest.mark.parametrize("seed", [3, 20])
+def test_with_few_copies_only_who_may_has_one_and_in_the_end_there_are_enough(seed: int) -> None:
+    report = run("copies", seed)
+    assert report.passed, str(report)
+
+
 def test_the_same_seed_gives_the_same_run_whatever_python_hashes_with() -> None:
     runs = [_started(hash_seed) for hash_seed in ("1", "2")]
     first, second = (started.communicate(timeout=60)[0] for started in runs)

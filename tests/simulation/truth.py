@@ -34,11 +34,14 @@ class VipTruth:
     lifetime_s: float = 3600.0
     sessions_max: int = 100_000
     rotate_s: float | None = None
+    copies: int = 0
+    """How many nodes of each colo are to hold a session; 0: all that may."""
+    push: bool = True
 
     def local(self, node: str, colo: str, vip: str) -> LocalVip:
         """The form that the core takes."""
         reach = Reach.parse(self.reach if isinstance(self.reach, str) else sorted(self.reach))
-        terms = Terms(node, colo, vip, self.group, self.settings, reach)
+        terms = Terms(node, colo, vip, self.group, self.settings, reach, self.copies, self.push)
         quota, rotate_s = self.sessions_max, self.rotate_s
         return LocalVip(terms, self.lifetime_s, 86400.0, quota * 1024, quota, self.exports, rotate_s=rotate_s)
 

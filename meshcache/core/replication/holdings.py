@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
@@ -56,6 +57,19 @@ class _Pass:
     before: int = 0
 
 
+class _Vain(NamedTuple):
+    """Until when a number isn't fetched, and how often it was in vain."""
+
+    until: float
+    times: int
+
+
+_NEVER_VAIN = _Vain(0.0, 0)
+
+_VAIN_S = 0.5
+"""The first pause is four times that, each further one four times the last: a part of an answer may get lost."""
+
+
 class Holdings:
     """What is to be told, where this node is in telling it, and what it fetches for others' telling."""
 
@@ -88,7 +102,7 @@ class Holdings:
         self._queue: deque[_Wanted] = deque()
         self._asking = 0
         self._wanted: set[tuple[StreamKey, int]] = set()
-        self._vain: OrderedDict[tuple[StreamKey, int], float] = OrderedDict()
+        self._vain: OrderedDict[tuple[StreamKey, int], _Vain] = OrderedDict()
 
     @property
     def settled(self) -> bool:
@@ -112,6 +126,7 @@ class Holdings:
         if self._stamp() != self._seen_for:
             self._seen_for, self._active = self._stamp(), self._concerned()
             self._pass = None
+            self._vain.clear()  # who refused it may have heard other terms
             if self._active:
                 self._whole_at = now + limits.holdings_settle_s * (0.75 + 0.5 * self._local.rng.random())
         if not self._active:
@@ -216,7 +231,7 @@ class Holdings:
             if seq > oldest
             and (stream is None or seq not in stream.entries)
             and (key, seq) not in self._wanted
-            and self._vain.get((key, seq), 0.0) <= now
+            and self._vain.get((key, seq), _NEVER_VAIN).until <= now
         }
         ranges = list(_ranges(seqs, missing))
         for at in range(0, len(ranges), FETCH_RANGES_MAX):
@@ -269,8 +284,11 @@ class Holdings:
         self._forget(wanted)
         limits, stream = self._local.limits, self._cache.streams.get(wanted.key)
         for seq in wanted.seqs:
+            name = wanted.key, seq
+            times = self._vain.pop(name, _NEVER_VAIN).times + 1
             if stream is None or seq not in stream.entries:
-                self._vain[wanted.key, seq] = now + limits.holdings_vain_s
+                pause_s = min(_VAIN_S * 4**times, limits.holdings_vain_s)
+                self._vain[name] = _Vain(now + pause_s, times)
         while len(self._vain) > limits.holdings_vain_max:
             self._vain.popitem(last=False)
 

@@ -80,7 +80,8 @@ class Intake:
             return
         inside = batch.terms.colo == self._local.identity.colo
         self._telemetry.count_lag(push.age_us / 1e6, peer.rtt_s, inside=inside)
-        if stream.newest and not stream.seen.covers(1, stream.newest):
+        counts = not stream.terms.copies or 1 in stream.seen
+        if counts and not stream.seen.covers(1, stream.newest):
             self._outlet.gap_seen(stream, now)
         if self._relaying.may_pass_on(peer, push):
             self._relaying.pass_on(batch, peer, push.age_us)
@@ -160,14 +161,16 @@ class Intake:
         """File what this node is to hold of a stream whose sessions are for some nodes only.
 
         Its numbers say nothing of what is missing here, and what was seen may be for this node later: nothing counts as
-        seen. But from another colo its origin gives the relay all of it, to spread: that is how a relay sees a gap.
+        seen. But from another colo its origin gives the relay all of it, to spread: so a relay sees a gap, from where
+        it is told to begin, by one session that stands for all before it (`relay_turns`).
         """
         entries = batch.entries
         told_to_relay = own and stream.terms.colo != self._local.identity.colo
         if told_to_relay and not (wanted or restored):
             mine = self._placement.is_mine
             entries = entries.chosen([at for at, each in enumerate(entries.ids) if mine(stream.terms, each)])
-            stream.see(batch.first if stream.seen else 1, batch.last, own=True)
+            told_to_begin = not repaired and len(batch.entries.ids) <= batch.last - batch.first
+            stream.see(1 if told_to_begin else batch.first, batch.last, own=True)
         if entries.ids:
             self._file(stream, entries, served, now, repaired, restored)
 

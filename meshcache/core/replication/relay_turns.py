@@ -10,11 +10,13 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.serving import batch_of
-from meshcache.core.state.members import Members, Peer
+from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import PUSH_SPAN_MAX, Push
 
 DOUBT_S = 30.0
@@ -24,23 +26,32 @@ _STEP_S = 1.0
 _TELLINGS = 3
 """Of one beginning, a second apart: it may get lost."""
 
+_AGAIN_S = 10.0
+"""Between two later ones: one session, which whoever has begun has seen."""
+
 _NEVER = float("inf")
 
 
 @dataclass(slots=True)
 class _Colo:
-    """The relay of one colo, how often it is to be told yet, and the number up to which an earlier one has all."""
+    """The relay of one colo, what each that was one said of its terms, when it is to be told next, and the number up to
+    which an earlier one has all.
+    """
 
     relay: str = ""
+    terms: dict[str, tuple[Terms, ...]] = field(default_factory=dict)
     tellings: int = 0
+    tell_at: float = 0.0
     safe: int = 0
     begin: int = 0
 
 
 @dataclass(slots=True)
 class _Turns:
-    """``made`` has the newest number of each second of the doubtful time, the oldest first."""
+    """Of one life of this node. ``made`` has the newest number of each second of the doubtful time."""
 
+    key: StreamKey
+    terms: Terms
     made: deque[tuple[float, int]] = field(default_factory=deque)
     colos: dict[str, _Colo] = field(default_factory=dict)
 
@@ -48,12 +59,9 @@ class _Turns:
 class RelayTurns:
     """By VIP, who relays in each other colo."""
 
-    def __init__(
-        self, cache: SessionCache, vips: ServedVips, members: Members, outbox: Outbox, audiences: Audiences, now: float
-    ) -> None:
+    def __init__(self, cache: SessionCache, vips: ServedVips, outbox: Outbox, audiences: Audiences, now: float) -> None:
         self._cache = cache
         self._vips = vips
-        self._members = members
         self._outbox = outbox
         self._audiences = audiences
         self._turns: dict[str, _Turns] = {}
@@ -70,7 +78,14 @@ class RelayTurns:
         self._due_at = now + _STEP_S
         for served in self._vips:
             if _concerned(served):
-                self._look(served, self._turns.setdefault(served.vip.terms.vip, _Turns()), now)
+                self._look(served, self._turns_of(served), now)
+
+    def _turns_of(self, served: ServedVip) -> _Turns:
+        turns = self._turns.get(served.vip.terms.vip)
+        terms = served.vip.terms
+        if turns is None or turns.key != served.stream.key or turns.terms != terms:
+            turns = self._turns[terms.vip] = _Turns(served.stream.key, terms)
+        return turns
 
     def _look(self, served: ServedVip, turns: _Turns, now: float) -> None:
         turns.made.append((now, served.flushed_seq))
@@ -79,11 +94,15 @@ class RelayTurns:
         safe = turns.made[0][1] if turns.made[0][0] <= now - DOUBT_S else 0
         for peer in self._audiences.of_own(served.vip.terms).relays:
             colo = turns.colos.setdefault(peer.colo, _Colo())
+            if colo.terms.setdefault(peer.name, peer.record.vips) != peer.record.vips:
+                # what its old terms refused it has let go of
+                colo.terms, colo.relay, colo.safe = {peer.name: peer.record.vips}, "", 0
             if peer.name != colo.relay:
-                colo.relay, colo.tellings, colo.begin = peer.name, _TELLINGS, colo.safe
+                colo.relay, colo.tellings, colo.begin, colo.tell_at = peer.name, _TELLINGS, colo.safe, now
             colo.safe = max(colo.safe, safe)
-            if colo.tellings and self._tell(served, peer, colo.begin, now):
-                colo.tellings -= 1
+            if colo.tell_at <= now and self._tell(served, peer, colo.begin, now):
+                colo.tellings -= colo.tellings > 0
+                colo.tell_at = now + (_STEP_S if colo.tellings else _AGAIN_S)
 
     def _tell(self, served: ServedVip, peer: Peer, begin: int, now: float) -> bool:
         """Push the first that may be missing. Return whether there was one."""

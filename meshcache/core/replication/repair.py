@@ -225,8 +225,8 @@ class Repair:
 
     def _made(self, key: StreamKey, newest: int, due_at: float, *, copies: bool) -> None:
         stream = self._streams.get(key)
-        if copies and (stream is None or not stream.seen):
-            return  # what this node relays begins with the first that it is given to relay
+        if copies and (stream is None or 1 not in stream.seen):
+            return  # what this node relays begins where it is told to begin
         if stream is not None:
             stream.newest = max(stream.newest, newest)
         if stream is not None and stream.seen.covers(1, newest):

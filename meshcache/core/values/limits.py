@@ -165,7 +165,7 @@ class Limits:
     """Numbers that these fetches are about."""
     holdings_vain_max: int = 65_536
     """Numbers that were fetched and aren't here all the same: refused, evicted, or over. They aren't fetched again for
-    `holdings_vain_s`."""
+    seconds, longer each time, up to `holdings_vain_s`."""
     holdings_vain_s: float = 300.0
 
     # --- snapshot

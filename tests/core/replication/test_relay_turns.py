@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE
 from meshcache.core.wire.codec import Decoder
 from meshcache.core.wire.messages import Push
-from tests.core.net import Host, Net, make, mesh, sessions
+from tests.core.net import Host, Net, make, mesh, sessions, vip
 
 
 def two_colos(net: Net, **settings: Any) -> tuple[list[Host], list[Host]]:
@@ -78,3 +78,36 @@ def test_with_push_none_no_relay_is_told_anything() -> None:
         decoder.decode(payload).message for sender, to, payload, _ in net.sent if sender in "ab" and to[0] == "z"
     ]
     assert not any(isinstance(message, Push) for message in crossed)
+
+
+def test_a_push_that_comes_before_a_relay_is_told_where_to_begin_hides_nothing() -> None:
+    net = Net()
+    home, away = two_colos(net)
+    made = [make(net, home[0], number) for number in range(1, 100)]
+    net.run(1)
+    first = relay(net, home[0])
+    net.stop(first)
+    net.lose = lambda sender, receiver, payload: sender in "ab" and receiver[0] == "z" and payload[:2] == b"\x84\x07"
+    lost = [make(net, home[0], number) for number in range(200, 210)]
+    net.run(12)
+    heard = {relay(net, host) for host in home}
+    assert first not in heard
+    net.lose = lambda *_: False
+    late = [make(net, home[0], number) for number in range(300, 303)]
+    net.run(20)
+    assert copies(away, [*made, *lost, *late]) == {2}
+
+
+def test_a_relay_that_may_have_nothing_for_a_while_is_given_it_when_it_may_again() -> None:
+    net = Net()
+    home, away = two_colos(net)
+    made = [make(net, home[0], number) for number in range(1, 50)]
+    net.run(40)
+    for host in away:
+        host.core.set_vip(vip(host.name, "fra1", reach=REACH_COLO, copies=2), net.now)
+    net.run(5)
+    assert copies(away, made) == {0}
+    for host in away:
+        host.core.set_vip(vip(host.name, "fra1", reach=REACH_EVERYWHERE, copies=2), net.now)
+    net.run(30)
+    assert min(copies(away, made)) >= 2
