@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,3 +41,17 @@ def test_the_unit_starts_the_agent_before_the_servers_and_keeps_the_keys_over_it
     assert lines["ExecStart"].endswith("meshcache tickets agent /etc/meshcache/tickets.toml")
     assert set(lines["Before"].split()) == {"nginx.service", "haproxy.service"}
     assert (lines["Type"], lines["RuntimeDirectoryPreserve"], lines["UMask"]) == ("notify", "yes", "0077")
+
+
+@pytest.mark.parametrize("unit", ["meshcache-tickets.service", "meshcache.service"])
+def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd isn't installed here")
+    text = (DOCS / unit).read_text()
+    (tmp_path / unit).write_text(text.replace("/opt/meshcache/bin/meshcache", sys.executable))
+    done = subprocess.run([analyze, "verify", tmp_path / unit], capture_output=True, text=True, timeout=60)
+    assert [line for line in (done.stdout + done.stderr).splitlines() if unit in line] == []
+    (tmp_path / unit).write_text(text.replace("[Service]", "[Service]\nTypo=yes"))
+    done = subprocess.run([analyze, "verify", tmp_path / unit], capture_output=True, text=True, timeout=60)
+    assert "Typo" in done.stdout + done.stderr, "it does look"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -42,6 +43,8 @@ def test_it_is_ready_when_the_keys_are_there_and_leaves_them_when_it_ends(
     wait_until(lambda: "ready: edge-1@local" in process.output or not process.running)
     assert (folder / "keys/tickets.conf").exists(), process.output
     assert (folder / "told").read_text() == "told\n"
+    limits = Path(f"/proc/{process.popen.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits), "keys are in no core file"
     socket = folder / "state/edge-1/admin.sock"
     assert "shop for nginx: as the mesh has them" in meshcache("doctor", "--socket", socket).out
     before = (folder / "keys/tickets.conf").read_text()

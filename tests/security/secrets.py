@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,6 +45,28 @@ class Secrets:
                     self._add("DER", found[0].der)
                     count += 1
         return count
+
+    def new(self, kind: str) -> bytes:
+        """A secret of 32 random bytes, to be told to somebody."""
+        secret = os.urandom(32)
+        self._add(kind, secret)
+        return secret
+
+    def add_ticket_keys(self, node: MeshNode, vip: str = "shop") -> int:
+        """The secrets of a VIP's ring, and all that is derived from them for a server; says how many keys there are."""
+        pump = node.internals.pump
+        found = pump.core.tickets.of_vip(vip, pump.clock())
+        opening = () if found is None else found.opening
+        for key in opening:
+            self._add("ticket key", key.reveal())
+            for server in ("nginx", "haproxy", "openssl"):
+                for purpose in ("HMAC-SHA-256", "AES-256-CBC"):
+                    self._add(f"ticket key of {server}", key.derive(f"{server} {purpose}"))
+        edge = node.internals.vips.port(vip).ticket_keys
+        for each in edge.opening.values() if edge is not None else ():
+            self._add("ticket key at the edge", each.aes)
+            self._add("ticket key at the edge", each.mac)
+        return len(opening)
 
     def found_in(self, content: bytes) -> list[str]:
         """What is in it, by kind and by a number; never itself, since this ends in a test's report."""

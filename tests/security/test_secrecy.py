@@ -21,6 +21,7 @@ from meshcache.core.state.outbox import Outgoing
 from meshcache.core.values.session import Session, StreamKey
 from meshcache.core.wire.messages import Batch, Push
 from meshcache.core.wire.push_template import NewSession
+from meshcache.core.wire.ticket_messages import TicketKeys, ToldKey
 from meshcache.edges.keyfile import load_keyring
 from tests.nodes import Place
 from tests.security.members import HostileMember, Tap
@@ -266,3 +267,57 @@ def test_a_server_dumps_no_core_and_its_log_is_clean(
         assert secrets.found_in(process.output.encode()) == []
         assert secrets.found_in(Path(f"/proc/{process.popen.pid}/cmdline").read_bytes()) == []
         assert secrets.found_in(Path(f"/proc/{process.popen.pid}/environ").read_bytes()) == []
+
+
+def test_ticket_keys_are_on_no_page_in_no_log_no_repr_no_file_and_not_on_the_wire(
+    place: Place, secrets: Secrets, caplog: pytest.LogCaptureFixture, folder: Path
+) -> None:
+    mesh_port, port = free_ports(2)
+    admin = {"socket": str(folder / "admin.sock"), "http": f"127.0.0.1:{port}"}
+    vip = [{"name": "shop", "resumption": "tickets", "sharing": {"rotate_s": 60, "lifetime_s": 240}}]
+    with caplog.at_level(logging.DEBUG), Tap(("127.0.0.1", mesh_port)) as tap:
+        one = place.node("edge-1", vip=vip)
+        listening = {"listen": f"127.0.0.1:{mesh_port}", "advertise": tap.address}
+        other = place.node("edge-2", vip=vip, admin=admin, mesh=listening)
+        made, found = place.server(one), place.server(other)
+        place.wait_until_met()
+        wait_until(lambda: _encrypting(one) == _encrypting(other), what="both encrypt with one key")
+        for version in VERSIONS:
+            client = secrets.watch(client_context(version))
+            assert visit(found, client, session=visit(made, client).session).resumed
+        hostile = HostileMember(load_keyring(folder / "mesh.key"), other)
+        try:
+            hostile.joins(other)
+            told = ToldKey(2, secrets.new("hostile ticket key"), 0, 60, 240)
+            hostile.sends(hostile.says(TicketKeys(_ring(other), (told,))), b"\xff" * 64)
+            wait_until(lambda: "ticket_key_foreign" in repr(other.stats()), what="it is refused")
+        finally:
+            hostile.close()
+        assert secrets.add_ticket_keys(one) == secrets.add_ticket_keys(other) >= 1
+        pages = [*_pages(folder / "admin.sock", unix_app(other)), *_pages(port, http_app(other))]
+        recorded = tap.recorded()
+    core = other.internals.pump.core
+    keys = core.tickets.of_vip("shop", other.internals.pump.clock())
+    shown = [keys, keys.ring, keys.encrypting, core.tickets.bequeathed(other.internals.pump.clock())]
+    shown += [told, TicketKeys(keys.ring.id, (told,)), other.policies.ticket_rings()]
+    shown += [other.internals.vips.port("shop").ticket_keys, other.stats()]
+    lines = "\n".join([*map(_whole, caplog.records), *map(repr, shown), *map(str, shown)]).encode()
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".keylog"]
+    assert _encrypting(one).encode() in lines, "names are no secret, and it was really looked at"
+    assert len(files) > 3
+    assert len(recorded) > 1000
+    everything = b"\n".join([*pages, lines, *files, recorded])
+    assert secrets.found_in(everything) == []
+    assert secrets.found_in(everything + keys.encrypting.reveal().hex().encode())
+
+
+def _ring(node: MeshNode) -> bytes:
+    pump = node.internals.pump
+    keys = pump.core.tickets.of_vip("shop", pump.clock())
+    assert keys is not None
+    return keys.ring.id
+
+
+def _encrypting(node: MeshNode) -> str:
+    keys = [key for ring in node.policies.ticket_rings() for key in ring["keys"]]
+    return next((key["name"] for key in keys if key["state"] == "encrypts"), node.name)
