@@ -64,7 +64,7 @@ class Hangs(Kept):
     """Answers when it is let."""
 
     name = "hangs"
-    budget_s = 0.05
+    budget_s = 0.5
 
     def __init__(self) -> None:
         super().__init__()
