@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+_LOOKED_FOR_MAX = 16
+"""Ids that are looked for in each push of a known stream: with more of them the long way is as quick."""
+
 
 class Quarantine:
     """Ids that aren't taken again for a while; the oldest is let go when there are too many."""
@@ -29,6 +32,10 @@ class Quarantine:
         if not self._until:
             return set()
         return {at for at, session_id in enumerate(ids) if self._until.get(session_id, now) > now}
+
+    def may_concern(self, payload: bytes) -> bool:
+        """Return whether a message may hold an entry under one of them: in doubt, or where there are many, it may."""
+        return len(self._until) > _LOOKED_FOR_MAX or any(each in payload for each in self._until)
 
     def expire(self, now: float) -> None:
         """Let go of those whose time is over."""

@@ -38,6 +38,9 @@ _DRIFT = 2e-4
 _TIE_S = 5.0
 """Withdraws of one scope that were issued so close together can't be put in order: ages are rounded at each step."""
 
+_LOOKED_THROUGH_MAX = 16
+"""Withdraws that are looked through for each push of a known stream: with more of them the long way is as quick."""
+
 _HEARD_MAX = 1024
 """Newest withdraws that were acted on, so that each is acted on and passed on once."""
 
@@ -169,6 +172,15 @@ class Withdraws:
             return set()
         rows = enumerate(zip(ids, elapsed_s, strict=True))
         return {at for at, (sid, age) in rows if any(known.fits(terms, sid, now - age, now) for known in relevant)}
+
+    def may_concern(self, terms: Terms, payload: bytes) -> bool:
+        """Return whether any session in a message, made under these terms, may have been withdrawn. In doubt it may:
+        `places` says which. Single sessions are looked for by the bytes of their ids, which a batch has as they are.
+        """
+        if len(self._known) > _LOOKED_THROUGH_MAX:
+            return True
+        told = [known for known in self._known.values() if known.withdraw.ids or known.fits_all(terms)]
+        return any(not known.withdraw.ids or any(each in payload for each in known.withdraw.ids) for known in told)
 
     def tickets_ended_at(self, group: str, vips: frozenset[str]) -> float:
         """Return up to when ticket keys of a group with these VIPs are to be made to count as withdrawn; -inf: never.

@@ -107,10 +107,14 @@ class KnownStreams:
     def take(self, connection: bytes, payload: bytes, now: float) -> bool:
         """File a push that is like those before it. False, with nothing done, when it has to go the long way."""
         link = self._connections.get(connection)
-        if link is None or self._withdraws or self._quarantine or self._awaiting or not link.bucket.holds(1, now):
+        if link is None or self._awaiting or not link.bucket.holds(1, now):
             return False
         for known in link.known:
             if known.may_be(payload):
+                if self._withdraws and self._withdraws.may_concern(known.terms, payload):
+                    return False
+                if self._quarantine and self._quarantine.may_concern(payload):
+                    return False
                 return self._holds(known, link, connection, now) and self._file(known, link, connection, payload, now)
         return False
 

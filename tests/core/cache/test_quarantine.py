@@ -19,3 +19,14 @@ def test_the_oldest_is_let_go_when_there_are_too_many() -> None:
     for session_id in (b"a", b"b", b"a", b"c"):
         quarantine.add(session_id, 0.0)
     assert quarantine.places([b"a", b"b", b"c"], 1.0) == {0, 2}
+
+
+def test_a_message_concerns_it_if_an_id_may_be_in_it_or_there_are_many() -> None:
+    held = Quarantine(ids_max=64, lasts_s=10.0)
+    assert not held.may_concern(b"any")
+    held.add(bytes([1]) * 32, 0.0)
+    assert held.may_concern(b"before" + bytes([1]) * 32 + b"after")
+    assert not held.may_concern(b"before" + bytes([2]) * 32 + bytes([1]) * 31)
+    for number in range(2, 20):
+        held.add(bytes([number]) * 32, 0.0)
+    assert held.may_concern(b"any")

@@ -16,7 +16,7 @@ from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Verdict
 from meshcache.core.replication.known_streams import STREAMS_MAX
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
-from meshcache.core.wire.messages import Batch, Leave, Push
+from meshcache.core.wire.messages import Batch, Leave, Push, Withdraw
 from tests.core.net import DER, Host, Net, Puppet, dropped, sessions, sid, vip
 
 pytestmark = pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
@@ -92,10 +92,6 @@ def withdrawn(net: Net, host: Host, _peer: Puppet) -> None:
     host.core.withdraw(net.now, vip="shop")
 
 
-def quarantined(net: Net, host: Host, _peer: Puppet) -> None:
-    host.core.session_unusable("shop", sid(1), Verdict.DER, net.now)
-
-
 def gone(_net: Net, host: Host, peer: Puppet) -> None:
     peer.says(host, Leave())
 
@@ -118,7 +114,6 @@ def elsewhere(_net: Net, host: Host, peer: Puppet) -> None:
         other_settings,
         served_no_more,
         withdrawn,
-        quarantined,
         gone,
         lost,
         elsewhere,
@@ -129,6 +124,60 @@ def test_when_anything_has_changed_a_push_goes_the_long_way(change: Change) -> N
     assert offered(net, host, peer, Push(peer.batch(2)))
     change(net, host, peer)
     assert not offered(net, host, peer, Push(peer.batch(3)))
+
+
+SCOPES: list[tuple[dict[str, str], bool]] = [
+    ({"vip": "shop"}, True),
+    ({"group": "shop"}, True),
+    ({"origin": "x"}, True),
+    ({}, True),
+    ({"vip": "shop", "origin": "x"}, True),
+    ({"vip": "blog"}, False),
+    ({"group": "blog"}, False),
+    ({"origin": "me"}, False),
+    ({"vip": "shop", "origin": "me"}, False),
+]
+
+
+@pytest.mark.parametrize(("scope", "concerned"), SCOPES)
+def test_after_a_withdraw_pushes_go_the_long_way_that_it_may_concern(scope: dict[str, str], concerned: bool) -> None:
+    net, host, peer = world()
+    host.core.withdraw(net.now, **scope)
+    late = columns(peer, 2, 3, elapsed_s=[0, 100, 0])
+    assert offered(net, host, peer, late) is not concerned
+    held = [number for number in (2, 3, 4) if host.core.holds("shop", sid(number))]
+    assert held == ([] if concerned else [2, 3, 4]), "births travel in whole seconds: in doubt it was made before"
+
+
+def test_a_session_that_was_withdrawn_alone_makes_its_push_go_the_long_way_and_no_other() -> None:
+    net, host, peer = world()
+    peer.says(host, Withdraw("x", peer.incarnation, 1, 0, 3600, "", "", "", (sid(4), sid(9))))
+    assert offered(net, host, peer, Push(peer.batch(2)))
+    assert not offered(net, host, peer, Push(peer.batch(3, 3)))
+    assert [number for number in range(2, 6) if host.core.holds("shop", sid(number))] == [2, 3, 5]
+    assert offered(net, host, peer, Push(peer.batch(6)))
+
+
+def test_what_is_in_quarantine_makes_its_push_go_the_long_way_and_no_other() -> None:
+    net, host, peer = world()
+    host.core.session_unusable("shop", sid(1), Verdict.DER, net.now)
+    assert offered(net, host, peer, Push(peer.batch(2)))
+    for number in (4, 9):
+        host.core.duties.quarantine.add(sid(number), net.now)
+    assert not offered(net, host, peer, Push(peer.batch(3, 3)))
+    assert [number for number in range(2, 6) if host.core.holds("shop", sid(number))] == [2, 3, 5]
+    assert offered(net, host, peer, Push(peer.batch(6)))
+
+
+def test_where_much_is_withdrawn_or_in_quarantine_nothing_is_looked_for() -> None:
+    net, host, peer = world()
+    for number in range(100, 117):
+        peer.says(host, Withdraw("x", peer.incarnation, number, 0, 3600, "", "", "", (sid(number),)))
+    assert not offered(net, host, peer, Push(peer.batch(2)))
+    net, host, peer = world()
+    for number in range(100, 117):
+        host.core.duties.quarantine.add(sid(number), net.now)
+    assert not offered(net, host, peer, Push(peer.batch(2)))
 
 
 @pytest.mark.parametrize("change", [another_record, silent, elsewhere])
