@@ -12,6 +12,7 @@ from math import ceil
 
 from meshcache.config import Settings, VipSettings
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES
+from meshcache.core.policy.gates import COPIES_MAX
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import SESSION_ID_BYTES_MAX
 from meshcache.planning.constants import (
@@ -152,19 +153,28 @@ def _handshake_us(settings: Settings, resumed: float) -> float:
 
 
 def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
-    """Return the other colos whose nodes exchange this VIP's sessions with those of `colo`."""
+    """Return the other colos that get copies of this VIP's sessions from those of `colo`, and the other way."""
+    if vip.push == "none":
+        return []
     reach = vip.sharing.reach
     return [other for other in load.colos if other != colo and reach.allows(colo, other) and reach.allows(other, colo)]
 
 
 def _inside(vip: VipSettings, load: Load, colo: str) -> int:
-    """Return peers in the own colo that get this VIP's sessions."""
-    return load.colos[colo] - 1 if vip.sharing.reach.allows(colo, colo) else 0
+    """Return peers in the own colo that get one of this VIP's sessions."""
+    return _copies(vip, load.colos[colo]) - 1 if vip.sharing.reach.allows(colo, colo) else 0
+
+
+def _copies(vip: VipSettings, nodes: int) -> int:
+    """Return how many of a colo's nodes hold a session."""
+    return min(vip.copies_told or nodes, nodes)
 
 
 def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Vip:
     made = _made_per_s(settings, load, vip)
-    taken = made * (_inside(vip, load, colo) + sum(load.colos[other] for other in _reaches(vip, load, colo)))
+    nodes = load.colos[colo]
+    abroad = sum(load.colos[other] for other in _reaches(vip, load, colo))
+    taken = made * (_inside(vip, load, colo) + abroad * _copies(vip, nodes) / nodes)
     share = settings.share_of_cache(vip.name)
     held_max = min(settings.cache.max_sessions * share, settings.cache.max_bytes * share / _ENTRY_BYTES)
     rate = made + taken
@@ -181,7 +191,7 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
         receivers = inside + len(others)
         relayed = made * sum(load.colos[other] for other in others) / load.colos[colo]
         batch = _batch(made, receivers)
-        copies = made * receivers + relayed * inside
+        copies = made * receivers + relayed * min(_copies(vip, load.colos[colo]), load.colos[colo] - 1)
         sent += copies
         messages += copies / batch
         out += copies * wire_bytes(batch)
@@ -225,7 +235,7 @@ def _links(settings: Settings, load: Load) -> Iterator[Link]:
 
 def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
     """Yield what will not fit, each once, with what would help."""
-    yield from _crowded(settings, nodes)
+    yield from _crowded(settings, load, nodes)
     worst = max(nodes, key=lambda node: node.taken_per_s)
     if worst.taken_per_s > INGRESS_PER_S_MAX.value:
         yield (
@@ -247,7 +257,7 @@ def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator
         yield f"{load.nodes:,} nodes are more than a mesh can know of ({limits.roster_max:,})"
 
 
-def _crowded(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[str]:
+def _crowded(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
     for vip in settings.vips:
         of_vip = [(node, each) for node in nodes for each in node.vips if each.name == vip.name]
         node, each = max(of_vip, key=lambda pair: pair[1].held)
@@ -257,4 +267,19 @@ def _crowded(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[str]:
                 f"VIP {vip.name} in {node.colo} meets {each.held:,} sessions within its lifetime_s, and has room "
                 f"for {each.held_max:,}: kept {each.held_for_s:,.0f} s of {vip.sharing.lifetime_s:,.0f} s. "
                 f"Make the cache (max_sessions and max_bytes) {factor:.1f} times as large, or lower lifetime_s"
+                f"{_fewer_copies(settings, load, vip)}"
             )
+
+
+COPIES_LEAST = 2
+"""Recommended: with one, what a server made dies with it."""
+
+
+def _fewer_copies(settings: Settings, load: Load, vip: VipSettings) -> str:
+    """Return in words the most copies that every node has room for, if any number is fewer than there are."""
+    most = vip.copies_told or max(load.colos.values())
+    for copies in range(min(most - 1, COPIES_MAX), COPIES_LEAST - 1, -1):
+        fewer = vip.model_copy(update={"copies": copies})
+        if all(each.held <= each.held_max for colo in load.colos for each in [_vip(settings, load, colo, fewer)]):
+            return f", or set copies = {copies}: then a node meets so many only, and fetches others (docs/copies.md)"
+    return ""

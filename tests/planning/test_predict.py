@@ -131,3 +131,29 @@ def test_a_tier_on_disk_says_what_it_needs_and_has_room_for() -> None:
     assert (tier.name, tier.held) == ("disk", 100 * 3600)
     assert 1_400_000 < tier.held_max < 1_500_000
     assert 100_000 < tier.large_max < 130_000
+
+
+def test_few_copies_are_that_part_of_all() -> None:
+    (node,) = planned(settings(reach("colo") | {"copies": 3}), rate=5000, ams1=50).nodes
+    (everything,) = planned(settings(reach("colo")), rate=5000, ams1=50).nodes
+    assert node.vips[0].held == pytest.approx(everything.vips[0].held * 3 / 50)
+    assert node.sent_per_s == pytest.approx(2 * 100)
+    far = planned(settings(reach("everywhere") | {"copies": 3}), rate=10_000, ams1=50, fra1=50)
+    assert far.nodes[0].vips[0].held == 2 * everything.vips[0].held * 3 // 50
+    assert far.links[0].sessions_per_s == pytest.approx(5000)
+    home = planned(settings(reach("everywhere") | {"copies": 3, "push": "none"}), rate=10_000, ams1=50, fra1=50)
+    assert home.links == ()
+
+
+def test_as_many_copies_are_recommended_as_there_is_room_for() -> None:
+    (fault,) = planned(settings(reach("colo"), sessions=2_000_000, size="8GiB"), rate=5000, ams1=50).faults
+    assert "or set copies = 5: then" in fault
+    fitting = planned(settings(reach("colo") | {"copies": 5}, sessions=2_000_000, size="8GiB"), rate=5000, ams1=50)
+    assert fitting.faults == ()
+    over = planned(settings(reach("colo") | {"copies": 6}, sessions=2_000_000, size="8GiB"), rate=5000, ams1=50)
+    assert "set copies = 5" in over.faults[0]
+
+
+def test_no_number_of_copies_is_recommended_where_not_even_two_fit() -> None:
+    (fault,) = planned(settings(reach("colo"), sessions=500_000, size="8GiB"), rate=5000, ams1=50).faults
+    assert "copies" not in fault
