@@ -60,7 +60,7 @@ class DiskTierSettings(Table):
     """A folder of this node's own, on a local file system. Default: ``sessions`` in the state folder."""
 
     max_bytes: Size = Field(default=512 * 2**20, ge=DISK_BYTES_MIN, le=DISK_BYTES_MAX, examples=["512MiB"])
-    """Of the file. A session takes about 330 bytes; what was written or found longest ago goes first."""
+    """Of the file. A session takes about 345 bytes; what was written or found longest ago goes first."""
 
     key: Literal["mesh", "memory"] = Field(default="mesh", examples=["memory"])
     """What sessions are sealed with: a key derived from the mesh key, or one that is nowhere but in memory. With that

@@ -25,7 +25,7 @@ TCP_BYTES: Final = Constant(
 SEGMENT_BYTES: Final = Constant(1448, "bytes", "what a segment carries at an MTU of 1,500")
 HELD_BYTES: Final = Constant(340, "bytes", "benchmarks/memory.py: a session in the cache")
 DISK_BYTES: Final = Constant(
-    330, "bytes", "benchmarks/tiers.py: a session in the file of the disk tier, index included"
+    345, "bytes", "benchmarks/tiers.py: a session in the file of the disk tier, index included"
 )
 DISK_LARGE_BYTES: Final = Constant(
     4170, "bytes", "the same for one of 2,000 bytes and more: it takes a page (lmdb.h, overflow pages)"
