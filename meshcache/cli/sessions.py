@@ -63,6 +63,11 @@ def _tell(done: dict[str, Any]) -> None:
         f"{count(gone['mesh'])} sessions withdrawn, {count(gone['here'])} of them here; done on "
         f"{clean(who_has_it(done['nodes']))}"
     )
+    tickets = done.get("tickets", {"ended": (), "left": ()})  # a node of before 0.2.0 says nothing of them
+    for name in tickets["ended"]:
+        click.echo(clean(f"share group {name}: its ticket keys are wiped, and no older ticket opens"))
+    for name in tickets["left"]:
+        click.echo(clean(f"share group {name}: tickets go on, since keys can't tell whose they are; --group ends them"))
     for name, epoch in done["epochs"].items():
         click.echo(clean(f"share group {name}: policy epoch {epoch}, every older session is dead"))
     if not done["kept"]:

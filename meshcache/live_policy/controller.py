@@ -132,7 +132,8 @@ class PolicyController:
     def withdraw(
         self, *, vip: str = "", group: str = "", origin: str = "", everything: bool = False, new_epoch: bool = False
     ) -> dict[str, Any]:
-        """Forget sessions on every node: of one VIP, group or origin, or all; says how many, here and elsewhere.
+        """Forget sessions on every node: of one VIP, group or origin, or all; says how many, here and elsewhere,
+        and of which groups the tickets ended as well. Those of one origin are left: keys can't tell whose they are.
 
         With `new_epoch`, what was made before is dead besides wherever it is: the sessions of the VIP's group, of the
         group, or of every group. Raises PolicyError; nothing changed then.
@@ -149,8 +150,16 @@ class PolicyController:
             here, number = self._issue(vip, group, origin)
             epochs = {name: self._new_epoch(name) for name in self._groups(vip, group)} if new_epoch else {}
             kept = self._take_over() if new_epoch else True
+            tickets = self._tickets_of(frozenset(self._groups(vip, group)), left=bool(origin))
         total = ask_withdraw(self._pump, self._reachable(), number)
-        return {"withdrawn": {"here": here, "mesh": total["sessions"]}, "epochs": epochs, "kept": kept, "nodes": total}
+        gone = {"here": here, "mesh": total["sessions"]}
+        return {"withdrawn": gone, "tickets": tickets, "epochs": epochs, "kept": kept, "nodes": total}
+
+    def _tickets_of(self, groups: frozenset[str], *, left: bool) -> dict[str, list[str]]:
+        """Return which groups' tickets a withdraw ended, of those that give any here, or had to leave alone."""
+        with self._pump.lock:
+            given = {ring.group for ring in self._pump.core.tickets.rings}
+        return {"ended": [] if left else sorted(given & groups), "left": sorted(given) if left else []}
 
     def ticket_rings(self) -> list[dict[str, Any]]:
         """Return the rings of ticket keys that this node is in: keys by name and age, never by value."""

@@ -50,6 +50,23 @@ def test_a_new_epoch_is_named(meshcache: Meshcache, busy: MeshNode, folder: Path
     assert told["withdrawn"] == {"here": 0, "mesh": 0}
 
 
+def test_it_says_whether_tickets_end_too(meshcache: Meshcache, folder: Path) -> None:
+    vip = [{"name": "shop", "resumption": "tickets"}]
+    with MeshNode(settings(folder, vip=vip, admin={"socket": folder / "admin.sock"})) as node:
+        context = node.attach(server_context("stdlib"), vip="shop")
+        wait_until(lambda: node.policies.ticket_rings()[0]["keys"], what="it has a key")
+
+        def told(*what: str) -> str:
+            return meshcache("sessions", "withdraw", *what, "--socket", folder / "admin.sock").out
+
+        assert "share group shop: tickets go on" in told("--origin", "edge-1")
+        assert node.policies.ticket_rings()[0]["keys"]
+        for what in (("--vip", "shop"), ("--group", "shop"), ("--all",)):
+            assert "share group shop: its ticket keys are wiped" in told(*what)
+            assert not node.policies.ticket_rings()[0]["keys"]
+        del context
+
+
 @pytest.mark.parametrize(
     "what, reason",
     [
