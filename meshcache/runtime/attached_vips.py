@@ -5,6 +5,7 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from meshcache.tls.facts import read_facts
 from meshcache.tls.names import NameMap, has_ours
 from meshcache.tls.scopes import scopes_for
 from meshcache.tls.state import Mode
+
+log = logging.getLogger("meshcache.mesh")
 
 PRUNE_AT = 64
 """Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
@@ -135,6 +138,8 @@ class AttachedVips:
             for other in self._attached_since_reload():
                 joining.check_beside(other)
             served = self._served.get(name) or self._new(joining)
+            if joining.vip.copies_told and not pauses and not served.attached:
+                log.warning("VIP %s: copies = %s, and handshakes here can't wait for a fetch", name, joining.vip.copies)
             attachment = attach_context(
                 context,
                 served.port,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,3 +187,14 @@ def test_a_peer_that_answers_with_garbage_costs_one_full_handshake_each_and_is_n
     assert two.lookups()["refused"] == {"der": 3}
     told = [(each["node"], each["reason"]) for each in two.second.stats()["refusals"]]
     assert told == [("edge-1", "poisoned_pull")]
+
+
+def test_where_nothing_can_be_fetched_few_copies_are_warned_of(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    vip = [VIP | {"copies": 2}]
+    pausing, plain = place.node("edge-1", vip=vip), place.node("edge-2", vip=vip)
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        pausing.attach(server_context("pyopenssl", "1.2"), vip="shop", pauses=True)
+        assert "copies" not in caplog.text
+        plain.attach(server_context("stdlib", "1.2"), vip="shop")
+        plain.attach(server_context("stdlib", "1.2"), vip="shop")
+    assert caplog.text.count("VIP shop: copies = 2, and handshakes here can't wait for a fetch") == 1
