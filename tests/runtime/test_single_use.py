@@ -197,8 +197,8 @@ def test_the_window_in_which_both_take_it_is_measured_and_printed(
     ids = two.other.internals.pump.core.consuming.ids
     forget = ids.add
 
-    def add(session_id: bytes, now: float, *, here: bool) -> None:
-        forget(session_id, now, here=here)
+    def add(group: str, session_id: bytes, now: float, *, here: bool) -> None:
+        forget(group, session_id, now, here=here)
         told[session_id] = time.monotonic()
 
     monkeypatch.setattr(ids, "add", add)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 class ConsumedIds:
     """Ids that aren't taken in for a while, in two generations: adding one takes no more than two looks into dicts, and
-    they end by the generation. Each id is kept for `lasts_s` at least and twice that at most, unless more than half of
-    `ids_max` come in that time: then the older half goes sooner, and nothing else does.
+    they end by the generation. An id is its share group's: what members of one say is nothing to another. Each is kept
+    for `lasts_s` at least and twice that at most, unless more than half of `ids_max` come in that time: then the older
+    half goes sooner, and nothing else does.
     """
 
     def __init__(self, ids_max: int, lasts_s: float, now: float) -> None:
@@ -23,23 +24,24 @@ class ConsumedIds:
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def __contains__(self, session_id: object) -> bool:
-        return session_id in self._newer or session_id in self._older
-
-    def used_here(self, session_id: bytes) -> bool | None:
+    def used_here(self, group: str, session_id: bytes) -> bool | None:
         """Return whether it was a handshake of this node that used an id up; None: it isn't remembered at all."""
-        return self._newer.get(session_id, self._older.get(session_id))
+        key = _prefix(group) + session_id
+        return self._newer.get(key, self._older.get(key))
 
-    def add(self, session_id: bytes, now: float, *, here: bool) -> None:
+    def add(self, group: str, session_id: bytes, now: float, *, here: bool) -> None:
         """Take nothing more under this id. `here`: a handshake of this node used it up, which stays noted."""
-        before = bool(self.used_here(session_id))
+        before = bool(self.used_here(group, session_id))
         if now >= self._turns_at or len(self._newer) >= self._half_max:
             self._turn(now)
-        self._newer[session_id] = here or before
+        self._newer[_prefix(group) + session_id] = here or before
 
-    def places(self, ids: Sequence[bytes]) -> list[int]:
+    def places(self, group: str, ids: Sequence[bytes]) -> list[int]:
         """Return the indices of those ids that are used up."""
-        return [at for at, session_id in enumerate(ids) if session_id in self] if self else []
+        if not self:
+            return []
+        prefix, newer, older = _prefix(group), self._newer, self._older
+        return [at for at, each in enumerate(ids) if (key := prefix + each) in newer or key in older]
 
     def expire(self, now: float) -> None:
         """Let go of those whose time is over."""
@@ -52,3 +54,7 @@ class ConsumedIds:
         late = now >= self._turns_at + self._lasts_s  # nobody looked for two generations
         self._older, self._newer = ({} if late else self._newer), {}
         self._turns_at = now + self._lasts_s
+
+
+def _prefix(group: str) -> bytes:
+    return group.encode() + b"\0"

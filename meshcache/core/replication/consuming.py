@@ -70,9 +70,10 @@ class Consuming:
         served = self._vips.get(vip)
         if served is None:
             return
-        known = self.ids.used_here(session_id)
+        group = served.vip.terms.group
+        known = self.ids.used_here(group, session_id)
         served.counters.consumed_twice += known is not None
-        self.ids.add(session_id, now, here=True)
+        self.ids.add(group, session_id, now, here=True)
         terms = self._remove(served, session_id) or served.vip.terms
         if not known:  # also after another node has told of it, which is to know that both have used it
             served.counters.consumed += 1
@@ -87,13 +88,19 @@ class Consuming:
         if not groups or not _serves(peer, told.group):
             self._telemetry.drop(Drop.CONSUMED_REFUSED, len(told.ids))
             return
+        tellers = [peer]
+        if told.teller:  # a relay passes it on: its own right to a session is not that of who told it
+            teller = self._members.get(told.teller)
+            if teller is None or peer.colo != self._local.identity.colo or not _serves(teller, told.group):
+                self._telemetry.drop(Drop.CONSUMED_REFUSED, len(told.ids))
+                return
+            tellers.append(teller)
         allowed: dict[int, bool] = {}
-        for session_id in told.ids:
-            self._forget(peer, groups[0], session_id, allowed, now)
-        if told.relay and peer.colo != self._local.identity.colo:
+        ids = tuple(each for each in told.ids if self._forget(tellers, groups[0], each, allowed, now))
+        if told.relay and ids and peer.colo != self._local.identity.colo:
             inside = self._members.usable(self._local.identity.colo)
             others = [other.address for other in inside if other is not peer and _serves(other, told.group)]
-            self._outbox.send_all(others, Consumed(told.group, told.ids))
+            self._outbox.send_all(others, Consumed(told.group, ids, teller=peer.name))
 
     def flush(self, now: float) -> None:
         """Queue messages for what is due to be told."""
@@ -122,21 +129,30 @@ class Consuming:
         self._outbox.send_all([peer.address for peer in inside], Consumed(group, ids))
         self._outbox.send_all([peer.address for peer in relays], Consumed(group, ids, relay=True))
 
-    def _forget(self, peer: Peer, served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float) -> None:
-        """Forget one, unless the peer can't have had it by the terms that it was made under."""
+    def _forget(
+        self, tellers: list[Peer], served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float
+    ) -> bool:
+        """Forget one, unless one of those who tell can't have had it by the terms that it was made under. Return
+        whether it was forgotten.
+        """
+        group = served.vip.terms.group
         terms = self._terms_of(served, session_id)
         if terms is not None:
             may = allowed.get(id(terms))
             if may is None:
-                may = allowed[id(terms)] = terms.node == peer.name or self._vips.send(terms, peer.record)
+                may = allowed[id(terms)] = all(self._may_have(peer, terms) for peer in tellers)
             if not may:
                 self._telemetry.drop(Drop.CONSUMED_REFUSED)
-                return
-        served.counters.consumed_twice += bool(self.ids.used_here(session_id))
-        self.ids.add(session_id, now, here=False)
+                return False
+        served.counters.consumed_twice += bool(self.ids.used_here(group, session_id))
+        self.ids.add(group, session_id, now, here=False)
         served.counters.consumed_elsewhere += self._remove(served, session_id) is not None
         if self._awaiting:
             self._awaiting.note(session_id)
+        return True
+
+    def _may_have(self, peer: Peer, terms: Terms) -> bool:
+        return terms.node == peer.name or self._vips.send(terms, peer.record)
 
     def _terms_of(self, served: ServedVip, session_id: bytes) -> Terms | None:
         for vip in served.filed_under:

@@ -264,7 +264,7 @@ class Intake:
             withdrawn = self._withdraws.places(terms, entries.ids, entries.elapsed_s, now)
             out.update(dict.fromkeys(withdrawn, Verdict.WITHDRAWN))
         if self._consumed:
-            out.update(dict.fromkeys(self._consumed.places(entries.ids), Verdict.CONSUMED))
+            out.update(dict.fromkeys(self._consumed.places(terms.group, entries.ids), Verdict.CONSUMED))
         return out
 
 

@@ -169,7 +169,8 @@ class KnownStreams:
 
     def _forget_consumed(self, stream: Stream, first: int, last: int, served: ServedVip) -> None:
         """Take out again what was used up before its push came: rare, so that nothing else pays for it."""
-        over = [each for _, each in stream.entries.between(first, last) if each in self._consumed]
+        ids = [each for _, each in stream.entries.between(first, last)]
+        over = [ids[at] for at in self._consumed.places(stream.terms.group, ids)]
         for session_id in over:
             self._cache.remove(stream.vip, session_id)
         served.counters.received -= len(over)

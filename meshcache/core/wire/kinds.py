@@ -199,6 +199,7 @@ _HELD = fields.items(_held_key, ticket_messages.KEYS_MAX)
 _TOKEN = Field("q", "token", fields.token)
 _GROUP, _RELAY = Field("g", "group", fields.name), Field("h", "relay", fields.flag, default=False)
 _CONSUMED_IDS = Field("k", "ids", fields.items(fields.octets(1, 32), single_use.CONSUMED_IDS_MAX), write=list)
+_TELLER = Field("o", "teller", fields.name, default="")
 _MASK = fields.uint((1 << messages.BUCKETS) - 1)
 _DIGEST_BYTES = messages.BUCKETS * messages.BUCKET_BYTES
 
@@ -394,5 +395,5 @@ KINDS: dict[type[Message], tuple[int, Spec]] = {
             Field("e", "held", fields.items(fields.held, messages.HELD_STREAMS_MAX), write=fields.plain_held),
         ),
     ),
-    single_use.Consumed: (25, Spec(single_use.Consumed, _GROUP, _CONSUMED_IDS, _RELAY)),
+    single_use.Consumed: (25, Spec(single_use.Consumed, _GROUP, _CONSUMED_IDS, _RELAY, _TELLER)),
 }

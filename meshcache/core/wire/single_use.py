@@ -12,9 +12,11 @@ CONSUMED_IDS_MAX = 256
 class Consumed:
     """Sessions of a share group that were used up: handshakes resumed with them, and they are good for no other.
 
-    With ``relay`` the receiver, in another colo, tells those of its own colo.
+    With ``relay`` the receiver, in another colo, tells those of its own colo, with the name of the ``teller``: they
+    believe it as far as both might have had a session.
     """
 
     group: str
     ids: tuple[bytes, ...] = field(repr=False)
     relay: bool = False
+    teller: str = ""

@@ -74,7 +74,7 @@ def test_with_few_copies_all_are_told_that_may_have_one(push: bool) -> None:
     use(net, hosts["f1"], made)  # which has fetched it
     net.run(1)
     assert not any(has(net, host, made) for host in hosts.values())
-    assert all(made in host.core.consuming.ids for host in hosts.values())
+    assert all(host.core.consuming.ids.used_here("shop", made) is not None for host in hosts.values())
 
 
 def few(name: str, colo: str, push: bool) -> LocalVip:
@@ -170,7 +170,7 @@ def test_a_peer_is_believed_of_its_own_groups_only(group: str) -> None:
     peer.says(host, Consumed(group, (made,)))
     assert has(net, host, made, "other")
     assert dropped(host, net)["consumed_refused"] == 1
-    assert made not in host.core.consuming.ids
+    assert host.core.consuming.ids.used_here(group, made) is None
 
 
 def test_a_peer_that_cant_have_had_a_session_uses_none_up() -> None:
@@ -193,3 +193,50 @@ def test_a_flood_is_cut_at_what_an_origin_may_push() -> None:
         peer.says(host, Consumed("shop", tuple(map(sid, range(first, first + 256)))))
     assert dropped(host, net)["origin_quota"] == 256
     assert len(host.core.consuming.ids) == 256
+
+
+def test_a_member_of_another_group_keeps_no_session_out() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"), vip("a", name="other"))
+    peer = Puppet(net, "p", "ams1", vip("p"))
+    peer.joins(host)
+    hostile = Puppet(net, "q", "ams1", vip("q", name="other"))
+    hostile.joins(host)
+    hostile.says(host, Consumed("other", (sid(1), sid(3))))
+    peer.says(host, Push(peer.batch(1, 2)))
+    peer.says(host, Push(peer.batch(3, 1)))  # the short way, where there is one
+    assert [has(net, host, sid(number)) for number in (1, 2, 3)] == [True] * 3
+    assert sessions(host, net)["refused"] == {}
+
+
+def test_a_relay_lends_nobody_of_another_colo_its_right() -> None:
+    net = Net()
+    hosts = [net.add("f1", "fra1", vip("f1", "fra1"))]
+    hosts += [net.add(name, "fra1", vip(name, "fra1"), seeds=("f1:7946",)) for name in ("f2", "f3")]
+    hostile = Puppet(net, "p", "ams1", vip("p", "ams1", reach=REACH_EVERYWHERE))
+    net.run(3)
+    for host in hosts:
+        hostile.joins(host)
+    made = make(net, hosts[1], 1)  # for its colo
+    net.run(1)
+    assert all(has(net, host, made) for host in hosts)
+    hostile.says(hosts[0], Consumed("shop", (made,), relay=True))
+    net.run(1)
+    assert all(has(net, host, made) for host in hosts)
+    assert told(net, "f1") == [], "there is nothing left to pass on"
+
+
+def test_what_a_relay_passes_on_is_held_to_the_one_who_told_it() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    relay = Puppet(net, "r", "ams1", vip("r"))
+    relay.joins(host)
+    far = Puppet(net, "p", "fra1", vip("p", "fra1", reach=REACH_EVERYWHERE))
+    far.joins(host)
+    made = make(net, host, 1)  # for its colo
+    for teller in ("p", "nobody"):
+        relay.says(host, Consumed("shop", (made,), teller=teller))
+    assert has(net, host, made)
+    assert dropped(host, net)["consumed_refused"] == 2
+    relay.says(host, Consumed("shop", (made,)))
+    assert not has(net, host, made)

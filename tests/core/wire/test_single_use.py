@@ -11,7 +11,7 @@ from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
 
 def test_it_comes_back_as_it_was_and_shows_no_id() -> None:
-    told = Consumed("storefront", tuple(bytes([n]) * 32 for n in range(CONSUMED_IDS_MAX)), relay=True)
+    told = Consumed("storefront", tuple(bytes([n]) * 32 for n in range(CONSUMED_IDS_MAX)), relay=True, teller="edge-2")
     assert Decoder().decode(encode("edge-1", 7, told)).message == told
     assert "ids" not in repr(told)
 
@@ -26,6 +26,7 @@ def test_it_comes_back_as_it_was_and_shows_no_id() -> None:
         {"g": "shop", "k": [bytes(33)]},
         {"g": "shop", "k": [bytes(32)] * (CONSUMED_IDS_MAX + 1)},
         {"g": "shop", "k": [bytes(32)], "h": 1},
+        {"g": "shop", "k": [bytes(32)], "o": ""},
     ],
 )
 def test_what_isnt_wholly_one_is_refused(body: dict[str, object]) -> None:
