@@ -109,7 +109,9 @@ class RelayTurns:
         stream = served.stream
         for seq, session_id in stream.entries.between(begin + 1, served.flushed_seq):
             session = self._cache.peek(stream.vip, session_id)
-            if session is not None and session.expires_at - now >= 1:
+            if session is None or (session.client_certificate and not served.vip.export_client_certificates):
+                continue
+            if session.expires_at - now >= 1:
                 batch = batch_of(stream, max(1, seq - PUSH_SPAN_MAX + 1), seq, [session], now)
                 self._outbox.send_all([peer.address], Push(batch, relay=True), 1)
                 return True

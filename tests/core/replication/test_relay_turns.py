@@ -111,3 +111,22 @@ def test_a_relay_that_may_have_nothing_for_a_while_is_given_it_when_it_may_again
         host.core.set_vip(vip(host.name, "fra1", reach=REACH_EVERYWHERE, copies=2), net.now)
     net.run(30)
     assert min(copies(away, made)) >= 2
+
+
+def test_a_new_relay_isnt_given_what_mustnt_leave_any_more() -> None:
+    net = Net()
+    home, away = two_colos(net, certified=True)
+    first = relay(net, home[0])
+    kept = make(net, home[0], 1, client_certificate=True)
+    net.run(1)
+    assert copies(away, [kept]) == {2}
+    net.stop(first)
+    home[0].core.set_vip(vip("a", reach=REACH_EVERYWHERE, copies=2), net.now)
+    sent = len(net.sent)
+    other = make(net, home[0], 2)
+    net.run(40)
+    assert relay(net, home[0]) != first
+    assert copies(away, [other]) == {2}
+    pushed = [payload for sender, to, payload, _ in net.sent[sent:] if sender == "a" and to[0] == "z"]
+    assert any(other in payload for payload in pushed)
+    assert not any(kept in payload for payload in pushed)
