@@ -367,6 +367,7 @@ def play(run: Run) -> None:
     trouble.end()
     rings.disturb(*world.hosts)
     world.run(SETTLE_S + 15.0, step, every=0.1)
+    world.until(lambda: not rings.agreed(), within=ROTATE_S / 4)  # that moment may be one of a rotation
     disagreeing = rings.agreed()
     if disagreeing:
         raise ViolationError(f"no one key encrypts in the end in {disagreeing[0]}")

@@ -287,6 +287,8 @@ class TicketDuty:
                 shown = ", ".join(without[:_WITHOUT_SHOWN])
                 self._telemetry.events.add(TicketKeyInUse(now, ring.group, key.generation, shown))
                 return
+            if now < ring.encrypts_until(key) and ring.encrypting(now) is not None:
+                return  # of two that were made at once, nobody begins with the lower one: that would be a third in use
 
     def _changed(self) -> None:
         self._changes += 1

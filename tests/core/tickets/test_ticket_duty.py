@@ -359,6 +359,16 @@ class TestBadMembers:
         assert dropped(host, net)["ticket_key_old"] == 1
         assert secret not in {key.reveal() for key in keys(host, net)}
 
+    def test_of_two_keys_made_at_once_nobody_begins_with_the_lower_one(self) -> None:
+        net, host, maker, ring = self.stage()
+        late = Puppet(net, "late", "ams1", vip("late", rotate_s=ROTATE_S))
+        late.joins(host, joining=True)
+        maker.says(host, TicketKeys(ring, (told(2), told(2, secret=told(9).secret))))
+        low = HeldKey(2, keys(host, net)[1].name)
+        late.says(host, TicketStatus((RingStatus(ring, (low, HeldKey(1, keys(host, net)[2].name))),)))
+        net.run(0)
+        assert generation(host, net) == 1
+
     def test_a_flood_of_keys_is_cut_and_what_one_claims_to_have_delays_a_key_and_no_more(self) -> None:
         net, host, bad, ring = self.stage()
         for start in range(2, 40):
