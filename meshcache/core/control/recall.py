@@ -136,6 +136,7 @@ class Recall:
         if new.lineage_s < old.lineage_s:
             self._remove(name, lambda session: now - session.born_at > new.lineage_s, now)
         if old.export_client_certificates and not new.export_client_certificates:
+            self.unsent()
             self._remove(name, lambda session: session.client_certificate and not self._is_own(session.stream), now)
         if (new.terms, new.note) != (old.terms, old.note):
             self.unsent()

@@ -34,6 +34,9 @@ _STEP_MAX = 1000
 class PendingPushes(Protocol):
     """What waits to be pushed; the publisher, which stands above this room."""
 
+    def drop_certified(self, name: str) -> None:
+        """Forget what waits for a VIP and was made with a client certificate."""
+
     def drop_vip(self, name: str) -> None:
         """Forget what waits for this VIP."""
 
@@ -151,6 +154,8 @@ class VipChanges:
         told_anew = (vip.terms, vip.note) != (old.terms, old.note)
         if told_anew:
             self._vips.put(served)
+        if not vip.export_client_certificates:
+            self._publisher.drop_certified(vip.terms.vip)
         self._recall.vip_changed(old, vip, now)
         if told_anew:
             self._joining.revised(now)

@@ -135,6 +135,14 @@ class Publisher:
         for queue in self._queues.values():
             self._flush(queue, now)
 
+    def drop_certified(self, name: str) -> None:
+        """Forget what waits for a VIP and was made with a client certificate: its VIP exports none any more."""
+        queue = self._queues.get(name)
+        if queue is not None:
+            staying = [made for made in queue.waiting if not made.certified]
+            queue.waiting.clear()
+            queue.waiting.extend(staying)
+
     def drop_vip(self, name: str) -> None:
         """Forget what waits for a VIP."""
         self._queues.pop(name, None)

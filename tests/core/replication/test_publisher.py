@@ -273,3 +273,24 @@ def test_a_push_of_one_session_tells_the_terms_of_today() -> None:
     (after,) = batches(pushes(net, host))
     assert (before.batch.terms.reach, after.batch.terms.reach) == (REACH_COLO, REACH_EVERYWHERE)
     assert after.batch.age > before.batch.age
+
+
+def test_what_waits_or_is_queued_doesnt_leave_once_its_vip_exports_no_client_certificates() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", certified=True))
+    Puppet(net, "x", "ams1", vip("x", certified=True)).joins(host)
+    host.core.messages_to_send(net.now)
+    make(net, host, 1)
+    assert pushes(net, host)
+    for number in range(2, 6):  # collected
+        make(net, host, number, client_certificate=number % 2 == 0)
+    host.core.set_vip(vip("me"), net.now)
+    net.now += 0.1
+    assert [list(push.batch.entries.ids) for push in batches(pushes(net, host))] == [[sid(3), sid(5)]]
+
+    host.core.set_vip(vip("me", certified=True), net.now)
+    net.now += 1
+    make(net, host, 6, client_certificate=True)  # at once: queued by `flush`
+    host.core.duties.publisher.flush(net.now)
+    host.core.set_vip(vip("me"), net.now)
+    assert not any(sid(6) in message.payload for message in host.core.messages_to_send(net.now))
