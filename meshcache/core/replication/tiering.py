@@ -220,6 +220,8 @@ class Tiering:
             return
         terms = stream.terms
         served = self._vips.get(stream.vip)
+        if session.client_certificate and served is not None and not served.vip.export_client_certificates:
+            return  # it has a number of the time when its VIP exported them
         lifetime_s = inf if served is None else served.vip.lifetime_s
         record = write_record(session, self._origin_of(stream), offset, lifetime_s)
         leaving.append(Leaving(Border(terms.group, terms.digest), session.id, record, lasts_s, evicted))

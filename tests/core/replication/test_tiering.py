@@ -114,6 +114,24 @@ def test_sessions_that_stay_on_their_server_and_dying_ones_never_leave() -> None
     assert leaving(net, host) == []
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_what_its_vip_exports_no_more_isnt_written(everything: bool) -> None:
+    net = Net()
+    host = one(net)
+    host.core.set_vip(vip("a", certified=True), net.now)
+    host.core.tiering.begin(everything=everything)
+    make(net, host, 1, client_certificate=True)
+    make(net, host, 2)
+    host.core.set_vip(vip("a", sessions=1), net.now)
+    make(net, host, 3)
+    assert sid(2) in {each.session_id for each in leaving(net, host)}
+    host.core.set_vip(vip("a", certified=True), net.now)
+    make(net, host, 4, client_certificate=True)
+    make(net, host, 5)
+    host.core.set_vip(vip("a", sessions=1), net.now)
+    assert sid(4) not in {each.session_id for each in leaving(net, host)}
+
+
 @pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
 def test_own_sessions_come_back_whatever_their_reach_is_and_are_local(reach: Reach) -> None:
     net = Net()
