@@ -64,6 +64,7 @@ class AntiEntropy:
         self._live = live
         self._due_at = now + local.limits.entropy_s * local.rng.random()
         self._hurried = False
+        self._withdraws_acted_on = 0
         self._turn = 0
 
     def next_due(self) -> float:
@@ -76,6 +77,9 @@ class AntiEntropy:
         Not always at random: of seven peers one would now and then be left out for half a minute, and it may be the one
         that has what is missing.
         """
+        if self._withdraws.acts != self._withdraws_acted_on:
+            self._withdraws_acted_on = self._withdraws.acts
+            self.compare_soon(now)  # it was sent to each peer once, and what it ends goes on where it got lost
         if self._due_at > now:
             return
         self._due_at = now + self._local.limits.entropy_s * (0.8 + 0.4 * self._local.rng.random())
@@ -91,7 +95,8 @@ class AntiEntropy:
         self._hurried = False
 
     def compare_soon(self, now: float) -> None:
-        """Bring the next comparison forward: this node learnt something that its origin didn't tell it."""
+        """Bring the next comparison forward: this node learnt something that its origin didn't tell it,
+        or knows of a withdraw."""
         self._hurried = True
         soon = now + self._local.limits.entropy_hurry_s * (0.5 + 0.5 * self._local.rng.random())
         self._due_at = min(self._due_at, soon)

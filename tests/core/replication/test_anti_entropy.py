@@ -11,6 +11,9 @@ from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import Digest, Fetch, Push, Seen, Vector
 from tests.core.net import Host, Net, Puppet, has, make, mesh, vip
 
+WITHDRAW = 16
+"""The kind of message, by its number in `docs/protocol.md`."""
+
 
 def settled(count: int, seed: int = 1) -> tuple[Net, list[Host]]:
     net = Net(seed)
@@ -136,3 +139,18 @@ def test_withdraws_and_rosters_differ_in_a_digest_and_are_answered_once() -> Non
     peer.says(host, Digest(b"\0" * 128, (), b"\x01" * 8, answer=True))
     answers = peer.hears(Digest)[before:]
     assert [digest.answer for digest in answers] == [True]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_withdraw_that_got_lost_on_its_way_to_all_is_with_all_soon(seed: int) -> None:
+    net, hosts = settled(4, seed)
+    made = make(net, hosts[0], 1)
+    net.run(1)
+    assert all(has(net, host, made) for host in hosts)
+    net.lose = lambda _sender, _receiver, payload: payload[1] == WITHDRAW
+    hosts[0].core.withdraw(net.now, vip="shop")
+    net.run(0.1)
+    net.lose = lambda *_: False
+    assert net.lost >= 3
+    net.run(1.5)
+    assert not any(has(net, host, made) for host in hosts)
