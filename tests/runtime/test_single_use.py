@@ -83,7 +83,8 @@ def test_what_follows_on_it_is_good_once_more_and_keeps_its_lineage(place: Place
         back = visit(context, two.client, session=session)
         assert back.resumed
         session = back.session
-        wait_until(lambda n=number: sessions(two.one)["consumed"] + sessions(two.other)["consumed"] == n, what="told")  # type: ignore[misc]
+        told = (number + 1) // 2  # each of the two in turn
+        wait_until(lambda node=far, n=told: sessions(node)["consumed_elsewhere"] == n, what="it has been told")  # type: ignore[misc]
         wait_until(lambda node=far: entries(node) == held, what="the old one is gone and the new one here")  # type: ignore[misc]
     assert sum(sessions(node)["consumed_twice"] for node in (two.one, two.other)) == 0
 
@@ -170,6 +171,8 @@ def test_what_is_used_up_before_its_push_has_come_is_not_taken_in(place: Place) 
         session = visit(two.first, two.client).session
         assert visit(two.first, two.client, session=session).resumed
     pump.wake()
+    ids = two.other.internals.pump.core.consuming.ids
+    wait_until(lambda: len(ids) == 1, what="it has been told")
     wait_until(lambda: entries(two.other) == 1, what="the second session's copy has come, and the first one's hasn't")
     assert not visit(two.second, two.client, session=session).resumed
 

@@ -65,6 +65,8 @@ class Tiering:
         self._filed: deque[tuple[Stream, Sequence[bytes]]] = deque()
         self._evicted: deque[tuple[Session, Stream]] = deque()
         self._forgotten: deque[tuple[Border, bytes]] = deque()
+        self._over: set[bytes] = set()
+        """Ids that were forgotten while sessions waited that memory has no more: theirs may be among those."""
         self._origins: dict[Origin, bytes] = {}
         self._waiting = 0
         self._loading = False
@@ -99,9 +101,11 @@ class Tiering:
         return self._vips.record.age
 
     def forget(self, served: ServedVip, session_id: bytes) -> None:
-        """Take a session out of the tiers as well."""
+        """Take a session out of the tiers as well, and out of what waits for them."""
         if self._on and len(self._forgotten) < WAITING_MAX:
             self._forgotten.append((_border(served), session_id))
+        if self._evicted and len(self._over) < WAITING_MAX:
+            self._over.add(session_id)
 
     def take_forgotten(self) -> list[tuple[Border, bytes]]:
         """Return what is to be taken out of the tiers since the last call."""
@@ -115,7 +119,11 @@ class Tiering:
         offset = unix_now - now
         while self._evicted and len(leaving) < count:
             self._waiting -= 1
-            self._add(leaving, *self._evicted.popleft(), now, offset, evicted=True)
+            session, stream = self._evicted.popleft()
+            if session.id not in self._over:
+                self._add(leaving, session, stream, now, offset, evicted=True)
+        if not self._evicted:
+            self._over.clear()
         while self._filed and len(leaving) < count:
             stream, ids = self._filed.popleft()
             some, rest = ids[:count], ids[count:]
@@ -123,9 +131,9 @@ class Tiering:
                 self._filed.appendleft((stream, rest))
             self._waiting -= len(some)
             for session_id in some:
-                session = self._cache.peek(stream.vip, session_id)
-                if session is not None:
-                    self._add(leaving, session, stream, now, offset, evicted=False)
+                held = self._cache.peek(stream.vip, session_id)
+                if held is not None:
+                    self._add(leaving, held, stream, now, offset, evicted=False)
         return leaving
 
     def restore(

@@ -300,6 +300,20 @@ def test_a_session_that_is_unusable_is_taken_out_of_the_tiers_too() -> None:
     assert leaving(net, host) == []
 
 
+def test_what_was_evicted_and_is_forgotten_before_it_is_written_never_is() -> None:
+    net = Net()
+    host = one(net)
+    host.core.set_vip(replace(vip("a"), quota_sessions=2), net.now)
+    host.core.tiering.begin(everything=False)
+    for number in range(5):
+        make(net, host, number)
+    assert host.core.tiering.waiting == 3
+    host.core.session_removed("shop", sid(1))
+    assert [each.session_id for each in leaving(net, host, 1)] == [sid(0)]
+    assert [each.session_id for each in leaving(net, host)] == [sid(2)]
+    assert host.core.tiering.waiting == 0
+
+
 def test_peers_learn_what_came_back() -> None:
     net = Net()
     found = kept(net)
