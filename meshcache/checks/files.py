@@ -11,6 +11,7 @@ from meshcache.checks.admin import admin_file_faults, log_faults
 from meshcache.checks.certificates import certificate_faults, certificate_notes, names_taken_twice
 from meshcache.checks.clients import client_auth_faults, client_auth_notes, disagreeing_authorities
 from meshcache.checks.contexts import chain_faults, cipher_faults
+from meshcache.checks.copies import copies_notes
 from meshcache.checks.exports import export_notes, export_place_faults
 from meshcache.checks.hooks import hook_faults
 from meshcache.checks.single_use import single_use_notes
@@ -52,6 +53,7 @@ def file_notes(settings: Settings) -> list[str]:
         *_reaches_of_a_worker(settings),
         *export_notes(settings),
         *single_use_notes(settings),
+        *copies_notes(settings),
     ]
 
 

@@ -1,0 +1,29 @@
+"""Says where few copies bring nothing, or cost resumptions, for VIPs that ask for a number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshcache.config import Settings, VipSettings
+
+
+def copies_notes(settings: Settings) -> list[str]:
+    """Return what is no fault and yet worth knowing."""
+    return [
+        f"vip[{index}].copies: {note}"
+        for index, vip in enumerate(settings.vips)
+        if vip.copies != "all"
+        for note in _notes(vip)
+    ]
+
+
+def _notes(vip: VipSettings) -> Iterator[str]:
+    if vip.resumption == "tickets":
+        yield 'with resumption = "tickets" clients keep their sessions themselves, and there is nothing to hold'
+    if vip.await_in_callback_ms:
+        yield (
+            "await_in_callback_ms is for servers whose handshakes can't pause, and those fetch nothing: clients resume "
+            "there at the holders only"
+        )
+    if vip.copies == 1:
+        yield "when the server that made a session dies, its colo has nothing of it"
