@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.material import free_ports, write_key
+from tests.support.processes import stop
 from tests.support.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,7 +85,7 @@ class Host:
         return stats
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
+        stop(self._process)
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)

@@ -132,7 +132,7 @@ def test_haproxy_hosts_do_so_by_the_runtime_api_and_after_a_restart(
     ]
     place.wait_until_met()
     wait_until(lambda: all(host.keys.exists() for host in hosts), what="the files are there, to start with")
-    assert state(nodes[0])["state"] == "failing"  # nobody is there to be told
+    wait_until(lambda: state(nodes[0])["state"] == "failing", what="nobody is there to be told")
     running = [start_haproxy(processes, host) for host in hosts]
     wait_until(lambda: all(has(node, 1)() for node in nodes), what="it was tried again")
     clients = {tls: Returning.new(materials, tls) for tls in ("1.2", "1.3")}

@@ -171,7 +171,7 @@ def test_a_node_with_another_key_gets_nothing_and_gives_nothing(mesh: Mesh, make
 def test_a_stopped_server_costs_the_others_nothing_and_catches_up(mesh: Mesh, make_nodes: Make, folder: Path) -> None:
     first, second, stopped = nodes = make_nodes("edge-1", "edge-2", "edge-3")
     up(mesh, nodes)
-    mesh.of["edge-3"].send(signal.SIGSTOP)
+    mesh.of["edge-3"].stop()
     saved = [session_from(mesh, first, folder, f"while-{n}", [second]) for n in range(3)]
     for each in saved:
         assert s_client(second.tls, folder, "1.3", "-sess_in", each)[0]["session"] == "remote"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,12 @@ from typing import Self
 from tests.support.waiting import PATIENCE_S
 
 END_S_MAX = PATIENCE_S
+
+
+def stop(popen: subprocess.Popen[bytes]) -> None:
+    """Stop a child with SIGSTOP. Until the thread that is to take the signal runs, all the others go on."""
+    popen.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 class Process:
@@ -55,6 +62,10 @@ class Process:
             return self.popen.wait(within_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within_s} s:\n{self.output[-3000:]}") from None
+
+    def stop(self) -> None:
+        """SIGSTOP; returns when it stands still."""
+        stop(self.popen)
 
     def kill(self) -> None:
         """SIGKILL; no goodbye."""

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.material import Authority, free_ports
+from tests.support.processes import stop
 from tests.support.waiting import PATIENCE_S, wait_until
 
 PROGRAM = "redis-server"
@@ -55,7 +56,7 @@ class StoreServer:
 
     def freeze(self) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        stop(self._process)
 
     def thaw(self) -> None:
         assert self._process is not None
