@@ -23,7 +23,7 @@ import meshcache.hot as hot
 from meshcache.config import Settings, changed_keys, load
 from meshcache.core.values.events import Event
 from meshcache.edges import native
-from meshcache.edges.handshakes import LinkEvent
+from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
@@ -362,9 +362,9 @@ class MeshNode(TlsSide, WarmSide):
         if IncarnationFile(self._settings.node.state_dir, self.name).take(events):
             self._vips.bind()
 
-    def _link_changed(self, _event: LinkEvent) -> None:
+    def _link_changed(self, event: LinkEvent) -> None:
         if self._state == "running":
-            self._pump.wake()
+            self._pump.answer_waits() if isinstance(event, AnswerWaits) else self._pump.wake()
 
     def _change_keys(self, keyring: Keyring) -> None:
         self._keyring = keyring

@@ -88,6 +88,8 @@ class Pump:
         self._wakes_at = 0.0
         self._collected_until = 0.0
         self._mail = True
+        self._untold = False
+        self._asleep = False
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._on_wakeup, self._on_anything = native.poll(), native.poll()
@@ -150,6 +152,14 @@ class Pump:
         """Read what comes at once, while somebody waits for it."""
         if self._resting:
             self.wake()
+
+    def answer_waits(self) -> None:
+        """Read what is here and no descriptor tells of: with what comes during the pump's rest, else now. From any
+        thread, also with locks held."""
+        self._untold = True  # before the look: the pump says that it sleeps, and then looks here
+        if self._asleep and not self._stopping:
+            with suppress(BlockingIOError):
+                os.eventfd_write(self._wakeup, DOOR)
 
     def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye to all peers, unless a successor follows, and stop the thread; the transport still has the last
@@ -296,8 +306,13 @@ class Pump:
             ready = self._wait(self._on_wakeup, min(now + rest_s, deadline), roughly=now + rest_s < deadline)
             self._resting = False
         if not ready:
-            ready = self._wait(self._on_anything, deadline)
-        self._mail = ready is None or self._transport.fileno() in ready
+            self._asleep = True
+            if not self._untold:
+                ready = self._wait(self._on_anything, deadline)
+            self._asleep = False
+        self._mail = ready is None or self._untold or self._transport.fileno() in ready
+        if self._untold:
+            self._untold = False  # what is told of from here on is read in the step that follows, too
         woken = 0
         if ready and self._wakeup in ready:
             with suppress(BlockingIOError):

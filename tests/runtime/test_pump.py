@@ -18,6 +18,7 @@ from meshcache.core.values.events import Event, PeerJoined
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.core.values.topology import Identity, LocalVip
+from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
 from meshcache.runtime import pump as module
@@ -32,7 +33,7 @@ class End:
 
     def __init__(self, name: str, keyring: Keyring, limits: Limits | None = None) -> None:
         self.seen: list[Event] = []
-        self.transport = Transport(keyring, "127.0.0.1:0", lambda _: self.pump.wake())
+        self.transport = Transport(keyring, "127.0.0.1:0", self._link_changed)
         self.transport.bind()
         now = time.monotonic()
         identity = Identity("test", name, 1, "ams1", self.transport.address, "0")
@@ -41,6 +42,9 @@ class End:
         terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
         self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
         self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
+
+    def _link_changed(self, event: LinkEvent) -> None:
+        self.pump.answer_waits() if isinstance(event, AnswerWaits) else self.pump.wake()
 
     def make(self, session_id: bytes) -> None:
         with self.pump.lock:
@@ -215,6 +219,32 @@ def test_pushes_of_a_known_stream_make_no_whole_step(ends: tuple[End, End], monk
 
     wait_until(many_were_short)
     assert len(whole) < sum(short), "the others were heartbeats and timers"
+
+
+def test_what_no_descriptor_tells_of_is_read_at_once_and_makes_no_whole_step(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, other = ends
+    reads: list[int] = []
+    whole: list[int] = []
+    receive, tend = other.transport.receive, other.transport.tend
+
+    def counted(count: int) -> list[tuple[bytes, bytes]]:
+        reads.append(count)
+        return receive(count)
+
+    def noted() -> None:
+        """Each whole step begins with it."""
+        whole.append(len(reads))
+        tend()
+
+    monkeypatch.setattr(other.transport, "receive", counted)
+    monkeypatch.setattr(other.transport, "tend", noted)
+    for _ in range(100):
+        before = len(reads)
+        other.pump.answer_waits()
+        wait_until(lambda before=before: len(reads) > before)
+    assert len(whole) < 50, "those were heartbeats and timers, which alone would have taken a second each"
 
 
 def test_a_fault_in_the_core_is_logged_without_its_message_and_the_mesh_goes_on(
