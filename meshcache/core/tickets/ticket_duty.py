@@ -197,7 +197,7 @@ class TicketDuty:
             self._use(ring, now)
         if self._status_at <= now:
             self._tell_status(now)
-        self._due_at = self._expected_at = min(map(self._ring_due, self.rings), default=float("inf"))
+        self._due_at = self._expected_at = min((self._ring_due(ring, now) for ring in self.rings), default=float("inf"))
 
     def status_received(self, peer: Peer, status: TicketStatus, now: float) -> None:
         """Note what a peer has, and send it what it lacks; answer with our own where it has what we lack."""
@@ -386,13 +386,14 @@ class TicketDuty:
         revision = self._vips.record.revision
         return self._members.generation, revision, self._roster.generation, self._withdraws.acts
 
-    def _ring_due(self, ring: Ring) -> float:
+    def _ring_due(self, ring: Ring, now: float) -> float:
         make_at = self._status_at if self._joining.joining else max(self._make_at(ring), self._hold_until)
-        used_at = min(
-            (at + self._limits.ticket_spread_s for at in map(ring.learned_at.__getitem__, self._unused(ring))),
-            default=float("inf"),
-        )
-        return min(self._status_at, make_at, used_at, ring.next_end())
+        unused = self._unused(ring)
+        used_at = [ring.learned_at[name] + self._limits.ticket_spread_s for name in unused]
+        if unused and ring.current is not None:
+            used_at.append(ring.encrypts_until(ring.current))
+        # Whose time has come and who wasn't begun with waits for something else: the end of the one in use, or news.
+        return min(self._status_at, make_at, ring.next_end(), *(at for at in used_at if at > now))
 
     def _unused(self, ring: Ring) -> list[bytes]:
         """Return the names of the keys above the one that encrypts."""

@@ -369,6 +369,24 @@ class TestBadMembers:
         net.run(0)
         assert generation(host, net) == 1
 
+    def test_a_key_that_waits_for_a_higher_one_wants_no_step_at_once(self) -> None:
+        net, host, maker, ring = self.stage()
+        late = Puppet(net, "late", "ams1", vip("late", rotate_s=ROTATE_S))
+        late.joins(host, joining=True)
+
+        def nobody_has_it(seconds: float) -> None:
+            end, held = net.now + seconds, (HeldKey(1, keys(host, net)[-1].name),)
+            while net.now < end:
+                late.says(host, TicketStatus((RingStatus(ring, held),)))
+                net.run(1)
+
+        maker.says(host, TicketKeys(ring, (told(2),)))
+        nobody_has_it(net.limits.ticket_spread_s - 10)
+        maker.says(host, TicketKeys(ring, (told(3),)))
+        nobody_has_it(20)
+        assert generation(host, net) == 1, "the low one's time has come, the high one's hasn't"
+        assert host.core.duties.tickets.next_due() > net.now
+
     def test_a_flood_of_keys_is_cut_and_what_one_claims_to_have_delays_a_key_and_no_more(self) -> None:
         net, host, bad, ring = self.stage()
         for start in range(2, 40):
