@@ -388,9 +388,8 @@ class TicketDuty:
 
     def _ring_due(self, ring: Ring, now: float) -> float:
         make_at = self._status_at if self._joining.joining else max(self._make_at(ring), self._hold_until)
-        unused = self._unused(ring)
-        used_at = [ring.learned_at[name] + self._limits.ticket_spread_s for name in unused]
-        if unused and ring.current is not None:
+        used_at = [ring.learned_at[name] + self._limits.ticket_spread_s for name in self._unused(ring)]
+        if used_at and ring.current is not None:
             used_at.append(ring.encrypts_until(ring.current))
         # Whose time has come and who wasn't begun with waits for something else: the end of the one in use, or news.
         return min(self._status_at, make_at, ring.next_end(), *(at for at in used_at if at > now))
