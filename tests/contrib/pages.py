@@ -12,6 +12,7 @@ import shlex
 import socket
 import ssl
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -111,6 +112,9 @@ class Served:
 
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     running: list[Process] = field(default_factory=list)
+    places: dict[int, Path] = field(default_factory=dict)
+    """The folder of each process, by port."""
+
     met: list[Path] = field(default_factory=list)
     """Admin sockets of those that run."""
 
@@ -122,8 +126,8 @@ class Served:
     ) -> Process:
         """Start one more process: its program in a folder of its own, everything else shared."""
         page = page or self.page
-        place = self.folder / f"on-{port}"
-        place.mkdir()
+        # The folder is of all tests of a module, and a port may be given a second time.
+        place = self.places[port] = Path(tempfile.mkdtemp(prefix=f"on-{port}-", dir=self.folder))
         for program in blocks(f"servers/{page}.md", "python"):
             name = re.match(r"# (\S+\.py)\n", program)
             if name is not None:

@@ -72,7 +72,7 @@ def test_three_workers_behind_one_port_resume_20_of_20_through_a_long_life(
     served.wait_until_met(3)
     served.visit(served.client("1.3"), [served.ports[0]] * 21)
 
-    with (folder / f"on-{served.ports[0]}" / "gunicorn.conf.py").open("a") as settings:
+    with (served.places[served.ports[0]] / "gunicorn.conf.py").open("a") as settings:
         settings.write(f"max_requests = {REQUESTS_MAX}\n")
     former = pids(served)
     master.send(signal.SIGHUP)
