@@ -34,6 +34,7 @@ from meshcache.core.replication.holdings import Holdings
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
+from meshcache.core.replication.passed_on import PassedOn
 from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.pulling import Pulling
@@ -114,6 +115,7 @@ class Assembly:
         self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
         self.relaying = Relaying(local, telemetry, members, outbox, self.audiences, self.placement)
         self.awaiting = Awaiting(local, vips, members, self.placement)
+        self.passed_on = PassedOn(local, cache, outbox, self.placement)
         self.intake = Intake(
             local,
             telemetry,
@@ -126,6 +128,7 @@ class Assembly:
             self.consumed,
             self.awaiting,
             self.placement,
+            self.passed_on,
             self,
         )
         self.repair = Repair(
@@ -212,6 +215,7 @@ class Assembly:
         self.anti_entropy.tick(now)
         self.relay_turns.tick(now)
         self.holdings.tick(now)
+        self.passed_on.tick(now)
         self.tickets.tick(now)
         if self._sweep_at <= now:
             self._sweep(now)
@@ -250,6 +254,7 @@ class Assembly:
             self.anti_entropy.next_due(),
             self.relay_turns.next_due(),
             self.holdings.next_due(),
+            self.passed_on.next_due(),
             self.tickets.next_due(),
             self._sweep_at,
         )

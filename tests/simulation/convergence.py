@@ -51,22 +51,29 @@ class Convergence:
     def _too_few(self, session: Made, alive: list[Host], held: dict[str, set[bytes]]) -> Iterator[str]:
         """Yield, for each colo with fewer copies than its origin wants there, somebody who has none and might.
 
-        A colo where nobody has one is excused: a relay passes on once, and its holders may have died or not have heard.
+        A colo where nobody has one is excused where that may be (`_may_be_lost`).
         """
         for colo in self._world.colos:
             holders = [host for host in alive if host.colo == colo and session.id in held[host.name]]
             pushed = colo == self._truth.colos[session.node] or self._pushes(session)
-            if not pushed or not holders:
+            if not pushed or (not holders and self._may_be_lost(session, colo)):
                 continue
+            givers = holders or [host for host in alive if session.id in held[host.name]]
             may = [
                 host
                 for host in alive
-                if host.colo == colo and self._should(host, session) and self._can_come(host, session, holders)
+                if host.colo == colo and self._should(host, session) and self._can_come(host, session, givers)
             ]
             having = [host for host in may if host in holders]
             may = having + [host for host in may if host not in having and not _is_full(host)]
             if len(having) < min(self._copies(session), len(may)):
                 yield next(host.name for host in may if host not in having)
+
+    def _may_be_lost(self, session: Made, colo: str) -> bool:
+        """Whether a colo may have no copy: as many of its nodes ended as held one, or the maker, which tells relays."""
+        since = {name for at, name in self._world.endings if at >= session.made_at}
+        ended = [name for name in since if self._truth.colos[name] == colo]
+        return session.node in since or len(ended) >= self._copies(session)
 
     def _pushes(self, session: Made) -> bool:
         vip = self._truth.policies[session.node][-1].get(session.vip)

@@ -62,16 +62,20 @@ def _make(run: Run, sessions: int, seconds: float) -> list[Made]:
 
 
 def _weigh(run: Run, colos: int) -> None:
-    """What each node holds, as a part of all that its policy lets it have."""
+    """What each node holds, as a part of all that its policy lets it have. What relays keep for half a minute counts
+    apart: of an hour's sessions it is nothing, and of those of the last seconds much.
+    """
     world = run.world
     visible = Counter(session.node[:3] for session in world.truth.sessions.values())
     groups = {colo: at // 4 if colos > 4 else 0 for at, colo in enumerate(world.colos)}
+    may_have = {colo: sum(visible[other] for other in groups if groups[other] == groups[colo]) for colo in groups}
     shares = [
-        len(host.core.session_ids("shop")) / sum(visible[colo] for colo in groups if groups[colo] == groups[host.colo])
+        (len(host.core.session_ids("shop")) - len(host.core.duties.passed_on)) / may_have[host.colo]
         for host in world.alive()
     ]
     mean = sum(shares) / len(shares)
     run.report.figures |= {"share": round(mean, 4), "share_max": round(max(shares), 4)}
+    run.report.figures["kept_by_relays"] = sum(len(host.core.duties.passed_on) for host in world.alive())
     if mean > SHARE_MAX:
         raise ViolationError(f"a node holds {mean:.3f} of what it would with all copies, over {SHARE_MAX:.3f}")
 

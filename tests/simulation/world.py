@@ -77,6 +77,8 @@ class World:
         self.planned: set[str] = set()
         """Kinds of faults that the world was built with."""
         self.watchers: list[Watcher] = []
+        self.endings: list[tuple[float, str]] = []
+        """When a node was killed, or its operator or a copy of it may have made it let go of what it held."""
         self._skewed = skewed
         self._wall: dict[str, float] = {}
         self._lives: dict[str, set[int]] = {}
@@ -122,6 +124,7 @@ class World:
         """Start a second machine of a node's name, a copied image: another address, and nothing to share."""
         self.fired("clone")
         self.spoken_for.add(victim.name)
+        self.endings.append((self.now, victim.name))
         clone = Host(f"clone-{len(self.clones)}", victim.colo, self._life(victim.name), self._clock(), *self._outside)
         identity = Identity("sim", victim.name, clone.incarnation, victim.colo, clone.address, "0")
         core = MeshCore(
@@ -149,6 +152,7 @@ class World:
 
     def set_vip(self, host: Host, vip: str, policy: Policy) -> None:
         """Change one VIP of a node that runs; `policy` is what its whole policy is then."""
+        self.endings.append((self.now, host.name))
         host.version = self.truth.declare(host.name, host.colo, policy, self.now)
         host.core.set_vip(policy[vip].local(host.name, host.colo, vip), host.now())
         for watcher in self.watchers:
@@ -157,6 +161,7 @@ class World:
 
     def kill(self, host: Host) -> None:
         """End a node without a word."""
+        self.endings.append((self.now, host.name))
         self.fired("kill")
         host.events()
         self.places[host.name] = host.core.places(host.now())

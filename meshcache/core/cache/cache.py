@@ -114,11 +114,12 @@ class SessionCache:
         client_certificate: bool = False,
         *,
         at_own_cost: bool = False,
+        for_tiers: bool = True,
     ) -> PutResult:
         """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
 
         With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
-        makes room as `put_many` does.
+        makes room as `put_many` does, and without `for_tiers` `on_file` isn't called.
         """
         vip_cache = self._vip_caches.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
@@ -135,32 +136,33 @@ class SessionCache:
         if seq:
             stream.entries.add(seq, session_id)
         stream.cached += 1
-        if self.on_file is not None:
+        if self.on_file is not None and for_tiers:
             self.on_file(stream, (session_id,))
         if vip_cache.over():
             self._make_room(vip_cache, stream if at_own_cost else None)
         return PutResult.STORED
 
     def put_many(
-        self, stream: Stream, entries: Entries, now: float, *, at_own_cost: bool = True
+        self, stream: Stream, entries: Entries, now: float, *, at_own_cost: bool = True, for_tiers: bool = True
     ) -> dict[PutResult, int]:
         """File a batch under its stream's VIP. Return counts by `PutResult`.
 
         Where the VIP's part is full, a stream that holds more than half of it loses its own oldest: a peer that floods
         can't push out everyone else's. Without `at_own_cost` the least recently used goes, whosever it is: what a tier
-        gives back may be the oldest of its stream. Lengths are not checked here: the decoder did.
+        gives back may be the oldest of its stream. Without `for_tiers` `on_file` isn't called. Lengths are not checked
+        here: the decoder did.
         """
         vip_cache = self._vip_caches.get(stream.vip)
         ids, count = entries.ids, len(entries.ids)
         if vip_cache is None:
             return {PutResult.NO_QUOTA: count}
         if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(_COST_MAX):
-            return self._put_each(stream, entries, now, at_own_cost)
+            return self._put_each(stream, entries, now, at_own_cost, for_tiers)
         if stream.filed_in is not vip_cache:
             stream.file_in(vip_cache)
         vip_cache.put_many(stream.index, entries, floor(now - self.epoch))
         self._note(stream, entries)
-        if self.on_file is not None:
+        if self.on_file is not None and for_tiers:
             self.on_file(stream, ids)
         if vip_cache.over():
             self._make_room(vip_cache, stream if at_own_cost else None)
@@ -304,12 +306,15 @@ class SessionCache:
                 self.remove(stream.vip, session_id)
         return held
 
-    def _put_each(self, stream: Stream, entries: Entries, now: float, at_own_cost: bool) -> dict[PutResult, int]:
+    def _put_each(
+        self, stream: Stream, entries: Entries, now: float, at_own_cost: bool, for_tiers: bool
+    ) -> dict[PutResult, int]:
         ends: dict[PutResult, int] = {}
         second = self.epoch + floor(now - self.epoch)
         for seq, session_id, der, remaining, elapsed, certified in entries.rows():
             expires_at, born_at = second + remaining, second - elapsed
-            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), at_own_cost=at_own_cost)
+            how = {"at_own_cost": at_own_cost, "for_tiers": for_tiers}
+            end = self.put(stream, seq, session_id, der, expires_at, born_at, bool(certified), **how)
             ends[end] = ends.get(end, 0) + 1
         return ends
 

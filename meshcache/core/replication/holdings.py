@@ -19,12 +19,13 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
 from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.repair import Repair
+from meshcache.core.replication.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import FETCH_RANGES_MAX, HELD_SEQS_MAX, HELD_STREAMS_MAX, FetchEnd, Held, Holding
+from meshcache.core.wire.messages import FETCH_RANGES_MAX, FetchEnd, Holding
 
 _TRIES_MAX = 8
 """Times that a holder may be busy or silent for one fetch; it, or another one, tells of it again."""
@@ -180,31 +181,23 @@ class Holdings:
 
     def _step(self, going: _Pass, now: float) -> None:
         room = self._local.limits.holdings_step
-        shares: dict[str, tuple[Peer, dict[StreamKey, list[int]]]] = {}
+        telling = Telling()
         while room > 0 and going.streams:
             key = going.streams[0]
             stream = self._cache.streams.get(key)
             looked = 0
             if stream is not None and stream.terms.copies:
-                looked = self._tell_of(stream, going, room, shares)
+                looked = self._tell_of(stream, going, room, telling)
             if looked < room:
                 going.streams.popleft()
                 going.before = 0
             room -= max(looked, 1)
-        for peer, held in shares.values():
-            for message in _messages(held):
-                self._outbox.send(peer.address, message)
+        telling.send(self._outbox)
         self._step_at = now + self._local.limits.holdings_pause_s
         if not going.streams:
             self._pass = None
 
-    def _tell_of(
-        self,
-        stream: Stream,
-        going: _Pass,
-        room: int,
-        shares: dict[str, tuple[Peer, dict[StreamKey, list[int]]]],
-    ) -> int:
+    def _tell_of(self, stream: Stream, going: _Pass, room: int, telling: Telling) -> int:
         """Look at the next sessions of a stream, newest first. Return how many there were, up to `room`."""
         own, key, looked = self._local.identity.node, stream.key, 0
         least = 0 if going.whole else going.since.get(key, 0)
@@ -217,7 +210,7 @@ class Holdings:
             if going.whole or own in self._placement.holders(stream.terms, session_id):
                 for peer in peers:
                     if peer.state is PeerState.ALIVE:
-                        shares.setdefault(peer.name, (peer, {}))[1].setdefault(key, []).append(seq)
+                        telling.note(peer, key, seq)
         return looked
 
     # --- fetching
@@ -302,16 +295,6 @@ class Holdings:
 
     def _forget(self, wanted: _Wanted) -> None:
         self._wanted.difference_update((wanted.key, seq) for seq in wanted.seqs)
-
-
-def _messages(held: dict[StreamKey, list[int]]) -> Iterator[Holding]:
-    rows = [
-        Held(key, tuple(seqs[::-1][at : at + HELD_SEQS_MAX]))
-        for key, seqs in held.items()
-        for at in range(0, len(seqs), HELD_SEQS_MAX)
-    ]
-    for at in range(0, len(rows), HELD_STREAMS_MAX):
-        yield Holding(tuple(rows[at : at + HELD_STREAMS_MAX]))
 
 
 def _ranges(told: tuple[int, ...], missing: set[int]) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.passed_on import PassedOn
 from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
@@ -45,6 +46,7 @@ class Intake:
         consumed: ConsumedIds,
         awaiting: Awaiting,
         placement: Placement,
+        passed_on: PassedOn,
         outlet: Outlet,
     ) -> None:
         self._local = local
@@ -58,6 +60,7 @@ class Intake:
         self._consumed = consumed
         self._awaiting = awaiting
         self._placement = placement
+        self._passed_on = passed_on
         self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
@@ -168,11 +171,18 @@ class Intake:
         told_to_relay = own and stream.terms.colo != self._local.identity.colo
         if told_to_relay and not (wanted or restored):
             mine = self._placement.is_mine
+            self._keep_a_while(stream, entries, served, now, repaired)
             entries = entries.chosen([at for at, each in enumerate(entries.ids) if mine(stream.terms, each)])
             told_to_begin = not repaired and len(batch.entries.ids) <= batch.last - batch.first
             stream.see(1 if told_to_begin else batch.first, batch.last, own=True)
         if entries.ids:
             self._file(stream, entries, served, now, repaired, restored)
+
+    def _keep_a_while(self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool) -> None:
+        """File what this node only passes on, beside its tiers, until its holders have had time to ask for it."""
+        others = self._passed_on.keep(stream, entries)
+        if others.ids:
+            self._passed_on.kept(stream, self._file(stream, others, served, now, repaired, False, passing=True), now)
 
     def _place(self, batch: Batch, known: Stream | None, inherited: bool) -> ServedVip | None:
         """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""
@@ -216,13 +226,21 @@ class Intake:
         return entries if len(places) == len(entries.ids) else entries.chosen(places)
 
     def _file(
-        self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool, restored: bool
-    ) -> None:
+        self,
+        stream: Stream,
+        entries: Entries,
+        served: ServedVip,
+        now: float,
+        repaired: bool,
+        restored: bool,
+        passing: bool = False,
+    ) -> Entries:
+        """File what is let in. Return it."""
         entries = self._permitted(stream, entries, served, now)
         if not entries.ids:
-            return
+            return entries
         counters = served.counters
-        ends = self._cache.put_many(stream, entries, now, at_own_cost=not restored)
+        ends = self._cache.put_many(stream, entries, now, at_own_cost=not restored, for_tiers=not passing)
         if self._awaiting:
             self._awaiting.came(entries.ids)
         for end, count in ends.items():
@@ -236,6 +254,7 @@ class Intake:
                 counters.duplicate += count
             else:
                 counters.sessions_refused[end.value] += count
+        return entries
 
     def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
         """Return the entries that limits, withdraws, quarantine and single use let in; lifetimes cut to the VIP's."""

@@ -167,6 +167,8 @@ class Limits:
     """Numbers that were fetched and aren't here all the same: refused, evicted, or over. They aren't fetched again for
     seconds, longer each time, up to `holdings_vain_s`."""
     holdings_vain_s: float = 300.0
+    passed_on_max: int = 65_536
+    """Sessions that a relay keeps for half a minute after it passed them on: 2,000 a second from all other colos."""
 
     # --- snapshot
     snapshot_wait_s: float = 2.0
