@@ -28,8 +28,9 @@ VIP = {"name": "shop", "resumption": "tickets", "tickets": 1, "sharing": {"live"
 
 @pytest.fixture
 def place(folder: Path, hot_path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Nodes that have their first key, and one after a withdraw, at once."""
-    monkeypatch.setattr(mesh, "Limits", partial(Limits, ticket_first_s=0.0, ticket_quiet_s=0.3))
+    """Nodes that have their first key, and one after a withdraw, at once: there is one clock, and nobody to join."""
+    monkeypatch.setattr(mesh, "Limits", partial(Limits, ticket_first_s=0.0, ticket_quiet_s=0.3, snapshot_wait_s=0.1))
+    monkeypatch.setattr(ticket_duty, "_DRIFT", 0.0)
     monkeypatch.setattr(ticket_duty, "_ROTATE_PAUSE_S", 0.0)
     yield from places(folder)
 

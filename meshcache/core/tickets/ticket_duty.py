@@ -383,8 +383,8 @@ class TicketDuty:
     # --- when
 
     def _now_stamp(self) -> tuple[int, ...]:
-        revision = self._vips.record.revision
-        return self._members.generation, revision, self._roster.generation, self._withdraws.acts
+        mesh = self._members.generation, self._vips.record.revision, self._roster.generation
+        return *mesh, self._withdraws.acts, self._joining.joining
 
     def _ring_due(self, ring: Ring, now: float) -> float:
         make_at = self._status_at if self._joining.joining else max(self._make_at(ring), self._hold_until)

@@ -83,7 +83,7 @@ class TestMaking:
     def test_a_node_alone_has_a_key_when_it_has_stopped_looking_for_others(self) -> None:
         net = Net()
         host = net.add("a", "ams1", vip("a", rotate_s=ROTATE_S))
-        net.until(lambda: generation(host, net) == 1, within=LIMITS.snapshot_wait_s + 1)
+        net.until(lambda: generation(host, net) == 1, within=LIMITS.snapshot_wait_s + 0.2)
 
     def test_the_next_key_comes_when_the_time_of_one_is_over_and_the_old_one_still_opens(self) -> None:
         net = Net()
