@@ -19,9 +19,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo    a whole mesh on this machine, real clients, a verdict (ARGS=--keep: it stays up)"
-	@echo "make test    every test, after installing what they need        (ARGS='tests/core -k ranges')"
+	@echo "make test    every test of the product, after installing what they need  (ARGS='tests/core -k ranges')"
 	@echo "make test-fast  the quick part of core, configuration and TLS"
-	@echo "make check   what CI runs: format, lint, strict types, layering, tests"
+	@echo "make check   what CI runs: format, lint, strict types, layering, tests, and that tests and benchmarks do their work"
 	@echo "make bench   the figures: CPU per handshake, lag, throughput, memory"
 	@echo "make security  the long run: 500 random meshes, 10,000 hostile ClientHellos a kind; make mutants: weakened builds fail"
 	@echo "make mutation  mutmut over what decides borders; each survivor is explained in tests/security/SURVIVORS.md"
@@ -48,6 +48,7 @@ test-fast: $(VENV)/.dev
 check: lint types
 	@$(BIN)/python -m pytest tests/test_layering.py -q
 	@$(MAKE) test
+	@BIN=$(BIN) PARTS=harness tools/test tests/test_benchmarks.py tests/security/test_mutants.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -66,8 +67,9 @@ bench: need-test $(VENV)/.dev
 
 # About four minutes on two cores. The same tests are in `make test`, each a slice of its own size.
 security: need-test $(VENV)/.dev
-	@MESHCACHE_WORLDS=500 MESHCACHE_HELLOS=10000 MESHCACHE_INPUTS=5000 \
-	    $(BIN)/python -m pytest tests/security --ignore tests/security/test_mutants.py -s --timeout 900 $(ARGS)
+	@MESHCACHE_WORLDS=500 MESHCACHE_HELLOS=10000 MESHCACHE_INPUTS=5000 MESHCACHE_IDS=50000 \
+	    $(BIN)/python -m pytest tests/security tests/runtime/test_random_ids.py --ignore tests/security/test_mutants.py \
+	    -s --timeout 900 $(ARGS)
 
 mutants: need-test $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/security/test_mutants.py -v -n $(shell nproc) --timeout 900 $(ARGS)

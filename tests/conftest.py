@@ -23,15 +23,15 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("fast", deadline=None, max_examples=20)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-ALL, TOGETHER, ALONE, FAST = "all", "together", "alone", "fast"
+ALL, TOGETHER, ALONE, HARNESS, FAST = "all", "together", "alone", "harness", "fast"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part",
-        choices=(ALL, TOGETHER, ALONE, FAST),
+        choices=(ALL, TOGETHER, ALONE, HARNESS, FAST),
         default=ALL,
-        help="those that may run beside others, those marked `alone`, or neither `alone` nor `slow`: see `tools/test`",
+        help="those that may run beside others, those marked `alone`, `harness`, or none of these and not `slow`: see `tools/test`",
     )
 
     parser.addoption("--failed-to", type=Path, help="write the ids of tests that failed to this file, a line each")
@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("part") == FAST:
         settings.load_profile("fast")
     config.addinivalue_line("markers", "alone: measures, or fills the machine; never runs beside other tests")
+    config.addinivalue_line("markers", "harness: checks the checks, not the product; `make check` runs them")
     config.addinivalue_line("markers", "slow: takes a second or starts processes; not in `make test-fast`")
 
 
@@ -62,8 +63,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _belongs(item: pytest.Item, part: str) -> bool:
-    if item.get_closest_marker("alone") is not None:
-        return part == ALONE
+    for own_part in (ALONE, HARNESS):
+        if item.get_closest_marker(own_part) is not None:
+            return part == own_part
     return part == TOGETHER or (part == FAST and item.get_closest_marker("slow") is None)
 
 

@@ -22,7 +22,7 @@ PARTS = 4
 """The benchmarks in so many processes, since none of them has the machine for itself here."""
 
 
-@pytest.mark.slow
+@pytest.mark.harness
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_benchmark_measures_something(tmp_path: Path, part: int) -> None:
     names = list(BENCHMARKS)[part::PARTS]

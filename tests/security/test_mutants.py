@@ -24,7 +24,7 @@ def nursery() -> Iterator[Nursery]:
         yield made
 
 
-@pytest.mark.slow
+@pytest.mark.harness
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_weakened_build_is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> None:
     code, output = _run(nursery, folder, mutant.noticed_by, weak=mutant, patience_s=10)
@@ -32,7 +32,7 @@ def test_a_weakened_build_is_noticed(mutant: Mutant, nursery: Nursery, folder: P
     assert f"FAILED {mutant.noticed_by.partition('::')[0]}" in output, output[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.harness
 def test_the_build_as_it_is_passes_each_of_these_tests(nursery: Nursery, folder: Path) -> None:
     """Or a test that always fails would notice everything."""
     code, output = _run(nursery, folder, *sorted({mutant.noticed_by for mutant in MUTANTS}))
