@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--part",
         choices=(ALL, TOGETHER, ALONE, HARNESS, FAST),
         default=ALL,
-        help="those that may run beside others, those marked `alone`, `harness`, or none of these and not `slow`: see `tools/test`",
+        help="those that run beside others, those marked `alone` or `harness`, or `fast`: see `tools/test`",
     )
 
     parser.addoption("--failed-to", type=Path, help="write the ids of tests that failed to this file, a line each")

@@ -25,8 +25,10 @@ TICKETS = [{"name": "shop", "resumption": "tickets", "tickets": 1, "sharing": SH
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Nodes that are without keys for half a second at first and after a withdraw. With one clock for all, that is as good
-    as the 8 s and more that differing clocks need, which `tests/core/tickets` and the simulator wait for in virtual time."""
+    """Nodes that are without keys for half a second at first and after a withdraw. With one clock for all, that is
+    as good as the 8 s and more that differing clocks need, which `tests/core/tickets` and the simulator wait for in
+    virtual time.
+    """
     monkeypatch.setattr(mesh, "Limits", partial(Limits, ticket_first_s=0.5, ticket_quiet_s=0.5))
     yield from places(tmp_path)
 
