@@ -30,6 +30,9 @@ STATS_AGE_S = 0.2
 """How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often. None is
 older than what was changed here since."""
 
+LIVES_MAX = 256
+"""Lives of workers of which is remembered up to where their events were told: those that answered last."""
+
 Answer = TypeVar("Answer")
 
 
@@ -47,7 +50,8 @@ class AdminGroup:
         self._node = node
         self._server = AdminServer(self, settings.admin)
         self._pool = ThreadPoolExecutor(ASKING_MAX, "meshcache-group")
-        self._lock = native.Lock()
+        self._lock = native.Lock()  # around events, and never held while a worker is asked
+        self._asking = native.Lock()  # held by the one who asks for numbers; nothing else waits for it
         self._events: deque[Plain] = deque(maxlen=KEPT_MAX)
         self._count = 0
         self._seen: dict[str, int] = {}
@@ -69,10 +73,12 @@ class AdminGroup:
 
     def stats(self) -> Plain:
         """Return the sum of the workers' `stats`. Raises MeshcacheError while none answers."""
-        with self._lock:
-            now = time.monotonic()
-            if self._stats is None or self._stats[0] <= max(now - STATS_AGE_S, self._changed_at):
-                self._stats = now, merged_stats(self.ask_each(AdminClient.stats), self._node())
+        came_at = time.monotonic()
+        with self._asking:
+            # Those who came while others were answered slowly share the next answer: not one each, one after the other.
+            if self._stats is None or self._stats[0] <= max(came_at - STATS_AGE_S, self._changed_at):
+                began_at = time.monotonic()
+                self._stats = began_at, merged_stats(self.ask_each(AdminClient.stats), self._node())
             merged = self._stats[1]
         # The group knows itself how its last reload ended: that is never a moment old.
         reload = (self.front.stats() or {}).get("reload")
@@ -89,21 +95,32 @@ class AdminGroup:
 
     def events(self, since: int = 0) -> list[Plain]:
         """Return events of all workers with a higher number than `since`, numbered anew, each with its ``worker``."""
+        answers = self._fresh_events()
         with self._lock:
-            self._collect()
+            self._note(answers)
             return [event for event in self._events if event["seq"] > since]
 
-    def _collect(self) -> None:
+    def _fresh_events(self) -> list[tuple[str, list[Plain]]]:
+        """Ask each worker for what isn't noted yet; others may be asking the same."""
+        with self._lock:
+            seen = dict(self._seen)
+
         def fresh(client: AdminClient) -> tuple[str, list[Plain]]:
             stats = client.stats()["node"]
             life = f"{stats['name']} {client.process_id()}"  # whoever takes a dead worker's place counts anew
             ahead_s = self._node()["uptime_s"] - stats["uptime_s"]
-            events = client.events(self._seen.get(life, 0))
+            events = client.events(seen.get(life, 0))
             return life, [{**event, "at_s": round(event["at_s"] + ahead_s, 3)} for event in events]
 
-        answers = self.ask_each(fresh)
-        self._seen = {life: self._seen.get(life, 0) for life, _ in answers}
-        found = [(life, event) for life, events in answers for event in events]
+        return self.ask_each(fresh)
+
+    def _note(self, answers: list[tuple[str, list[Plain]]]) -> None:
+        """Number what is new; a worker that didn't answer this time isn't a new one the next time."""
+        for life, _ in answers:
+            self._seen[life] = self._seen.pop(life, 0)
+        while len(self._seen) > max(LIVES_MAX, len(answers)):
+            del self._seen[next(iter(self._seen))]
+        found = [(life, event) for life, events in answers for event in events if event["seq"] > self._seen[life]]
         for life, event in sorted(found, key=lambda pair: float(pair[1]["at_s"])):
             self._seen[life] = max(self._seen[life], event["seq"])
             self._count += 1

@@ -67,10 +67,15 @@ class Worker(GeneratedNode):
         super().__init__(seed)
         self.name, self.policies, self.admin_front = f"edge-1.aa.w{seed}", Policies(), Front()
         self.reloads: list[bool] = []
+        self.asked, self.slow, self.go_on = 0, 0, threading.Event()
         self.path = folder / f"w{seed}.sock"
         self.server = AdminServer(self, AdminSettings(socket=self.path))
 
     def stats(self) -> dict[str, Any]:
+        """The first `slow` that ask wait until they may `go_on`."""
+        self.asked += 1
+        if self.asked <= self.slow:
+            assert self.go_on.wait(60)
         stats = super().stats()
         stats["node"]["name"] = self.name
         return stats
@@ -221,3 +226,61 @@ def test_many_who_ask_at_once_get_the_same_numbers(client: AdminClient) -> None:
         thread.join()
     assert len(found) == 8
     assert len({each["vips"]["shop"]["handshakes"]["full"] for each in found}) == 1
+
+
+class Clock:
+    """What the group reads as the time: counts how often, and stands still between tests' steps."""
+
+    def __init__(self) -> None:
+        self.now, self.reads = 1000.0, 0
+
+    def monotonic(self) -> float:
+        self.reads += 1
+        return self.now
+
+
+def test_those_who_come_while_a_worker_is_slow_share_one_answer(
+    group: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(group_module, "time", clock)
+    workers[0].slow = 1
+    threads = [threading.Thread(target=group.stats)]
+    threads[0].start()
+    wait_until(lambda: workers[0].asked == 1)
+    clock.now += 10
+    for number in range(5):
+        threads.append(threading.Thread(target=group.stats))
+        threads[-1].start()
+        wait_until(lambda reads=number + 3: clock.reads == reads)  # it has come
+    clock.now += 10
+    workers[0].go_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert workers[0].asked == 2, "not one each, one after the other"
+
+
+def test_whoever_asks_for_events_waits_for_nobody_who_asks_for_numbers(
+    group: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers[1].happen("PeerLost", "warning", "far", "ams1", "far lost")
+    workers[0].slow = 1
+    asking = threading.Thread(target=group.stats)
+    asking.start()
+    wait_until(lambda: workers[0].asked == 1)
+    monkeypatch.setattr(workers[0], "path", workers[0].path.with_name("nobody"))
+    assert [event["kind"] for event in group.events()] == ["PeerLost"]
+    assert asking.is_alive()
+    workers[0].go_on.set()
+    asking.join(60)
+
+
+def test_a_worker_that_does_not_answer_once_tells_nothing_twice(
+    group: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers[0].happen("PeerLost", "warning", "far", "ams1", "far lost")
+    assert len(group.events()) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(workers[0], "path", workers[0].path.with_name("nobody"))
+        assert group.events(1) == []
+    assert len(group.events()) == 1
