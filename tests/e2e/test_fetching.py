@@ -51,11 +51,9 @@ def test_a_peer_that_is_stopped_costs_three_handshakes_their_time_and_then_none(
     assert visit(other, context, sessions.pop())[1], "while it lives it is asked, and gives"
     assert mesh.shop(other)["lookups"]["pulled"] == 1
 
-    began = time.monotonic()
     mesh.of["edge-1"].stop()
     try:
         came = [visit(other, context, session)[1:] for session in sessions]
-        lasted_s = time.monotonic() - began
     finally:
         mesh.of["edge-1"].send(signal.SIGCONT)
 
@@ -63,8 +61,9 @@ def test_a_peer_that_is_stopped_costs_three_handshakes_their_time_and_then_none(
     assert again == [], "a full handshake each, and no error"
     asked = mesh.shop(other)["lookups"]["asked"]["fetch"]
     late = asked["late"]
-    probes = int(lasted_s) + 1  # asked once more when the breaker has rested: a second, then two, then four
-    assert 3 <= late <= 3 + probes, asked
+    assert 3 <= late <= 4, (
+        asked
+    )  # one more at most: a stall of the other's own gives everybody the benefit of the doubt
     assert asked["asked"] == 1 + late, "all others weren't asked for at all"
     assert asked["no_peer"] == VISITS - late
     took_ms = sorted(took_s * 1000 for _, took_s in came)

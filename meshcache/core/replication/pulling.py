@@ -59,10 +59,17 @@ class _Flight:
 
 @dataclass(slots=True)
 class _Breaker:
-    """Of one peer: how often in a row it didn't answer in time, and until when it isn't asked for that."""
+    """Of one peer: how often in a row it didn't answer in time, and since and until when it isn't asked for that."""
 
     silent: int = 0
+    open_since: float = 0.0
     open_until: float = 0.0
+
+    def is_open(self, peer: Peer, now: float) -> bool:
+        """Return whether its peer isn't asked now. One of which nothing was heard since is asked by pings only: to try
+        it again would cost a handshake.
+        """
+        return now < self.open_until or (self.open_until > 0 and peer.heard_at <= self.open_since)
 
 
 class Pulling:
@@ -265,7 +272,7 @@ class Pulling:
             for peer in self._members
             if peer.state is PeerState.ALIVE
             and (reach.far or peer.colo == own_colo)
-            and self._breakers.get(peer.name, _NEVER_SILENT).open_until <= now
+            and not self._breakers.get(peer.name, _NEVER_SILENT).is_open(peer, now)
             and self._awaiting.permits(served, peer)
         ]
         makers = self._awaiting.origins(claim)
@@ -308,6 +315,7 @@ class Pulling:
         breaker.silent += 1
         beyond = breaker.silent - limits.pull_silences
         if beyond >= 0:
+            breaker.open_since = now
             breaker.open_until = now + min(limits.pull_rest_s * 2 ** min(beyond, 10), limits.pull_rest_s_max)
 
     def _refuse(self, peer: Peer, reason: Drop, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -132,29 +133,45 @@ def test_fetches_are_bounded_by_number_and_by_rate() -> None:
     assert asked(b, net) == {"asked": 3, "busy": 2, "budget": 1}
 
 
-def test_a_peer_that_does_not_answer_is_left_alone_longer_and_longer() -> None:
-    net = Net()
-    _, b = mesh(net, ["a", "b"])
+def tries(net: Net, b: Host, wait: Callable[[float], None]) -> int:
+    """How many handshakes in a row wait for a peer that doesn't answer them."""
+    for count in range(20):
+        wanted = claim(net.rng.randrange(2**40), "a")
+        if begin(b, net, wanted) is None:
+            return count
+        wait(0.01)
+        end(b, net, wanted)
+    raise AssertionError("it is asked for ever")
+
+
+def test_a_peer_that_lives_and_does_not_answer_is_left_alone_longer_and_longer() -> None:
+    net, limits = Net(), Limits()
+    b, a = net.add("b", "ams1", vip("b")), Puppet(net, "a", "ams1", vip("a"))
+    a.joins(b)
+
+    def lives(seconds: float) -> None:
+        a.lives(b, seconds)
+
+    assert tries(net, b, lives) == limits.pull_silences
+    lives(limits.pull_rest_s)
+    assert tries(net, b, lives) == 1
+    lives(limits.pull_rest_s)
+    assert tries(net, b, lives) == 0, "twice as long"
+    lives(limits.pull_rest_s)
+    assert tries(net, b, lives) == 1
+
+
+def test_a_peer_that_is_stopped_costs_no_handshake_until_it_is_heard_again() -> None:
+    net, limits = Net(), Limits()
+    a, b = mesh(net, ["a", "b"])
     net.run(3)
-    net.hosts["a"].stalled_until = net.now + 100
-    limits, numbers = Limits(), iter(range(100))
-
-    def tries() -> int:
-        """How many handshakes in a row wait for it."""
-        for count in range(20):
-            wanted = claim(next(numbers), "a")
-            if begin(b, net, wanted) is None:
-                return count
-            net.run(0.01)
-            end(b, net, wanted)
-        raise AssertionError("it is asked for ever")
-
-    assert tries() == limits.pull_silences
+    a.stalled_until = net.now + 2 * limits.pull_rest_s
+    assert tries(net, b, net.run) == limits.pull_silences
     net.run(limits.pull_rest_s)
-    assert tries() == 1
-    net.run(limits.pull_rest_s)
-    if b.core.peers(net.now)[0]["state"] == "alive":
-        assert tries() == 0, "twice as long"
+    assert b.core.peers(net.now)[0]["state"] == "alive", "or nobody would ask it anyway"
+    assert tries(net, b, net.run) == 0
+    net.run(3 * limits.pull_rest_s)
+    assert begin(b, net, claim(9, "a")) is not None
 
 
 def test_one_that_answers_again_is_asked_again() -> None:
