@@ -16,22 +16,26 @@ class ConsumedIds:
         self._half_max = ids_max // 2
         self._lasts_s = lasts_s
         self._turns_at = now + lasts_s
-        self._newer: dict[bytes, bool] = {}
-        self._older: dict[bytes, bool] = {}
+        self._newer: dict[bytes, str] = {}  # the VIP whose handshake here used it up; empty: that was elsewhere
+        self._older: dict[bytes, str] = {}
         self.forgotten = 0
         """Ids that went before their time, since too many came."""
 
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def used_here(self, group: str, session_id: bytes) -> bool | None:
-        """Return whether it was a handshake of this node that used an id up; None: it isn't remembered at all."""
+    def used_here(self, group: str, session_id: bytes) -> str | None:
+        """Return the VIP whose handshake on this node used an id up; empty: it was used up elsewhere; None: it isn't
+        remembered at all.
+        """
         key = _prefix(group) + session_id
         return self._newer.get(key, self._older.get(key))
 
-    def add(self, group: str, session_id: bytes, now: float, *, here: bool) -> None:
-        """Take nothing more under this id. `here`: a handshake of this node used it up, which stays noted."""
-        before = bool(self.used_here(group, session_id))
+    def add(self, group: str, session_id: bytes, now: float, *, here: str) -> None:
+        """Take nothing more under this id. `here` is the VIP whose handshake on this node used it up, which stays
+        noted; empty for one of another node's.
+        """
+        before = self.used_here(group, session_id) or ""
         if now >= self._turns_at or len(self._newer) >= self._half_max:
             self._turn(now)
         self._newer[_prefix(group) + session_id] = here or before

@@ -73,8 +73,8 @@ class Consuming:
         group = served.vip.terms.group
         known = self.ids.used_here(group, session_id)
         served.counters.consumed_twice += known is not None
-        self.ids.add(group, session_id, now, here=True)
-        terms = self._remove(served, session_id) or served.vip.terms
+        self.ids.add(group, session_id, now, here=vip)
+        terms, _ = self._remove(served, session_id) or (served.vip.terms, vip)
         if not known:  # also after another node has told of it, which is to know that both have used it
             served.counters.consumed += 1
             self._queue(terms, session_id, now)
@@ -144,9 +144,14 @@ class Consuming:
             if not may:
                 self._telemetry.drop(Drop.CONSUMED_REFUSED)
                 return False
-        served.counters.consumed_twice += bool(self.ids.used_here(group, session_id))
-        self.ids.add(group, session_id, now, here=False)
-        served.counters.consumed_elsewhere += self._remove(served, session_id) is not None
+        used_here = self._vips.get(self.ids.used_here(group, session_id) or "")
+        if used_here is not None:
+            used_here.counters.consumed_twice += 1
+        self.ids.add(group, session_id, now, here="")
+        removed = self._remove(served, session_id)
+        home = None if removed is None else self._vips.get(removed[1])
+        if home is not None:
+            home.counters.consumed_elsewhere += 1
         if self._awaiting:
             self._awaiting.note(session_id)
         return True
@@ -155,21 +160,25 @@ class Consuming:
         return terms.node == peer.name or self._vips.send(terms, peer.record)
 
     def _terms_of(self, served: ServedVip, session_id: bytes) -> Terms | None:
+        found = self._found(served, session_id)
+        return None if found is None else found[0]
+
+    def _found(self, served: ServedVip, session_id: bytes) -> tuple[Terms, str] | None:
+        """Return the terms that a session in memory was made under, and the VIP under which it is filed."""
         for vip in served.filed_under:
             session = self._cache.peek(vip, session_id)
             stream = None if session is None else self._cache.streams.get(session.stream)
             if stream is not None:
-                return stream.terms
+                return stream.terms, vip
         return None
 
-    def _remove(self, served: ServedVip, session_id: bytes) -> Terms | None:
-        """Take a session out of memory and tiers. Return the terms that it was made under, if it was in memory."""
-        terms = self._terms_of(served, session_id)
+    def _remove(self, served: ServedVip, session_id: bytes) -> tuple[Terms, str] | None:
+        """Take a session out of memory and tiers. Return what `_found` does, if it was in memory."""
+        found = self._found(served, session_id)
         self._tiering.forget(served, session_id)
-        for vip in served.filed_under if terms is not None else ():
-            if self._cache.remove(vip, session_id):
-                break
-        return terms
+        if found is not None:
+            self._cache.remove(found[1], session_id)
+        return found
 
 
 def _serves(peer: Peer, group: str) -> bool:

@@ -160,6 +160,23 @@ def test_two_that_use_one_up_at_a_time_both_count_it() -> None:
     assert [sessions(host, net)["consumed_twice"] for host in hosts] == [1, 2, 0]
 
 
+def test_it_counts_on_the_vip_whose_session_it_was() -> None:
+    net = Net()
+    for name in ("a", "b"):
+        net.add(name, "ams1", vip(name, name="first", group="both"), vip(name, name="shop", group="both"))
+    a, b = net.hosts["a"], net.hosts["b"]
+    b.core.candidate("a:7946", "seed", net.now)
+    net.run(3)
+    made = make(net, a, 1)
+    net.run(1)
+    use(net, b, made)
+    net.run(1)
+    use(net, a, made)
+    net.run(1)
+    assert [sessions(a, net, name)["consumed_elsewhere"] for name in ("first", "shop")] == [0, 1]
+    assert [sessions(b, net, name)["consumed_twice"] for name in ("first", "shop")] == [0, 1]
+
+
 @pytest.mark.parametrize("group", ["other", "unheard-of"])
 def test_a_peer_is_believed_of_its_own_groups_only(group: str) -> None:
     net = Net()
