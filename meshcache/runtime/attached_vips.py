@@ -100,6 +100,7 @@ class AttachedVips:
         self.asking = Asking(pump)
         """Who is asked for what isn't in memory."""
         if self.ids is not None:
+            pump.core.consuming.claim = self.ids.read
             self.asking.plug(Step.AWAIT, Awaiter(pump, self.asking, self.ids))
             self.asking.plug(Step.FETCH, Fetcher(pump, self.asking, self.ids))
         self.bind()

@@ -19,13 +19,16 @@ from meshcache.runtime.pump import Pump
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """Who gave the sessions: under which numbers of its life it made some, and where its peers are."""
+    """Who gave the sessions: under which numbers of its life it made some, where its peers are, and how long each VIP's
+    sessions lived, which version 0.1 doesn't say.
+    """
 
     mesh: str
     node: str
     colo: str
     lives: list[int]
     peers: list[str]
+    lifetimes: dict[str, float]
 
     @classmethod
     def from_plain(cls, plain: object) -> Predecessor:
@@ -33,8 +36,9 @@ class Predecessor:
         try:
             assert isinstance(plain, dict)
             lives, peers = list(map(int, plain["lives"])), list(map(str, plain["peers"]))
-            return cls(str(plain["mesh"]), str(plain["node"]), str(plain["colo"]), lives, peers)
-        except (AssertionError, LookupError, TypeError, ValueError) as error:
+            lifetimes = {str(vip): float(seconds) for vip, seconds in plain.get("lifetimes", {}).items()}
+            return cls(str(plain["mesh"]), str(plain["node"]), str(plain["colo"]), lives, peers, lifetimes)
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise MeshcacheError("what the process before gave can't be understood") from error
 
 
@@ -50,7 +54,7 @@ class Bequest:
         """Return who this is, for `take`: plain values that JSON can hold."""
         with self._pump.lock:
             hand_over = self._pump.core.hand_over
-            return asdict(Predecessor(*self._name, hand_over.lives(), hand_over.peers()))
+            return asdict(Predecessor(*self._name, hand_over.lives(), hand_over.peers(), hand_over.lifetimes()))
 
     def frames(self, *, last: bool = False) -> Iterator[bytes]:
         """Yield what isn't given yet; the `last` time, when nothing is made any more,
@@ -85,7 +89,7 @@ class Bequest:
             raise MeshcacheError("the process before was another node, or in another colo or mesh")
         decoder, hand_over, taken = Decoder(), self._pump.core.hand_over, 0
         with self._pump.lock:
-            hand_over.succeed(predecessor.lives)
+            hand_over.succeed(predecessor.lives, predecessor.lifetimes)
         for frame in frames:
             try:
                 message = decoder.decode(frame).message

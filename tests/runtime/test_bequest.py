@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,19 @@ GOOD = {"mesh": "m", "node": "edge-1", "colo": "ams1", "lives": [1, 2], "peers":
 
 
 def test_what_was_before_is_read_back() -> None:
-    assert Predecessor.from_plain(GOOD) == Predecessor("m", "edge-1", "ams1", [1, 2], ["10.0.0.4:7946"])
+    before = Predecessor("m", "edge-1", "ams1", [1, 2], ["10.0.0.4:7946"], {})
+    assert Predecessor.from_plain(GOOD) == before, "version 0.1 says nothing of lifetimes"
+    told = Predecessor.from_plain(GOOD | {"lifetimes": {"shop": 600}})
+    assert told == replace(before, lifetimes={"shop": 600.0})
 
 
-@pytest.mark.parametrize("bad", [None, {}, GOOD | {"lives": 3}, GOOD | {"lives": ["x"]}, GOOD | {"peers": None}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(None, {}, GOOD | {"lives": 3}, GOOD | {"lives": ["x"]}, GOOD | {"peers": None}),
+        *(GOOD | {"lifetimes": 3}, GOOD | {"lifetimes": {"shop": "long"}}),
+    ],
+)
 def test_what_cant_be_understood_is_refused(bad: object) -> None:
     with pytest.raises(MeshcacheError, match="can't be understood"):
         Predecessor.from_plain(bad)

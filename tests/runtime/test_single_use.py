@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from meshcache import MeshNode
+from meshcache.core.values.session_id import node_of
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import (
@@ -56,6 +57,16 @@ class Two:
         session = visit(self.first, self.client).session
         wait_until(lambda: entries(self.other) > held, what="the copy has come")
         return session
+
+
+def test_who_made_a_session_that_is_not_in_memory_is_read_from_its_id(place: Place) -> None:
+    node = place.node("edge-1", vip=[VIP])
+    assert node.internals.vips.ids is not None
+    claim = node.internals.pump.core.consuming.claim
+    made = claim(node.internals.vips.ids.mint())
+    assert made is not None
+    assert made.node == node_of("edge-1")
+    assert claim(bytes(32)) is None
 
 
 @pytest.mark.usefixtures("hot_path")

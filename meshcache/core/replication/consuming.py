@@ -7,6 +7,7 @@ is remembered of it is bounded and short-lived (`cache.consumed_ids`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
@@ -21,6 +22,7 @@ from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
+from meshcache.core.values.session_id import Claim, node_of
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
 _NEVER = float("inf")
@@ -64,6 +66,8 @@ class Consuming:
         self._waiting: dict[int, _Waiting] = {}  # by `id(terms)`, which the entry keeps alive
         self._told_at = -_NEVER
         self.due_at = _NEVER
+        self.claim: Callable[[bytes], Claim | None] = _unread
+        """Reads what an id says of its maker; whoever holds the keys for that sets it."""
 
     def consumed(self, vip: str, session_id: bytes, now: float) -> None:
         """Note that a handshake here has resumed with a session: forget it, and have its other holders forget it."""
@@ -137,13 +141,10 @@ class Consuming:
         """
         group = served.vip.terms.group
         terms = self._terms_of(served, session_id)
-        if terms is not None:
-            may = allowed.get(id(terms))
-            if may is None:
-                may = allowed[id(terms)] = all(self._may_have(peer, terms) for peer in tellers)
-            if not may:
-                self._telemetry.drop(Drop.CONSUMED_REFUSED)
-                return False
+        likely = self._terms_by_maker(session_id, group) if terms is None else [terms]
+        if likely and not any(self._all_may_have(tellers, each, allowed) for each in likely):
+            self._telemetry.drop(Drop.CONSUMED_REFUSED)
+            return False
         used_here = self._vips.get(self.ids.used_here(group, session_id) or "")
         if used_here is not None:
             used_here.counters.consumed_twice += 1
@@ -155,6 +156,23 @@ class Consuming:
         if self._awaiting:
             self._awaiting.note(session_id)
         return True
+
+    def _all_may_have(self, tellers: list[Peer], terms: Terms, allowed: dict[int, bool]) -> bool:
+        may = allowed.get(id(terms))
+        if may is None:
+            may = allowed[id(terms)] = all(self._may_have(peer, terms) for peer in tellers)
+        return may
+
+    def _terms_by_maker(self, session_id: bytes, group: str) -> list[Terms]:
+        """Return the terms under which a session that isn't in memory, but perhaps in a tier or on its way, may have
+        been made: those of whoever its id names. None where nobody knows that one.
+        """
+        claim = self.claim(session_id)
+        if claim is None:
+            return []
+        makers = [peer.record for peer in self._awaiting.origins(claim)]
+        makers += [self._vips.record] if claim.node == node_of(self._local.identity.node) else []
+        return [terms for record in makers for terms in record.vips if terms.group == group]
 
     def _may_have(self, peer: Peer, terms: Terms) -> bool:
         return terms.node == peer.name or self._vips.send(terms, peer.record)
@@ -179,6 +197,11 @@ class Consuming:
         if found is not None:
             self._cache.remove(found[1], session_id)
         return found
+
+
+def _unread(_session_id: bytes) -> Claim | None:
+    """Nobody reads ids here."""
+    return None
 
 
 def _serves(peer: Peer, group: str) -> bool:

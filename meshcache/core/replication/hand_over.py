@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import floor
 from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
@@ -17,7 +18,7 @@ from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.replication.serving import batch_of, parts_of
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members
-from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.tickets.ticket_duty import TicketDuty
 from meshcache.core.values.session import SEQ_MAX, Session, StreamKey
 from meshcache.core.wire.messages import (
@@ -69,6 +70,8 @@ class HandOver:
         self._intake = intake
         self._withdraws = withdraws
         self._tickets = tickets
+        self._former_s: Mapping[str, float] = {}
+        """By VIP, how long sessions lived at the predecessor: an entry says when it ends, not when it was made."""
 
     # --- the side that leaves ---
 
@@ -76,6 +79,10 @@ class HandOver:
         """Return the numbers of the lives under which this process made sessions."""
         former = frozenset[int]().union(*(served.former for served in self._vips))
         return sorted(former | {self._local.identity.incarnation})
+
+    def lifetimes(self) -> dict[str, float]:
+        """Return how long sessions of each VIP live."""
+        return {served.vip.terms.vip: served.vip.lifetime_s for served in self._vips}
 
     def peers(self) -> list[str]:
         """Return where the peers are."""
@@ -140,26 +147,42 @@ class HandOver:
         elif isinstance(message, TicketKeys):
             self._tickets.inherit(message, now)
         elif isinstance(message, FetchReply) and message.batch is not None:
-            if message.token == STAYING:
-                return self._take_staying(message.batch, now)
-            self._intake.take(message.batch, now, inherited=True)
-            return len(message.batch.entries.ids)
+            verdict, vip = self._vips.inherit(message.batch.terms)
+            served = self._vips.get(vip) if verdict else None
+            batch = message.batch if served is None else self._shortened(message.batch, served)
+            if message.token != STAYING:
+                self._intake.take(batch, now, inherited=True)
+            elif served is not None:
+                self._take_staying(batch, served, now)
+            return len(batch.entries.ids)
         return 0
 
-    def succeed(self, lives: list[int]) -> None:
-        """Count sessions of these lives as made here."""
+    def succeed(self, lives: list[int], lifetimes: Mapping[str, float]) -> None:
+        """Count sessions of these lives as made here; `lifetimes` are the predecessor's."""
+        self._former_s = lifetimes
         for served in self._vips:
             served.former |= frozenset(lives)
 
-    def _take_staying(self, batch: Batch, now: float) -> int:
-        verdict, vip = self._vips.inherit(batch.terms)
-        stream = self._cache.streams.open(batch.terms, batch.key, vip, now) if verdict else None
+    def _shortened(self, batch: Batch, served: ServedVip) -> Batch:
+        """Return a batch as a VIP has it whose lifetime went down, as `SessionCache.shorten` does for what is here."""
+        new_s, entries = served.vip.lifetime_s, batch.entries
+        former_s = self._former_s.get(served.vip.terms.vip, new_s)
+        if former_s <= new_s:
+            return batch
+        left = [
+            max(min(remaining, floor(max(new_s - elapsed, remaining - former_s + new_s))), 0)
+            for remaining, elapsed in zip(entries.remaining_s, entries.elapsed_s, strict=True)
+        ]
+        return replace(batch, entries=entries._replace(remaining_s=left))
+
+    def _take_staying(self, batch: Batch, served: ServedVip, now: float) -> None:
+        stream = self._cache.streams.open(batch.terms, batch.key, served.vip.terms.vip, now)
         if stream is None:
-            return 0
+            return
         stream.age = max(stream.age, batch.age)
-        for _, session_id, der, remaining_s, elapsed_s, certified in batch.entries.rows():
+        entries = self._intake.permitted_to_stay(stream, batch.entries, served, now)
+        for _, session_id, der, remaining_s, elapsed_s, certified in entries.rows():
             self._cache.put(stream, 0, session_id, der, now + remaining_s, now - elapsed_s, bool(certified))
-        return len(batch.entries.ids)
 
 
 def _cut(key: StreamKey, low: int, high: int, rows: list[tuple[int, bytes]]) -> Iterator[Piece]:

@@ -236,7 +236,7 @@ class Intake:
         passing: bool = False,
     ) -> Entries:
         """File what is let in. Return it."""
-        entries = self._permitted(stream, entries, served, now)
+        entries = self._permitted(stream, entries, served.vip, served, now)
         if not entries.ids:
             return entries
         counters = served.counters
@@ -256,9 +256,13 @@ class Intake:
                 counters.sessions_refused[end.value] += count
         return entries
 
-    def _permitted(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
+    def permitted_to_stay(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
+        """Return the entries that may stay on their own node: what is a client certificate's leaves it for nobody."""
+        return self._permitted(stream, entries, replace(served.vip, export_client_certificates=True), served, now)
+
+    def _permitted(self, stream: Stream, entries: Entries, vip: LocalVip, served: ServedVip, now: float) -> Entries:
         """Return the entries that limits, withdraws, quarantine and single use let in; lifetimes cut to the VIP's."""
-        out = self._kept_out(stream.terms, entries, served.vip, now)
+        out = self._kept_out(stream.terms, entries, vip, now)
         for reason in out.values():
             served.counters.sessions_refused[reason.value] += 1
         if out:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.session_id import Claim, life_of, node_of
 from meshcache.core.values.topology import LocalVip
 from meshcache.core.wire.messages import Push
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
@@ -199,6 +200,33 @@ def test_a_peer_that_cant_have_had_a_session_uses_none_up() -> None:
     peer.says(host, Consumed("shop", (made,)))
     assert has(net, host, made)
     assert dropped(host, net)["consumed_refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("maker", "reach", "refused"),
+    [
+        ("a", REACH_SERVER, True),
+        ("a", REACH_COLO, True),
+        ("a", REACH_EVERYWHERE, False),
+        ("m", REACH_COLO, True),
+        ("m", REACH_EVERYWHERE, False),
+        ("p", REACH_COLO, False),
+        ("gone", REACH_COLO, False),
+    ],
+)
+def test_what_is_in_a_tier_only_is_held_to_who_its_id_says_made_it(maker: str, reach: Reach, refused: bool) -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a", reach=reach))
+    other = Puppet(net, "m", "ams1", vip("m", reach=reach))
+    far = Puppet(net, "p", "fra1", vip("p", "fra1", reach=REACH_EVERYWHERE))
+    for puppet in (other, far):
+        puppet.joins(host)
+    host.core.tiering.begin(everything=True)
+    host.core.consuming.claim = lambda each: Claim(each, node_of(maker), life_of(maker, 1), 0.0)
+    far.says(host, Consumed("shop", (sid(1),)))
+    assert (host.core.consuming.ids.used_here("shop", sid(1)) is None) == refused
+    assert [gone for _, gone in host.core.tiering.take_forgotten()] == ([] if refused else [sid(1)])
+    assert dropped(host, net).get("consumed_refused", 0) == refused
 
 
 def test_a_flood_is_cut_at_what_an_origin_may_push() -> None:

@@ -17,7 +17,7 @@ def give(net: Net, old: Host, new: Host, pieces: object = None) -> int:
     giving, taking = old.core.hand_over, new.core.hand_over
     wanted = giving.pieces({}) if pieces is None else pieces
     messages = [message for piece in wanted for message in giving.messages(piece, net.now)]
-    taking.succeed(giving.lives())
+    taking.succeed(giving.lives(), giving.lifetimes())
     frames = [encode("before", 0, message) for message in (*messages, *giving.rest(net.now))]
     return sum(taking.take(Decoder().decode(frame).message, net.now) for frame in frames)
 
@@ -33,6 +33,48 @@ def test_the_next_life_has_all_own_sessions_and_says_local(reach: Reach) -> None
     assert give(net, old, new) == 200
     found = [new.core.lookup("shop", sid(number), net.now) for number in range(200)]
     assert {each.outcome for each in found} == {Outcome.LOCAL}
+
+
+@pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
+def test_with_a_shorter_lifetime_no_session_lives_longer_than_if_it_had_been_made_under_it(reach: Reach) -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=reach, lifetime_s=3600.0)
+    make(net, old, 1)  # too old, made with 3600 s to live
+    make(net, old, 2, client_certificate=True)
+    net.run(650)
+    make(net, old, 3)  # with 500 s of its 600 left
+    make(net, old, 4, client_certificate=True)
+    net.run(100)
+    (new,) = mesh(net, ["a"], reach=reach, lifetime_s=600.0)
+    give(net, old, new)
+    assert [has(net, new, sid(number)) for number in (1, 2, 3, 4)] == [False, False, True, True]
+    net.run(490)
+    assert has(net, new, sid(3))
+    net.run(20)
+    assert [has(net, new, sid(number)) for number in (3, 4)] == [False, False]
+
+
+def test_a_longer_lifetime_prolongs_nothing() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], lifetime_s=600.0)
+    make(net, old, 1)
+    net.run(100)
+    (new,) = mesh(net, ["a"], lifetime_s=3600.0)
+    give(net, old, new)
+    assert has(net, new, sid(1))
+    net.run(510)
+    assert not has(net, new, sid(1))
+
+
+def test_what_stays_on_its_node_is_withdrawn_for_its_next_life_too() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=REACH_SERVER)
+    make(net, old, 1)
+    net.run(10)
+    (new,) = mesh(net, ["a"], reach=REACH_SERVER)
+    new.core.withdraw(net.now)
+    give(net, old, new)
+    assert not has(net, new, sid(1))
 
 
 def test_another_node_of_that_name_gets_no_session_that_stays_on_its_server() -> None:
