@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshcache.config import Settings, VipSettings
+from meshcache.core.policy.gates import ReachKind
 
 
 def copies_notes(settings: Settings) -> list[str]:
@@ -25,5 +26,7 @@ def _notes(vip: VipSettings) -> Iterator[str]:
             "await_in_callback_ms is for servers whose handshakes can't pause, and those fetch nothing: clients resume "
             "there at the holders only"
         )
-    if vip.copies == 1:
+    if vip.sharing.reach.kind is ReachKind.SERVER:
+        yield 'with reach = "server" no session leaves the server that made it, and no other one holds or fetches it'
+    elif vip.copies == 1:
         yield "when the server that made a session dies, its colo has nothing of it"

@@ -17,6 +17,7 @@ from meshcache.checks.hooks import hook_faults
 from meshcache.checks.single_use import single_use_notes
 from meshcache.checks.staples import staple_faults, staple_notes
 from meshcache.checks.tiers import tier_faults
+from meshcache.checks.waits import wait_notes
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
@@ -54,6 +55,7 @@ def file_notes(settings: Settings) -> list[str]:
         *export_notes(settings),
         *single_use_notes(settings),
         *copies_notes(settings),
+        *wait_notes(settings),
     ]
 
 

@@ -37,6 +37,10 @@ AWAIT_MS_MAX = 1000
 CALLBACK_MS_MAX = 2
 """A thread that waits inside a callback does nothing else: an event loop stands still for all its connections."""
 
+PAUSE_S_MAX = 2.0
+"""What all steps together may make a handshake wait, whatever they say: clients give up after some seconds, and a full
+handshake between two continents takes 0.3."""
+
 FETCH_MS_MAX = 1500
 """A full handshake between continents takes 300 ms."""
 

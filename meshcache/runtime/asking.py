@@ -14,14 +14,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from meshcache.config import VipSettings
+from meshcache.config.vip import PAUSE_S_MAX
 from meshcache.core.values.session import Outcome
 from meshcache.edges import native
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ports import VipPort
-
-PAUSE_S_MAX = 2.0
-"""What all steps together may make a handshake wait, whatever they say: clients give up after some seconds, and a full
-handshake between two continents takes 0.3."""
 
 
 class Step(StrEnum):

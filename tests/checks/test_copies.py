@@ -26,6 +26,7 @@ def test_where_nothing_is_amiss_nothing_is_said(tmp_path: Path, vip: dict[str, A
         ({"copies": 3, "resumption": "tickets"}, "there is nothing to hold"),
         ({"copies": 3, "await_in_callback_ms": 1}, "at the holders only"),
         ({"copies": 1}, "when the server that made a session dies"),
+        ({"copies": 1, "sharing": {"reach": "server"}}, "no session leaves the server"),
     ],
 )
 def test_what_brings_nothing_or_costs_resumptions_is_named(tmp_path: Path, vip: dict[str, Any], word: str) -> None:

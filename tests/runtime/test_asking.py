@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1
 from OpenSSL import SSL
 
-from meshcache.runtime.asking import PAUSE_S_MAX, PausedLookup, Step, VipAsking
+from meshcache.config.vip import PAUSE_S_MAX
+from meshcache.runtime.asking import PausedLookup, Step, VipAsking
 from tests.nodes import Place, places
 from tests.tls.world import VERSIONS, StdlibEnd, client_context, server_context, server_end, shake_hands, visit
 
