@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .streams import AnyStream
 
 
+PART_OF_TIMEOUT = 0.5
+"""How much of ``handshake_timeout_s`` a pause may take, whatever the VIP's waits say: with what is left the client gets
+a full handshake in place of none."""
+
+
 class Paused(Protocol):
     """The connection, as far as it waits."""
 
@@ -38,18 +43,19 @@ def wait(connection: Paused, service: Service, stream: AnyStream) -> None:
     if lookup is None:
         raise StreamError("paused by nobody")
     connection.transport.pause_reading()
-    _Waiting(connection, stream, lookup).begin()
+    _Waiting(connection, stream, lookup, PART_OF_TIMEOUT * service.handshake_timeout_s).begin()
 
 
 class _Waiting:
-    """One wait: ends when the lookup is over, or when the connection is freed."""
+    """One wait: ends when the lookup is over, at its time, or when the connection is freed."""
 
-    __slots__ = ("_connection", "_lookup", "_loop", "_stream", "_timer")
+    __slots__ = ("_connection", "_ends_at", "_lookup", "_loop", "_stream", "_timer")
 
-    def __init__(self, connection: Paused, stream: AnyStream, lookup: PausedLookup) -> None:
+    def __init__(self, connection: Paused, stream: AnyStream, lookup: PausedLookup, seconds_max: float) -> None:
         self._connection = connection
         self._stream = stream
         self._lookup = lookup
+        self._ends_at = time.monotonic() + seconds_max
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,7 +72,7 @@ class _Waiting:
             return
 
     def _arm(self, until: float) -> None:
-        self._timer = self._loop.call_later(max(until - time.monotonic(), 0.0), self._step)
+        self._timer = self._loop.call_later(max(min(until, self._ends_at) - time.monotonic(), 0.0), self._step)
 
     def _step(self) -> None:
         if self._lookup.over:
@@ -74,9 +80,10 @@ class _Waiting:
         if self._timer is not None:
             self._timer.cancel()
         until = self._lookup.go_on()
-        if until is not None:
+        if until is not None and time.monotonic() < self._ends_at:
             self._arm(until)
             return
+        self._lookup.cancel()  # if it isn't over
         self._stream.on_free = None
         connection = self._connection
         if connection.shaking_hands:

@@ -26,9 +26,8 @@ def _notes(settings: Settings, vip: VipSettings) -> Iterator[str]:
     timeout_ms = 1000 * (vip.handshake_timeout_s or settings.server.handshake_timeout_s)
     if 2 * min(waits_ms, 1000 * PAUSE_S_MAX) > timeout_ms:
         yield (
-            f"handshake_timeout_s: a handshake may wait {min(waits_ms, 1000 * PAUSE_S_MAX):g} ms of its {timeout_ms:g} "
-            f"for its session (await_ms, fetch_ms, tiers): where that isn't found a slow client may get no connection "
-            "in place of a full handshake"
+            f"handshake_timeout_s: a handshake could wait {min(waits_ms, 1000 * PAUSE_S_MAX):g} ms for its session "
+            f"(await_ms, fetch_ms, tiers); it goes on in full after half of these {timeout_ms:g} ms"
         )
     if waits_ms > 1000 * PAUSE_S_MAX:
         yield (

@@ -52,10 +52,10 @@ class Shop:
         self.session: ssl.SSLSession | None = None
 
     @asynccontextmanager
-    async def open(self, version: ssl.TLSVersion) -> AsyncIterator[Running]:
+    async def open(self, version: ssl.TLSVersion, handshake_timeout_s: float = 20.0) -> AsyncIterator[Running]:
         self.node.attach(self.context, vip="shop", pauses=True)
         self.client = self.certificates.client(version)
-        async with serving(self.context, mesh=self.node, handshake_timeout_s=20.0) as running:
+        async with serving(self.context, mesh=self.node, handshake_timeout_s=handshake_timeout_s) as running:
             await asyncio.to_thread(self.visit, running.port)
             self.node.stats()  # what was made is filed
             core = self.node.internals.pump.core
@@ -126,6 +126,16 @@ async def test_at_its_time_the_handshake_goes_on_in_full(
         assert not await asyncio.to_thread(shop.visit, running.port)
         assert shop.asker.ended[0].over
     assert shop.node.stats()["vips"]["shop"]["lookups"]["asked"] == {"fetch": {"late": 1}}
+
+
+async def test_a_wait_that_is_longer_than_the_handshake_may_take_leaves_time_for_a_full_one(
+    place: Place, certificates: Certificates
+) -> None:
+    shop = Shop(place, certificates, waits_s=1.9)
+    async with shop.open(VERSIONS[1], handshake_timeout_s=1.5) as running:
+        assert not await asyncio.to_thread(shop.visit, running.port)
+    assert shop.node.stats()["vips"]["shop"]["lookups"]["asked"] == {"fetch": {"given_up": 1}}
+    assert shop.asker.ended == shop.asker.begun
 
 
 async def test_a_client_that_goes_away_meanwhile_is_waited_for_no_longer_than_its_handshake_may_take(
