@@ -132,7 +132,7 @@ def _tell_faults(faults: Sequence[str]) -> None:
     for fault in faults:
         click.echo(f"  {clean(fault)}", err=True)
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    _tell(f"{count} in the configuration; nothing was started")
+    _tell(f"{count} in the configuration; nothing was done")
 
 
 def _tell(text: str) -> None:

@@ -33,7 +33,8 @@ def asks_a_node(command: Command) -> Command:
 
 
 class Target:
-    """The node to ask. `ask` raises AdminError that says where it looked, and ConfigError for a broken file."""
+    """The node to ask. `ask` raises AdminError that says where it looked, and ConfigError for a file that doesn't
+    tell where its node is."""
 
     def __init__(self, socket: Path | None) -> None:
         self._socket, self._source = _find(socket)
@@ -59,9 +60,9 @@ def _find(given: Path | None) -> tuple[Path, str]:
             f"which node? There is no {FILE} in {Path.cwd()}, and ${VARIABLE} is not set; name the node's admin socket "
             "with --socket"
         )
-    from meshcache.config import load
+    from meshcache.config.load import load_whereabouts
 
-    settings = load(file, placeholders={"pid": 0})
+    settings = load_whereabouts(file)
     socket = settings.admin.socket
     if socket is None:
         raise NodeAbsentError(

@@ -41,6 +41,15 @@ def load(
     return read_settings(_read_toml(path), path.absolute().parent, overrides, placeholders=placeholders)
 
 
+def load_whereabouts(path: str | Path) -> Settings:
+    """Return what a file says of its node and of where that is asked, and defaults for all else: whatever is wrong
+    there, a node that runs can be found. Raises ConfigError for faults of these two tables.
+    """
+    path = Path(path)
+    tables = {name: table for name, table in _read_toml(path).items() if name in ("node", "admin")}
+    return read_settings(tables, path.absolute().parent, placeholders={"pid": 0})
+
+
 def read_settings(
     plain: dict[str, Any],
     base: Path,

@@ -16,6 +16,8 @@ from meshcache.errors import PolicyError
 from meshcache.live_policy.overlay import Overlay, file_values
 from meshcache.live_policy.values import FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, written
 
+_OF_THE_FILE = frozenset(VipSettings.model_fields)
+
 
 class Checks:
     """What is known here when a change is asked for: this node's file, what holds now, and the mesh's nodes."""
@@ -52,6 +54,11 @@ class Checks:
             bare = key.removeprefix("sharing.")
             if bare in FIXED:
                 raise PolicyError(f"{key} is not set live: {FIXED[bare]}. Change it in the file, and reload")
+            if bare in _OF_THE_FILE and bare not in KEYS:
+                raise PolicyError(
+                    f"{key} is not set live: each node has it from its file. Change it in the file, and reload; what "
+                    f"can be set live is {', '.join(KEYS)}"
+                )
             if key not in KEYS:
                 raise PolicyError(f'there is no key "{key}" to set; {nearest(bare, KEYS)}')
 

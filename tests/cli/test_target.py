@@ -51,6 +51,15 @@ def test_a_broken_file_is_a_fault_of_configuration(meshcache: Meshcache) -> None
     assert "meshcache.toml, line 1, column 6: not TOML: expected ']'" in ended.err
 
 
+def test_a_node_is_found_whatever_else_is_wrong_in_its_file(meshcache: Meshcache, socket: Path) -> None:
+    Path("meshcache.toml").write_text(f'[admin]\nsocket = "{socket}"\n[[vip]]\nname = "shop"\ncopies = "some"\n')
+    assert meshcache("peers", "--json").code == 0
+    Path("meshcache.toml").write_text(f'[admin]\nsocket = "{socket}"\nhttp = 7\n')
+    ended = meshcache("peers", "--json")
+    assert ended.code == 2
+    assert "admin.http" in ended.err
+
+
 def test_a_node_without_a_socket_cannot_be_asked(meshcache: Meshcache) -> None:
     Path("meshcache.toml").write_text("[admin]\nsocket = false\n")
     ended = meshcache("stats")

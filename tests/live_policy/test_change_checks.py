@@ -61,3 +61,12 @@ def test_keys_that_only_the_file_has_are_told_with_the_reason(key: str) -> None:
     found, vip = checks({})
     with pytest.raises(PolicyError, match=r"is not set live: .* Change it in the file"):
         found.values(vip, {key: "x"})
+
+
+@pytest.mark.parametrize("key", ["await_ms", "copies", "fetch", "single_use", "resumption", "backend"])
+def test_keys_that_each_node_has_from_its_file_are_told_to_be_there(key: str) -> None:
+    found, vip = checks({})
+    with pytest.raises(
+        PolicyError, match=rf"^{key} is not set live: each node has it from its file.* reach, lifetime_s"
+    ):
+        found.values(vip, {key: "x"})
