@@ -11,12 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    awaiting,
     calls,
     comes_back,
     cpu,
     fetching,
     hot_path,
     idle,
+    in_callback,
     lag,
     memory,
     node64,
@@ -43,7 +45,9 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Figure]]] = {
     "tickets_server": tickets_server.run,
     "calls": calls.run,
     "comes_back": comes_back.run,
+    "awaiting": awaiting.run,
     "fetching": fetching.run,
+    "in_callback": in_callback.run,
     "lag": lag.run,
     "receiver": receiver.run,
     "memory": memory.run,

@@ -6,6 +6,7 @@ CPU is user plus system time of all threads of a process, in nanoseconds, from i
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -30,13 +31,25 @@ _CPUCLOCK_SCHED = 2
 class Server:
     """One server process of `benchmarks.server`, in the way that `mode` says, ended with the ``with`` block."""
 
-    def __init__(self, plan: ServerPlan, mode: str, checkout: Path | None = None) -> None:
-        """`checkout` is another one of this project, such as a worktree of 0.1.0, with a ``.venv`` of its own."""
+    def __init__(
+        self,
+        plan: ServerPlan,
+        mode: str,
+        checkout: Path | None = None,
+        *,
+        may_hasten: bool = True,
+        program: str = "benchmarks.server",
+    ) -> None:
+        """`checkout` is another one of this project, such as a worktree of 0.1.0, with a ``.venv`` of its own.
+
+        Without `may_hasten` the process has no right to raise its threads' priorities, whoever started it. `program` is
+        another module than `benchmarks.server`, which is started and asked in the same way.
+        """
         self.plan = plan
         self.log = plan.file.with_suffix(".log")
         self._log_file = self.log.open("wb")
         python = sys.executable if checkout is None else str(checkout / ".venv" / "bin" / "python")
-        command = [python, "-m", "benchmarks.server", mode, str(plan.file)]
+        command = [*([] if may_hasten else _without_haste()), python, "-m", program, mode, str(plan.file)]
         self._process = subprocess.Popen(
             command,
             cwd=checkout or ROOT,
@@ -76,6 +89,17 @@ class Server:
     def cpu_ns(self) -> int:
         """CPU that the process has used, all threads."""
         return cpu_ns(self.pid)
+
+
+def _without_haste() -> list[str]:
+    """Words before a command that take CAP_SYS_NICE from it; only root has it to lose."""
+    return ["setpriv", "--inh-caps", "-sys_nice", "--bounding-set", "-sys_nice"] if os.geteuid() == 0 else []
+
+
+def hastened(pid: int) -> bool:
+    """Whether any thread of a process has a raised priority (proc(5), the 19th field of stat)."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return any(int(stat.rpartition(")")[2].split()[16]) < 0 for stat in stats)
 
 
 def cpu_ns(pid: int) -> int:

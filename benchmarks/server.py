@@ -65,7 +65,7 @@ async def _serve(app: ServerApp, probe: Probe | None) -> None:
 
 
 def _start_answering(node: MeshNode, probe: Probe | None) -> None:
-    """Questions are answered from when the server is ready, on a thread that sleeps otherwise."""
+    """Questions are answered from when the server is ready."""
     counter = CallCounter(asyncio.get_running_loop())
     answers: dict[str, Callable[[str], object]] = {
         "peers": lambda _: sum(peer["state"] == "alive" for peer in node.peers()),
@@ -76,6 +76,11 @@ def _start_answering(node: MeshNode, probe: Probe | None) -> None:
     }
     if probe is not None:
         answers |= {"arrived": probe.count, "arrivals": probe.write}
+    answer_questions(answers)
+
+
+def answer_questions(answers: dict[str, Callable[[str], object]]) -> None:
+    """Answer what comes on standard input, each by its first word, on a thread that sleeps otherwise."""
     threading.Thread(target=_answer, args=(sys.stdin, sys.stdout, answers), daemon=True).start()
 
 

@@ -13,12 +13,26 @@ from benchmarks.processes import Server, wait_until_ready
 
 @contextmanager
 def mesh(
-    modes: tuple[str, ...] = ("mesh", "mesh"), key: str = "rsa", checkout: Path | None = None
+    modes: tuple[str, ...] = ("mesh", "mesh"),
+    key: str = "rsa",
+    checkout: Path | None = None,
+    *,
+    vip: str = "",
+    may_hasten: bool = True,
+    program: str = "benchmarks.server",
 ) -> Iterator[list[Server]]:
-    """Servers that are one mesh, one for each mode, ready and introduced; of another checkout of this project's."""
+    """Servers that are one mesh, one for each mode, ready and introduced; of another checkout of this project's.
+
+    `vip` is more lines for the VIP's table in their files; see `Server` for `may_hasten` and `program`.
+    """
     with folder() as place, ExitStack() as stack:
         plans = plan_servers(place, len(modes), key)
-        servers = [stack.enter_context(Server(plan, mode, checkout)) for plan, mode in zip(plans, modes, strict=True)]
+        for plan in plans:
+            plan.file.write_text(plan.file.read_text().replace("[[vip]]\n", f"[[vip]]\n{vip}"))
+        servers = [
+            stack.enter_context(Server(plan, mode, checkout, may_hasten=may_hasten, program=program))
+            for plan, mode in zip(plans, modes, strict=True)
+        ]
         wait_until_ready(servers, peers=len(modes) - 1)
         yield servers
 

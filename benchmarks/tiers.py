@@ -48,10 +48,10 @@ _ORIGIN = write_origin(Origin(_TERMS, 1_700_000_000_000, (1_700_000_000_000, 1))
 
 def run(effort: Effort) -> list[Figure]:
     """The disk, handshakes beside it, a start after SIGKILL, and a store that fails."""
-    sessions = 1_000_000 if effort is FULL else 5_000 if effort is SMOKE else 200_000
+    sessions = 1_000_000 if effort == FULL else 5_000 if effort == SMOKE else 200_000
     figures = in_fresh_process(_disk, sessions)
     figures += in_fresh_process(_beside, effort)
-    figures += _killed(100_000 if effort is FULL else 1_000 if effort is SMOKE else 20_000)
+    figures += _killed(100_000 if effort == FULL else 1_000 if effort == SMOKE else 20_000)
     if shutil.which("redis-server") is not None:
         figures += _store(effort)
     return figures
@@ -128,7 +128,7 @@ def _look_up(tier: DiskTier, maker: Maker, key: bytes) -> float:
 
 def _beside(effort: Effort) -> list[Figure]:
     """Resumed handshakes in memory, with sessions being sealed and written beside them, against without."""
-    pairs = 20 if effort is FULL else 2 if effort is SMOKE else 8
+    pairs = 20 if effort == FULL else 2 if effort == SMOKE else 8
     with folder() as place:
         (plan,) = plan_servers(place, 1)
         runner = TierRunner(DiskTier(place / "t", 512 * 2**20, "bench"), "", lambda _f: None, lambda _r: None)
@@ -239,7 +239,7 @@ def _killed(sessions: int) -> list[Figure]:
 
 def _store(effort: Effort) -> list[Figure]:
     """Clients in C, whose sessions all lie in a store, while that is well, frozen, killed, and started again empty."""
-    pause_s = 0.3 if effort is SMOKE else 3.0
+    pause_s = 0.3 if effort == SMOKE else 3.0
     figures: list[Figure] = []
     with folder() as place:
         program = xresume.build(place)
