@@ -37,7 +37,10 @@ ROOMS = {
     "meshcache.core": {"meshcache.core", "meshcache.errors"},
     "meshcache.hot": {"meshcache.hot"},
     "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
-    "meshcache.edges": {"meshcache.edges", "meshcache.core", "meshcache.errors", "meshcache.config"},
+    "meshcache.edges": {
+        *("meshcache.edges", "meshcache.hot"),
+        *("meshcache.core", "meshcache.errors", "meshcache.config"),
+    },
     "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
     "meshcache.plugins": {
         "meshcache.plugins",

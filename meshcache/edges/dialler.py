@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import zmq
 
+from meshcache.edges import mail
 from meshcache.edges.address import dialable
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import (
@@ -94,9 +95,7 @@ class Dialler:
         link = self._links.get(address)
         if link is None or link.dealer is None:
             return False
-        try:
-            link.dealer.send(payload, zmq.NOBLOCK)
-        except zmq.Again:
+        if not mail.send(link.dealer, payload):
             return False
         self._sent_to.add(address)
         # Sending takes in what the network thread has to say, and then the descriptor tells of it no more.
@@ -109,8 +108,10 @@ class Dialler:
 
         Looks at those whose descriptor says so, and at those that were sent on.
         """
-        ready = {self._by_descriptor[each] for each, _ in self._readable.poll(0) if each in self._by_descriptor}
-        ready |= self._sent_to
+        ready = set(self._sent_to)
+        for descriptor, _ in self._readable.poll(0):
+            if descriptor in self._by_descriptor:
+                ready.add(self._by_descriptor[descriptor])
         while ready and len(received) < count:
             address = ready.pop()
             self._sent_to.discard(address)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import zmq
 
-from meshcache.edges import native
+from meshcache.edges import mail, native
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import FLOOD_REST_S, LISTENER_EVENTS, Flood, ListenerWatch, peer_host
 from meshcache.edges.keyring import MeshKey
@@ -85,17 +85,8 @@ class MeshListener:
 
     def receive(self, received: list[tuple[bytes, bytes]], count: int) -> None:
         """Add the messages that are here, each with the id of its connection, until there are `count`."""
-        recv = self._router.recv
-        try:
-            # Asked before each one: that nothing is here costs three times as much when it is raised. Like a `recv`
-            # that finds nothing, a look that finds nothing makes the descriptor tell of what comes next.
-            while len(received) < count and has_message(self._router):
-                connection, message = recv(zmq.NOBLOCK), recv(zmq.NOBLOCK, copy=False)
-                # A message of a DEALER of ours has one frame; more of them are no message at all.
-                more = message.more and self._router.recv_multipart(zmq.NOBLOCK)
-                received.append((connection, b"" if more else message.bytes))
-        except zmq.Again:
-            pass
+        if len(received) < count:
+            received += mail.receive(self._router, count - len(received))
 
     def way_back(self, address: str, connection: bytes) -> None:
         """Remember the connection on which whoever is dialled at this address is heard: the newest one counts."""

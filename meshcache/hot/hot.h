@@ -114,6 +114,12 @@ struct table *table_of(PyObject *object); /* of an object of that type; borrowed
 
 PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the table's */
 
+/* --- mail.c: messages in and out of ZeroMQ's sockets, functions of the module's --------------------------------- */
+
+PyObject *mail_use(PyObject *module, PyObject *args);
+PyObject *mail_receive(PyObject *module, PyObject *args);
+PyObject *mail_send(PyObject *module, PyObject *args);
+
 /* --- scopes.c: which session id context a server name gets, remembered ----------------------------------------- */
 
 struct scopes;

@@ -387,7 +387,10 @@ class AttachedVips:
         return published
 
     def _collected_until(self) -> float:
-        return min([served.port.deadline() for served in list(self._served.values())], default=math.inf)
+        until = math.inf
+        for served in list(self._served.values()):
+            until = min(until, served.port.deadline())
+        return until
 
     def _note_unread(self, more: bool) -> None:
         for port in self._ports():

@@ -80,7 +80,10 @@ class Pump:
         """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
         self._unread = False
         self._resting = False
-        self._transport = transport
+        self._rests = True
+        self._read_at = -math.inf
+        self._whole_at = -math.inf
+        self._transport, self._inbox = transport, transport.fileno()
         self._on_events = on_events
         self.sending = native.Lock()
         """Held by whichever thread sends; nobody waits for it but `close`."""
@@ -100,7 +103,7 @@ class Pump:
     @property
     def inbox(self) -> int:
         """A descriptor that is readable when the mesh has delivered something that nobody has read."""
-        return self._transport.fileno()
+        return self._inbox
 
     @property
     def wakeup(self) -> int:
@@ -188,13 +191,18 @@ class Pump:
                 continue
             full = self._sleep(received) if received < RECEIVE_MAX else False
 
+    def _forget_plan(self) -> None:
+        """Ask anew when a whole step is due: something other than pushes of known streams has happened."""
+        self._whole_at = -math.inf
+
     def _short_step(self) -> int:
         """Read what has come and publish what is due, as long as nothing else is: most steps of a busy node are these.
 
         Whatever else a message asks for makes it a whole step. Returns as `_step` does.
         """
         received = self._transport.receive(RECEIVE_MAX) if self._mail else []
-        self._note_unread(len(received) == RECEIVE_MAX)
+        if self._unread or len(received) == RECEIVE_MAX:
+            self._note_unread(len(received) == RECEIVE_MAX)
         for at, (connection, payload) in enumerate(received):
             with self.lock:  # taken for each message, so that a handshake waits for one and not for all
                 known = self.core.receive_known(connection, payload, self.clock())
@@ -204,6 +212,7 @@ class Pump:
         if len(received) == RECEIVE_MAX or self._collected_until <= self.clock():  # a full step has no sleep after it
             with self.lock:
                 published = self.publish_due(self.clock())
+            self._forget_plan()
             if published:
                 with self.sending:
                     self._send()
@@ -211,6 +220,7 @@ class Pump:
 
     def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
         """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
+        self._forget_plan()
         self._transport.tend()
         if received is None:
             received = self._transport.receive(RECEIVE_MAX)
@@ -291,35 +301,59 @@ class Pump:
         """After a step that read so many messages: until the core wants to be called, somebody wakes the pump, or a
         message comes. Return whether a whole step is wanted, and not only for messages and what is collected.
 
-        After reading some, messages wake nobody for as long as the core allows: they often come one at a time and all
-        the time, and a step costs the same for one as for ten. A handshake that misses reads what lies here. When
-        that time is over without anything having come there is no step either.
+        After reading some, messages wake nobody for as long as the core allows, if that has brought more of them
+        lately: they often come one at a time and all the time, and a step costs the same for one as for ten. A
+        handshake that misses reads what lies here. When that time is over without anything having come there is no
+        step either.
         """
-        with self.lock:
-            now, rest_s = self.clock(), self.core.rest_s(received)
-            resting = self._resting = rest_s >= _FINE_S and not self.core.awaiting
-            whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
-            self._collected_until = self.collected_until()
-            deadline = self._wakes_at = min(whole_at, self._collected_until)
+        now = self.clock()
+        if self._whole_at <= now:
+            self._plan(now)
+        deadline = self._wakes_at = min(self._whole_at, self._collected_until)
+        rest_s = self._rest_s(received, now) if received else 0.0
         ready: set[int] | None = None
-        if resting:
+        self._resting = rest_s >= _FINE_S  # before the look: who begins to wait looks here after that
+        if self._resting and not self.core.awaiting:
             ready = self._wait(self._on_wakeup, min(now + rest_s, deadline), roughly=now + rest_s < deadline)
-            self._resting = False
+            self._rests = bool(ready or self._on_anything.poll(0))
+        self._resting = False
         if not ready:
             self._asleep = True
             if not self._untold:
                 ready = self._wait(self._on_anything, deadline)
             self._asleep = False
-        self._mail = ready is None or self._untold or self._transport.fileno() in ready
+        self._mail = ready is None or self._untold or self._inbox in ready
         if self._untold:
             self._untold = False  # what is told of from here on is read in the step that follows, too
+        if not ready or self._wakeup not in ready:
+            return self.clock() >= self._whole_at
+        return self._woken()
+
+    def _plan(self, now: float) -> None:
+        """Ask when steps are due. What changes it later wakes the pump, or is its own step; a push of a known stream
+        changes nothing."""
+        with self.lock:
+            self._whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
+            self._collected_until = self.collected_until()
+
+    def _rest_s(self, received: int, now: float) -> float:
+        """Return how long messages may lie after so many were read: not at all while they come further apart."""
+        with self.lock:
+            rest_s = self.core.rest_s(received)
+        apart_s, self._read_at = now - self._read_at, now
+        self._rests = self._rests or apart_s < rest_s
+        return rest_s if self._rests else 0.0
+
+    def _woken(self) -> bool:
+        """After the eventfd was readable. Return whether a whole step is wanted."""
         woken = 0
-        if ready and self._wakeup in ready:
-            with suppress(BlockingIOError):
-                woken = os.eventfd_read(self._wakeup)
+        with suppress(BlockingIOError):
+            woken = os.eventfd_read(self._wakeup)
+        whole = woken % DOOR > 0 or self.clock() >= self._whole_at
+        self._forget_plan()
         if woken >= DOOR:
             self._collected_until = 0.0
-        return woken % DOOR > 0 or self.clock() >= whole_at
+        return whole
 
     def _wait(self, poller: select.poll, until: float, *, roughly: bool = False) -> set[int] | None:
         """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later. Return those that are, or

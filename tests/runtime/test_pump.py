@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -340,6 +341,43 @@ def test_a_push_alone_is_read_in_one_step(ends: tuple[End, End], monkeypatch: py
         wait_until(lambda apart=apart: time.monotonic() > apart)
     assert sum(reads) >= 50, "each session was a message of its own"
     assert reads.count(0) < 25, "after a rest in which nothing came there is nothing to read"
+
+
+class CountedPoll:
+    """poll(2), and how often it was asked."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register, self.asked = self._poll.register, 0
+
+    def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
+        self.asked += 1
+        return self._poll.poll(timeout_ms)
+
+
+def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    pollers: list[CountedPoll] = []
+
+    def counted() -> CountedPoll:
+        pollers.append(CountedPoll())
+        return pollers[-1]
+
+    keyring = Keyring.new()
+    one = End("edge-1", keyring)
+    with monkeypatch.context() as patched:
+        patched.setattr(module.native, "poll", counted)
+        other = End("edge-2", keyring)
+    meet(one, other)
+    before = pollers[0].asked
+    for _ in range(50):
+        session_id = os.urandom(32)
+        one.make(session_id)
+        wait_until(lambda session_id=session_id: other.has(session_id))
+        apart = time.monotonic() + 4 * other.core.rest_s(1)
+        wait_until(lambda apart=apart: time.monotonic() > apart)
+    assert pollers[0].asked - before < 25, "in the pump's rest only what wakes it is looked at, with the first of these"
+    for end in (one, other):
+        end.close()
 
 
 def test_a_pump_that_is_always_late_to_collect_reads_all_the_same(

@@ -33,6 +33,10 @@ class Connections:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._known: OrderedDict[bytes, Connection] = OrderedDict()
+        self.get = self._known.get
+        """The connection of this name, or None while it isn't remembered."""
+        self.heard = self._known.move_to_end
+        """Note that one that is remembered was heard. Both are the dict's own methods: most messages come by them."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -47,15 +51,6 @@ class Connections:
                 self._known.popitem(last=False)
         self._known.move_to_end(connection)
         return known.bucket.take(1, now)
-
-    def get(self, connection: bytes) -> Connection | None:
-        """Return a connection that is remembered."""
-        return self._known.get(connection)
-
-    def admitted(self, connection: bytes, known: Connection, now: float) -> None:
-        """Count a message on a connection that has room for it, as `admit` does."""
-        self._known.move_to_end(connection)
-        known.bucket.take(1, now)
 
     def binds(self, connection: bytes, sender: str, incarnation: int) -> bool:
         """Return whether this sender may speak on this connection:

@@ -46,11 +46,10 @@ class _Known:
     stream: Stream
     envelope: bytes = field(repr=False)
     head: bytes = field(repr=False)
-
-    def may_be(self, payload: bytes) -> bool:
-        """Return whether a message looks like one of this stream; filing it looks closer."""
-        begin = len(self.envelope)
-        return payload.find(self.head, begin, begin + _BEFORE_HEAD + len(self.head)) > 0
+    begin: int
+    end: int
+    """Where the head is looked for: a message with it there looks like one of this stream; filing it looks closer."""
+    inside: bool
 
 
 class KnownStreams:
@@ -90,6 +89,8 @@ class KnownStreams:
             return
         if batch.incarnation != peer.record.incarnation or batch.terms.colo != peer.colo or batch.age != stream.age:
             return
+        envelope = envelope_of(peer.name, batch.incarnation)
+        head = head_of(batch.terms, batch.incarnation, batch.age[1])
         known = _Known(
             peer,
             peer.record,
@@ -98,8 +99,11 @@ class KnownStreams:
             batch.age,
             batch.key,
             stream,
-            envelope_of(peer.name, batch.incarnation),
-            head_of(batch.terms, batch.incarnation, batch.age[1]),
+            envelope,
+            head,
+            len(envelope),
+            len(envelope) + _BEFORE_HEAD + len(head),
+            batch.terms.colo == self._local.identity.colo,
         )
         others = [each for each in link.known if each.stream is not stream]
         link.known = [known, *others[: STREAMS_MAX - 1]]
@@ -107,10 +111,10 @@ class KnownStreams:
     def take(self, connection: bytes, payload: bytes, now: float) -> bool:
         """File a push that is like those before it. False, with nothing done, when it has to go the long way."""
         link = self._connections.get(connection)
-        if link is None or self._awaiting or not link.bucket.holds(1, now):
+        if link is None or self._awaiting:
             return False
         for known in link.known:
-            if known.may_be(payload):
+            if payload.find(known.head, known.begin, known.end) > 0:
                 if self._withdraws and self._withdraws.may_concern(known.terms, payload):
                     return False
                 if self._quarantine and self._quarantine.may_concern(payload):
@@ -124,8 +128,8 @@ class KnownStreams:
         return (
             link.sender is known.sender
             and not stream.terms.copies
-            and self._members.get(peer.name) is peer
             and peer.record is known.record
+            and self._members.get(known.record.node) is peer
             and peer.state is PeerState.ALIVE
             and now - peer.heard_at <= self._local.limits.probe_after_s
             and peer.late_s < 1
@@ -134,25 +138,23 @@ class KnownStreams:
             and peer.origin_bucket.holds(BATCH_SESSIONS_MAX, now)
             and self._cache.streams.get(known.key) is stream
             and stream.age == known.age
-            and stream.seen.unbroken
-            and stream.newest <= stream.seen.highest
         )
 
     def _file(self, known: _Known, link: Connection, connection: bytes, payload: bytes, now: float) -> bool:
         """Ask who may have it, file it, and count it, as `intake` does."""
         peer, stream = known.peer, known.stream
-        verdict, vip = self._vips.accept(known.terms)
-        served = self._vips.get(vip) if verdict and vip == stream.vip else None
-        if served is None:
+        first, (verdict, vip) = stream.seen.goes_on, self._vips.accept(known.terms)
+        served = self._vips.get(vip) if verdict is Verdict.ALLOWED and vip == stream.vip else None
+        if served is None or not stream.newest < first or not link.bucket.take(1, now):
             return False
-        first = stream.seen.highest + 1
         filed = self._cache.put_push(
             stream, payload, known.envelope, known.head, first, served.vip.lineage_s, served.vip.lifetime_s, now
         )
         if filed is None:
+            link.bucket.give_back(1)
             return False
         last, count, age_us = filed
-        self._connections.admitted(connection, link, now)
+        self._connections.heard(connection)
         peer.origin_bucket.take(count, now)
         peer.heard_at = stream.last_active_at = now
         stream.see(first, last, own=True)
@@ -164,7 +166,7 @@ class KnownStreams:
         received.bytes += len(payload)
         received.kinds[Push] += 1
         received.sessions += count
-        self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.terms.colo == self._local.identity.colo)
+        self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.inside)
         return True
 
     def _forget_consumed(self, stream: Stream, first: int, last: int, served: ServedVip) -> None:

@@ -52,9 +52,9 @@ class Ranges:
         return self._lasts[-1] if self._lasts else 0
 
     @property
-    def unbroken(self) -> bool:
-        """Whether it is every number from 1 to the highest."""
-        return len(self._firsts) == 1 and self._firsts[0] == 1
+    def goes_on(self) -> int:
+        """The number after the highest, where every one from 1 to that is in the set; else 0."""
+        return self._lasts[0] + 1 if len(self._firsts) == 1 and self._firsts[0] == 1 else 0
 
     def add(self, first: int, last: int) -> None:
         """Add every number from `first` to `last`; what touches or overlaps becomes one range."""

@@ -26,3 +26,7 @@ class Bucket:
     def holds(self, tokens: float, now: float) -> bool:
         """Return whether so many could be taken."""
         return min(self._burst, self._tokens + (now - self._at) * self._rate) >= tokens
+
+    def give_back(self, tokens: float) -> None:
+        """Put back what was taken a moment ago and not used."""
+        self._tokens += tokens

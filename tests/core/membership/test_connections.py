@@ -40,14 +40,15 @@ def test_the_longest_silent_is_forgotten_first() -> None:
     assert not connections.binds(b"a", "other", 1)
 
 
-def test_a_message_that_was_let_in_elsewhere_counts_as_well() -> None:
+def test_who_was_heard_elsewhere_is_remembered_for_longer() -> None:
     connections = Connections(Limits(messages_per_s=1, messages_burst=3, connections_max=2))
     assert connections.get(b"c") is None
     for name in (b"c", b"d"):
         connections.admit(name, 0.0)
     known = connections.get(b"c")
     assert known is not None
-    connections.admitted(b"c", known, 0.0)
+    assert known.bucket.take(1, 0.0)
+    connections.heard(b"c")
     connections.admit(b"e", 0.0)
     assert connections.get(b"c") is known, "it was heard after the other one"
     assert connections.get(b"d") is None

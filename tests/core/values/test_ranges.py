@@ -90,6 +90,7 @@ def test_repr_shows_the_ranges() -> None:
 
 
 @given(pieces)
-def test_unbroken_is_every_number_from_one(added: list[tuple[int, int]]) -> None:
+def test_a_set_without_gaps_from_one_goes_on_after_its_highest(added: list[tuple[int, int]]) -> None:
     ranges = Ranges(added)
-    assert ranges.unbroken == (numbers(ranges) == set(range(1, ranges.highest + 1)) and bool(added))
+    whole = bool(added) and numbers(ranges) == set(range(1, ranges.highest + 1))
+    assert ranges.goes_on == (ranges.highest + 1 if whole else 0)

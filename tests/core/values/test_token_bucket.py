@@ -33,3 +33,13 @@ def test_what_it_holds_can_be_taken_and_looking_takes_nothing() -> None:
     assert not bucket.holds(1, 0.4)
     assert bucket.holds(1, 0.5)
     assert bucket.take(1, 0.5)
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    bucket = Bucket(rate=1.0, burst=3.0, now=0.0)
+    assert bucket.take(3, 0.0)
+    bucket.give_back(2)
+    assert bucket.take(2, 0.0)
+    assert not bucket.take(1, 0.0)
+    bucket.give_back(3)
+    assert not bucket.holds(4, 100.0), "no more than a burst"

@@ -1,0 +1,72 @@
+"""Takes messages from the mesh's sockets and hands them over, with one call for what is here. Knows no protocol.
+
+Where the compiled module finds the libzmq that pyzmq has loaded, it is asked: pyzmq gives the interpreter's lock away
+for each frame, and a busy server's other threads take it. Else pyzmq does it, with the same outcome. The caller holds
+the transport's lock; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+import zmq
+
+import meshcache.hot as hot
+from meshcache.edges.sockets import has_message
+
+Receive: TypeAlias = Callable[["zmq.Socket[bytes]", int], list[tuple[bytes, bytes]]]
+"""Return up to so many messages that are here on a ROUTER, each with the name of the connection it came on. When fewer
+are returned, the socket's descriptor tells of the next one."""
+
+Send: TypeAlias = Callable[["zmq.Socket[bytes]", bytes], bool]
+"""Hand a message to a DEALER; False when its queue is full."""
+
+_BACKEND = "zmq.backend.cython._zmq"
+"""Of pyzmq: what is linked with libzmq. Another one, such as PyPy's, goes without the compiled way."""
+
+
+def receive_by_pyzmq(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
+    received: list[tuple[bytes, bytes]] = []
+    recv = router.recv
+    try:
+        # Asked before each one: that nothing is here costs three times as much when it is raised. Like a `recv`
+        # that finds nothing, a look that finds nothing makes the descriptor tell of what comes next.
+        while len(received) < count and has_message(router):
+            connection, message = recv(zmq.NOBLOCK), recv(zmq.NOBLOCK, copy=False)
+            # A message of a DEALER of ours has one frame; more of them are no message at all.
+            more = message.more and router.recv_multipart(zmq.NOBLOCK)
+            received.append((connection, b"" if more else message.bytes))
+    except zmq.Again:
+        pass
+    return received
+
+
+def send_by_pyzmq(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
+    try:
+        dealer.send(payload, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
+
+
+def compiled() -> tuple[Receive, Send] | None:
+    """Return what the compiled module does it with, or None."""
+    backend = getattr(sys.modules.get(_BACKEND), "__file__", None)
+    if hot.compiled is None or backend is None or not hot.compiled.use_zmq(backend):
+        return None
+    receive_all, send_one = hot.compiled.receive, hot.compiled.send
+
+    def receive_compiled(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
+        messages: list[tuple[bytes, bytes]] = receive_all(router.underlying, count)
+        return messages
+
+    def send_compiled(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
+        sent: bool = send_one(dealer.underlying, payload)
+        return sent
+
+    return receive_compiled, send_compiled
+
+
+receive, send = compiled() or (receive_by_pyzmq, send_by_pyzmq)
