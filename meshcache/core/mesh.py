@@ -13,7 +13,7 @@ from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
-from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup, MadeAtDoor
+from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup, MadeAtDoor, made_at_door
 from meshcache.core.replication.snapshot import CatchUp
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.state.members import PeerState
@@ -28,7 +28,7 @@ from meshcache.core.wire import fields
 _NOT_SENT_S = 10.0
 """A peer that is heard and takes nothing for so long is worth a line; a link takes moments to come up."""
 
-__all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MadeAtDoor", "MeshCore", "Outgoing"]
+__all__ = ["CatchUp", "Filing", "HandshakeResult", "Lookup", "MadeAtDoor", "MeshCore", "Outgoing", "made_at_door"]
 
 
 class MeshCore:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from meshcache.core.mesh import MadeAtDoor, MeshCore
+from meshcache.core.mesh import MeshCore, made_at_door
 from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Collecting:
 
     def _together(self, rows: list[Row], now: float, ahead_s: float, withheld: Withheld) -> int:
         """File all with one call, where nothing is unusual about them. Return how many were, the first ones."""
-        if withheld.on or not all(
-            der and current and ends_at + ahead_s > now for _, der, _, ends_at, _, current in rows
-        ):
-            return 0
         made = [
-            MadeAtDoor(name, der, at + ahead_s, ends + ahead_s, born + ahead_s) for name, der, at, ends, born, _ in rows
+            made_at_door((name, der, at + ahead_s, ends + ahead_s, born + ahead_s))
+            for name, der, at, ends, born, current in rows
+            if der and current and ends + ahead_s > now
         ]
+        if withheld.on or len(made) < len(rows):
+            return 0
         return self._core.sessions_made(self._vip, made, now)
 
     def _file(

@@ -82,8 +82,8 @@ class Pump:
         self._resting = False
         self._rests = True
         self._read_at = -math.inf
-        self._whole_at = -math.inf
-        self._transport, self._inbox = transport, transport.fileno()
+        self._others_at = -math.inf
+        self._transport = transport
         self._on_events = on_events
         self.sending = native.Lock()
         """Held by whichever thread sends; nobody waits for it but `close`."""
@@ -103,7 +103,7 @@ class Pump:
     @property
     def inbox(self) -> int:
         """A descriptor that is readable when the mesh has delivered something that nobody has read."""
-        return self._inbox
+        return self._transport.fileno()
 
     @property
     def wakeup(self) -> int:
@@ -191,10 +191,6 @@ class Pump:
                 continue
             full = self._sleep(received) if received < RECEIVE_MAX else False
 
-    def _forget_plan(self) -> None:
-        """Ask anew when a whole step is due: something other than pushes of known streams has happened."""
-        self._whole_at = -math.inf
-
     def _short_step(self) -> int:
         """Read what has come and publish what is due, as long as nothing else is: most steps of a busy node are these.
 
@@ -212,7 +208,6 @@ class Pump:
         if len(received) == RECEIVE_MAX or self._collected_until <= self.clock():  # a full step has no sleep after it
             with self.lock:
                 published = self.publish_due(self.clock())
-            self._forget_plan()
             if published:
                 with self.sending:
                     self._send()
@@ -220,7 +215,7 @@ class Pump:
 
     def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
         """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
-        self._forget_plan()
+        self._others_at = -math.inf  # may have changed after it
         self._transport.tend()
         if received is None:
             received = self._transport.receive(RECEIVE_MAX)
@@ -306,58 +301,45 @@ class Pump:
         handshake that misses reads what lies here. When that time is over without anything having come there is no
         step either.
         """
-        now = self.clock()
-        if self._whole_at <= now:
-            self._plan(now)
-        deadline = self._wakes_at = min(self._whole_at, self._collected_until)
-        rest_s = self._rest_s(received, now) if received else 0.0
+        with self.lock:
+            now = self.clock()
+            if self._others_at <= now:
+                self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self.deadlines)])
+            whole_at = min(self.core.next_deadline(), self._others_at)
+            self._collected_until = self.collected_until()
+            deadline = self._wakes_at = min(whole_at, self._collected_until)
+            rest_s = self._rest_s(received, now) if received else 0.0
+            resting = self._resting = rest_s >= _FINE_S and not self.core.awaiting
         ready: set[int] | None = None
-        self._resting = rest_s >= _FINE_S  # before the look: who begins to wait looks here after that
-        if self._resting and not self.core.awaiting:
+        if resting:
             ready = self._wait(self._on_wakeup, min(now + rest_s, deadline), roughly=now + rest_s < deadline)
-            self._rests = bool(ready or self._on_anything.poll(0))
-        self._resting = False
+            self._rests, self._resting = bool(ready or self._on_anything.poll(0)), False
         if not ready:
             self._asleep = True
             if not self._untold:
-                ready = self._wait(self._on_anything, deadline)
+                ready = self._wait(self._on_anything, deadline, roughly=deadline < whole_at)
             self._asleep = False
-        self._mail = ready is None or self._untold or self._inbox in ready
+        self._mail = ready is None or self._untold or self._transport.fileno() in ready
         if self._untold:
             self._untold = False  # what is told of from here on is read in the step that follows, too
-        if not ready or self._wakeup not in ready:
-            return self.clock() >= self._whole_at
-        return self._woken()
-
-    def _plan(self, now: float) -> None:
-        """Ask when steps are due. What changes it later wakes the pump, or is its own step; a push of a known stream
-        changes nothing."""
-        with self.lock:
-            self._whole_at = min(self.core.next_deadline(), *(due() for due in self.deadlines), now + SLEEP_S_MAX)
-            self._collected_until = self.collected_until()
+        woken = 0
+        if ready and self._wakeup in ready:
+            with suppress(BlockingIOError):
+                woken = os.eventfd_read(self._wakeup)
+        if woken >= DOOR:
+            self._collected_until = 0.0
+        return woken % DOOR > 0 or self.clock() >= whole_at
 
     def _rest_s(self, received: int, now: float) -> float:
         """Return how long messages may lie after so many were read: not at all while they come further apart."""
-        with self.lock:
-            rest_s = self.core.rest_s(received)
+        rest_s = self.core.rest_s(received)
         apart_s, self._read_at = now - self._read_at, now
         self._rests = self._rests or apart_s < rest_s
         return rest_s if self._rests else 0.0
 
-    def _woken(self) -> bool:
-        """After the eventfd was readable. Return whether a whole step is wanted."""
-        woken = 0
-        with suppress(BlockingIOError):
-            woken = os.eventfd_read(self._wakeup)
-        whole = woken % DOOR > 0 or self.clock() >= self._whole_at
-        self._forget_plan()
-        if woken >= DOOR:
-            self._collected_until = 0.0
-        return whole
-
     def _wait(self, poller: select.poll, until: float, *, roughly: bool = False) -> set[int] | None:
-        """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later. Return those that are, or
-        None: that moment has passed, and nobody looked."""
+        """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later, and woken once for it.
+        Return those that are, or None: that moment has passed, and nobody looked."""
         polled = None
         while (remaining := until - self.clock()) > 0:
             if polled is not None and remaining < _FINE_S:

@@ -73,6 +73,8 @@ class VipPort(TicketSide):
         self.door: Door | None = None if hot.compiled is None else hot.compiled.Door()
         """What the compiled callbacks find and file with, without asking here."""
         self._collecting = Collecting(self._core, vip.name, self.door)
+        self.deadline = self._collecting.deadline
+        """Return when what waits at the door is to be taken; never while nothing does."""
         self._ahead_s = 0.0
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
@@ -165,10 +167,6 @@ class VipPort(TicketSide):
         if self.door is not None:
             self._core.looked_up(self.name, FoundAtDoor(*self.door.counts()))
             self.settle_tickets()
-
-    def deadline(self) -> float:
-        """Return when what waits at the door is to be taken; never while nothing does."""
-        return self._collecting.deadline()
 
     def unread(self, more: bool) -> None:
         """Note whether the transport may hold messages that its descriptor doesn't tell of."""

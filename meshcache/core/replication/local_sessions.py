@@ -19,7 +19,7 @@ from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.session import Outcome, Session
-from meshcache.core.wire.push_template import NewSession
+from meshcache.core.wire.push_template import NewSession, new_session
 
 
 class MadeAtDoor(NamedTuple):
@@ -34,6 +34,9 @@ class MadeAtDoor(NamedTuple):
     def __repr__(self) -> str:
         return "<MadeAtDoor>"
 
+
+made_at_door: Callable[[tuple[bytes, bytes, float, float, float]], MadeAtDoor] = partial(tuple.__new__, MadeAtDoor)
+"""What ``MadeAtDoor(...)`` does, without its call of Python's."""
 
 HandshakeResult = Literal["full", "local", "remote", "pulled", "failed"]
 
@@ -127,8 +130,8 @@ class LocalSessions:
         served.last_seq += kept
         rows = zip(range(first, first + kept), made[:kept], strict=True)
         sessions = [
-            NewSession(seq, each.id, each.der, min(each.expires_at, until), each.born_at, False, min(each.made_at, now))
-            for seq, each in rows
+            new_session((seq, session_id, der, min(expires_at, until), born_at, False, min(made_at, now)))
+            for seq, (session_id, der, made_at, expires_at, born_at) in rows
         ]
         self._publisher.add_many(served, sessions, now)
         return kept

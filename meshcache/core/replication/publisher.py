@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from meshcache.core.cache.entry import Entries
+from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.audience import Audience, Audiences
 from meshcache.core.replication.placement import Placement
 from meshcache.core.state.members import Peer
@@ -19,6 +20,7 @@ from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.columns import SECONDS_MAX
 from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
@@ -40,6 +42,13 @@ class _PushQueue:
         self.flushed_at = -_NEVER
         self.asked_until = -_NEVER
         self.template: PushTemplate | None = None
+
+    def template_for(self, record: NodeRecord, terms: Terms) -> PushTemplate:
+        """Return the bytes that all pushes have while the node says this of itself, and the VIP has these terms."""
+        template = self.template
+        if template is None or template.record is not record or template.terms is not terms:
+            template = self.template = PushTemplate(record, terms)
+        return template
 
 
 class Publisher:
@@ -204,10 +213,9 @@ class Publisher:
         terms, record, first = served.vip.terms, self._vips.record, made[0]
         age_us = min(int((now - first.made_at) * 1e6), SECONDS_MAX)
         if len(made) == 1 and PushTemplate.suits(first):
-            template = queue.template
-            if template is None or template.record is not record or template.terms is not terms:
-                template = queue.template = PushTemplate(record, terms)
-            payload = template.write(first, now, age_us, relay=relay)
+            payload = queue.template_for(record, terms).write(first, now, age_us, relay=relay)
+        elif PushTemplate.suits_all(made):
+            payload = queue.template_for(record, terms).write_all(made, now, age_us, relay=relay)
         else:
             batch = Batch(terms, record.incarnation, record.age, first.seq, made[-1].seq, _columns(made, now))
             payload = encode(record.node, record.incarnation, Push(batch, relay, age_us))

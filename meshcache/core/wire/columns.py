@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from struct import unpack
+from struct import pack, unpack
 from typing import Any
 
 from meshcache.core.cache.entry import Entries
@@ -35,9 +35,9 @@ def write_columns(first: int, last: int, entries: Entries) -> dict[str, Any]:
     body["k"] = b"".join(entries.ids)
     body["z"] = _numbers(2, list(map(len, entries.ders)))
     body["s"] = b"".join(entries.ders)
-    body["x"] = _same_or_numbers(entries.remaining_s)
+    body["x"] = same_or_numbers(entries.remaining_s)
     if any(entries.elapsed_s):
-        body["b"] = _same_or_numbers(entries.elapsed_s)
+        body["b"] = same_or_numbers(entries.elapsed_s)
     if any(entries.certified):
         body["c"] = bytes(map(bool, entries.certified))
     return body
@@ -100,11 +100,15 @@ def _usual_one(first: int, last: int, body: dict[str, Any]) -> Entries | None:
     return Entries((first,), (session_id,), (der,), (remaining_s,), (elapsed_s,), (0,))  # type: ignore[arg-type]  # checked above
 
 
+_LETTERS = {2: "H", 4: "I", 8: "Q"}
+
+
 def _numbers(width: int, values: Sequence[int]) -> bytes:
-    return b"".join(value.to_bytes(width, "big") for value in values)
+    return pack(f">{len(values)}{_LETTERS[width]}", *values)
 
 
-def _same_or_numbers(values: Sequence[int]) -> int | bytes:
+def same_or_numbers(values: Sequence[int]) -> int | bytes:
+    """Return a column of seconds as it travels: one number where all are alike."""
     if min(values) == max(values):
         return min(values[0], SECONDS_MAX)
     return _numbers(4, [min(value, SECONDS_MAX) for value in values])

@@ -1,4 +1,4 @@
-"""Writes the push of one session, which is most of what a node sends, from bytes that are the same in all of them.
+"""Writes pushes of what this node makes, which are most of what it sends, from bytes that are the same in all of them.
 
 The general way costs more than everything else about publishing. The bytes are those of `wire.encode`, as a test shows;
 sessions that are unusual are left to that.
@@ -6,6 +6,9 @@ sessions that are unusual are left to that.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from struct import pack
 from typing import NamedTuple
 
 from cbor2 import dumps
@@ -13,7 +16,7 @@ from cbor2 import dumps
 from meshcache.core.policy.gates import Terms
 from meshcache.core.values.session import SESSION_ID_BYTES_MAX
 from meshcache.core.values.topology import NodeRecord
-from meshcache.core.wire.columns import SECONDS_MAX
+from meshcache.core.wire.columns import SECONDS_MAX, same_or_numbers
 from meshcache.core.wire.fields import plain_terms
 from meshcache.core.wire.kinds import KINDS
 from meshcache.core.wire.messages import Push
@@ -32,6 +35,12 @@ class NewSession(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<NewSession #{self.seq}>"
+
+
+new_session: Callable[[tuple[int, bytes, bytes, float, float, bool, float]], NewSession] = partial(
+    tuple.__new__, NewSession
+)
+"""What ``NewSession(...)`` does, without its call of Python's."""
 
 
 _FIELDS = len("tirflnkzsx")
@@ -70,6 +79,38 @@ class PushTemplate:
     def suits(made: NewSession) -> bool:
         """Return whether a session is a usual one: its id has full length, and there was no client certificate."""
         return len(made.id) == SESSION_ID_BYTES_MAX and not made.certified
+
+    @staticmethod
+    def suits_all(made: Sequence[NewSession]) -> bool:
+        """Return whether these are usual ones that follow on one another."""
+        return made[-1].seq - made[0].seq == len(made) - 1 and not [
+            None for each in made if len(each.id) != SESSION_ID_BYTES_MAX or each.certified
+        ]
+
+    def write_all(self, made: Sequence[NewSession], now: float, age_us: int, *, relay: bool) -> bytes:
+        """Return the message that pushes several sessions."""
+        elapsed_s = [max(round(now - each.born_at), 0) for each in made]
+        remaining_s = [max(int(each.expires_at - now), 0) for each in made]
+        lengths = pack(f">{len(made)}H", *[len(each.der) for each in made])
+        some = any(elapsed_s)
+        return b"".join(
+            (
+                self._envelope,
+                _MAPS[_FIELDS + relay + (age_us > 0) + some],
+                _RELAY if relay else b"",
+                _AGE + dumps(age_us) if age_us else b"",
+                self._stream,
+                dumps(made[0].seq),
+                _LAST,
+                dumps(made[-1].seq),
+                dumps({"n": len(made), "k": b"".join([each.id for each in made]), "z": lengths})[1:],
+                _DER,
+                dumps(b"".join([each.der for each in made])),
+                _REMAINING,
+                dumps(same_or_numbers(remaining_s)),
+                _ELAPSED + dumps(same_or_numbers(elapsed_s)) if some else b"",
+            )
+        )
 
     def write(self, made: NewSession, now: float, age_us: int, *, relay: bool) -> bytes:
         """Return the message that pushes this one session."""

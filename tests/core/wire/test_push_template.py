@@ -21,10 +21,12 @@ ages = st.one_of(st.just(0), st.integers(0, SECONDS_MAX))
 ders = st.integers(1, DER_BYTES_MAX).map(bytes)
 
 
-def generally(made: NewSession, age_us: int, relay: bool) -> bytes:
-    remaining_s, elapsed_s = int(made.expires_at - NOW), round(NOW - made.born_at)
-    entries = Entries([made.seq], [made.id], [made.der], [remaining_s], [elapsed_s], [made.certified])
-    batch = Batch(SHOP, RECORD.incarnation, RECORD.age, made.seq, made.seq, entries)
+def generally(made: list[NewSession], age_us: int, relay: bool) -> bytes:
+    seqs, ids, ders, _, _, certified, _ = map(list, zip(*made, strict=True))
+    remaining_s = [int(each.expires_at - NOW) for each in made]
+    elapsed_s = [round(NOW - each.born_at) for each in made]
+    entries = Entries(seqs, ids, ders, remaining_s, elapsed_s, certified)
+    batch = Batch(SHOP, RECORD.incarnation, RECORD.age, seqs[0], seqs[-1], entries)
     return encode(RECORD.node, RECORD.incarnation, Push(batch, relay, age_us))
 
 
@@ -34,7 +36,31 @@ def test_a_template_writes_what_the_general_way_writes(
 ) -> None:
     made = NewSession(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, NOW)
     assert PushTemplate.suits(made)
-    assert PushTemplate(RECORD, SHOP).write(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
+    assert PushTemplate(RECORD, SHOP).write(made, NOW, age_us, relay=relay) == generally([made], age_us, relay)
+
+
+batches = st.lists(st.tuples(st.binary(min_size=32, max_size=32), ders, times, times), min_size=2, max_size=9)
+
+
+@given(numbers, batches, ages, st.booleans())
+def test_of_several_sessions_it_writes_what_the_general_way_writes(
+    first: int, rows: list[tuple[bytes, bytes, float, float]], age_us: int, relay: bool
+) -> None:
+    made = [
+        NewSession(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, NOW)
+        for seq, (session_id, der, remaining_s, elapsed_s) in enumerate(rows, first)
+    ]
+    assert PushTemplate.suits_all(made)
+    assert PushTemplate(RECORD, SHOP).write_all(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
+
+
+def test_a_batch_that_is_unusual_anywhere_is_left_to_the_general_way() -> None:
+    usual = [NewSession(seq, b"i" * 32, b"der", NOW, NOW, False, NOW) for seq in (7, 8, 9)]
+    assert PushTemplate.suits_all(usual)
+    assert not PushTemplate.suits_all([usual[0], usual[1], usual[2]._replace(seq=10)])
+    for at in range(3):
+        for change in ({"id": b"i" * 31}, {"certified": True}):
+            assert not PushTemplate.suits_all([e._replace(**change) if n == at else e for n, e in enumerate(usual)])
 
 
 def test_a_clock_that_rounds_never_makes_a_time_negative() -> None:
