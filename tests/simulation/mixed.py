@@ -6,6 +6,7 @@ from meshcache.core.values.events import NameContested, PeerForgotten
 from tests.simulation import builder, deceit
 from tests.simulation.run import SETTLE_S, Run
 from tests.simulation.safety import ViolationError
+from tests.simulation.single_use import SingleUse
 from tests.simulation.trouble import Trouble, TroubleOptions
 from tests.simulation.workload import Workload, WorkOptions
 
@@ -29,6 +30,9 @@ _WARM_S = 3.0
 _LATE_S = 25.0
 """What a message may wait: for a cut to heal, and then for a node that stalls or doesn't read."""
 
+_PINGED_S = 12.0
+"""By then every node has measured the way to each peer anew."""
+
 _LAST_S = 5.0
 """Trouble goes on for so long after the last session, so that there is something left to repair."""
 
@@ -47,11 +51,25 @@ def play_with_copies(run: Run) -> None:
     play(run, WorkOptions(pulls=15.0), copies=True)
 
 
-def play(run: Run, work: WorkOptions | None = None, *, copies: bool = False) -> None:
+def play_with_single_use(run: Run) -> None:
+    """Do the same, where clients use up sessions of few copies; at the end, also compare clocks."""
+    single_use = SingleUse(run.world)
+    run.world.watchers.append(single_use)
+    play(run, WorkOptions(pulls=15.0, uses=5.0), copies=True, single_use=single_use)
+    run.world.run(_PINGED_S, run.watch)
+    single_use.judge()
+    single_use.judge_clocks()
+    run.report.figures["told"] = single_use.told
+
+
+def play(
+    run: Run, work: WorkOptions | None = None, *, copies: bool = False, single_use: SingleUse | None = None
+) -> None:
     """Draw a world, make trouble in it, end the trouble, and ask all checkers."""
     builder.drawn(run.world, copies=copies)
     run.safety.late_s = run.convergence.early_s = _LATE_S
-    workload, trouble = Workload(run.world, run.safety, work or WorkOptions()), Trouble(run.world, TroubleOptions())
+    workload = Workload(run.world, run.safety, work or WorkOptions(), single_use)
+    trouble = Trouble(run.world, TroubleOptions())
     run.world.run(_WARM_S, run.watch)
     workload.start()
     trouble.plan()

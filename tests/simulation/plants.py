@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.membership.liveness import Liveness
 from meshcache.core.replication.audience import Audiences
+from meshcache.core.replication.consuming import Consuming
 from meshcache.core.replication.repair import Repair
 from tests.simulation.network import Network
 
@@ -29,6 +32,33 @@ def unjudged_relay() -> Iterator[None]:
 def no_repair() -> Iterator[None]:
     """Gaps are never noticed."""
     with replaced(Repair, "_note", lambda *_: None):
+        yield
+
+
+@contextmanager
+def used_up_is_forgotten() -> Iterator[None]:
+    """What was used up goes, and may come back."""
+    with replaced(ConsumedIds, "places", lambda *_: []):
+        yield
+
+
+@contextmanager
+def used_up_is_not_told() -> Iterator[None]:
+    """Nobody else hears of it."""
+    with replaced(Consuming, "_tell", lambda *_: None):
+        yield
+
+
+@contextmanager
+def clocks_are_believed() -> Iterator[None]:
+    """A node takes what another's clock shows for its own time."""
+    original = Liveness.pong_received
+
+    def pong_received(self: Any, peer: Any, pong: Any, now: float) -> None:
+        original(self, peer, pong, now)
+        peer.ahead_s = peer.ahead_s and 0.0
+
+    with replaced(Liveness, "pong_received", pong_received):
         yield
 
 

@@ -29,6 +29,11 @@ SCENARIOS = {
         mixed.play_with_fetches, "the same, with sessions fetched for handshakes", faults=frozenset({"pulled"})
     ),
     "copies": Scenario(mixed.play_with_copies, "the same, with one or two copies in each colo, and fetches"),
+    "single_use": Scenario(
+        mixed.play_with_single_use,
+        "the same, with sessions that are good for one handshake, and a look at clocks",
+        faults=frozenset({"used up", "clocks compared"}),
+    ),
     "budget": Scenario(figures.budget, "no faults: every message is counted", skewed=False),
     "origin": Scenario(figures.origin, "origins die when one peer of fifty has their session", heavy=True),
     "deaths": Scenario(figures.deaths, "how soon a dead peer is suspected and lost", skewed=False),

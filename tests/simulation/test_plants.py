@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 
 from tests.simulation import plants
@@ -31,6 +34,23 @@ def test_a_core_that_repairs_nothing_is_caught() -> None:
 def test_a_network_without_the_faults_that_were_planned_is_caught() -> None:
     with plants.no_faults():
         assert caught(range(1, 10), "never happened")
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (plants.used_up_is_forgotten, "again that was used up"),
+        (plants.used_up_is_not_told, "still has a session of ams1-1 that was used up"),
+        (plants.clocks_are_believed, "future: not on_its_way"),
+    ],
+)
+def test_a_core_that_forgets_what_was_used_up_or_takes_clocks_for_its_own_is_caught(
+    plant: Callable[[], AbstractContextManager[None]], words: str
+) -> None:
+    with plant():
+        violations = run("single_use", 1).violations
+    assert violations
+    assert words in violations[0]
 
 
 @pytest.mark.parametrize("scenario", ["flaps", "relays"])

@@ -35,6 +35,13 @@ def test_with_few_copies_only_who_may_has_one_and_in_the_end_there_are_enough(se
     assert report.passed, str(report)
 
 
+def test_what_is_used_up_is_taken_by_nobody_who_knows_and_clocks_that_differ_mislead_nobody() -> None:
+    report = run("single_use", 11)
+    assert report.passed, str(report)
+    assert report.figures["told"] > 0
+    assert report.fired["clocks compared"] > 0
+
+
 def test_the_same_seed_gives_the_same_run_whatever_python_hashes_with() -> None:
     runs = [_started(hash_seed) for hash_seed in ("1", "2")]
     first, second = (started.communicate(timeout=60)[0] for started in runs)

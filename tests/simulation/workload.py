@@ -13,6 +13,7 @@ from meshcache.core.replication.pulling import Reach
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from tests.simulation.host import Host
 from tests.simulation.safety import Safety
+from tests.simulation.single_use import SingleUse
 from tests.simulation.truth import Made, VipTruth
 from tests.simulation.world import World
 
@@ -41,13 +42,16 @@ class WorkOptions:
     certified: float = 0.1
     pulls: float = 0.0
     """Handshakes that find nothing and have their session fetched, as far as it is allowed."""
+    uses: float = 0.0
+    """Handshakes that use the session up that they resume."""
 
 
 class Workload:
     """Goes on until `stop`."""
 
-    def __init__(self, world: World, safety: Safety, options: WorkOptions) -> None:
+    def __init__(self, world: World, safety: Safety, options: WorkOptions, single_use: SingleUse | None = None) -> None:
         self._world = world
+        self._single_use = single_use
         self._safety = safety
         self._options = options
         self._rng = world.rng
@@ -60,6 +64,7 @@ class Workload:
         self._every(options.sessions, self._sessions)
         self._every(options.lookups, self._lookup)
         self._every(options.pulls, self._pull)
+        self._every(options.uses if self._single_use is not None else 0.0, self._use)
         self._every(options.policies, self._policy)
         self._every(options.withdraws, self._withdraw)
         self._every(options.unusable, self._unusable)
@@ -96,7 +101,21 @@ class Workload:
             found = host.core.lookup(vip, session.id, host.now()).session
             if found is not None:
                 self.resumed += 1
-                self._safety.resumed(host, vip, session.id, found.der)
+                self._resumed(host, vip, session, found.der)
+
+    def _resumed(self, host: Host, vip: str, session: Made, der: bytes) -> None:
+        self._safety.resumed(host, vip, session.id, der)
+        if self._single_use is not None:
+            self._single_use.accepted(host, session)
+
+    def _use(self, host: Host) -> None:
+        """A client resumes, on a VIP where sessions are good for one handshake."""
+        session = self._any_session()
+        for vip in sorted(self._policy_of(host)) if session is not None and self._single_use is not None else ():
+            found = host.core.lookup(vip, session.id, host.now()).session
+            if found is not None:
+                self._resumed(host, vip, session, found.der)
+                self._single_use.used(host, vip, session)
 
     def _pull(self, host: Host) -> None:
         """A client comes with an id that a node made; where the session isn't, others are asked for it."""
@@ -120,7 +139,7 @@ class Workload:
             if found is not None:
                 self.pulled += 1
                 self._world.fired("pulled")
-                self._safety.resumed(host, vip, session.id, found.der)
+                self._resumed(host, vip, session, found.der)
 
     def _policy(self, host: Host) -> None:
         policy = dict(self._policy_of(host))
