@@ -299,7 +299,7 @@ class ClientConnection(asyncio.Protocol):
         service, table = self._service, self._table
         self._stage = OPEN
         self.deadline = table.now + table.interval_s + service.idle_timeout_s
-        service.mesh.handshake_done(service.vip, self._stream.handle)
+        service.handshake_done(self._stream.handle)
         if service.starts_at_once:
             self._start()
         if table.draining:

@@ -55,8 +55,8 @@ class Mesh(Protocol):
     def paused(self, connection: object) -> PausedLookup | None:
         """Return what a connection's handshake waits for."""
 
-    def handshake_done(self, vip: str, connection: object) -> None:
-        """Count a handshake that ended well."""
+    def handshake_counter(self, vip: str) -> Callable[[object], object]:
+        """Return what counts a connection's handshake as one that ended well."""
 
     def handshake_failed(self, vip: str) -> None:
         """Count one that didn't."""
@@ -84,6 +84,8 @@ class Service:
     make_stream: Callable[[Any], AnyStream] = field(init=False, compare=False)
     """The TLS of a new connection, given a buffer of `stream.make_scratch`."""
     make_stream_apart: Callable[[Any], AnyStream] = field(init=False, compare=False)
+    handshake_done: Callable[[object], object] = field(init=False, compare=False)
+    """Counts the handshake of a connection as one that ended well."""
 
     def __post_init__(self) -> None:
         """Look things up once that every connection needs."""
@@ -91,3 +93,4 @@ class Service:
         apart = make if self.apart is None else streams.maker(self.apart, self.connections_listed)
         object.__setattr__(self, "make_stream", make)
         object.__setattr__(self, "make_stream_apart", apart)
+        object.__setattr__(self, "handshake_done", self.mesh.handshake_counter(self.vip))

@@ -32,6 +32,9 @@ struct openssl {
     int (*session_reused)(const SSL *);
     int (*get_negotiated_server_cert_type)(const SSL *); /* NULL before OpenSSL 3.2 */
     void *(*get1_supported_ciphers)(SSL *);
+    void *(*get_ciphers)(const SSL *);
+    int (*get_security_level)(const SSL *);
+    function (*get_security_callback)(const SSL *);
     int (*cipher_get_kx_nid)(const void *);
     long (*ctx_get_timeout)(const SSL_CTX *);
     uint64_t (*set_options)(SSL *, uint64_t);
@@ -42,6 +45,8 @@ struct openssl {
     int (*set_ex_data)(SSL *, int, void *);
     void *(*get_ex_data)(const SSL *, int);
     int (*find)(void *, void *);
+    int (*stack_num)(const void *);
+    void *(*stack_value)(const void *, int);
     void (*stack_free)(void *);
     SSL_SESSION *(*decode)(SSL_SESSION **, const uint8_t **, long);
     int (*encode)(SSL_SESSION *, uint8_t **);
@@ -81,6 +86,9 @@ static const struct symbol symbols[] = {
     {"SSL_version", offsetof(struct openssl, version)},
     {"SSL_session_reused", offsetof(struct openssl, session_reused)},
     {"SSL_get1_supported_ciphers", offsetof(struct openssl, get1_supported_ciphers)},
+    {"SSL_get_ciphers", offsetof(struct openssl, get_ciphers)},
+    {"SSL_get_security_level", offsetof(struct openssl, get_security_level)},
+    {"SSL_get_security_callback", offsetof(struct openssl, get_security_callback)},
     {"SSL_CIPHER_get_kx_nid", offsetof(struct openssl, cipher_get_kx_nid)},
     {"SSL_CTX_get_timeout", offsetof(struct openssl, ctx_get_timeout)},
     {"SSL_set_options", offsetof(struct openssl, set_options)},
@@ -91,6 +99,8 @@ static const struct symbol symbols[] = {
     {"SSL_set_ex_data", offsetof(struct openssl, set_ex_data)},
     {"SSL_get_ex_data", offsetof(struct openssl, get_ex_data)},
     {"OPENSSL_sk_find", offsetof(struct openssl, find)},
+    {"OPENSSL_sk_num", offsetof(struct openssl, stack_num)},
+    {"OPENSSL_sk_value", offsetof(struct openssl, stack_value)},
     {"OPENSSL_sk_free", offsetof(struct openssl, stack_free)},
     {"d2i_SSL_SESSION", offsetof(struct openssl, decode)},
     {"i2d_SSL_SESSION", offsetof(struct openssl, encode)},
@@ -138,7 +148,8 @@ enum { PAUSE_NONE, PAUSE_PAUSED, PAUSE_OVER, PAUSE_PULLED };
 /* How clients resume, as tls/state.py has it. */
 enum mode { MODE_SESSIONS, MODE_TICKETS, MODE_BOTH };
 
-enum { OP_NO_TICKET = 1 << 14, OP_NO_TLSV1_3 = 1 << 29, GET_MAX_PROTO_VERSION = 131, EXT_SUPPORTED_VERSIONS = 43 };
+enum { OP_NO_TICKET = 1 << 14, OP_NO_TLSV1_3 = 1 << 29, GET_MIN_PROTO_VERSION = 130, GET_MAX_PROTO_VERSION = 131 };
+enum { EXT_SUPPORTED_VERSIONS = 43, AGREED_MAX = 8 };
 
 /* --- attachments --- */
 
@@ -165,6 +176,7 @@ struct attachment {
     struct scopes *scopes; /* owned */
     struct names *names;   /* owned; NULL: it serves whatever name is asked for by itself */
     PyObject *attached, *scopes_object; /* owned while it is in the registry, then NULL */
+    atomic_ullong agreed[AGREED_MAX];   /* ciphers that connections of it agreed to, as `agreement` tells of them */
 };
 
 enum { BUCKETS = 1024, REGISTRY_LOCKS = 64 };
@@ -589,12 +601,39 @@ static bool ordinary(const struct openssl *openssl, SSL_SESSION *session)
            (exchange == KX_RSA || exchange == KX_ECDHE || exchange == KX_DHE || exchange == KX_ANY);
 }
 
-/* Whether the connection would agree to the cipher: it may be listed, and below the security level. */
-static bool agreeable(const struct openssl *openssl, SSL *ssl, void *cipher)
+enum { CIPHERS_MAX = 96 };
+
+/* A connection's own settings that say whether it agrees to a cipher, and the cipher, in one number; 0: too many to tell.
+ * Signature algorithms are not among them: no cipher is resumed with one, and whoever changes them makes a new context. */
+static uint64_t agreement(const struct openssl *openssl, SSL *ssl, const void *cipher)
 {
+    const void *ciphers = openssl->get_ciphers(ssl); /* OpenSSL's */
+    int count = openssl->stack_num(ciphers);         /* -1 for NULL */
+    if (count <= 0 || count > CIPHERS_MAX)
+        return 0;
+    uint64_t facts[CIPHERS_MAX + 6] = {
+        (uintptr_t)cipher, (uint64_t)openssl->get_security_level(ssl), (uintptr_t)openssl->get_security_callback(ssl),
+        openssl->set_options(ssl, 0), (uint64_t)openssl->control(ssl, GET_MIN_PROTO_VERSION, 0, NULL),
+        (uint64_t)openssl->control(ssl, GET_MAX_PROTO_VERSION, 0, NULL)};
+    for (int at = 0; at < count; at++)
+        facts[6 + at] = (uintptr_t)openssl->stack_value(ciphers, at);
+    return keyed_hash((const uint8_t *)facts, (size_t)(6 + count) * sizeof *facts);
+}
+
+/* Whether the connection would agree to the cipher: it may be listed, and below the security level. OpenSSL makes a list
+ * to say so, so that it agreed is remembered for connections that are set up alike. */
+static bool agreeable(struct attachment *attachment, SSL *ssl, void *cipher)
+{
+    const struct openssl *openssl = attachment->callbacks->openssl;
+    uint64_t settings = agreement(openssl, ssl, cipher);
+    atomic_ullong *place = &attachment->agreed[settings % AGREED_MAX];
+    if (settings != 0 && atomic_load(place) == settings)
+        return true;
     void *ciphers = openssl->get1_supported_ciphers(ssl); /* owned */
     bool found = ciphers != NULL && openssl->find(ciphers, cipher) >= 0;
     openssl->stack_free(ciphers);
+    if (found)
+        atomic_store(place, settings);
     return found;
 }
 
@@ -626,13 +665,14 @@ static void name_as_asked(const struct openssl *openssl, SSL *ssl, SSL_SESSION *
 }
 
 /* What OpenSSL does not look at itself, as far as it is plain. */
-static bool fit(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
+static bool fit(struct attachment *attachment, SSL *ssl, SSL_SESSION *session, const uint8_t *id, size_t id_bytes)
 {
+    const struct openssl *openssl = attachment->callbacks->openssl;
     unsigned bytes = 0;
     const uint8_t *own_id = openssl->session_get_id(session, &bytes);
     return bytes == id_bytes && memcmp(own_id, id, bytes) == 0 && openssl->session_get0_peer(session) == NULL &&
            openssl->session_get_protocol_version(session) == openssl->version(ssl) && ordinary(openssl, session) &&
-           agreeable(openssl, ssl, openssl->session_get0_cipher(session));
+           agreeable(attachment, ssl, openssl->session_get0_cipher(session));
 }
 
 static void mark_lineage(const struct openssl *openssl, SSL_SESSION *session);
@@ -672,7 +712,7 @@ static void tell_use(struct attachment *attachment, SSL_SESSION *session)
 }
 
 /* The session object for a hit, owned by the caller; NULL when it isn't plain or isn't fit. */
-static SSL_SESSION *decode(const struct attachment *attachment, SSL *ssl, const struct hit *hit, const uint8_t *id,
+static SSL_SESSION *decode(struct attachment *attachment, SSL *ssl, const struct hit *hit, const uint8_t *id,
                            size_t id_bytes)
 {
     const struct callbacks *callbacks = attachment->callbacks;
@@ -680,7 +720,7 @@ static SSL_SESSION *decode(const struct attachment *attachment, SSL *ssl, const 
     const uint8_t *der = hit->packed + HEAD_BYTES, *cursor = der;
     size_t der_bytes = hit->packed_bytes - HEAD_BYTES;
     SSL_SESSION *session = openssl->decode(NULL, &cursor, (long)der_bytes);
-    if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(openssl, ssl, session, id, id_bytes) &&
+    if (session != NULL && (size_t)(cursor - der) == der_bytes && fit(attachment, ssl, session, id, id_bytes) &&
         mark_use(attachment, session, id, id_bytes) &&
         openssl->session_set_ex_data(session, callbacks->token_index, (void *)(uintptr_t)hit->token) == 1) {
         restart_clock(openssl, ssl, session);
@@ -874,9 +914,11 @@ static int on_new(const struct openssl *openssl, SSL *ssl, SSL_SESSION *session)
 static int on_generate(const struct openssl *openssl, const SSL *ssl, uint8_t *id, unsigned *bytes)
 {
     struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
-    bool made = attachment != NULL && attachment->door != NULL && *bytes == ID_BYTES_MAX && door_mint(attachment->door, id);
+    /* A ticket's is looked up nowhere. */
+    bool made = attachment != NULL && attachment->mode != MODE_TICKETS && attachment->door != NULL &&
+                *bytes == ID_BYTES_MAX && door_mint(attachment->door, id);
     if (!made)
-        made = *bytes <= ID_BYTES_MAX && getentropy(id, *bytes) == 0; /* detached: an id as OpenSSL makes them */
+        made = *bytes <= ID_BYTES_MAX && getentropy(id, *bytes) == 0; /* an id as OpenSSL makes them */
     if (attachment != NULL)
         let_go(attachment);
     return made; /* 0 ends the handshake: without randomness there is none anyway */
@@ -1107,7 +1149,7 @@ static uint64_t judge_ticket(struct attachment *attachment, const struct ticket_
     uint32_t low = door_maker(attachment->door, note.node, note.node_bytes);
     if (age_s > lifetime_s || age_s > key->lifetime_s || note.lineage_s + age_s > keys->lineage_s || born_ms < 0 ||
         low == 0 || openssl->session_get0_peer(session) != NULL || !ordinary(openssl, session) ||
-        !agreeable(openssl, ssl, openssl->session_get0_cipher(session)))
+        !agreeable(attachment, ssl, openssl->session_get0_cipher(session)))
         return 0;
     return ((uint64_t)born_ms + 1) << TOKEN_BIRTH_SHIFT | low;
 }
@@ -1432,6 +1474,63 @@ static PyObject *callbacks_drop(PyObject *self, PyObject *number)
     return PyBool_FromLong(replace_attachment((const SSL_CTX *)(uintptr_t)ctx, NULL));
 }
 
+/* --- handshakes that ended well, counted for servers that have no time to ask Python --- */
+
+/* The SSL that a connection says it has; NULL where it says nothing, or an error is set. Its class is asked first:
+ * pyOpenSSL's connections answer for each name that they lack by Python. */
+static SSL *stated_ssl(PyObject *connection, PyObject *name)
+{
+    PyObject *stated = PyObject_GetAttr((PyObject *)Py_TYPE(connection), name);
+    if (stated == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_DECREF(stated);
+    PyObject *number = PyObject_GetAttr(connection, name);
+    void *ssl = number == NULL ? NULL : PyLong_AsVoidPtr(number);
+    Py_XDECREF(number);
+    return ssl;
+}
+
+/* False where Python has to count: nobody serves the context here, or what it made it has no door for. */
+static bool count_ended(const struct callbacks *callbacks, const SSL *ssl)
+{
+    const struct openssl *openssl = callbacks->openssl;
+    struct attachment *attachment = find_attachment(openssl->get_ctx(ssl));
+    if (attachment == NULL)
+        return false;
+    bool counted = attachment->door != NULL;
+    SSL_SESSION *session = counted ? openssl->get_session(ssl) : NULL;
+    uint64_t token = session == NULL ? 0 : (uintptr_t)openssl->session_get_ex_data(session, callbacks->token_index);
+    if (token != 0)
+        door_count_resumed(attachment->door, token);
+    let_go(attachment);
+    return counted;
+}
+
+static PyObject *ended(PyObject *self, PyObject *connection)
+{
+    CallbacksObject *owner = (CallbacksObject *)PyTuple_GetItem(self, 0);
+    SSL *ssl = stated_ssl(connection, PyTuple_GetItem(self, 2));
+    if (PyErr_Occurred())
+        return NULL;
+    if (ssl != NULL && count_ended(owner->callbacks, ssl))
+        Py_RETURN_NONE;
+    return PyObject_CallFunctionObjArgs(PyTuple_GetItem(self, 1), connection, NULL);
+}
+
+static PyMethodDef ended_method = {"count", ended, METH_O, "Count a handshake that ended well."};
+
+static PyObject *callbacks_counter(PyObject *self, PyObject *otherwise)
+{
+    PyObject *name = PyUnicode_InternFromString("ssl_address");
+    PyObject *parts = name == NULL ? NULL : PyTuple_Pack(3, self, otherwise, name);
+    PyObject *made = parts == NULL ? NULL : PyCFunction_New(&ended_method, parts);
+    Py_XDECREF(parts);
+    Py_XDECREF(name);
+    return made;
+}
+
 PyObject *callbacks_closing(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -1443,6 +1542,7 @@ PyObject *callbacks_closing(PyObject *module, PyObject *unused)
 static PyMethodDef callbacks_methods[] = {
     {"add", callbacks_add, METH_VARARGS, "Serve a context, or serve it in another way."},
     {"drop", callbacks_drop, METH_O, "Serve a context no longer."},
+    {"counter", callbacks_counter, METH_O, "What counts a connection's handshake as ended well, or asks whether to."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -57,6 +57,7 @@ struct door {
     struct settings settings;
     struct verdict verdicts[VERDICTS];
     atomic_ullong local, remote, pulled, miss, foreign, full, hit_not_resumed;
+    atomic_ullong resumed[3]; /* handshakes that ended well, with a session that is local, remote or pulled */
     pthread_mutex_t ring_lock; /* guards what follows */
     struct made *ring;         /* RING_MAX of them, made with the first session */
     unsigned head, tail;       /* `head` - `tail` are waiting */
@@ -202,6 +203,12 @@ void door_count_hit(struct door *door, uint64_t token)
     uint64_t outcome = token & OUTCOME_MASK;
     atomic_fetch_add(outcome == OUTCOME_LOCAL ? &door->local
                      : outcome == OUTCOME_PULLED ? &door->pulled : &door->remote, 1);
+}
+
+void door_count_resumed(struct door *door, uint64_t token)
+{
+    uint64_t outcome = token & OUTCOME_MASK;
+    atomic_fetch_add(&door->resumed[outcome == 0 ? 0 : outcome - 1], 1);
 }
 
 void door_count_full(struct door *door, bool hit)
@@ -705,13 +712,16 @@ static PyObject *door_counts(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct door *door = door_of(self);
-    return Py_BuildValue("(KKKKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
+    return Py_BuildValue("(KKKKKKKKKK)", (unsigned long long)atomic_exchange(&door->local, 0),
                          (unsigned long long)atomic_exchange(&door->remote, 0),
                          (unsigned long long)atomic_exchange(&door->pulled, 0),
                          (unsigned long long)atomic_exchange(&door->miss, 0),
                          (unsigned long long)atomic_exchange(&door->foreign, 0),
                          (unsigned long long)atomic_exchange(&door->full, 0),
-                         (unsigned long long)atomic_exchange(&door->hit_not_resumed, 0));
+                         (unsigned long long)atomic_exchange(&door->hit_not_resumed, 0),
+                         (unsigned long long)atomic_exchange(&door->resumed[0], 0),
+                         (unsigned long long)atomic_exchange(&door->resumed[1], 0),
+                         (unsigned long long)atomic_exchange(&door->resumed[2], 0));
 }
 
 static Py_ssize_t door_length(PyObject *self)
@@ -764,7 +774,7 @@ static PyMethodDef door_methods[] = {
     {"collect", door_collect, METH_VARARGS, "Until a moment, what is made may wait; how many wait now."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},
-    {"counts", door_counts, METH_NOARGS, "Local, remote, pulled, miss, foreign, full, hit_not_resumed since the last call."},
+    {"counts", door_counts, METH_NOARGS, "As core.state.counters.FoundAtDoor has them, since the last call."},
     {"ids", door_ids, METH_VARARGS, "Set the keys under which ids are made and known, and in whose name."},
     {"mint", door_make_id, METH_NOARGS, "The id for a session that is being made."},
     {"minted", door_knows_id, METH_O, "Whether a member made an id."},

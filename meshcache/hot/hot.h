@@ -219,6 +219,7 @@ enum { OUTCOME_PULLED = 3 }; /* of a token, the rest of which door.c has */
 
 void door_count_hit(struct door *door, uint64_t token);
 void door_count_full(struct door *door, bool hit);
+void door_count_resumed(struct door *door, uint64_t token);
 void door_count_miss(struct door *door);
 void door_count_foreign(struct door *door);
 

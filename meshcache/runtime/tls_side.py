@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 from meshcache.errors import MeshcacheError
@@ -12,7 +14,7 @@ from meshcache.runtime.left_out import LeftOut
 from meshcache.runtime.named_contexts import Contexts, Joined, NamedContexts, Unknown
 from meshcache.runtime.origin_tokens import Resumption, Tokens
 from meshcache.runtime.pump import Pump
-from meshcache.tls.contexts import OnUncleanClose, lineage, paused, server_name
+from meshcache.tls.contexts import OnUncleanClose, counter, lineage, paused, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.tls.names import NameMap
 
@@ -132,6 +134,13 @@ class TlsSide:
         token = token_of(connection)
         if token and self._state == "running":
             self._pump.core.handshake(vip, self._tokens.result(token))
+
+    def handshake_counter(self, vip: str) -> Callable[[object], object]:
+        """Return what counts as `handshake_done` does, for connections of contexts that serve this VIP by now: without
+        Python, where that is compiled and a connection has the address of its pyOpenSSL ``SSL *`` in ``ssl_address``.
+        """
+        made: Callable[[object], object] = counter(partial(self.handshake_done, vip))
+        return made
 
     def handshake_failed(self, vip: str) -> None:
         """Count a handshake that didn't end well."""

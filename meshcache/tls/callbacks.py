@@ -18,6 +18,7 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 import meshcache.hot as hot
@@ -105,6 +106,12 @@ class Callbacks:
             del self.state.attachments[attached.pointer]
             if self._compiled is not None:
                 self._compiled.drop(attached.pointer)
+
+    def counter(self, otherwise: Callable[[object], object]) -> Callable[[object], object]:
+        """Return what counts handshakes of connections that state their address as ended well, at their VIP's door, and
+        calls `otherwise` where it can't; `otherwise` itself where there is nothing compiled.
+        """
+        return otherwise if self._compiled is None else self._compiled.counter(otherwise)
 
     def _add_compiled(self, compiled: hot.Callbacks, attached: Attached) -> None:
         scopes = attached.scopes

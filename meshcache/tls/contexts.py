@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, Literal
 
 from meshcache.core.policy.scope import normal_name
@@ -279,6 +280,12 @@ def resumption(connection: object) -> int:
         return 0 if known is None else known.token_of(address)
     callbacks, pointer = _serving(connection)
     return 0 if callbacks is None else callbacks.token_of(pointer)
+
+
+def counter(otherwise: Callable[[object], object]) -> Callable[[object], object]:
+    """Return what counts handshakes of pyOpenSSL's that ended well, as `tls.callbacks.Callbacks.counter` does."""
+    known = _callbacks.get(libssl.pyopenssl())
+    return otherwise if known is None else known.counter(otherwise)
 
 
 def paused(connection: object) -> Any:

@@ -77,6 +77,8 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_get_SSL_CTX": "uintptr_t(uintptr_t)",
     "SSL_set_SSL_CTX": "uintptr_t(uintptr_t, uintptr_t)",
     "SSL_get1_supported_ciphers": "uintptr_t(uintptr_t)",
+    "SSL_get_ciphers": "uintptr_t(uintptr_t)",
+    "SSL_get_security_callback": "uintptr_t(uintptr_t)",
     "SSL_CIPHER_get_kx_nid": "int(uintptr_t)",
     "SSL_get_negotiated_server_cert_type": "int(uintptr_t)",
     "SSL_get_verify_mode": "int(uintptr_t)",

@@ -18,9 +18,11 @@ from meshcache import hot
 from meshcache.core import mesh
 from meshcache.core.tickets import ticket_duty
 from meshcache.core.values.limits import Limits
+from meshcache.tls.contexts import session_id
 from meshcache.tls.ticket_keys import LINEAGE_BYTES, EdgeKey, read_note, write_note
 from tests.nodes import Place, places
 from tests.support.waiting import wait_until
+from tests.tls.test_experiments import set_ciphers
 from tests.tls.world import VERSIONS, ask_clients, client_certificate, client_context, server_context, visit
 
 VIP = {"name": "shop", "resumption": "tickets", "tickets": 1, "sharing": {"live": "any"}}
@@ -123,6 +125,47 @@ def set_limits(shop: Shop, **limits: float) -> None:
     """Hold tickets to other limits until the keys are asked for anew."""
     keys = replace(shop.keys(), **limits)
     shop.port.use_ticket_keys(keys)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("resumption", ["sessions", "tickets"])
+def test_a_cipher_that_was_agreed_to_is_not_once_its_context_lists_it_no_more(
+    place: Place, version: str, resumption: str
+) -> None:
+    shop = Shop(place, version, resumption=resumption)
+    shop.client.set_ciphers("ALL:@SECLEVEL=0")
+    set_ciphers(shop.context, version, ":".join(CIPHERS[version]))
+    shop.node.attach(shop.context, vip="shop")
+    wait_until(
+        lambda: resumption == "sessions" or (shop.keys() and shop.keys().current), what="a key, if one is needed"
+    )
+    session = shop.come().session
+    for _ in range(3):
+        seen = shop.come(session)
+        assert seen.resumed
+        session = seen.session
+    listed = [cipher for cipher in CIPHERS[version] if cipher != seen.client.tls.cipher()[0]]
+    set_ciphers(shop.context, version, listed[0])
+    assert not shop.come(session).resumed
+    counts = shop.counts()
+    refused = counts["tickets" if resumption == "tickets" else "lookups"]["refused"]
+    assert refused == {"protocol": 1}
+    assert (counts["lookups"]["local"], counts["handshakes"]["full"]) == (3, 2)
+
+
+CIPHERS = {
+    "1.2": ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "1.3": ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),  # of one hash: OpenSSL would switch
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ids_of_tickets_are_nobodys(place: Place, version: str) -> None:
+    """They are looked for nowhere, so that they needn't say who made them."""
+    shop = Shop(place, version).attach()
+    ids = {session_id(shop.come().server.tls) for _ in range(3)}
+    assert all(shop.port.ids is not None and not shop.port.ids.minted(each) for each in ids if each)
+    assert len(ids) == 3 if version == "1.3" else ids <= {None, b""} or len(ids) == 3
 
 
 @pytest.mark.parametrize("version", VERSIONS)

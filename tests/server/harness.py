@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,9 @@ class Tally:
 
     def paused(self, connection: object) -> None:
         """No handshake is paused: contexts of tests join no node."""
+
+    def handshake_counter(self, vip: str) -> Callable[[object], object]:
+        return partial(self.handshake_done, vip)
 
     def handshake_done(self, vip: str, connection: Any) -> None:
         established: SSL.Connection = getattr(connection, "connection", connection)

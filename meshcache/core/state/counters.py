@@ -74,6 +74,9 @@ class FoundAtDoor(NamedTuple):
     foreign: int = 0
     full: int = 0
     hit_not_resumed: int = 0
+    resumed_local: int = 0
+    resumed_remote: int = 0
+    resumed_pulled: int = 0
 
 
 @dataclass(slots=True)
@@ -117,7 +120,9 @@ class VipCounters:
         self.miss += found.miss
         self.foreign += found.foreign
         self.hit_not_resumed += found.hit_not_resumed
-        self.handshakes.add_many("full", found.full)
+        ended = found.full, found.resumed_local, found.resumed_remote, found.resumed_pulled
+        for result, amount in zip(HANDSHAKE_RESULTS, ended, strict=False):
+            self.handshakes.add_many(result, amount)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshcache.core.state.counters import HANDSHAKE_RESULTS, Counters, Tallies
+from meshcache.core.state.counters import HANDSHAKE_RESULTS, Counters, FoundAtDoor, Tallies
 
 
 def test_a_vip_keeps_its_counters() -> None:
@@ -17,6 +17,20 @@ def test_a_vip_keeps_its_counters() -> None:
     assert counters.vip("shop").made == 1
     assert counters.vip("blog").made == 0
     assert sorted(counters.vips) == ["blog", "shop"]
+
+
+def test_what_a_door_counted_is_added_to_its_own_number() -> None:
+    vip = Counters().vip("shop")
+    for _ in range(2):
+        vip.add_found(FoundAtDoor(*range(1, 11)))
+    assert {name: vip.handshakes[name] for name in HANDSHAKE_RESULTS} == {
+        "full": 12,
+        "local": 16,
+        "remote": 18,
+        "pulled": 20,
+        "failed": 0,
+    }
+    assert (vip.local, vip.remote, vip.pulled, vip.miss, vip.foreign, vip.hit_not_resumed) == (2, 4, 6, 8, 10, 14)
 
 
 @pytest.fixture
