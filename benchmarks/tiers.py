@@ -9,23 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
-from benchmarks import fronts, xresume
-from benchmarks.bare import Bare
+from benchmarks import fronts, tiers_beside, xresume
 from benchmarks.effort import FULL, SMOKE, Effort
 from benchmarks.fresh import in_fresh_process
-from benchmarks.material import VIP, free_port, plan_servers
+from benchmarks.material import free_port, plan_servers
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure
 from benchmarks.servers import folder
 from benchmarks.statistic import percentile
-from meshcache import MeshNode
 from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.replication.tiering import Leaving
 from meshcache.core.values.session import Session, StreamKey
@@ -33,13 +27,8 @@ from meshcache.core.wire.tier_record import Border, Origin, write_origin, write_
 from meshcache.edges.keyring import Keyring
 from meshcache.hooks import TIER_BATCH_MAX, TierEntry
 from meshcache.tiers.disk import DiskTier
-from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import SealedRecords
 
-DER_BYTES = 134
-"""Of a session without a client certificate, its id included."""
-
-BACKGROUND_PER_S = 50_000
 LOOKUPS = 20_000
 _BORDER = Border("shop", bytes(32))
 _TERMS = Terms("edge-1", "ams1", "shop", "shop", bytes(32), REACH_COLO)
@@ -50,7 +39,7 @@ def run(effort: Effort) -> list[Figure]:
     """The disk, handshakes beside it, a start after SIGKILL, and a store that fails."""
     sessions = 1_000_000 if effort == FULL else 5_000 if effort == SMOKE else 200_000
     figures = in_fresh_process(_disk, sessions)
-    figures += in_fresh_process(_beside, effort)
+    figures += in_fresh_process(tiers_beside.run, effort)
     figures += _killed(100_000 if effort == FULL else 1_000 if effort == SMOKE else 20_000)
     if shutil.which("redis-server") is not None:
         figures += _store(effort)
@@ -65,10 +54,6 @@ class Maker:
         self._made = 0
 
     def entries(self, count: int) -> list[TierEntry]:
-        return self._records.entries([self._leaving() for _ in range(count)])
-
-    def entries_at_once(self, count: int) -> list[TierEntry]:
-        """The same without letting others run in between, which takes a while for each on a busy machine."""
         return [self._records.entry(self._leaving()) for _ in range(count)]
 
     def read(self, key: bytes, value: bytes) -> None:
@@ -77,7 +62,7 @@ class Maker:
     def _leaving(self) -> Leaving:
         self._made += 1
         session_id = os.urandom(32)
-        der = b"\x30" + session_id + os.urandom(DER_BYTES - 33)
+        der = b"\x30" + session_id + os.urandom(tiers_beside.DER_BYTES - 33)
         session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), self._made, 3600.0, 0.0)
         record = write_record(session, _ORIGIN, time.time(), 3600.0)
         return Leaving(_BORDER, session_id, record, 3600.0, evicted=False)
@@ -100,7 +85,7 @@ def _disk(sessions: int) -> list[Figure]:
     return [
         Figure("tiers", "disk: sessions held", float(held), "", float(sessions), at_least=True, detail=detail),
         Figure("tiers", "disk: lookup, p99", percentile(times, 0.99) * 1e6, "us", 50.0, detail=detail),
-        Figure("tiers", "disk: inserts", sessions / spent_s, "/s", float(BACKGROUND_PER_S), at_least=True),
+        Figure("tiers", "disk: inserts", sessions / spent_s, "/s", float(tiers_beside.PER_S), at_least=True),
         Figure("tiers", "disk: bytes a session", figures["bytes"] / figures["entries"], "B", detail=detail),
         Figure("tiers", "disk: file after half as many again", grown / bytes_max, "of its bound", 1.0, detail=detail),
     ]
@@ -111,7 +96,7 @@ def _fill(tier: DiskTier, maker: Maker, sessions: int) -> tuple[list[bytes], flo
     keys: list[bytes] = []
     spent_s = 0.0
     for start in range(0, sessions, TIER_BATCH_MAX):
-        entries = maker.entries_at_once(min(TIER_BATCH_MAX, sessions - start))
+        entries = maker.entries(min(TIER_BATCH_MAX, sessions - start))
         keys = [*keys[-LOOKUPS:], *(entry.key for entry in entries)]
         began = time.perf_counter()
         tier.put(entries)
@@ -124,69 +109,6 @@ def _look_up(tier: DiskTier, maker: Maker, key: bytes) -> float:
     began = time.perf_counter()
     maker.read(key, tier.get((key,))[key])
     return time.perf_counter() - began
-
-
-def _beside(effort: Effort) -> list[Figure]:
-    """Resumed handshakes in memory, with sessions being sealed and written beside them, against without."""
-    pairs = 20 if effort == FULL else 2 if effort == SMOKE else 8
-    with folder() as place:
-        (plan,) = plan_servers(place, 1)
-        runner = TierRunner(DiskTier(place / "t", 512 * 2**20, "bench"), "", lambda _f: None, lambda _r: None)
-        runner.start()
-        with MeshNode.from_file(plan.file) as node, _feeding(runner) as feeder:
-            bare = Bare(place, "1.3", lambda context: node.attach(context, vip=VIP))
-            ratios, before_s, before = [], time.monotonic(), 0
-            spent_s = written = 0.0
-            for _ in range(pairs):
-                feeder.set()
-                before_s, before = time.monotonic(), _written(runner)
-                busy = _block_s(bare, effort.block)
-                spent_s += time.monotonic() - before_s
-                written += _written(runner) - before
-                feeder.clear()
-                time.sleep(0.1)
-                ratios.append(busy / _block_s(bare, effort.block))
-        runner.close(30)
-    detail: dict[str, object] = {"pairs": pairs, "ratios": ratios, "written_per_s": written / spent_s}
-    return [
-        Figure("tiers", "handshakes beside it, slower by", median(ratios), "x", 1.05, detail=detail),
-        Figure("tiers", "written beside handshakes", written / spent_s, "/s", float(BACKGROUND_PER_S), at_least=True),
-    ]
-
-
-def _written(runner: TierRunner) -> int:
-    counts: dict[str, int] = runner.to_plain()["counts"]
-    return counts.get("written", 0)
-
-
-def _block_s(bare: Bare, count: int) -> float:
-    began = time.perf_counter()
-    bare.cpu_ns(count, resumed=True)
-    return time.perf_counter() - began
-
-
-@contextmanager
-def _feeding(runner: TierRunner) -> Iterator[threading.Event]:
-    """While the event is set, `BACKGROUND_PER_S` sessions are made, sealed and offered each second."""
-    on, ending, maker = threading.Event(), threading.Event(), Maker()
-
-    def feed() -> None:
-        due = time.monotonic()
-        while not ending.is_set():
-            if not on.wait(0.05):
-                due = time.monotonic()
-                continue
-            runner.offer(maker.entries(BACKGROUND_PER_S // 500))
-            due = max(due + 1 / 500, time.monotonic() - 0.1)
-            time.sleep(max(due - time.monotonic(), 0))
-
-    thread = threading.Thread(target=feed, daemon=True)
-    thread.start()
-    try:
-        yield on
-    finally:
-        ending.set()
-        thread.join()
 
 
 _NODE = """

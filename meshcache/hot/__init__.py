@@ -11,7 +11,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcache.hot._hot import Answers, Callbacks, ContextNames, Door, VipCache
+    from meshcache.hot._hot import (
+        Answers,
+        Callbacks,
+        ContextNames,
+        Door,
+        TierFile,
+        TierRecords,
+        TierSealer,
+        VipCache,
+    )
 
 __all__ = [
     "PURE",
@@ -19,6 +28,9 @@ __all__ = [
     "Callbacks",
     "ContextNames",
     "Door",
+    "TierFile",
+    "TierRecords",
+    "TierSealer",
     "VipCache",
     "compiled",
     "load",

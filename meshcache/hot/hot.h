@@ -81,6 +81,9 @@ void table_drop(struct table *table);
  * Says how many bytes; 0 when there is none. The caller wipes the copy. */
 size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
 
+/* The same for one that the core sees; it doesn't count as used. */
+size_t table_read(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
+
 /* Whether there is one. */
 bool table_holds(struct table *table, const uint8_t *id, size_t id_bytes);
 
@@ -330,6 +333,16 @@ extern PyType_Spec callbacks_spec;
 extern PyTypeObject *callbacks_type;
 void registry_init(void); /* once, when the module is loaded */
 PyObject *callbacks_closing(PyObject *module, PyObject *unused);
+
+/* --- tier_records.c: sessions for the tiers, written and sealed; tier_file.c: their file --------------------------- */
+
+enum {
+    TIER_PLACE_BYTES = 16,                             /* hooks.TIER_KEY_BYTES */
+    TIER_ENTRY_BYTES = 8 + 4 + TIER_PLACE_BYTES,       /* tiers.sealed_entries._HEAD, "=dI16s"; the value is behind it */
+};
+
+extern PyType_Spec tier_records_spec, tier_sealer_spec, tier_file_spec;
+extern PyTypeObject *tier_records_type, *tier_sealer_type, *tier_file_type;
 
 /* --- fork(2): all locks are taken before and given back after, so that a child finds nothing half done ---------- */
 

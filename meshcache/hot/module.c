@@ -1,5 +1,6 @@
 /* The module: makes its types, keys its hash, and sees that a fork finds nothing half done. What Python may ask of it is in
- * the tables of methods of table.c, scopes.c, names.c, door.c and callbacks.c, and in hot.pyi.
+ * the tables of methods of table.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c and tier_file.c, and in
+ * hot.pyi.
  */
 #include "hot.h"
 
@@ -170,7 +171,10 @@ PyMODINIT_FUNC PyInit__hot(void)
         !add_type(module, "Answers", &scopes_spec, &scopes_type) ||
         !add_type(module, "ContextNames", &names_spec, &names_type) ||
         !add_type(module, "Door", &door_spec, &door_type) ||
-        !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type)) {
+        !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type) ||
+        !add_type(module, "TierRecords", &tier_records_spec, &tier_records_type) ||
+        !add_type(module, "TierSealer", &tier_sealer_spec, &tier_sealer_type) ||
+        !add_type(module, "TierFile", &tier_file_spec, &tier_file_type)) {
         Py_DECREF(module);
         return NULL;
     }

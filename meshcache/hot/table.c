@@ -281,6 +281,21 @@ size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8
     return bytes;
 }
 
+size_t table_read(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed)
+{
+    uint64_t hash = keyed_hash(id, id_bytes);
+    struct stripe *stripe = stripe_for(table, hash);
+    size_t bytes = 0;
+    pthread_mutex_lock(&stripe->lock);
+    struct entry *entry = look_up(stripe, hash, id, id_bytes);
+    if (entry != NULL && !entry->pending) {
+        bytes = entry->packed_bytes;
+        memcpy(packed, packed_of(entry), bytes);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return bytes;
+}
+
 bool table_add_pending(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head,
                        const uint8_t *der, size_t der_bytes)
 {

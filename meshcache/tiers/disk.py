@@ -15,13 +15,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from struct import Struct
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from meshcache.hooks import TIER_BATCH_MAX, TIER_KEY_BYTES, BeginsEmptyError, Tier, TierEntry, TierError
+from meshcache.tiers import lmdb_functions
 from meshcache.tiers.disk_check import NAMES
 from meshcache.tiers.lmdb_folder import LmdbFolder
+from meshcache.tiers.sealed_entries import pack
+
+if TYPE_CHECKING:
+    from meshcache.hot import TierFile
 
 FORMAT = b"1"
 """Of the file. One with another is begun anew."""
@@ -46,6 +52,18 @@ _ROUND_S = 600.0
 """In so long a time every entry is looked at, whether it is over."""
 
 _LOOK_MIN = 2000
+
+_FAULTS = {
+    -30797: "page not found: the file is damaged",
+    -30796: "a page is corrupted: the file is damaged",
+    -30795: "a fatal error, as told before",
+    -30792: "the map is full",
+    -30788: "the transaction is full",
+    -30786: "a page has no room: the file is damaged",
+    -30785: "the file was made larger by somebody else",
+    -30782: "the transaction must abort",
+}
+"""What may come of writing (lmdb.h)."""
 
 _HEAD = Struct(f">I{TIER_KEY_BYTES}s")
 _TURN = Struct(">Q")
@@ -103,7 +121,11 @@ class DiskTier(Tier):
         self._env: Any = None
         self._sessions: Any = None
         self._turns: Any = None
+        self._file: TierFile | None = None
+        """Writes without the interpreter, where that can be; else this module does, in the same order."""
         self._turn = 0
+        self._evicted = 0
+        """As `_file` counts them."""
         self._swept = b""
         self._tended_at = 0.0
         self._figures: dict[str, int] = {}
@@ -124,6 +146,7 @@ class DiskTier(Tier):
                 why = "it is another mesh's, or a newer version's"
                 self._begin_anew()
             self._read_turn()
+            self._file = lmdb_functions.writer(self._env, self._folder.path, self._turn)
         except BaseException:
             self._let_go()
             raise
@@ -135,7 +158,7 @@ class DiskTier(Tier):
     @_told
     def close(self) -> None:
         """Put everything on the disk. May be called again."""
-        env, self._env = self._env, None
+        env, self._env, self._file = self._env, None, None
         try:
             if env is not None:
                 self._folder.end(env)
@@ -144,7 +167,7 @@ class DiskTier(Tier):
 
     def forked(self) -> None:
         """Let go in a child process: what is open belongs to the parent, and isn't to be closed here."""
-        self._env = None
+        self._env = self._file = None
         self._folder.let_go()
 
     @_told
@@ -161,8 +184,12 @@ class DiskTier(Tier):
     @_told
     def put(self, entries: Sequence[TierEntry]) -> None:
         size = self._batch()
+        if self._file is not None:
+            now, full = int(self._clock()), int(self._bytes_max * FULL)
+            self._done(self._file.write([pack(entries)], len(entries), now, size, full))
+            return
         for start in range(0, len(entries), size):
-            some = sorted(entries[start : start + size])  # neighbours share pages
+            some = sorted(entries[start : start + size], key=attrgetter("key"))  # neighbours share pages
             self._make_room(2 * len(some))
             with self._open_env().begin(write=True) as writing:
                 sessions, turns, now = writing.cursor(self._sessions), writing.cursor(self._turns), int(self._clock())
@@ -177,6 +204,9 @@ class DiskTier(Tier):
 
     @_told
     def remove(self, keys: Sequence[bytes]) -> None:
+        if self._file is not None:
+            self._done(self._file.remove(b"".join(keys)))
+            return
         with self._open_env().begin(write=True) as writing:
             for key in keys:
                 self._remove(writing, key)
@@ -204,6 +234,11 @@ class DiskTier(Tier):
 
     def figures(self) -> Mapping[str, int]:
         return self._figures | dict(self._counts) | {"max_bytes": self._bytes_max}
+
+    @property
+    def writes_by(self) -> str:
+        """Which path writes: ``c`` or ``python``, as `hot.path` has it."""
+        return "python" if self._file is None else "c"
 
     def is_out_of_room(self) -> bool:
         """Return whether the file system has next to no room left."""
@@ -245,8 +280,20 @@ class DiskTier(Tier):
         self._turn = 0
         self._fits()
 
+    def _done(self, fault: int) -> None:
+        """Take what the compiled writer says: nothing, the system's fault or LMDB's own."""
+        assert self._file is not None, "it has been asked"
+        self._turn, evicted, entries, used, file_bytes = self._file.figures()
+        self._counts["evicted"] += evicted - self._evicted
+        self._evicted = evicted
+        self._figures = {"entries": entries, "bytes": used, "file_bytes": file_bytes}
+        if fault:
+            import lmdb
+
+            raise lmdb.Error(os.strerror(fault) if fault > 0 else f"LMDB: {_FAULTS.get(fault, fault)}")
+
     def _let_go(self) -> None:
-        env, self._env = self._env, None
+        env, self._env, self._file = self._env, None, None
         if env is not None:
             with suppress(Exception):
                 env.close()

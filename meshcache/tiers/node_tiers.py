@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import meshcache.hot as hot
 from meshcache.config import CacheSettings
-from meshcache.core.replication.tiering import Leaving
+from meshcache.core.replication.tiering import Leaving, LeavingMany
 from meshcache.core.values.events import HookFaulted
 from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
@@ -28,13 +29,16 @@ from meshcache.tiers.kept_withdraws import KeptWithdraws
 from meshcache.tiers.reads import TierReads
 from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import RefusedError, SealedRecords
-from meshcache.tiers.sealing import Sealer
+from meshcache.tiers.sealing import Sealer, can_compile
 
 CLOSE_S = 5.0
 """How long the end of a node waits for a tier to write what waits."""
 
 _CHUNK = 64
 """Sessions that are taken with the core's lock held: a handshake waits 0.1 ms for it at most."""
+
+_CHUNK_COMPILED = 512
+"""The same where the compiled module copies them: as long."""
 
 _FEED_S = 0.02
 """Between two looks at what leaves, while something did."""
@@ -81,6 +85,7 @@ class NodeTiers:
         self._room = 0
         self._skipped = 0
         self._closing = False
+        self._new_records = hot.compiled.TierRecords if hot.compiled is not None and can_compile() else None
         self._woken = native.Event()
         self._thread = native.thread(self._run, "meshcache-tiers")
 
@@ -93,7 +98,9 @@ class NodeTiers:
         self._room = min(cache.max_sessions, cache.max_bytes // _ENTRY_BYTES)
         self._pump = pump
         with pump.lock:
-            pump.core.tiering.begin(everything=any(runner.hook.everything for runner in self.runners))
+            pump.core.tiering.begin(
+                everything=any(runner.hook.everything for runner in self.runners), new_records=self._new_records
+            )
         asking.plug(Step.TIER, self.reads)
         pump.chores.append(self._tell_faults)
         for runner in self.runners:
@@ -179,26 +186,46 @@ class NodeTiers:
         assert pump is not None, "it was started"
         tiering = pump.core.tiering
         while True:
+            leaving, many = list[Leaving](), list[LeavingMany]()
             with pump.lock:
-                leaving = tiering.take(_CHUNK, pump.clock(), time.time())
+                now, unix_now = pump.clock(), time.time()
+                if self._new_records is None:
+                    leaving = tiering.take(_CHUNK, now, unix_now)
+                else:
+                    many = tiering.take_many(_CHUNK_COMPILED, now, unix_now)
                 gone = tiering.take_forgotten()
                 waiting, skipped = tiering.waiting, tiering.skipped
             self._count_skipped(skipped)
-            self._hand_out(leaving, gone)
-            some = some or bool(leaving)
+            try:
+                self._hand_out(leaving, many, gone)
+            finally:
+                for each in many:
+                    each.records.wipe()
+            some = some or bool(leaving or many)
             if not waiting:
                 return some
 
-    def _hand_out(self, leaving: Sequence[Leaving], gone: Sequence[tuple[Border, bytes]]) -> None:
-        sealed: dict[SealedRecords, list[TierEntry]] = {}
+    def _hand_out(
+        self, leaving: Sequence[Leaving], many: Sequence[LeavingMany], gone: Sequence[tuple[Border, bytes]]
+    ) -> None:
+        sealed: dict[SealedRecords, list[tuple[Sequence[TierEntry], bool]]] = {}
         for runner in self.runners:
             records = self._records_of(runner)
             if records not in sealed:
-                sealed[records] = records.entries(leaving)
-            pairs = zip(leaving, sealed[records], strict=True)
-            runner.offer([entry for each, entry in pairs if each.evicted or runner.hook.everything])
+                sealed[records] = self._sealed(records, leaving, many)
+            for entries, evicted in sealed[records]:
+                if evicted or runner.hook.everything:
+                    runner.offer(entries)
             if gone:
                 runner.remove([records.sealer.key_of(border, session_id) for border, session_id in gone])
+
+    def _sealed(
+        self, records: SealedRecords, leaving: Sequence[Leaving], many: Sequence[LeavingMany]
+    ) -> list[tuple[Sequence[TierEntry], bool]]:
+        """Return what to keep of these, each part with whether memory has it no more."""
+        parts: list[tuple[Sequence[TierEntry], bool]] = [(records.many(each), each.evicted) for each in many]
+        by_kind = {evicted: [each for each in leaving if each.evicted is evicted] for evicted in (True, False)}
+        return parts + [(records.entries(some), evicted) for evicted, some in by_kind.items() if some]
 
     def _count_skipped(self, skipped: int) -> None:
         if skipped > self._skipped:

@@ -25,6 +25,7 @@ from meshcache.hooks import (
 )
 from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
 from meshcache.runtime.tracing import shown
+from meshcache.tiers.sealed_entries import SealedEntries
 
 TEND_S = 5.0
 """Between two calls of `Tier.tend`."""
@@ -77,7 +78,10 @@ class TierRunner:
         self.errands: deque[Iterator[None]] = deque()
         """Each a piece of work that yields after every part of it; for the writing thread."""
         self._opened = opened
-        self._entries: deque[TierEntry] = deque()
+        self._entries: deque[Sequence[TierEntry]] = deque()
+        """As they were offered, up to a batch in each."""
+        self._offered = 0
+        self._offering = native.Lock()
         self._removals: deque[tuple[int, bytes]] = deque()
         """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
         self._taken = 0
@@ -131,22 +135,30 @@ class TierRunner:
     @property
     def waiting(self) -> int:
         """How many entries wait to be written."""
-        return len(self._entries)
+        return self._offered - self._taken
 
     def offer(self, entries: Sequence[TierEntry]) -> None:
         """Have entries written in time. Returns at once."""
-        room = TIER_WAITING_MAX - len(self._entries)
-        self._entries.extend(entries[: max(room, 0)])
-        if len(entries) > room:
-            self.health.count("skipped", len(entries) - max(room, 0))
+        with self._offering:
+            room = max(TIER_WAITING_MAX - self.waiting, 0)
+            skipped = len(entries) - room
+            if skipped > 0:
+                entries = entries[:room]
+            if 0 < len(entries) <= TIER_BATCH_MAX:
+                self._entries.append(entries)
+            else:
+                self._entries.extend(entries[at : at + TIER_BATCH_MAX] for at in range(0, len(entries), TIER_BATCH_MAX))
+            self._offered += len(entries)
+        if skipped > 0:
+            self.health.count("skipped", skipped)
         self._to_write.set()
 
     def remove(self, keys: Sequence[bytes]) -> None:
         """Have entries taken out in time, however many wait. Returns at once."""
-        after = self._taken + len(self._entries)
-        self._removals.extend((after, key) for key in keys)
-        while len(self._removals) > TIER_WAITING_MAX:
-            self._removals.popleft()
+        with self._offering:
+            self._removals.extend((self._offered, key) for key in keys)
+            while len(self._removals) > TIER_WAITING_MAX:
+                self._removals.popleft()
         self._to_write.set()
 
     def run(self, errand: Iterator[None]) -> None:
@@ -219,7 +231,7 @@ class TierRunner:
                 self.health.count("removed", len(keys))
             return True
         if self._entries:
-            entries = self._due_entries()
+            entries = _joined(self._due_entries())
             done = self._attempt(lambda: self.hook.put(entries))
             self.health.count("written" if done else "skipped", len(entries))
             self._unwritten = not done
@@ -232,18 +244,22 @@ class TierRunner:
     def _due_removals(self) -> list[bytes]:
         """Take those before which nothing is to be written any more."""
         keys: list[bytes] = []
-        while self._removals and len(keys) < TIER_BATCH_MAX:
-            if self._entries and self._removals[0][0] > self._taken:
-                break
-            keys.append(self._removals.popleft()[1])
+        with self._offering:
+            while self._removals and len(keys) < TIER_BATCH_MAX and self._removals[0][0] <= self._taken:
+                keys.append(self._removals.popleft()[1])
         return keys
 
-    def _due_entries(self) -> list[TierEntry]:
-        """Take some, up to the next removal."""
-        ahead = self._removals[0][0] - self._taken if self._removals else TIER_BATCH_MAX
-        count = min(len(self._entries), TIER_BATCH_MAX, max(ahead, 1))
-        self._taken += count  # first: who removes meanwhile may see too many before it, and never too few
-        return [self._entries.popleft() for _ in range(count)]
+    def _due_entries(self) -> list[Sequence[TierEntry]]:
+        """Take some, up to the next removal, which stands between two that were offered."""
+        with self._offering:
+            ahead = self._removals[0][0] - self._taken if self._removals else TIER_BATCH_MAX
+            some = [self._entries.popleft()]
+            count = len(some[0])
+            while self._entries and count + len(self._entries[0]) <= min(ahead, TIER_BATCH_MAX):
+                some.append(self._entries.popleft())
+                count += len(some[-1])
+            self._taken += count
+        return some
 
     def _tend(self) -> bool:
         if time.monotonic() - self._tended_at >= TEND_S:
@@ -318,6 +334,16 @@ class TierRunner:
 
     def _done(self, result: T | Awaitable[T]) -> T:
         return self._loop.wait_for(result) if inspect.isawaitable(result) else result
+
+
+def _joined(parts: Sequence[Sequence[TierEntry]]) -> Sequence[TierEntry]:
+    """Return one sequence, which is packed when all of them are."""
+    if len(parts) == 1:
+        return parts[0]
+    packed = [part for part in parts if isinstance(part, SealedEntries)]
+    if len(packed) == len(parts):
+        return SealedEntries(b"".join(part.packed for part in packed), sum(map(len, packed)))
+    return [entry for part in parts for entry in part]
 
 
 def _some(waiting: deque[T]) -> list[T]:

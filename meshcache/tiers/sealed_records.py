@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from meshcache.core.replication.tiering import Leaving
+from meshcache.core.replication.tiering import Leaving, LeavingMany
 from meshcache.core.wire.tier_record import Border, RecordReader, TierRecord, TierRecordError
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.hooks import TierEntry
+from meshcache.tiers.sealed_entries import SealedEntries
 from meshcache.tiers.sealing import Sealer, SealError
 
 AHEAD_S = 60
@@ -58,6 +59,10 @@ class SealedRecords:
         key = self.sealer.key_of(leaving.border, leaving.session_id)
         value = self.sealer.seal(key, leaving.record, self.sealer.tag_of(leaving.border))
         return TierEntry(key, value, leaving.lasts_s)
+
+    def many(self, leaving: LeavingMany) -> SealedEntries:
+        """Return what to keep of many, sealed while the interpreter runs others."""
+        return SealedEntries(self.sealer.seal_many(leaving.border, leaving.records), len(leaving.records))
 
     def again(self, key: bytes, value: bytes, record: TierRecord, border: Border) -> TierEntry:
         """Return what to keep in place of a value that an older key sealed."""

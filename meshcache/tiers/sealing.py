@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from hashlib import blake2b, sha256
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+import meshcache.hot as hot
+from meshcache.core.replication.tiering import Records
 from meshcache.core.wire.tier_record import Border
+from meshcache.errors import HookError
 from meshcache.hooks import TIER_KEY_BYTES
+from meshcache.tls import libssl
+
+if TYPE_CHECKING:
+    from meshcache.hot import TierSealer
 
 VERSION = 1
 """Of the form of values. Another one is refused."""
@@ -58,9 +68,20 @@ class _Key:
     def for_place(self, key: bytes) -> AESGCM:
         made = self._made[key[0]]
         if made is None:
-            made = AESGCM(blake2b(key[:1], digest_size=32, key=self._secret, person=_TAG).digest())
-            self._made[key[0]] = made
+            made = self._made[key[0]] = AESGCM(self._made_for(key[0]))
         return made
+
+    def compiled(self, module: ModuleType) -> TierSealer:
+        """Return what does `Sealer.seal` with this key without the interpreter. Raises ValueError, HookError."""
+        keys = bytearray().join(self._made_for(first) for first in range(256))
+        try:
+            sealer: TierSealer = module.TierSealer(libssl.pyopenssl().functions.addresses, self.id, keys)
+        finally:
+            keys[:] = bytes(len(keys))
+        return sealer
+
+    def _made_for(self, first: int) -> bytes:
+        return blake2b(bytes((first,)), digest_size=32, key=self._secret, person=_TAG).digest()
 
 
 class Sealer:
@@ -73,6 +94,7 @@ class Sealer:
         self._mesh = mesh.encode()
         self._nonces: list[bytes] = []
         self._places: dict[Border, _Places] = {}
+        self._compiled = None if hot.compiled is None or not can_compile() else self._current.compiled(hot.compiled)
 
     def key_of(self, border: Border, session_id: bytes) -> bytes:
         """Return where a session lies: a hash that differs by mesh, share group, settings, epoch and id."""
@@ -91,6 +113,15 @@ class Sealer:
         head = bytes((VERSION,)) + self._current.id + tag
         nonce = self._nonce()
         return b"".join((head, nonce, self._current.for_place(key).encrypt(nonce, plain, head + key)))
+
+    def seal_many(self, border: Border, records: Records) -> bytes:
+        """Return the entries of these records, sealed, as `sealed_entries` reads them; `can_compile` must say yes.
+
+        The interpreter runs others meanwhile.
+        """
+        assert self._compiled is not None, "whoever has records can seal them"
+        places = self._of(border)
+        return self._compiled.seal(records, places.base, places.tag)
 
     def is_current(self, value: bytes) -> bool:
         """Return whether it is sealed with the key that seals today."""
@@ -133,6 +164,20 @@ class Sealer:
         return known
 
 
+def can_compile() -> bool:
+    """Return whether many can be sealed at a time, without the interpreter."""
+    return hot.compiled is not None and _compiles(hot.compiled)
+
+
+@cache
+def _compiles(module: ModuleType) -> bool:
+    try:
+        _Key(bytes(32)).compiled(module)
+    except (HookError, ValueError, ImportError):
+        return False
+    return True
+
+
 _BORDERS_MAX = 1024
 """Borders whose hash is remembered; forgotten all at once."""
 
@@ -143,10 +188,12 @@ class _Places:
     def __init__(self, mesh: bytes, border: Border) -> None:
         parts = mesh, border.group.encode(), border.digest
         self.tag = _digest(b"border", *parts)[:_BORDER_BYTES]
-        self._base = sha256(_lengthened((_TAG, b"session", *parts)))
+        self.base = _lengthened((_TAG, b"session", *parts))
+        """What is hashed before an id."""
+        self._hashed = sha256(self.base)
 
     def key_of(self, session_id: bytes) -> bytes:
-        place = self._base.copy()
+        place = self._hashed.copy()
         place.update(session_id)
         return place.digest()[:TIER_KEY_BYTES]
 

@@ -120,6 +120,16 @@ PROTOTYPES: Mapping[str, str] = {
     "EVP_EncryptInit_ex": "int(uintptr_t, uintptr_t, uintptr_t, char *, char *)",
     "EVP_DecryptInit_ex": "int(uintptr_t, uintptr_t, uintptr_t, char *, char *)",
     "EVP_MAC_init": "int(uintptr_t, char *, size_t, uintptr_t)",
+    # What seals for the tiers.
+    "EVP_CIPHER_free": "void(uintptr_t)",
+    "EVP_CIPHER_CTX_new": "uintptr_t(void)",
+    "EVP_CIPHER_CTX_free": "void(uintptr_t)",
+    "EVP_CIPHER_CTX_ctrl": "int(uintptr_t, int, int, void *)",
+    "EVP_EncryptUpdate": "int(uintptr_t, char *, int *, char *, int)",
+    "EVP_EncryptFinal_ex": "int(uintptr_t, char *, int *)",
+    "EVP_MD_fetch": "uintptr_t(uintptr_t, char *, char *)",
+    "EVP_MD_free": "void(uintptr_t)",
+    "EVP_Digest": "int(char *, size_t, char *, unsigned int *, uintptr_t, uintptr_t)",
     "OSSL_PARAM_BLD_new": "uintptr_t(void)",
     "OSSL_PARAM_BLD_push_utf8_string": "int(uintptr_t, char *, char *, size_t)",
     "OSSL_PARAM_BLD_to_param": "uintptr_t(uintptr_t)",
@@ -155,16 +165,33 @@ NEWER = frozenset(
 """Raw public keys (RFC 7250), since OpenSSL 3.2: what an older one doesn't have to be asked about."""
 
 
+SEALING = frozenset(
+    (
+        "EVP_CIPHER_free",
+        "EVP_CIPHER_CTX_new",
+        "EVP_CIPHER_CTX_free",
+        "EVP_CIPHER_CTX_ctrl",
+        "EVP_EncryptUpdate",
+        "EVP_EncryptFinal_ex",
+        "EVP_MD_fetch",
+        "EVP_MD_free",
+        "EVP_Digest",
+    )
+)
+"""With these the tiers seal without the interpreter. A library that was linked without one of them serves handshakes
+all the same."""
+
+
 class Functions:
     """All of `PROTOTYPES` as attributes. NULL is 0, or `ffi.NULL` where a prototype says ``*``.
 
-    Those in `NEWER` answer 0, whatever they are asked, where the library lacks them.
+    Those in `NEWER` and `SEALING` answer 0, whatever they are asked, where the library lacks them.
     """
 
     def __init__(self, address_of: Callable[[str], int | None]) -> None:
         """Raises HookError, with the names, when functions are missing."""
         addresses = {name: address_of(name) or 0 for name in PROTOTYPES}
-        missing = sorted(name for name, address in addresses.items() if address == 0 and name not in NEWER)
+        missing = sorted(name for name, address in addresses.items() if address == 0 and name not in NEWER | SEALING)
         if missing:
             raise HookError(f"it lacks {', '.join(missing[:4])}{' and more' if len(missing) > 4 else ''}")
         self.addresses = addresses

@@ -13,8 +13,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from meshcache import hot
 from meshcache.hooks import TIER_BATCH_MAX, BeginsEmptyError, TierEntry, TierError
 from meshcache.tiers.disk import BYTES_MIN, FULL, DiskTier
+from meshcache.tiers.disk_check import NAMES
 from tests.support.waiting import PATIENCE_S, wait_until
 
 START = 1_700_000_000.0
@@ -34,9 +36,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def disk(tmp_path: Path, clock: Clock) -> Iterator[DiskTier]:
+def disk(tmp_path: Path, clock: Clock, hot_path: str) -> Iterator[DiskTier]:
+    """On each path: the compiled writer, and py-lmdb's."""
     tier = DiskTier(tmp_path / "t", BYTES_MIN, "prod", clock=clock)
     tier.open()
+    assert tier.writes_by == hot_path
     yield tier
     tier.close()
 
@@ -86,6 +90,41 @@ def test_a_value_that_comes_again_takes_the_place_of_the_first(disk: DiskTier) -
     assert disk.get([key(1)]) == {key(1): b"newest"} or disk.get([key(1)]) == {key(1): b"new"}
     assert disk.figures()["entries"] == 1
     assert len(list(disk.newest(10))) == 1
+
+
+def test_of_two_in_one_batch_the_later_holds(disk: DiskTier) -> None:
+    first, *others = [entry(number) for number in range(20)]
+    later = [TierEntry(first.key, value, 3600.0) for value in (b"z", b"a")]
+    disk.put([first, *others, *later])
+    assert disk.get([first.key]) == {first.key: b"a"}
+    assert disk.figures()["entries"] == 20
+
+
+def test_what_ends_beyond_all_clocks_is_kept(disk: DiskTier) -> None:
+    disk.put([entry(1, -5.0), entry(2, 2e9)])
+    assert set(disk.get([key(1), key(2)])) == {key(2)}
+
+
+def test_both_writers_leave_the_same_file(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row for row, with what was removed, written again and evicted."""
+    if hot.compiled is None:
+        pytest.skip(hot.why_not)
+    rows = []
+    for name, module in (("c", hot.compiled), ("python", None)):
+        monkeypatch.setattr(hot, "compiled", module)
+        tier = DiskTier(tmp_path / name, BYTES_MIN, "prod", clock=clock)
+        tier.open()
+        assert tier.writes_by == name
+        fill(tier, range(4000), size=4000)
+        tier.remove([key(number) for number in (3990, 3995, 5000)])
+        fill(tier, range(3980, 4010), lasts_s=77.5, size=40)
+        figures = tier.figures()
+        tier.close()
+        with lmdb.open(str(tmp_path / name), max_dbs=2, readonly=True) as env, env.begin() as reading:
+            found = [list(reading.cursor(env.open_db(each, create=False, txn=reading))) for each in NAMES]
+        rows.append((found, figures["entries"], figures["evicted"], figures["bytes"]))
+    assert rows[0] == rows[1]
+    assert rows[0][2] > 0, "some were evicted"
 
 
 def test_it_never_grows_beyond_its_bound_and_the_oldest_go(disk: DiskTier, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_without_tiers_there_is_nothing(start: Start) -> None:
     assert node.internals.pump.core.tiering.waiting == 0
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_a_node_that_is_alone_has_its_sessions_after_a_restart(start: Start) -> None:
     ids = make(start(tier=DISK), 500)
     node = start(tier=DISK)
@@ -122,6 +123,7 @@ def test_a_vip_that_is_attached_later_finds_its_sessions_then(start: Start) -> N
     wait_until(lambda: set(found(node, ids)) == {Outcome.LOCAL}, what="shop is loaded")
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_a_withdraw_holds_after_a_restart_of_a_node_that_is_alone(start: Start) -> None:
     tier = Kept()
     node = start(tier)
@@ -137,6 +139,7 @@ def test_a_withdraw_holds_after_a_restart_of_a_node_that_is_alone(start: Start) 
     assert node.stats()["vips"]["shop"]["sessions"]["refused"] == {"withdrawn": 20}
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_a_new_epoch_leaves_nothing(start: Start) -> None:
     tier = Kept()
     node = start(tier)
@@ -174,6 +177,7 @@ def test_what_another_key_sealed_is_refused_counted_and_removed(start: Start, tm
     assert counts(node)["refused_key"] == 20
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_values_that_were_swapped_are_refused_counted_and_removed(start: Start) -> None:
     tier = Kept()
     node = start(tier)
@@ -222,6 +226,7 @@ def test_the_disk_of_another_mesh_begins_empty(start: Start, tmp_path: Path) -> 
     assert node.stats()["tiers"][0]["counts"]["begun_anew"] == 1
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_the_disk_under_another_key_leaves_nothing(start: Start) -> None:
     ids = make(start(tier=DISK), 20)
     node = start(tier=DISK, key="other.key")
@@ -230,6 +235,7 @@ def test_the_disk_under_another_key_leaves_nothing(start: Start) -> None:
     wait_until(lambda: node.stats()["tiers"][0]["entries"] == 0, what="they are removed")
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_a_key_in_memory_only_leaves_nothing_behind(start: Start) -> None:
     disk = {"disk": {"max_bytes": "16MiB", "key": "memory"}}
     ids = make(start(tier=disk), 20)
@@ -239,6 +245,7 @@ def test_a_key_in_memory_only_leaves_nothing_behind(start: Start) -> None:
     assert node.stats()["tiers"][0]["entries"] == 0
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_a_stolen_disk_has_no_id_no_der_and_no_name(start: Start, tmp_path: Path) -> None:
     node = start(tier=DISK)
     ids = make(node, 20)
@@ -281,6 +288,7 @@ def test_a_second_node_cant_have_the_folder_of_the_first(start: Start, tmp_path:
     assert "another node's" in second.stats()["tiers"][0]["last_fault"]
 
 
+@pytest.mark.usefixtures("hot_path")
 def test_only_what_memory_evicts_goes_to_a_tier_that_wants_no_more(start: Start) -> None:
     tier = Evicted()
     node = start(tier, cache={"max_sessions": 100})

@@ -33,6 +33,7 @@ class Shop:
         cache = {"max_sessions": settings.pop("sessions", 1)}
         self.node: MeshNode = place.node("edge-1", hooks=list(tiers), cache=cache, **settings)
         self.context = self.node.attach(server_context("pyopenssl", version), vip="shop", pauses=True)
+        assert self.node.wait_warm(60), "what is written before tiers are loaded comes back with that"
         self.client, self.version = client_context(version), version
         self.session = visit(self.context, self.client).session
         self.push_out()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from meshcache.core.values.events import HookFaulted
 from meshcache.hooks import TIER_BATCH_MAX, TIER_WAITING_MAX, BeginsEmptyError, Tier, TierEntry
 from meshcache.tiers.runner import TierRunner
+from meshcache.tiers.sealed_entries import SealedEntries, pack
 from tests.support.waiting import wait_until
 from tests.tiers.tiers import Coroutines, Evicted, Hangs, Kept, OpensLater
 
@@ -76,6 +77,35 @@ def test_what_is_removed_while_it_waits_to_be_written_is_gone_and_what_comes_aft
         assert set(tier.kept) == {entry(0).key, *(each.key for each in many[1::2])}
     finally:
         runner.close(60)
+
+
+def test_packed_entries_are_written_as_they_were_offered_and_joined_where_all_are_packed() -> None:
+    class Asked(Kept):
+        def put(self, entries: Sequence[TierEntry]) -> None:
+            asked.append((type(entries), [int.from_bytes(each.key, "big") for each in entries]))
+            super().put(entries)
+
+    asked: list[tuple[type, list[int]]] = []
+    runner = TierRunner(Asked(), "", lambda _fault: None, lambda _runner: None)
+    for some in ((1, 2), (3,), ()):
+        runner.offer(SealedEntries(pack([entry(number) for number in some]), len(some)))
+    runner.remove([entry(1).key])
+    runner.offer(SealedEntries(pack([entry(4)]), 1))
+    runner.offer([entry(5)])
+    runner.start()
+    try:
+        wait_until(lambda: counts(runner).get("written") == 5, what="all are written")
+        wait_until(lambda: counts(runner).get("removed") == 1, what="and what was removed between is out")
+        assert asked == [(SealedEntries, [1, 2, 3]), (list, [4, 5])]
+    finally:
+        runner.close(60)
+
+
+def test_of_packed_entries_what_is_too_much_is_left_out() -> None:
+    runner = TierRunner(Kept(), "", lambda _fault: None, lambda _runner: None)
+    runner.offer([entry(1)] * (TIER_WAITING_MAX - 2))
+    runner.offer(SealedEntries(pack([entry(number) for number in range(5)]), 5))
+    assert (runner.waiting, counts(runner)["skipped"]) == (TIER_WAITING_MAX, 3)
 
 
 def test_coroutines_run_on_one_loop_of_their_own() -> None:

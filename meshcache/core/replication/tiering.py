@@ -7,9 +7,9 @@ What comes back is judged as what a peer sends is, by the same gates and limits:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil, inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
@@ -51,6 +51,44 @@ class Leaving(NamedTuple):
         return f"<Leaving {self.border.group}>"
 
 
+class Records(Protocol):
+    """Records of sessions that Python never sees: the compiled module's."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, session_id: bytes, record: bytes, lasts_s: float) -> None:
+        """Add one that is written already."""
+
+    def add_from(
+        self,
+        table: object,
+        ids: Sequence[bytes],
+        stream: int,
+        origin: bytes,
+        epoch: float,
+        now: float,
+        unix_offset: float,
+        lifetime_s: float,
+        lasts_min_s: float,
+        certified: bool,
+    ) -> None:
+        """Write those of these ids that are in a table, as this stream's, and are to leave."""
+
+    def wipe(self) -> None:
+        """Forget them."""
+
+
+class LeavingMany(NamedTuple):
+    """As `Leaving`, for many of one border."""
+
+    border: Border
+    records: Records
+    evicted: bool
+
+    def __repr__(self) -> str:
+        return f"<LeavingMany {self.border.group}: {len(self.records)}>"
+
+
 class Tiering:
     """Does nothing before `begin`: a node without tiers pays one comparison for each session."""
 
@@ -71,12 +109,17 @@ class Tiering:
         self._waiting = 0
         self._loading = False
         self._on = False
+        self._new_records: Callable[[], Records] | None = None
         self.skipped = 0
         """Sessions that weren't written, since too many waited."""
 
-    def begin(self, *, everything: bool) -> None:
-        """Note from now on what leaves memory to make room, and with `everything` also all that is filed."""
+    def begin(self, *, everything: bool, new_records: Callable[[], Records] | None = None) -> None:
+        """Note from now on what leaves memory to make room, and with `everything` also all that is filed.
+
+        With `new_records`, which the compiled module gives, `take_many` may be used in place of `take`.
+        """
         self._on = True
+        self._new_records = new_records
         self._cache.on_drop = self._note_evicted
         self._cache.on_file = self._note_filed if everything else None
         self._withdraws.on_act = self._note_withdrawn
@@ -88,12 +131,12 @@ class Tiering:
 
     def borders(self) -> list[Border]:
         """Return the borders that this node serves VIPs within: what lies in a tier for another is of no use here."""
-        return list({Border(terms.group, terms.digest): None for terms in self._vips.terms})
+        return list({_border(terms): None for terms in self._vips.terms})
 
     def border_of(self, vip: str) -> Border | None:
         """Return where a VIP's sessions belong."""
         served = self._vips.get(vip)
-        return None if served is None else _border(served)
+        return None if served is None else _border(served.vip.terms)
 
     @property
     def revision(self) -> tuple[int, int]:
@@ -103,7 +146,7 @@ class Tiering:
     def forget(self, served: ServedVip, session_id: bytes) -> None:
         """Take a session out of the tiers as well, and out of what waits for them."""
         if self._on and len(self._forgotten) < WAITING_MAX:
-            self._forgotten.append((_border(served), session_id))
+            self._forgotten.append((_border(served.vip.terms), session_id))
         if self._evicted and len(self._over) < WAITING_MAX:
             self._over.add(session_id)
 
@@ -115,26 +158,31 @@ class Tiering:
 
     def take(self, count: int, now: float, unix_now: float) -> list[Leaving]:
         """Return up to about `count` sessions that are to be written; those that are over or gone are left out."""
-        leaving: list[Leaving] = []
         offset = unix_now - now
-        while self._evicted and len(leaving) < count:
-            self._waiting -= 1
-            session, stream = self._evicted.popleft()
-            if session.id not in self._over:
-                self._add(leaving, session, stream, now, offset, evicted=True)
-        if not self._evicted:
-            self._over.clear()
+        leaving = self._take_evicted(count, now, offset)
         while self._filed and len(leaving) < count:
-            stream, ids = self._filed.popleft()
-            some, rest = ids[:count], ids[count:]
-            if rest:
-                self._filed.appendleft((stream, rest))
-            self._waiting -= len(some)
-            for session_id in some:
-                held = self._cache.peek(stream.vip, session_id)
-                if held is not None:
-                    self._add(leaving, held, stream, now, offset, evicted=False)
+            self._add_held(leaving, *self._next_filed(count), now, offset)
         return leaving
+
+    def take_many(self, count: int, now: float, unix_now: float) -> list[LeavingMany]:
+        """Do as `take` does, but what the compiled cache holds is written there, and no copy of it comes to Python."""
+        offset = unix_now - now
+        many: dict[tuple[Border, bool], LeavingMany] = {}
+        leaving = self._take_evicted(count, now, offset)
+        room = count - len(leaving)
+        while self._filed and room > 0:
+            stream, ids = self._next_filed(room)
+            room -= len(ids)
+            table = self._cache.vip_cache(stream.vip)
+            if table is not None and table is stream.reads:
+                self._write_held(
+                    self._many(many, _border(stream.terms), evicted=False), table, stream, ids, now, offset
+                )
+            else:
+                self._add_held(leaving, stream, ids, now, offset)
+        for each in leaving:
+            self._many(many, each.border, evicted=each.evicted).add(each.session_id, each.record, each.lasts_s)
+        return [some for some in many.values() if len(some.records)]
 
     def restore(
         self, records: Iterable[TierRecord], now: float, unix_now: float, *, private: bool, loading: bool
@@ -219,6 +267,56 @@ class Tiering:
         self._waiting += 1
         self._evicted.append((session, stream))
 
+    def _take_evicted(self, count: int, now: float, offset: float) -> list[Leaving]:
+        leaving: list[Leaving] = []
+        while self._evicted and len(leaving) < count:
+            self._waiting -= 1
+            session, stream = self._evicted.popleft()
+            if session.id not in self._over:
+                self._add(leaving, session, stream, now, offset, evicted=True)
+        if not self._evicted:
+            self._over.clear()
+        return leaving
+
+    def _next_filed(self, count: int) -> tuple[Stream, Sequence[bytes]]:
+        stream, ids = self._filed.popleft()
+        some, rest = ids[:count], ids[count:]
+        if rest:
+            self._filed.appendleft((stream, rest))
+        self._waiting -= len(some)
+        return stream, some
+
+    def _add_held(
+        self, leaving: list[Leaving], stream: Stream, ids: Sequence[bytes], now: float, offset: float
+    ) -> None:
+        """Add those that are still here, as this stream's: what came again as another's was noted again."""
+        for session_id in ids:
+            held = self._cache.peek(stream.vip, session_id)
+            if held is not None and held.stream == stream.key:
+                self._add(leaving, held, stream, now, offset, evicted=False)
+
+    def _write_held(
+        self, records: Records, table: object, stream: Stream, ids: Sequence[bytes], now: float, offset: float
+    ) -> None:
+        """Do as `_add_held` does, in the compiled module."""
+        certified, lifetime_s = self._leave_as(stream)
+        origin, epoch = self._origin_of(stream), self._cache.epoch
+        records.add_from(table, ids, stream.index, origin, epoch, now, offset, lifetime_s, LASTS_S_MIN, certified)
+
+    def _many(self, many: dict[tuple[Border, bool], LeavingMany], border: Border, *, evicted: bool) -> Records:
+        found = many.get((border, evicted))
+        if found is None:
+            assert self._new_records is not None, "`begin` was given it"
+            found = many[border, evicted] = LeavingMany(border, self._new_records(), evicted)
+        return found.records
+
+    def _leave_as(self, stream: Stream) -> tuple[bool, float]:
+        """Return whether a stream's sessions under a client certificate may leave, and how long its VIP's last."""
+        served = self._vips.get(stream.vip)
+        if served is None:
+            return True, inf
+        return served.vip.export_client_certificates, served.vip.lifetime_s
+
     def _add(
         self, leaving: list[Leaving], session: Session, stream: Stream, now: float, offset: float, *, evicted: bool
     ) -> None:
@@ -226,13 +324,11 @@ class Tiering:
         lasts_s = session.expires_at - now
         if not session.seq or lasts_s < LASTS_S_MIN:
             return
-        terms = stream.terms
-        served = self._vips.get(stream.vip)
-        if session.client_certificate and served is not None and not served.vip.export_client_certificates:
+        certified, lifetime_s = self._leave_as(stream)
+        if session.client_certificate and not certified:
             return  # it has a number of the time when its VIP exported them
-        lifetime_s = inf if served is None else served.vip.lifetime_s
         record = write_record(session, self._origin_of(stream), offset, lifetime_s)
-        leaving.append(Leaving(Border(terms.group, terms.digest), session.id, record, lasts_s, evicted))
+        leaving.append(Leaving(_border(stream.terms), session.id, record, lasts_s, evicted))
 
     def _origin_of(self, stream: Stream) -> bytes:
         age = max(stream.age, (stream.key.incarnation, 0))
@@ -245,6 +341,5 @@ class Tiering:
         return known
 
 
-def _border(served: ServedVip) -> Border:
-    terms = served.vip.terms
+def _border(terms: Terms) -> Border:
     return Border(terms.group, terms.digest)

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partialmethod
 
 import pytest
 
+from meshcache import hot
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
-from meshcache.core.replication.tiering import WAITING_MAX, Leaving
+from meshcache.core.replication.tiering import WAITING_MAX, Leaving, Tiering
 from meshcache.core.values.session import Outcome
 from meshcache.core.wire.tier_record import RecordReader, TierRecord
 from tests.core.net import Host, Net, has, make, mesh, sid, vip
 
 UNIX = 1_700_000_000.0
+
+
+@pytest.fixture(autouse=True, params=["python", "c"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who writes what leaves: Python, or the compiled module, whose records are read as Python's then."""
+    way: str = request.param
+    if way == "c":
+        if hot.compiled is None:
+            pytest.skip(hot.why_not)
+
+        def take(tiering: Tiering, count: int, now: float, unix_now: float) -> list[Leaving]:
+            many = tiering.take_many(count, now, unix_now)
+            return [Leaving(each.border, *row, each.evicted) for each in many for row in each.records.rows()]
+
+        monkeypatch.setattr(Tiering, "take", take)
+        monkeypatch.setattr(Tiering, "begin", partialmethod(Tiering.begin, new_records=hot.compiled.TierRecords))
+    return way
 
 
 def leaving(net: Net, host: Host, count: int = 1000) -> list[Leaving]:
