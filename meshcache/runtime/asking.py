@@ -162,6 +162,8 @@ class PausedLookup:
             if finder is not None:
                 self._over(End.FOUND, now, next(step for step, asker in self._begun if asker is finder))
             elif denied or now >= self.until:
+                if not denied and self._has_come_unread():
+                    continue
                 self._count(End.NONE if denied else End.LATE)
                 self.begin(now)
             else:
@@ -185,6 +187,14 @@ class PausedLookup:
         """Nobody waits any more: the client is gone."""
         if not self.over:
             self._over(End.GIVEN_UP, self._asking.clock())
+
+    def _has_come_unread(self) -> bool:
+        """Read what has arrived, before it counts as late: on a busy machine this thread, and the one that reads, may
+        both have been kept from it. Return whether there is an answer now.
+        """
+        self._asking.read_what_is_here()
+        with self._lock:
+            return self._finder is not None or self._denied
 
     def _over(self, end: End | None, now: float, found_by: Step | None = None) -> None:
         self.over, self.found_by = True, found_by
@@ -315,6 +325,10 @@ class VipAsking:
                     lookup.go_on(lookup.until)
         finally:
             lookup.cancel()
+
+    def read_what_is_here(self) -> None:
+        """Take in what has arrived and nobody has read yet."""
+        self._asking.pump.read_what_is_here()
 
     def pulled(self, token: int) -> int:
         """Return the token of a session as one that was fetched for this handshake."""

@@ -128,6 +128,17 @@ def test_a_late_find_of_an_earlier_step_counts_as_its_own(shop: Shop) -> None:
     assert lookup.found_by is Step.AWAIT
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_what_lies_here_unread_at_the_deadline_is_not_late(
+    shop: Shop, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = shop.begin()
+    monkeypatch.setattr(shop.node.internals.pump, "read_what_is_here", lambda: lookup.answer(shop.first, found))
+    assert (lookup.go_on(lookup.until) is None) == found
+    assert shop.asked() == {"await": {"found" if found else "none": 1}}
+    assert len(shop.second.begun) == (0 if found else 1)
+
+
 def test_no_asker_can_make_a_handshake_wait_for_longer_than_the_most(shop: Shop) -> None:
     shop.first.waits_s = 3600.0
     lookup = shop.begin()
