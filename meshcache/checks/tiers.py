@@ -10,6 +10,7 @@ from pathlib import Path
 from meshcache.config import Settings
 from meshcache.config.tiers import DiskTierSettings, ValkeyTierSettings
 from meshcache.hooks import TierError
+from meshcache.tiers.lmdb_folder import objection
 from meshcache.tiers.secret_file import read_secret
 
 
@@ -48,6 +49,8 @@ def _disk_faults(disk: DiskTierSettings) -> Iterator[str]:
         yield f"tier.disk.path: {folder} is a file, and a folder is needed there"
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield f"tier.disk.path: {folder} can't be written by this user"
+    elif folder == disk.path and (why := objection(folder)) is not None:
+        yield f"tier.disk.path: {why}"
 
 
 def _first_that_is(path: Path) -> Path:

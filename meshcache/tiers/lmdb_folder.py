@@ -30,6 +30,9 @@ _CLOSED = "closed"
 
 _FILES = ("data.mdb", "lock.mdb", "state")
 
+_EXPECTED = {*_FILES, "owner", "lost+found"}
+"""In a folder that is ours, or was made for us: the last is in the root of a file system of its own."""
+
 
 class LmdbFolder:
     """`begin` gives the environment, and `end` takes it back; in between nobody else can have it."""
@@ -45,6 +48,9 @@ class LmdbFolder:
         "Caveats"), which py-lmdb notices since 2.0 only.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        why = objection(self.path)
+        if why is not None:
+            raise TierError(why)
         self.path.chmod(0o700)
         owner = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -102,6 +108,24 @@ class LmdbFolder:
             return (state_file.read(self.path / "state", 64) or b"").decode("ascii", "replace")
         except (OSError, state_file.StateFileError):
             return ""
+
+
+def objection(path: Path) -> str | None:
+    """Return what speaks against taking a folder, which closes it to all others; None where nothing does, or where
+    there is none yet. Raises OSError.
+    """
+    try:
+        status, names = path.stat(), [each.name for each in path.iterdir()]
+    except FileNotFoundError:
+        return None
+    others = sorted(name for name in names if name not in _EXPECTED and not name.startswith(".state."))
+    if others:
+        return (
+            f"{path} holds other things ({others[0]}), and a tier needs a folder of its own: {path / 'sessions'}, say"
+        )
+    if status.st_uid != os.geteuid():
+        return f"{path} is another user's, who could change what is in it: chown it, or name another folder"
+    return None
 
 
 def check(folder: Path, limit_s: float = CHECK_S) -> str | None:

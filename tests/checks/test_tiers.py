@@ -32,9 +32,17 @@ def test_a_folder_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert "can't be written" in fault
 
 
+def test_a_folder_that_others_use_too(tmp_path: Path) -> None:
+    (tmp_path / "somebodys").touch()
+    (fault,) = tier_faults(settings(tmp_path))
+    assert fault.startswith("tier.disk.path: ")
+    assert "holds other things (somebodys)" in fault
+    assert tier_faults(settings(tmp_path / "t")) == []
+
+
 def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshcache.checks.tiers.find_spec", lambda _name: None)
-    (fault,) = tier_faults(settings(tmp_path))
+    (fault,) = tier_faults(settings(tmp_path / "t"))
     assert "meshcache[disk]" in fault
 
 

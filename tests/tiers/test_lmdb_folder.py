@@ -45,6 +45,41 @@ def test_a_symbolic_link_in_the_place_of_a_file_is_refused(tmp_path: Path) -> No
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.parametrize("strange", ["somebody.sock", "data", ".profile"])
+def test_a_folder_with_other_things_in_it_is_refused_and_left_open(tmp_path: Path, strange: str) -> None:
+    """Somebody may name /tmp, or /var/lib: closed to all others, they would take the machine down."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / strange).touch()
+    (shared / "owner").touch()
+    with pytest.raises(TierError, match="a folder of its own"):
+        LmdbFolder(shared).take()
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert {path.name for path in shared.iterdir()} == {strange, "owner"}
+
+
+def test_a_folder_that_was_made_for_it_is_closed_to_others(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (made / "lost+found").mkdir(parents=True)
+    made.chmod(0o755)
+    folder = LmdbFolder(made)
+    folder.take()
+    assert made.stat().st_mode & 0o777 == 0o700
+    folder.begin(MAP).close()
+    (made / ".state.abc").touch()  # of a process that was killed while it wrote
+    folder.let_go()
+    folder.take()
+    folder.let_go()
+
+
+def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.lmdb_folder.os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    (tmp_path / "t").mkdir()
+    with pytest.raises(TierError, match="another user's"):
+        LmdbFolder(tmp_path / "t").take()
+
+
 def test_a_program_that_isnt_python_checks_nothing_and_trusts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
