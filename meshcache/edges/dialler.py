@@ -109,7 +109,7 @@ class Dialler:
         Looks at those whose descriptor says so, and at those that were sent on.
         """
         ready = set(self._sent_to)
-        for descriptor, _ in self._readable.poll(0):
+        for descriptor in mail.ready(self._readable):
             if descriptor in self._by_descriptor:
                 ready.add(self._by_descriptor[descriptor])
         while ready and len(received) < count:

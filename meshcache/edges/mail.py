@@ -7,6 +7,7 @@ the transport's lock; nothing here waits.
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Callable
 from typing import TypeAlias
@@ -22,6 +23,9 @@ are returned, the socket's descriptor tells of the next one."""
 
 Send: TypeAlias = Callable[["zmq.Socket[bytes]", bytes], bool]
 """Hand a message to a DEALER; False when its queue is full."""
+
+Ready: TypeAlias = Callable[[select.epoll], list[int]]
+"""Return descriptors of which an epoll tells now."""
 
 _BACKEND = "zmq.backend.cython._zmq"
 """Of pyzmq: what is linked with libzmq. Another one, such as PyPy's, goes without the compiled way."""
@@ -51,12 +55,16 @@ def send_by_pyzmq(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
     return True
 
 
-def compiled() -> tuple[Receive, Send] | None:
+def ready_by_python(readable: select.epoll) -> list[int]:
+    return [descriptor for descriptor, _ in readable.poll(0)]
+
+
+def compiled() -> tuple[Receive, Send, Ready] | None:
     """Return what the compiled module does it with, or None."""
     backend = getattr(sys.modules.get(_BACKEND), "__file__", None)
     if hot.compiled is None or backend is None or not hot.compiled.use_zmq(backend):
         return None
-    receive_all, send_one = hot.compiled.receive, hot.compiled.send
+    receive_all, send_one, ready_in = hot.compiled.receive, hot.compiled.send, hot.compiled.ready
 
     def receive_compiled(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
         messages: list[tuple[bytes, bytes]] = receive_all(router.underlying, count)
@@ -66,7 +74,11 @@ def compiled() -> tuple[Receive, Send] | None:
         sent: bool = send_one(dealer.underlying, payload)
         return sent
 
-    return receive_compiled, send_compiled
+    def ready_compiled(readable: select.epoll) -> list[int]:
+        descriptors: list[int] = ready_in(readable.fileno())
+        return descriptors
+
+    return receive_compiled, send_compiled, ready_compiled
 
 
-receive, send = compiled() or (receive_by_pyzmq, send_by_pyzmq)
+receive, send, ready = compiled() or (receive_by_pyzmq, send_by_pyzmq, ready_by_python)

@@ -122,6 +122,7 @@ PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the t
 PyObject *mail_use(PyObject *module, PyObject *args);
 PyObject *mail_receive(PyObject *module, PyObject *args);
 PyObject *mail_send(PyObject *module, PyObject *args);
+PyObject *mail_ready(PyObject *module, PyObject *number);
 
 /* --- scopes.c: which session id context a server name gets, remembered ----------------------------------------- */
 

@@ -10,10 +10,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 enum {
     ZMQ_DONTWAIT = 1,      /* zmq.h, as what follows */
     ZMQ_MESSAGE_BYTES = 64, /* of a zmq_msg_t, in all of libzmq 4 */
+    READY_MAX = 256,        /* descriptors told of at a time; the others are told of the next time */
 };
 
 /* A zmq_msg_t. */
@@ -138,4 +140,24 @@ PyObject *mail_send(PyObject *module, PyObject *args)
         }
     }
     return PyBool_FromLong(1);
+}
+
+PyObject *mail_ready(PyObject *module, PyObject *number)
+{
+    (void)module;
+    struct epoll_event events[READY_MAX];
+    long descriptor = PyLong_AsLong(number);
+    if (descriptor == -1 && PyErr_Occurred())
+        return NULL;
+    int count = epoll_wait((int)descriptor, events, READY_MAX, 0);
+    if (count < 0 && errno != EINTR)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    PyObject *all = PyList_New(0);
+    for (int at = 0; all != NULL && at < count; at++) {
+        PyObject *one = PyLong_FromLong(events[at].data.fd);
+        if (one == NULL || PyList_Append(all, one) < 0)
+            Py_CLEAR(all);
+        Py_XDECREF(one);
+    }
+    return all;
 }

@@ -28,6 +28,10 @@ READ_S_MAX = 0.002
 """How long a handshake goes on reading at a miss, which is eight full batches or hundreds of pushes of a few sessions.
 The pump reads the rest."""
 
+LIE_S_MAX = 0.006
+"""What is collected for no longer than this is sent, and what has come meanwhile read, in one step: on a server whose
+own thread is busy each wake-up of the pump's costs both. As long as after three messages that came at once."""
+
 INLINE_LINKS_MAX = 8
 """Up to so many links a handshake sends its own session, which costs it 5 us each; above it the pump does."""
 
@@ -308,12 +312,14 @@ class Pump:
             whole_at = min(self.core.next_deadline(), self._others_at)
             self._collected_until = self.collected_until()
             deadline = self._wakes_at = min(whole_at, self._collected_until)
-            rest_s = self._rest_s(received, now) if received else 0.0
-            resting = self._resting = rest_s >= _FINE_S and not self.core.awaiting
+            lie_until = self._lie_until(received, now)
+            resting = self._resting = lie_until - now >= _FINE_S and not self.core.awaiting
         ready: set[int] | None = None
         if resting:
-            ready = self._wait(self._on_wakeup, min(now + rest_s, deadline), roughly=now + rest_s < deadline)
-            self._rests, self._resting = bool(ready or self._on_anything.poll(0)), False
+            ready = self._wait(self._on_wakeup, min(lie_until, deadline), roughly=min(lie_until, deadline) < whole_at)
+            if lie_until < deadline:
+                self._rests = bool(ready or self._on_anything.poll(0))
+            self._resting = False
         if not ready:
             self._asleep = True
             if not self._untold:
@@ -330,12 +336,15 @@ class Pump:
             self._collected_until = 0.0
         return woken % DOOR > 0 or self.clock() >= whole_at
 
-    def _rest_s(self, received: int, now: float) -> float:
-        """Return how long messages may lie after so many were read: not at all while they come further apart."""
-        rest_s = self.core.rest_s(received)
-        apart_s, self._read_at = now - self._read_at, now
-        self._rests = self._rests or apart_s < rest_s
-        return rest_s if self._rests else 0.0
+    def _lie_until(self, received: int, now: float) -> float:
+        """Return until when messages may lie after so many were read. While they come further apart than that there is
+        no rest, but for what is collected soon: then they are read in the step that sends it."""
+        rest_s = self.core.rest_s(received) if received else 0.0
+        if received:
+            self._rests = self._rests or now - self._read_at < rest_s
+            self._read_at = now
+        soon = self._collected_until - now <= LIE_S_MAX and not self.core.pulling.hurries
+        return max(now + rest_s if self._rests else now, self._collected_until if soon else now)
 
     def _wait(self, poller: select.poll, until: float, *, roughly: bool = False) -> set[int] | None:
         """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later, and woken once for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -10,10 +11,10 @@ import zmq
 
 from meshcache import hot
 from meshcache.edges import mail
-from meshcache.edges.mail import Receive, Send
+from meshcache.edges.mail import Ready, Receive, Send
 from tests.support.waiting import wait_until
 
-WAYS = {"pyzmq": (mail.receive_by_pyzmq, mail.send_by_pyzmq)} | (
+WAYS = {"pyzmq": (mail.receive_by_pyzmq, mail.send_by_pyzmq, mail.ready_by_python)} | (
     {"compiled": ways} if (ways := mail.compiled()) else {}
 )
 QUEUE_MAX = 4
@@ -22,8 +23,8 @@ QUEUE_MAX = 4
 class Ends:
     """A ROUTER and a DEALER that is connected to it, and one of the ways."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], receive: Receive, send: Send) -> None:
-        self.receive, self.send = receive, send
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], receive: Receive, send: Send, ready: Ready) -> None:
+        self.receive, self.send, self.ready = receive, send, ready
         self.router, self.dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
         self.dealer.setsockopt(zmq.ROUTING_ID, b"edge-1")
         self.dealer.setsockopt(zmq.SNDHWM, QUEUE_MAX)
@@ -104,3 +105,21 @@ def test_after_none_was_found_the_descriptor_tells_of_the_next(ends: Ends) -> No
     ends.send(ends.dealer, b"x")
     assert zmq.select([descriptor], [], [], 10.0)[0] == [descriptor]
     assert ends.receives(b"x")
+
+
+def test_what_can_be_read_is_told_of_until_it_was_read(ends: Ends) -> None:
+    pipes = [os.pipe() for _ in range(3)]
+    with select.epoll() as readable:
+        for read, _ in pipes:
+            readable.register(read, select.EPOLLIN)
+        assert ends.ready(readable) == []
+        for _, write in pipes[:2]:
+            os.write(write, b"x")
+        assert sorted(ends.ready(readable)) == sorted(read for read, _ in pipes[:2])
+        os.read(pipes[0][0], 1)
+        assert ends.ready(readable) == [pipes[1][0]]
+    with pytest.raises((ValueError, OSError)):
+        ends.ready(readable)
+    for each in pipes:
+        os.close(each[0])
+        os.close(each[1])

@@ -380,6 +380,34 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
         end.close()
 
 
+def test_what_comes_while_something_is_collected_is_read_in_the_step_that_sends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keyring, period_s = Keyring.new(), 0.005
+    one, other = End("edge-1", keyring, Limits(collect_s=0.0)), End("edge-2", keyring)
+    meet(one, other)
+    steps: list[int] = []
+    receive = other.transport.receive
+
+    def counted(count: int) -> list[tuple[bytes, bytes]]:
+        received = receive(count)
+        steps.append(len(received))
+        return received
+
+    monkeypatch.setattr(other.transport, "receive", counted)
+    monkeypatch.setattr(other.pump, "collected_until", lambda: (time.monotonic() // period_s + 1) * period_s)
+    other.pump.wake()
+    began, ids = time.monotonic(), [os.urandom(32) for _ in range(100)]
+    for session_id in ids:
+        one.make(session_id)
+        apart = time.monotonic() + 1.3 * other.core.rest_s(1)  # so far that there is no rest for them
+        wait_until(lambda apart=apart: time.monotonic() > apart)
+    wait_until(lambda: all(map(other.has, ids)))
+    assert len(steps) < (time.monotonic() - began) / period_s + len(ids) / 2
+    for end in (one, other):
+        end.close()
+
+
 def test_a_pump_that_is_always_late_to_collect_reads_all_the_same(
     ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
 ) -> None:

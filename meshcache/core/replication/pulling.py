@@ -152,6 +152,11 @@ class Pulling:
             if now >= flight.until:
                 self._was_silent(flight.peer, now)
 
+    @property
+    def hurries(self) -> bool:
+        """Whether peers have asked lately."""
+        return self._hurries > 0
+
     def hurried(self, rest_s: float) -> float:
         """Return how long messages may lie unread: less where peers have asked lately, whose handshakes wait."""
         if self._hurries == 0:

@@ -272,9 +272,12 @@ def test_while_peers_ask_no_message_lies_unread_for_long() -> None:
     asker.joins(host)
     usual_s = host.core.rest_s(3)
     assert usual_s > Limits().pull_lies_s
+    assert not host.core.pulling.hurries
     asker.says(host, Pull(5, "shop", sid(1)))
+    assert host.core.pulling.hurries
     rests = [host.core.rest_s(3) for _ in range(65)]
     assert rests == [Limits().pull_lies_s] * 64 + [usual_s]
+    assert not host.core.pulling.hurries
     assert host.core.rest_s(0) == 0
 
 
