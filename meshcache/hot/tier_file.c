@@ -24,6 +24,7 @@ enum {
     MDB_NEXT = 8,
     MDB_KEYEXIST = -30799,
     MDB_NOTFOUND = -30798,
+    MDB_CORRUPTED = -30796,
 };
 
 /* --- lmdb.h --- */
@@ -173,6 +174,8 @@ static int evict(FileObject *file, size_t count)
         }
         lmdb->close_cursor(cursor);
         fault = fault == MDB_NOTFOUND ? 0 : fault;
+        if (fault == 0 && found == 0)
+            fault = MDB_CORRUPTED; /* it says that there are some, and the next look would say so again */
     }
     for (size_t at = 0; fault == 0 && at < found; at++)
         fault = drop_row(file, writing, turns[at], places[at]);

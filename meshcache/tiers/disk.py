@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from itertools import islice
+from itertools import islice, takewhile
 from operator import attrgetter
 from pathlib import Path
 from struct import Struct
@@ -327,15 +327,21 @@ class DiskTier(Tier):
         self._note_figures()
         while self._figures["bytes"] + more * page > self._bytes_max * FULL and self._figures["entries"]:
             with self._open_env().begin(write=True) as writing:
-                for key in self._oldest(writing, min(_EVICT, self._batch())):
-                    self._counts["evicted"] += self._remove(writing, key)
+                for turn, key in self._oldest(writing, min(_EVICT, self._batch())):
+                    if writing.get(key, db=self._turns) == turn:
+                        writing.delete(key, db=self._turns)
+                    self._counts["evicted"] += writing.delete(turn, db=self._sessions)
             self._note_figures()
 
-    def _oldest(self, reading: Any, count: int) -> list[bytes]:
-        """Return the keys of the lowest turns."""
+    def _oldest(self, reading: Any, count: int) -> list[tuple[bytes, bytes]]:
+        """Return the lowest turns and the keys that their rows name. Raises TierError where the first is no row."""
         sessions = reading.cursor(self._sessions)
-        some = islice(sessions.iternext(keys=False), count) if sessions.first() else ()
-        return [_HEAD.unpack_from(packed)[1] for packed in some]
+        some = islice(sessions, count) if sessions.first() else ()
+        whole = takewhile(lambda row: len(row[1]) >= _HEAD.size, some)
+        found = [(turn, packed[4 : _HEAD.size]) for turn, packed in whole]
+        if not found:
+            raise TierError(f"LMDB: {_FAULTS[-30796]}")
+        return found
 
     def _remove(self, writing: Any, key: bytes) -> bool:
         turn = writing.pop(key, db=self._turns)

@@ -16,7 +16,7 @@ from typing import Any
 
 import meshcache.hot as hot
 from meshcache.config import CacheSettings
-from meshcache.core.replication.tiering import Leaving, LeavingMany
+from meshcache.core.replication.tiering import Leaving, LeavingMany, Records
 from meshcache.core.values.events import HookFaulted
 from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
@@ -85,7 +85,7 @@ class NodeTiers:
         self._room = 0
         self._skipped = 0
         self._closing = False
-        self._new_records = hot.compiled.TierRecords if hot.compiled is not None and can_compile() else None
+        self._new_records: Callable[[], Records] | None = None
         self._woken = native.Event()
         self._thread = native.thread(self._run, "meshcache-tiers")
 
@@ -95,6 +95,8 @@ class NodeTiers:
             return
         self.reads = TierReads(pump, self.runners)
         self._take_keys(keyring)
+        if hot.compiled is not None and can_compile():
+            self._new_records = hot.compiled.TierRecords
         self._room = min(cache.max_sessions, cache.max_bytes // _ENTRY_BYTES)
         self._pump = pump
         with pump.lock:

@@ -94,7 +94,7 @@ class Sealer:
         self._mesh = mesh.encode()
         self._nonces: list[bytes] = []
         self._places: dict[Border, _Places] = {}
-        self._compiled = None if hot.compiled is None or not can_compile() else self._current.compiled(hot.compiled)
+        self._compiled: TierSealer | None = None
 
     def key_of(self, border: Border, session_id: bytes) -> bytes:
         """Return where a session lies: a hash that differs by mesh, share group, settings, epoch and id."""
@@ -119,7 +119,9 @@ class Sealer:
 
         The interpreter runs others meanwhile.
         """
-        assert self._compiled is not None, "whoever has records can seal them"
+        assert hot.compiled is not None, "whoever has records can seal them"
+        if self._compiled is None:
+            self._compiled = self._current.compiled(hot.compiled)
         places = self._of(border)
         return self._compiled.seal(records, places.base, places.tag)
 

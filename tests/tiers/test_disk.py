@@ -127,6 +127,35 @@ def test_both_writers_leave_the_same_file(tmp_path: Path, clock: Clock, monkeypa
     assert rows[0][2] > 0, "some were evicted"
 
 
+def tampered(disk: DiskTier, tmp_path: Path, row: bytes) -> None:
+    """Somebody has put a row before all others into the closed file."""
+    disk.put([entry(1)])
+    disk.close()
+    with lmdb.open(str(tmp_path / "t"), max_dbs=2) as env:
+        sessions = env.open_db(NAMES[0])
+        with env.begin(write=True) as writing:
+            writing.put(bytes(8), row, db=sessions)
+    disk.open()
+
+
+def test_a_row_that_no_key_leads_to_goes_when_room_is_made_and_takes_no_other_along(
+    disk: DiskTier, tmp_path: Path, clock: Clock
+) -> None:
+    tampered(disk, tmp_path, int(START + 3600).to_bytes(4, "big") + key(1) + b"older")
+    fill(disk, range(10, 3000), size=4000)
+    disk.put([entry(1)])
+    fill(disk, range(3000, 4000), size=4000)
+    assert disk.figures()["evicted"] > 256, "it was among those"
+    assert set(disk.get([key(1)])) == {key(1)}
+
+
+def test_a_row_that_is_none_is_a_fault_and_holds_up_nobody(disk: DiskTier, tmp_path: Path) -> None:
+    tampered(disk, tmp_path, b"short")
+    with pytest.raises(TierError, match="damaged"):
+        fill(disk, range(10, 4500), size=4000)
+    assert set(disk.get([key(1)])) == {key(1)}
+
+
 def test_it_never_grows_beyond_its_bound_and_the_oldest_go(disk: DiskTier, tmp_path: Path) -> None:
     fill(disk, range(20_000), size=1000)
     figures = disk.figures()
