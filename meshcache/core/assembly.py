@@ -168,6 +168,7 @@ class Assembly:
             cache,
             vips,
             members,
+            roster,
             outbox,
             self.audiences,
             self.awaiting,

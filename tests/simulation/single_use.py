@@ -73,16 +73,41 @@ class SingleUse:
         world = self._world
         made = [(host, vip, world.make(host, vip)) for host in world.alive() for vip in _vips(world, host)]
         world.run(_TOLD_S)
+        users: dict[bytes, Host] = {}
         for _, vip, session in made:
             holders = [host for host in world.alive() if host.core.holds(vip, session.id)]
             if holders:
-                self.used(world.rng.choice(holders), vip, session)
+                users[session.id] = world.rng.choice(holders)
+                self.used(users[session.id], vip, session)
         world.run(_TOLD_S)
         for _, _, session in made:
-            for host in world.alive():
-                for vip in _vips(world, host):
-                    if session.spoilt and host.core.lookup(vip, session.id, host.now()).session is not None:
-                        raise ViolationError(f"{host.name} still has a session of {session.node} that was used up")
+            for host in world.alive() if session.id in users else ():
+                has = any(host.core.lookup(vip, session.id, host.now()).session for vip in _vips(world, host))
+                if has and self._may_be_told(session, users[session.id], host):
+                    raise ViolationError(f"{host.name} still has a session of {session.node} that was used up")
+
+    def _may_be_told(self, session: Made, user: Host, host: Host) -> bool:
+        """Whether some way of telling leads there: within a colo, or by a node of that colo that may have it too and
+        that either of both wants a link to.
+        """
+        return user.colo == host.colo or any(
+            (relay.name == session.node or self._crosses(session, relay))
+            and (self._wants(user, relay) or self._wants(relay, user))
+            for relay in self._world.alive()
+            if relay.colo == host.colo
+        )
+
+    def _wants(self, one: Host, other: Host) -> bool:
+        policy = self._world.truth.policies[one.name][one.version]
+        return any(
+            self._crosses(Made(b"", b"", one.name, 0, name, vip.group, vip.settings, 0.0, 0.0, False), other)
+            for name, vip in policy.items()
+        )
+
+    def _crosses(self, session: Made, host: Host) -> bool:
+        truth = self._world.truth
+        source, target = truth.policies[session.node][-1], truth.policies[host.name][host.version]
+        return truth.crosses(session, source, host.name, target)
 
     def judge_clocks(self) -> None:
         """With no trouble any more: each node says of what others just made that it is on its way, or that it isn't to

@@ -19,10 +19,12 @@ from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.session_id import Claim, node_of
+from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
 _NEVER = float("inf")
@@ -46,6 +48,7 @@ class Consuming:
         cache: SessionCache,
         vips: ServedVips,
         members: Members,
+        roster: RosterTable,
         outbox: Outbox,
         audiences: Audiences,
         awaiting: Awaiting,
@@ -57,6 +60,7 @@ class Consuming:
         self._cache = cache
         self._vips = vips
         self._members = members
+        self._roster = roster
         self._outbox = outbox
         self._audiences = audiences
         self._awaiting = awaiting
@@ -89,12 +93,12 @@ class Consuming:
             self._telemetry.drop(Drop.ORIGIN_QUOTA, len(told.ids))
             return
         groups = [served for served in self._vips if served.vip.terms.group == told.group]
-        if not groups or not _serves(peer, told.group):
+        if not groups or not _serves(peer.record, told.group):
             self._telemetry.drop(Drop.CONSUMED_REFUSED, len(told.ids))
             return
-        tellers = [peer]
+        tellers = [peer.record]
         if told.teller:  # a relay passes it on: its own right to a session is not that of who told it
-            teller = self._members.get(told.teller)
+            teller = self._record_of(told.teller)
             if teller is None or peer.colo != self._local.identity.colo or not _serves(teller, told.group):
                 self._telemetry.drop(Drop.CONSUMED_REFUSED, len(told.ids))
                 return
@@ -103,7 +107,7 @@ class Consuming:
         ids = tuple(each for each in told.ids if self._forget(tellers, groups[0], each, allowed, now))
         if told.relay and ids and peer.colo != self._local.identity.colo:
             inside = self._members.usable(self._local.identity.colo)
-            others = [other.address for other in inside if other is not peer and _serves(other, told.group)]
+            others = [other.address for other in inside if other is not peer and _serves(other.record, told.group)]
             self._outbox.send_all(others, Consumed(told.group, ids, teller=peer.name))
 
     def flush(self, now: float) -> None:
@@ -134,7 +138,7 @@ class Consuming:
         self._outbox.send_all([peer.address for peer in relays], Consumed(group, ids, relay=True))
 
     def _forget(
-        self, tellers: list[Peer], served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float
+        self, tellers: list[NodeRecord], served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float
     ) -> bool:
         """Forget one, unless one of those who tell can't have had it by the terms that it was made under. Return
         whether it was forgotten.
@@ -157,10 +161,10 @@ class Consuming:
             self._awaiting.note(session_id)
         return True
 
-    def _all_may_have(self, tellers: list[Peer], terms: Terms, allowed: dict[int, bool]) -> bool:
+    def _all_may_have(self, tellers: list[NodeRecord], terms: Terms, allowed: dict[int, bool]) -> bool:
         may = allowed.get(id(terms))
         if may is None:
-            may = allowed[id(terms)] = all(self._may_have(peer, terms) for peer in tellers)
+            may = allowed[id(terms)] = all(self._may_have(record, terms) for record in tellers)
         return may
 
     def _terms_by_maker(self, session_id: bytes, group: str) -> list[Terms]:
@@ -174,8 +178,13 @@ class Consuming:
         makers += [self._vips.record] if claim.node == node_of(self._local.identity.node) else []
         return [terms for record in makers for terms in record.vips if terms.group == group]
 
-    def _may_have(self, peer: Peer, terms: Terms) -> bool:
-        return terms.node == peer.name or self._vips.send(terms, peer.record)
+    def _record_of(self, node: str) -> NodeRecord | None:
+        """Return what a node says of itself: most of another colo's aren't linked here, and known by hearsay."""
+        peer = self._members.get(node)
+        return self._roster.find(node) if peer is None else peer.record
+
+    def _may_have(self, record: NodeRecord, terms: Terms) -> bool:
+        return terms.node == record.node or self._vips.send(terms, record)
 
     def _terms_of(self, served: ServedVip, session_id: bytes) -> Terms | None:
         found = self._found(served, session_id)
@@ -204,5 +213,5 @@ def _unread(_session_id: bytes) -> Claim | None:
     return None
 
 
-def _serves(peer: Peer, group: str) -> bool:
-    return any(terms.group == group for terms in peer.record.vips)
+def _serves(record: NodeRecord, group: str) -> bool:
+    return any(terms.group == group for terms in record.vips)

@@ -140,15 +140,21 @@ class Holdings:
 
     def received(self, peer: Peer, told: Holding, now: float) -> None:
         """Note to fetch what a peer has that this node is to hold and hasn't got."""
-        own, limits = self._local.identity, self._local.limits
+        limits = self._local.limits
         room = limits.holdings_queue_max // 8 - sum(wanted.peer == peer.name for wanted in self._queue)
         for key, seqs in told.held if self._active else ():
             if room <= 0:
                 return
             stream = self._cache.streams.get(key)
             foreign = stream is None or bool(stream.terms.copies)
-            if key[:2] != (own.node, own.incarnation) and foreign and self._recall.allows(key):
+            if not self._made_here(key) and foreign and self._recall.allows(key):
                 room -= self._want(peer, key, seqs, stream, now)
+
+    def _made_here(self, key: StreamKey) -> bool:
+        """Return whether this process made what is in a stream, under whichever number of its life."""
+        own = self._local.identity
+        former = frozenset[int]().union(*(served.former for served in self._vips))
+        return key.origin == own.node and (key.incarnation == own.incarnation or key.incarnation in former)
 
     def _any(self) -> bool:
         """Return whether anybody's sessions are for some nodes only, as far as is known here."""

@@ -285,3 +285,19 @@ def test_what_a_relay_passes_on_is_held_to_the_one_who_told_it() -> None:
     assert dropped(host, net)["consumed_refused"] == 2
     relay.says(host, Consumed("shop", (made,)))
     assert not has(net, host, made)
+
+
+def test_what_is_used_up_in_another_colo_is_over_also_where_its_teller_is_known_by_hearsay_only() -> None:
+    net = Net()
+    home = mesh(net, ["a0", "a1", "a2"], reach=REACH_EVERYWHERE)
+    away = mesh(net, [f"z{at}" for at in range(8)], "fra1", REACH_EVERYWHERE)
+    net.run(12)
+    linked = {host.name: {peer["name"] for peer in host.core.peers(net.now)} for host in home}
+    teller = next(host for host in away if any(host.name not in names for names in linked.values()))
+    made = make(net, home[0], 1)
+    net.run(0.5)
+    assert all(has(net, host, made) for host in (*home, *away))
+    teller.core.duties.consuming.consumed("shop", made, net.now)
+    net.run(0.5)
+    assert not any(has(net, host, made) for host in (*home, *away))
+    assert all("consumed_refused" not in dropped(host, net) for host in home)

@@ -223,3 +223,19 @@ def test_all_again_gives_everybody_everything() -> None:
         host.core.set_vip(vip(host.name), net.now)
     net.run(40)
     assert copies_of(hosts, made) == {5: N}
+
+
+def test_what_this_process_made_and_let_go_of_isnt_fetched_back_after_it_was_outbid() -> None:
+    net = Net()
+    hosts = colo(net, 3, 2)
+    net.run(3)
+    made = made_by(net, hosts[0], 1, 10)
+    former = StreamKey(hosts[0].name, hosts[0].core.duties.local.identity.incarnation, "shop")
+    hosts[0].core.duties.name_outbid(former.incarnation + 1000, "its clock was set back", net.now)
+    net.run(3)
+    hosts[0].core.session_removed("shop", made[0])
+    assert not hosts[0].core.holds("shop", made[0])
+    peer = hosts[0].core.duties.members.get(hosts[1].name)
+    assert peer is not None
+    hosts[0].core.duties.holdings.received(peer, Holding((Held(former, tuple(range(1, 11))),)), net.now)
+    assert hosts[0].core.duties.holdings.settled
