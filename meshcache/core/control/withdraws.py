@@ -41,6 +41,9 @@ _TIE_S = 5.0
 _LOOKED_THROUGH_MAX = 16
 """Withdraws that are looked through for each push of a known stream: with more of them the long way is as quick."""
 
+_ASKED_AGAIN_S = 10.0
+"""Between two times that a node wants to hear all withdraws again."""
+
 _HEARD_MAX = 1024
 """Newest withdraws that were acted on, so that each is acted on and passed on once."""
 
@@ -60,6 +63,8 @@ _Scope: TypeAlias = tuple[str, str, str, tuple[bytes, ...]]
 class _Known:
     withdraw: Withdraw
     issued_at: float
+    told_at: float
+    """When it was issued by the truest word heard since: messages are late and never early."""
 
     @property
     def name(self) -> _Name:
@@ -113,8 +118,11 @@ class Withdraws:
         self._gone: OrderedDict[_Name, int] = OrderedDict()
         self._rates: dict[str, Bucket] = {}
         self._number = 0
+        self._asks = False
+        self._asked_at = float("-inf")
+        self._truer: OrderedDict[float, float] = OrderedDict()
         self.acts = 0
-        """How many were acted on, so that others can see that there is a new one."""
+        """How many were acted on, so that others can see that there is a new one, or that all are to be heard again."""
         self.on_act: Callable[[tuple[bytes, ...], Fits], None] | None = None
         """Called when one is acted on here, with the ids that it names, if it names single sessions, and with what says
         whether it is about a session."""
@@ -151,8 +159,11 @@ class Withdraws:
 
     def received(self, peer: Peer, withdraw: Withdraw, now: float) -> None:
         """Act on a withdraw that a peer passed on, once, and pass it on. How long others remember it is up to them."""
-        known = _Known(withdraw, now - withdraw.elapsed_s)
-        if (known.name, known.scope) in self._heard or withdraw.elapsed_s >= REMEMBERED_S:
+        known = _known(withdraw, now)
+        if (known.name, known.scope) in self._heard:
+            self._heard_again(known)
+            return
+        if withdraw.elapsed_s >= REMEMBERED_S:
             return
         if not self._may(withdraw.issuer, now):
             self._telemetry.drop(Drop.WITHDRAW_REFUSED)
@@ -182,24 +193,38 @@ class Withdraws:
         told = [known for known in self._known.values() if known.withdraw.ids or known.fits_all(terms)]
         return any(not known.withdraw.ids or any(each in payload for each in known.withdraw.ids) for known in told)
 
-    def tickets_ended_at(self, group: str, vips: frozenset[str]) -> float:
+    def tickets_ended_at(self, group: str, vips: frozenset[str], until_now: float) -> float:
         """Return up to when ticket keys of a group with these VIPs are to be made to count as withdrawn; -inf: never.
 
-        Single sessions, and those of one origin, can't be told apart by keys: such withdraws leave them alone.
+        `until_now` is what held so far. It goes on to hold, though its withdraw may be gone or its VIP in another
+        group, unless the withdraw that it comes from turned out to be older. Single sessions, and those of one origin,
+        can't be told apart by keys: such withdraws leave them alone.
         """
         ended = (
-            known.issued_at + _ROUNDING_S
+            known.told_at + _ROUNDING_S
             for known in self._known.values()
             if not (known.withdraw.ids or known.withdraw.origin)
             and known.withdraw.group in ("", group)
             and (known.withdraw.vip == "" or known.withdraw.vip in vips)
         )
-        return max(ended, default=float("-inf"))
+        while until_now in self._truer:
+            until_now = self._truer[until_now]
+        return max(until_now, max(ended, default=float("-inf")))
+
+    def doubt(self, now: float) -> None:
+        """Hear of all of them again, soon: what they ended is in use elsewhere, so one may have come late and seem
+        newer than it is. Of what is heard again the older time holds for ticket keys. For sessions the first one does:
+        a member that lied could bring some back, where for a key it would only have to lie about the key's own age.
+        """
+        if self._known and now - self._asked_at >= _ASKED_AGAIN_S:
+            self._asks, self._asked_at = True, now
+            self.acts += 1
 
     def digest(self) -> bytes:
-        """Return eight bytes that are equal when two nodes know the same withdraws."""
+        """Return eight bytes that are equal when two nodes know the same withdraws, and neither wants to hear them."""
         names = sorted((scope, known.name) for scope, known in self._known.items())
-        return blake2b(repr(names).encode(), digest_size=8).digest() if names else b""
+        asks = b"?" * self._asks
+        return blake2b(repr(names).encode() + asks, digest_size=8).digest() if names else b""
 
     def tell(self, peer: Peer, now: float) -> None:
         """Send a peer all withdraws in force."""
@@ -212,7 +237,7 @@ class Withdraws:
 
     def inherit(self, withdraw: Withdraw, now: float) -> None:
         """Remember what this node knew in its last life, and acted on then."""
-        known = _Known(withdraw, now - withdraw.elapsed_s)
+        known = _known(withdraw, now)
         self._heard[known.name, known.scope] = None
         self._keep(known, now)
 
@@ -221,7 +246,7 @@ class Withdraws:
         self._known = {scope: known for scope, known in self._known.items() if now - known.issued_at < REMEMBERED_S}
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
-        known = _Known(withdraw, now - withdraw.elapsed_s)
+        known = _known(withdraw, now)
         self.acts += 1
         self._heard[known.name, known.scope] = None
         if len(self._heard) > _HEARD_MAX:
@@ -236,6 +261,15 @@ class Withdraws:
             self.on_act(withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now))
         return gone
 
+    def _heard_again(self, known: _Known) -> None:
+        self._asks = False
+        same = self._known.get(known.scope)
+        if same is not None and same.name == known.name and known.told_at < same.told_at:
+            self._known[known.scope] = replace(same, told_at=known.told_at)
+            self._truer[same.told_at + _ROUNDING_S] = known.told_at + _ROUNDING_S
+            if len(self._truer) > _HEARD_MAX:
+                self._truer.popitem(last=False)
+
     def _count(self, name: _Name, gone: int) -> None:
         self._gone[name] = self._gone.get(name, 0) + gone
         if len(self._gone) > _HEARD_MAX:
@@ -246,7 +280,8 @@ class Withdraws:
         same = self._known.get(known.scope)
         if same is not None and abs(same.issued_at - known.issued_at) <= _TIE_S:
             first, second = sorted((same, known), key=lambda each: each.name)
-            known = replace(second, issued_at=max(first.issued_at, second.issued_at))
+            issued_at, told_at = max(first.issued_at, second.issued_at), max(first.told_at, second.told_at)
+            known = replace(second, issued_at=issued_at, told_at=told_at)
         elif any(other.covers(known) for other in self._known.values()):
             return
         self._known = {scope: other for scope, other in self._known.items() if not known.covers(other)}
@@ -288,6 +323,11 @@ class Withdraws:
             limits = self._local.limits
             rate = self._rates[issuer] = Bucket(limits.withdraws_per_s, limits.withdraws_burst, now)
         return rate.take(1, now)
+
+
+def _known(withdraw: Withdraw, now: float) -> _Known:
+    issued_at = now - withdraw.elapsed_s
+    return _Known(withdraw, issued_at, issued_at)
 
 
 def _scope(withdraw: Withdraw) -> str:

@@ -87,6 +87,11 @@ class Ring:
     def find(self, name: bytes) -> TicketKey | None:
         return next((key for key in self.keys if key.name == name), None)
 
+    def unused(self) -> list[bytes]:
+        """Return the names of the keys above the one that encrypts."""
+        at = self.keys.index(self.current) if self.current is not None else len(self.keys)
+        return [key.name for key in self.keys[:at]]
+
     def held(self, now: float) -> tuple[HeldKey, ...]:
         """Return what a status says of it."""
         return tuple(HeldKey(key.generation, key.name, _age_ms(key, now)) for key in self.keys)

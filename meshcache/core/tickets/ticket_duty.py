@@ -213,7 +213,7 @@ class TicketDuty:
                 ring.age_heard(held.name, held.age_ms, now)
             self._send_missing(ring, peer, now)
             if any(ring.find(held.name) is None for held in told.held) and known.may_tell(told.ring, now):
-                self._send([peer], TicketStatus((self._status(ring, now),)))
+                self._outbox.send_all([peer.address], TicketStatus((self._status(ring, now),)))
         self._due_at = now
 
     def keys_received(self, peer: Peer, told: TicketKeys, now: float) -> None:
@@ -323,13 +323,16 @@ class TicketDuty:
 
     def _refuse(self, peer: Peer, reason: Drop, count: int, now: float) -> None:
         self._telemetry.drop(reason, count)
+        if reason is Drop.TICKET_KEY_OLD:
+            self._withdraws.doubt(now)
         patience_s = 0.0 if reason is Drop.TICKET_KEY_WEAK else _PATIENCE_S  # terms change, and clocks differ
         self._telemetry.refusals.note(peer.name, peer.address, reason, now, patience_s=patience_s)
 
     def _end(self, ring: Ring, now: float) -> None:
-        ended_at = self._withdraws.tickets_ended_at(ring.group, self.nodes.vips_of(ring))
+        ended_at = self._withdraws.tickets_ended_at(ring.group, self.nodes.vips_of(ring), ring.ended_at)
         if ended_at > ring.ended_at:
             self._wiped(ring, ring.end(ended_at, now), "withdrawn", now)
+        ring.ended_at = ended_at  # lower than before where a withdraw had come late
 
     def _expire(self, ring: Ring, now: float) -> None:
         self._wiped(ring, ring.expire(now), "over", now)
@@ -351,7 +354,8 @@ class TicketDuty:
                 alike.setdefault(shared, []).append(peer)
         for shared, peers in alike.items():
             rings = (ring for ring in self.rings if ring.id in shared)
-            self._send(peers, TicketStatus(tuple(self._status(ring, now) for ring in rings)))
+            status = TicketStatus(tuple(self._status(ring, now) for ring in rings))
+            self._outbox.send_all([peer.address for peer in peers], status)
         settled = all(self._settled(ring) for ring in self.rings)
         self._status_at = now + self._limits.ticket_status_s * (1 if settled else _HURRY)
 
@@ -377,9 +381,6 @@ class TicketDuty:
                 message = TicketKeys(ring.id, tuple(ring.told(key, now) for key in fresh))
                 self._outbox.send_all([peer.address], message, secret=True)
 
-    def _send(self, peers: list[Peer], message: TicketStatus) -> None:
-        self._outbox.send_all([peer.address for peer in peers], message)
-
     # --- when
 
     def _now_stamp(self) -> tuple[int, ...]:
@@ -388,13 +389,8 @@ class TicketDuty:
 
     def _ring_due(self, ring: Ring, now: float) -> float:
         make_at = self._status_at if self._joining.joining else max(self._make_at(ring), self._hold_until)
-        used_at = [ring.learned_at[name] + self._limits.ticket_spread_s for name in self._unused(ring)]
+        used_at = [ring.learned_at[name] + self._limits.ticket_spread_s for name in ring.unused()]
         if used_at and ring.current is not None:
             used_at.append(ring.encrypts_until(ring.current))
         # Whose time has come and who wasn't begun with waits for something else: the end of the one in use, or news.
         return min(self._status_at, make_at, ring.next_end(), *(at for at in used_at if at > now))
-
-    def _unused(self, ring: Ring) -> list[bytes]:
-        """Return the names of the keys above the one that encrypts."""
-        at = ring.keys.index(ring.current) if ring.current is not None else len(ring.keys)
-        return [key.name for key in ring.keys[:at]]

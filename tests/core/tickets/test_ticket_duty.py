@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from meshcache.core.values.events import TicketKeyInUse, TicketKeyMade, TicketKe
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.ticket_key import TicketKey
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import Message
+from meshcache.core.wire.messages import Digest, Message, Withdraw
 from meshcache.core.wire.ticket_messages import (
     HeldKey,
     RingStatus,
@@ -465,3 +466,30 @@ class TestWithdrawing:
         net.until(lambda: old not in {key.name for host in hosts for key in keys(host, net)}, within=20)
         net.until(lambda: agreed(net, hosts), within=20)
         assert old not in {key.name for host in hosts for key in keys(host, net)}
+
+    def test_a_withdraw_that_came_late_keeps_newer_keys_out_for_seconds_only(self) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        late = Withdraw("elsewhere", 1, 5, 0, 3600, "shop")
+        other.says(host, late)  # it was half a minute on its way, and nobody can tell that it was
+        known, terms = host.core.duties.withdraws, vip("h").terms
+        before = known.digest()
+        other.says(host, TicketKeys(ring, (told(2, age_ms=10_000),)))
+        assert dropped(host, net)["ticket_key_old"] == 1
+        other.lives(host, 5)
+        assert before != other.hears(Digest)[-1].withdraws, "it wants to hear them again"
+        other.says(host, replace(late, elapsed_s=35))
+        assert known.digest() == before
+        other.lives(host, 0.5)
+        other.says(host, TicketKeys(ring, (told(2, age_ms=40_000),)))
+        assert dropped(host, net)["ticket_key_old"] == 2, "it is older than the withdraw"
+        other.says(host, TicketKeys(ring, (told(2, age_ms=15_000),)))
+        assert [key.generation for key in keys(host, net)] == [2]
+        assert known.places(terms, [b"1" * 32, b"2" * 32], [15, 2], net.now) == {0}, "sessions go by the first word"
+        assert known.places(terms, [b"1" * 32], [0], net.now) == set()
+
+    def test_a_younger_word_of_a_withdraw_that_is_known_changes_nothing(self) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        other.says(host, Withdraw("elsewhere", 1, 5, 30, 3600, "shop"))
+        other.says(host, Withdraw("elsewhere", 1, 5, 0, 3600, "shop"))
+        other.says(host, TicketKeys(ring, (told(2, age_ms=10_000),)))
+        assert [key.generation for key in keys(host, net)] == [2, 1]
