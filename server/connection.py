@@ -282,7 +282,8 @@ class ClientConnection(asyncio.Protocol):
         elif answer := stream.outgoing():
             self.transport.write(answer)
         if over:
-            self._open()
+            self._service.handshake_done(stream.handle)
+            self._open(b"")
         elif stream.paused:
             wait(self, self._service, stream)
 
@@ -295,16 +296,15 @@ class ClientConnection(asyncio.Protocol):
             self._stream.slim()
         return True
 
-    def _open(self) -> None:
+    def _open(self, plain: bytes) -> None:
         service, table = self._service, self._table
         self._stage = OPEN
         self.deadline = table.now + table.interval_s + service.idle_timeout_s
-        service.handshake_done(self._stream.handle)
         if service.starts_at_once:
             self._start()
         if table.draining:
             self.drain()
-        self._deliver(self._stream.receive(b""))
+        self._deliver(plain + self._stream.receive(b""))
 
     def _start(self) -> Application:
         self.application = application = self._service.make_application(self)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from functools import partial
 
 from .addresses import join_address, split_address
+from .adopted import adopt
 from .connection import ClientConnection
 from .routes import Routes
 from .table import ConnectionTable
@@ -26,6 +29,7 @@ class Listener:
         self.address = address
         self._table = table
         self._server: asyncio.Server | None = None
+        self._leave: Callable[[], None] | None = None
         self.bound_address = address
         """With the port that was really bound, where the configured one is 0."""
 
@@ -48,6 +52,8 @@ class Listener:
 
     def pause(self) -> None:
         """Accept no more for now; who comes waits in the kernel's queue, as long as anybody has the socket."""
+        if self._leave is not None:
+            self._leave()
         if self._server is not None:
             kept = self._socket.dup()
             self._server.close()
@@ -79,12 +85,18 @@ class Listener:
     async def serve(self, routes: Routes) -> None:
         """Give new connections these routes, and begin to accept them; those that are open keep what they have."""
         self.routes = routes
-        if self._server is None:
+        front = self._table.front
+        if front is not None:
+            self.listen()
+            self._leave = front.serve(self._socket, routes, partial(adopt, self._table, routes))
+        elif self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._connection, sock=self._socket, backlog=BACKLOG)
 
     def close(self) -> None:
         """Give the address back; connections that are open stay."""
+        if self._leave is not None:
+            self._leave()
         if self._server is not None:
             self._server.close()
         else:

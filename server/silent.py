@@ -36,7 +36,11 @@ class SilentAddresses:
 
     def doubt(self, host: str) -> Doubt | None:
         """Return what a connection from there is held back with; None where it is a client's."""
-        return Doubt(self, host) if host not in self._spoken or host in self._seen else None
+        return None if self.known(host) else Doubt(self, host)
+
+    def known(self, host: str) -> bool:
+        """Whether a connection from there is a client's, for all that is known: `doubt` would return None."""
+        return host in self._spoken and host not in self._seen
 
     def spoke(self, host: str) -> None:
         """A client from there has said something, or stayed."""

@@ -4,45 +4,15 @@
  * rare, an error or somebody who asks for pyOpenSSL's own object, is Python's. All of it runs with the interpreter's lock,
  * which is let go while a handshake is computed.
  */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+#include "steps.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <structmember.h>
 
-typedef void SSL;
-typedef void SSL_CTX;
-typedef void BIO;
-
-struct openssl {
-    SSL *(*new)(SSL_CTX *);
-    void (*free)(SSL *);
-    void (*set_accept_state)(SSL *);
-    long (*set_mode)(SSL *, long);
-    void (*set_bio)(SSL *, BIO *, BIO *);
-    int (*do_handshake)(SSL *);
-    int (*get_error)(const SSL *, int);
-    int (*read)(SSL *, void *, int);
-    int (*write)(SSL *, const void *, int);
-    int (*shutdown)(SSL *);
-    void (*set_shutdown)(SSL *, int);
-    int (*version)(const SSL *);
-    int (*session_reused)(const SSL *);
-    BIO *(*bio_new)(const void *);
-    const void *(*bio_s_mem)(void);
-    int (*bio_read)(BIO *, void *, int);
-    int (*bio_write)(BIO *, const void *, int);
-    int (*bio_free)(BIO *);
-    void (*clear_error)(void);
-};
-
-static struct openssl openssl; /* one in a process: pyOpenSSL's */
+struct openssl openssl; /* one in a process: pyOpenSSL's */
 
 static const struct {
     const char *name;
@@ -69,37 +39,8 @@ static const struct {
     {"ERR_clear_error", offsetof(struct openssl, clear_error)},
 };
 
-enum {
-    RECORD_BYTES = 16 * 1024, /* as in stream.py, all three */
-    SLICE_BYTES = 3 * RECORD_BYTES,
-    ROOM_BYTES = 64 * 1024,
-};
-
-/* Of <openssl/ssl.h>, which keeps them for ever. */
-enum { ERROR_WANT_READ = 2, ERROR_ZERO_RETURN = 6, ERROR_WANT_CLIENT_HELLO = 11 };
-enum { SENT_AND_RECEIVED_SHUTDOWN = 3, MODE_AUTO_RETRY = 4, TLS13 = 0x0304 };
-
-/* Makes the streams of one context. */
-typedef struct {
-    PyObject_HEAD
-    SSL_CTX *ctx;      /* the context's, which is kept */
-    PyObject *context; /* pyOpenSSL's */
-    PyObject *wrap;    /* (context, ssl, into, out_of, connection or None) -> the connection; that one owns the SSL then */
-    PyObject *raise;   /* (connection, result): raises what OpenSSL's error queue says */
-    char listed;       /* each connection has pyOpenSSL's object from the start */
-} MakerObject;
-
-typedef struct {
-    PyObject_HEAD
-    SSL *ssl;           /* owned by `connection` where there is one */
-    BIO *into, *out_of; /* the SSL's */
-    MakerObject *maker;
-    PyObject *connection, *on_free; /* or NULL */
-    double mark;
-    char slim, established, ended, closed, paused;
-} StreamObject;
-
-static PyTypeObject *stream_type, *maker_type;
+static PyTypeObject *stream_type;
+PyTypeObject *maker_type;
 
 /* --- bytes that come in parts --- */
 
@@ -168,8 +109,7 @@ static bool wrap(StreamObject *self)
     return true;
 }
 
-/* Raises what OpenSSL found wrong. */
-static PyObject *refused(StreamObject *self, int result)
+PyObject *stream_refused(StreamObject *self, int result)
 {
     if (self->connection == NULL && !wrap(self))
         return NULL;
@@ -181,31 +121,40 @@ static PyObject *refused(StreamObject *self, int result)
     return NULL;
 }
 
+enum step stream_go_on(StreamObject *self, const char *data, size_t bytes, int *result)
+{
+    if (bytes > INT_MAX || (bytes > 0 && openssl.bio_write(self->into, data, (int)bytes) != (int)bytes)) {
+        *result = -1;
+        return WENT_WRONG;
+    }
+    *result = openssl.do_handshake(self->ssl);
+    if (*result == 1) {
+        self->paused = 0;
+        self->established = 1;
+        return IS_OVER;
+    }
+    int error = openssl.get_error(self->ssl, *result);
+    self->paused = error == ERROR_WANT_CLIENT_HELLO;
+    return error == ERROR_WANT_READ ? GOES_ON : WENT_WRONG;
+}
+
 static PyObject *stream_handshake(PyObject *object, PyObject *data)
 {
     StreamObject *self = (StreamObject *)object;
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0)
         return NULL;
-    bool good = put(self->into, view.buf, (size_t)view.len);
-    PyBuffer_Release(&view);
-    if (!good)
-        return NULL;
-    int result, error;
+    int result;
+    enum step step;
     Py_BEGIN_ALLOW_THREADS;
-    result = openssl.do_handshake(self->ssl);
-    error = result == 1 ? 0 : openssl.get_error(self->ssl, result);
+    step = stream_go_on(self, view.buf, (size_t)view.len, &result);
     Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&view);
     if (PyErr_Occurred()) /* of a callback in Python, should one leave it */
         return NULL;
-    if (result == 1) {
-        self->established = 1;
-        Py_RETURN_TRUE;
-    }
-    self->paused = error == ERROR_WANT_CLIENT_HELLO;
-    if (error != ERROR_WANT_READ && !self->paused)
-        return refused(self, result);
-    Py_RETURN_FALSE;
+    if (step == WENT_WRONG && !self->paused)
+        return stream_refused(self, result);
+    return PyBool_FromLong(step == IS_OVER);
 }
 
 /* Reads all that is complete; false with an error set. Most reads find one record, which needs no memory of its own. */
@@ -230,7 +179,7 @@ static PyObject *decrypted(StreamObject *self, const char *data, size_t bytes)
         }
         if (error != ERROR_WANT_READ) {
             free(plain.data);
-            return refused(self, result);
+            return stream_refused(self, result);
         }
     } while (done < bytes);
     return bytes_of(&plain, true);
@@ -297,7 +246,7 @@ static PyObject *stream_send(PyObject *object, PyObject *plain)
     if (result > 0)
         return bytes_of(&all, good && drain(self->out_of, &all));
     free(all.data);
-    return refused(self, result);
+    return stream_refused(self, result);
 }
 
 static PyObject *stream_close(PyObject *object, PyObject *unused)
@@ -537,15 +486,13 @@ static bool begin(StreamObject *self)
     return !self->maker->listed || wrap(self);
 }
 
-static PyObject *maker_call(PyObject *object, PyObject *args, PyObject *kwargs)
+StreamObject *stream_new(MakerObject *maker)
 {
-    (void)args; /* a buffer that the twin in Python needs */
-    (void)kwargs;
     StreamObject *self = PyObject_GC_New(StreamObject, stream_type);
     if (self == NULL)
         return NULL;
-    Py_INCREF(object);
-    self->maker = (MakerObject *)object;
+    Py_INCREF((PyObject *)maker);
+    self->maker = maker;
     self->ssl = NULL;
     self->into = self->out_of = NULL;
     self->connection = self->on_free = NULL;
@@ -556,7 +503,14 @@ static PyObject *maker_call(PyObject *object, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return NULL;
     }
-    return (PyObject *)self;
+    return self;
+}
+
+static PyObject *maker_call(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    (void)args; /* a buffer that the twin in Python needs */
+    (void)kwargs;
+    return (PyObject *)stream_new((MakerObject *)object);
 }
 
 static PyType_Slot maker_slots[] = {
@@ -590,7 +544,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_steps", "TLS between memory BIOs, a call a step.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 1 }; /* of steps.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 2 }; /* of steps.py: one higher with each change of what Python may ask */
 
 PyMODINIT_FUNC PyInit__steps(void);
 
@@ -603,7 +557,7 @@ PyMODINIT_FUNC PyInit__steps(void)
     maker_type = (PyTypeObject *)PyType_FromSpec(&maker_spec);
     if (stream_type == NULL || maker_type == NULL || PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) != 0 ||
         PyModule_AddObjectRef(module, "Stream", (PyObject *)stream_type) != 0 ||
-        PyModule_AddObjectRef(module, "Maker", (PyObject *)maker_type) != 0) {
+        PyModule_AddObjectRef(module, "Maker", (PyObject *)maker_type) != 0 || !add_lines(module)) {
         Py_DECREF(module);
         return NULL;
     }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     AnyStream = TlsStream | Stream
     """One as the other."""
 
-INTERFACE = 1
+INTERFACE = 2
 """What `steps.c` can be asked, as it says too: a module from before a change is not used."""
 
 _FUNCTIONS = (
@@ -67,6 +67,11 @@ def load() -> ModuleType | None:
         return None
     _steps.use(addresses)
     return _steps
+
+
+def path() -> str:
+    """Return which way the server's connections go: ``c`` or ``python``."""
+    return "python" if compiled is None else "c"
 
 
 def maker(context: SSL.Context, listed: bool = True) -> Callable[[Any], AnyStream]:

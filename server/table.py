@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
+from . import streams
 from .faults import Faults
+from .front import Front
 from .holding import Held
 from .silent import SilentAddresses
 from .stream import make_scratch
@@ -64,6 +66,8 @@ class ConnectionTable:
         self.draining = False
         self.scratch = make_scratch()
         self.now = 0.0
+        self.front: Front | None = None
+        """What accepts, where that is compiled; it holds connections that aren't here yet."""
         self._rest_at = 0.0
         self.tune(connections_max, shortest_timeout_s)
         self._entries: set[Entry] = set()
@@ -75,23 +79,30 @@ class ConnectionTable:
         """Take new limits; connections that are open stay."""
         self.connections_max = connections_max
         self.interval_s = min(SWEEP_S_MAX, max(SWEEP_S_MIN, shortest_timeout_s / 10))
+        if self.front is not None:
+            self.front.limit(connections_max)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + (0 if self.front is None else self.front.quiet)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Return every connection that is open, in no order."""
+        """Return every connection that is open, in no order, but those that the front still holds."""
         return iter(tuple(self._entries))
 
     def start(self) -> None:
         """Start the clock and the sweep. To be called on the running loop, once."""
         self._clock = asyncio.get_running_loop().time
+        if streams.compiled is not None:
+            self.front = Front(streams.compiled, self.connections_max, self.silent, self.faults)
         self._sweep()
 
     def stop(self) -> None:
-        """Stop the sweep."""
+        """Stop the sweep, and end what a front has not ended yet."""
         if self._timer is not None:
             self._timer.cancel()
+        if self.front is not None:
+            self.front.close()
+            self.front = None
 
     def after(self, timeout_s: float) -> float:
         """Return a deadline that is never early by the clock's coarseness."""
@@ -99,15 +110,19 @@ class ConnectionTable:
 
     def admit(self, entry: Entry) -> bool:
         """Take a connection in; False, and counted, when there are as many as there may be."""
-        if len(self._entries) >= self.connections_max:
+        if len(self) >= self.connections_max:
             self.faults.count("over max_connections")
             return False
-        self._entries.add(entry)
+        self.take(entry)
         return True
+
+    def take(self, entry: Entry) -> None:
+        """Take in one that was admitted before."""
+        self._entries.add(entry)
 
     def handshakes(self) -> int:
         """Return how many handshakes have begun and aren't over."""
-        return sum(entry.shaking_hands for entry in self._entries)
+        return sum(entry.shaking_hands for entry in self._entries) + (0 if self.front is None else self.front.shaking)
 
     def remove(self, entry: Entry) -> None:
         """The connection is gone."""
@@ -123,6 +138,8 @@ class ConnectionTable:
         """
         self.draining = True
         self._emptied = asyncio.Event()
+        if self.front is not None:
+            self.front.hand_over()
         for entry in tuple(self._entries):
             entry.drain()
         if not await self._empty(within_s):
@@ -133,6 +150,8 @@ class ConnectionTable:
 
     def abort(self) -> None:
         """End every connection at once."""
+        if self.front is not None:
+            self.front.hand_over()
         for entry in tuple(self._entries):
             entry.abort_now()
 
@@ -145,6 +164,8 @@ class ConnectionTable:
 
     def _sweep(self) -> None:
         self.now = now = self._clock()
+        if self.front is not None:
+            self.front.expire(now)
         for entry in [entry for entry in self._entries if entry.deadline <= now]:
             entry.expired()
         if now >= self._rest_at:

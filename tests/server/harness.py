@@ -137,12 +137,16 @@ async def serving(
     connections_max: int = 1000,
     routes: Routes | None = None,
     mesh: Mesh | None = None,
+    starts_at_once: bool = True,
 ) -> AsyncIterator[Running]:
     """A VIP named shop on a free port of 127.0.0.1; `mesh` is told of its connections, or else a tally."""
     faults, tally = Faults(), Tally()
     table = ConnectionTable(connections_max, min(handshake_timeout_s, idle_timeout_s), faults)
     table.start()
-    service = Service("shop", context, mesh or tally, make_application, handshake_timeout_s, idle_timeout_s)
+    service = Service(
+        *("shop", context, mesh or tally, make_application, handshake_timeout_s, idle_timeout_s),
+        starts_at_once=starts_at_once,
+    )
     listener = Listener("127.0.0.1:0", table)
     listener.bind()
     await listener.serve(routes or make_routes([(service, [])], service))

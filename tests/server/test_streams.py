@@ -61,7 +61,7 @@ def test_both_twins_have_the_same_names_and_sizes() -> None:
     if streams.compiled is not None:
         theirs = {name for name in dir(streams.compiled.Stream) if not name.startswith("_")}
         assert theirs - {"ssl_address"} == ours
-    source = SOURCE.read_text()
+    source = SOURCE.read_text() + SOURCE.with_suffix(".h").read_text()
     assert f"RECORD_BYTES = {RECORD_BYTES // 1024} * 1024" in source
     assert SLICE_BYTES == 3 * RECORD_BYTES
     assert "SLICE_BYTES = 3 * RECORD_BYTES" in source
