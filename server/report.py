@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshcache import Settings, changed_keys, needs_restart
 
+from . import streams
 from .access_log import AccessLog
 from .backends import Backends
 from .faults import Faults
@@ -48,6 +49,7 @@ class Report:
         last = None if self._last is None else self._last | {"age_s": round(time.monotonic() - self._last_at, 1)}
         return {
             "ready": self._ready,
+            "steps": streams.path(),
             "connections": {"open": len(app.table), "max": app.table.connections_max},
             "ended_badly": dict(app.faults.total),
             "ended_badly_by": [

@@ -8,6 +8,7 @@ import click
 
 from meshcache.cli.faults import all_faults, fail
 from meshcache.cli.output import print_json, warn
+from meshcache.cli.server_steps import server_steps
 from meshcache.errors import ConfigError
 
 
@@ -32,7 +33,15 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     else:
         faults, notes = all_faults(settings), file_notes(settings) + backend_notes(settings)
     if as_json:
-        print_json({"file": str(file), "faults": faults, "notes": notes, "hot_path": hot.path()})
+        print_json(
+            {
+                "file": str(file),
+                "faults": faults,
+                "notes": notes,
+                "hot_path": hot.path(),
+                "server_steps": server_steps(),
+            }
+        )
     for note in () if as_json else notes:
         warn(note)
     if faults:
@@ -43,6 +52,10 @@ def check(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         )
         if hot.compiled is None:
             warn(f"the hot path is {hot.described()}; handshakes take more CPU")
+        elif server_steps() == "python":
+            warn(
+                "the bundled server's connections are in Python; they take more CPU: install gcc, then meshcache again"
+            )
 
 
 def _summary(vips: int) -> str:

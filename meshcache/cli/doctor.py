@@ -10,6 +10,7 @@ import click
 
 from meshcache.admin.client import AdminClient
 from meshcache.cli.output import clean, colours, print_json
+from meshcache.cli.server_steps import server_steps
 from meshcache.cli.target import FILE, Target, asks_a_node
 from meshcache.config import Settings, load
 from meshcache.doctor import machine
@@ -55,6 +56,8 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
 
     yield from machine.hook_findings()
     yield machine.hot_path_finding()
+    if (steps := server_steps()) is not None:
+        yield machine.server_steps_finding(steps)
     yield from machine.clock_findings()
     settings, finding = _settings(file)
     yield finding

@@ -57,6 +57,14 @@ def hot_path_finding() -> Finding:
     return note("hot path", f"{hot.described()}; handshakes take more CPU", do)
 
 
+def server_steps_finding(steps: str) -> Finding:
+    """Judge which way the bundled server's connections go, ``c`` or ``python``."""
+    if steps == "c":
+        return fine("server", "compiled: sockets and handshakes are driven without Python")
+    do = f"unset {hot.PURE}" if os.environ.get(hot.PURE) else "install gcc and python3-dev, then meshcache again"
+    return note("server", "in Python; connections take more CPU", do)
+
+
 def hook_findings() -> Iterator[Finding]:
     """Check whether the OpenSSL of pyOpenSSL, and that of Python's ssl, can be hooked, each by a trial handshake."""
     for name, make in (

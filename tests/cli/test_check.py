@@ -7,9 +7,11 @@ import socket as sockets
 from pathlib import Path
 
 import pytest
+from meshcache_server import streams
 
 from meshcache import hot
 from meshcache.admin.server import AdminServer
+from meshcache.cli.server_steps import server_steps
 from meshcache.config import AdminSettings, load
 from tests.cli.conftest import BusyNode, Meshcache
 
@@ -40,6 +42,16 @@ def test_a_hot_path_in_python_is_a_note(meshcache: Meshcache, file: Path, monkey
     assert "the hot path is in Python: MESHCACHE_PURE is set; handshakes take more CPU" in ended.out
 
 
+def test_a_server_whose_own_steps_are_in_python_is_a_note(
+    meshcache: Meshcache, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot, "compiled", object())
+    monkeypatch.setattr(streams, "compiled", None)
+    ended = meshcache("check", file)
+    assert ended.code == 0
+    assert "the bundled server's connections are in Python; they take more CPU" in ended.out
+
+
 def test_the_file_in_this_folder_is_the_default(meshcache: Meshcache, file: Path) -> None:
     assert file.exists()
     assert meshcache("check").out.startswith("meshcache.toml: fine")
@@ -62,7 +74,13 @@ def test_faults_are_named_all_at_once_and_exit_with_2(meshcache: Meshcache, file
 
 def test_json_has_the_same_for_programs(meshcache: Meshcache, file: Path) -> None:
     good = json.loads(meshcache("check", file, "--json").out)
-    assert good == {"file": str(file), "faults": [], "notes": [], "hot_path": hot.path()}
+    assert good == {
+        "file": str(file),
+        "faults": [],
+        "notes": [],
+        "hot_path": hot.path(),
+        "server_steps": server_steps(),
+    }
     bad = meshcache("check", file, "--json", "--set", "node.nam=x")
     assert bad.code == 2
     assert json.loads(bad.out)["faults"] == ['node.nam: unknown key; did you mean "name"?']

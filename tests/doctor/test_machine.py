@@ -38,6 +38,15 @@ def test_an_openssl_that_can_not_be_hooked_is_a_problem_with_what_to_install(mon
     assert "install the wheel" in ours.text
 
 
+def test_a_server_in_python_is_worth_a_note_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(hot.PURE, raising=False)
+    assert machine.server_steps_finding("c").state is FindingState.FINE
+    found = machine.server_steps_finding("python")
+    assert (found.state, found.do) == (FindingState.NOTE, "install gcc and python3-dev, then meshcache again")
+    monkeypatch.setenv(hot.PURE, "1")
+    assert machine.server_steps_finding("python").do == "unset MESHCACHE_PURE"
+
+
 def test_the_hot_path_in_python_is_worth_a_note_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hot, "compiled", None)
     monkeypatch.setattr(hot, "why_not", "the compiled module can't be had: no")

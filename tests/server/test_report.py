@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from meshcache_server import streams
 
 from meshcache.admin.client import AdminClient
 from tests.server.deployment import Deployment, deploy
@@ -54,6 +55,7 @@ def test_a_server_is_seen_from_outside_and_says_how_a_reload_ended(shop: Deploym
     assert certificate["ends_in_s"] > 3600
     assert front()["connections"] == {"open": 0, "max": 10_000}
     assert front()["reload"] is None
+    assert front()["steps"] == streams.path()
 
     url = found[1]
     assert get(f"{url}/healthz") == (200, '{"ok":true}')
