@@ -151,6 +151,20 @@ class TierRecords:
         lasts_min_s: float,
         certified: bool,
     ) -> None: ...
+    def add_named(
+        self,
+        table: object,
+        names: bytes,
+        first_seq: int,
+        stream: int,
+        origin: bytes,
+        epoch: float,
+        now: float,
+        unix_offset: float,
+        lifetime_s: float,
+        lasts_min_s: float,
+        certified: bool,
+    ) -> None: ...
     def rows(self) -> list[tuple[bytes, bytes, float]]: ...
     def wipe(self) -> None: ...
 

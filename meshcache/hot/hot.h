@@ -84,6 +84,10 @@ size_t table_find(struct table *table, const uint8_t *id, size_t id_bytes, uint8
 /* The same for one that the core sees; it doesn't count as used. */
 size_t table_read(struct table *table, const uint8_t *id, size_t id_bytes, uint8_t *packed);
 
+/* The same by its name and its place in its stream; also copies its id, which has at least one byte, to `id`. */
+size_t table_read_named(struct table *table, uint64_t name, uint32_t stream, uint64_t seq, uint8_t *id, size_t *id_bytes,
+                        uint8_t *packed);
+
 /* Whether there is one. */
 bool table_holds(struct table *table, const uint8_t *id, size_t id_bytes);
 

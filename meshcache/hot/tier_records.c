@@ -188,27 +188,38 @@ static bool add_packed(RecordsObject *records, const struct stream *stream, cons
     return true;
 }
 
+/* What Python tells of a stream, beside the numbers that go where they are. */
+struct told {
+    unsigned long index;
+    const char *origin;
+    Py_ssize_t origin_bytes;
+    int certified;
+};
+
+static bool take_told(struct stream *stream, const struct told *told)
+{
+    if (told->origin_bytes > ORIGIN_BYTES_MAX) {
+        PyErr_SetString(PyExc_ValueError, "that is no origin");
+        return false;
+    }
+    stream->index = (uint32_t)told->index;
+    stream->origin = (const uint8_t *)told->origin;
+    stream->origin_bytes = (size_t)told->origin_bytes;
+    stream->certified = told->certified != 0;
+    return true;
+}
+
 /* Adds those of these ids that are here and are to leave. */
 static PyObject *records_add_from(PyObject *self, PyObject *args)
 {
     PyObject *table, *ids;
     struct stream stream;
-    unsigned long index;
-    const char *origin;
-    Py_ssize_t origin_bytes;
-    int certified;
-    if (!PyArg_ParseTuple(args, "O!Oky#dddddp:add_from", table_type, &table, &ids, &index, &origin, &origin_bytes,
-                          &stream.epoch, &stream.now, &stream.offset, &stream.lifetime_s, &stream.lasts_min_s, &certified) ||
-        is_busy(self))
+    struct told told;
+    if (!PyArg_ParseTuple(args, "O!Oky#dddddp:add_from", table_type, &table, &ids, &told.index, &told.origin,
+                          &told.origin_bytes, &stream.epoch, &stream.now, &stream.offset, &stream.lifetime_s,
+                          &stream.lasts_min_s, &told.certified) ||
+        is_busy(self) || !take_told(&stream, &told))
         return NULL;
-    if (origin_bytes > ORIGIN_BYTES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "that is no origin");
-        return NULL;
-    }
-    stream.index = (uint32_t)index;
-    stream.origin = (const uint8_t *)origin;
-    stream.origin_bytes = (size_t)origin_bytes;
-    stream.certified = certified != 0;
     uint8_t packed[HEAD_BYTES + DER_BYTES_MAX];
     size_t packed_bytes = 0, longest = 0;
     Py_ssize_t count = PySequence_Size(ids);
@@ -232,6 +243,37 @@ static PyObject *records_add_from(PyObject *self, PyObject *args)
     wipe(packed, longest);
     if (!fine)
         return NULL;
+    Py_RETURN_NONE;
+}
+
+/* The same for entries that a push brought, by their names and their numbers, which follow on one another. */
+static PyObject *records_add_named(PyObject *self, PyObject *args)
+{
+    PyObject *table;
+    struct stream stream;
+    struct told told;
+    const char *names;
+    Py_ssize_t bytes;
+    unsigned long long first;
+    if (!PyArg_ParseTuple(args, "O!y#Kky#dddddp:add_named", table_type, &table, &names, &bytes, &first, &told.index,
+                          &told.origin, &told.origin_bytes, &stream.epoch, &stream.now, &stream.offset,
+                          &stream.lifetime_s, &stream.lasts_min_s, &told.certified) ||
+        is_busy(self) || !take_told(&stream, &told))
+        return NULL;
+    uint8_t id[ID_BYTES_MAX], packed[HEAD_BYTES + DER_BYTES_MAX];
+    size_t id_bytes = 0, longest = 0, count = (size_t)bytes / sizeof(uint64_t);
+    bool fine = true;
+    for (size_t at = 0; fine && at < count; at++) {
+        uint64_t name;
+        memcpy(&name, names + at * sizeof name, sizeof name);
+        size_t found = table_read_named(table_of(table), name, stream.index, first + at, id, &id_bytes, packed);
+        longest = found > longest ? found : longest;
+        fine = found == 0 || add_packed((RecordsObject *)self, &stream, id, id_bytes, packed, found);
+    }
+    wipe(packed, longest);
+    wipe(id, sizeof id);
+    if (!fine)
+        return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -297,6 +339,7 @@ static void records_dealloc(PyObject *self)
 static PyMethodDef records_methods[] = {
     {"add", records_add, METH_VARARGS, "Add a record that is written already."},
     {"add_from", records_add_from, METH_VARARGS, "Add those of these ids that are in a table and are to leave it."},
+    {"add_named", records_add_named, METH_VARARGS, "The same by names, of entries whose numbers follow on one another."},
     {"rows", records_rows, METH_NOARGS, "Copies of all: id, record, seconds that it lasts."},
     {"wipe", records_wipe, METH_NOARGS, "Forget all of them."},
     {NULL, NULL, 0, NULL},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import product
 from math import inf
 
@@ -90,6 +91,23 @@ def test_what_is_gone_or_no_id_is_left_out() -> None:
     held.sessions.append(held.sessions[0]._replace(id=b"l" * 33))
     held.sessions.append(held.sessions[0]._replace(id=b""))
     assert len(held.written()) == 0
+
+
+def test_by_names_the_same_is_written() -> None:
+    held = Held()
+    for seq in range(20, 30):
+        held.put(os.urandom(32), os.urandom(100), 9000, seq=seq)
+    names = b"".join(held.table.name_of(session.id).to_bytes(8, sys.byteorder) for session in held.sessions)
+    told = ORIGIN, EPOCH, NOW, OFFSET, 3600.0, 2.0, True
+    gone = held.sessions.pop(3)
+    held.table.pop(gone.id)
+    records = new_records()
+    records.add_named(held.table, names, 20, 7, *told)
+    assert records.rows() == held.written().rows()
+    for first, stream in ((21, 7), (20, 8)):
+        others = new_records()
+        others.add_named(held.table, names, first, stream, *told)
+        assert others.rows() == [], "a name says whose it is, and its number which"
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from math import floor
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head
-from meshcache.core.cache.journal import NAME_BYTES
+from meshcache.core.cache.journal import NAME_BYTES, NamedIds
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.cache.vip_cache import NamingEntries, Sweep, VipCache, VipEntries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
@@ -212,7 +212,7 @@ class SessionCache:
         stream.cached += count
         stream.entries.extend_named(next_seq, names)
         if self.on_file is not None:
-            self.on_file(stream, [session_id for _, session_id in stream.entries.between(next_seq, last)])
+            self.on_file(stream, NamedIds(names, next_seq, partial(_id_of, vip_cache, stream.index)))
         if vip_cache.over():
             self._make_room(vip_cache, stream)
         return last, count, age_us
@@ -348,3 +348,7 @@ class SessionCache:
         stream, epoch = self.streams.at(index), self.epoch
         fields = (session_id, packed[HEAD_BYTES:], stream.key, seq, epoch + expiry, epoch + birth, certified == 1)
         return _session(fields), stream
+
+
+def _id_of(vip_cache: NamingEntries, stream: int, name: int, seq: int) -> bytes | None:
+    return vip_cache.id_of(name, stream, seq)

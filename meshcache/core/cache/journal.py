@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from struct import Struct
+from typing import Any, overload
 
 SPAN_MAX = 1 << 18
 """Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
@@ -20,10 +21,43 @@ peer scatters on purpose, never hold a span of megabytes."""
 NAME_BYTES = 8
 """Of an id's name, where a journal has names."""
 
+_NAME = Struct("=Q")
+
 _SPAN_MIN = 1024
 
 _GROWTH = 1024
 """Slots made at a time below the lowest number: a snapshot that comes newest first moves the list once in 1,024."""
+
+
+class NamedIds(Sequence[bytes]):
+    """Ids of entries whose numbers follow on one another, as names: an id is made of one where somebody asks for it.
+
+    Whoever asks after an entry has gone gets an empty id, which no entry has.
+    """
+
+    __slots__ = ("_id_of", "first", "names")
+
+    def __init__(self, names: bytes, first: int, id_of: Callable[[int, int], bytes | None]) -> None:
+        self.names, self.first, self._id_of = names, first, id_of
+
+    def __len__(self) -> int:
+        return len(self.names) // NAME_BYTES
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> NamedIds: ...
+    def __getitem__(self, at: int | slice) -> bytes | NamedIds:
+        places = range(len(self))[at]
+        if isinstance(places, range):
+            assert places.step == 1, "their numbers follow on one another"
+            names = self.names[places.start * NAME_BYTES : places.stop * NAME_BYTES]
+            return NamedIds(names, self.first + places.start, self._id_of)
+        (name,) = _NAME.unpack_from(self.names, places * NAME_BYTES)
+        return self._id_of(name, self.first + places) or b""
+
+    def __repr__(self) -> str:
+        return f"<NamedIds: {len(self)} from #{self.first}>"
 
 
 class Journal:

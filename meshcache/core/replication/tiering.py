@@ -12,6 +12,7 @@ from math import ceil, inf
 from typing import NamedTuple, Protocol
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.journal import NamedIds
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Fits, Withdraws
 from meshcache.core.policy.gates import Terms
@@ -73,6 +74,22 @@ class Records(Protocol):
         certified: bool,
     ) -> None:
         """Write those of these ids that are in a table, as this stream's, and are to leave."""
+
+    def add_named(
+        self,
+        table: object,
+        names: bytes,
+        first_seq: int,
+        stream: int,
+        origin: bytes,
+        epoch: float,
+        now: float,
+        unix_offset: float,
+        lifetime_s: float,
+        lasts_min_s: float,
+        certified: bool,
+    ) -> None:
+        """Do the same by names, of entries whose numbers follow on one another."""
 
     def wipe(self) -> None:
         """Forget them."""
@@ -300,8 +317,11 @@ class Tiering:
     ) -> None:
         """Do as `_add_held` does, in the compiled module."""
         certified, lifetime_s = self._leave_as(stream)
-        origin, epoch = self._origin_of(stream), self._cache.epoch
-        records.add_from(table, ids, stream.index, origin, epoch, now, offset, lifetime_s, LASTS_S_MIN, certified)
+        told = stream.index, self._origin_of(stream), self._cache.epoch, now, offset, lifetime_s, LASTS_S_MIN, certified
+        if isinstance(ids, NamedIds):
+            records.add_named(table, ids.names, ids.first, *told)
+        else:
+            records.add_from(table, ids, *told)
 
     def _many(self, many: dict[tuple[Border, bool], LeavingMany], border: Border, *, evicted: bool) -> Records:
         found = many.get((border, evicted))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshcache.core.cache.journal import SPAN_MAX, SPARSE_MAX, Journal
+from meshcache.core.cache.journal import SPAN_MAX, SPARSE_MAX, Journal, NamedIds
 
 
 class Names:
@@ -178,3 +178,16 @@ def test_names_as_they_lie_in_memory_are_noted_like_ids(first: int) -> None:
         other.extend_named(begin, array("Q", map(names.name_of, ids)).tobytes())
     assert held(one) == held(other)
     assert (one.count, one.oldest(), one.slots) == (other.count, other.oldest(), other.slots)
+
+
+def test_names_are_ids_where_somebody_asks_and_none_for_what_is_gone() -> None:
+    ids = {(10 + at, 5 + at): b"id%d" % at for at in range(4) if at != 2}
+    named = NamedIds(array("Q", range(10, 14)).tobytes(), 5, lambda name, seq: ids.get((name, seq)))
+    assert list(named) == [b"id0", b"id1", b"", b"id3"]
+    assert (len(named), named[-1]) == (4, b"id3")
+    first, rest = named[:1], named[1:]
+    assert (list(first), list(rest), rest.first) == ([b"id0"], [b"id1", b"", b"id3"], 6)
+    assert list(named[4:]) == []
+    with pytest.raises(IndexError):
+        named[4]
+    assert repr(named) == "<NamedIds: 4 from #5>"
