@@ -70,7 +70,11 @@ class Convergence:
                 yield next(host.name for host in may if host not in having)
 
     def _may_be_lost(self, session: Made, colo: str) -> bool:
-        """Whether a colo may have no copy: as many of its nodes ended as held one, or the maker, which tells relays."""
+        """Whether a colo may have no copy: as many of its nodes ended as held one, or the maker, which tells relays, or
+        that life of the maker's: who was outbid tells relays of what it makes from then on.
+        """
+        if self._world.hosts[session.node].incarnation != session.incarnation:
+            return True
         since = {name for at, name in self._world.endings if at >= session.made_at}
         ended = [name for name in since if self._truth.colos[name] == colo]
         return session.node in since or len(ended) >= self._copies(session)
