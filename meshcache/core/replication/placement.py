@@ -23,8 +23,9 @@ SLOTS = 4096
 """Sessions are placed by slots, so that who holds one is worked out once for all of a slot. Of 50 nodes each then holds
 its share give or take 6 %; all of them take 0.15 s to work out, spread over the sessions that ask."""
 
-_RINGS_MAX = 64
-"""Sets of nodes whose slots are remembered; forgotten all at once. A colo has one for each group, but in changes."""
+_RINGS_MAX = 16
+"""Sets of nodes whose slots are remembered; the longest unused is forgotten. A colo has one for each group, and another
+one after each change: half of fifty nodes lost one after the other are 25, of 0.8 MB each once all slots were asked."""
 
 _MEMO_MAX = 4096
 """Terms whose candidates are remembered, as in `audience`; the entry keeps the terms alive."""
@@ -70,6 +71,11 @@ class Placement:
         self._known: dict[int, _Candidates] = {}
         self._known_for = (-1, -1)
         self._rings: dict[tuple[str, ...], _Ring] = {}
+
+    @property
+    def rings(self) -> int:
+        """Return of how many sets of nodes the holders of slots are remembered."""
+        return len(self._rings)
 
     def holders(self, terms: Terms, session_id: bytes) -> tuple[str, ...]:
         """Return who is to hold a session in this colo, the first first; nobody where its origin pushes to no other
@@ -118,9 +124,10 @@ class Placement:
         peers = {peer.name: peer for peer in near}
         ours = terms.node == own.node or bool(self._vips.accept(terms)[0])
         names = tuple(sorted([*peers, *([own.node] if ours else [])]))
-        if len(self._rings) >= _RINGS_MAX:
-            self._rings.clear()
-        ring = self._rings.setdefault(names, _Ring(names))
+        ring = self._rings.pop(names, None) or _Ring(names)
+        self._rings[names] = ring
+        if len(self._rings) > _RINGS_MAX:
+            del self._rings[next(iter(self._rings))]
         inside = terms.colo == own.colo
         first = terms.node if inside and terms.node in names else ""
         return _Candidates(terms, peers, ring, first, terms.copies if inside or terms.push else 0)

@@ -112,3 +112,18 @@ def test_reach_server_leaves_it_with_its_maker() -> None:
     net.run(3)
     assert placement(hosts[0]).holders(terms(hosts[0]), IDS[0]) == ("a",)
     assert placement(hosts[1]).holders(terms(hosts[0]), IDS[0]) == ()
+
+
+def test_of_many_changes_only_the_last_sets_of_nodes_are_remembered() -> None:
+    net, hosts = met(4)
+    placed = placement(hosts[0])
+    before = [placed.holders(terms(hosts[0]), each) for each in IDS[:50]]
+    for at in range(20):
+        mesh(net, [f"late{at}"], copies=3)
+        net.until(lambda: len(hosts[0].core.duties.members) == 4 + at)  # noqa: B023 - asked in this turn only
+        placed.holders(terms(hosts[0]), IDS[0])
+    assert placed.rings == 16
+    for at in range(20):
+        net.stop(f"late{at}")
+    net.run(12)
+    assert [placed.holders(terms(hosts[0]), each) for each in IDS[:50]] == before
