@@ -28,5 +28,10 @@ def _notes(vip: VipSettings) -> Iterator[str]:
         )
     if vip.sharing.reach.kind is ReachKind.SERVER:
         yield 'with reach = "server" no session leaves the server that made it, and no other one holds or fetches it'
+    elif vip.push == "none" and vip.sharing.reach.kind is not ReachKind.COLO and vip.fetch != "reach":
+        yield (
+            f'with push = "none" other colos get no copies, and with fetch = "{vip.fetch}" they ask for none: clients '
+            'resume in the colo of their session only, whatever the reach; set fetch = "reach" on the servers of all'
+        )
     elif vip.copies == 1:
         yield "when the server that made a session dies, its colo has nothing of it"
