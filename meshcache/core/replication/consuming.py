@@ -145,7 +145,7 @@ class Consuming:
         """
         group = served.vip.terms.group
         terms = self._terms_of(served, session_id)
-        likely = self._terms_by_maker(session_id, group) if terms is None else [terms]
+        likely = [terms] if terms is not None else self._terms_by_maker(session_id, group) if self._tiering.on else []
         if likely and not any(self._all_may_have(tellers, each, allowed) for each in likely):
             self._telemetry.drop(Drop.CONSUMED_REFUSED)
             return False
@@ -168,8 +168,8 @@ class Consuming:
         return may
 
     def _terms_by_maker(self, session_id: bytes, group: str) -> list[Terms]:
-        """Return the terms under which a session that isn't in memory, but perhaps in a tier or on its way, may have
-        been made: those of whoever its id names. None where nobody knows that one.
+        """Return the terms under which a session that isn't in memory, but perhaps in a tier, may have been made: those
+        of whoever its id names. None where nobody knows that one. To read an id takes 6 us, so it isn't done in vain.
         """
         claim = self.claim(session_id)
         if claim is None:

@@ -125,7 +125,8 @@ class Tiering:
         self._origins: dict[Origin, bytes] = {}
         self._waiting = 0
         self._loading = False
-        self._on = False
+        self.on = False
+        """Whether there are tiers."""
         self._new_records: Callable[[], Records] | None = None
         self.skipped = 0
         """Sessions that weren't written, since too many waited."""
@@ -135,7 +136,7 @@ class Tiering:
 
         With `new_records`, which the compiled module gives, `take_many` may be used in place of `take`.
         """
-        self._on = True
+        self.on = True
         self._new_records = new_records
         self._cache.on_drop = self._note_evicted
         self._cache.on_file = self._note_filed if everything else None
@@ -162,7 +163,7 @@ class Tiering:
 
     def forget(self, served: ServedVip, session_id: bytes) -> None:
         """Take a session out of the tiers as well, and out of what waits for them."""
-        if self._on and len(self._forgotten) < WAITING_MAX:
+        if self.on and len(self._forgotten) < WAITING_MAX:
             self._forgotten.append((_border(served.vip.terms), session_id))
         if self._evicted and len(self._over) < WAITING_MAX:
             self._over.add(session_id)
