@@ -52,6 +52,7 @@ struct entry {
 struct stripe {
     pthread_mutex_t lock;
     struct entry **slots; /* open addressing, linear probing; `capacity` is a power of two, or 0 */
+    uint32_t *tags;       /* behind the slots: the low part of each entry's hash, which places it; 0 where there is none */
     uint32_t capacity, count;
     struct entry *oldest, *newest;
 };

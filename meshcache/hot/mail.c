@@ -10,7 +10,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
+#if defined(__linux__)
 #include <sys/epoll.h>
+#endif
 
 enum {
     ZMQ_DONTWAIT = 1,      /* zmq.h, as what follows */
@@ -145,6 +147,7 @@ PyObject *mail_send(PyObject *module, PyObject *args)
 PyObject *mail_ready(PyObject *module, PyObject *number)
 {
     (void)module;
+#if defined(__linux__)
     struct epoll_event events[READY_MAX];
     long descriptor = PyLong_AsLong(number);
     if (descriptor == -1 && PyErr_Occurred())
@@ -160,4 +163,9 @@ PyObject *mail_ready(PyObject *module, PyObject *number)
         Py_XDECREF(one);
     }
     return all;
+#else
+    (void)number;
+    PyErr_SetString(PyExc_NotImplementedError, "there is no epoll");
+    return NULL;
+#endif
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD_BYTES, Entries, pack_head, pack_many
 from meshcache.core.cache.vip_cache import Sweep, VipEntries
 from tests.core.cache.tables import Make, both_tables
@@ -89,3 +91,24 @@ def test_many_come_and_go_and_each_is_found(make: Make) -> None:
         assert (session_id in entries) is there
         assert entries.peek(session_id) == (PACKED + number.to_bytes(4, "big") if there else None)
     assert entries.ids() == [number.to_bytes(32, "big") for number in range(5000) if number % 3]
+    for number in range(5000):
+        assert (entries.pop(number.to_bytes(32, "big")) is not None) is (number % 3 != 0)
+    assert (len(entries), entries.bytes, entries.ids()) == (0, 0, [])
+    for number in range(40, 0, -1):
+        entries.put(number.to_bytes(32, "big"), PACKED)
+    assert entries.ids() == [number.to_bytes(32, "big") for number in range(40, 0, -1)]
+
+
+def test_any_run_of_changes_leaves_what_a_dict_has(make: Make) -> None:
+    """Few ids, so that slots are taken, given up and taken by others again and again."""
+    entries, rng = make(1 << 30, 1 << 30), Random(5)
+    kept: dict[bytes, bytes] = {}
+    for _ in range(6000):
+        session_id = rng.randrange(60).to_bytes(rng.choice((1, 32)), "big")
+        if session_id in kept or rng.random() < 0.2:
+            assert entries.pop(session_id) == kept.pop(session_id, None)
+        else:
+            packed = kept[session_id] = PACKED + rng.randbytes(3)
+            entries.put(session_id, packed)
+    assert list(entries.items()) == list(kept.items())
+    assert all(entries.peek(session_id) == packed for session_id, packed in kept.items())
