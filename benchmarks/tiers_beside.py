@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,7 @@ class _Feed:
         note, self._dropped = cache.on_file, cache.on_drop
         assert note is not None, "the disk wants everything"
         self._note = note
-        self._ids: list[bytes] = []
+        self._ids: deque[bytes] = deque()
 
     def prepare(self) -> None:
         """Make as many as two seconds take, without a word to the tiers."""
@@ -138,10 +139,10 @@ class _Feed:
         pump = self._pump
         stream = next(each for each in pump.core.duties.streams if each.vip == VIP)
         due, owed = time.monotonic(), 0.0
-        while not ending.is_set() and self._ids:
+        while not ending.is_set():
             owed = min(owed + PER_S * _TICK_S, PER_S / 20)
             while owed >= _AT_ONCE and self._ids:
-                some, self._ids[-_AT_ONCE:] = self._ids[-_AT_ONCE:], []
+                some = [self._ids.popleft() for _ in range(min(_AT_ONCE, len(self._ids)))]  # memory evicts the oldest
                 owed -= len(some)
                 with pump.lock:
                     self._note(stream, some)

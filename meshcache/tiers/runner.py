@@ -5,7 +5,6 @@ Knows keys and sealed values only. Two bounded queues lead to it; what doesn't f
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import time
@@ -25,6 +24,7 @@ from meshcache.hooks import (
 )
 from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
 from meshcache.runtime.tracing import shown
+from meshcache.tiers.own_loop import OwnLoop
 from meshcache.tiers.sealed_entries import SealedEntries
 
 TEND_S = 5.0
@@ -33,14 +33,16 @@ TEND_S = 5.0
 QUIET_S = 3600.0
 """Between two events about one kind of fault: a full disk stays full."""
 
-CALL_S_MAX = 30.0
-"""How long a coroutine of a tier may take, where nobody waits for it."""
-
 ASKED_MAX = 4096
 """Handshakes that wait for one tier; more find it busy."""
 
 _PROBE = bytes(TIER_KEY_BYTES)
 """A key that no session has: what a tier that has rested is asked first."""
+
+_AHEAD_MAX = 8
+"""Batches that are written before a step of an errand that somebody else would wait for: a look at all that a tier has
+takes half a minute, and at 50,000 sessions a second two batches come in each of its steps.
+"""
 
 _IDLE_S = 1.0
 
@@ -86,6 +88,8 @@ class TierRunner:
         """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
         self._taken = 0
         self._unwritten = False
+        self._ahead = 0
+        """Batches that were written since the last step of an errand, while more waited."""
         self._questions: deque[_Question] = deque()
         self._to_write, self._to_read = native.Event(), native.Event()
         self._asking_since: float | None = None
@@ -94,7 +98,7 @@ class TierRunner:
         self._tended_at = time.monotonic()
         self._writes_at = 0.0
         self._pause_s = REST_S_MIN
-        self._loop = _Loop(self.health.name)
+        self._loop = OwnLoop(self.health.name)
         self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
         self._reading = native.thread(self._read_all, f"meshcache-tier-{self.health.name}-reads")
 
@@ -235,8 +239,11 @@ class TierRunner:
             done = self._attempt(lambda: self.hook.put(entries))
             self.health.count("written" if done else "skipped", len(entries))
             self._unwritten = not done
+            self._ahead = self._ahead + 1 if self.waiting >= TIER_BATCH_MAX else _AHEAD_MAX
         if errands and self.errands:
-            self._step(self.errands[0])
+            if self._ahead >= _AHEAD_MAX or not self._entries:
+                self._ahead = 0
+                self._step(self.errands[0])
         elif not self._entries and not self._removals:
             return self._tend()
         return True
@@ -360,34 +367,3 @@ def _figures(tier: Tier) -> dict[str, int]:
         return {str(name): int(number) for name, number in tier.figures().items()}
     except Exception:  # noqa: BLE001 - as above; there are no numbers then
         return {}
-
-
-class _Loop:
-    """An event loop on a thread of its own, made when a tier's first coroutine is to be run."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = native.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def wait_for(self, result: Awaitable[T]) -> T:
-        """Return what a coroutine returns, or raise what it raises; TimeoutError when that takes too long."""
-        with self._lock:
-            loop = self._loop
-            if loop is None:
-                loop = self._loop = asyncio.new_event_loop()
-                native.thread(loop.run_forever, f"meshcache-tier-{self._name}-loop").start()
-        done = asyncio.run_coroutine_threadsafe(_awaited(result), loop)
-        try:
-            return done.result(CALL_S_MAX)
-        except TimeoutError:
-            done.cancel()
-            raise
-
-    def close(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-
-
-async def _awaited(result: Awaitable[T]) -> T:
-    return await result

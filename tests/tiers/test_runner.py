@@ -233,6 +233,28 @@ def test_errands_run_in_steps_between_writes_and_one_that_raises_is_over() -> No
         assert counts(runner)["raised"] == 1
 
 
+def test_an_errand_lets_what_waits_go_first_and_isnt_left_out_for_ever() -> None:
+    class Told(Kept):
+        def put(self, entries: Sequence[TierEntry]) -> None:
+            order.append("put")
+
+    def errand() -> Iterator[None]:
+        for _ in range(3):
+            order.append("step")
+            yield
+
+    order: list[str] = []
+    runner = TierRunner(Told(), "", lambda _fault: None, lambda _runner: None)
+    runner.offer([entry(number) for number in range(12 * TIER_BATCH_MAX)])
+    runner.run(errand())
+    runner.start()
+    try:
+        wait_until(lambda: order.count("put") == 12 and not runner.errands, what="all is done")
+        assert order == ["put"] * 8 + ["step"] + ["put"] * 4 + ["step"] * 2
+    finally:
+        runner.close(60)
+
+
 def test_figures_that_raise_are_none() -> None:
     class Odd(Kept):
         def figures(self) -> dict[str, int]:
