@@ -9,6 +9,7 @@ import base64
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Sequence
@@ -90,6 +91,12 @@ def _ask(runtime: Path, command: bytes, until: float) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as link:
             link.settimeout(max(until - time.monotonic(), 0.01))
             link.connect(str(runtime))
+            uid = _who_listens(link)
+            if not may_have_keys(uid, runtime):
+                raise TellingError(
+                    f"user {uid} listens at {runtime}, and may be anybody: keys go to root, to the user that runs, "
+                    "and to the owner of a folder that others can't write to"
+                )
             link.sendall(command)
             answer = b""
             while len(answer) < _ANSWER_BYTES_MAX and (more := link.recv(_ANSWER_BYTES_MAX)):
@@ -100,6 +107,27 @@ def _ask(runtime: Path, command: bytes, until: float) -> bytes:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise TellingError(f"HAProxy at {runtime}: {why.lower()}") from None
+
+
+def _who_listens(link: socket.socket) -> int:
+    """Return the user who listened at a socket when it was made; this one where the system doesn't tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.geteuid()
+    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
+
+
+def may_have_keys(uid: int, runtime: Path) -> bool:
+    """Return whether a user who listens at a socket is the one that an operator means by it: while HAProxy is down,
+    whoever can write to its folder could listen there.
+    """
+    if uid in (0, os.geteuid()):
+        return True
+    folder = Path(os.path.realpath(runtime)).parent
+    above = [each.lstat() for each in folder.parents]
+    own = folder.lstat()
+    closed = all(each.st_uid in (0, os.geteuid()) and not each.st_mode & 0o022 for each in above)
+    return closed and own.st_uid == uid and not own.st_mode & 0o022
 
 
 def _in_words(answer: bytes, command: str) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from meshcache.config import ExportSettings
+from meshcache.ticket_files import telling
 from meshcache.ticket_files.layouts import Rendered, Wanted, nobodys_key, render
-from meshcache.ticket_files.telling import TellingError, run, tell, tell_haproxy
+from meshcache.ticket_files.telling import TellingError, may_have_keys, run, tell, tell_haproxy
 
 
 def rendered(path: Path) -> Rendered:
@@ -127,3 +128,22 @@ def test_a_haproxy_that_is_not_there_is_named(tmp_path: Path) -> None:
     left.close()
     with pytest.raises(TellingError, match="connection refused"):
         tell_haproxy(tmp_path / "left", tmp_path, rendered(tmp_path))
+
+
+def test_a_stranger_who_listens_in_haproxys_place_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, runtime = rendered(tmp_path / "keys"), tmp_path / "sock"
+    monkeypatch.setattr(telling, "may_have_keys", lambda uid, path: (uid, path) != (os.geteuid(), runtime))
+    with haproxy(runtime, b"TLS ticket key updated!\n\n") as asked, pytest.raises(TellingError, match="may be anybody"):
+        tell_haproxy(runtime, tmp_path / "keys", made)
+    assert all(not heard for heard in asked)
+
+
+def test_keys_are_for_root_for_this_user_and_for_the_owner_of_a_closed_folder(folder: Path) -> None:
+    own, other = os.geteuid(), os.geteuid() + 1
+    assert may_have_keys(0, folder / "sock")
+    assert may_have_keys(own, folder / "sock")
+    assert not may_have_keys(other, folder / "sock")
+    usr = Path("/usr/sock")  # root's, where nobody else can write
+    assert may_have_keys(0, usr)
+    assert not may_have_keys(other, usr)
+    assert not may_have_keys(12345, Path("/tmp/sock"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshcache.core.state.members import Members, Peer
+from meshcache.core.values.limits import Limits
+from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.wire.ticket_messages import HeldKey, RingStatus
 
 _AGAIN_S = 1.0
@@ -24,6 +26,7 @@ class PeerKeys:
     incarnation: int
     rings: dict[bytes, RingStatus] = field(default_factory=dict)
     told: dict[bytes, float] = field(default_factory=dict)
+    rate: Bucket | None = None
 
     def has(self, ring: bytes, name: bytes) -> bool:
         status = self.rings.get(ring)
@@ -39,6 +42,14 @@ class PeerKeys:
         """Return the name of the key that it says all of its colo have."""
         status = self.rings.get(ring)
         return status.spread if status is not None else b""
+
+    def may_bring(self, count: int, limits: Limits, now: float) -> bool:
+        """Return whether it may bring so many keys now. Each node has a rate of its own: with one for all, a member of
+        one ring could keep the keys of others out, in whose border it isn't.
+        """
+        if self.rate is None:
+            self.rate = Bucket(limits.ticket_keys_per_s, limits.ticket_keys_burst, now)
+        return self.rate.take(count, now)
 
     def may_tell(self, name: bytes, now: float) -> bool:
         """Return whether to send it a key now, and note that it is sent."""
@@ -61,7 +72,8 @@ class PeersKeys:
         """Return what a peer said in its present life."""
         known = self._known.get(peer.name)
         if known is None or known.incarnation != peer.record.incarnation:
-            known = self._known[peer.name] = PeerKeys(peer.record.incarnation)
+            rate = None if known is None else known.rate  # a new life brings no new rate
+            known = self._known[peer.name] = PeerKeys(peer.record.incarnation, rate=rate)
         return known
 
     def forget_gone(self) -> None:

@@ -28,7 +28,6 @@ from meshcache.core.tickets.view import shown_ring
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import TicketKeyInUse, TicketKeyMade, TicketKeysWiped
 from meshcache.core.values.ticket_key import SECRET_BYTES, TicketKey, weakness
-from meshcache.core.values.token_bucket import Bucket
 from meshcache.core.wire.ticket_messages import KEYS_MAX, HeldKey, RingStatus, TicketKeys, TicketStatus, ToldKey
 
 _HURRY = 0.1
@@ -83,7 +82,6 @@ class TicketDuty:
         self.rings = Rings(vips, telemetry.events, local.limits)
         self._peers = PeersKeys(members)
         self.nodes = RingNodes(self.rings, self._peers, members, roster, vips)
-        self._rate = Bucket(local.limits.ticket_keys_per_s, local.limits.ticket_keys_burst, now)
         self._stamp: tuple[int, ...] = ()
         self._status_at = now
         self._due_at = self._expected_at = float("inf")
@@ -223,7 +221,7 @@ class TicketDuty:
         if ring is None or told.ring not in self.rings.of_node(peer.record):
             self._refuse(peer, Drop.TICKET_KEY_FOREIGN, len(told.keys), now)
             return
-        if not self._rate.take(len(told.keys), now):
+        if not self._peers.of(peer).may_bring(len(told.keys), self._limits, now):
             self._telemetry.drop(Drop.TICKET_KEY_RATE, len(told.keys))
             return
         news = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]

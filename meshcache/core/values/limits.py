@@ -217,7 +217,7 @@ class Limits:
     """After a withdraw, before a ring has keys again: on no clock may those look older than it."""
     ticket_keys_per_s: float = 20.0
     ticket_keys_burst: float = 1024.0
-    """Keys taken in, of all rings together: a joiner of many rings gets all at once."""
+    """Keys taken in from one node, of all rings together: a joiner of many rings gets all at once."""
 
     # --- housekeeping
     sweep_s: float = 1.0

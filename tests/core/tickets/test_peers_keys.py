@@ -38,3 +38,16 @@ def test_a_key_is_sent_again_after_a_second() -> None:
     said = PeersKeys(members).of(members.join(NodeRecord("a", 1, "ams1", "a:1", 1, ()), "a:1", 0.0))
     assert [said.may_tell(NAME, now) for now in (5.0, 5.9, 6.0)] == [True, False, True]
     assert said.may_tell(OTHER, 5.0)
+
+
+def test_each_node_brings_keys_at_a_rate_of_its_own_and_a_new_life_brings_none() -> None:
+    limits = Limits(ticket_keys_per_s=1.0, ticket_keys_burst=8.0)
+    members = Members(limits, EventLog())
+    known = PeersKeys(members)
+    loud, other = (members.join(NodeRecord(name, 1, "ams1", f"{name}:1", 1, ()), f"{name}:1", 0.0) for name in "ab")
+    assert known.of(loud).may_bring(8, limits, 0.0)
+    assert not known.of(loud).may_bring(1, limits, 0.5)
+    assert known.of(other).may_bring(8, limits, 0.5)
+    again = members.join(NodeRecord("a", 2, "ams1", "a:1", 1, ()), "a:1", 0.5)
+    assert not known.of(again).may_bring(1, limits, 0.5)
+    assert known.of(again).may_bring(1, limits, 1.5)
