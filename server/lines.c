@@ -810,11 +810,12 @@ static PyObject *front_unwatch(PyObject *object, PyObject *given)
     Py_RETURN_NONE;
 }
 
-/* Gives Python the lines of a ring that are due; those that come to it meanwhile are for the next time. */
-static void hand_over(struct ring *ring, double until, enum how how)
+/* Gives Python the lines that are due. Those that come to the ring meanwhile are for the next time, and one that Python ends
+ * meanwhile leaves it. */
+static void hand_over(struct ring *due, enum how how)
 {
-    while (ring->next != ring && line_at(ring->next)->when <= until) {
-        Line *line = line_at(ring->next);
+    while (due->next != due) {
+        Line *line = line_at(due->next);
         Py_INCREF((PyObject *)line);
         adopt(line, how, NULL);
         if (line->front != NULL)
@@ -829,19 +830,16 @@ static PyObject *front_hand_over(PyObject *object, PyObject *args)
     double late, silent_since;
     if (!PyArg_ParseTuple(args, "dd:hand_over", &late, &silent_since))
         return NULL;
-    struct ring *next;
+    struct ring late_ones = {&late_ones, &late_ones}, silent_ones = {&silent_ones, &silent_ones}, *next;
     for (struct ring *at = self->shaking.next; at != &self->shaking; at = next) { /* gates differ in their time limits */
-        Line *line = line_at(at);
         next = at->next;
-        if (line->when <= late) {
-            Py_INCREF((PyObject *)line);
-            adopt(line, SHAKING, NULL);
-            if (line->front != NULL)
-                watch(line);
-            Py_DECREF((PyObject *)line);
-        }
+        if (line_at(at)->when <= late)
+            move(&late_ones, at);
     }
-    hand_over(&self->silent, silent_since, OPEN);
+    while (self->silent.next != &self->silent && line_at(self->silent.next)->when <= silent_since)
+        move(&silent_ones, self->silent.next);
+    hand_over(&late_ones, SHAKING);
+    hand_over(&silent_ones, OPEN);
     return PyFloat_FromDouble(self->silent.next == &self->silent ? 0 : line_at(self->silent.next)->when);
 }
 
