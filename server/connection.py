@@ -249,6 +249,7 @@ class ClientConnection(asyncio.Protocol):
         """Go on reading."""
         if self._stage is OPEN:
             self.transport.resume_reading()
+            self._table.held.again(self)  # what waits in its socket may be read after the timer's next look
 
     def acknowledge_early(self) -> None:
         """Turn delayed acknowledgements off for what comes next; TCP turns them on again by itself."""
@@ -380,8 +381,7 @@ class ClientConnection(asyncio.Protocol):
         if not self._stream.closed:
             self._say_last()
         self._stage = CLOSING
-        if self.application is not None:
-            self._release()
+        self._release()
         self._unsent = 0
         self.deadline = self._table.now + self._table.interval_s + LINGER_S
         self.transport.close()

@@ -45,6 +45,11 @@ class Held(dict[Holder, float]):
         if self._timer is None:
             self._timer = loop.call_later(HOLD_S, self._look)
 
+    def again(self, holder: Holder) -> None:
+        """Let the silence of this client begin now, if it is here."""
+        if holder in self:
+            self.hold(holder)
+
     def _look(self) -> None:
         loop = self._loop
         assert loop is not None, "hold() was called"

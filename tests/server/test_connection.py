@@ -152,6 +152,12 @@ class Wire(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read here."""
+
     def is_reading(self) -> bool:
         return True
 
@@ -188,6 +194,29 @@ async def test_the_callbacks_of_a_flight_have_run_before_it_is_written(
         await wait_until_async(lambda: len(wire.written) == flights + 1, 30, "in TLS 1.3 tickets wait a moment")
         connection.connection_lost(None)
     assert written_when_done == [flights]
+
+
+async def test_the_silence_of_a_client_begins_when_it_is_read_again(
+    certificates: Certificates, context: SSL.Context
+) -> None:
+    """Tickets that leave before what waits in the socket is read make its kernel reset a client that is gone."""
+    wire = Wire()
+    async with serving(context) as server:
+        connection = ClientConnection(make_routes([], server.service), server.table)
+        connection.connection_made(wire)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = certificates.client(ssl.TLSVersion.TLSv1_3).wrap_bio(incoming, outgoing, server_hostname=NAME)
+        for _ in range(2):
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            connection.data_received(outgoing.read())
+            incoming.write(b"".join(wire.written))
+        held = server.table.held[connection]
+        connection.pause()
+        await asyncio.sleep(0.01)
+        connection.resume()
+        assert server.table.held[connection] > held
+        connection.connection_lost(None)
 
 
 async def test_garbage_plain_http_and_resets_cost_their_own_connection_only(

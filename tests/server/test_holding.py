@@ -47,6 +47,18 @@ async def test_who_speaks_meanwhile_begins_anew_and_holds_up_nobody_else() -> No
     assert silent.at[0] <= speaks.at[0]
 
 
+async def test_silence_begins_again_for_who_is_here_and_for_nobody_else() -> None:
+    held, here, gone = Held(), Client(), Client()
+    held.again(gone)
+    assert not held
+    held.hold(here)
+    before = held[here]
+    await asyncio.sleep(HOLD_S / 5)
+    held.again(here)
+    assert held[here] > before
+    await asyncio.wait_for(here.done.wait(), 30)
+
+
 async def test_one_that_is_forgotten_is_not_kept_nor_called() -> None:
     held, gone, stays = Held(), Client(), Client()
     held.hold(gone)
