@@ -94,7 +94,8 @@ def _in_servers(effort: Effort) -> list[Figure]:
     found: dict[tuple[str, str], _Pairs] = defaultdict(_Pairs)
     with folder() as place, ExitStack() as stack:
         program = xresume.build(place)
-        sides = {each: stack.enter_context(mesh(vip=f'{each}\nfetch = "off"\n')) for each in (ON, OFF)}
+        modes = ("mesh",) if effort is SMOKE else ("mesh", "mesh")
+        sides = {each: stack.enter_context(mesh(modes, vip=f'{each}\nfetch = "off"\n')) for each in (ON, OFF)}
         loads = [os.getloadavg()[0]]
         for number in range(-1, pairs):  # the first is for what is only done at first
             for version in ("1.2", "1.3"):
