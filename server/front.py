@@ -133,8 +133,12 @@ class Front:
 
     def _go_on(self) -> None:
         self._again = None
-        for gate in self._gates.values():
-            self._lines.watch(gate)
+        try:
+            for gate in self._gates.values():
+                self._lines.watch(gate)
+        except OSError:  # no memory for it: a gate that is left out would be deaf for good
+            self._faults.count("no memory to accept with")
+            self._again = self._loop.call_later(AGAIN_S, self._go_on)
 
     def _look(self) -> None:
         """Make those the table's who have been silent for `HOLD_S`."""

@@ -623,6 +623,7 @@ static void welcome(Front *front, Gate *gate, int descriptor, PyObject *peer, do
         Py_DECREF(peer);
         return;
     }
+    Py_INCREF((PyObject *)line); /* Python may close the front */
     if (quiet)
         line->stream = stream_new((MakerObject *)gate->maker);
     if (quiet && line->stream == NULL) {
@@ -640,6 +641,7 @@ static void welcome(Front *front, Gate *gate, int descriptor, PyObject *peer, do
             receive(line);
         watch(line);
     }
+    Py_DECREF((PyObject *)line);
 }
 
 static void accept_some(Front *front, Gate *gate)

@@ -24,7 +24,7 @@ from meshcache.hooks import (
 )
 from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
 from meshcache.runtime.tracing import shown
-from meshcache.tiers.own_loop import OwnLoop
+from meshcache.tiers.own_loop import CALL_S_MAX, OwnLoop
 from meshcache.tiers.sealed_entries import SealedEntries
 
 TEND_S = 5.0
@@ -205,7 +205,9 @@ class TierRunner:
             while self._write_some(errands=False):
                 pass
         self.is_open = False
-        self._attempt(self.hook.close)
+        self._reading.join(CALL_S_MAX)
+        if not self._reading.is_alive():  # a file that is closed under its reader would end the process
+            self._attempt(self.hook.close)
 
     def _open(self) -> None:
         try:
@@ -233,7 +235,9 @@ class TierRunner:
         if keys := self._due_removals():
             if self._attempt(lambda: self.hook.remove(keys)):
                 self.health.count("removed", len(keys))
-            return True
+                return True
+            with self._offering:  # they have to go, even if what was offered after them is written before
+                self._removals.extendleft((self._taken, key) for key in reversed(keys))
         if self._entries:
             entries = _joined(self._due_entries())
             done = self._attempt(lambda: self.hook.put(entries))

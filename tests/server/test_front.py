@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from meshcache_server import front as front_module
 from meshcache_server import streams
 from meshcache_server.adopted import AdoptedConnection, How
+from meshcache_server.faults import Faults
+from meshcache_server.routes import make_routes
+from meshcache_server.service import Service
+from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
-from tests.server.harness import NAME, Certificates, Dialogue, Running, connect, reset, respond, serving
+from tests.server.harness import NAME, Certificates, Dialogue, Running, Tally, connect, reset, respond, serving
 from tests.server.test_connection import GET, VERSIONS, fetch, hello, trickle
 from tests.support.waiting import wait_until_async
 
@@ -333,6 +338,37 @@ async def test_without_a_descriptor_nobody_is_accepted_for_a_moment(
         assert await asyncio.to_thread(waiting.recv, 1) == b""
         assert server.faults.total["tls: http request"] == 1
         waiting.close()
+
+
+async def test_a_gate_that_cant_be_watched_again_is_tried_again_and_the_others_are_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if streams.compiled is None:
+        pytest.skip("there is none")
+    monkeypatch.setattr(front_module, "AGAIN_S", 0.01)
+    table = ConnectionTable(10, 1.0, Faults())
+    table.start()
+    front = table.front
+    assert front is not None
+    service = Service("shop", SSL.Context(SSL.TLS_METHOD), Tally(), respond, 1.0, 1.0)
+    came: list[Any] = []
+    with socket.socketpair()[0] as first, socket.create_server((HERE, 0)) as second:
+        front.serve(first, routes := make_routes([(service, [])], service), lambda *_what: None)
+        front.serve(second, routes, lambda line, *_what: came.append(line))
+        waiting, kept = connect(second.getsockname()[1]), os.dup(first.fileno())
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            await wait_until_async(lambda: table.faults.total["no descriptor left to accept with"])
+            os.close(first.fileno())
+            await wait_until_async(lambda: table.faults.total["no memory to accept with"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.dup2(kept, first.fileno())
+        os.close(kept)
+        await wait_until_async(lambda: came)
+        waiting.close()
+    table.stop()
 
 
 async def test_no_descriptor_is_left_behind(certificates: Certificates, context: SSL.Context) -> None:

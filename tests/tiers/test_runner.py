@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,6 +170,41 @@ def test_one_that_cant_be_written_is_read_on() -> None:
         wait_until(lambda: counts(runner).get("raised"), what="writing fails")
         wait_until(lambda: counts(runner).get("skipped") == 1, what="what it couldn't take is counted")
         assert asked(runner, entry(1).key) == b"v1"
+
+
+def test_what_couldnt_be_taken_out_is_tried_again_and_others_are_written_meanwhile() -> None:
+    tier = Evicted()
+    with running(tier) as runner:
+        runner.offer([entry(1), entry(2)])
+        wait_until(lambda: len(tier.kept) == 2, what="they are written")
+        remove, tier.remove = tier.remove, lambda _keys: 1 / 0  # type: ignore[assignment, method-assign]
+        runner.remove([entry(1).key, entry(2).key])
+        wait_until(lambda: counts(runner).get("raised"), what="taking them out fails")
+        runner.offer([entry(3)])
+        wait_until(lambda: entry(3).key in tier.kept, what="another is written")
+        assert counts(runner).get("removed", 0) == 0
+        tier.remove = remove  # type: ignore[method-assign]
+        wait_until(lambda: counts(runner).get("removed") == 2, what="they are taken out after all")
+        assert set(tier.kept) == {entry(3).key}
+
+
+def test_one_is_closed_when_its_last_answer_has_come() -> None:
+    """LMDB's file is gone from memory when it is closed: a reader would end the process."""
+    tier, answers = Hangs(), list[bytes | None]()
+    tier.may_answer.set()
+    with running(tier) as runner:
+        tier.may_answer.clear()
+        assert runner.ask((entry(1).key, answers.append))
+        wait_until(lambda: not runner.ready, what="it is being asked")
+        closing = threading.Thread(target=runner.close, args=(60,))
+        closing.start()
+        wait_until(lambda: not runner.is_open, what="it is about to be closed")
+        closing.join(0.1)
+        assert not tier.closed
+        tier.may_answer.set()
+        closing.join()
+    assert tier.closed == 1
+    assert answers == [None]
 
 
 def test_one_that_opens_later_is_tried_again() -> None:
