@@ -31,6 +31,8 @@ from meshcache.core.wire.messages import (
 _RUMOUR_PEERS = 3
 """Peers that hear of news at once: with one, a rumour among fifty would be a chain and not a tree."""
 
+_WITHDRAW_ROUNDS = 5
+"""Early comparisons after a withdraw: each may get lost, and so may its answer. For other news one has to do."""
 
 _TURNS = 4
 """Of so many comparisons, one is with any peer and the others with one that shares something with this node: of fifty
@@ -64,6 +66,7 @@ class AntiEntropy:
         self._live = live
         self._due_at = now + local.limits.entropy_s * local.rng.random()
         self._hurried = False
+        self._rounds = 0
         self._withdraws_acted_on = 0
         self._turn = 0
 
@@ -79,6 +82,7 @@ class AntiEntropy:
         """
         if self._withdraws.acts != self._withdraws_acted_on:
             self._withdraws_acted_on = self._withdraws.acts
+            self._rounds = _WITHDRAW_ROUNDS
             self.compare_soon(now)  # it was sent to each peer once, and what it ends goes on where it got lost
         if self._due_at > now:
             return
@@ -93,6 +97,9 @@ class AntiEntropy:
         for _ in range(min(_RUMOUR_PEERS if self._hurried else 1, len(pool))):
             self.compare(pool.pop(self._local.rng.randrange(len(pool))), now)
         self._hurried = False
+        self._rounds -= self._rounds > 0
+        if self._rounds:
+            self.compare_soon(now)
 
     def compare_soon(self, now: float) -> None:
         """Bring the next comparison forward: this node learnt something that its origin didn't tell it,

@@ -154,3 +154,19 @@ def test_a_withdraw_that_got_lost_on_its_way_to_all_is_with_all_soon(seed: int) 
     assert net.lost >= 3
     net.run(1.5)
     assert not any(has(net, host, made) for host in hosts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_withdraw_whose_first_messages_all_got_lost_is_told_in_seconds(seed: int) -> None:
+    """On a bad line the withdraw and the comparison after it get lost, and there may be one peer only to tell."""
+    net, hosts = settled(2, seed)
+    made = make(net, hosts[0], 1)
+    net.run(1)
+    assert has(net, hosts[1], made)
+    ends = net.now + 1.5
+    net.lose = lambda *_: net.now < ends
+    hosts[0].core.withdraw(net.now, vip="shop")
+    net.until(lambda: not has(net, hosts[1], made), within=2.1)
+    net.sent.clear()
+    net.run(60)
+    assert carried(net, 10) <= 32, "it goes on as before"
