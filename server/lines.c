@@ -399,6 +399,7 @@ static void go_on(Line *line, struct heard *heard)
     if (heard->step == WENT_WRONG)
         return;
     if (heard->step == IS_OVER && heard->refusal == 1) {
+        openssl.clear_error(); /* what another connection left would be taken for this one's: SSL_get_error(3) */
         int result = openssl.read(stream->ssl, heard->said, RECORD_BYTES);
         int error = result > 0 ? 0 : openssl.get_error(stream->ssl, result);
         if (result > 0)

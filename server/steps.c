@@ -169,6 +169,7 @@ static PyObject *decrypted(StreamObject *self, const char *data, size_t bytes)
             return bytes_of(&plain, false);
         done += slice;
         int result;
+        openssl.clear_error(); /* what another connection left would be taken for this one's: SSL_get_error(3) */
         while ((result = openssl.read(self->ssl, room, RECORD_BYTES)) > 0)
             if (!grow(&plain, room, (size_t)result))
                 return bytes_of(&plain, false);
