@@ -24,7 +24,7 @@ are returned, the socket's descriptor tells of the next one."""
 Send: TypeAlias = Callable[["zmq.Socket[bytes]", bytes], bool]
 """Hand a message to a DEALER; False when its queue is full."""
 
-Ready: TypeAlias = Callable[[select.epoll], list[int]]
+Ready: TypeAlias = Callable[["select.epoll"], list[int]]
 """Return descriptors of which an epoll tells now."""
 
 _BACKEND = "zmq.backend.cython._zmq"

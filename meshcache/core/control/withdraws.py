@@ -159,7 +159,7 @@ class Withdraws:
 
     def received(self, peer: Peer, withdraw: Withdraw, now: float) -> None:
         """Act on a withdraw that a peer passed on, once, and pass it on. How long others remember it is up to them."""
-        known = _known(withdraw, now)
+        known = _noted(withdraw, now)
         if (known.name, known.scope) in self._heard:
             self._heard_again(known)
             return
@@ -237,7 +237,7 @@ class Withdraws:
 
     def inherit(self, withdraw: Withdraw, now: float) -> None:
         """Remember what this node knew in its last life, and acted on then."""
-        known = _known(withdraw, now)
+        known = _noted(withdraw, now)
         self._heard[known.name, known.scope] = None
         self._keep(known, now)
 
@@ -246,7 +246,7 @@ class Withdraws:
         self._known = {scope: known for scope, known in self._known.items() if now - known.issued_at < REMEMBERED_S}
 
     def _act(self, withdraw: Withdraw, now: float, passed_on_by: str) -> int:
-        known = _known(withdraw, now)
+        known = _noted(withdraw, now)
         self.acts += 1
         self._heard[known.name, known.scope] = None
         if len(self._heard) > _HEARD_MAX:
@@ -325,7 +325,7 @@ class Withdraws:
         return rate.take(1, now)
 
 
-def _known(withdraw: Withdraw, now: float) -> _Known:
+def _noted(withdraw: Withdraw, now: float) -> _Known:
     issued_at = now - withdraw.elapsed_s
     return _Known(withdraw, issued_at, issued_at)
 
