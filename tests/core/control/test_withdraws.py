@@ -336,3 +336,18 @@ def test_what_a_new_peer_says_before_the_way_is_measured_may_be_older_than_a_wit
     assert asked.ranges == ((1, 1),), "what was in doubt is fetched, and may be new"
     peer.says(host, FetchReply(asked.token, peer.batch(1), FetchEnd.DONE))
     assert host.core.holds("shop", sid(1))
+
+
+def test_two_nodes_that_both_want_to_hear_all_again_tell_each_other() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"])
+    net.run(6)
+    hosts[0].core.withdraw(net.now, vip="shop")
+    net.run(12)
+    tables = [host.core.duties.withdraws for host in hosts]
+    told = tables[0].digest()
+    assert tables[1].digest() == told
+    for table in tables:
+        table.doubt(net.now)
+    assert len({told, *(table.digest() for table in tables)}) == 3
+    net.until(lambda: [table.digest() for table in tables] == [told, told], within=3)
