@@ -6,9 +6,9 @@
  * `adopt` makes a protocol of asyncio's for it, and the line is that one's transport from then on.
  *
  * Who owns what: the front owns its lines (one reference, from `new_line` until `bury`), they keep it, and epoll its gates; a
- * line owns its gate, its stream, its protocol, its descriptor and what waits to be sent. All of it belongs to the loop's thread; the interpreter's
- * lock is let go while a quiet line takes a step, which touches that line and the front's buffer alone. A descriptor is
- * taken out of epoll before it is closed: a forked child may still hold it.
+ * line owns its gate, its stream, its protocol, its descriptor and what waits to be sent. All of it belongs to the loop's
+ * thread; the interpreter's lock is let go while a quiet line takes a step, which touches that line and the front's buffer
+ * alone. A descriptor is taken out of epoll before it is closed: a forked child may still hold it.
  */
 #include "steps.h"
 

@@ -49,8 +49,13 @@ def _disk_faults(disk: DiskTierSettings) -> Iterator[str]:
         yield f"tier.disk.path: {folder} is a file, and a folder is needed there"
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield f"tier.disk.path: {folder} can't be written by this user"
-    elif folder == disk.path and (why := objection(folder)) is not None:
+    elif folder == disk.path and (why := objection(folder, _taken_by(folder))) is not None:
         yield f"tier.disk.path: {why}"
+
+
+def _taken_by(folder: Path) -> int:
+    """Return who is to take a folder: this user, but root may look at a file for the user that the node runs as."""
+    return os.geteuid() or folder.stat().st_uid
 
 
 def _first_that_is(path: Path) -> Path:

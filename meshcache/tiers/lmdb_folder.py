@@ -110,9 +110,9 @@ class LmdbFolder:
             return ""
 
 
-def objection(path: Path) -> str | None:
+def objection(path: Path, user: int | None = None) -> str | None:
     """Return what speaks against taking a folder, which closes it to all others; None where nothing does, or where
-    there is none yet. Raises OSError.
+    there is none yet. `user` is the id of whoever is to take it, this process's without. Raises OSError.
     """
     try:
         status, names = path.stat(), [each.name for each in path.iterdir()]
@@ -123,7 +123,7 @@ def objection(path: Path) -> str | None:
         return (
             f"{path} holds other things ({others[0]}), and a tier needs a folder of its own: {path / 'sessions'}, say"
         )
-    if status.st_uid != os.geteuid():
+    if status.st_uid != (os.geteuid() if user is None else user):
         return f"{path} is another user's, who could change what is in it: chown it, or name another folder"
     return None
 

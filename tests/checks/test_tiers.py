@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_a_folder_that_others_use_too(tmp_path: Path) -> None:
     assert fault.startswith("tier.disk.path: ")
     assert "holds other things (somebodys)" in fault
     assert tier_faults(settings(tmp_path / "t")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_root_may_look_for_the_user_that_the_node_runs_as(tmp_path: Path) -> None:
+    """To tell root that the service's own folder is another user's would have it given to root."""
+    os.chown(tmp_path, 65_534, 65_534)
+    assert tier_faults(settings(tmp_path)) == []
+    (tmp_path / "somebodys").touch()
+    assert len(tier_faults(settings(tmp_path))) == 1
 
 
 def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
