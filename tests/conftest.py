@@ -14,8 +14,9 @@ from hypothesis import settings
 from tests.support.material import Authority
 from tests.support.processes import Processes
 
-# A runner in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+# A runner in the background ignores SIGINT, one under nohup SIGHUP, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A slow machine is no reason to fail; CI repeats itself exactly.
 settings.register_profile("default", deadline=None)
