@@ -84,7 +84,6 @@ OWNERS = {
     "zeroconf": {"meshcache.edges"},
     "dns": {"meshcache.edges"},
     "_cffi_backend": {"meshcache.tls"},
-    "elftools": {"meshcache.tls"},
     "aiohttp": {"meshcache.admin", "meshcache.cli"},
     "prometheus_client": {"meshcache.admin"},
     "click": {"meshcache.cli"},

@@ -27,7 +27,6 @@ NOT_OURS = (
     "cbor2",
     "click",
     "cryptography.x509",
-    "elftools.elf.elffile",
     "hypothesis",
     "OpenSSL.SSL",
     "prometheus_client",

@@ -10,6 +10,8 @@ from cryptography.hazmat.bindings import _rust
 from meshcache.tls import elf
 
 WHEEL = str(_rust.__file__)
+with Path(WHEEL).open("rb") as _file:
+    HEAD = _file.read(4096)
 
 
 def libc() -> str:
@@ -64,22 +66,38 @@ def test_a_mapping_is_read_as_the_kernel_writes_it() -> None:
     assert elf._parse_mapping("7f00a000-7f00b000 r--p 0 00:00 0").path == ""
 
 
+def symbols(*rows: tuple[int, int, int, int]) -> bytes:
+    """A symbol table of (name, info, section, value)."""
+    return b"".join(struct.pack("IBBHQQ", name, info, 0, section, value, 5) for name, info, section, value in rows)
+
+
 def test_a_name_that_stands_for_two_functions_is_left_out() -> None:
     strings = b"\0one\0two\0prefix_one\0"
     rows = [(1, 0x12, 1, 100), (1, 0x12, 1, 200), (5, 0x12, 1, 300), (5, 0x12, 1, 300), (9, 0x12, 1, 400)]
-    assert elf._functions(rows, strings, ["one", "two"]) == {"two": 300}
+    assert elf._functions(symbols(*rows), strings, ["one", "two"]) == {"two": 300}
+
+
+def test_a_name_may_be_the_end_of_another() -> None:
+    table = symbols((8, 0x12, 1, 100), (1, 0x12, 1, 200))
+    assert elf._functions(table, b"\0prefix_one\0", ["one"]) == {"one": 100}
 
 
 def test_data_and_undefined_symbols_are_no_functions() -> None:
-    assert elf._functions([(1, 0x11, 1, 100), (1, 0x12, 0, 0)], b"\0one\0", ["one"]) == {}
+    assert elf._functions(symbols((1, 0x11, 1, 100), (1, 0x12, 0, 0)), b"\0one\0", ["one"]) == {}
 
 
-@pytest.mark.parametrize(("bits", "little"), [(64, True), (64, False), (32, True), (32, False)])
-def test_symbols_of_both_classes_and_byte_orders_are_read(bits: int, little: bool) -> None:
-    order = "<" if little else ">"
-    row = (
-        struct.pack(order + "IBBHQQ", 7, 0x12, 0, 3, 99, 5)
-        if bits == 64
-        else struct.pack(order + "IIIBBH", 7, 99, 5, 0x12, 0, 3)
-    )
-    assert elf._entries(bits, little, row * 2) == [(7, 0x12, 3, 99)] * 2
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x7fELF",
+        b"not a library" * 10,
+        HEAD[:4] + b"\x01" + HEAD[5:],
+        HEAD,
+    ],
+    ids=["empty", "short", "text", "32 bits", "cut short"],
+)
+def test_a_file_without_symbols_that_can_be_read_has_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "library.so"
+    path.write_bytes(content)
+    assert elf.hidden(elf.Image(str(path), 0), ["SSL_CTX_new"]) == {}
