@@ -12,7 +12,6 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
 from . import messages, process
 from .app import ServerApp
-from .group import Group
 from .inheritance import Inheritance, TakeOver
 from .loops import loop_factory
 
@@ -32,6 +31,8 @@ def run(
     process.keep_secrets_in()
     messages.set_up()
     if settings.server.workers > 1:
+        from .group import Group  # here: it loads aiohttp, which takes longer than many a server needs for its start
+
         with asyncio.Runner() as runner:
             runner.run(Group(settings, path, overrides, hangups, inheritance).serve())
         return

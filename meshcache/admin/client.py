@@ -29,6 +29,23 @@ ANSWER_BYTES_MAX: Final = 64 * 2**20
 """A thousand VIPs with every counter take about 2 MB."""
 
 
+PROBE_S: Final = 1.0
+"""How long a socket file's owner may take to accept before it counts as alive but busy."""
+
+
+def answers(path: Path) -> bool:
+    """Return whether some process accepts connections at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # no right to connect, or a full backlog: somebody is there
+    return True
+
+
 class AdminClient:
     """The admin interface of the node at `path`.
 

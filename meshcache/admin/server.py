@@ -21,7 +21,7 @@ from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.certificate import LOOK_S, AdminCertificate
 from meshcache.admin.scarcity import Scarcity
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
-from meshcache.admin.tokens import load_token
+from meshcache.admin.token_file import load_token
 from meshcache.config import AdminSettings
 from meshcache.config.values import join_address
 from meshcache.edges import native

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from meshcache.admin.client import answers
 from meshcache.config.values import split_address
 from meshcache.errors import ConfigError
 
@@ -20,9 +21,6 @@ BACKLOG = 64
 LOCK_S = 2.0
 """How long another node may take to open or remove its socket in the same folder; it takes milliseconds. In a folder
 such as /tmp anybody can hold the lock, and must not hold us up with it."""
-
-PROBE_S = 1.0
-"""How long a socket file's owner may take to accept before it counts as alive but busy."""
 
 _MODE = 0o600
 
@@ -73,19 +71,6 @@ def remove_unix(path: Path, listener: socket.socket) -> None:
                 path.unlink(missing_ok=True)
     except OSError:
         listener.close()  # the folder is gone, and the file with it
-
-
-def answers(path: Path) -> bool:
-    """Return whether some process accepts connections at `path`."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True  # no right to connect, or a full backlog: somebody is there
-    return True
 
 
 @contextmanager

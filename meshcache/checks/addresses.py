@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Collection, Iterator
 
-from meshcache.admin.sockets import answers
+from meshcache.admin.client import answers
 from meshcache.config import Settings, split_address
 from meshcache.config.values import join_address
 from meshcache.edges.interfaces import advertised

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from meshcache.admin.tokens import load_token
+from meshcache.admin.token_file import load_token
 from meshcache.checks.certificates import pair_faults
 from meshcache.config import AdminSettings, LogSettings
 from meshcache.errors import ConfigError

@@ -22,9 +22,8 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
 from meshcache.errors import KeyringError
-from meshcache.live_policy.policy_file import FILE as POLICY_FILE
 from meshcache.runtime import state_file
-from meshcache.runtime.state_file import StateFileError
+from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 
 
 def file_faults(settings: Settings) -> list[str]:

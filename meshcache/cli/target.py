@@ -10,8 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from meshcache.admin.client import AdminClient
-from meshcache.admin.sockets import answers
+from meshcache.admin.client import AdminClient, answers
 from meshcache.errors import AdminError, NodeAbsentError
 
 FILE: Final = "meshcache.toml"

@@ -16,9 +16,7 @@ from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
 from meshcache.runtime import state_file
-from meshcache.runtime.state_file import StateFileError
-
-FILE: Final = "policy.json"
+from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 
 FILE_BYTES_MAX: Final = 4 * 2**20
 """As many entries as there can be, with the longest values, and names that are no secret of ours."""
@@ -40,7 +38,7 @@ class PolicyFile:
 
     def __init__(self, state_dir: Path | None, mesh: str) -> None:
         """Without a folder nothing is kept: after a restart this node knows what its peers tell it."""
-        self.path = None if state_dir is None else state_dir / FILE
+        self.path = None if state_dir is None else state_dir / POLICY_FILE
         self._mesh = mesh
 
     @classmethod

@@ -9,6 +9,11 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Final
+
+POLICY_FILE: Final = "policy.json"
+"""Where `live_policy` keeps what operators set. Named here for `check`, which looks at whose it is and not at what is
+in it: to read that takes the core."""
 
 
 class StateFileError(Exception):

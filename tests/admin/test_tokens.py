@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import ssl
 import urllib.error
 import urllib.request
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from meshcache.admin.server import AdminServer
-from meshcache.admin.tokens import load_token
 from meshcache.config import AdminSettings
 from meshcache.errors import ConfigError
 from tests.admin.nodes import PlainNode
@@ -72,25 +70,6 @@ def test_tls_where_a_certificate_is_named(tmp_path: Path, token_file: Path) -> N
         trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         trust.check_hostname = False
         assert get(f"https://{server.http_address}/v1/peers", f"Bearer {TOKEN}", trust)[0] == 200
-
-
-@pytest.mark.parametrize("content", ["", "short", "two words of some length", "ü" * 40, "x" * 5000])
-def test_what_is_no_token_is_refused(token_file: Path, content: str) -> None:
-    token_file.write_text(content)
-    with pytest.raises(ConfigError, match=r"admin\.token_file: .*one word of 16 characters") as refused:
-        load_token(token_file)
-    assert not content or content not in str(refused.value)
-
-
-def test_a_token_that_others_can_read_a_fifo_and_none_are_refused(token_file: Path, tmp_path: Path) -> None:
-    token_file.chmod(0o644)
-    with pytest.raises(ConfigError, match=r"admin\.token_file"):
-        load_token(token_file)
-    os.mkfifo(tmp_path / "fifo", 0o600)
-    with pytest.raises(ConfigError, match="not a regular file"):
-        load_token(tmp_path / "fifo")
-    with pytest.raises(ConfigError, match="no such file"):
-        load_token(tmp_path / "absent")
 
 
 def test_a_pair_that_cant_be_used_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.live_policy.policy_file import FILE, Kept, PolicyFile
+from meshcache.live_policy.policy_file import Kept, PolicyFile
+from meshcache.runtime.state_file import POLICY_FILE
 
 KEPT = Kept([LiveEntry("vip", "shop", "reach", 7, "edge-1", "colo")], {"shop": {"quota": "5%"}})
 
@@ -39,7 +40,7 @@ def test_file_and_folder_are_the_owners_whatever_the_umask(store: PolicyFile) ->
         os.umask(before)
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
-    assert [path.name for path in store.path.parent.iterdir()] == [FILE]
+    assert [path.name for path in store.path.parent.iterdir()] == [POLICY_FILE]
 
 
 def test_another_meshs_policies_are_left_alone(store: PolicyFile) -> None:
@@ -121,7 +122,7 @@ def test_a_save_that_fails_leaves_what_was_there(store: PolicyFile, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         store.save(Kept([], {}))
     assert store.load() == KEPT
-    assert [path.name for path in store.path.parent.iterdir()] == [FILE]
+    assert [path.name for path in store.path.parent.iterdir()] == [POLICY_FILE]
 
 
 def test_without_a_folder_nothing_is_kept() -> None:
