@@ -60,8 +60,9 @@ def show(socket: Path | None, as_json: bool) -> None:
 def set_values(socket: Path | None, as_json: bool, vip: str, values: tuple[str, ...], node_only: bool) -> None:
     """Set values of VIP's policy on every node that serves it, and take back copies that it no longer allows.
 
-    KEY is reach (server, colo, everywhere, or colos such as ams1,fra1), lifetime_s, lineage_s, quota or
-    client_certificates. It holds over restarts, until it is set again or unset.
+    KEY is reach (server, colo, everywhere, or colos such as ams1,fra1), lifetime_s, lineage_s, quota,
+    client_certificates, copies (all, or how many servers of a colo hold a session) or push (all, none). It holds over
+    restarts, until it is set again or unset.
 
     Exits 3 where it isn't in force on every node that serves VIP, and names those nodes and why: no answer yet, a file
     that allows no more, or another operator's value that was set at the same time.
@@ -172,12 +173,9 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     lines = [f"{vip['vip']}: {words}"]
     for key, source in sources.items():
         if "wanted" in source:
-            lines.append(f'  {key} was set to {source["wanted"]}; this file allows no more (live = "{vip["live"]}")')
-    if vip.get("copies", "all") != "all":
-        abroad = ", other colos fetch them" if vip.get("push") == "none" else ""
-        lines.append(
-            f"  copies = {vip['copies']}: so many servers of a colo hold a session, the others fetch it{abroad}"
-        )
+            why = source.get("why", f'its file allows no more: live = "{vip["live"]}"')
+            lines.append(f"  {key} was set to {source['wanted']}; another holds: {why}")
+    lines += _copies(vip)
     if vip.get("resumption", SESSIONS) != SESSIONS:
         lines.append(f"  {_TICKETS[vip['resumption']]}: `meshcache tickets show` has their keys")
     if vip.get("single_use", "off") != "off":
@@ -189,6 +187,23 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _copies(vip: dict[str, Any]) -> list[str]:
+    lines = []
+    if vip.get("copies", ALL) != ALL:
+        lines.append(f"  copies = {vip['copies']}: so many servers of a colo hold a session, the others fetch it")
+    if vip.get("push", ALL) == "none":
+        fetches = vip.get("fetch") == "reach"
+        abroad = "other colos fetch it" if fetches else 'other colos are given none, and here fetch is not "reach"'
+        lines.append(f"  push = none: {abroad}")
+    others = [
+        f"{other['name']} {other['copies']}" + (", push none" if other["push"] == "none" else "")
+        for other in vip.get("other_copies", ())
+    ]
+    more = [f"and {len(others) - 5} more"] if len(others) > 5 else []
+    return [*lines, f"  other copies: {'; '.join([*others[:5], *more])}"] if others else lines
+
+
+ALL = "all"
 SESSIONS = "sessions"
 _TICKETS = {
     "tickets": "clients keep their sessions, in tickets",

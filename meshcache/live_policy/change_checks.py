@@ -14,7 +14,7 @@ from meshcache.core.policy.gates import Reach
 from meshcache.core.values.topology import NodeRecord
 from meshcache.errors import PolicyError
 from meshcache.live_policy.overlay import Overlay, file_values
-from meshcache.live_policy.values import FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, written
+from meshcache.live_policy.values import ALL, FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, with_values, written
 
 _OF_THE_FILE = frozenset(VipSettings.model_fields)
 
@@ -104,14 +104,22 @@ class Checks:
             return
         if vip.sharing.live == "none":
             _refuse(vip, key, 'it has live = "none"')
+        if key == "copies" and vip.fetch == "off":
+            _refuse(vip, key, 'it has fetch = "off", and servers that hold no copy of a session have to fetch it')
         if key == "client_certificates":
             _refuse(vip, key, "only the file can let sessions with client certificates travel")
         _refuse(vip, key, f'it has live = "{vip.sharing.live}" and {key} = {written(own)}, and this would be wider')
 
     def _go_together(self, vip: VipSettings, values: Mapping[str, Any]) -> None:
         now = self._now.in_force.settings
-        sharing = next(each.sharing for each in now.vips if each.name == vip.name)
-        after = sharing.model_copy(update=dict(values))
+        before = next(each for each in now.vips if each.name == vip.name)
+        changed = with_values(before, values)
+        after = changed.sharing
+        if changed.push == "none" and changed.copies == ALL:
+            raise PolicyError(
+                "with push=none a session stays with its server and copies - 1 others: set how many copies in the same "
+                "command (copies=2, say), or push=all"
+            )
         if after.lineage_s < after.lifetime_s:
             raise PolicyError(
                 f"lineage_s ({after.lineage_s:g}) must be at least lifetime_s ({after.lifetime_s:g}): set both"

@@ -24,6 +24,7 @@ from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_polic
 from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
 from meshcache.live_policy.policy_file import Kept, PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
+from meshcache.live_policy.unaware import unaware
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.pump import Pump
 
@@ -232,8 +233,19 @@ class PolicyController:
         if done.node_only:
             return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
         total = ask_policy(self._pump, self._reachable(done.vip), done.vip, done.changed, done.since)
+        self._add_unaware(total, done)
         recalled = {"here": done.recalled, "mesh": total["sessions"]}
         return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
+
+    def _add_unaware(self, total: dict[str, Any], done: _Done) -> None:
+        """Name nodes of an earlier version that have what is new to them, and on which it holds nothing."""
+        with self._pump.lock:
+            version = self._pump.core.live.version(VIP, done.vip)
+        named = {each["name"] for each in total["differ"]} | set(total["missing"])
+        found = unaware(done.vip, version, done.changed, (record for record, _ in self.records()))
+        found = [each for each in found if each["name"] not in named]
+        total["differ"] = sorted([*total["differ"], *found], key=lambda each: str(each["name"]))
+        total["have"] -= len(found)
 
     def _superseded(self, done: _Done) -> dict[str, dict[str, Any]]:
         """Return the keys for which another operator's value is in force by now,

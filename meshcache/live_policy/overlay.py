@@ -13,7 +13,7 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import HELD_BYTES_MAX
-from meshcache.live_policy.values import KEYS, allowed, parse, written
+from meshcache.live_policy.values import ALL, KEYS, allowed, in_file, parse, value_of, with_values, written
 from meshcache.runtime.attaching import InForce
 
 EPOCH = "epoch"
@@ -75,7 +75,7 @@ def hidden(before: Settings, file: Settings, holds: Overlay) -> list[tuple[str, 
 
 def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
     """Return what the file says of each key that can be set live."""
-    values = {key: getattr(vip.sharing, key) for key in KEYS}
+    values = {key: value_of(vip, key) for key in KEYS}
     return values | {"quota": file.share_of_cache(vip.name)}
 
 
@@ -84,7 +84,7 @@ def _changed(
 ) -> tuple[VipSettings, dict[str, Source]]:
     own = file_values(file, vip)
     values: dict[str, Any] = {}
-    sources = {key: Source("file" if key in vip.sharing.model_fields_set else "default") for key in KEYS}
+    sources = {key: Source("file" if in_file(vip, key) else "default") for key in KEYS}
     for layer, texts in layers.items():
         for key in KEYS:
             wanted = _parsed(vip, key, texts.get(key), faults)
@@ -96,11 +96,14 @@ def _changed(
                 continue
             values[key] = holds
             sources[key] = Source(layer, None if holds == wanted else texts[key])
-    sharing = vip.sharing.model_copy(update=values)
-    if sharing.lifetime_s > sharing.lineage_s:  # each was right where it was set, and neither knew of the other
-        sharing = sharing.model_copy(update={"lifetime_s": sharing.lineage_s})
+    changed = with_values(vip, values)  # each was right where it was set, and none knew of the others
+    if changed.sharing.lifetime_s > changed.sharing.lineage_s:
+        changed = with_values(changed, {"lifetime_s": changed.sharing.lineage_s})
         sources["lifetime_s"] = Source(sources["lineage_s"].name, f"{values.get('lifetime_s', own['lifetime_s']):g}")
-    return vip.model_copy(update={"sharing": sharing}), sources
+    if changed.push == "none" and changed.copies == ALL:
+        changed = with_values(changed, {"push": ALL})
+        sources["push"] = Source(sources["copies"].name, "none")
+    return changed, sources
 
 
 def _parsed(vip: VipSettings, key: str, text: str | None, faults: list[str]) -> Any:
@@ -125,7 +128,7 @@ def _fitting_quotas(
     for vip in file.vips:
         source = sources[vip.name]["quota"]
         if source.name in ("live", "node"):
-            of_file = "file" if "quota" in vip.sharing.model_fields_set else "default"
+            of_file = "file" if in_file(vip, "quota") else "default"
             sources[vip.name]["quota"] = Source(of_file, source.wanted or "set live")
     own = {vip.name: vip.sharing.quota for vip in file.vips}
     return [vip.model_copy(update={"sharing": vip.sharing.model_copy(update={"quota": own[vip.name]})}) for vip in vips]
@@ -152,22 +155,25 @@ def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, S
     """Return where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
     held = []
     for key in KEYS:
-        holds = getattr(vip.sharing, key)
+        holds = value_of(vip, key)
         if key not in set_live or holds == _parsed(vip, key, set_live[key], []):
             continue
         value = "the file's" if holds is None else written(holds)
-        why = _why_held(key, vip, sources[key])
+        why = "set on that node alone" if sources[key].name == "node" else why_not(key, vip, sources[key])
         held.append(f"{key}={value} ({why})".encode()[:HELD_BYTES_MAX].decode(errors="ignore"))
     return tuple(held)
 
 
-def _why_held(key: str, vip: VipSettings, source: Source) -> str:
-    if source.name == "node":
-        return "set on that node alone"
+def why_not(key: str, vip: VipSettings, source: Source) -> str:
+    """Return the reason for which something else holds on a node than what was set; ``vip`` is as it holds."""
     if key == "quota" and source.name != "live":
         return "more does not fit beside its other quotas"
     if key == "lifetime_s" and vip.sharing.lifetime_s == vip.sharing.lineage_s:
         return "no longer than lineage_s there"
+    if key == "copies" and vip.fetch == "off":
+        return 'its file has fetch = "off", and who holds no session has to fetch it'
+    if key == "push" and vip.copies == ALL and vip.sharing.live != "none":
+        return 'nobody would have to fetch anything: copies = "all" there'
     return f'its file allows no more: live = "{vip.sharing.live}"'
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from meshcache.config import VipSettings
 from meshcache.core.control.live_policies import VIP, LivePolicies
 from meshcache.core.values.topology import NodeRecord
-from meshcache.live_policy.overlay import Overlay, Source
+from meshcache.live_policy.overlay import Overlay, Source, why_not
+from meshcache.live_policy.values import ALL
 from meshcache.runtime.attaching import quota_bytes
 
 
@@ -27,6 +28,7 @@ def shown_vip(
         "reach": sharing.reach.to_plain(),
         "copies": vip.copies,
         "push": vip.push,
+        "fetch": vip.fetch,
         "client_certificates": sharing.client_certificates,
         "bind": sharing.bind,
         "resumption": vip.resumption,
@@ -37,10 +39,11 @@ def shown_vip(
         "quota_bytes": quota_bytes(holds.in_force.settings, vip.name),
         "epoch": holds.in_force.epochs.get(vip.group, 0),
         "live": sharing.live,
-        "sources": {key: _source(source) for key, source in sources.items()},
+        "sources": {key: _source(key, vip, source) for key, source in sources.items()},
         "version": live.version(VIP, vip.name).number,
         "author": newest.author if newest is not None else None,
         "nodes": nodes_of(vip.name, live, records),
+        "other_copies": other_copies(vip, records),
     }
 
 
@@ -57,5 +60,19 @@ def nodes_of(vip: str, live: LivePolicies, records: Sequence[tuple[NodeRecord, s
     return {"serving": len(notes), "have": len(have), "others": sorted(others, key=lambda other: str(other["name"]))}
 
 
-def _source(source: Source) -> dict[str, str]:
-    return {"from": source.name} | ({} if source.wanted is None else {"wanted": source.wanted})
+def other_copies(vip: VipSettings, records: Sequence[tuple[NodeRecord, str]]) -> list[dict[str, Any]]:
+    """Return the nodes that say another number of copies than this one, or another ``push``: a file of their own, or a
+    version that has none of it.
+    """
+    told = [(record, record.terms_of(vip.name)) for record, state in records if state != "lost"]
+    return [
+        {"name": record.node, "copies": terms.copies or ALL, "push": ALL if terms.push else "none"}
+        for record, terms in sorted(told, key=lambda each: each[0].node)
+        if terms is not None and (terms.copies, terms.push) != (vip.copies_told, vip.push == ALL)
+    ]
+
+
+def _source(key: str, vip: VipSettings, source: Source) -> dict[str, str]:
+    return {"from": source.name} | (
+        {} if source.wanted is None else {"wanted": source.wanted, "why": why_not(key, vip, source)}
+    )

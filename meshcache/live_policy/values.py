@@ -6,18 +6,24 @@ Live values are text wherever they travel or are kept. Decides about one value a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
 from meshcache.config import VipSettings
 from meshcache.config.overrides import parse_value
-from meshcache.config.values import parse_name, parse_share, shown
+from meshcache.config.values import parse_copies, parse_name, parse_share, shown
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, ReachKind
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 from meshcache.core.wire.messages import LIVE_VALUE_BYTES_MAX
 
-KEYS: Final = ("reach", "lifetime_s", "lineage_s", "quota", "client_certificates")
+KEYS: Final = ("reach", "lifetime_s", "lineage_s", "quota", "client_certificates", "copies", "push")
+
+OF_VIP: Final = frozenset({"copies", "push"})
+"""Those that stand in ``[[vip]]`` itself, and not in ``[vip.sharing]``."""
+
+ALL: Final = "all"
+"""Of copies: with every server that may have the session; of push: to all colos."""
 
 FIXED: Final = {
     "group": "who shares with whom is for the files of both to say, or any member could join VIPs to one another",
@@ -44,6 +50,23 @@ def nearest(wanted: str, known: Iterable[str]) -> str:
     return f"there is {', '.join(names[:20])}" if names else "there is none"
 
 
+def value_of(vip: VipSettings, key: str) -> Any:
+    """Return what a VIP has for a key."""
+    return getattr(vip if key in OF_VIP else vip.sharing, key)
+
+
+def in_file(vip: VipSettings, key: str) -> bool:
+    """Return whether a VIP as its file has it says something of a key."""
+    return key in (vip if key in OF_VIP else vip.sharing).model_fields_set
+
+
+def with_values(vip: VipSettings, values: Mapping[str, Any]) -> VipSettings:
+    """Return the VIP with other values for these keys, unchecked."""
+    sharing = {key: value for key, value in values.items() if key not in OF_VIP}
+    own = {key: value for key, value in values.items() if key in OF_VIP}
+    return vip.model_copy(update={**own, "sharing": vip.sharing.model_copy(update=sharing)})
+
+
 def parse(key: str, text: str) -> Any:
     """Return the value that `text` is for a key. Raises ValueError, with what would be right."""
     return _PARSERS[key](text)
@@ -63,8 +86,11 @@ def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -
 
     With ``live = "none"`` the file's value, with "tighten" the stricter of both. With "any" the live value, but no
     lifetime beyond the protocol's own, and sessions with client certificates travel only where the file lets them.
+    Where nothing may be fetched every server needs its copy.
     """
     mode = vip.sharing.live
+    if key == "copies" and vip.fetch == "off":
+        return file_value
     if mode == "none":
         return file_value
     if mode == "tighten" or key == "client_certificates":
@@ -120,6 +146,17 @@ def _client_certificates(text: str) -> str:
     return str(value)
 
 
+def _copies(text: str) -> int | str:
+    return parse_copies(parse_value(text.strip()))
+
+
+def _push(text: str) -> str:
+    value = parse_value(text.strip())
+    if value not in (ALL, "none"):
+        raise ValueError(f'it is "all" or "none", not {shown(value)}')
+    return str(value)
+
+
 def _bounded(parser: Callable[[str], Any]) -> Callable[[str], Any]:
     def parse_bounded(text: str) -> Any:
         if len(text.encode()) > LIVE_VALUE_BYTES_MAX or not text.isprintable():
@@ -135,6 +172,8 @@ _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "lineage_s": _bounded(_seconds(LINEAGE_S_MAX)),
     "quota": _bounded(lambda text: parse_share(parse_value(text))),
     "client_certificates": _bounded(_client_certificates),
+    "copies": _bounded(_copies),
+    "push": _bounded(_push),
 }
 
 _STRICTER: Final[dict[str, Callable[[Any, Any, str], Any]]] = {
@@ -143,4 +182,6 @@ _STRICTER: Final[dict[str, Callable[[Any, Any, str], Any]]] = {
     "lineage_s": lambda one, other, _colo: min(one, other),
     "quota": lambda one, other, _colo: min(one, other),
     "client_certificates": lambda one, other, _colo: "never" if "never" in (one, other) else "revalidate",
+    "copies": lambda one, other, _colo: min((one, other), key=lambda copies: math.inf if copies == ALL else copies),
+    "push": lambda one, other, _colo: "none" if "none" in (one, other) else ALL,
 }

@@ -5,7 +5,6 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
 from meshcache.runtime.asking import Asking, Step
-from meshcache.runtime.attaching import InForce, JoiningContext, awaits_ms, vip_settings
+from meshcache.runtime.attaching import InForce, JoiningContext, awaits_ms, vip_settings, warn_of_few_copies
 from meshcache.runtime.awaiting import Awaiter
 from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.fetching import Fetcher
@@ -30,8 +29,6 @@ from meshcache.tls.facts import read_facts
 from meshcache.tls.names import NameMap, has_ours
 from meshcache.tls.scopes import scopes_for
 from meshcache.tls.state import Mode
-
-log = logging.getLogger("meshcache.mesh")
 
 PRUNE_AT = 64
 """Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
@@ -139,8 +136,8 @@ class AttachedVips:
             for other in self._attached_since_reload():
                 joining.check_beside(other)
             served = self._served.get(name) or self._new(joining)
-            if joining.vip.copies_told and not pauses and not served.attached:
-                log.warning("VIP %s: copies = %s, and handshakes here can't wait for a fetch", name, joining.vip.copies)
+            if not served.attached:
+                warn_of_few_copies(joining.vip, pauses=pauses)
             attachment = attach_context(
                 context,
                 served.port,
@@ -306,6 +303,8 @@ class AttachedVips:
         served.alike = True
 
     def _change(self, served: _Served, joinings: list[JoiningContext]) -> None:
+        if served.attached and joinings[0].vip.copies != served.joining.vip.copies:
+            warn_of_few_copies(joinings[0].vip, pauses=served.pauses)
         served.joining, *each_joining = joinings
         for each, joining in zip(served.attached, each_joining, strict=True):
             each.joining = joining

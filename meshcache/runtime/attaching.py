@@ -5,6 +5,7 @@ Checks what would make sharing unsafe or useless before anything is changed. Rea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from meshcache.core.policy.scope import Names, Security, covers, group_digest
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.errors import AttachError
 from meshcache.tls.facts import ContextFacts
+
+log = logging.getLogger("meshcache.mesh")
 
 _NO_NOTE = VipNote()
 
@@ -121,6 +124,12 @@ class JoiningContext:
 def awaits_ms(vip: VipSettings) -> int:
     """Return for how long a handshake that can be paused waits for what is on its way; a fetch goes on waiting."""
     return int(vip.await_ms + (vip.fetch_ms if vip.fetch != "off" else 0)) if vip.await_ms else 0
+
+
+def warn_of_few_copies(vip: VipSettings, *, pauses: bool) -> None:
+    """Log that clients will resume at the holders only, where that is so."""
+    if vip.copies_told and not pauses:
+        log.warning("VIP %s: copies = %s, and handshakes here can't wait for a fetch", vip.name, vip.copies)
 
 
 def vip_settings(settings: Settings, name: str) -> VipSettings:

@@ -59,9 +59,9 @@ def test_a_value_is_set_shown_and_taken_back_on_every_node(meshcache: Meshcache,
     assert (pair.policy(1)["reach"], pair.policy(1)["lifetime_s"]) == ("everywhere", 600)
     wait_until(lambda: pair.policy(0)["nodes"]["have"] == 2)
     shown = meshcache("policy", "show", "--socket", pair.socket).out
-    assert "shop: live: reach, lifetime_s; default: lineage_s, quota, client_certificates" in shown
+    assert "shop: live: reach, lifetime_s; default: lineage_s, quota, client_certificates, copies, push" in shown
     assert "version 1 by edge-1: 2 of 2 at version 1" in shown
-    assert max(map(len, shown.splitlines())) <= 90
+    assert max(map(len, shown.splitlines())) <= 100
 
     ended = meshcache("policy", "unset", "shop", "reach", "--socket", pair.far_socket)
     assert "shop: no reach; version 2" in ended.out
@@ -153,3 +153,19 @@ def test_a_vip_whose_clients_keep_their_sessions_says_so(meshcache: Meshcache, f
     assert len(said) == 1
     assert said[0].startswith("  TLS 1.2 clients that can do no other keep their sessions, in tickets")
     assert lines.index(said[0]) == lines.index(next(line for line in lines if line.startswith("shop: "))) + 1
+
+
+def test_copies_are_set_and_shown_and_what_holds_elsewhere_is_named(meshcache: Meshcache, pair: Pair) -> None:
+    ended = meshcache("policy", "set", "shop", "copies=2", "push=none", "--socket", pair.socket)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("shop: copies=2, push=none; version 1\nin force on 2 of 2 nodes;")
+    shown = meshcache("policy", "show", "--socket", pair.far_socket).out
+    assert "shop: live: copies, push; default: " in shown
+    assert "  copies = 2: so many servers of a colo hold a session, the others fetch it\n" in shown
+    assert '  push = none: other colos are given none, and here fetch is not "reach"' in shown
+    assert meshcache("policy", "set", "shop", "copies=3", "--node-only", "--socket", pair.far_socket).code == 0
+    wait_until(lambda: pair.policy(0)["other_copies"])
+    assert "  other copies: edge-2 3, push none" in meshcache("policy", "show", "--socket", pair.socket).out
+    ended = meshcache("policy", "set", "shop", "push=none", "copies=all", "--socket", pair.socket)
+    assert ended.code == 2
+    assert "set how many copies in the same command" in ended.err

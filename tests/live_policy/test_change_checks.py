@@ -14,9 +14,11 @@ from meshcache.live_policy.overlay import overlay
 from tests.live_policy.test_overlay import live
 
 
-def checks(sharing: dict[str, Any], *colos: str, **values: str) -> tuple[Checks, Any]:
+def checks(
+    sharing: dict[str, Any], *colos: str, own: dict[str, Any] | None = None, **values: str
+) -> tuple[Checks, Any]:
     made = Settings.model_validate(
-        {"node": {"name": "a", "colo": "ams1"}, "vip": [{"name": "shop", "sharing": sharing}]}
+        {"node": {"name": "a", "colo": "ams1"}, "vip": [{"name": "shop", "sharing": sharing, **(own or {})}]}
     )
     records = [
         NodeRecord(colo, 1, colo, "h:1", 1, (Terms(colo, colo, "shop", "front", bytes(32), REACH_COLO),))
@@ -63,10 +65,36 @@ def test_keys_that_only_the_file_has_are_told_with_the_reason(key: str) -> None:
         found.values(vip, {key: "x"})
 
 
-@pytest.mark.parametrize("key", ["await_ms", "copies", "fetch", "single_use", "resumption", "backend"])
+@pytest.mark.parametrize("key", ["await_ms", "tickets", "fetch", "single_use", "resumption", "backend"])
 def test_keys_that_each_node_has_from_its_file_are_told_to_be_there(key: str) -> None:
     found, vip = checks({})
     with pytest.raises(
         PolicyError, match=rf"^{key} is not set live: each node has it from its file.* reach, lifetime_s"
     ):
         found.values(vip, {key: "x"})
+
+
+def test_copies_and_push_are_set_together_where_one_needs_the_other() -> None:
+    found, vip = checks({})
+    assert found.values(vip, {"copies": "2", "push": "none"}) == {"copies": "2", "push": "none"}
+    with pytest.raises(PolicyError, match=r"set how many copies in the same command \(copies=2, say\)"):
+        found.values(vip, {"push": "none"})
+    found, vip = checks({}, copies="2", push="none")
+    assert found.values(vip, {"copies": "3"}) == {"copies": "3"}
+    with pytest.raises(PolicyError, match="or push=all"):
+        found.values(vip, {"copies": "all"})
+    assert found.values(vip, {"copies": "all", "push": "all"})
+
+
+def test_few_copies_are_refused_where_nothing_is_fetched_and_where_the_file_wants_fewer() -> None:
+    found, vip = checks({}, own={"fetch": "off"})
+    with pytest.raises(PolicyError, match=r'copies: .* it has fetch = "off", and servers that hold no copy'):
+        found.values(vip, {"copies": "3"})
+    assert found.values(vip, {"copies": "all"})
+    found, vip = checks({"live": "tighten"}, own={"copies": 3, "push": "none"})
+    assert found.values(vip, {"copies": "2"})
+    for values in ({"copies": "4"}, {"copies": "all", "push": "all"}, {"push": "all"}):
+        with pytest.raises(
+            PolicyError, match=r'live = "tighten" and (copies = 3|push = none), and this would be wider'
+        ):
+            found.values(vip, values)

@@ -161,6 +161,26 @@ class TestSet:
         assert policy(first)["sources"]["reach"] == {"from": "file"}
         assert policy(second)["sources"]["reach"] == {"from": "default"}
 
+    def test_copies_change_on_every_node_for_what_is_made_from_then_on_and_all_get_all_again(
+        self, place: Place
+    ) -> None:
+        nodes = [place.node(name) for name in ("edge-1", "edge-2", "edge-3")]
+        contexts = [place.server(node) for node in nodes]
+        place.wait_until_met()
+        done = nodes[1].policies.set_policy("shop", {"copies": "1"})
+        assert (done["nodes"]["have"], done["nodes"]["differ"]) == (3, [])
+        for node in nodes:
+            assert (policy(node)["copies"], policy(node)["sources"]["copies"]) == (1, {"from": "live"})
+        wait_until(lambda: all(not policy(node)["other_copies"] for node in nodes), what="all told each other")
+        for _ in range(5):
+            visit(contexts[0], client_context("1.2"))
+        wait_until(lambda: entries(nodes[0]) == 5, what="they are filed")
+        assert nodes[0].stats()["vips"]["shop"]["copies"] == 1
+        nodes[2].policies.set_policy("shop", {"copies": "2"})
+        wait_until(lambda: entries(nodes[1]) + entries(nodes[2]) == 5, within_s=30, what="each has a second copy")
+        assert nodes[0].policies.unset_policy("shop", [])["changed"] == {"copies": ""}
+        wait_until(lambda: [entries(node) for node in nodes] == [5, 5, 5], within_s=30, what="all have all")
+
     def test_a_reload_keeps_what_was_set(self, place: Place, folder: Path) -> None:
         node = place.node("edge-1")
         place.server(node)
@@ -267,7 +287,7 @@ class TestVeto:
             {"name": "edge-2", "holds": ['reach=server (its file allows no more: live = "tighten")']}
         ]
         assert policy(second)["reach"] == "server"
-        assert policy(second)["sources"]["reach"] == {"from": "live", "wanted": "everywhere"}
+        assert policy(second)["sources"]["reach"]["wanted"] == "everywhere"
         with pytest.raises(PolicyError, match='live = "tighten" and reach = server, and this would be wider'):
             second.policies.set_policy("shop", {"reach": "colo"}, node_only=True)
 
@@ -281,7 +301,11 @@ class TestVeto:
             {"name": "edge-2", "holds": ['reach=colo (its file allows no more: live = "none")']}
         ]
         assert policy(second)["reach"] == "colo"
-        assert policy(second)["sources"]["reach"] == {"from": "default", "wanted": "server"}
+        assert policy(second)["sources"]["reach"] == {
+            "from": "default",
+            "wanted": "server",
+            "why": 'its file allows no more: live = "none"',
+        }
         with pytest.raises(PolicyError, match='it has live = "none"'):
             second.policies.set_policy("shop", {"reach": "server"})
 
@@ -326,6 +350,9 @@ class TestRefusals:
             ("shop", {"lineage_s": "nan"}, "a number of seconds"),
             ("shop", {"quota": "50%"}, "all quotas together leave nothing"),
             ("shop", {"client_certificates": "always"}, '"never" or "revalidate"'),
+            ("shop", {"copies": "0"}, r'copies: copies is "all" or a number from 1 to 64'),
+            ("shop", {"push": "none"}, "set how many copies in the same command"),
+            ("shop", {"fetch": "off"}, "each node has it from its file"),
             ("shop", {}, "nothing to set"),
             ("shop", {"reach": "ams1," * 400}, "at most 1024"),
         ],

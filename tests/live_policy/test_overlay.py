@@ -91,3 +91,33 @@ def test_epochs_and_versions_are_those_of_the_groups_and_vips_here() -> None:
     assert holds.in_force.epochs == {"front": 3}
     assert (holds.in_force.notes["shop"].version, holds.in_force.notes["shop"].digest) == version
     assert holds.in_force.notes["pay"].version == 0
+
+
+def test_copies_and_push_lie_over_the_vips_own_table() -> None:
+    holds = overlay(file({**SHOP, "copies": 3}), live(copies="2", push="none"), {})
+    (shop,) = holds.in_force.settings.vips
+    assert (shop.copies, shop.copies_told, shop.push) == (2, 2, "none")
+    assert (holds.sources["shop"]["copies"], holds.sources["shop"]["push"]) == (Source("live"), Source("live"))
+    assert holds.in_force.notes["shop"].held == ()
+    holds = overlay(file({**SHOP, "copies": 3}), live(), {"shop": {"copies": "all"}})
+    assert (holds.in_force.settings.vips[0].copies, holds.sources["shop"]["push"]) == ("all", Source("default"))
+
+
+def test_a_file_that_fetches_nothing_keeps_all_copies_and_says_why() -> None:
+    holds = overlay(file({**SHOP, "fetch": "off"}), live(copies="2", push="none"), {})
+    (shop,) = holds.in_force.settings.vips
+    assert (shop.copies, shop.push) == ("all", "all")
+    assert holds.sources["shop"]["copies"] == Source("live", "2")
+    assert holds.sources["shop"]["push"] == Source("live", "none")
+    assert holds.in_force.notes["shop"].held == (
+        'copies=all (its file has fetch = "off", and who holds no session has to fetch it)',
+        'push=all (nobody would have to fetch anything: copies = "all" there)',
+    )
+
+
+def test_when_copies_are_taken_back_and_push_is_not_all_colos_get_them_again() -> None:
+    made = live(copies="2", push="none")
+    made.set(VIP, "shop", {"copies": ""}, 0.0)
+    holds = overlay(file(SHOP), made, {})
+    assert (holds.in_force.settings.vips[0].copies, holds.in_force.settings.vips[0].push) == ("all", "all")
+    assert holds.sources["shop"]["push"] == Source("default", "none")

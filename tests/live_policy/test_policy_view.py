@@ -42,3 +42,28 @@ def test_who_has_the_newest_version_and_how_far_the_others_are() -> None:
     ]
     shown = shown_vip(file(SHOP).vips[0], overlay(file(SHOP), live, {}), live, records)
     assert (shown["version"], shown["author"], shown["epoch"], shown["live"]) == (2, "a", 0, "any")
+
+
+def test_which_nodes_say_other_copies_and_why_another_value_holds_here() -> None:
+    live = Net().add("a", "ams1", vip("a")).core.live
+    live.set(VIP, "shop", {"copies": "3"}, 0.0)
+    made = file({**SHOP, "fetch": "off"})
+    holds = overlay(made, live, {})
+    of = {name: record(name, VipNote()) for name in "abcd"}
+    told = [
+        (of["a"], "own"),
+        (replace(of["b"], vips=(replace(TERMS, node="b", copies=3),)), "alive"),
+        (replace(of["c"], vips=(replace(TERMS, node="c", copies=2, push=False),)), "hearsay"),
+        (replace(of["d"], vips=(replace(TERMS, node="d", copies=5),)), "lost"),
+    ]
+    shown = shown_vip(holds.in_force.settings.vips[0], holds, live, told)
+    assert (shown["copies"], shown["push"], shown["fetch"]) == ("all", "all", "off")
+    assert shown["other_copies"] == [
+        {"name": "b", "copies": 3, "push": "all"},
+        {"name": "c", "copies": 2, "push": "none"},
+    ]
+    assert shown["sources"]["copies"] == {
+        "from": "live",
+        "wanted": "3",
+        "why": 'its file has fetch = "off", and who holds no session has to fetch it',
+    }

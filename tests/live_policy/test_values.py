@@ -8,7 +8,7 @@ import pytest
 
 from meshcache import VipSettings
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
-from meshcache.live_policy.values import FIXED, KEYS, allowed, both, lifetime_s_max, nearest, parse, written
+from meshcache.live_policy.values import FIXED, KEYS, OF_VIP, allowed, both, lifetime_s_max, nearest, parse, written
 
 AMS_FRA, AMS_LON = Reach.parse(["ams1", "fra1"]), Reach.parse(["ams1", "lon1"])
 
@@ -31,6 +31,10 @@ def vip(**sharing: Any) -> VipSettings:
         ("quota", "25%", 0.25),
         ("quota", "0.5", 0.5),
         ("client_certificates", "never", "never"),
+        ("copies", "all", "all"),
+        ("copies", " 3 ", 3),
+        ("copies", "64", 64),
+        ("push", '"none"', "none"),
     ],
 )
 def test_a_value_is_read_and_written_back_to_the_same(key: str, text: str, value: Any) -> None:
@@ -56,6 +60,15 @@ def test_a_value_is_read_and_written_back_to_the_same(key: str, text: str, value
         ("quota", "101%"),
         ("quota", "most"),
         ("client_certificates", "sometimes"),
+        ("copies", "0"),
+        ("copies", "65"),
+        ("copies", "-1"),
+        ("copies", "2.0"),
+        ("copies", "true"),
+        ("copies", "three"),
+        ("copies", ""),
+        ("push", "some"),
+        ("push", "0"),
         ("reach", "x" * 2000),
         ("reach", "colo\n"),
     ],
@@ -66,7 +79,8 @@ def test_what_is_no_value_is_refused(key: str, text: str) -> None:
 
 
 def test_every_key_is_one_of_the_files_and_none_is_fixed() -> None:
-    assert set(KEYS) <= set(type(vip().sharing).model_fields)
+    assert set(KEYS) - OF_VIP <= set(type(vip().sharing).model_fields)
+    assert set(KEYS) >= OF_VIP <= set(VipSettings.model_fields)
     assert not set(KEYS) & set(FIXED)
 
 
@@ -111,6 +125,11 @@ class TestAllowed:
             ("quota", 0.5, 0.6, 0.5),
             ("client_certificates", "never", "revalidate", "never"),
             ("client_certificates", "revalidate", "never", "never"),
+            ("copies", "all", 2, 2),
+            ("copies", 3, "all", 3),
+            ("copies", 3, 2, 2),
+            ("push", "all", "none", "none"),
+            ("push", "none", "all", "none"),
         ],
     )
     def test_tighten_takes_the_stricter_of_both(self, key: str, file: Any, live: Any, holds: Any) -> None:
@@ -121,6 +140,10 @@ class TestAllowed:
 
     def test_no_live_value_lets_sessions_with_client_certificates_travel(self) -> None:
         assert allowed("client_certificates", vip(live="any"), "never", "revalidate", "ams1") == "never"
+
+    def test_where_nothing_is_fetched_every_server_keeps_its_copy(self) -> None:
+        assert allowed("copies", VipSettings(name="shop", fetch="off"), "all", 2, "ams1") == "all"
+        assert allowed("copies", vip(), "all", 2, "ams1") == 2
 
     def test_no_lifetime_is_longer_than_the_protocol_version_allows(self) -> None:
         assert allowed("lifetime_s", vip(), 3600.0, 604_800.0, "ams1") == 86_400

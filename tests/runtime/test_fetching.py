@@ -195,6 +195,9 @@ def test_where_nothing_can_be_fetched_few_copies_are_warned_of(place: Place, cap
     with caplog.at_level(logging.WARNING, "meshcache"):
         pausing.attach(server_context("pyopenssl", "1.2"), vip="shop", pauses=True)
         assert "copies" not in caplog.text
-        plain.attach(server_context("stdlib", "1.2"), vip="shop")
-        plain.attach(server_context("stdlib", "1.2"), vip="shop")
-    assert caplog.text.count("VIP shop: copies = 2, and handshakes here can't wait for a fetch") == 1
+        kept = [plain.attach(server_context("stdlib", "1.2"), vip="shop") for _ in range(2)]
+        assert caplog.text.count("VIP shop: copies = 2, and handshakes here can't wait for a fetch") == 1
+        place.wait_until_met()
+        pausing.policies.set_policy("shop", {"copies": "3"})
+    assert kept
+    assert caplog.text.count("VIP shop: copies = 3, and handshakes here can't wait for a fetch") == 1

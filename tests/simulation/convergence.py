@@ -77,7 +77,7 @@ class Convergence:
             return True
         since = {name for at, name in self._world.endings if at >= session.made_at}
         ended = [name for name in since if self._truth.colos[name] == colo]
-        return session.node in since or len(ended) >= self._copies(session)
+        return session.node in since or len(ended) >= self._truth.fewest_copies(session)
 
     def _pushes(self, session: Made) -> bool:
         vip = self._truth.policies[session.node][-1].get(session.vip)

@@ -47,8 +47,10 @@ def play_with_fetches(run: Run) -> None:
 
 
 def play_with_copies(run: Run) -> None:
-    """Do the same where only one or two nodes of each colo are to hold a session, and others fetch it."""
-    play(run, WorkOptions(pulls=15.0), copies=True)
+    """Do the same where only some nodes of each colo are to hold a session, and others fetch it; operators change how
+    many.
+    """
+    play(run, WorkOptions(pulls=15.0, copies=0.1), copies=True)
 
 
 def play_with_single_use(run: Run) -> None:

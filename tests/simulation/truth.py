@@ -68,6 +68,8 @@ class Made:
     made_at: float
     expires_at: float
     certified: bool
+    version: int = 0
+    """Of its node's policies, which it was made under."""
     spoilt: bool = False
     withdrawn: list[tuple[str, int]] = field(default_factory=list)
 
@@ -126,6 +128,11 @@ class Truth:
             (session.vip, session.node) == (vip, node) and -_UNSEEN_S < session.made_at - at < WITHDRAW_DOUBT_S
             for vip, node, at in self.withdraws
         )
+
+    def fewest_copies(self, session: Made) -> int:
+        """How many copies of a session its origin wanted in each colo since it was made, when it wanted fewest."""
+        told = (policy.get(session.vip) for policy in self.versions(session.node, session.version))
+        return min((vip.copies for vip in told if vip is not None and vip.copies), default=0)
 
     def unchanged(self, session: Made) -> bool:
         """Whether its origin has served it under the same group and settings ever since."""

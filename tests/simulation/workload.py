@@ -20,6 +20,8 @@ from tests.simulation.world import World
 _FETCHES = Reach(0.05, far=True, far_s=0.3)
 """How far a simulated handshake has its session fetched, and how long it waits."""
 
+_COPIES_MAX = 3
+
 REACHES: tuple[str, ...] = ("server", "colo", "everywhere", "listed")
 
 
@@ -40,6 +42,8 @@ class WorkOptions:
     short_lived: float = 0.2
     """Share of sessions that end within 10 to 60 s."""
     certified: float = 0.1
+    copies: float = 0.0
+    """Changes of how many nodes are to hold what is made for a VIP, half of them by an operator who tells all nodes."""
     pulls: float = 0.0
     """Handshakes that find nothing and have their session fetched, as far as it is allowed."""
     uses: float = 0.0
@@ -66,6 +70,7 @@ class Workload:
         self._every(options.pulls, self._pull)
         self._every(options.uses if self._single_use is not None else 0.0, self._use)
         self._every(options.policies, self._policy)
+        self._every(options.copies, self._copies)
         self._every(options.withdraws, self._withdraw)
         self._every(options.unusable, self._unusable)
 
@@ -147,6 +152,19 @@ class Workload:
         policy[vip] = self._changed(policy[vip])
         self._world.fired("policy change")
         self._world.set_vip(host, vip, policy)
+
+    def _copies(self, host: Host) -> None:
+        """Other numbers of copies, up to all, and with or without other colos: on one node, or on all of the mesh."""
+        rng, vip = self._rng, self._rng.choice(sorted(self._policy_of(host)))
+        copies = rng.randrange(_COPIES_MAX + 1)
+        push = rng.random() < 0.7 or not copies
+        hosts = [other for other in self._world.alive() if not other.stalled] if rng.random() < 0.5 else [host]
+        for each in hosts:
+            policy = dict(self._policy_of(each))
+            if vip in policy:
+                policy[vip] = replace(policy[vip], copies=copies, push=push)
+                self._world.fired("copies changed")
+                self._world.set_vip(each, vip, policy)
 
     def _changed(self, vip: VipTruth) -> VipTruth:
         rng = self._rng

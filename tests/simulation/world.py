@@ -151,8 +151,13 @@ class World:
         return self.start(name, old.colo, policy or self.truth.policies[name][-1])
 
     def set_vip(self, host: Host, vip: str, policy: Policy) -> None:
-        """Change one VIP of a node that runs; `policy` is what its whole policy is then."""
-        self.endings.append((self.now, host.name))
+        """Change one VIP of a node that runs; `policy` is what its whole policy is then.
+
+        Who is told of other copies lets go of nothing.
+        """
+        old = self.truth.policies[host.name][host.version].get(vip)
+        if old is None or replace(old, copies=policy[vip].copies, push=policy[vip].push) != policy[vip]:
+            self.endings.append((self.now, host.name))
         host.version = self.truth.declare(host.name, host.colo, policy, self.now)
         host.core.set_vip(policy[vip].local(host.name, host.colo, vip), host.now())
         for watcher in self.watchers:
@@ -188,7 +193,7 @@ class World:
         expires_at = self.now + min(lifetime_s, served.lifetime_s)
         made = Made(
             *(session_id, der, host.name, host.incarnation, vip, served.group, served.settings),
-            *(self.now, expires_at, certified),
+            *(self.now, expires_at, certified, host.version),
         )
         self.truth.sessions[session_id] = made
         host.core.session_created(vip, session_id, der, host.now(), client_certificate=certified, lifetime_s=lifetime_s)

@@ -165,6 +165,18 @@ class Journal:
             if session_id is not None:
                 yield self._base + at, session_id
 
+    def newest_runs(self, runs_max: int) -> Iterator[tuple[int, int]]:
+        """Yield the runs of numbers that are here, newest first, as first and last; so many at most."""
+        last, runs = 0, 0
+        for at in range(len(self._ids) - 1, -2, -1):
+            if at >= 0 and self._ids[at]:
+                last = last or at + self._base
+            elif last:
+                yield at + 1 + self._base, last
+                last, runs = 0, runs + 1
+                if runs >= runs_max:
+                    return
+
     @property
     def _empty(self) -> Any:
         return None if self._name_of is None else 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from meshcache.core.cache.journal import Journal
 from meshcache.core.cache.vip_cache import NamingEntries, VipEntries, journal_of
 from meshcache.core.policy.gates import Terms
-from meshcache.core.values.ranges import Ranges
+from meshcache.core.values.ranges import RANGES_MAX, Ranges
 from meshcache.core.values.session import StreamKey
 
 STREAMS_MAX = 16_384
@@ -58,6 +58,17 @@ class Stream:
         assert not self.cached, "entries don't move"
         self.filed_in, self.entries = vip_cache, journal_of(vip_cache, self.index)
         self.reads = vip_cache if isinstance(vip_cache, NamingEntries) else None
+
+    def see_what_is_here(self) -> None:
+        """Count as seen what is here and nothing else: its sessions were for some nodes only, so that nobody fetched
+        what isn't here, and now they are for all.
+
+        As far as there are ranges for it, the newest: what is here below those comes once more, which costs less than
+        counting all between them as seen, and never fetching it.
+        """
+        self.seen, self.hearsay = Ranges(), None
+        for first, last in self.entries.newest_runs(RANGES_MAX // 2):
+            self.seen.add(first, last)
 
     def see(self, first: int, last: int, *, own: bool) -> None:
         """Count numbers as seen, by the word of the origin (`own`) or of another node."""

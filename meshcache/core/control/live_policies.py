@@ -27,10 +27,10 @@ VIP, GROUP = "vip", "group"
 """What a policy can be about."""
 
 KEYS_MAX = 16
-"""Keys of one VIP or group; today's versions know six."""
+"""Keys of one VIP or group; today's versions know eight."""
 
 ENTRIES_MAX = 1024
-"""Of all VIPs and groups of the mesh: five keys of 64 VIPs, in three parts of a mesh that have no VIP in common."""
+"""Of all VIPs and groups of the mesh: seven keys of 48 VIPs, in three parts of a mesh that have no VIP in common."""
 
 JUMP_MAX = 1 << 20
 """How far ahead of what is known here a number may be; one that is further is cut to that. Operators don't change a

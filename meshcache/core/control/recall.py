@@ -115,9 +115,12 @@ class Recall:
     def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
         """Hold a stream to newer terms. If they don't allow it here, forget it with all its entries.
 
-        Entries made under other settings or in another group don't resume at their origin any more: they go too.
+        Entries made under other settings or in another group don't resume at their origin any more: they go too. Where
+        few nodes were to hold them and now all are, what isn't here is missing from now on.
         """
         old, stream.terms, stream.age = stream.terms, terms, age
+        if old.copies and not terms.copies:
+            stream.see_what_is_here()
         self._cache.renew()
         same = (old.group, old.digest) == (terms.group, terms.digest)
         if not same or self._vips.accept(terms)[1] != stream.vip:

@@ -139,7 +139,8 @@ class Intake:
             self._take_share(stream, batch, served, now, own, repaired, restored, pulled or inherited)
             return stream
         entries = batch.entries
-        covered = [(batch.first, batch.last)] if whole else list(_runs(entries.seqs))
+        # What was sent while few were to hold it is a share: its numbers without an entry are others'.
+        covered = [(batch.first, batch.last)] if whole and not batch.terms.copies else list(_runs(entries.seqs))
         if stream.seen.highest >= batch.first and not (restored or pulled):
             entries = self._unseen(stream, batch, served, own)
             if not entries.ids and all(stream.seen.covers(first, last) for first, last in covered):

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 HELD_MAX = 16
-"""Keys of one VIP about which an answer can say that something else holds there; there are five today."""
+"""Keys of one VIP about which an answer can say that something else holds there; there are seven today."""
 
 HELD_BYTES_MAX = 256
 """Of one of them: a key, what holds, and the reason. A longer list of colos is cut."""

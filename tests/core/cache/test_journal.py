@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -191,3 +192,17 @@ def test_names_are_ids_where_somebody_asks_and_none_for_what_is_gone() -> None:
     with pytest.raises(IndexError):
         named[4]
     assert repr(named) == "<NamedIds: 4 from #5>"
+
+
+@both
+@given(steps, st.integers(1, 40))
+def test_runs_are_given_newest_first_and_as_many_as_asked_for(
+    make: Callable[[], Journal], taken: list[tuple[bool, int]], most: int
+) -> None:
+    journal = make()
+    for adds, seq in taken:
+        (journal.add(seq, name(seq)) if adds else journal.remove(seq))
+    every = list(journal.newest_runs(1000))
+    assert sorted(seq for first, last in every for seq in range(first, last + 1)) == sorted(held(journal))
+    assert all(first > last + 1 for (first, _), (_, last) in pairwise(every))
+    assert list(journal.newest_runs(most)) == every[:most]

@@ -6,6 +6,7 @@ import pytest
 
 from meshcache.core.cache.streams import INDEXES, Stream, StreamTable
 from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.values.ranges import RANGES_MAX
 from meshcache.core.values.session import StreamKey
 
 TERMS = Terms("edge-1", "ams1", "shop", "shop", b"d" * 32, REACH_COLO)
@@ -85,3 +86,16 @@ def test_indexes_fit_the_entry_header_and_pass_over_those_in_use() -> None:
     first, second = opened(table, 1), opened(table, 2)
     table.drop(second)
     assert [first.index, opened(table, 3).index, opened(table, 4).index] == [0, 2, 1]
+
+
+def test_what_is_here_alone_counts_as_seen_when_all_are_to_hold_it_and_the_newest_where_it_is_scattered() -> None:
+    stream = opened(StreamTable(), 1)
+    stream.see(1, 4000, own=False)
+    for seq in (3, 4, 9):
+        stream.entries.add(seq, b"%d" % seq)
+    stream.see_what_is_here()
+    assert (list(stream.seen), stream.hearsay, stream.newest) == ([(3, 4), (9, 9)], None, 4000)
+    for seq in range(11, 4001, 2):
+        stream.entries.add(seq, b"%d" % seq)
+    stream.see_what_is_here()
+    assert list(stream.seen) == [(seq, seq) for seq in range(4001 - RANGES_MAX, 4001, 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
@@ -239,3 +240,44 @@ def test_what_this_process_made_and_let_go_of_isnt_fetched_back_after_it_was_out
     assert peer is not None
     hosts[0].core.duties.holdings.received(peer, Holding((Held(former, tuple(range(1, 11))),)), net.now)
     assert hosts[0].core.duties.holdings.settled
+
+
+def changed(net: Net, hosts: list[Host], copies: int, push: bool = True) -> None:
+    """Let an operator say on all nodes how many copies there are to be; time passes for all to hear it."""
+    for host in hosts:
+        (served,) = host.core.local_vips()
+        host.core.set_vip(replace(served, terms=replace(served.terms, copies=copies, push=push)), net.now)
+    net.run(1)
+
+
+def test_another_number_of_copies_holds_for_what_is_made_then_and_more_are_made_of_what_was() -> None:
+    net = Net()
+    near = colo(net, 5, 0, REACH_EVERYWHERE)
+    far = mesh(net, [f"fra1-{at}" for at in range(4)], "fra1", REACH_EVERYWHERE)
+    hosts = near + far
+    net.run(4)
+
+    def made(first: int) -> list[bytes]:
+        return [each for at, host in enumerate(hosts) for each in made_by(net, host, first + at * 8, 8)]
+
+    of_all = made(1)
+    changed(net, hosts, 2)
+    of_two = made(1001)
+    for side in (near, far):
+        assert set(copies_of(side, of_two)) <= {2, 3}, "a relay keeps for a while what it passes on"
+    assert (copies_of(near, of_all), copies_of(far, of_all)) == ({5: 72}, {4: 72}), "they stay until they end"
+    changed(net, hosts, 3)
+    net.run(20)
+    assert min(copies_of(near, of_two)) == min(copies_of(far, of_two)) == 3
+    changed(net, hosts, 1, push=False)
+    of_one = made(2001)
+    assert copies_of(near, of_one) == {1: 40, 0: 32}
+    net.run(20)
+    assert copies_of(far, of_one) == {1: 32, 0: 40}
+    changed(net, hosts, 0)
+    for all_of in (of_two, of_one, made(3001)):
+        net.run(20)
+        assert (copies_of(near, all_of), copies_of(far, all_of)) == ({5: 72}, {4: 72})
+    moved = sum(sessions(host, net)["repaired"] for host in hosts)
+    net.run(30)
+    assert sum(sessions(host, net)["repaired"] for host in hosts) == moved, "and that is the end of it"

@@ -227,3 +227,16 @@ def test_what_a_tier_kept_is_counted_for_itself_and_takes_the_place_of_what_nobo
     assert held(host, 900, 901, 902, *range(1, 10)) == [False, False, True, *[True] * 9]
     told = sessions(host, net)
     assert (told["restored"], told["received"], told["evicted"]) == (2, 10, 2)
+
+
+def test_a_share_that_comes_late_covers_nothing_where_all_are_to_hold_all_by_now() -> None:
+    _, host, relay, _ = world()
+    few, newer = replace(relay.vips[0], copies=2), (relay.incarnation, 2)
+    late = relay.batch(1, 9, age=(relay.incarnation, 1), terms=few)
+    late = replace(late, entries=late.entries.chosen([0, 8]))
+    relay.says(host, Push(relay.batch(10, age=newer)))
+    relay.revision = 2
+    relay.joins(host)
+    relay.says(host, Push(late))
+    assert held(host, 1, 5, 9, 10) == [True, False, True, True]
+    assert list(stream_of(host, late).seen) == [(1, 1), (9, 10)]
