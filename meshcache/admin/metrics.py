@@ -149,6 +149,9 @@ def _sessions(vips: Stats) -> Iterator[Metric]:
         )
     help_ = "Sessions that a gate kept from being sent or accepted."
     yield _counter("sessions_refused", help_, ("vip", "reason"), _by_reason(vips, "sessions"))
+    unkept = [((vip, why), n) for vip, of in vips.items() for why, n in of["sessions"]["passed_on_unkept"].items()]
+    help_ = "Sessions of other colos passed on in this one without being kept for those who missed them."
+    yield _counter("sessions_passed_on_unkept", help_, ("vip", "reason"), unkept)
     evicted = [((vip, "evicted"), of["sessions"]["evicted"]) for vip, of in vips.items()]
     yield _counter("session_removals", "Sessions that left before their time.", ("vip", "reason"), evicted)
 

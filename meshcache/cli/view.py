@@ -219,6 +219,13 @@ def _vip_warnings(stats: Stats, before: Stats | None) -> Iterator[str]:
         trouble = _reasons(vip, every - BORDERS) - _reasons(old, every - BORDERS)
         if trouble:
             yield f"{name}: refused {_listed(trouble)}"
+        unkept = sum(_unkept(vip).values()) - sum(_unkept(old).values())
+        if unkept:
+            yield f"{name}: {count(unkept)} sessions were passed on and not kept meanwhile, see doctor"
+
+
+def _unkept(vip: Stats) -> Mapping[str, int]:
+    return vip.get("sessions", {}).get("passed_on_unkept") or {}
 
 
 def _drop_warnings(stats: Stats, before: Stats) -> Iterator[str]:

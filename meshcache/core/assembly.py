@@ -115,7 +115,7 @@ class Assembly:
         self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
         self.relaying = Relaying(local, telemetry, members, outbox, self.audiences, self.placement)
         self.awaiting = Awaiting(local, vips, members, self.placement)
-        self.passed_on = PassedOn(local, cache, outbox, self.placement)
+        self.passed_on = PassedOn(local, telemetry, cache, outbox, self.placement)
         self.intake = Intake(
             local,
             telemetry,

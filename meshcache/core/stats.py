@@ -129,6 +129,7 @@ class Stats:
                 "consumed_elsewhere": counters.consumed_elsewhere,
                 "consumed_twice": counters.consumed_twice,
                 "refused": dict(sorted(counters.sessions_refused.items())),
+                "passed_on_unkept": dict(sorted(counters.passed_on_unkept.items())),
                 "evicted": counters.evicted_before + (vip_cache.evicted if vip_cache is not None else 0),
             },
             "tickets": _tickets(served),

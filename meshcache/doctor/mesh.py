@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from meshcache.doctor.copies import copies_findings
 from meshcache.doctor.finding import Finding, fine, note, problem
 from meshcache.doctor.front import front_findings
 from meshcache.doctor.hooks import hook_findings
@@ -29,6 +30,7 @@ def mesh_findings(
     yield from _behind(policies)
     yield from _not_resumed(stats)
     yield from _changed(stats)
+    yield from copies_findings(stats.get("vips", {}))
     yield from hook_findings(stats.get("hooks", ()))
     yield from export_findings(stats.get("ticket_exports", ()))
     yield from tier_findings(stats.get("tiers", ()))

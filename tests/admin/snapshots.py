@@ -216,7 +216,7 @@ def _vip(group: str, reach: str) -> dict[str, Any]:
             **dict.fromkeys(("local", "remote", "pulled", "miss", "foreign", "expired", "hit_not_resumed"), 0),
             "refused": {},
         },
-        "sessions": {**dict.fromkeys((*SESSIONS, *USED_UP), 0), "refused": {}},
+        "sessions": {**dict.fromkeys((*SESSIONS, *USED_UP), 0), "refused": {}, "passed_on_unkept": {}},
         "tickets": {
             "given": True,
             "issued": 7,

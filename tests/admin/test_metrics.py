@@ -107,10 +107,12 @@ def test_a_peer_without_a_round_trip_has_no_such_line(node: GeneratedNode, regis
 def test_refusals_keep_their_reasons(node: GeneratedNode, registry: CollectorRegistry) -> None:
     node.vips["pay"]["lookups"]["refused"] = {"name_class": 2, "der": 3}
     node.vips["pay"]["sessions"]["refused"] = {"sender_reach": 7}
+    node.vips["pay"]["sessions"]["passed_on_unkept"] = {"quota": 5}
     value = registry.get_sample_value
     assert value("meshcache_session_lookups_refused_total", {"vip": "pay", "reason": "der"}) == 3
     assert value("meshcache_session_lookups_total", {"vip": "pay", "result": "refused"}) == 5
     assert value("meshcache_sessions_refused_total", {"vip": "pay", "reason": "sender_reach"}) == 7
+    assert value("meshcache_sessions_passed_on_unkept_total", {"vip": "pay", "reason": "quota"}) == 5
 
 
 def test_a_node_without_vips_or_peers_is_still_a_page() -> None:

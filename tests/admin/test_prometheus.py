@@ -34,6 +34,7 @@ def registry() -> CollectorRegistry:
     node = GeneratedNode()
     node.advance(20)
     node.vips["pay"]["sessions"]["refused"] = node.vips["pay"]["lookups"]["refused"] = {"der": 1}
+    node.vips["pay"]["sessions"]["passed_on_unkept"] = {"quota": 1}
     node.gossip["dropped"] = {"malformed": 1}
     node.faults = {"shop": {"new_session": 1}}
     node.refusals = [REFUSAL]
@@ -182,6 +183,9 @@ SERIES = {
     "MeshcacheTierDown": ['meshcache_tier_up{instance="a", tier="disk"} 0x60'],
     "MeshcacheTicketKeysNotExported": [
         'meshcache_ticket_export_stale_seconds{instance="a", vip="shop", format="nginx", path="/run/shop"} 61+60x60'
+    ],
+    "MeshcacheRelayShort": [
+        'meshcache_sessions_passed_on_unkept_total{instance="a", vip="shop", reason="quota"} 0+5x60'
     ],
     "MeshcacheConnectionsNearLimit": [
         'meshcache_connections_open{instance="a"} 95x60',

@@ -88,6 +88,15 @@ def test_warnings_name_who_and_what() -> None:
     assert view.remarks(stats) == ["dropped  malformed 2"]
 
 
+def test_what_a_relay_could_not_keep_is_told_since_the_start_or_the_last_reading() -> None:
+    before, after = two_readings()
+    before["vips"]["shop"]["sessions"]["passed_on_unkept"] = {"quota": 3}
+    after["vips"]["shop"]["sessions"]["passed_on_unkept"] = {"quota": 3, "number": 4}
+    assert view.warnings(before) == ["shop: 3 sessions were passed on and not kept meanwhile, see doctor"]
+    assert view.warnings(after, before) == ["shop: 4 sessions were passed on and not kept meanwhile, see doctor"]
+    assert view.warnings(after, after) == []
+
+
 def test_while_watching_old_trouble_is_not_told_again() -> None:
     before, after = two_readings()
     for stats in (before, after):

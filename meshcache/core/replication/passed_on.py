@@ -18,6 +18,7 @@ from meshcache.core.replication.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.session import Session
 
 PAUSES_S = (2.0, 4.0, 6.0, 12.0, 6.0)
@@ -51,8 +52,11 @@ class _Kept(NamedTuple):
 class PassedOn:
     """`keep` says what of a batch is worth it, `kept` that it was filed; `tick` tells, and lets go."""
 
-    def __init__(self, local: LocalNode, cache: SessionCache, outbox: Outbox, placement: Placement) -> None:
+    def __init__(
+        self, local: LocalNode, telemetry: Telemetry, cache: SessionCache, outbox: Outbox, placement: Placement
+    ) -> None:
         self._local = local
+        self._telemetry = telemetry
         self._cache = cache
         self._outbox = outbox
         self._placement = placement
@@ -71,7 +75,7 @@ class PassedOn:
 
     def keep(self, stream: Stream, entries: Entries) -> Entries:
         """Return those entries that came for the first time and others of this colo are to hold, not this node; none
-        where there is no room.
+        where there is no room, which is counted: should they get lost on the way, nobody in the colo has them.
         """
         terms, own = stream.terms, self._local.identity.node
         found = ((at, self._placement.holders(terms, each)) for at, each in enumerate(entries.ids))
@@ -81,8 +85,10 @@ class PassedOn:
         others = entries.chosen(new)
         vip_cache = self._cache.vip_cache(stream.vip)
         room = 0 if vip_cache is None else vip_cache.bytes_max // PART - self._bytes.get(stream.vip, 0)
-        fits = self._count + len(others.ids) <= self._local.limits.passed_on_max and _cost(others) <= room
-        return others if fits else others.chosen([])
+        short_of = self._short_of(others, room)
+        if short_of:
+            self._telemetry.counters.vip(stream.vip).passed_on_unkept[short_of] += len(others.ids)
+        return others.chosen([]) if short_of else others
 
     def kept(self, stream: Stream, entries: Entries, now: float) -> None:
         """Note what was filed of those."""
@@ -108,6 +114,12 @@ class PassedOn:
                     self._let_go(kept, now)
         telling.send(self._outbox)
         self._step_at = now + (_STEP_S if room > 0 else limits.holdings_pause_s)
+
+    def _short_of(self, others: Entries, room: int) -> str:
+        """Return what there is too little of to keep these, in the word under which it is counted; "" if they fit."""
+        if self._count + len(others.ids) > self._local.limits.passed_on_max:
+            return "number"
+        return "quota" if _cost(others) > room else ""
 
     def _tell(self, kept: _Kept, telling: Telling) -> None:
         for session, stream in self._still_here(kept.vip, kept.ids):

@@ -9,7 +9,7 @@ import pytest
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.replication.passed_on import PART, PAUSES_S
 from meshcache.core.values.limits import Limits
-from tests.core.net import Host, Net, make, mesh, sid, vip
+from tests.core.net import Host, Net, make, mesh, sessions, sid, vip
 
 N = 30
 KEPT_S = sum(PAUSES_S)
@@ -147,6 +147,11 @@ def test_what_is_more_than_there_is_room_for_is_passed_on_without_being_kept(bou
     made = [make(net, maker, number) for number in range(1, 3 * N + 1)]
     net.run(1)
     assert kept(relay) <= (5 if bound == "sessions" else 6 * 1024 // 200)
+    terms = maker.core.local_vips()[0].terms
+    others = sum(not relay.core.duties.placement.is_mine(terms, each) for each in made)
+    unkept = {"number" if bound == "sessions" else "quota": others - kept(relay)}
+    assert sessions(relay, net)["passed_on_unkept"] == unkept, "and that is counted"
+    assert sessions(maker, net)["passed_on_unkept"] == {}
     net.run(KEPT_S + 5)
     assert {len(holders(away, each)) for each in made} == {1}
 
