@@ -15,7 +15,7 @@ HEAVY = {
 }
 
 STEPS = {
-    "import meshcache.cli.stats, meshcache.cli.events, meshcache.cli.peers": set(),
+    "import meshcache.cli.stats, meshcache.cli.policy, meshcache.cli.tickets": set(),
     "import meshcache.config": {"pydantic"},
     "import meshcache.checks": {"cryptography", "OpenSSL", "zmq"},
     "import meshcache.node, meshcache_server.main": {"meshcache.core.wire.messages", "meshcache.core.values.events"},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from meshcache.cli.output import clean
-from meshcache.config import Settings
+
+if TYPE_CHECKING:
+    from meshcache.config import Settings
 
 MISUSED = 2
 

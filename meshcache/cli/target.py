@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from meshcache.admin.client import AdminClient, answers
+from meshcache.cli.whereabouts import plain_socket
 from meshcache.errors import AdminError, NodeAbsentError
 
 FILE: Final = "meshcache.toml"
@@ -59,7 +60,11 @@ def _find(given: Path | None) -> tuple[Path, str]:
             f"which node? There is no {FILE} in {Path.cwd()}, and ${VARIABLE} is not set; name the node's admin socket "
             "with --socket"
         )
-    from meshcache.config.load import load_whereabouts
+    source = f"admin.socket in {file.absolute()}"
+    plain = plain_socket(file)
+    if plain is not None:
+        return plain, source
+    from meshcache.config.load import load_whereabouts  # here: most files are plain, and it takes twice all the rest
 
     settings = load_whereabouts(file)
     socket = settings.admin.socket
@@ -68,13 +73,13 @@ def _find(given: Path | None) -> tuple[Path, str]:
             f"{file.absolute()} has no admin socket (admin.socket or node.state_dir is false), so the node can't be "
             "asked here"
         )
-    return _of_a_worker(settings.node.state_dir, socket), f"admin.socket in {file.absolute()}"
+    return _of_a_worker(settings.node.state_dir, socket), source
 
 
 def _of_a_worker(state_dir: Path | None, socket: Path) -> Path:
     """Return the socket of the file's node; where only workers of it run, the first that answers."""
-    if state_dir is not None and not socket.exists():
-        with suppress(OSError):
+    with suppress(OSError):  # another user's folder: asking there says so
+        if state_dir is not None and not socket.exists():
             workers = sorted(state_dir.glob(f"worker-*/{socket.name}"), key=lambda path: (len(str(path)), path))
             return next(filter(answers, workers), socket)
     return socket

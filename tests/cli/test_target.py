@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from meshcache.admin.server import AdminServer
+from meshcache.cli import target
 from meshcache.config import AdminSettings
 from tests.cli.conftest import BusyNode, Meshcache
 
@@ -76,3 +78,17 @@ def test_where_only_workers_run_the_first_that_answers_is_asked(
     dead.touch()
     with AdminServer(node, AdminSettings(socket=tmp_path / "state/web/worker-10/admin.sock")):
         assert meshcache("peers", "--json").code == 0
+
+
+def test_a_folder_of_another_users_is_left_to_whoever_asks_there(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    state_dir.mkdir(mode=0o000)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may look anywhere
+        with pytest.raises(PermissionError):
+            (state_dir / "admin.sock").exists()
+        assert target._of_a_worker(state_dir, state_dir / "admin.sock") == state_dir / "admin.sock"
+    finally:
+        os.seteuid(user)
