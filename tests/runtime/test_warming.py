@@ -39,6 +39,20 @@ def test_a_node_is_warm_when_it_has_the_sessions_of_its_peers(place: Place) -> N
 
 
 @pytest.mark.slow
+def test_where_few_are_to_hold_each_session_a_node_is_warm_when_its_share_is_here(place: Place) -> None:
+    vips = [{"name": "shop", "copies": 2}]
+    one = place.node("edge-1", vip=vips)
+    made, client = place.server(one), client_context("1.2")
+    for _ in range(20):
+        visit(made, client)
+    late = place.node("edge-2", vip=vips)
+    place.server(late)
+    assert not late.warm
+    assert late.wait_warm(PATIENCE_S)
+    assert late.stats()["vips"]["shop"]["entries"] == 20
+
+
+@pytest.mark.slow
 async def test_an_event_loop_runs_on_while_it_waits(place: Place) -> None:
     node = place.node("edge-1", mesh={"seeds": ["127.0.0.1:1"]})
     assert not await node.wait_warm_async(0.05)

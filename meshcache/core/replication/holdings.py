@@ -17,6 +17,7 @@ from typing import NamedTuple
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
+from meshcache.core.replication.own_share import OwnShare
 from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.repair import Repair
 from meshcache.core.replication.telling import Telling
@@ -94,6 +95,8 @@ class Holdings:
         self._recall = recall
         self._repair = repair
         self._placement = placement
+        self.share = OwnShare(local, vips, members, outbox, now)
+        self._served: set[str] = set()
         self._seen_for = self._stamp()
         self._active = False
         self._pass: _Pass | None = None
@@ -119,7 +122,12 @@ class Holdings:
         if self._stamp() != self._seen_for:
             return 0.0
         tell_at = min(self._whole_at, self._recent_at) if self._pass is None else self._step_at
-        return min(tell_at, fetch_at, self._whole_at if self._pass is None or not self._pass.whole else _NEVER)
+        return min(
+            self.share.until,
+            tell_at,
+            fetch_at,
+            self._whole_at if self._pass is None or not self._pass.whole else _NEVER,
+        )
 
     def tick(self, now: float) -> None:
         """Tell a little of what is held, and fetch what is wanted."""
@@ -128,8 +136,10 @@ class Holdings:
             self._seen_for, self._active = self._stamp(), self._concerned()
             self._pass = None
             self._vain.clear()  # who refused it may have heard other terms
+            self._look_for_more_vips(now)
             if self._active:
                 self._whole_at = now + limits.holdings_settle_s * (0.75 + 0.5 * self._local.rng.random())
+        self.share.give_up(now)
         if not self._active:
             return
         if self._pass is None or (self._whole_at <= now and not self._pass.whole):
@@ -140,6 +150,8 @@ class Holdings:
 
     def received(self, peer: Peer, told: Holding, now: float) -> None:
         """Note to fetch what a peer has that this node is to hold and hasn't got."""
+        if not told.held:
+            self.share.told(peer, now)
         limits = self._local.limits
         room = limits.holdings_queue_max // 8 - sum(wanted.peer == peer.name for wanted in self._queue)
         for key, seqs in told.held if self._active else ():
@@ -149,6 +161,17 @@ class Holdings:
             foreign = stream is None or bool(stream.terms.copies)
             if not self._made_here(key) and foreign and self._recall.allows(key):
                 room -= self._want(peer, key, seqs, stream, now)
+
+    @property
+    def has_share(self) -> bool:
+        """Whether this node holds what it is to hold of all that others made before it came, or waited long enough."""
+        return not self._any() or self.share.look(fetching=bool(self._wanted))
+
+    def _look_for_more_vips(self, now: float) -> None:
+        """Wait for the share of a VIP that wasn't served before."""
+        before, self._served = self._served, {served.vip.terms.vip for served in self._vips}
+        if self._served - before:
+            self.share.begin(now)
 
     def _made_here(self, key: StreamKey) -> bool:
         """Return whether this process made what is in a stream, under whichever number of its life."""
@@ -202,6 +225,8 @@ class Holdings:
         self._step_at = now + self._local.limits.holdings_pause_s
         if not going.streams:
             self._pass = None
+            if going.whole:
+                self.share.went_through()
 
     def _tell_of(self, stream: Stream, going: _Pass, room: int, telling: Telling) -> int:
         """Look at the next sessions of a stream, newest first. Return how many there were, up to `room`."""

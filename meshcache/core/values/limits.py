@@ -167,6 +167,9 @@ class Limits:
     """Numbers that were fetched and aren't here all the same: refused, evicted, or over. They aren't fetched again for
     seconds, longer each time, up to `holdings_vain_s`."""
     holdings_vain_s: float = 300.0
+    share_s_max: float = 20.0
+    """How long a node that came isn't ready for want of its share of few copies: others tell of 25,000 sessions a
+    second each, and it fetches with all of them at once."""
     passed_on_max: int = 65_536
     """Sessions that a relay keeps for half a minute after it passed them on: 2,000 a second from all other colos."""
 
