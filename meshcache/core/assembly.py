@@ -175,7 +175,7 @@ class Assembly:
             self.tiering,
             self.consumed,
         )
-        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering)
+        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering, vips)
         self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         connections = Connections(limits)

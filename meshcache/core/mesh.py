@@ -71,6 +71,7 @@ class MeshCore:
         """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
         self.receive_known = self.duties.known_streams.take
         """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that."""
+        self.push_made = self.duties.sessions.at_door.take
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""
 

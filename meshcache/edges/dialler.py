@@ -103,6 +103,23 @@ class Dialler:
             self._on_event(AnswerWaits(address))
         return True
 
+    def send_each(self, addresses: list[str], payload: bytes) -> tuple[list[str], list[str]]:
+        """Hand a message to the connections with these addresses, all at once. Return those where it couldn't be, since
+        the queue is full, and those to be sent to one by one: where no connection can be used, or answers may wait."""
+        dealers: list[zmq.Socket[bytes]] = []
+        sent_to: list[str] = []
+        others: list[str] = []
+        for address in addresses:
+            link = self._links.get(address)
+            if link is None or link.dealer is None or link.answers or not link.up:
+                others.append(address)
+            else:
+                dealers.append(link.dealer)
+                sent_to.append(address)
+        full = [sent_to[at] for at in mail.send_each(dealers, payload)]
+        self._sent_to.update(sent_to)
+        return full, others
+
     def receive(self, received: list[tuple[bytes, bytes]], count: int) -> None:
         """Add what came on connections that were made here, until there are `count` messages.
 

@@ -24,6 +24,9 @@ are returned, the socket's descriptor tells of the next one."""
 Send: TypeAlias = Callable[["zmq.Socket[bytes]", bytes], bool]
 """Hand a message to a DEALER; False when its queue is full."""
 
+SendEach: TypeAlias = Callable[["list[zmq.Socket[bytes]]", bytes], list[int]]
+"""Hand a message to several DEALERs; return the places of those whose queues are full."""
+
 Ready: TypeAlias = Callable[["select.epoll"], list[int]]
 """Return descriptors of which an epoll tells now."""
 
@@ -55,16 +58,21 @@ def send_by_pyzmq(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
     return True
 
 
+def send_each_by_pyzmq(dealers: list[zmq.Socket[bytes]], payload: bytes) -> list[int]:
+    return [at for at, dealer in enumerate(dealers) if not send_by_pyzmq(dealer, payload)]
+
+
 def ready_by_python(readable: select.epoll) -> list[int]:
     return [descriptor for descriptor, _ in readable.poll(0)]
 
 
-def compiled() -> tuple[Receive, Send, Ready] | None:
+def compiled() -> tuple[Receive, Send, SendEach, Ready] | None:
     """Return what the compiled module does it with, or None."""
     backend = getattr(sys.modules.get(_BACKEND), "__file__", None)
     if hot.compiled is None or backend is None or not hot.compiled.use_zmq(backend):
         return None
     receive_all, send_one, ready_in = hot.compiled.receive, hot.compiled.send, hot.compiled.ready
+    send_to_each = hot.compiled.send_each
 
     def receive_compiled(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
         messages: list[tuple[bytes, bytes]] = receive_all(router.underlying, count)
@@ -74,11 +82,20 @@ def compiled() -> tuple[Receive, Send, Ready] | None:
         sent: bool = send_one(dealer.underlying, payload)
         return sent
 
+    def send_each_compiled(dealers: list[zmq.Socket[bytes]], payload: bytes) -> list[int]:
+        full: list[int] = send_to_each([dealer.underlying for dealer in dealers], payload)
+        return full
+
     def ready_compiled(readable: select.epoll) -> list[int]:
         descriptors: list[int] = ready_in(readable.fileno())
         return descriptors
 
-    return receive_compiled, send_compiled, ready_compiled
+    return receive_compiled, send_compiled, send_each_compiled, ready_compiled
 
 
-receive, send, ready = compiled() or (receive_by_pyzmq, send_by_pyzmq, ready_by_python)
+receive, send, send_each, ready = compiled() or (
+    receive_by_pyzmq,
+    send_by_pyzmq,
+    send_each_by_pyzmq,
+    ready_by_python,
+)

@@ -104,12 +104,13 @@ class Transport:
         False when there is neither, or the queue is full.
         """
         with self.lock:
-            if self._listener.hears(address) and not self._dialler.is_up(address):
-                sent = self._listener.send_back(address, payload)
-                if self._listener.has_message():  # the same as where a DEALER sends, see `Dialler.send`
-                    self._on_event(AnswerWaits(address))
-                return sent
-            return self._dialler.send(address, payload)
+            return self._send(address, payload)
+
+    def send_each(self, addresses: list[str], payload: bytes) -> list[str]:
+        """Do as `send` does for several. Return those where it was refused."""
+        with self.lock:
+            full, others = self._dialler.send_each(addresses, payload)
+            return [*full, *(address for address in others if not self._send(address, payload))]
 
     def way_back(self, address: str, connection: bytes) -> None:
         """Note that whoever is dialled at this address is heard on this connection of the listener's."""
@@ -199,6 +200,14 @@ class Transport:
             self._listener.receive(received, count)
             self._dialler.receive(received, count)
         return received
+
+    def _send(self, address: str, payload: bytes) -> bool:
+        if self._listener.hears(address) and not self._dialler.is_up(address):
+            sent = self._listener.send_back(address, payload)
+            if self._listener.has_message():  # the same as where a DEALER sends, see `Dialler.send`
+                self._on_event(AnswerWaits(address))
+            return sent
+        return self._dialler.send(address, payload)
 
     def _see(self, event: LinkEvent) -> None:
         self._dialler.see(event)

@@ -44,7 +44,7 @@ PURE = "MESHCACHE_PURE"
 """An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
 
 
-INTERFACE = 18
+INTERFACE = 19
 """Which methods the module has and what they mean, as module.c says too: one from before a change is not used."""
 
 

@@ -21,14 +21,6 @@ struct verdict {
     atomic_ullong low; /* stream << 32 | the token's bits that are the stream's */
 };
 
-/* A session made here that the core has not taken yet; its DER is in the table. */
-struct made {
-    uint8_t id[ID_BYTES_MAX];
-    uint8_t id_bytes;
-    unsigned binding; /* of the settings it was made under */
-    double made_at, expires_at, born_at; /* monotonic seconds */
-};
-
 /* What Python sets; read by handshakes under the lock's shared side. */
 struct settings {
     struct table *own;               /* owned; NULL until the core serves the VIP */
@@ -288,6 +280,30 @@ enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_byte
     }
     pthread_rwlock_unlock(&door->lock);
     return kept;
+}
+
+unsigned door_waiting(struct door *door, struct made *rows, unsigned most, struct filing *filing)
+{
+    pthread_rwlock_rdlock(&door->lock);
+    const struct settings *settings = &door->settings;
+    *filing = (struct filing){settings->own, settings->stream, settings->binding};
+    if (filing->own != NULL)
+        table_keep(filing->own);
+    pthread_rwlock_unlock(&door->lock);
+    pthread_mutex_lock(&door->ring_lock);
+    unsigned waiting = filing->own == NULL ? 0 : door->head - door->tail, count = waiting < most ? waiting : most;
+    for (unsigned at = 0; at < count; at++)
+        rows[at] = door->ring[(door->tail + at) % RING_MAX];
+    pthread_mutex_unlock(&door->ring_lock);
+    return count;
+}
+
+void door_taken(struct door *door, unsigned count)
+{
+    pthread_mutex_lock(&door->ring_lock);
+    while (count-- > 0)
+        wipe(&door->ring[door->tail++ % RING_MAX], sizeof *door->ring);
+    pthread_mutex_unlock(&door->ring_lock);
 }
 
 /* --- tickets --- */
@@ -771,6 +787,7 @@ static PyMethodDef door_methods[] = {
     {"know_maker", door_know_maker, METH_VARARGS, "What tokens say of a node that makes tickets."},
     {"ticket_counts", door_ticket_counts, METH_NOARGS, "Tickets issued, and opened by age, since the last call."},
     {"take", door_take, METH_NOARGS, "Take what was made."},
+    {"push", door_push, METH_VARARGS, "File what was made and write it as a push: its bytes and the names, or None."},
     {"collect", door_collect, METH_VARARGS, "Until a moment, what is made may wait; how many wait now."},
     {"dismiss", door_dismiss, METH_O, "Forget a session that was taken and not filed."},
     {"close", door_close, METH_NOARGS, "Find and keep nothing from now on."},

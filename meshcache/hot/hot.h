@@ -107,6 +107,12 @@ void table_drop_pending(struct table *table, const uint8_t *id, size_t id_bytes)
 int table_file_new(struct table *table, const uint8_t *id, size_t id_bytes, const struct head *head, const uint8_t *der,
                    size_t der_bytes, uint64_t *name);
 
+/* Makes a pending session of this stream one that the core sees, as the youngest, with this number, unless its DER is larger
+ * than `room`; with `der` copies it there. Says how many bytes it has; 0, with nothing done, when it isn't pending or too
+ * large. */
+size_t table_file_made(struct table *table, const uint8_t *id, size_t id_bytes, uint32_t stream, uint64_t seq, uint64_t *name,
+                       uint8_t *der, size_t room);
+
 /* Takes out what was filed a moment ago. */
 void table_take_back(struct table *table, const uint8_t *id, size_t id_bytes);
 
@@ -122,11 +128,17 @@ struct table *table_of(PyObject *object); /* of an object of that type; borrowed
 
 PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the table's */
 
+/* --- own_pushes.c: what handshakes made, filed and written as a push --------------------------------------------- */
+
+PyObject *door_push(PyObject *door, PyObject *args); /* a method of the door's */
+PyObject *own_push_of(PyObject *module, PyObject *args);
+
 /* --- mail.c: messages in and out of ZeroMQ's sockets, functions of the module's --------------------------------- */
 
 PyObject *mail_use(PyObject *module, PyObject *args);
 PyObject *mail_receive(PyObject *module, PyObject *args);
 PyObject *mail_send(PyObject *module, PyObject *args);
+PyObject *mail_send_each(PyObject *module, PyObject *args);
 PyObject *mail_ready(PyObject *module, PyObject *number);
 
 /* --- scopes.c: which session id context a server name gets, remembered ----------------------------------------- */
@@ -239,6 +251,28 @@ bool door_mint(struct door *door, uint8_t *id);
 bool door_minted(struct door *door, const uint8_t *id, size_t id_bytes);
 
 enum kept { KEPT_ASK, KEPT_DONE, KEPT_PUBLISH };
+
+/* A session made here that the core has not taken yet; its DER is in the table. */
+struct made {
+    uint8_t id[ID_BYTES_MAX];
+    uint8_t id_bytes;
+    unsigned binding; /* of the settings it was made under */
+    double made_at, expires_at, born_at; /* monotonic seconds */
+};
+
+/* Where what waits is filed. */
+struct filing {
+    struct table *own; /* owned by the caller; NULL when nothing waits */
+    uint32_t stream;
+    unsigned binding;
+};
+
+/* Copies up to `most` of what waits, the oldest first, which the caller wipes, and says how many. They stay where they are:
+ * with the core's lock held nobody takes them. */
+unsigned door_waiting(struct door *door, struct made *rows, unsigned most, struct filing *filing);
+
+/* Forgets so many of what waits, the oldest first. */
+void door_taken(struct door *door, unsigned count);
 
 /* Files a session that was made here. KEPT_PUBLISH: tell the core now. */
 enum kept door_keep_session(struct door *door, const uint8_t *id, size_t id_bytes, const uint8_t *der,

@@ -125,6 +125,21 @@ PyObject *mail_receive(PyObject *module, PyObject *args)
     return all;
 }
 
+/* 1, 0 when the socket's queue is full, or -1 with an error set. */
+static int hand_over(void *socket, const char *data, Py_ssize_t bytes)
+{
+    while (zmq.send(socket, data, (size_t)bytes, ZMQ_DONTWAIT) < 0) {
+        if (zmq.error() == EAGAIN)
+            return 0;
+        if (zmq.error() != EINTR) {
+            errno = zmq.error();
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+    }
+    return 1;
+}
+
 PyObject *mail_send(PyObject *module, PyObject *args)
 {
     (void)module;
@@ -133,15 +148,28 @@ PyObject *mail_send(PyObject *module, PyObject *args)
     Py_ssize_t bytes;
     if (!PyArg_ParseTuple(args, "Ky#:send", &socket, &data, &bytes))
         return NULL;
-    while (zmq.send((void *)(uintptr_t)socket, data, (size_t)bytes, ZMQ_DONTWAIT) < 0) {
-        if (zmq.error() == EAGAIN)
-            return PyBool_FromLong(0);
-        if (zmq.error() != EINTR) {
-            errno = zmq.error();
-            return PyErr_SetFromErrno(PyExc_OSError);
-        }
+    int sent = hand_over((void *)(uintptr_t)socket, data, bytes);
+    return sent < 0 ? NULL : PyBool_FromLong(sent);
+}
+
+PyObject *mail_send_each(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *sockets;
+    const char *data;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(args, "O!y#:send_each", &PyList_Type, &sockets, &data, &bytes))
+        return NULL;
+    PyObject *full = PyList_New(0);
+    for (Py_ssize_t at = 0; full != NULL && at < PyList_Size(sockets); at++) {
+        unsigned long long socket = PyLong_AsUnsignedLongLong(PyList_GetItem(sockets, at));
+        int sent = PyErr_Occurred() ? -1 : hand_over((void *)(uintptr_t)socket, data, bytes);
+        PyObject *place = sent == 0 ? PyLong_FromSsize_t(at) : NULL;
+        if (sent < 0 || (sent == 0 && (place == NULL || PyList_Append(full, place) < 0)))
+            Py_CLEAR(full);
+        Py_XDECREF(place);
     }
-    return PyBool_FromLong(1);
+    return full;
 }
 
 PyObject *mail_ready(PyObject *module, PyObject *number)

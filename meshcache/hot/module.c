@@ -141,6 +141,8 @@ static PyMethodDef functions[] = {
     {"use_zmq", mail_use, METH_VARARGS, "Take the libzmq that a module of this path was linked with. False: there is none."},
     {"receive", mail_receive, METH_VARARGS, "Messages that are here on a socket, each with its connection's name."},
     {"send", mail_send, METH_VARARGS, "Hand a message to a socket; false when its queue is full."},
+    {"send_each", mail_send_each, METH_VARARGS, "Hand a message to several sockets; the places of those whose queues are full."},
+    {"push_of", own_push_of, METH_VARARGS, "The push of several usual sessions: for its test."},
     {"ready", mail_ready, METH_O, "Which descriptors an epoll tells of now."},
     {"ticket_note", note_read, METH_O, "What a ticket's note says, or None where Python is to read it: for its test."},
     {NULL, NULL, 0, NULL},
@@ -150,7 +152,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_hot", "The handshake's hot path in C.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 18 }; /* of __init__.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 19 }; /* of __init__.py: one higher with each change of what Python may ask */
 
 static bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
 {

@@ -882,26 +882,29 @@ static PyObject *table_items(PyObject *self, PyObject *unused)
     return list_of(self, true);
 }
 
-/* Makes a pending entry of this stream one that the core sees, as the youngest, with this number; false when it isn't. */
-static bool keep_made(struct table *table, const uint8_t *id, size_t id_bytes, uint32_t stream, uint64_t seq,
-                      uint64_t *name)
+size_t table_file_made(struct table *table, const uint8_t *id, size_t id_bytes, uint32_t stream, uint64_t seq, uint64_t *name,
+                       uint8_t *der, size_t room)
 {
     uint64_t hash = *name = keyed_hash(id, id_bytes);
     struct stripe *stripe = stripe_for(table, hash);
+    size_t der_bytes = 0;
     pthread_mutex_lock(&stripe->lock);
     struct entry *entry = look_up(stripe, hash, id, id_bytes);
-    bool pending = entry != NULL && entry->pending && head_of(packed_of(entry)).stream == stream;
-    if (pending) {
+    if (entry != NULL && entry->pending && head_of(packed_of(entry)).stream == stream &&
+        (size_t)entry->packed_bytes - HEAD_BYTES <= room) {
         struct head head = head_of(packed_of(entry));
         head.seq = seq;
         write_head(packed_of(entry), &head);
+        der_bytes = entry->packed_bytes - HEAD_BYTES;
+        if (der != NULL)
+            memcpy(der, packed_of(entry) + HEAD_BYTES, der_bytes);
         entry->pending = false;
         link_newest(table, stripe, entry);
         atomic_fetch_add(&table->bytes, cost_of(entry));
         atomic_fetch_add(&table->entries, 1);
     }
     pthread_mutex_unlock(&stripe->lock);
-    return pending;
+    return der_bytes;
 }
 
 /* Files what handshakes made, under ascending numbers, up to the first that isn't pending any more. Says their names. */
@@ -919,7 +922,8 @@ static PyObject *table_keep_made(PyObject *self, PyObject *args)
         const uint8_t *id = bytes_in(PyList_GetItem(ids, kept), 1, ID_BYTES_MAX, &bytes);
         if (id == NULL)
             return NULL;
-        if (!keep_made(table_of(self), id, bytes, (uint32_t)stream, seq + (uint64_t)kept, &names[kept]))
+        if (!table_file_made(table_of(self), id, bytes, (uint32_t)stream, seq + (uint64_t)kept, &names[kept], NULL,
+                       DER_BYTES_MAX))
             break;
     }
     return PyBytes_FromStringAndSize((const char *)names, kept * (Py_ssize_t)sizeof *names);

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from meshcache.config import Settings
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
 from meshcache.runtime.asking import Asking, Step
-from meshcache.runtime.attaching import InForce, JoiningContext, awaits_ms, vip_settings, warn_of_few_copies
+from meshcache.runtime.attaching import InForce, JoiningContext, vip_settings, warn_of_few_copies, with_waits
 from meshcache.runtime.awaiting import Awaiter
 from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.fetching import Fetcher
@@ -275,7 +276,7 @@ class AttachedVips:
     def _tell(self, served: _Served, joining: JoiningContext) -> None:
         note = self._in_force.notes.get(joining.vip.name, VipNote())
         if served.pauses and self.ids is not None:
-            note = replace(note, awaits_ms=awaits_ms(joining.vip))
+            note = with_waits(note, joining.vip)
         local = joining.local_vip(self._in_force.settings, note)
         if local == served.told:
             return
@@ -376,13 +377,13 @@ class AttachedVips:
         """How many contexts were changed after they had joined, by VIP and setting."""
         return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
 
-    def _publish_due(self, now: float) -> bool:
+    def _publish_due(self, now: float, ready: list[ReadyPush]) -> bool:
         """Publish what is due at the doors, for the pump."""
         published = False
         for served in list(self._served.values()):
             port = served.port
             if port.deadline() <= now:
-                published = port.publish_due() or published
+                published = port.publish_due(ready) or published
         return published
 
     def _collected_until(self) -> float:

@@ -19,6 +19,9 @@ from meshcache.tls.facts import ContextFacts
 
 log = logging.getLogger("meshcache.mesh")
 
+FETCH_MS_LEAST = 5.0
+"""A fetch that waits for less may end before its answer is here on a busy machine: nobody counts on it."""
+
 _NO_NOTE = VipNote()
 
 
@@ -121,9 +124,12 @@ class JoiningContext:
         )
 
 
-def awaits_ms(vip: VipSettings) -> int:
-    """Return for how long a handshake that can be paused waits for what is on its way; a fetch goes on waiting."""
-    return int(vip.await_ms + (vip.fetch_ms if vip.fetch != "off" else 0)) if vip.await_ms else 0
+def with_waits(note: VipNote, vip: VipSettings) -> VipNote:
+    """Say for how long a handshake that can be paused waits for what is on its way, which a fetch goes on with, and
+    whether that leaves time for an answer."""
+    fetch_ms = 0 if vip.fetch == "off" else vip.fetch_ms
+    awaits_ms = int(vip.await_ms + fetch_ms) if vip.await_ms else 0
+    return replace(note, awaits_ms=awaits_ms, fetches=awaits_ms > 0 and fetch_ms >= FETCH_MS_LEAST)
 
 
 def warn_of_few_copies(vip: VipSettings, *, pauses: bool) -> None:

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshcache.core.mesh import MeshCore, made_at_door
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:
@@ -34,6 +35,18 @@ class Collecting:
         self._door = door
         self._until = 0.0
         self._looks = False
+
+    def push(self, now: float, ahead_s: float, withheld: Withheld, *, looks: bool) -> ReadyPush | None:
+        """File what waits at the door and write it as a push that is to leave at once; `looks` as in `plan`. None, with
+        nothing done, where that can't be: `take` it.
+        """
+        waiting = len(self._door) if self._door is not None else 0
+        if not waiting or self._door is None or withheld.on:
+            return None
+        ready = self._core.push_made(self._vip, self._door.push, waiting, now, ahead_s)
+        if ready is not None:
+            self._plan(ready.until, ahead_s, looks=looks)
+        return ready
 
     def take(self, now: float, ahead_s: float, withheld: Withheld) -> float:
         """File what waits at the door, or hold it back; return when the core wants to send.
@@ -89,10 +102,13 @@ class Collecting:
         With `looks` the pump takes the next ones without being woken: while sessions follow each other that is cheaper.
         When it then finds none it doesn't look again, and the next session is sent by who makes it.
         """
-        if self._door is None:
-            return
-        self._until = self._core.collects_until(self._vip, now)
-        waiting = self._door.collect(self._until - ahead_s, looks)
+        if self._door is not None:
+            self._plan(self._core.collects_until(self._vip, now), ahead_s, looks=looks)
+
+    def _plan(self, until: float, ahead_s: float, *, looks: bool) -> None:
+        assert self._door is not None, "asked before"
+        self._until = until
+        waiting = self._door.collect(until - ahead_s, looks)
         self._looks = looks or waiting > 0
 
     def deadline(self) -> float:

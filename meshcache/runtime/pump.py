@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from meshcache.core.mesh import MeshCore, Outgoing
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.transport import Transport
@@ -28,9 +29,9 @@ READ_S_MAX = 0.002
 """How long a handshake goes on reading at a miss, which is eight full batches or hundreds of pushes of a few sessions.
 The pump reads the rest."""
 
-LIE_S_MAX = 0.006
+LIE_S_MAX = 0.008
 """What is collected for no longer than this is sent, and what has come meanwhile read, in one step: on a server whose
-own thread is busy each wake-up of the pump's costs both. As long as after three messages that came at once."""
+own thread is busy each wake-up of the pump's costs both. As long as a busy node collects by default."""
 
 INLINE_LINKS_MAX = 8
 """Up to so many links a handshake sends its own session, which costs it 5 us each; above it the pump does."""
@@ -73,9 +74,9 @@ class Pump:
         """Called at the end of every step without the lock; they may take milliseconds when they are due."""
         self.deadlines: list[Callable[[], float]] = []
         """Say when a step is wanted, beside the core; asked before each sleep."""
-        self.publish_due: Callable[[float], bool] = _nothing_due
+        self.publish_due: Callable[[float, list[ReadyPush]], bool] = _nothing_due
         """Called with the lock held in short steps, with the time: hands over to the core what was collected and is
-        due. Returns whether there is something to send now."""
+        due, or adds it to a list of what is to be sent at once. Returns whether the core has something to send now."""
         self.collected_until: Callable[[], float] = _never
         """Says when `publish_due` is wanted next."""
         self.on_unread: Callable[[bool], None] = _ignore
@@ -136,6 +137,18 @@ class Pump:
                 self.sending.release()
         elif due_at < self._wakes_at:
             self._wake_in_time()
+
+    def push(self, take: Callable[[], ReadyPush | None]) -> bool:
+        """Send at once what `take` returns, which is called with the lock held. Return whether it was sent: not while
+        another thread sends, where there are many links, or when it is None."""
+        if len(self._links) > INLINE_LINKS_MAX or not self.sending.acquire(blocking=False):
+            return False
+        try:
+            with self.lock:
+                ready = take()
+            return ready is not None and self._send_each(ready)
+        finally:
+            self.sending.release()
 
     def read_what_is_here(self) -> None:
         """After a miss: take in what has arrived and the pump hasn't come to yet. Never waits for it to come.
@@ -210,12 +223,18 @@ class Pump:
                 self._step(received[at:])
                 return len(received)
         if len(received) == RECEIVE_MAX or self._collected_until <= self.clock():  # a full step has no sleep after it
-            with self.lock:
-                published = self.publish_due(self.clock())
-            if published:
-                with self.sending:
-                    self._send()
+            self._publish()
         return len(received)
+
+    def _publish(self) -> None:
+        ready: list[ReadyPush] = []
+        with self.sending:
+            with self.lock:
+                published = self.publish_due(self.clock(), ready)
+            for each in ready:
+                self._send_each(each)
+            if published:
+                self._send()
 
     def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
         """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
@@ -275,6 +294,13 @@ class Pump:
             with self.lock:
                 for message in refused:
                     self.core.refused(message, self.clock())
+
+    def _send_each(self, ready: ReadyPush) -> bool:
+        """Hand a push to the transport: whoever calls this holds `sending` since it was taken."""
+        for address in self._transport.send_each(ready.addresses, ready.payload):
+            with self.lock:
+                self.core.refused(Outgoing(address, ready.payload, ready.sessions), self.clock())
+        return True
 
     def _wake_in_time(self) -> None:
         """Wake the pump if it sleeps for longer than the core now allows."""
@@ -365,7 +391,7 @@ def _ignore(_more: bool) -> None:
     """Nobody wants to know."""
 
 
-def _nothing_due(_now: float) -> bool:
+def _nothing_due(_now: float, _ready: list[ReadyPush]) -> bool:
     """Nothing is collected."""
     return False
 

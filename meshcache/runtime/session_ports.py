@@ -16,6 +16,7 @@ import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.runtime.collecting import Collecting
@@ -146,17 +147,33 @@ class VipPort(TicketSide):
 
     def publish(self) -> None:
         """Take what waits at the door, and send it if it is due."""
+        while self._pump.push(self._push_waiting):
+            if not self.door:
+                return
         with self._lock:
             due_at = self.take_made()
         self._pump.published(due_at)
         with self._lock:
             self._collecting.plan(self.clock(), self._ahead_s, looks=False)
 
-    def publish_due(self) -> bool:
-        """Do as `publish` does, for the pump: it holds the lock, and sends when there is something to send."""
+    def publish_due(self, ready: list[ReadyPush] | None = None) -> bool:
+        """Do as `publish` does, for the pump: it holds the lock, and sends when there is something to send; before
+        anything else what is added to `ready`. Without that, all goes by the core's queues."""
+        pushed = False
+        while ready is not None:
+            push = self._collecting.push(self.clock(), self._ahead_s, self.withheld, looks=True)
+            if push is None:
+                break
+            ready.append(push)
+            pushed = True
+            if not self.door:
+                return False
         some = self.take_made() < _NEVER
-        self._collecting.plan(self.clock(), self._ahead_s, looks=some)
+        self._collecting.plan(self.clock(), self._ahead_s, looks=some or pushed)
         return some
+
+    def _push_waiting(self) -> ReadyPush | None:
+        return self._collecting.push(self.clock(), self._ahead_s, self.withheld, looks=False)
 
     def take_made(self) -> float:
         """File what waits at the door; says when the core wants to send. With the lock held."""

@@ -76,3 +76,30 @@ def test_a_peer_that_comes_back_at_the_same_address_is_connected_again(make: Mak
     second = make(listen=address)
     one.send(second, b"after")
     second.receives(b"after")
+
+
+def test_a_message_to_several_reaches_all_and_those_that_cannot_be_reached_are_told(make: Make) -> None:
+    one, *others = make(), make(), make()
+    for number, other in enumerate(others):
+        one.send(other, b"link %d" % number)
+        other.receives(b"link %d" % number)
+    addresses = [other.transport.address for other in others]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        waiting = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert one.transport.dial(waiting)
+        assert one.transport.send_each([waiting, *addresses, "127.0.0.1:1"], b"to all") == [waiting, "127.0.0.1:1"]
+    for other in others:
+        other.receives(b"to all")
+    assert one.transport.send_each([], b"to nobody") == []
+    assert one.transport.sent_to >= set(addresses)
+
+
+def test_a_full_queue_is_told_and_holds_up_nobody_else(make: Make) -> None:
+    one, other, slow = make(), make(), make()
+    for each in (other, slow):
+        one.send(each, b"link")
+        each.receives(b"link")
+    stuck = slow.transport.address
+    until(lambda: one.transport.send_each([stuck], bytes(100_000)) == [stuck])
+    assert one.transport.send_each([stuck, other.transport.address], b"through") == [stuck]
+    other.receives(b"through")

@@ -11,10 +11,10 @@ import zmq
 
 from meshcache import hot
 from meshcache.edges import mail
-from meshcache.edges.mail import Ready, Receive, Send
+from meshcache.edges.mail import Ready, Receive, Send, SendEach
 from tests.support.waiting import wait_until
 
-WAYS = {"pyzmq": (mail.receive_by_pyzmq, mail.send_by_pyzmq, mail.ready_by_python)} | (
+WAYS = {"pyzmq": (mail.receive_by_pyzmq, mail.send_by_pyzmq, mail.send_each_by_pyzmq, mail.ready_by_python)} | (
     {"compiled": ways} if (ways := mail.compiled()) else {}
 )
 QUEUE_MAX = 4
@@ -23,8 +23,15 @@ QUEUE_MAX = 4
 class Ends:
     """A ROUTER and a DEALER that is connected to it, and one of the ways."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], receive: Receive, send: Send, ready: Ready) -> None:
-        self.receive, self.send, self.ready = receive, send, ready
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        receive: Receive,
+        send: Send,
+        send_each: SendEach,
+        ready: Ready,
+    ) -> None:
+        self.receive, self.send, self.send_each, self.ready = receive, send, send_each, ready
         self.router, self.dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
         self.dealer.setsockopt(zmq.ROUTING_ID, b"edge-1")
         self.dealer.setsockopt(zmq.SNDHWM, QUEUE_MAX)
@@ -90,6 +97,16 @@ def test_a_full_queue_takes_nothing(ends: Ends) -> None:
     assert ends.receives(*[b"x"] * min(taken, 32))
 
 
+def test_of_several_those_with_full_queues_are_told_and_the_others_get_it(ends: Ends) -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as lonely, context.socket(zmq.DEALER) as alone:
+        for each in (lonely, alone):
+            each.setsockopt(zmq.LINGER, 0)
+        payload = os.urandom(300)
+        assert ends.send_each([lonely, ends.dealer, alone], payload) == [0, 2]
+        assert ends.send_each([ends.dealer], payload) == ends.send_each([], payload) == []
+        assert ends.receives(payload, payload)
+
+
 def test_a_socket_that_was_closed_is_an_error_and_no_silence(ends: Ends) -> None:
     ends.router.close()
     ends.dealer.close()
@@ -97,6 +114,8 @@ def test_a_socket_that_was_closed_is_an_error_and_no_silence(ends: Ends) -> None
         ends.receive(ends.router, 1)
     with pytest.raises((zmq.ZMQError, OSError)):
         ends.send(ends.dealer, b"x")
+    with pytest.raises((zmq.ZMQError, OSError)):
+        ends.send_each([ends.dealer], b"x")
 
 
 def test_after_none_was_found_the_descriptor_tells_of_the_next(ends: Ends) -> None:

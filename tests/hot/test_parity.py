@@ -106,6 +106,28 @@ def test_what_is_made_in_a_row_is_filed_in_its_order_and_reaches_others_whole(pl
         assert -62 < there.born_at - here.born_at < 2
 
 
+def test_most_of_it_takes_the_short_way_where_there_is_one(place: Place, version: str, hot_path: str) -> None:
+    first = Shop(place, version)
+    other = place.node("edge-2")
+    place.server(other, version=version)
+    place.wait_until_met()
+    core, short = first.node.internals.pump.core, []
+    push_made = core.push_made
+
+    def watched(*told: Any) -> Any:
+        ready = push_made(*told)
+        short.extend([] if ready is None else [ready.sessions])
+        return ready
+
+    core.push_made = watched
+    for _ in range(30):
+        first.come()
+    made = first.node.stats()["vips"]["shop"]["sessions"]["made"]
+    assert (sum(short) > made // 2) if hot_path == "c" else not short
+    wait_until(lambda: other.stats()["vips"]["shop"]["sessions"]["received"] == made, what="the sessions arrive")
+    assert len(first.table) == made
+
+
 def test_a_session_of_another_node_resumes_and_is_counted_as_remote(place: Place, version: str) -> None:
     first = Shop(place, version)
     other = place.node("edge-2")

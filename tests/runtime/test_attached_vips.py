@@ -289,6 +289,24 @@ class TestWhatPeersAreToldOfWaiting:
             node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
             assert told() == 0
 
+    @pytest.mark.parametrize(
+        ("vip", "fetches"),
+        [
+            ({}, True),
+            ({"fetch": "off"}, False),
+            ({"fetch_ms": 4.9}, False),
+            ({"fetch_ms": 5}, True),
+            ({"await_ms": 0}, False),
+        ],
+    )
+    def test_and_whether_they_ask_the_maker_meanwhile(self, folder: Path, vip: dict[str, Any], fetches: bool) -> None:
+        with MeshNode(settings(folder, vip=[{"name": "shop", **vip}])) as node:
+            core = node.internals.pump.core
+            node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
+            assert core.local_vips()[0].note.fetches is fetches
+            node.attach(server_context("stdlib"), vip="shop")
+            assert core.local_vips()[0].note.fetches is False
+
     def test_a_reload_tells_the_new_times(self, folder: Path) -> None:
         with MeshNode(settings(folder, vip=[{"name": "shop"}])) as node:
             node.attach(server_context("pyopenssl"), vip="shop", pauses=True)

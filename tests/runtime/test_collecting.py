@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from meshcache.core.mesh import MadeAtDoor, MeshCore
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.runtime.collecting import Collecting, Row
 from meshcache.runtime.withheld import Withheld
 
@@ -19,6 +20,8 @@ class Core:
         self.together = together
         self.made: list[bytes] = []
         self.created: list[tuple[bytes, float, float]] = []
+        self.ready: ReadyPush | None = None
+        self.pushed: list[tuple[str, object, int, float, float]] = []
 
     def sessions_made(self, vip: str, made: list[MadeAtDoor], now: float) -> int:
         assert (vip, now) == ("shop", 100.0)
@@ -36,6 +39,10 @@ class Core:
     def next_deadline(self) -> float:
         return 101.0
 
+    def push_made(self, vip: str, push: object, waiting: int, now: float, ahead_s: float) -> ReadyPush | None:
+        self.pushed.append((vip, push, waiting, now, ahead_s))
+        return self.ready
+
     def collects_until(self, vip: str, now: float) -> float:
         assert vip == "shop"
         return now + 0.01
@@ -49,6 +56,9 @@ class Door:
         self.told: list[tuple[float, bool]] = []
         self.rows: list[Row] = []
         self.dismissed: list[bytes] = []
+
+    def push(self) -> None:
+        """Stands for the method that the core is given."""
 
     def take(self) -> list[Row]:
         rows, self.rows = self.rows, []
@@ -149,3 +159,34 @@ def test_what_a_doubtful_handshake_made_is_held_back() -> None:
     assert b"a" in withheld
     assert b"b" in withheld
     assert door.dismissed == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_what_the_core_makes_a_push_of_tells_until_when_the_next_may_wait(looks: bool) -> None:
+    door, core = Door(), Core()
+    door.waiting = 3
+    core.ready = ReadyPush(b"push", 3, ["x:1"], 100.008)
+    each = collecting(door, core)
+    assert each.push(100.0, 50.0, Withheld(), looks=looks) is core.ready
+    assert core.pushed == [("shop", door.push, 3, 100.0, 50.0)]
+    assert door.told == [(100.008 - 50.0, looks)]
+    door.waiting = 0
+    assert each.deadline() == 100.008, "the pump looks, or was about to"
+
+
+def test_what_the_core_leaves_stays_where_it_is() -> None:
+    door, core = Door(), Core()
+    door.waiting = 3
+    assert collecting(door, core).push(100.0, 50.0, Withheld(), looks=True) is None
+    assert (len(core.pushed), door.told) == (1, [])
+
+
+def test_of_nothing_or_of_what_is_held_back_no_push_is_made() -> None:
+    door, core, withheld = Door(), Core(), Withheld()
+    core.ready = ReadyPush(b"push", 3, ["x:1"], 100.008)
+    assert collecting(None, core).push(100.0, 50.0, withheld, looks=True) is None
+    assert collecting(door, core).push(100.0, 50.0, withheld, looks=True) is None
+    door.waiting = 1
+    withheld.begin()
+    assert collecting(door, core).push(100.0, 50.0, withheld, looks=True) is None
+    assert core.pushed == []

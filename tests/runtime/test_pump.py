@@ -15,6 +15,7 @@ from meshcache import hot
 from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.events import Event, PeerJoined
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
@@ -122,6 +123,50 @@ def test_a_single_session_leaves_on_the_thread_that_made_it(
 
     wait_until(made_and_sent_here)
     wait_until(lambda: all(map(other.has, ids)))
+
+
+def ready(other: End, payload: bytes, *more: str) -> ReadyPush:
+    return ReadyPush(payload, 1, [other.transport.address, *more], time.monotonic())
+
+
+def test_a_push_that_was_written_elsewhere_leaves_on_the_thread_that_brings_it(ends: tuple[End, End]) -> None:
+    one, other = ends
+    taken: list[bool] = []
+    before = other.core.stats(time.monotonic())["gossip"]["dropped"]
+
+    def take() -> ReadyPush:
+        taken.append(one.pump.lock.locked() and one.pump.sending.locked())
+        return ready(other, b"no message at all")
+
+    wait_until(lambda: one.pump.push(take))
+    assert taken[-1], "with both locks"
+    wait_until(lambda: other.core.stats(time.monotonic())["gossip"]["dropped"] != before)
+    assert not one.pump.push(lambda: None)
+
+
+def test_while_another_thread_sends_or_where_there_are_many_links_no_push_is_taken(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = ends
+
+    def take() -> ReadyPush:
+        raise AssertionError("it would have to be sent")
+
+    with one.pump.sending:
+        assert not one.pump.push(take)
+    monkeypatch.setattr(module, "INLINE_LINKS_MAX", 0)
+    assert not one.pump.push(take)
+
+
+def test_a_peer_that_takes_no_push_is_left_alone_for_a_while(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ends
+    monkeypatch.setattr(one.transport, "send_each", lambda addresses, _payload: addresses)
+    wait_until(lambda: one.pump.push(lambda: ready(other, b"x", "127.0.0.1:1")))
+    (peer,) = one.core.duties.members
+    assert peer.blocked_until > 0
+    assert one.core.stats(time.monotonic())["gossip"]["dropped"]["not_sent"] == 1, "nobody is at the other address"
 
 
 def arrives_before_a_timer(one: End, other: End) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from math import floor
+from typing import TypeAlias
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head
 from meshcache.core.cache.journal import NAME_BYTES, NamedIds
@@ -29,6 +30,13 @@ _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Se
 
 _PLACES = 4
 """Places of the compiled cache looked at in place of each entry: many are empty, and looking takes nanoseconds."""
+
+
+PushMade: TypeAlias = Callable[[bytes, bytes, int, int, float, float, float], tuple[bytes, bytes] | None]
+"""Of a compiled door: files what waits there under numbers that follow on one another, up to a batch, and writes it as
+a push. Given are the envelope, the stream's head and its index, the first number, now, what that is ahead of the door's
+clock, and when it all ends at the latest. Returns the push and the names of its entries; None, with nothing done, when
+the first that waits is unusual."""
 
 
 class PutResult(Enum):
@@ -185,6 +193,37 @@ class SessionCache:
         if vip_cache.over():
             self._make_room(vip_cache)
         return kept
+
+    def push_made(
+        self,
+        stream: Stream,
+        push: PushMade,
+        envelope: bytes,
+        head: bytes,
+        first_seq: int,
+        now: float,
+        ahead_s: float,
+        until: float,
+    ) -> tuple[bytes, int] | None:
+        """Do as `keep_made` does for what waits at the compiled door that `push` is of, and write it as a push.
+
+        Returns its bytes and how many entries are in it; None when nothing was done.
+        """
+        vip_cache = stream.reads
+        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
+            return None
+        pushed = push(envelope, head, stream.index, first_seq, now, ahead_s, until)
+        if pushed is None:
+            return None
+        payload, names = pushed
+        count = len(names) // NAME_BYTES
+        stream.cached += count
+        stream.entries.extend_named(first_seq, names)
+        if self.on_file is not None:
+            self.on_file(stream, NamedIds(names, first_seq, partial(_id_of, vip_cache, stream.index)))
+        if vip_cache.over():
+            self._make_room(vip_cache)
+        return payload, count
 
     def put_push(
         self,

@@ -12,6 +12,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.served_vips import ServedVips
+from meshcache.core.values.topology import VipNote
 
 _MEMO_MAX = 1024
 """Audiences remembered; all are forgotten at once. Keyed by `id(terms)`; the entry keeps the terms alive so that the id
@@ -29,6 +30,8 @@ class Audience(NamedTuple):
     awaited_s: float = 0.0
     """For how long every receiver lets a client's handshake wait for what is on its way: so long what is made may be
     collected, less what the way takes. 0 as soon as one doesn't say so, and with a relay: it speaks for itself only."""
+    asks: bool = False
+    """Whether all of them ask for it meanwhile."""
 
 
 class Audiences:
@@ -66,7 +69,8 @@ class Audiences:
         found = self._inside(source), self._relays(source) if relays and source.push else []
         near = min(len(found[0]), source.copies - 1) if source.copies else len(found[0])
         awaited_s = 0.0 if found[1] else min((_awaits_s(source, peer) for peer in found[0]), default=0.0)
-        audience = Audience(*found, near + len(found[1]), awaited_s)
+        asks = awaited_s > 0 and all(note.fetches for peer in found[0] for note in _notes(source, peer))
+        audience = Audience(*found, near + len(found[1]), awaited_s, asks)
         self._known[id(source)] = (source, audience)
         return audience
 
@@ -87,5 +91,9 @@ class Audiences:
 
 def _awaits_s(source: Terms, peer: Peer) -> float:
     """Return for how long a peer lets handshakes wait for what is made under these terms, by any VIP that finds it."""
+    return min((note.awaits_ms for note in _notes(source, peer)), default=0) / 1000
+
+
+def _notes(source: Terms, peer: Peer) -> list[VipNote]:
     notes = zip(peer.record.vips, peer.record.notes, strict=False)  # an older node tells nothing
-    return min((note.awaits_ms for terms, note in notes if terms.group == source.group), default=0) / 1000
+    return [note for terms, note in notes if terms.group == source.group]

@@ -32,8 +32,12 @@ ALONE_S = 0.05
 """How long sessions that go to nobody may wait to be filed: twenty steps a second, and a new peer waits no longer."""
 
 
+_RATE_S, _RATE_S_MIN = 0.05, 0.0005
+"""Over how long the sessions made in a second are counted."""
+
+
 class _PushQueue:
-    __slots__ = ("asked_until", "due_at", "flushed_at", "name", "template", "waiting")
+    __slots__ = ("asked_until", "due_at", "flushed_at", "name", "per_s", "template", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,7 +45,14 @@ class _PushQueue:
         self.due_at = _NEVER
         self.flushed_at = -_NEVER
         self.asked_until = -_NEVER
+        self.per_s = 0.0
         self.template: PushTemplate | None = None
+
+    def flushed(self, count: int, now: float) -> None:
+        """Note that so many sessions left, and so how many are made a second."""
+        passed_s = max(now - self.flushed_at, _RATE_S_MIN)
+        self.per_s += (count / passed_s - self.per_s) * min(passed_s / _RATE_S, 1.0)
+        self.flushed_at = now
 
     def template_for(self, record: NodeRecord, terms: Terms) -> PushTemplate:
         """Return the bytes that all pushes have while the node says this of itself, and the VIP has these terms."""
@@ -114,6 +125,34 @@ class Publisher:
             return queue.due_at
         return queue.flushed_at + self._collect_s(queue, audience, now)
 
+    def straight(self, served: ServedVip, waiting: int, now: float) -> tuple[PushTemplate, list[str]] | None:
+        """Return what a push of so many sessions, which aren't queued, begins with, and where it goes, if it may go
+        past the queue: it is due, nothing is before it, and all of it goes to peers here that take it. Else None.
+        """
+        terms = served.vip.terms
+        queue = self._queues.get(terms.vip)
+        if queue is None or queue.waiting or terms.copies or self._outbox:
+            return None
+        audience = self._audiences.of_own(terms)
+        if audience.relays or not audience.inside:
+            return None
+        if waiting < BATCH_SESSIONS_MAX and queue.flushed_at + self._collect_s(queue, audience, now) > now:
+            return None
+        ready = [peer.address for peer in audience.inside if peer.blocked_until <= now]
+        if len(ready) < len(audience.inside):
+            return None
+        return queue.template_for(self._vips.record, terms), ready
+
+    def went_straight(self, served: ServedVip, payload: bytes, count: int, receivers: int, now: float) -> float:
+        """Count a push that is on its way past the queue; return until when what follows is collected."""
+        terms = served.vip.terms
+        queue = self._queues[terms.vip]
+        queue.flushed(count, now)
+        served.flushed_seq = served.last_seq
+        served.counters.pushed += count
+        self._outbox.count_sent(receivers, payload, Push, count)
+        return now + self._collect_s(queue, self._audiences.of_own(terms), now)
+
     def asked_for(self, session_id: bytes, now: float) -> None:
         """Take note that a peer's handshake waits for a session: if that is still collected here, it is due now, and
         what follows is collected for less for a while."""
@@ -158,7 +197,8 @@ class Publisher:
 
     def _collect_s(self, queue: _PushQueue, audience: Audience, now: float) -> float:
         awaited_s = audience.awaited_s if queue.asked_until <= now else 0.0
-        return self._limits.flush_s(audience.receivers, awaited_s)
+        asks = audience.asks and queue.per_s >= self._limits.busy_per_s
+        return self._limits.flush_s(audience.receivers, awaited_s, asks=asks)
 
     def _overflow(self, queue: _PushQueue, now: float) -> None:
         queue.due_at = min(queue.due_at, now)
@@ -167,7 +207,8 @@ class Publisher:
             self._telemetry.drop(Drop.OUTBOX_FULL)
 
     def _flush(self, queue: _PushQueue, now: float) -> None:
-        queue.due_at, queue.flushed_at = _NEVER, now
+        queue.due_at = _NEVER
+        queue.flushed(len(queue.waiting), now)
         served = self._vips.get(queue.name)
         if served is None or not queue.waiting:
             return

@@ -66,13 +66,17 @@ class Outbox:
         self, addresses: list[str], payload: bytes, kind: type[Message], sessions: int = 0, *, secret: bool = False
     ) -> None:
         """Queue a message to many that is encoded already."""
-        count, sent = len(addresses), self._counters.sent
+        self.count_sent(len(addresses), payload, kind, sessions)
+        for address in addresses:
+            self._queue(Outgoing(address, payload, sessions, secret))
+
+    def count_sent(self, count: int, payload: bytes, kind: type[Message], sessions: int) -> None:
+        """Count a message to so many that didn't wait here."""
+        sent = self._counters.sent
         sent.messages += count
         sent.bytes += count * len(payload)
         sent.sessions += count * sessions
         sent.kinds[kind] += count
-        for address in addresses:
-            self._queue(Outgoing(address, payload, sessions, secret))
 
     def drain(self) -> list[Outgoing]:
         """Take everything that waits, in order for each address."""

@@ -65,6 +65,7 @@ class VipNote:
     ``tickets`` says that the node takes part in the VIP's ring of ticket keys; who doesn't is given none. ``both`` says
     that it makes sessions all the same, for clients of TLS 1.3.
     ``awaits_ms`` is how long any of its handshakes waits for a session that is on its way there; 0 where one doesn't.
+    ``fetches`` says that meanwhile they ask whoever makes it, in time.
     ``parts`` are `policy.digest_parts` of its settings; ``version`` and ``digest`` say which live policy is in force
     there. ``held`` says where something else holds on this node than what was set live, as ``KEY=VALUE why``; it
     doesn't travel with the record, and is told to whoever asks.
@@ -77,6 +78,7 @@ class VipNote:
     tickets: bool = False
     both: bool = False
     awaits_ms: int = 0
+    fetches: bool = False
 
     @property
     def resumption(self) -> str:

@@ -157,17 +157,19 @@ def record(value: Any) -> NodeRecord:
 
 
 def _note(value: Any) -> VipNote:
-    parts, number, digest, *more = array(value, 3)[:6]
+    parts, number, digest, *more = array(value, 3)[:7]
     tickets, both = [*map(flag, more[:2]), False, False][:2]
     awaits_ms = milliseconds(more[2]) if len(more) > 2 else 0
-    return VipNote(_parts(parts), seq(number), _note_digest(digest), tickets=tickets, both=both, awaits_ms=awaits_ms)
+    fetches = flag(more[3]) if len(more) > 3 else False
+    told = _parts(parts), seq(number), _note_digest(digest)
+    return VipNote(*told, tickets=tickets, both=both, awaits_ms=awaits_ms, fetches=fetches)
 
 
 def _rest(note: VipNote) -> list[bool | int]:
     """Return as few elements as tell it: what is left off is false, or nothing."""
     both = note.tickets and note.both
     if note.awaits_ms:
-        return [note.tickets, both, note.awaits_ms]
+        return [note.tickets, both, note.awaits_ms, *([True] if note.fetches else [])]
     return [True, True] if both else [True] if note.tickets else []
 
 

@@ -49,7 +49,8 @@ _FIELDS = len("tirflnkzsx")
 _MAPS = [bytes((0xA0 + count,)) for count in range(16)]
 """The head of a map with so many fields (RFC 8949 section 3.1)."""
 
-_RELAY, _AGE, _LAST, _DER, _REMAINING, _ELAPSED = b"\x61h\xf5", b"\x61a", b"\x61l", b"\x61s", b"\x61x", b"\x61b"
+_RELAY, _AGE, _FIRST, _LAST, _DER = b"\x61h\xf5", b"\x61a", b"\x61f", b"\x61l", b"\x61s"
+_REMAINING, _ELAPSED = b"\x61x", b"\x61b"
 _COUNT_AND_ID = dumps({"n": 1, "k": bytes(SESSION_ID_BYTES_MAX)})[1:-SESSION_ID_BYTES_MAX]
 _DER_WIDTH = dumps({"z": bytes(2)})[1:-2]
 
@@ -67,13 +68,14 @@ def head_of(terms: Terms, incarnation: int, revision: int) -> bytes:
 class PushTemplate:
     """Writes pushes of what this node makes under `terms`, while `record` is what it says of itself."""
 
-    __slots__ = ("_envelope", "_stream", "record", "terms")
+    __slots__ = ("envelope", "record", "stream", "terms")
 
     def __init__(self, record: NodeRecord, terms: Terms) -> None:
         self.record = record
         self.terms = terms
-        self._envelope = envelope_of(record.node, record.incarnation)
-        self._stream = head_of(terms, record.incarnation, record.revision) + b"\x61f"
+        self.envelope = envelope_of(record.node, record.incarnation)
+        self.stream = head_of(terms, record.incarnation, record.revision)
+        """What comes before the map of fields, and first in it, but for how old a push is."""
 
     @staticmethod
     def suits(made: NewSession) -> bool:
@@ -95,11 +97,12 @@ class PushTemplate:
         some = any(elapsed_s)
         return b"".join(
             (
-                self._envelope,
+                self.envelope,
                 _MAPS[_FIELDS + relay + (age_us > 0) + some],
                 _RELAY if relay else b"",
                 _AGE + dumps(age_us) if age_us else b"",
-                self._stream,
+                self.stream,
+                _FIRST,
                 dumps(made[0].seq),
                 _LAST,
                 dumps(made[-1].seq),
@@ -118,11 +121,12 @@ class PushTemplate:
         elapsed_s, remaining_s = round(now - made.born_at), int(made.expires_at - now)
         return b"".join(
             (
-                self._envelope,
+                self.envelope,
                 _MAPS[_FIELDS + relay + (age_us > 0) + (elapsed_s > 0)],
                 _RELAY if relay else b"",
                 _AGE + dumps(age_us) if age_us else b"",
-                self._stream,
+                self.stream,
+                _FIRST,
                 seq,
                 _LAST,
                 seq,

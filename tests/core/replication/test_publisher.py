@@ -121,6 +121,55 @@ def test_what_a_peer_asks_for_while_it_is_collected_goes_at_once_and_the_next_on
     assert host.core.duties.publisher.due_at - net.now == pytest.approx(0.013)
 
 
+def busy(fetches: bool = True, awaits_ms: int = 15) -> tuple[Net, Host, list[Puppet]]:
+    """A host with peers that say so."""
+    net, host, puppets = waiting_for(awaits_ms, awaits_ms)
+    for puppet in puppets:
+        puppet.notes, puppet.revision = (VipNote(awaits_ms=awaits_ms, fetches=fetches),), 2
+        puppet.joins(host)
+    host.core.messages_to_send(net.now)
+    return net, host, puppets
+
+
+def collects_s(net: Net, host: Host, per_s: float, seconds: float = 0.3) -> float:
+    """For how long a session is collected at the end of so many a second."""
+    sent_at = net.now
+    first = 1000 + sessions(host, net)["made"]
+    for number in range(first, first + int(seconds * per_s)):
+        net.now += 1 / per_s
+        make(net, host, number)
+        sent_at = net.now if pushes(net, host) else sent_at
+    until: float = host.core.collects_until("shop", net.now)
+    return until - sent_at
+
+
+def test_while_many_are_made_they_are_collected_longer_where_peers_ask_for_what_is_late() -> None:
+    assert collects_s(*busy()[:2], per_s=800) == pytest.approx(0.008)
+    assert collects_s(*busy()[:2], per_s=200) == pytest.approx(Limits().collect_s)
+    assert collects_s(*busy(fetches=False)[:2], per_s=800) == pytest.approx(Limits().collect_s)
+    net, host, puppets = busy()
+    puppets[1].notes, puppets[1].revision = (VipNote(awaits_ms=15),), 3
+    puppets[1].joins(host)
+    assert collects_s(net, host, per_s=800) == pytest.approx(Limits().collect_s), "one doesn't ask"
+
+
+def test_a_burst_after_a_pause_is_not_many() -> None:
+    net, host, _ = busy()
+    assert collects_s(net, host, per_s=2000, seconds=0.01) == pytest.approx(net.limits.collect_s)
+
+
+def test_who_asks_ends_it_for_a_while() -> None:
+    net, host, (one, _) = busy()
+    collects_s(net, host, per_s=800)
+    net.now = host.core.collects_until("shop", net.now) - 0.001
+    make(net, host, 1)
+    one.says(host, Pull(1, "shop", sid(1)))
+    pushes(net, host)
+    assert collects_s(net, host, per_s=800) == pytest.approx(net.limits.collect_s)
+    net.now += net.limits.asked_for_s
+    assert collects_s(net, host, per_s=800) == pytest.approx(0.008)
+
+
 def test_asking_for_what_was_sent_hurries_nobody() -> None:
     net, host, (one,) = waiting_for(25)
     make(net, host, 1)

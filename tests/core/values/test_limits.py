@@ -35,6 +35,14 @@ def test_where_clients_are_let_wait_sessions_are_collected_for_longer_and_are_th
     assert limits.flush_s(0, awaited_s=0.025) == 0
 
 
+def test_where_they_ask_for_what_is_late_and_there_is_much_of_it_more_is_collected() -> None:
+    limits = Limits()
+    assert limits.flush_s(3, awaited_s=0.015, asks=True) == 0.015 - limits.ask_margin_s == pytest.approx(0.008)
+    assert limits.flush_s(3, awaited_s=0.009, asks=True) == limits.flush_s(3, asks=True) == limits.collect_s
+    assert limits.flush_s(3, awaited_s=60.0, asks=True) == limits.collect_awaited_s
+    assert limits.flush_s(0, awaited_s=0.015, asks=True) == 0
+
+
 def test_messages_lie_unread_for_milliseconds_after_some_were_read() -> None:
     limits = Limits()
     assert limits.rest_s(5, 0) == limits.rest_s(1000, 0) == 0

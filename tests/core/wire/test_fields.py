@@ -146,8 +146,12 @@ def test_no_value_raises_anything_but_a_field_error(value: Any) -> None:
         ([False, False, 0], "sessions", []),
         ([False, False, 15], "sessions", [False, False, 15]),
         ([True, False, 15], "tickets", [True, False, 15]),
-        ([True, True, 0, "of a later version"], "both", [True, True]),
-        ([True, True, 1 << 31, "of a later version"], "both", [True, True, 1 << 31]),
+        ([False, False, 15, False], "sessions", [False, False, 15]),
+        ([False, False, 15, True], "sessions", [False, False, 15, True]),
+        ([False, False, 0, True], "sessions", []),
+        ([True, True, 15, True, "of a later version"], "both", [True, True, 15, True]),
+        ([True, True, 0, False, "of a later version"], "both", [True, True]),
+        ([True, True, 1 << 31, False, "of a later version"], "both", [True, True, 1 << 31]),
     ],
 )
 def test_who_keeps_what_clients_resume_with_travels_in_as_few_flags_as_tell_it(
@@ -163,6 +167,7 @@ def test_who_keeps_what_clients_resume_with_travels_in_as_few_flags_as_tell_it(
 def test_flags_of_a_note_are_truth_values() -> None:
     plain = ["edge-1", 1, "ams1", "10.0.0.1:1", 1, [["shop", "shop", D, "colo"]], ""]
     refuses(fields.record, [*plain, [[b"", 0, b"", 1]]], [*plain, [[b"", 0, b"", True, 1]]])
+    refuses(fields.record, [*plain, [[b"", 0, b"", True, True, 15, 1]]])
 
 
 def test_numbers_that_a_node_has_travel_as_steps() -> None:

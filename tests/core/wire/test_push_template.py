@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshcache import hot
 from meshcache.core.cache.entry import Entries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX
-from meshcache.core.wire.codec import encode
+from meshcache.core.wire.codec import Decoder, encode
 from meshcache.core.wire.columns import SECONDS_MAX
-from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Batch, Push
 from meshcache.core.wire.push_template import NewSession, PushTemplate
 from tests.core.samples import RECORD, SHOP
 
@@ -52,6 +54,47 @@ def test_of_several_sessions_it_writes_what_the_general_way_writes(
     ]
     assert PushTemplate.suits_all(made)
     assert PushTemplate(RECORD, SHOP).write_all(made, NOW, age_us, relay=relay) == generally(made, age_us, relay)
+
+
+moments = st.floats(-1e6, 1e10)
+rows = st.lists(st.tuples(st.binary(min_size=32, max_size=32), ders, moments, moments), min_size=1, max_size=9)
+
+
+@pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
+@given(numbers, rows, st.one_of(st.just(0.0), st.floats(0, 5000)))
+def test_compiled_it_writes_the_same(
+    first: int, rows: list[tuple[bytes, bytes, float, float]], waited_s: float
+) -> None:
+    assert hot.compiled is not None
+    now, made_at = NOW + 0.125, NOW + 0.125 - waited_s
+    made = [
+        NewSession(seq, session_id, der, NOW + remaining_s, NOW - elapsed_s, False, made_at)
+        for seq, (session_id, der, remaining_s, elapsed_s) in enumerate(rows, first)
+    ]
+    template = PushTemplate(RECORD, SHOP)
+    age_us = min(int((now - made_at) * 1e6), SECONDS_MAX)
+    write = template.write_all(made, now, age_us, relay=False)
+    plain = [(each.id, each.der, each.made_at, each.expires_at, each.born_at) for each in made]
+    assert hot.compiled.push_of(template.envelope, template.stream, first, now, plain) == write
+    if len(made) == 1:
+        assert template.write(made[0], now, age_us, relay=False) == write
+
+
+@pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
+def test_compiled_a_full_batch_of_the_largest_is_bounded() -> None:
+    assert hot.compiled is not None
+    template = PushTemplate(RECORD, SHOP)
+    largest = (b"i" * 32, bytes(DER_BYTES_MAX), NOW, NOW + 1, NOW)
+    most = BATCH_BYTES_MAX // (32 + DER_BYTES_MAX)
+    assert most < BATCH_SESSIONS_MAX
+    payload = hot.compiled.push_of(template.envelope, template.stream, 1, NOW, [largest] * most)
+    message = Decoder().decode(payload).message
+    assert isinstance(message, Push)
+    assert len(message.batch.entries.ids) == most
+    with pytest.raises(ValueError, match="room"):
+        hot.compiled.push_of(template.envelope, template.stream, 1, NOW, [largest] * (most + 1))
+    with pytest.raises(ValueError, match="usual"):
+        hot.compiled.push_of(template.envelope, template.stream, 1, NOW, [(b"i" * 31, b"der", NOW, NOW, NOW)])
 
 
 def test_a_batch_that_is_unusual_anywhere_is_left_to_the_general_way() -> None:
