@@ -8,7 +8,7 @@ sessions that both are to hold; only what is missing moves, by `repair`'s fetche
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -106,6 +106,7 @@ class Holdings:
         self._queue: deque[_Wanted] = deque()
         self._asking = 0
         self._wanted: set[tuple[StreamKey, int]] = set()
+        self._wanted_of: Counter[str] = Counter()
         self._vain: OrderedDict[tuple[StreamKey, int], _Vain] = OrderedDict()
 
     @property
@@ -263,8 +264,11 @@ class Holdings:
                 break
             part = tuple(ranges[at : at + FETCH_RANGES_MAX])
             among = tuple(seq for seq in missing if part[0][0] <= seq <= part[-1][1])
+            if self._wanted_of[peer.name] + len(among) > limits.holdings_wanted_max // 2:
+                break  # others tell too; it is told again
             self._queue.append(_Wanted(peer.name, key, part, among, now))
             self._wanted.update((key, seq) for seq in among)
+            self._wanted_of[peer.name] += len(among)
         return -(-len(ranges) // FETCH_RANGES_MAX)
 
     def _oldest_wanted(self, stream: Stream | None) -> int:
@@ -326,6 +330,9 @@ class Holdings:
 
     def _forget(self, wanted: _Wanted) -> None:
         self._wanted.difference_update((wanted.key, seq) for seq in wanted.seqs)
+        self._wanted_of[wanted.peer] -= len(wanted.seqs)
+        if not self._wanted_of[wanted.peer]:
+            del self._wanted_of[wanted.peer]
 
 
 def _ranges(told: tuple[int, ...], missing: set[int]) -> Iterator[tuple[int, int]]:

@@ -27,6 +27,9 @@ _RINGS_MAX = 16
 """Sets of nodes whose slots are remembered; the longest unused is forgotten. A colo has one for each group, and another
 one after each change: half of fifty nodes lost one after the other are 25, of 0.8 MB each once all slots were asked."""
 
+_HEIRS = 4
+"""Of a session that few may hold, whose terms nobody knows: more than anybody asks."""
+
 _MEMO_MAX = 4096
 """Terms whose candidates are remembered, as in `audience`; the entry keeps the terms alive."""
 
@@ -86,10 +89,10 @@ class Placement:
 
     def heirs(self, terms: Terms, session_id: bytes) -> tuple[str, ...]:
         """Return who is to hold a session whose origin nobody here knows any more, if it was made under terms like
-        these, which are this node's own.
+        these, which are this node's own. Where all are to hold all, those come first who had to when it was few.
         """
         found = self._candidates(terms)
-        return found.ring.holders(slot_of(session_id), terms.copies, "")
+        return found.ring.holders(slot_of(session_id), terms.copies or _HEIRS, "")
 
     def is_mine(self, terms: Terms, session_id: bytes) -> bool:
         """Return whether this node is one of them."""

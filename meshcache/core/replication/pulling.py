@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.replication.breakers import Breakers
 from meshcache.core.replication.intake import Intake, aged
 from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
@@ -33,6 +35,10 @@ _TOKENS = 1 << 32
 _ASKED_MAX = 2
 """Peers asked for one id, one after the other."""
 
+_FUTURE_S = 60.0
+"""How far in the future a birth may lie by the clocks that pings compare. They may be off by as much as a machine
+slept, for some seconds; an id from further ahead is a lie of its maker's, and nobody is asked for it."""
+
 _HURRIED_STEPS = 64
 """Rests of the pump after a peer's question that are short: where one handshake asks, others often do."""
 
@@ -46,6 +52,18 @@ class Reach:
     far_s: float = 0.0
 
 
+class _Asked(NamedTuple):
+    """Whom an id was asked for of, when, and until when somebody waits for the answer."""
+
+    peer: str
+    id: bytes
+    at: float
+    until: float
+
+    def __repr__(self) -> str:
+        return f"<Asked of {self.peer}>"
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     vip: str
@@ -55,21 +73,6 @@ class _Flight:
     peer: str = ""
     token: int = 0
     waiters: int = 1
-
-
-@dataclass(slots=True)
-class _Breaker:
-    """Of one peer: how often in a row it didn't answer in time, and since and until when it isn't asked for that."""
-
-    silent: int = 0
-    open_since: float = 0.0
-    open_until: float = 0.0
-
-    def is_open(self, peer: Peer, now: float) -> bool:
-        """Return whether its peer isn't asked now. One of which nothing was heard since is asked by pings only: to try
-        it again would cost a handshake.
-        """
-        return now < self.open_until or (self.open_until > 0 and peer.heard_at <= self.open_since)
 
 
 class Pulling:
@@ -101,12 +104,13 @@ class Pulling:
         self._awaiting = awaiting
         self._placement = placement
         self._budget = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
-        self._answers = Bucket(limits.pull_answers_per_s, limits.pulls_burst, now)
+        self._answers = Bucket(limits.pull_answers_per_s, 2 * limits.pulls_burst, now)
         self._flights: dict[bytes, _Flight] = {}
-        self._asked: OrderedDict[int, tuple[str, bytes, float]] = OrderedDict()
-        """By token: whom it was sent, for which id, when. Kept when nobody waits any more: late answers are good."""
+        self._asked: OrderedDict[int, _Asked] = OrderedDict()
+        """By token. Kept when nobody waits any more: late answers are good."""
+        self._answers_to: dict[str, Bucket] = {}
         self._vain: OrderedDict[bytes, float] = OrderedDict()
-        self._breakers: dict[str, _Breaker] = {}
+        self._breakers = Breakers(limits, members)
         self._given: OrderedDict[bytes, str] = OrderedDict()
         """By id, which peer's answer was filed, of the newest: what OpenSSL makes of it is seen later."""
         self._hurries = 0
@@ -150,7 +154,7 @@ class Pulling:
         if flight.waiters == 0:
             del self._flights[session_id]
             if now >= flight.until:
-                self._was_silent(flight.peer, now)
+                self._breakers.was_silent(flight.peer, now)
 
     @property
     def hurries(self) -> bool:
@@ -167,20 +171,23 @@ class Pulling:
     def pull_received(self, peer: Peer, pull: Pull, now: float) -> None:
         """Give a peer the one session that it asks for, if it is here and may go there."""
         self._hurries = _HURRIED_STEPS
-        batch = self._find(peer, pull, now) if self._answers.take(1, now) else None
+        batch = self._find(peer, pull, now) if self._may_answer(peer, now) else None
         self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
 
     def reply_received(self, peer: Peer, reply: PullReply, now: float) -> None:
         """Take in an answer, if this peer was asked; one that isn't what was asked for costs a full handshake."""
         asked = self._asked.get(reply.token)
-        if asked is None or asked[0] != peer.name:
+        if asked is None or asked.peer != peer.name:
             self._refuse(peer, Drop.UNASKED_PULL, now)
             return
         del self._asked[reply.token]
-        self._breakers.pop(peer.name, None)
-        _, session_id, asked_at = asked
-        batch = reply.batch and aged(reply.batch, int(min(peer.late_s, now - asked_at)))
-        if batch is not None and self._take(peer, batch, session_id, now):
+        session_id = asked.id
+        batch = reply.batch and aged(reply.batch, int(min(peer.late_s, now - asked.at)))
+        fits = batch is None or list(batch.entries.ids) == [session_id]
+        self._breakers.answered(peer, now, late=now > asked.until, fits=fits)
+        if not fits:
+            self._refuse(peer, Drop.FOREIGN_PULL, now)
+        if batch is not None and fits and self._take(peer, batch, session_id, now):
             flight = self._flights.pop(session_id, None)
             if flight is not None:
                 self._awaiting.note(session_id)
@@ -201,9 +208,6 @@ class Pulling:
         self._awaiting.note(session_id)
 
     def _take(self, peer: Peer, batch: Batch, session_id: bytes, now: float) -> bool:
-        if list(batch.entries.ids) != [session_id]:
-            self._refuse(peer, Drop.FOREIGN_PULL, now)
-            return False
         own = batch.terms.node == peer.name
         objection = self._objection(peer, batch) if own else self._relaying.hearsay_objection(batch)
         if self._is_of_this_process(batch):
@@ -265,8 +269,11 @@ class Pulling:
             return "busy"
         for peer in self._awaiting.origins(claim):
             same_life = life_of(peer.name, peer.record.incarnation) == claim.life
-            if same_life and peer.ahead_s is not None and now + peer.ahead_s - claim.born_at > served.vip.lifetime_s:
+            age_s = now + peer.ahead_s - claim.born_at if same_life and peer.ahead_s is not None else 0.0
+            if age_s > served.vip.lifetime_s:
                 return "over"
+            if age_s < -_FUTURE_S:
+                return "future"
         return None
 
     def _holders(self, served: ServedVip, claim: Claim, reach: Reach, now: float) -> list[Peer]:
@@ -277,7 +284,7 @@ class Pulling:
             for peer in self._members
             if peer.state is PeerState.ALIVE
             and (reach.far or peer.colo == own_colo)
-            and not self._breakers.get(peer.name, _NEVER_SILENT).is_open(peer, now)
+            and not self._breakers.is_open(peer, now)
             and self._awaiting.permits(served, peer)
         ]
         makers = self._awaiting.origins(claim)
@@ -291,13 +298,13 @@ class Pulling:
 
     def _placed(self, served: ServedVip, makers: list[Peer], claim: Claim, others: dict[str, Peer]) -> list[Peer]:
         """Return those of this colo who are to hold a session, the first first, if it is for some nodes only: by its
-        maker's terms, or by ours where nobody knows its maker any more.
+        maker's terms, or by ours where nobody knows its maker any more: then by the same order if all hold all today.
         """
         told = [terms for maker in makers for terms in maker.record.vips if self._awaiting.files(served, terms)]
         names: tuple[str, ...] = ()
         if told:
             names = next((self._placement.holders(terms, claim.id) for terms in told if terms.copies), ())
-        elif served.vip.terms.copies:
+        else:
             names = self._placement.heirs(served.vip.terms, claim.id)
         return [others[name] for name in names if name in others]
 
@@ -307,21 +314,25 @@ class Pulling:
         while token in self._asked:
             token = (token + 1) % _TOKENS
         flight.peer, flight.token = peer.name, token
-        self._asked[token] = (peer.name, flight.id, now)
+        self._asked[token] = _Asked(peer.name, flight.id, now, flight.until)
         if len(self._asked) > self._local.limits.pulls_remembered:
             self._asked.popitem(last=False)
         self._outbox.send(peer.address, Pull(token, flight.vip, flight.id))
 
-    def _was_silent(self, name: str, now: float) -> None:
+    def _may_answer(self, peer: Peer, now: float) -> bool:
+        """Return whether a peer is answered now: all have one rate, and none more of it than an honest one may ask."""
         limits = self._local.limits
-        if len(self._breakers) > limits.peers_max:
-            self._breakers = {peer: of for peer, of in self._breakers.items() if self._members.get(peer) is not None}
-        breaker = self._breakers.setdefault(name, _Breaker())
-        breaker.silent += 1
-        beyond = breaker.silent - limits.pull_silences
-        if beyond >= 0:
-            breaker.open_since = now
-            breaker.open_until = now + min(limits.pull_rest_s * 2 ** min(beyond, 10), limits.pull_rest_s_max)
+        if len(self._answers_to) > limits.peers_max:
+            self._answers_to = {
+                name: of for name, of in self._answers_to.items() if self._members.get(name) is not None
+            }
+        bucket = self._answers_to.get(peer.name)
+        if bucket is None:
+            bucket = self._answers_to[peer.name] = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
+        if bucket.take(1, now) and self._answers.take(1, now):
+            return True
+        self._telemetry.drop(Drop.PULL_RATE)
+        return False
 
     def _refuse(self, peer: Peer, reason: Drop, now: float) -> None:
         self._telemetry.drop(reason)
@@ -329,9 +340,6 @@ class Pulling:
 
     def _count(self, served: ServedVip, what: str) -> None:
         served.counters.asked["fetch", what] += 1
-
-
-_NEVER_SILENT = _Breaker()
 
 
 def _nothing() -> None:

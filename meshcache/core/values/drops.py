@@ -50,6 +50,7 @@ class Drop(StrEnum):
     FOREIGN_PULL = "foreign_pull", "an answer to a fetch for a handshake that holds something else"
     POISONED_PULL = "poisoned_pull", "an answer to a fetch for a handshake that OpenSSL can't use"
     PULL_REFUSED = "pull_refused", "no session: its asker may not have it, or asks for a VIP that it doesn't serve"
+    PULL_RATE = "pull_rate", "no session: its asker, or all askers together, ask faster than this node answers"
     BAD_PAGE = "bad_page", "a page of a roster that doesn't fit the others"
 
     ORIGIN_QUOTA = "origin_quota", "sessions beyond what one origin may push; fetched later"

@@ -124,6 +124,8 @@ class Limits:
     """An id that nobody had is asked for again after this long: clients come back with it for hours."""
     pull_silences: int = 3
     """Answers in a row that a peer may miss before it isn't asked for a while."""
+    pull_lates: int = 16
+    """Answers in a row that may come too late before it isn't asked for a while either."""
     pull_rest_s: float = 1.0
     """That while; it doubles with each further one, up to `pull_rest_s_max`."""
     pull_rest_s_max: float = 30.0
@@ -167,7 +169,7 @@ class Limits:
     holdings_queue_max: int = 4096
     """Fetches that wait, an eighth of them for one peer; what finds no room is told again."""
     holdings_wanted_max: int = 262_144
-    """Numbers that these fetches are about."""
+    """Numbers that these fetches are about, half of them of one peer's telling."""
     holdings_vain_max: int = 65_536
     """Numbers that were fetched and aren't here all the same: refused, evicted, or over. They aren't fetched again for
     seconds, longer each time, up to `holdings_vain_s`."""

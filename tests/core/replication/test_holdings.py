@@ -202,6 +202,26 @@ def test_what_a_member_invents_costs_bounded_fetches_to_itself_and_nothing_else(
     assert hosts[0].core.holds("shop", sid(1)) is False
 
 
+def test_what_one_member_invents_leaves_room_for_what_others_tell() -> None:
+    net = Net(limits=Limits(holdings_wanted_max=1000))
+    hosts = colo(net, 3, 3)
+    net.run(3)
+    made = made_by(net, hosts[2], 1, 20)
+    for each in made:
+        hosts[0].core.session_removed("shop", each)
+    hosts[1].stalled_until = net.now + 60
+    liar, honest = (hosts[0].core.duties.members.get(name) for name in ("ams1-1", "ams1-2"))
+    assert liar is not None
+    assert honest is not None
+    for at in range(9):
+        held = Held(StreamKey(f"ghost-{at}", 1, "shop"), tuple(range(1, 101)))
+        hosts[0].core.duties.holdings.received(liar, Holding((held,)), net.now)
+    key = next(stream.key for stream in hosts[0].core.duties.streams if stream.key.origin == "ams1-2")
+    hosts[0].core.duties.holdings.received(honest, Holding((Held(key, tuple(range(1, 21))),)), net.now)
+    net.until(lambda: all(hosts[0].core.holds("shop", each) for each in made), 0.8)
+    assert not hosts[0].core.duties.holdings.settled, "the liar hasn't answered"
+
+
 def test_nobody_elses_numbers_are_told_to_a_node_that_the_gates_refuse() -> None:
     net = Net()
     hosts = colo(net, 4)

@@ -189,6 +189,31 @@ def test_one_that_answers_again_is_asked_again() -> None:
     assert begin(b, net, claim(9, "a")) is not None, "its late answers closed the breaker"
 
 
+def test_one_that_is_late_each_time_is_left_alone_too_though_it_answers() -> None:
+    net, limits = Net(), Limits()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+
+    def late(number: int) -> bool:
+        wanted = claim(number, "a")
+        if begin(b, net, wanted) is None:
+            return False
+        a.stalled_until = net.now + 0.02
+        net.run(0.011)
+        end(b, net, wanted)
+        net.run(0.05)
+        return True
+
+    assert [late(number) for number in range(limits.pull_lates + 3)].count(True) == limits.pull_lates
+    net.run(limits.pull_rest_s)
+    assert late(100)
+    assert not late(101)
+    net.run(2 * limits.pull_rest_s)
+    assert begin(b, net, claim(102, "a")) is not None
+    net.run(0.005)
+    assert [late(number) for number in range(200, 200 + limits.pull_lates)].count(True) == limits.pull_lates
+
+
 def test_a_late_answer_is_filed_though_nobody_waits() -> None:
     net, hosts, made = three()
     wanted = claim(1, "a")
@@ -224,6 +249,39 @@ def test_what_is_over_by_its_makers_clock_is_not_asked_for() -> None:
     assert begin(b, net, claim(2, "a", net.now - 59, incarnation)) is not None
 
 
+def test_an_id_from_the_future_is_counted_and_asked_for_by_nobody() -> None:
+    net = Net()
+    a, b = mesh(net, ["a", "b"])
+    net.run(3)
+    incarnation = a.core.identity.incarnation
+    for number in range(3):
+        assert begin(b, net, claim(number, "a", net.now + 61, incarnation)) is None
+    assert asked(b, net) == {"future": 3}
+    net.run(1)
+    assert pulls(net, "b") == []
+    assert begin(b, net, claim(0, "a", net.now + 59, incarnation)) is not None, "a machine that slept for a minute"
+    assert begin(b, net, claim(9, "a", net.now + 1e6, incarnation + 1)) is not None, "another life has another clock"
+
+
+def test_few_copies_of_one_that_is_gone_are_found_where_all_hold_all_by_now() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", *(f"b{at}" for at in range(8))], copies=2)
+    net.run(3)
+    made = [make(net, hosts[0], number) for number in range(1, 9)]
+    net.run(1)
+    net.stop("a")
+    net.run(12)
+    for host in hosts[1:]:
+        (served,) = host.core.local_vips()
+        host.core.set_vip(replace(served, terms=replace(served.terms, copies=0)), net.now)
+    net.run(0.5)
+    for number, session_id in enumerate(made, 1):
+        asks = next(host for host in hosts[1:] if not host.core.holds("shop", session_id))
+        assert begin(asks, net, claim(number, "a")) is not None
+        net.run(0.01)
+        assert has(net, asks, session_id)
+
+
 # What is answered
 
 
@@ -255,14 +313,18 @@ def test_a_session_with_a_client_certificate_stays_unless_the_vip_exports_them()
 
 
 def test_an_asker_that_asks_too_fast_is_told_that_there_is_nothing() -> None:
-    net = Net(limits=Limits(pull_answers_per_s=1, pulls_burst=2))
+    net = Net(limits=Limits(pull_answers_per_s=1, pulls_per_s=1, pulls_burst=2))
     host = net.add("me", "ams1", vip("me"))
-    asker = Puppet(net, "asker", "ams1", vip("asker"))
-    asker.joins(host)
+    askers = [Puppet(net, name, "ams1", vip(name)) for name in ("one", "other", "third")]
     make(net, host, 1)
-    for token in range(4):
-        asker.says(host, Pull(token, "shop", sid(1)))
-    assert [reply.batch is not None for reply in asker.hears(PullReply)] == [True, True, False, False]
+    for asker in askers:
+        asker.joins(host)
+        for token in range(4):
+            asker.says(host, Pull(token, "shop", sid(1)))
+    given = [[reply.batch is not None for reply in asker.hears(PullReply)] for asker in askers]
+    assert given[0] == given[1] == [True, True, False, False], "nobody can use it up for the others"
+    assert given[2] == [False] * 4, "and all together have a rate"
+    assert dropped(host, net) == {"pull_rate": 8}
 
 
 def test_while_peers_ask_no_message_lies_unread_for_long() -> None:
