@@ -14,11 +14,12 @@ def copies_notes(settings: Settings) -> list[str]:
         f"vip[{index}].copies: {note}"
         for index, vip in enumerate(settings.vips)
         if vip.copies != "all"
-        for note in _notes(vip)
+        for note in vip_notes(vip)
     ]
 
 
-def _notes(vip: VipSettings) -> Iterator[str]:
+def vip_notes(vip: VipSettings) -> Iterator[str]:
+    """Yield the same of one VIP that asks for a number of copies."""
     if vip.resumption == "tickets":
         yield 'with resumption = "tickets" clients keep their sessions themselves, and there is nothing to hold'
     if vip.await_in_callback_ms:

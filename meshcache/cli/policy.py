@@ -144,6 +144,8 @@ def _tell(done: dict[str, Any]) -> None:
         )
         for line in what_differs(done):
             click.echo(clean(line))
+    for note in done.get("notes", ()):
+        click.echo(clean(f"  note: {note}"))
     if not done.get("kept", True):
         warn("it could not be written to the state folder, so a restart of this node may lose it; its log says why")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from meshcache.checks.copies import vip_notes
 from meshcache.config import Settings
 from meshcache.core.control.live_policies import GROUP, VIP
 from meshcache.core.values.events import Event, PolicyChanged
@@ -25,6 +26,7 @@ from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
 from meshcache.live_policy.policy_file import Kept, PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
 from meshcache.live_policy.unaware import unaware
+from meshcache.live_policy.values import OF_VIP
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.pump import Pump
 
@@ -229,6 +231,7 @@ class PolicyController:
             "version": done.version,
             "changed": done.changed,
             "kept": done.kept,
+            "notes": self._notes(done),
         }
         if done.node_only:
             return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
@@ -236,6 +239,12 @@ class PolicyController:
         self._add_unaware(total, done)
         recalled = {"here": done.recalled, "mesh": total["sessions"]}
         return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
+
+    def _notes(self, done: _Done) -> list[str]:
+        """Return what `check` would say of few copies in the file, where they were changed."""
+        vip = self._holds.in_force.settings.vip(done.vip)
+        few = vip is not None and vip.copies_told and not done.changed.keys().isdisjoint(OF_VIP)
+        return list(vip_notes(vip)) if few and vip is not None else []
 
     def _add_unaware(self, total: dict[str, Any], done: _Done) -> None:
         """Name nodes of an earlier version that have what is new to them, and on which it holds nothing."""

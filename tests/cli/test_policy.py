@@ -159,8 +159,15 @@ def test_copies_are_set_and_shown_and_what_holds_elsewhere_is_named(meshcache: M
     ended = meshcache("policy", "set", "shop", "copies=2", "push=none", "--socket", pair.socket)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("shop: copies=2, push=none; version 1\nin force on 2 of 2 nodes;")
+    assert ended.out.count("  note: ") == 0, "with reach colo no other colo would get any"
+    for wider in ("reach=everywhere", "push=none"):
+        ended = meshcache("policy", "set", "shop", wider, "copies=1", "--socket", pair.socket)
+    assert (
+        '  note: with push = "none" other colos get no copies, and with fetch = "colo" they ask for none' in ended.out
+    )
+    assert meshcache("policy", "set", "shop", "reach=colo", "copies=2", "--socket", pair.socket).code == 0
     shown = meshcache("policy", "show", "--socket", pair.far_socket).out
-    assert "shop: live: copies, push; default: " in shown
+    assert "shop: live: reach, copies, push; default: " in shown
     assert "  copies = 2: so many servers of a colo hold a session, the others fetch it\n" in shown
     assert '  push = none: other colos are given none, and here fetch is not "reach"' in shown
     assert meshcache("policy", "set", "shop", "copies=3", "--node-only", "--socket", pair.far_socket).code == 0
