@@ -1,7 +1,9 @@
 """The price of `await_in_callback_ms`: servers of Python's `ssl` whose handshakes wait where they are, 0, 1 and 2 ms.
 
-Clients in C come back to the other server at once, as fast as they can. Meshes of two servers for each setting run all
-the time and take turns, so that what else the machine does meets all. `benchmarks.embedded_server` measures the waits.
+Clients in C come back to the other server at once, as fast as they can, then after 0, 1 and 2 ms. Meshes of two servers
+for each setting run all the time and take turns, so that what else the machine does meets all.
+`benchmarks.embedded_server` measures the waits. In the end one server is frozen (SIGSTOP) while it serves, and its
+clients go to the other: see `benchmarks.frozen`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import xresume
+from benchmarks import frozen, xresume
 from benchmarks.effort import FULL, SMOKE, Effort
 from benchmarks.material import NAME
 from benchmarks.processes import Server
@@ -63,6 +65,8 @@ def run(effort: Effort) -> list[Figure]:
                     for hold_ms in (HOLDS_MS[::2] if effort is SMOKE else HOLDS_MS)
                 }
                 figures += _measure(program, mode, meshes, rounds, count)
+                figures += _after_delays(program, mode, meshes, rounds, count)
+                figures += frozen.measure(mode, meshes, rounds)
     return figures
 
 
@@ -95,6 +99,30 @@ def _round(program: Path, servers: list[Server], version: str, count: int) -> _R
         waited_ms=sum(each["waited_ms"] for each in waits),
         at_a_time=max(each["most_at_a_time"] for each in waits),
     )
+
+
+def _after_delays(
+    program: Path, mode: str, meshes: dict[int, list[Server]], rounds: int, count: int
+) -> Iterator[Figure]:
+    """Let clients come back after so many milliseconds; 400 of 400 is what a server that can pause reaches."""
+    found: dict[tuple[str, int, int], list[tuple[int, int]]] = defaultdict(list)
+    errors: list[str] = []
+    delays = ",".join(map(str, HOLDS_MS))
+    for number in range(rounds):
+        for version in ("1.2", "1.3"):
+            for hold_ms, servers in list(meshes.items())[:: -1 if number % 2 else 1]:
+                addresses = [f"{host}:{port}" for host, port in (server.plan.tls for server in servers)]
+                kind = ("-m", "delay", "--delays", delays, "-n", count, "-c", _CLIENTS, "-V", version, "--sni", NAME)
+                result = xresume.run(program, *kind, *addresses)
+                errors += [result["last_error"]] * bool(result["errors"])
+                for each in result["delays"]:
+                    at = version, hold_ms, round(each["ms"])
+                    found[at].append((round(each["resumed"]), round(each["tried"])))
+    for (version, hold_ms, delay_ms), each in found.items():
+        name = f"{mode}, TLS {version}, {hold_ms} ms, back after {delay_ms} ms, resumed"
+        share = sum(resumed for resumed, _ in each) / sum(tried for _, tried in each)
+        detail: dict[str, object] = {"rounds": each, "errors": errors, "load": os.getloadavg()[0]}
+        yield Figure("in_callback", name, share, "", detail=detail)
 
 
 def _of_returns(result: dict[str, Any], which: str) -> float:
