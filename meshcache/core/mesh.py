@@ -69,8 +69,9 @@ class MeshCore:
         """The withdraws in force, to look at (`withdraw` issues one); single use. Called as those above."""
         self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering
         """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
-        self.receive_known = self.duties.known_streams.take
-        """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that."""
+        self.receive_known, self.known_streams = self.duties.known_streams.take, self.duties.known_streams
+        """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that. Who
+        does it lets others file such pushes without asking each time."""
         self.push_made = self.duties.sessions.at_door.take
         self.settle: Callable[[], None] = _nothing
         """Called before sessions are looked at or taken back: who files some of them later does it now."""

@@ -49,6 +49,11 @@ class MeshListener:
         return int(self._router.getsockopt(zmq.FD))
 
     @property
+    def socket(self) -> int:
+        """The ROUTER as libzmq knows it, for who reads it in C."""
+        return int(self._router.underlying)
+
+    @property
     def accepted(self) -> int:
         """How many connections came; during a flood nobody counts them."""
         return self._watch.accepted

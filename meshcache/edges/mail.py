@@ -10,11 +10,12 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import zmq
 
 import meshcache.hot as hot
+from meshcache.edges import native
 from meshcache.edges.sockets import has_message
 
 Receive: TypeAlias = Callable[["zmq.Socket[bytes]", int], list[tuple[bytes, bytes]]]
@@ -91,6 +92,11 @@ def compiled() -> tuple[Receive, Send, SendEach, Ready] | None:
         return descriptors
 
     return receive_compiled, send_compiled, send_each_compiled, ready_compiled
+
+
+def new_lock() -> Any:
+    """Return a lock to go around the sockets, one that C can hold too where C may read them."""
+    return native.Lock() if hot.compiled is None or receive is receive_by_pyzmq else hot.compiled.Lock()
 
 
 receive, send, send_each, ready = compiled() or (

@@ -18,7 +18,8 @@ from typing import Any
 
 import zmq
 
-from meshcache.edges import native
+import meshcache.hot as hot
+from meshcache.edges import mail, native
 from meshcache.edges.dialler import LINKS_MAX, Dialler
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import AnswerWaits, LinkEvent
@@ -46,7 +47,7 @@ class Transport:
         self._keyring = keyring
         self._listen = listen
         self._on_event = on_event
-        self.lock = native.Lock()
+        self.lock = mail.new_lock()
         """Around every use of the sockets."""
         self._closed = False
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
@@ -147,6 +148,14 @@ class Transport:
         Where sending takes that signal away, `AnswerWaits` tells of what came.
         """
         return self._readable.fileno()
+
+    @property
+    def in_c(self) -> tuple[int, int, int] | None:
+        """For who reads in C, with `lock` held, as long as the first one alone has something: the socket that receives
+        from everybody, `fileno`, and the descriptor in it that is that socket's. None: only Python may."""
+        if hot.compiled is None or not isinstance(self.lock, hot.compiled.Lock):
+            return None
+        return self._listener.socket, self._readable.fileno(), self._listener.descriptor
 
     def use(self, keyring: Keyring) -> None:
         """Go over to another keyring; connections made with a key that is not in it end.

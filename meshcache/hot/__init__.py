@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         Callbacks,
         ContextNames,
         Door,
+        Inflow,
+        Lock,
         TierFile,
         TierRecords,
         TierSealer,
@@ -28,6 +30,8 @@ __all__ = [
     "Callbacks",
     "ContextNames",
     "Door",
+    "Inflow",
+    "Lock",
     "TierFile",
     "TierRecords",
     "TierSealer",
@@ -44,7 +48,7 @@ PURE = "MESHCACHE_PURE"
 """An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
 
 
-INTERFACE = 19
+INTERFACE = 20
 """Which methods the module has and what they mean, as module.c says too: one from before a change is not used."""
 
 

@@ -3,7 +3,8 @@
  * Decides nothing. The core in Python fills and empties the tables and says which streams may resume where; the
  * callbacks here find, check and file. Whatever is unusual is asked in Python, which answers as it does without C.
  *
- * Locks, in the order in which they may nest: all_lock, door->settings, door->ring_lock, stripe->lock. The locks of
+ * Locks, in the order in which they may nest: all_lock, door->settings, door->ring_lock, stripe->lock; a guard's mutex comes
+ * before a stripe's. The locks of
  * scope memories, of context names and of the registry never nest with another. Nobody waits for the interpreter's lock with one of
  * these held, so a thread that holds the interpreter's lock may wait for any of them.
  */
@@ -126,6 +127,33 @@ struct table *table_of(PyObject *object); /* of an object of that type; borrowed
 
 /* --- pushes.c: what other nodes push, filed from its bytes ------------------------------------------------------ */
 
+enum { PUSH_MAX = 64 }; /* core.wire.messages.BATCH_SESSIONS_MAX */
+
+struct span {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+/* How a push has to look, and what becomes of it. */
+struct push_terms {
+    struct span envelope, head; /* its bytes up to the map of its fields, and those that say of which stream it is */
+    uint32_t stream;
+    uint64_t next_seq;
+    long long second; /* since the cache was made */
+    double lineage_s;
+    uint32_t lifetime_s;
+};
+
+struct filed {
+    uint64_t last;
+    unsigned count;
+    uint32_t age_us;
+    uint64_t names[PUSH_MAX];
+};
+
+/* Files what a push holds: 1, 0 (and nothing is filed) for whatever is unusual or wrong, or -1 without memory. */
+int push_file(struct table *table, struct span payload, const struct push_terms *terms, struct filed *filed);
+
 PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the table's */
 
 /* --- own_pushes.c: what handshakes made, filed and written as a push --------------------------------------------- */
@@ -133,7 +161,52 @@ PyObject *table_file_push(PyObject *table, PyObject *args); /* a method of the t
 PyObject *door_push(PyObject *door, PyObject *args); /* a method of the door's */
 PyObject *own_push_of(PyObject *module, PyObject *args);
 
+/* Whether a table holds more than it may. */
+bool table_is_over(PyObject *table);
+
+/* --- lock.c: the lock around the core, which C can hold too ------------------------------------------------------- */
+
+/* Owned by the Python locks that are it, and by whoever takes it in C. */
+struct guard {
+    pthread_mutex_t mutex;    /* no other lock but a stripe's is taken with it held, and the interpreter's never in C */
+    int owners;               /* with the interpreter's lock held */
+    atomic_ullong generation; /* one higher whenever Python takes it and may change what C was told; read without it */
+    bool untold;              /* C did something that `settle` has to hear of */
+    PyObject *settle;         /* owned, or NULL */
+};
+
+void guard_keep(struct guard *guard);
+void guard_drop(struct guard *guard);
+
+extern PyType_Spec lock_spec;
+extern PyTypeObject *lock_type;
+struct guard *guard_of(PyObject *object); /* of an object of that type; borrowed */
+
+/* --- inflow.c: what comes from ZeroMQ and is filed without the interpreter ---------------------------------------- */
+
+extern PyType_Spec inflow_spec;
+extern PyTypeObject *inflow_type;
+
 /* --- mail.c: messages in and out of ZeroMQ's sockets, functions of the module's --------------------------------- */
+
+enum { LINE_NAME_MAX = 255, ZMQ_MESSAGE_BYTES = 64 }; /* of a connection; of a zmq_msg_t, in all of libzmq 4 */
+
+struct message {
+    _Alignas(sizeof(void *)) unsigned char content[ZMQ_MESSAGE_BYTES];
+};
+
+/* One that came on a ROUTER. `content` is its one frame, the caller's to close; without, it had none or more. */
+struct letter {
+    uint8_t name[LINE_NAME_MAX], name_bytes;
+    bool has_content;
+    struct message content;
+};
+
+/* The next letter that is here; false with errno 0 when there is none, or another on a fault. Needs no interpreter. */
+bool letter_next(void *socket, struct letter *letter);
+struct span letter_bytes(struct letter *letter); /* borrowed */
+void letter_close(struct letter *letter);
+PyObject *letter_to_python(struct letter *letter);
 
 PyObject *mail_use(PyObject *module, PyObject *args);
 PyObject *mail_receive(PyObject *module, PyObject *args);

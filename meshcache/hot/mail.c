@@ -16,13 +16,7 @@
 
 enum {
     ZMQ_DONTWAIT = 1,      /* zmq.h, as what follows */
-    ZMQ_MESSAGE_BYTES = 64, /* of a zmq_msg_t, in all of libzmq 4 */
     READY_MAX = 256,        /* descriptors told of at a time; the others are told of the next time */
-};
-
-/* A zmq_msg_t. */
-struct message {
-    _Alignas(sizeof(void *)) unsigned char content[ZMQ_MESSAGE_BYTES];
 };
 
 static struct {
@@ -56,8 +50,7 @@ PyObject *mail_use(PyObject *module, PyObject *args)
                            found(library, "zmq_errno", &zmq.error));
 }
 
-/* Receives a frame into `message`, which is the caller's to close if this is true. False with an error set, or without
- * one: none is here. */
+/* Receives a frame into `message`, which is the caller's to close if this is true. False with errno 0: none is here. */
 static bool receive(void *socket, struct message *message)
 {
     int error;
@@ -68,43 +61,52 @@ static bool receive(void *socket, struct message *message)
         error = zmq.error();
     } while (error == EINTR);
     zmq.close(message);
-    if (error != EAGAIN) {
-        errno = error;
-        PyErr_SetFromErrno(PyExc_OSError);
-    }
+    errno = error == EAGAIN ? 0 : error;
     return false;
 }
 
-static PyObject *bytes_of(struct message *message)
-{
-    return PyBytes_FromStringAndSize(zmq.data(message), (Py_ssize_t)zmq.size(message));
-}
-
-/* The next message: the connection's name and its one frame, which is empty where there were more. NULL with or without an
- * error set. */
-static PyObject *next_message(void *socket)
+bool letter_next(void *socket, struct letter *letter)
 {
     struct message message;
     if (!receive(socket, &message))
-        return NULL;
-    PyObject *name = bytes_of(&message), *frame = NULL;
-    int frames = 0;
+        return false;
+    size_t bytes = zmq.size(&message);
+    letter->name_bytes = (uint8_t)(bytes > LINE_NAME_MAX ? LINE_NAME_MAX : bytes); /* ZeroMQ's are no longer */
+    memcpy(letter->name, zmq.data(&message), letter->name_bytes);
+    letter->has_content = false;
     bool more = zmq.more(&message) != 0;
     zmq.close(&message);
-    while (more && receive(socket, &message)) { /* all frames of a message come together */
-        if (frames++ == 0)
-            frame = bytes_of(&message);
-        more = zmq.more(&message) != 0;
-        zmq.close(&message);
+    for (int frames = 0; more; frames++) { /* all frames of a message come together */
+        struct message *into = frames == 0 ? &letter->content : &message;
+        if (!receive(socket, into))
+            break;
+        more = zmq.more(into) != 0;
+        letter->has_content = frames == 0 && !more;
+        if (!letter->has_content)
+            zmq.close(into);
     }
-    if (!PyErr_Occurred() && frames != 1) {
-        Py_XDECREF(frame);
-        frame = PyBytes_FromStringAndSize("", 0);
-    }
-    PyObject *both = PyErr_Occurred() ? NULL : PyTuple_Pack(2, name, frame);
-    Py_XDECREF(name);
-    Py_XDECREF(frame);
-    return both;
+    return true;
+}
+
+struct span letter_bytes(struct letter *letter)
+{
+    if (!letter->has_content)
+        return (struct span){(const uint8_t *)"", 0};
+    return (struct span){zmq.data(&letter->content), zmq.size(&letter->content)};
+}
+
+void letter_close(struct letter *letter)
+{
+    if (letter->has_content)
+        zmq.close(&letter->content);
+    letter->has_content = false;
+}
+
+PyObject *letter_to_python(struct letter *letter)
+{
+    struct span bytes = letter_bytes(letter);
+    return Py_BuildValue("(y#y#)", (const char *)letter->name, (Py_ssize_t)letter->name_bytes, (const char *)bytes.data,
+                         (Py_ssize_t)bytes.bytes);
 }
 
 PyObject *mail_receive(PyObject *module, PyObject *args)
@@ -114,14 +116,21 @@ PyObject *mail_receive(PyObject *module, PyObject *args)
     Py_ssize_t count;
     if (!PyArg_ParseTuple(args, "Kn:receive", &socket, &count))
         return NULL;
-    PyObject *all = PyList_New(0), *one;
-    while (all != NULL && PyList_Size(all) < count && (one = next_message((void *)(uintptr_t)socket)) != NULL) {
-        if (PyList_Append(all, one) < 0)
+    PyObject *all = PyList_New(0);
+    struct letter letter;
+    errno = 0;
+    while (all != NULL && PyList_Size(all) < count && letter_next((void *)(uintptr_t)socket, &letter)) {
+        PyObject *one = letter_to_python(&letter);
+        letter_close(&letter);
+        if (one == NULL || PyList_Append(all, one) < 0)
             Py_CLEAR(all);
-        Py_DECREF(one);
+        Py_XDECREF(one);
+        errno = 0;
     }
-    if (PyErr_Occurred())
+    if (all != NULL && errno != 0) {
         Py_CLEAR(all);
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
     return all;
 }
 

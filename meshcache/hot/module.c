@@ -1,5 +1,5 @@
 /* The module: makes its types, keys its hash, and sees that a fork finds nothing half done. What Python may ask of it is in
- * the tables of methods of table.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c and tier_file.c, and in
+ * the tables of methods of table.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c, tier_file.c, lock.c and inflow.c, and in
  * hot.pyi.
  */
 #include "hot.h"
@@ -152,7 +152,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_hot", "The handshake's hot path in C.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 19 }; /* of __init__.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 20 }; /* of __init__.py: one higher with each change of what Python may ask */
 
 static bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
 {
@@ -177,7 +177,11 @@ PyMODINIT_FUNC PyInit__hot(void)
         !add_type(module, "Callbacks", &callbacks_spec, &callbacks_type) ||
         !add_type(module, "TierRecords", &tier_records_spec, &tier_records_type) ||
         !add_type(module, "TierSealer", &tier_sealer_spec, &tier_sealer_type) ||
-        !add_type(module, "TierFile", &tier_file_spec, &tier_file_type)) {
+        !add_type(module, "TierFile", &tier_file_spec, &tier_file_type) ||
+#if defined(__linux__)
+        !add_type(module, "Inflow", &inflow_spec, &inflow_type) ||
+#endif
+        !add_type(module, "Lock", &lock_spec, &lock_type)) {
         Py_DECREF(module);
         return NULL;
     }

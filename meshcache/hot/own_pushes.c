@@ -97,18 +97,18 @@ static void put_seconds(struct writer *writer, char key, const uint64_t *seconds
     }
 }
 
-struct span {
+struct piece {
     const char *data;
     Py_ssize_t bytes;
 };
 
-static void write_push(struct writer *writer, struct span envelope, struct span head)
+static void write_push(struct writer *writer, struct piece envelope, struct piece head)
 {
     bool some = false;
     for (unsigned row = 0; row < draft.count; row++)
         some = some || draft.elapsed[row] != 0;
     put(writer, envelope.data, (size_t)envelope.bytes);
-    put_head(writer, MAP, FIELDS + (draft.age_us != 0) + some);
+    put_head(writer, MAP, (uint64_t)(FIELDS + (draft.age_us != 0) + some));
     if (draft.age_us != 0)
         put_number(writer, 'a', draft.age_us);
     put(writer, head.data, (size_t)head.bytes);
@@ -124,7 +124,7 @@ static void write_push(struct writer *writer, struct span envelope, struct span 
 }
 
 /* The push that the draft is, which is wiped; NULL with an error set. */
-static PyObject *written(struct span envelope, struct span head)
+static PyObject *written(struct piece envelope, struct piece head)
 {
     struct writer writer = {NULL, 0};
     write_push(&writer, envelope, head);
@@ -180,7 +180,7 @@ static void begin(uint64_t first)
 
 PyObject *door_push(PyObject *self, PyObject *args)
 {
-    struct span envelope, head;
+    struct piece envelope, head;
     unsigned long stream;
     unsigned long long first;
     double now, ahead, until;
@@ -220,7 +220,7 @@ PyObject *door_push(PyObject *self, PyObject *args)
 PyObject *own_push_of(PyObject *module, PyObject *args)
 {
     (void)module;
-    struct span envelope, head;
+    struct piece envelope, head;
     unsigned long long first;
     double now;
     PyObject *rows;

@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-    BATCH_MAX = 64,               /* core.wire.messages.BATCH_SESSIONS_MAX */
     BATCH_BYTES_MAX = 64 * 1024,  /* core.wire.messages.BATCH_BYTES_MAX */
     FIELDS = 10,                  /* t i r f l n k z s x; a and b may come too */
 };
@@ -21,11 +20,6 @@ static const uint64_t SEQ_MAX = 1ull << 53; /* core.values.session.SEQ_MAX */
 struct reader {
     const uint8_t *at, *end;
     bool fine;
-};
-
-struct span {
-    const uint8_t *data;
-    size_t bytes;
 };
 
 static bool expect(struct reader *reader, const void *data, size_t bytes)
@@ -145,7 +139,7 @@ static bool read_push(struct push *push, struct span payload, struct span envelo
         return false;
     push->first = number_of(&reader, 'f', SEQ_MAX);
     push->last = number_of(&reader, 'l', SEQ_MAX);
-    push->count = (unsigned)number_of(&reader, 'n', BATCH_MAX);
+    push->count = (unsigned)number_of(&reader, 'n', PUSH_MAX);
     if (!reader.fine || push->count == 0 || push->first == 0 || push->last - push->first != push->count - 1)
         return false;
     struct span ids = bytes_of(&reader, 'k'), widths = bytes_of(&reader, 'z'), ders = bytes_of(&reader, 's');
@@ -207,31 +201,40 @@ static int file_push(struct table *table, const struct push *push, uint32_t stre
     return 1;
 }
 
+int push_file(struct table *table, struct span payload, const struct push_terms *terms, struct filed *filed)
+{
+    struct push push = {0};
+    if (!read_push(&push, payload, terms->envelope, terms->head) || push.first != terms->next_seq ||
+        !within(&push, terms->lineage_s))
+        return 0;
+    filed->last = push.last;
+    filed->count = push.count;
+    filed->age_us = (uint32_t)push.age_us;
+    return file_push(table, &push, terms->stream, terms->second, terms->lifetime_s, filed->names);
+}
+
 PyObject *table_file_push(PyObject *self, PyObject *args)
 {
-    struct span payload, envelope, head;
+    struct push_terms terms = {0};
     const char *data[3];
     Py_ssize_t bytes[3];
     unsigned long stream, lifetime_s;
     unsigned long long next_seq;
-    long long second;
-    double lineage_s;
     if (!PyArg_ParseTuple(args, "y#y#y#kKLdk:file_push", &data[0], &bytes[0], &data[1], &bytes[1], &data[2], &bytes[2],
-                          &stream, &next_seq, &second, &lineage_s, &lifetime_s))
+                          &stream, &next_seq, &terms.second, &terms.lineage_s, &lifetime_s))
         return NULL;
-    payload = (struct span){(const uint8_t *)data[0], (size_t)bytes[0]};
-    envelope = (struct span){(const uint8_t *)data[1], (size_t)bytes[1]};
-    head = (struct span){(const uint8_t *)data[2], (size_t)bytes[2]};
-    struct push push = {0};
-    if (!read_push(&push, payload, envelope, head) || push.first != next_seq || !within(&push, lineage_s))
-        Py_RETURN_NONE;
-    uint64_t names[BATCH_MAX];
-    uint32_t most_s = lifetime_s > UINT32_MAX ? UINT32_MAX : (uint32_t)lifetime_s;
-    int filed = file_push(table_of(self), &push, (uint32_t)stream, second, most_s, names);
-    if (filed < 0)
+    struct span payload = {(const uint8_t *)data[0], (size_t)bytes[0]};
+    terms.envelope = (struct span){(const uint8_t *)data[1], (size_t)bytes[1]};
+    terms.head = (struct span){(const uint8_t *)data[2], (size_t)bytes[2]};
+    terms.stream = (uint32_t)stream;
+    terms.next_seq = next_seq;
+    terms.lifetime_s = lifetime_s > UINT32_MAX ? UINT32_MAX : (uint32_t)lifetime_s;
+    struct filed filed;
+    int done = push_file(table_of(self), payload, &terms, &filed);
+    if (done < 0)
         return PyErr_NoMemory();
-    if (filed == 0)
+    if (done == 0)
         Py_RETURN_NONE;
-    return Py_BuildValue("(KIKy#)", (unsigned long long)push.last, push.count, (unsigned long long)push.age_us,
-                         (const char *)names, (Py_ssize_t)(push.count * sizeof *names));
+    return Py_BuildValue("(KIky#)", (unsigned long long)filed.last, filed.count, (unsigned long)filed.age_us,
+                         (const char *)filed.names, (Py_ssize_t)(filed.count * sizeof *filed.names));
 }

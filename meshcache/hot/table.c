@@ -1021,12 +1021,17 @@ static PyObject *table_fits(PyObject *self, PyObject *number)
     return PyBool_FromLong(bytes <= share->bytes_max && share->sessions_max > 0);
 }
 
+bool table_is_over(PyObject *self)
+{
+    TableObject *share = (TableObject *)self;
+    return (long long)atomic_load(&share->table->bytes) > share->bytes_max ||
+           (long long)atomic_load(&share->table->entries) > share->sessions_max;
+}
+
 static PyObject *table_over(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    TableObject *share = (TableObject *)self;
-    return PyBool_FromLong((long long)atomic_load(&share->table->bytes) > share->bytes_max ||
-                           (long long)atomic_load(&share->table->entries) > share->sessions_max);
+    return PyBool_FromLong(table_is_over(self));
 }
 
 static PyObject *table_bytes(PyObject *self, void *unused)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-import select
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,6 +17,8 @@ from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.transport import Transport
+from meshcache.runtime.inflow import core_lock, inflow
+from meshcache.runtime.rest import Rest
 from meshcache.runtime.tracing import shown
 
 RECEIVE_MAX = 32
@@ -28,10 +30,6 @@ READ_MAX = 8
 READ_S_MAX = 0.002
 """How long a handshake goes on reading at a miss, which is eight full batches or hundreds of pushes of a few sessions.
 The pump reads the rest."""
-
-LIE_S_MAX = 0.008
-"""What is collected for no longer than this is sent, and what has come meanwhile read, in one step: on a server whose
-own thread is busy each wake-up of the pump's costs both. As long as a busy node collects by default."""
 
 INLINE_LINKS_MAX = 8
 """Up to so many links a handshake sends its own session, which costs it 5 us each; above it the pump does."""
@@ -45,9 +43,6 @@ STOP_S = 5.0
 
 _FAULT_S = 0.1
 """Pause after a fault of ours, so that one that stays doesn't take a whole core."""
-
-_FINE_S = 0.001
-"""poll(2) counts whole milliseconds, and the core collects for less than one."""
 
 log = logging.getLogger("meshcache.mesh")
 
@@ -66,7 +61,9 @@ class Pump:
         on_events: Callable[[list[Event]], None],
     ) -> None:
         self.core = core
-        self.lock = native.Lock()
+        lock = core_lock()
+        self.lock, self.quietly = lock
+        """Around the core. Who takes it quietly changes nothing that is asked before a push is filed: see `inflow`."""
         self.clock = clock
         self.chores: list[Callable[[], None]] = []
         """Called in every step with the lock held; quick."""
@@ -84,9 +81,6 @@ class Pump:
         self.on_came: list[Callable[[list[bytes]], None]] = []
         """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
         self._unread = False
-        self._resting = False
-        self._rests = True
-        self._read_at = -math.inf
         self._others_at = -math.inf
         self._transport = transport
         self._on_events = on_events
@@ -96,13 +90,14 @@ class Pump:
         self._wakes_at = 0.0
         self._collected_until = 0.0
         self._mail = True
+        self._came: list[tuple[bytes, bytes]] = []
+        self._more = False
         self._untold = False
         self._asleep = False
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._on_wakeup, self._on_anything = native.poll(), native.poll()
-        for poller in (self._on_wakeup, self._on_anything):
-            poller.register(self._wakeup, select.POLLIN)
+        self._rest = Rest(core, transport, lambda: self.clock(), self._wakeup)
+        self._inflow = inflow(core, transport, lock, self._wakeup)
         self._thread = native.thread(self._run, "meshcache-pump")
 
     @property
@@ -116,7 +111,7 @@ class Pump:
         return self._wakeup
 
     def start(self) -> None:
-        self._on_anything.register(self._transport.fileno(), select.POLLIN)
+        self._rest.start()
         self._thread.start()
 
     def wake(self) -> None:
@@ -144,7 +139,7 @@ class Pump:
         if len(self._links) > INLINE_LINKS_MAX or not self.sending.acquire(blocking=False):
             return False
         try:
-            with self.lock:
+            with self.quietly:
                 ready = take()
             return ready is not None and self._send_each(ready)
         finally:
@@ -170,14 +165,15 @@ class Pump:
 
     def hurry(self) -> None:
         """Read what comes at once, while somebody waits for it."""
-        if self._resting:
+        if self._rest.resting or (self._inflow is not None and self._inflow.resting):
             self.wake()
 
     def answer_waits(self) -> None:
         """Read what is here and no descriptor tells of: with what comes during the pump's rest, else now. From any
         thread, also with locks held."""
         self._untold = True  # before the look: the pump says that it sleeps, and then looks here
-        if self._asleep and not self._stopping:
+        needed = self._rest.answer_waits() and (self._inflow is None or self._inflow.answer_waits())
+        if needed and self._asleep and not self._stopping:
             with suppress(BlockingIOError):
                 os.eventfd_write(self._wakeup, DOOR)
 
@@ -190,6 +186,8 @@ class Pump:
         if self._thread.is_alive():
             os.eventfd_write(self._wakeup, 1)
             self._thread.join(STOP_S)
+        if self._inflow is not None:
+            self._inflow.close()
         with self.lock:
             self.core.leave(self.clock(), goodbye=goodbye)
         with self.sending:
@@ -206,30 +204,28 @@ class Pump:
                 native.sleep(_FAULT_S)
                 full = True
                 continue
-            full = self._sleep(received) if received < RECEIVE_MAX else False
+            full = False if self._more else self._sleep(received)
 
     def _short_step(self) -> int:
         """Read what has come and publish what is due, as long as nothing else is: most steps of a busy node are these.
 
         Whatever else a message asks for makes it a whole step. Returns as `_step` does.
         """
-        received = self._transport.receive(RECEIVE_MAX) if self._mail else []
-        if self._unread or len(received) == RECEIVE_MAX:
-            self._note_unread(len(received) == RECEIVE_MAX)
+        received = self._read()
         for at, (connection, payload) in enumerate(received):
-            with self.lock:  # taken for each message, so that a handshake waits for one and not for all
+            with self.quietly:  # taken for each message, so that a handshake waits for one and not for all
                 known = self.core.receive_known(connection, payload, self.clock())
             if not known:
                 self._step(received[at:])
                 return len(received)
-        if len(received) == RECEIVE_MAX or self._collected_until <= self.clock():  # a full step has no sleep after it
+        if self._more or self._collected_until <= self.clock():  # a full step has no sleep after it
             self._publish()
         return len(received)
 
     def _publish(self) -> None:
         ready: list[ReadyPush] = []
         with self.sending:
-            with self.lock:
+            with self.quietly:
                 published = self.publish_due(self.clock(), ready)
             for each in ready:
                 self._send_each(each)
@@ -237,12 +233,12 @@ class Pump:
                 self._send()
 
     def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
-        """Do all that is due. Return how many messages were read; if `RECEIVE_MAX`, more may be waiting already."""
+        """Do all that is due. Return how many messages were read."""
         self._others_at = -math.inf  # may have changed after it
         self._transport.tend()
         if received is None:
-            received = self._transport.receive(RECEIVE_MAX)
-            self._note_unread(len(received) == RECEIVE_MAX)
+            self._mail = True
+            received = self._read()
         if received:  # a question among them is answered with all that was counted before it
             self._do_chores()
         for connection, payload in received:
@@ -262,8 +258,20 @@ class Pump:
             errand()
         return len(received)
 
+    def _read(self) -> list[tuple[bytes, bytes]]:
+        """Return what has come: what C brought, and what is here if there may be something."""
+        received, self._came = self._came, []
+        here = self._transport.receive(RECEIVE_MAX) if self._mail else []
+        self._more = len(here) == RECEIVE_MAX
+        if self._unread or self._more:
+            self._note_unread(self._more)
+        return received + here
+
     def _receive(self, connection: bytes, payload: bytes) -> None:
         """Take in one message; the lock is taken for each, so that a handshake waits for one and not for all."""
+        with self.quietly:
+            if self.core.receive_known(connection, payload, self.clock()):
+                return
         with self.lock:
             self.core.receive(connection, payload, self.clock())
             came = self.core.awaiting.take() if self.core.awaiting else None
@@ -283,7 +291,7 @@ class Pump:
 
     def _send(self) -> None:
         """Hand what is due to the transport, in the core's order: whoever calls this holds `sending`."""
-        with self.lock:
+        with self.quietly:
             messages = self.core.messages_to_send(self.clock())
             ways_back = self.core.ways_back()
         for address, connection in ways_back.items():
@@ -304,7 +312,7 @@ class Pump:
 
     def _wake_in_time(self) -> None:
         """Wake the pump if it sleeps for longer than the core now allows."""
-        with self.lock:
+        with self.quietly:
             deadline = self.core.next_deadline()
             if deadline >= self._wakes_at:
                 return
@@ -323,68 +331,34 @@ class Pump:
         self._links = wanted
 
     def _sleep(self, received: int) -> bool:
-        """After a step that read so many messages: until the core wants to be called, somebody wakes the pump, or a
-        message comes. Return whether a whole step is wanted, and not only for messages and what is collected.
-
-        After reading some, messages wake nobody for as long as the core allows, if that has brought more of them
-        lately: they often come one at a time and all the time, and a step costs the same for one as for ten. A
-        handshake that misses reads what lies here. When that time is over without anything having come there is no
-        step either.
+        """After a step that read so many messages: until the core wants to be called, somebody wakes the pump, or
+        something comes that isn't filed meanwhile. Return whether a whole step is wanted, and not only for messages and
+        what is collected.
         """
-        with self.lock:
-            now = self.clock()
+        with self.quietly:
+            now, core = self.clock(), self.core
             if self._others_at <= now:
                 self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self.deadlines)])
-            whole_at = min(self.core.next_deadline(), self._others_at)
+            whole_at = min(core.next_deadline(), self._others_at)
             self._collected_until = self.collected_until()
-            deadline = self._wakes_at = min(whole_at, self._collected_until)
-            lie_until = self._lie_until(received, now)
-            resting = self._resting = lie_until - now >= _FINE_S and not self.core.awaiting
-        ready: set[int] | None = None
-        if resting:
-            ready = self._wait(self._on_wakeup, min(lie_until, deadline), roughly=min(lie_until, deadline) < whole_at)
-            if lie_until < deadline:
-                self._rests = bool(ready or self._on_anything.poll(0))
-            self._resting = False
-        if not ready:
-            self._asleep = True
-            if not self._untold:
-                ready = self._wait(self._on_anything, deadline, roughly=deadline < whole_at)
-            self._asleep = False
-        self._mail = ready is None or self._untold or self._transport.fileno() in ready
+            self._wakes_at = min(whole_at, self._collected_until)
+            asks = core.awaiting or core.pulling.hurries or self.clock is not time.monotonic  # C knows no other clock
+            alone = None if asks else self._inflow
+            generation = 0 if alone is None else alone.generation
+            lie_until = now if alone is not None else self._rest.plan(received, now, self._collected_until)
+        self._asleep, self._mail, woken = True, True, 0
         if self._untold:
-            self._untold = False  # what is told of from here on is read in the step that follows, too
-        woken = 0
-        if ready and self._wakeup in ready:
-            with suppress(BlockingIOError):
-                woken = os.eventfd_read(self._wakeup)
+            pass
+        elif alone is not None:
+            self._came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
+        else:
+            self._mail, woken = self._rest.sleep(lie_until, self._wakes_at, whole_at)
+        self._asleep = False
+        if self._untold:
+            self._mail, self._untold = True, False  # what is told of from here on is read in the step that follows, too
         if woken >= DOOR:
             self._collected_until = 0.0
         return woken % DOOR > 0 or self.clock() >= whole_at
-
-    def _lie_until(self, received: int, now: float) -> float:
-        """Return until when messages may lie after so many were read. While they come further apart than that there is
-        no rest, but for what is collected soon: then they are read in the step that sends it."""
-        rest_s = self.core.rest_s(received) if received else 0.0
-        if received:
-            self._rests = self._rests or now - self._read_at < rest_s
-            self._read_at = now
-        soon = self._collected_until - now <= LIE_S_MAX and not self.core.pulling.hurries
-        return max(now + rest_s if self._rests else now, self._collected_until if soon else now)
-
-    def _wait(self, poller: select.poll, until: float, *, roughly: bool = False) -> set[int] | None:
-        """Until a descriptor is readable, or that moment; with `roughly` up to 1 ms later, and woken once for it.
-        Return those that are, or None: that moment has passed, and nobody looked."""
-        polled = None
-        while (remaining := until - self.clock()) > 0:
-            if polled is not None and remaining < _FINE_S:
-                native.sleep(remaining)  # what arrives meanwhile is read by a handshake that misses it, or in a moment
-                break
-            ready = poller.poll(math.ceil(remaining * 1000) if roughly else math.floor(remaining * 1000))
-            if ready:
-                return {descriptor for descriptor, _ in ready}
-            polled = set[int]()
-        return polled
 
 
 def _ignore(_more: bool) -> None:

@@ -150,10 +150,10 @@ class VipPort(TicketSide):
         while self._pump.push(self._push_waiting):
             if not self.door:
                 return
-        with self._lock:
+        with self._pump.quietly:
             due_at = self.take_made()
         self._pump.published(due_at)
-        with self._lock:
+        with self._pump.quietly:
             self._collecting.plan(self.clock(), self._ahead_s, looks=False)
 
     def publish_due(self, ready: list[ReadyPush] | None = None) -> bool:

@@ -7,74 +7,41 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from random import Random
 
 import pytest
 
 from meshcache import hot
-from meshcache.core.cache.vip_cache import VipCache
-from meshcache.core.mesh import MeshCore
-from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.core.replication.door_pushes import ReadyPush
-from meshcache.core.values.events import Event, PeerJoined
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
-from meshcache.core.values.topology import Identity, LocalVip
-from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.transport import Transport
 from meshcache.runtime import pump as module
-from meshcache.runtime.pump import READ_MAX, READ_S_MAX, Pump
+from meshcache.runtime import rest as rest_module
+from meshcache.runtime.pump import READ_MAX, READ_S_MAX
+from tests.support.pump_ends import DER, End, meet
 from tests.support.waiting import wait_until
 
-DER = bytes(range(134))
+IN_C = hot.compiled is not None and hasattr(hot.compiled, "Inflow")
 
 
-class End:
-    """A core, its transport and the pump between them, which is started by hand."""
-
-    def __init__(self, name: str, keyring: Keyring, limits: Limits | None = None) -> None:
-        self.seen: list[Event] = []
-        self.transport = Transport(keyring, "127.0.0.1:0", self._link_changed)
-        self.transport.bind()
-        now = time.monotonic()
-        identity = Identity("test", name, 1, "ams1", self.transport.address, "0")
-        table = VipCache if hot.compiled is None else hot.compiled.VipCache
-        self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits, make_vip_cache=table)
-        terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
-        self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
-        self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
-
-    def _link_changed(self, event: LinkEvent) -> None:
-        self.pump.answer_waits() if isinstance(event, AnswerWaits) else self.pump.wake()
-
-    def make(self, session_id: bytes) -> None:
-        with self.pump.lock:
-            self.core.session_created("shop", session_id, DER, time.monotonic())
-            due_at = self.core.next_deadline()
-        self.pump.published(due_at)
-
-    def has(self, session_id: bytes) -> bool:
-        return self.core.holds("shop", session_id)
-
-    def pushes(self) -> int:
-        """Messages with sessions that this end has sent."""
-        with self.pump.lock:
-            kinds = self.core.stats(time.monotonic())["gossip"]["sent"]["kinds"]
-        return int(kinds.get("push", 0))
-
-    def hint(self, other: End) -> None:
-        with self.pump.lock:
-            self.core.candidate(other.transport.address, "seed", time.monotonic())
-        self.pump.wake()
-
-    def close(self) -> None:
-        self.pump.close()
-        self.transport.close()
+@pytest.fixture(params=["c", "python"])
+def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[End, End]]:
+    """Two whose pumps sleep, read and file in C, or in Python."""
+    if request.param == "c" and not IN_C:
+        pytest.skip(hot.why_not or "there is none here")
+    if request.param == "python":
+        monkeypatch.setattr(module, "inflow", no_inflow)
+    yield from two_that_met()
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[End, End]]:
+def python_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[End, End]]:
+    """Two whose steps are all Python's, so that they can be counted."""
+    monkeypatch.setattr(module, "inflow", no_inflow)
+    yield from two_that_met()
+
+
+def two_that_met() -> Iterator[tuple[End, End]]:
     keyring = Keyring.new()
     one, other = End("edge-1", keyring), End("edge-2", keyring)
     meet(one, other)
@@ -83,11 +50,8 @@ def ends() -> Iterator[tuple[End, End]]:
         end.close()
 
 
-def meet(one: End, other: End) -> None:
-    for end in (one, other):
-        end.pump.start()
-    one.hint(other)
-    wait_until(lambda: all(any(isinstance(e, PeerJoined) for e in end.seen) for end in (one, other)))
+def no_inflow(*_parts: object) -> None:
+    """There is no way in C."""
 
 
 def test_sessions_travel_between_cores(ends: tuple[End, End]) -> None:
@@ -199,8 +163,10 @@ def test_while_another_thread_sends_nobody_waits_and_nothing_is_forgotten(ends: 
     wait_until(lambda: other.has(session_id))
 
 
-def test_what_has_arrived_is_read_at_once_by_who_asks(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = ends
+def test_what_has_arrived_is_read_at_once_by_who_asks(
+    python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = python_ends
     with monkeypatch.context() as slow:
         slow.setattr(other.transport, "receive", lambda _count: [])
         session_id = os.urandom(32)
@@ -241,8 +207,10 @@ def test_who_reads_reads_for_a_bounded_time_and_leaves_the_rest_to_the_pump(
 
 
 @pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
-def test_pushes_of_a_known_stream_make_no_whole_step(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = ends
+def test_pushes_of_a_known_stream_make_no_whole_step(
+    python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = python_ends
     short: list[bool] = []
     whole: list[int] = []
     take, tend = other.core.receive_known, other.transport.tend
@@ -268,9 +236,9 @@ def test_pushes_of_a_known_stream_make_no_whole_step(ends: tuple[End, End], monk
 
 
 def test_what_no_descriptor_tells_of_is_read_at_once_and_makes_no_whole_step(
-    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+    python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, other = ends
+    _, other = python_ends
     reads: list[int] = []
     whole: list[int] = []
     receive, tend = other.transport.receive, other.transport.tend
@@ -327,8 +295,8 @@ def test_closing_says_goodbye(ends: tuple[End, End]) -> None:
     wait_until(lambda: "PeerLeft" in [type(event).__name__ for event in other.seen])
 
 
-def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
-    one, _ = ends
+def test_an_idle_pump_sleeps(python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = python_ends
     steps: list[float] = []
     receive = one.transport.receive
 
@@ -344,6 +312,7 @@ def test_an_idle_pump_sleeps(ends: tuple[End, End], monkeypatch: pytest.MonkeyPa
 
 
 def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "inflow", no_inflow)
     keyring, busy = Keyring.new(), Limits(flush_at_once_peers=0, flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
     one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
     meet(one, other)
@@ -367,8 +336,8 @@ def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeyp
         end.close()
 
 
-def test_a_push_alone_is_read_in_one_step(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = ends
+def test_a_push_alone_is_read_in_one_step(python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = python_ends
     reads: list[int] = []
     receive = other.transport.receive
 
@@ -407,10 +376,11 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
         pollers.append(CountedPoll())
         return pollers[-1]
 
+    monkeypatch.setattr(module, "inflow", no_inflow)
     keyring = Keyring.new()
     one = End("edge-1", keyring)
     with monkeypatch.context() as patched:
-        patched.setattr(module.native, "poll", counted)
+        patched.setattr(rest_module.native, "poll", counted)
         other = End("edge-2", keyring)
     meet(one, other)
     before = pollers[0].asked
@@ -428,6 +398,7 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
 def test_what_comes_while_something_is_collected_is_read_in_the_step_that_sends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "inflow", no_inflow)
     keyring, period_s = Keyring.new(), 0.005
     one, other = End("edge-1", keyring, Limits(collect_s=0.0)), End("edge-2", keyring)
     meet(one, other)

@@ -216,14 +216,8 @@ class SessionCache:
         if pushed is None:
             return None
         payload, names = pushed
-        count = len(names) // NAME_BYTES
-        stream.cached += count
-        stream.entries.extend_named(first_seq, names)
-        if self.on_file is not None:
-            self.on_file(stream, NamedIds(names, first_seq, partial(_id_of, vip_cache, stream.index)))
-        if vip_cache.over():
-            self._make_room(vip_cache)
-        return payload, count
+        self.note_push(stream, first_seq, names, at_own_cost=False)
+        return payload, len(names) // NAME_BYTES
 
     def put_push(
         self,
@@ -248,13 +242,24 @@ class SessionCache:
         if filed is None:
             return None
         last, count, age_us, names = filed
-        stream.cached += count
-        stream.entries.extend_named(next_seq, names)
-        if self.on_file is not None:
-            self.on_file(stream, NamedIds(names, next_seq, partial(_id_of, vip_cache, stream.index)))
-        if vip_cache.over():
-            self._make_room(vip_cache, stream)
+        self.note_push(stream, next_seq, names)
         return last, count, age_us
+
+    def note_push(self, stream: Stream, first: int, names: bytes, *, at_own_cost: bool = True) -> None:
+        """Note what was filed from the bytes of a push, or of several that follow on one another, by its names."""
+        vip_cache = stream.reads
+        assert vip_cache is not None, "it was filed there"
+        stream.cached += len(names) // NAME_BYTES
+        stream.entries.extend_named(first, names)
+        if self.on_file is not None:
+            self.on_file(stream, NamedIds(names, first, partial(_id_of, vip_cache, stream.index)))
+        if vip_cache.over():
+            self._make_room(vip_cache, stream if at_own_cost else None)
+
+    def files_pushes(self, stream: Stream) -> bool:
+        """Return whether `put_push` can be for a stream."""
+        vip_cache = stream.reads
+        return vip_cache is not None and vip_cache is self._vip_caches.get(stream.vip) and vip_cache.fits(_COST_MAX)
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
         """Return the entry of this VIP, which becomes the youngest, and its stream. It may have expired: check."""

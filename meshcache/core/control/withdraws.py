@@ -193,6 +193,12 @@ class Withdraws:
         told = [known for known in self._known.values() if known.withdraw.ids or known.fits_all(terms)]
         return any(not known.withdraw.ids or any(each in payload for each in known.withdraw.ids) for known in told)
 
+    def may_concern_any(self, terms: Terms) -> bool:
+        """Return whether any session made under these terms may have been withdrawn, whatever message it comes in."""
+        if len(self._known) > _LOOKED_THROUGH_MAX:
+            return True
+        return any(known.withdraw.ids or known.fits_all(terms) for known in self._known.values())
+
     def tickets_ended_at(self, group: str, vips: frozenset[str], until_now: float) -> float:
         """Return up to when ticket keys of a group with these VIPs are to be made to count as withdrawn; -inf: never.
 

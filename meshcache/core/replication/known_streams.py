@@ -3,14 +3,21 @@ terms that hold still. Its sessions are filed from its bytes, by one call, with 
 
 Asks what the long way asks (`membership.inbox`, `intake`), and has what isn't plain go there: nothing is refused or
 dropped here. Without the compiled cache there is no short way.
+
+Who holds the core's lock without the interpreter may file more of a stream by itself, under a permit that is given here
+when one was taken: it holds until anything may have changed, which is whenever the lock is taken for that.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.cache.journal import NAME_BYTES
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
@@ -52,6 +59,47 @@ class _Known:
     inside: bool
 
 
+class Permitted(NamedTuple):
+    """What a permit is about, as it was when it was given: nothing of it has changed where the permit was used."""
+
+    known: _Known
+    link: Connection
+    connection: bytes
+    served: ServedVip
+
+
+Filed: TypeAlias = tuple[Permitted, int, bytes, bytes, int, float]
+"""What was filed under a permit, of pushes that follow on one another: the number of the first session, the names of
+all sessions, the ages of the pushes, microseconds of four bytes, the bytes of all, and when their connection was heard
+last."""
+
+
+class Filer(Protocol):
+    """Who files pushes without asking; `hot.Inflow` is one."""
+
+    def permit(
+        self,
+        token: object,
+        connection: bytes,
+        envelope: bytes,
+        head: bytes,
+        table: object,
+        stream: int,
+        next_seq: int,
+        epoch: float,
+        lineage_s: float,
+        lifetime_s: int,
+        heard_at: float,
+        silent_s: float,
+        messages: float,
+        sessions: float,
+        /,
+    ) -> bool:
+        """File pushes on this connection that begin so and go on from this number, until anything changes, so many
+        messages and sessions have come, or none came for `silent_s`.
+        """
+
+
 class KnownStreams:
     """``take`` is asked first for every message; ``learn`` is told of each push that went the long way."""
 
@@ -78,6 +126,8 @@ class KnownStreams:
         self._consumed = consumed
         self._awaiting = awaiting
         self._connections = connections
+        self.filer: Filer | None = None
+        """Gets permits."""
 
     def learn(self, connection: bytes, peer: Peer, push: Push) -> None:
         """Take note of what a push of a peer's own was like, which was taken in just now."""
@@ -142,7 +192,7 @@ class KnownStreams:
 
     def _file(self, known: _Known, link: Connection, connection: bytes, payload: bytes, now: float) -> bool:
         """Ask who may have it, file it, and count it, as `intake` does."""
-        peer, stream = known.peer, known.stream
+        stream = known.stream
         first, (verdict, vip) = stream.seen.goes_on, self._vips.accept(known.terms)
         served = self._vips.get(vip) if verdict is Verdict.ALLOWED and vip == stream.vip else None
         if served is None or not stream.newest < first or not link.bucket.take(1, now):
@@ -153,21 +203,70 @@ class KnownStreams:
         if filed is None:
             link.bucket.give_back(1)
             return False
-        last, count, age_us = filed
+        last, _, age_us = filed
+        permitted = Permitted(known, link, connection, served)
+        self._count(permitted, first, last, (age_us,), len(payload), now)
+        if self._consumed:
+            self._forget_consumed(stream, first, last, served)
+        if self.filer is not None:
+            self._permit(self.filer, permitted, now)
+        return True
+
+    def _permit(self, filer: Filer, permitted: Permitted, now: float) -> None:
+        """Let more of a stream be filed without asking, where no message of it can be one that may not be."""
+        known, link, connection, served = permitted
+        peer, stream = known.peer, known.stream
+        if (
+            self._consumed
+            or self._quarantine
+            or (self._withdraws and self._withdraws.may_concern_any(known.terms))
+            or not stream.newest < stream.seen.goes_on
+            or not self._cache.files_pushes(stream)
+        ):
+            return
+        filer.permit(
+            permitted,
+            connection,
+            known.envelope,
+            known.head,
+            stream.reads,
+            stream.index,
+            stream.seen.goes_on,
+            self._cache.epoch,
+            served.vip.lineage_s,
+            int(served.vip.lifetime_s),
+            now,
+            self._local.limits.probe_after_s,
+            link.bucket.left(now),
+            peer.origin_bucket.left(now),
+        )
+
+    def filed(self, each: Iterable[Filed]) -> None:
+        """Count what was filed under permits, as if it had been taken here when it came."""
+        for permitted, first, names, ages_us, size, heard_at in each:
+            count, ages = len(names) // NAME_BYTES, array("I", ages_us)
+            permitted.link.bucket.take(len(ages), heard_at)
+            self._cache.note_push(permitted.known.stream, first, names)
+            self._count(permitted, first, first + count - 1, ages, size, heard_at)
+
+    def _count(
+        self, permitted: Permitted, first: int, last: int, ages_us: Sequence[int], size: int, now: float
+    ) -> None:
+        """Count pushes that were filed, and that they were heard."""
+        known, _, connection, served = permitted
+        peer, stream, count = known.peer, known.stream, last - first + 1
         self._connections.heard(connection)
         peer.origin_bucket.take(count, now)
         peer.heard_at = stream.last_active_at = now
         stream.see(first, last, own=True)
         served.counters.received += count
-        if self._consumed:
-            self._forget_consumed(stream, first, last, served)
         received = self._telemetry.counters.received
-        received.messages += 1
-        received.bytes += len(payload)
-        received.kinds[Push] += 1
+        received.messages += len(ages_us)
+        received.bytes += size
+        received.kinds[Push] += len(ages_us)
         received.sessions += count
-        self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.inside)
-        return True
+        for age_us in ages_us:
+            self._telemetry.count_lag(age_us / 1e6, peer.rtt_s, inside=known.inside)
 
     def _forget_consumed(self, stream: Stream, first: int, last: int, served: ServedVip) -> None:
         """Take out again what was used up before its push came: rare, so that nothing else pays for it."""

@@ -27,6 +27,10 @@ class Bucket:
         """Return whether so many could be taken."""
         return min(self._burst, self._tokens + (now - self._at) * self._rate) >= tokens
 
+    def left(self, now: float) -> float:
+        """Return how many could be taken."""
+        return min(self._burst, self._tokens + (now - self._at) * self._rate)
+
     def give_back(self, tokens: float) -> None:
         """Put back what was taken a moment ago and not used."""
         self._tokens += tokens

@@ -326,3 +326,82 @@ def test_any_run_of_pushes_ends_as_without_the_short_way(seed: int) -> None:
     assert list(streams[0].entries.downwards(1 << 60)) == list(streams[1].entries.downwards(1 << 60))
     assert streams[0].seen == streams[1].seen
     assert shorts > 20, "the short way was taken"
+
+
+class Filer:
+    """Gets permits and notes them."""
+
+    def __init__(self) -> None:
+        self.permits: list[tuple[Any, ...]] = []
+
+    def permit(self, *permit: Any) -> bool:
+        self.permits.append(permit)
+        return True
+
+
+def quarantined(net: Net, host: Host, _peer: Puppet) -> None:
+    host.core.session_unusable("shop", sid(77), Verdict.CONSUMED, net.now)
+
+
+def used_up(net: Net, host: Host, _peer: Puppet) -> None:
+    host.core.duties.consumed.add("shop", sid(77), net.now, here="")
+
+
+def one_withdrawn(net: Net, host: Host, _peer: Puppet) -> None:
+    host.core.withdraw_session("shop", sid(1), net.now)
+
+
+def others_withdrawn(net: Net, host: Host, _peer: Puppet) -> None:
+    host.core.withdraw(net.now, vip="blog")
+
+
+def behind_a_gap(_net: Net, host: Host, peer: Puppet) -> None:
+    peer.says(host, Push(peer.batch(9)))
+
+
+@pytest.mark.parametrize(
+    ("change", "permitted"),
+    [(quarantined, False), (used_up, False), (one_withdrawn, False), (others_withdrawn, True), (behind_a_gap, False)],
+)
+def test_more_of_a_stream_is_permitted_only_where_no_push_of_it_has_to_be_looked_at(
+    change: Change, permitted: bool
+) -> None:
+    net, host, peer = world()
+    filer = host.core.known_streams.filer = Filer()
+    assert offered(net, host, peer, Push(peer.batch(2, 2)))
+    (_, connection, envelope, head, table, stream, next_seq, *_), *more = filer.permits
+    assert (connection, next_seq, more) == (b"x", 4, [])
+    payload = encode(peer.name, peer.incarnation, Push(peer.batch(4)))
+    assert payload.startswith(envelope)
+    assert head in payload
+    assert table is host.core.duties.cache.vip_cache("shop")
+    assert stream == host.core.duties.cache.streams.get(peer.batch(1).key).index
+    change(net, host, peer)
+    offered(net, host, peer, Push(peer.batch(4)))
+    assert len(filer.permits) == 1 + permitted
+
+
+def test_a_permit_is_for_no_more_than_the_rates_leave() -> None:
+    net, host, peer = world(Limits(messages_per_s=0.001, messages_burst=20))
+    filer = host.core.known_streams.filer = Filer()
+    for number in range(2, 7):
+        assert offered(net, host, peer, Push(peer.batch(number)))
+    left = [permit[12] for permit in filer.permits]
+    assert left == pytest.approx([left[0] - taken for taken in range(5)], abs=0.01)
+
+
+def test_what_was_filed_under_a_permit_is_counted_as_if_it_had_been_taken() -> None:
+    (net, host, peer), (other_net, other, other_peer) = world(), world()
+    filer = host.core.known_streams.filer = Filer()
+    for each_net, each, each_peer in ((net, host, peer), (other_net, other, other_peer)):
+        assert offered(each_net, each, each_peer, Push(each_peer.batch(2)))
+    token, _, envelope, head, table, stream, next_seq, epoch, *_ = filer.permits[0]
+    names, size = b"", 0
+    for first in (3, 5):
+        payload = encode(peer.name, peer.incarnation, Push(peer.batch(first, 2)))
+        assert offered(other_net, other, other_peer, Push(other_peer.batch(first, 2)))
+        filed = table.file_push(payload, envelope, head, stream, first, int(net.now - epoch), 86400.0, 3600)
+        names, size = names + filed[3], size + len(payload)
+    host.core.known_streams.filed([(token, next_seq, names, bytes(8), size, net.now)])
+    assert host.core.stats(net.now) == other.core.stats(other_net.now)
+    assert offered(net, host, peer, Push(peer.batch(7)))

@@ -43,3 +43,11 @@ def test_what_is_given_back_can_be_taken_again() -> None:
     assert not bucket.take(1, 0.0)
     bucket.give_back(3)
     assert not bucket.holds(4, 100.0), "no more than a burst"
+
+
+def test_what_is_left_can_be_taken_and_no_more() -> None:
+    bucket = Bucket(2, 10, 0.0)
+    assert bucket.take(8, 0.0)
+    assert bucket.left(1.0) == 4
+    assert not bucket.take(4.5, 1.0)
+    assert bucket.take(4, 1.0)
