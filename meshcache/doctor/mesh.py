@@ -30,7 +30,7 @@ def mesh_findings(
     yield from _behind(policies)
     yield from _not_resumed(stats)
     yield from _changed(stats)
-    yield from copies_findings(stats.get("vips", {}))
+    yield from copies_findings(stats.get("vips", {}), policies)
     yield from hook_findings(stats.get("hooks", ()))
     yield from export_findings(stats.get("ticket_exports", ()))
     yield from tier_findings(stats.get("tiers", ()))
