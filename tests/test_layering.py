@@ -34,7 +34,7 @@ PURE_NAMES = {"io": ("BytesIO",), "sys": ("getsizeof",)}
 bytes a value takes."""
 
 ROOMS = {
-    "meshcache.core": {"meshcache.core", "meshcache.errors"},
+    "meshcache.core": {"meshcache.core", "meshcache.errors", "meshcache.records"},
     "meshcache.hot": {"meshcache.hot"},
     "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
     "meshcache.edges": {

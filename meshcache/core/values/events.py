@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from meshcache.records import record
 
 EVENTS_MAX = 1024
 """Kept until somebody reads them; the oldest go first. The node reads after each step."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerJoined:
     """A peer's hello was accepted: it is new here, came back, or has a new incarnation."""
 
@@ -21,7 +22,7 @@ class PeerJoined:
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerSuspect:
     """Nothing was heard of a peer for the suspicion time."""
 
@@ -29,7 +30,7 @@ class PeerSuspect:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerRecovered:
     """A suspect peer was heard again."""
 
@@ -37,7 +38,7 @@ class PeerRecovered:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerLost:
     """A peer was silent for so long that this node goes on without it; an opinion that is never passed on."""
 
@@ -45,7 +46,7 @@ class PeerLost:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerLeft:
     """A peer said that it is going."""
 
@@ -53,7 +54,7 @@ class PeerLeft:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerForgotten:
     """A peer was lost for so long that its place in the tables was given back."""
 
@@ -61,7 +62,7 @@ class PeerForgotten:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PeerRefused:
     """A node was turned away, or what it says isn't heard; said when it begins, and now and then while it goes on."""
 
@@ -71,7 +72,7 @@ class PeerRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefusedByPeer:
     """A node turned this one away; ``address`` is where the node is that has what this one may not have, if it says."""
 
@@ -81,7 +82,7 @@ class RefusedByPeer:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NameContested:
     """Two processes that live say that they are the same node: one at ``address``, which is heard, one at ``other``."""
 
@@ -91,7 +92,7 @@ class NameContested:
     other: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IncarnationRaised:
     """This node goes on as a later life of its name, since another was told of one; ``why`` is in words."""
 
@@ -100,7 +101,7 @@ class IncarnationRaised:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IslandFound:
     """A peer serves the same share group with settings that differ, so the two exchange none of its sessions.
 
@@ -113,7 +114,7 @@ class IslandFound:
     differs: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IslandGone:
     """A peer that was an island for a share group is none any more."""
 
@@ -122,7 +123,7 @@ class IslandGone:
     group: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopStalled:
     """This node's own timers came late; it gives all peers that much more time before it suspects them."""
 
@@ -130,7 +131,7 @@ class LoopStalled:
     stalled_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotFinished:
     """This node has caught up with a peer's cache after it joined, or stopped trying."""
 
@@ -140,7 +141,7 @@ class SnapshotFinished:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionsRecalled:
     """Copies were removed because today's terms no longer allow them here."""
 
@@ -149,7 +150,7 @@ class SessionsRecalled:
     sessions: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionsWithdrawn:
     """A withdraw took effect here."""
 
@@ -159,7 +160,7 @@ class SessionsWithdrawn:
     sessions: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PolicyChanged:
     """Somebody, here or elsewhere, set or took back values of a VIP's or group's policy; this is its version now."""
 
@@ -171,7 +172,7 @@ class PolicyChanged:
     change: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketKeyMade:
     """This node made the next ticket key of a share group's ring."""
 
@@ -180,7 +181,7 @@ class TicketKeyMade:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketKeyInUse:
     """From now on this node encrypts a ring's tickets with another key; ``without`` names nodes that didn't have
     it in time: clients that return to them shake hands in full until they do.
@@ -192,7 +193,7 @@ class TicketKeyInUse:
     without: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketKeysWiped:
     """Ticket keys of a share group were wiped here: they are over, withdrawn, or for a border that isn't served now."""
 
@@ -202,7 +203,7 @@ class TicketKeysWiped:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketKeysExported:
     """Ticket keys were given to a server of another kind, or to an operator; ``keys`` are names, ``to`` says whom."""
 
@@ -212,7 +213,7 @@ class TicketKeysExported:
     keys: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketExportFailed:
     """A server of another kind couldn't be given its ticket keys; said at each try, which become rarer."""
 
@@ -222,7 +223,7 @@ class TicketExportFailed:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HookFaulted:
     """A hook of the operator's raised, was slow or couldn't be loaded; each kind of fault is said once a minute, of a
     tier once an hour.
@@ -235,7 +236,7 @@ class HookFaulted:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContextChanged:
     """A program changed a setting of a context after it had joined a VIP; said once for each setting."""
 

@@ -5,11 +5,12 @@ Sizes that both ends of the wire must agree on are not tunable and stand in `mes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
+from meshcache.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Limits:
     """Tunables of one core; the defaults suit colos of up to 64 nodes. Times are in seconds.
 

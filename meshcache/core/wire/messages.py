@@ -5,7 +5,7 @@ Holds facts only: `wire` turns them into bytes and back, and lets nothing throug
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
@@ -16,6 +16,7 @@ from meshcache.core.values.topology import PROTOCOL_MAJOR, PROTOCOL_MINOR, NodeR
 from meshcache.core.wire.queries import Query, QueryReply
 from meshcache.core.wire.single_use import Consumed
 from meshcache.core.wire.ticket_messages import TicketKeys, TicketStatus
+from meshcache.records import record
 
 MESSAGE_BYTES_MAX = 128 * 1024
 """Checked before a byte is decoded; a full batch is half of it. The transport's own limit is the same."""
@@ -80,7 +81,7 @@ LIVE_NUMBER_MAX = 1 << 53
 """Of a policy's version."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hello:
     """Who the sender is and what it serves; the first message on a link, and again when its terms change.
 
@@ -103,7 +104,7 @@ class Hello:
     minor: int = PROTOCOL_MINOR
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heartbeat:
     """The heartbeat to one peer: alive, this many beats so far, and the newest number of each stream it may have.
 
@@ -119,7 +120,7 @@ class Heartbeat:
     joining: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ping:
     """Asks for a `Pong` with the same token at once."""
 
@@ -130,7 +131,7 @@ CLOCK_MS_MAX = (1 << 53) - 1
 """Of a monotonic clock that nobody set: a number that every CBOR decoder can hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pong:
     """Answers a `Ping`, with what the sender's clock says: milliseconds of the one that its session ids are born by.
     0 from a node that doesn't tell, as before 0.2.
@@ -140,12 +141,12 @@ class Pong:
     clock_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leave:
     """The sender goes; only a node itself says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refuse:
     """The sender will not talk to the receiver, and why.
 
@@ -158,7 +159,7 @@ class Refuse:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Batch:
     """Sessions of one stream, with the origin's terms as the sender knows them.
 
@@ -179,7 +180,7 @@ class Batch:
         return StreamKey(self.terms.node, self.incarnation, self.terms.vip)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Push:
     """New sessions; the oldest waited for ``age_us``. ``relay`` asks the receiver to spread them in its colo."""
 
@@ -188,7 +189,7 @@ class Push:
     age_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fetch:
     """Asks for what the receiver has of these ranges of a stream, newest first."""
 
@@ -209,7 +210,7 @@ class FetchEnd(Enum):
     """The stream isn't here, or isn't for the one who asks."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FetchReply:
     """Part of the answer to the fetch with this token; the last part has an ``end``."""
 
@@ -218,7 +219,7 @@ class FetchReply:
     end: FetchEnd | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pull:
     """Asks for one session by its id, for a handshake that waits, on a VIP of the sender's."""
 
@@ -227,7 +228,7 @@ class Pull:
     id: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PullReply:
     """Answers a `Pull`: a batch of that one session, or nothing."""
 
@@ -243,7 +244,7 @@ class ColoDigest(NamedTuple):
     age_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Digest:
     """Compares two nodes' knowledge at 4 bytes a bucket of streams: what differs is exchanged.
 
@@ -264,7 +265,7 @@ class Seen(NamedTuple):
     ranges: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Vector:
     """What the sender has seen of the streams in these buckets (a bit each); ``wants_reply`` asks for the same back."""
 
@@ -280,21 +281,21 @@ class Held(NamedTuple):
     seqs: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Holding:
     """What the sender has that the receiver is to hold too, of streams whose sessions are for some nodes only."""
 
     held: tuple[Held, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotAsk:
     """A joiner asks a peer to be its source, or tells it that it is ``done``."""
 
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotOffer:
     """The answer: a place, and the streams the joiner can fetch from here; or none, as another joiner has it."""
 
@@ -303,14 +304,14 @@ class SnapshotOffer:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RosterAsk:
     """Asks for what the receiver knows of these colos' nodes."""
 
     colos: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Roster:
     """One page of a colo's records, vouched for ``age_s`` seconds ago."""
 
@@ -321,7 +322,7 @@ class Roster:
     pages: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Withdraw:
     """Forget every session whose lineage began before this was issued and that all the given names fit.
 
@@ -354,7 +355,7 @@ class LiveEntry(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LivePolicyUpdate:
     """Some of the live policies that the sender knows, its own or others'."""
 

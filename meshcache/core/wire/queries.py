@@ -5,9 +5,10 @@ How they travel and are counted is `control.mesh_queries`'.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+from meshcache.records import record
 
 HELD_MAX = 16
 """Keys of one VIP about which an answer can say that something else holds there; there are seven today."""
@@ -30,7 +31,7 @@ class QueryKind(Enum):
     """How do the clients there resume, VIP by VIP?"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Query:
     """A question to every node of the mesh; each answers to whom it first heard it from, and passes it on.
 
@@ -58,7 +59,7 @@ class Figures(NamedTuple):
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QueryReply:
     """What ``node`` says to a question, on its way back: whether it has what was asked for, and how many sessions.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from meshcache.records import record
 
 CONSUMED_IDS_MAX = 256
 """In one message: what a node resumes in a quarter of a second at 1,000/s; more go into further messages."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Consumed:
     """Sessions of a share group that were used up: handshakes resumed with them, and they are good for no other.
 

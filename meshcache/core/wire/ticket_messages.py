@@ -5,8 +5,10 @@ Holds facts only. Keys go to nodes of their ring alone, on CURVE links; a status
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from meshcache.records import record
 
 KEYS_MAX = 48
 """Keys of one ring: 24 that still open (a crosscheck of the configuration), twice for a mesh that was split."""
@@ -18,7 +20,7 @@ AGE_MS_MAX = 1 << 42
 """139 years; a key that old is refused for its age."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToldKey:
     """A key as it travels: times are how long ago and for how long, so that no two clocks need agree."""
 
@@ -29,7 +31,7 @@ class ToldKey:
     lifetime_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketKeys:
     """Keys of one ring, for a node that is in it too."""
 
@@ -61,7 +63,7 @@ class RingStatus(NamedTuple):
     spread: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TicketStatus:
     """The rings that sender and receiver are both in, as the sender has them. Whoever sees a key missing sends it."""
 
