@@ -28,6 +28,7 @@ MAKER_US, RECEIVER_US = 40.0, 15.0
 """At full speed: at 700 sessions/s and more."""
 
 SLOW_PER_S, SLOW_US = 100, 60.0
+_WARM_S = 0.2
 _LEFT_S = 0.3
 """Until what is collected has left, and come in."""
 
@@ -80,8 +81,8 @@ def loads(effort: Effort) -> list[Load]:
 
 def run(effort: Effort) -> list[Figure]:
     """The table of microseconds by number of servers, and the returns after which sharing has paid."""
-    counts = (1, 2) if effort is SMOKE else (1, 2, 4, 8) if effort is FULL else (1, 2, 4)
-    rounds, seconds, rest_s = (5, 3.0, 1.0) if effort is FULL else (1, 0.2, 0.1) if effort is SMOKE else (3, 1.5, 1.0)
+    counts = (1, 2) if effort is SMOKE else (1, 2, 4, 8)
+    rounds, seconds, rest_s = (5, 3.0, 1.0) if effort is FULL else (1, 0.2, 0.1) if effort is SMOKE else (1, 0.8, 0.5)
     before = os.environ.get(BEFORE)
     checkouts = {"": None} | ({"before, ": Path(before)} if before and effort is not SMOKE else {})
     found: dict[tuple[str, Load, int], list[Cost]] = {}
@@ -92,8 +93,11 @@ def run(effort: Effort) -> list[Figure]:
             range(rounds), checkouts.items(), dict.fromkeys(load.key for load in asked), counts
         ):
             with mesh(("mesh",) * count, key, checkout) as servers:
-                for load in (load for load in asked if load.key == key):
-                    found.setdefault((label, load, count), []).append(_measure(servers, program, load, seconds, rest_s))
+                own = [load for load in asked if load.key == key]
+                _warm(servers, program, own[0])
+                idle = _idle(servers, rest_s)
+                for load in own:
+                    found.setdefault((label, load, count), []).append(_measure(servers, program, load, seconds, idle))
     figures: list[Figure] = []
     for label in checkouts:
         print(_table(label, {(load, count): each for (name, load, count), each in found.items() if name == label}))
@@ -118,13 +122,22 @@ def _table(label: str, costs: dict[tuple[Load, int], list[Cost]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _measure(servers: list[Server], program: Path, load: Load, seconds: float, rest_s: float) -> Cost:
+def _warm(servers: list[Server], program: Path, load: Load) -> None:
+    """Caches are warm then, and all have met."""
+    xresume.run(program, *load.arguments("{}:{}".format(*servers[0].plan.tls), _WARM_S))
+
+
+def _idle(servers: list[Server], rest_s: float) -> list[float]:
+    """Nanoseconds of CPU a second that each server's timers take alone, which are taken off."""
+    begun, begun_at = [server.cpu_ns() for server in servers], time.monotonic()
+    time.sleep(rest_s)
+    idle_s = time.monotonic() - begun_at
+    return [(server.cpu_ns() - before) / idle_s for server, before in zip(servers, begun, strict=True)]
+
+
+def _measure(servers: list[Server], program: Path, load: Load, seconds: float, idle: list[float]) -> Cost:
     address = "{}:{}".format(*servers[0].plan.tls)
-    xresume.run(program, *load.arguments(address, min(seconds / 4, 0.5)))  # caches are warm, and all have met
-    idle_from, idle_at = [server.cpu_ns() for server in servers], time.monotonic()
-    time.sleep(rest_s)  # the servers' timers alone, which is what is taken off
-    idle_s = time.monotonic() - idle_at
-    idle = [(server.cpu_ns() - begun) / idle_s for server, begun in zip(servers, idle_from, strict=True)]
+    _warm(servers, program, load)
     begun, begun_at = [server.cpu_ns() for server in servers], time.monotonic()
     result = xresume.run(program, *load.arguments(address, seconds))
     time.sleep(_LEFT_S)
