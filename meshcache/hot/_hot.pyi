@@ -72,7 +72,15 @@ class Door:
     def generation(self) -> int: ...
     def take(self) -> list[tuple[bytes, bytes, float, float, float, bool]]: ...
     def push(
-        self, envelope: bytes, head: bytes, stream: int, first_seq: int, now: float, ahead_s: float, until: float
+        self,
+        envelope: bytes,
+        head: bytes,
+        stream: int,
+        first_seq: int,
+        now: float,
+        ahead_s: float,
+        until: float,
+        born_after: float,
     ) -> tuple[bytes, bytes] | None: ...
     def collect(self, until: float, looks: bool) -> int: ...
     def dismiss(self, session_id: bytes) -> None: ...

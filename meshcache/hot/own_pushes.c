@@ -183,9 +183,9 @@ PyObject *door_push(PyObject *self, PyObject *args)
     struct piece envelope, head;
     unsigned long stream;
     unsigned long long first;
-    double now, ahead, until;
-    if (!PyArg_ParseTuple(args, "y#y#kKddd:push", &envelope.data, &envelope.bytes, &head.data, &head.bytes, &stream,
-                          &first, &now, &ahead, &until))
+    double now, ahead, until, born_after;
+    if (!PyArg_ParseTuple(args, "y#y#kKdddd:push", &envelope.data, &envelope.bytes, &head.data, &head.bytes, &stream,
+                          &first, &now, &ahead, &until, &born_after))
         return NULL;
     struct door *door = door_of(self);
     struct made rows[BATCH_MAX];
@@ -195,7 +195,8 @@ PyObject *door_push(PyObject *self, PyObject *args)
     begin(first);
     while (filing.stream == stream && draft.count < waiting) {
         const struct made *made = &rows[draft.count];
-        if (made->binding != filing.binding || made->id_bytes != ID_BYTES_MAX || made->expires_at + ahead <= now)
+        if (made->binding != filing.binding || made->id_bytes != ID_BYTES_MAX || made->expires_at + ahead <= now ||
+            made->born_at + ahead <= born_after)
             break;
         size_t der_bytes = table_file_made(filing.own, made->id, ID_BYTES_MAX, filing.stream, first + draft.count,
                                            &names[draft.count], draft.ders + draft.ders_bytes, room_left());

@@ -32,11 +32,11 @@ _PLACES = 4
 """Places of the compiled cache looked at in place of each entry: many are empty, and looking takes nanoseconds."""
 
 
-PushMade: TypeAlias = Callable[[bytes, bytes, int, int, float, float, float], tuple[bytes, bytes] | None]
+PushMade: TypeAlias = Callable[[bytes, bytes, int, int, float, float, float, float], tuple[bytes, bytes] | None]
 """Of a compiled door: files what waits there under numbers that follow on one another, up to a batch, and writes it as
 a push. Given are the envelope, the stream's head and its index, the first number, now, what that is ahead of the door's
-clock, and when it all ends at the latest. Returns the push and the names of its entries; None, with nothing done, when
-the first that waits is unusual."""
+clock, when it all ends at the latest, and after what its lineages began. Returns the push and the names of its entries;
+None, with nothing done, when the first that waits is unusual."""
 
 
 class PutResult(Enum):
@@ -204,6 +204,7 @@ class SessionCache:
         now: float,
         ahead_s: float,
         until: float,
+        born_after: float,
     ) -> tuple[bytes, int] | None:
         """Do as `keep_made` does for what waits at the compiled door that `push` is of, and write it as a push.
 
@@ -212,7 +213,7 @@ class SessionCache:
         vip_cache = stream.reads
         if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
             return None
-        pushed = push(envelope, head, stream.index, first_seq, now, ahead_s, until)
+        pushed = push(envelope, head, stream.index, first_seq, now, ahead_s, until, born_after)
         if pushed is None:
             return None
         payload, names = pushed

@@ -5,6 +5,7 @@ Made by an operator or a policy, never by an unclean close (a stranger can cause
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,11 @@ class _Known:
         """
         if self.withdraw.ids:
             return session_id in self.withdraw.ids
-        return born_at <= self.issued_at + _ROUNDING_S + _DRIFT * (now - self.issued_at) and self.fits_all(terms)
+        return born_at <= self.over_at(now) and self.fits_all(terms)
+
+    def over_at(self, now: float) -> float:
+        """Return up to which birth sessions may be of those that it is about."""
+        return self.issued_at + _ROUNDING_S + _DRIFT * (now - self.issued_at)
 
     def fits_all(self, terms: Terms) -> bool:
         told = self.withdraw
@@ -175,6 +180,13 @@ class Withdraws:
         A new lineage began after all that is known here.
         """
         return born_at < now and any(known.fits(terms, session_id, born_at, now) for known in self._known.values())
+
+    def new_after(self, terms: Terms, now: float) -> float:
+        """Return after which birth sessions made under these terms can't have been withdrawn: `refuses_new` needn't be
+        asked of those. In doubt never."""
+        if len(self._known) > _LOOKED_THROUGH_MAX or any(known.withdraw.ids for known in self._known.values()):
+            return math.inf
+        return max((known.over_at(now) for known in self._known.values() if known.fits_all(terms)), default=-math.inf)
 
     def places(self, terms: Terms, ids: Sequence[bytes], elapsed_s: Sequence[int], now: float) -> set[int]:
         """Return the indices of those sessions of a batch that were withdrawn."""

@@ -1,7 +1,8 @@
 """The short way out of what handshakes made: filed and written as a push by one call, with no object for each session.
 
 Asks what the long way asks (`local_sessions`, `publisher`), and leaves to it whatever isn't plain: relays, chosen
-holders, peers that take nothing, withdraws, what isn't due. Without the compiled door there is no short way.
+holders, peers that take nothing, what may have been withdrawn or isn't due. Without the compiled door there is no short
+way.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from meshcache.core.cache.cache import PushMade, SessionCache
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.state.served_vips import ServedVips
+
+_NEVER = float("-inf")
 
 
 class ReadyPush(NamedTuple):
@@ -41,7 +44,10 @@ class DoorPushes:
         go the long way. What it returns is to be sent before anything else of this VIP.
         """
         served = self._vips.get(vip)
-        if served is None or self._withdraws:
+        if served is None:
+            return None
+        born_after = self._withdraws.new_after(served.vip.terms, now) if self._withdraws else _NEVER
+        if born_after >= now:
             return None
         straight = self._publisher.straight(served, waiting, now)
         if straight is None:
@@ -49,7 +55,7 @@ class DoorPushes:
         template, addresses = straight
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
         pushed = self._cache.push_made(
-            served.stream, push, template.envelope, template.stream, first, now, ahead_s, until
+            served.stream, push, template.envelope, template.stream, first, now, ahead_s, until, born_after
         )
         if pushed is None:
             return None

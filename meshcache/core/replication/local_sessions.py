@@ -125,7 +125,9 @@ class LocalSessions:
         ones, could be: the others are for `created`.
         """
         if self._withdraws:
-            return 0
+            born_after = self._withdraws.new_after(served.vip.terms, now)
+            if any(each.born_at <= born_after for each in made):
+                return 0
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
         kept = self._cache.keep_made(served.stream, [each.id for each in made], first)
         if not kept:

@@ -32,8 +32,8 @@ ALONE_S = 0.05
 """How long sessions that go to nobody may wait to be filed: twenty steps a second, and a new peer waits no longer."""
 
 
-_RATE_S, _RATE_S_MIN = 0.05, 0.0005
-"""Over how long the sessions made in a second are counted."""
+_FLUSH_S_MIN = 0.0005
+"""What is flushed sooner after something else counts as much as if it were so late."""
 
 
 class _PushQueue:
@@ -48,10 +48,10 @@ class _PushQueue:
         self.per_s = 0.0
         self.template: PushTemplate | None = None
 
-    def flushed(self, count: int, now: float) -> None:
-        """Note that so many sessions left, and so how many are made a second."""
-        passed_s = max(now - self.flushed_at, _RATE_S_MIN)
-        self.per_s += (count / passed_s - self.per_s) * min(passed_s / _RATE_S, 1.0)
+    def flushed(self, count: int, now: float, over_s: float) -> None:
+        """Note that so many sessions left, and so how many are made a second, over about so long."""
+        passed_s = max(now - self.flushed_at, _FLUSH_S_MIN)
+        self.per_s += (count / passed_s - self.per_s) * min(passed_s / over_s, 1.0)
         self.flushed_at = now
 
     def template_for(self, record: NodeRecord, terms: Terms) -> PushTemplate:
@@ -147,7 +147,7 @@ class Publisher:
         """Count a push that is on its way past the queue; return until when what follows is collected."""
         terms = served.vip.terms
         queue = self._queues[terms.vip]
-        queue.flushed(count, now)
+        queue.flushed(count, now, self._limits.busy_s)
         served.flushed_seq = served.last_seq
         served.counters.pushed += count
         self._outbox.count_sent(receivers, payload, Push, count)
@@ -208,7 +208,7 @@ class Publisher:
 
     def _flush(self, queue: _PushQueue, now: float) -> None:
         queue.due_at = _NEVER
-        queue.flushed(len(queue.waiting), now)
+        queue.flushed(len(queue.waiting), now, self._limits.busy_s)
         served = self._vips.get(queue.name)
         if served is None or not queue.waiting:
             return

@@ -351,3 +351,31 @@ def test_two_nodes_that_both_want_to_hear_all_again_tell_each_other() -> None:
         table.doubt(net.now)
     assert len({told, *(table.digest() for table in tables)}) == 3
     net.until(lambda: [table.digest() for table in tables] == [told, told], within=3)
+
+
+@pytest.mark.parametrize("waited_s", [0.5, 1.9, 2.1, 30.0, 40_000.0])
+def test_whoever_was_born_later_than_it_says_need_not_be_asked_about(waited_s: float) -> None:
+    net, (host, *_) = world()
+    withdraws, terms = host.core.withdraws, host.core.duties.vips.terms[0]
+    assert withdraws.new_after(terms, net.now) == float("-inf")
+    host.core.withdraw(net.now, vip="blog")
+    assert withdraws.new_after(terms, net.now) == float("-inf"), "another VIP's"
+    host.core.withdraw(net.now, vip="shop")
+    issued_at, now = net.now, net.now + waited_s
+    after = withdraws.new_after(terms, now)
+    assert issued_at + 2 <= after < issued_at + 11
+    for born_at in (issued_at, after - 0.001, after, after + 0.001, now - 0.001):
+        assert withdraws.refuses_new(terms, sid(1), born_at, now) == (born_at <= after and born_at < now)
+
+
+def test_of_single_sessions_and_of_many_withdraws_it_does_not_say() -> None:
+    net, (host, *_) = world(withdraws_per_s=1000.0)
+    withdraws, terms = host.core.withdraws, host.core.duties.vips.terms[0]
+    for number in range(17):
+        assert withdraws.new_after(terms, net.now + 100) < net.now + 100
+        host.core.withdraw(net.now, vip=f"vip-{number}")
+    assert withdraws.new_after(terms, net.now + 100) == float("inf")
+    net, (host, *_) = world()
+    made = make(net, host, 1)
+    host.core.withdraw_session("shop", made, net.now)
+    assert host.core.withdraws.new_after(terms, net.now + 100) == float("inf")

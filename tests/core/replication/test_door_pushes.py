@@ -28,11 +28,20 @@ class Door:
         self.rows = [(sid(number), DER, net.now - 0.002, net.now + 100.5, net.now - 7) for number in numbers]
 
     def push(
-        self, envelope: bytes, head: bytes, stream: int, first: int, now: float, ahead_s: float, until: float
+        self,
+        envelope: bytes,
+        head: bytes,
+        stream: int,
+        first: int,
+        now: float,
+        ahead_s: float,
+        until: float,
+        born_after: float,
     ) -> tuple[bytes, bytes] | None:
         assert hot.compiled is not None
         rows, self.rows = self.rows[:BATCH_SESSIONS_MAX], self.rows[BATCH_SESSIONS_MAX:]
-        if not rows:
+        if not rows or rows[0][4] <= born_after:
+            self.rows = rows + self.rows
             return None
         table = self.cache.vip_cache("shop")
         for seq, (session_id, der, _, ends_at, born_at) in enumerate(rows, first):
@@ -113,7 +122,9 @@ Change = Callable[[Net, Host], Any]
 
 
 def withdrawn(net: Net, host: Host) -> None:
-    host.core.withdraw(net.now, vip="blog")
+    host.core.withdraw(net.now, vip="shop")
+    host.core.messages_to_send(net.now)
+    net.now += 0.1
 
 
 def queued(net: Net, host: Host) -> None:
@@ -171,6 +182,30 @@ def test_whatever_is_not_plain_is_left_to_the_long_way_untouched(change: Change,
     assert door.takes(host, net.now) is None
     assert len(door.rows) == 2
     assert host.core.stats(net.now) == before
+
+
+def one_withdrawn(net: Net, host: Host) -> None:
+    host.core.withdraw_session("shop", sid(1), net.now)
+    host.core.messages_to_send(net.now)
+    net.now += 0.1
+
+
+@pytest.mark.parametrize("change", [withdrawn, one_withdrawn])
+def test_what_may_have_been_withdrawn_goes_the_long_way_and_what_came_later_doesnt(change: Change) -> None:
+    net, host = world()
+    change(net, host)
+    assert Door(net, host, 2, 3).takes(host, net.now) is None
+    net.now += 20
+    host.core.messages_to_send(net.now)
+    later = Door(net, host, 4).takes(host, net.now)
+    assert (later is not None) == (change is withdrawn), "in doubt about single sessions"
+
+
+def test_a_withdraw_of_another_vip_keeps_nothing_from_the_short_way() -> None:
+    net, host = world()
+    host.core.withdraw(net.now, vip="blog")
+    host.core.messages_to_send(net.now)
+    assert Door(net, host, 2, 3).takes(host, net.now) is not None
 
 
 def test_what_it_leaves_behind_goes_the_long_way_once() -> None:
