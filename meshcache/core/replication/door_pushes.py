@@ -52,7 +52,7 @@ class DoorPushes:
         straight = self._publisher.straight(served, waiting, now)
         if straight is None:
             return None
-        template, addresses = straight
+        template, addresses, collect_until = straight
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
         pushed = self._cache.push_made(
             served.stream, push, template.envelope, template.stream, first, now, ahead_s, until, born_after
@@ -62,5 +62,5 @@ class DoorPushes:
         payload, count = pushed
         served.counters.made += count
         served.last_seq += count
-        until = self._publisher.went_straight(served, payload, count, len(addresses), now)
-        return ReadyPush(payload, count, addresses, until)
+        self._publisher.went_straight(served, payload, count, len(addresses), now)
+        return ReadyPush(payload, count, addresses, collect_until)

@@ -125,9 +125,10 @@ class Publisher:
             return queue.due_at
         return queue.flushed_at + self._collect_s(queue, audience, now)
 
-    def straight(self, served: ServedVip, waiting: int, now: float) -> tuple[PushTemplate, list[str]] | None:
-        """Return what a push of so many sessions, which aren't queued, begins with, and where it goes, if it may go
-        past the queue: it is due, nothing is before it, and all of it goes to peers here that take it. Else None.
+    def straight(self, served: ServedVip, waiting: int, now: float) -> tuple[PushTemplate, list[str], float] | None:
+        """Return what a push of so many sessions, which aren't queued, begins with, where it goes, and until when the
+        next are collected, if it may go past the queue: it is due, nothing is before it, and all of it goes to peers
+        here that take it. Else None.
         """
         terms = served.vip.terms
         queue = self._queues.get(terms.vip)
@@ -136,22 +137,21 @@ class Publisher:
         audience = self._audiences.of_own(terms)
         if audience.relays or not audience.inside:
             return None
-        if waiting < BATCH_SESSIONS_MAX and queue.flushed_at + self._collect_s(queue, audience, now) > now:
+        collect_s = self._collect_s(queue, audience, now)
+        if waiting < BATCH_SESSIONS_MAX and queue.flushed_at + collect_s > now:
             return None
         ready = [peer.address for peer in audience.inside if peer.blocked_until <= now]
         if len(ready) < len(audience.inside):
             return None
-        return queue.template_for(self._vips.record, terms), ready
+        return queue.template_for(self._vips.record, terms), ready, now + collect_s
 
-    def went_straight(self, served: ServedVip, payload: bytes, count: int, receivers: int, now: float) -> float:
-        """Count a push that is on its way past the queue; return until when what follows is collected."""
-        terms = served.vip.terms
-        queue = self._queues[terms.vip]
+    def went_straight(self, served: ServedVip, payload: bytes, count: int, receivers: int, now: float) -> None:
+        """Count a push that is on its way past the queue."""
+        queue = self._queues[served.vip.terms.vip]
         queue.flushed(count, now, self._limits.busy_s)
         served.flushed_seq = served.last_seq
         served.counters.pushed += count
         self._outbox.count_sent(receivers, payload, Push, count)
-        return now + self._collect_s(queue, self._audiences.of_own(terms), now)
 
     def asked_for(self, session_id: bytes, now: float) -> None:
         """Take note that a peer's handshake waits for a session: if that is still collected here, it is due now, and

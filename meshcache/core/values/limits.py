@@ -70,9 +70,9 @@ class Limits:
     """The same where `busy_per_s` sessions of a VIP and more are made a second and all receivers ask for what they
     await; the first that does so ends it. 15 ms of waiting, the default, are 8 of collecting then, in place of 3: at
     1,000/s eight sessions go in one message, in place of three."""
-    busy_per_s: float = 300.0
+    busy_per_s: float = 500.0
     busy_s: float = 0.25
-    """Over how long that is counted: shorter, and 200/s now and then look like 300."""
+    """Over how long that is counted: 400/s, of 200 full handshakes of TLS 1.3 a second, aren't to look like it."""
     asked_for_s: float = 10.0
     """A peer that asks for what is still collected has a client that came back sooner than that: others will too, so
     that it isn't collected any longer than without their waiting until so much later."""
