@@ -63,9 +63,13 @@ class Inflow:
         sockets = transport.in_c
         assert sockets is not None, "asked before"
         self._sockets = sockets
-        self._rests_s = core.rest_s(1), core.rest_s(2), core.rest_s(3)
+        self.plan()
         self.answer_waits, self.stop = self._compiled.answer_waits, self._compiled.stop
         _all.add(self)
+
+    def plan(self) -> None:
+        """Take over how long messages may lie, by how many peers there are, while none of them asks for sessions."""
+        self._rests_s = self._core.rest_s(1), self._core.rest_s(2), self._core.rest_s(3)
 
     @property
     def generation(self) -> int:
@@ -80,8 +84,6 @@ class Inflow:
         `generation` is that of a moment when nobody waited for a session, and no peer has asked for one lately. Returns
         messages that weren't filed, whether there may be more here, and what the eventfd said.
         """
-        if not received:
-            self._rests_s = self._core.rest_s(1), self._core.rest_s(2), self._core.rest_s(3)
         came, more, woken, other = self._compiled.stay(
             *self._sockets, self._wakeup, generation, received, whole_at, collected_until, self._rests_s
         )

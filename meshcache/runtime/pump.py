@@ -337,13 +337,15 @@ class Pump:
         """
         with self.quietly:
             now, core = self.clock(), self.core
-            if self._others_at <= now:
+            if others_changed := self._others_at <= now:
                 self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self.deadlines)])
             whole_at = min(core.next_deadline(), self._others_at)
             self._collected_until = self.collected_until()
             self._wakes_at = min(whole_at, self._collected_until)
             asks = core.awaiting or core.pulling.hurries or self.clock is not time.monotonic  # C knows no other clock
             alone = None if asks else self._inflow
+            if alone is not None and others_changed:
+                alone.plan()
             generation = 0 if alone is None else alone.generation
             lie_until = now if alone is not None else self._rest.plan(received, now, self._collected_until)
         self._asleep, self._mail, woken = True, True, 0
