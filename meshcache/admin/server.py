@@ -148,11 +148,11 @@ class AdminServer:
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(Scarcity())
         self._stopping = asyncio.Event()
-        read_only = http_app(self._node, self._settings.hosts, self._token)
         async with contextlib.AsyncExitStack() as open_listeners:
             if self._unix is not None:
                 await open_listeners.enter_async_context(self._answering(self._unix, unix_app(self._node), None))
             if self._http is not None:
+                read_only = http_app(self._node, self._settings.hosts, self._token)
                 await open_listeners.enter_async_context(self._answering(self._http, read_only, self._tls))
             self._serving.set()
             await self._stopping.wait()
