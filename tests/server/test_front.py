@@ -352,20 +352,19 @@ async def test_a_gate_that_cant_be_watched_again_is_tried_again_and_the_others_a
     assert front is not None
     service = Service("shop", SSL.Context(SSL.TLS_METHOD), Tally(), respond, 1.0, 1.0)
     came: list[Any] = []
-    with socket.socketpair()[0] as first, socket.create_server((HERE, 0)) as second:
+    with socket.socketpair()[0] as first, socket.socketpair()[0] as other, socket.create_server((HERE, 0)) as second:
         front.serve(first, routes := make_routes([(service, [])], service), lambda *_what: None)
         front.serve(second, routes, lambda line, *_what: came.append(line))
-        waiting, kept = connect(second.getsockname()[1]), os.dup(first.fileno())
+        waiting = connect(second.getsockname()[1])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
             await wait_until_async(lambda: table.faults.total["no descriptor left to accept with"])
-            os.close(first.fileno())
+            os.close(first.fileno())  # its last: while a copy is open, the kernel goes on watching what was closed
             await wait_until_async(lambda: table.faults.total["no memory to accept with"])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        os.dup2(kept, first.fileno())
-        os.close(kept)
+        os.dup2(other.fileno(), first.fileno())
         await wait_until_async(lambda: came)
         waiting.close()
     table.stop()
