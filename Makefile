@@ -49,6 +49,7 @@ check: lint types
 	@$(BIN)/python -m pytest tests/test_layering.py -q
 	@$(MAKE) test
 	@BIN=$(BIN) PARTS=harness tools/test tests/test_benchmarks.py tests/security/test_mutants.py
+	@BIN=$(BIN) MESHCACHE_COLD=1 tools/test tests/contrib tests/server/test_main.py tests/server/test_app.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

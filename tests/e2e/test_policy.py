@@ -14,6 +14,7 @@ from typing import Any
 from meshcache.admin.client import AdminClient
 from tests.support.material import Node
 from tests.support.mesh import Mesh
+from tests.support.processes import run
 from tests.support.programs import s_client
 from tests.support.waiting import wait_until
 
@@ -24,7 +25,7 @@ def meshcache(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The real command, asking this node."""
     command = [sys.executable, "-m", "meshcache", *arguments]
     variables = os.environ | {"MESHCACHE_SOCKET": str(node.admin_socket)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=variables)
+    return run(command, env=variables)
 
 
 def policy(node: Node) -> dict[str, Any]:

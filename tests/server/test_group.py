@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -24,7 +23,7 @@ from meshcache.errors import MeshcacheError, PolicyError
 from tests.server.deployment import READY_S_MAX, Deployment, deploy
 from tests.server.test_app import body
 from tests.support.material import free_ports
-from tests.support.processes import Process, Processes
+from tests.support.processes import Process, Processes, run
 from tests.support.waiting import wait_until
 
 TWO = "[server]\nworkers = 2\ndrain_s = 20\n"
@@ -139,7 +138,7 @@ def test_metrics_dashboard_and_commands_show_one_server(running: Deployment) -> 
     with urllib.request.urlopen(f"http://{http[1]}/readyz", timeout=30) as answer:
         assert json.load(answer) == {"ready": True}
     command = [sys.executable, "-m", "meshcache", "stats", "--socket", str(admin(running).path)]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    shown = run(command).stdout
     assert "workers 2/2 serve" in shown
     assert "node edge-1" in shown
 
@@ -197,7 +196,7 @@ def test_it_is_not_taken_over_nor_started_twice(running: Deployment) -> None:
         ((), 'node "edge-1" is running already'),
         (("--take-over",), "several workers can't take another's"),
     ):
-        done = subprocess.run([*serve, *more], capture_output=True, text=True, timeout=60, check=False)
+        done = run([*serve, *more])
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     with pytest.raises(PolicyError, match="several workers can't be taken over"):
         admin(running).take_over(running.folder / "successor")
@@ -337,7 +336,7 @@ def test_workers_that_cannot_start_end_the_server_and_say_why(shop: Deployment) 
 def test_what_workers_cannot_do_is_a_fault_of_the_file(shop: Deployment, more: str, said: str) -> None:
     shop.write(more)
     command = [sys.executable, "-m", "meshcache", "check", str(shop.file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run(command)
     assert done.returncode == 2
     assert said in done.stderr + done.stdout
 
@@ -346,7 +345,7 @@ def test_check_says_what_a_reach_of_one_server_means_then(shop: Deployment) -> N
     shop.port = free_ports(1)[0]
     shop.write(TWO, vip='[vip.sharing]\nreach = "server"\n')
     command = [sys.executable, "-m", "meshcache", "check", str(shop.file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run(command)
     assert done.returncode == 0, done.stderr
     assert "only one return in 2 resumes" in done.stdout + done.stderr
 

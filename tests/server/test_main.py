@@ -11,6 +11,7 @@ import pytest
 
 from tests.server.deployment import Deployment, deploy
 from tests.support.processes import Processes
+from tests.support.processes import run as run_program
 
 
 @pytest.fixture
@@ -20,8 +21,7 @@ def shop(tmp_path: Path) -> Iterator[Deployment]:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "meshcache_server", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return run_program([sys.executable, "-m", "meshcache_server", *map(str, arguments)])
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--help"]])

@@ -8,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
+from tests.support import children
+from tests.support.children import Child
 from tests.support.waiting import PATIENCE_S
 
 END_S_MAX = PATIENCE_S
 
 
-def stop(popen: subprocess.Popen[bytes]) -> None:
+def stop(popen: Child) -> None:
     """Stop a child with SIGSTOP. Until the thread that is to take the signal runs, all the others go on."""
     popen.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
@@ -35,15 +38,7 @@ class Process:
     ) -> None:
         self.log = log
         with log.open("wb") as out:
-            self.popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=env,
-                pass_fds=pass_fds,
-            )
+            self.popen = children.start(command, out, out, cwd=cwd, env=env, pass_fds=pass_fds)
 
     @property
     def output(self) -> str:
@@ -124,12 +119,26 @@ def meshcache(
     *arguments: str | Path, cwd: Path | None = None, within_s: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
     """Run ``meshcache ARGUMENTS…`` to its end; the exit code is the test's to judge."""
-    return subprocess.run(
-        [sys.executable, "-m", "meshcache", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=within_s,
-        check=False,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-    )
+    return run([sys.executable, "-m", "meshcache", *map(str, arguments)], cwd=cwd, within_s=within_s)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    within_s: float = PATIENCE_S,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; the exit code is the test's to judge."""
+    with TemporaryFile() as out, TemporaryFile() as err:
+        child = children.start(command, out, err, cwd=cwd, env=env)
+        try:
+            code = child.wait(within_s)
+        finally:
+            child.kill()
+            child.wait()
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(command, code, *texts)
