@@ -426,7 +426,7 @@ static void stay_until_needed(struct stay *stay, unsigned received)
             return;
         read_letters(stay);
         now = clock_now();
-        if (stay->count > 0 || stay->mail || now >= deadline)
+        if (stay->count > 0 || stay->mail || now >= fmin(deadline, told_at(stay->self)))
             return;
         until = lie_until(stay, stay->read, now);
     }

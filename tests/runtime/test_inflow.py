@@ -249,6 +249,19 @@ def test_a_part_of_the_cache_that_is_full_makes_room_as_ever() -> None:
         receiver.close()
 
 
+def test_what_comes_lies_for_a_while_and_a_wake_up_ends_that() -> None:
+    receiver = Receiver(Limits(rest_s_min=60.0))
+    try:
+        receiver.push(3)
+        wait_until(lambda: receiver.has(3) and receiver.inflow.resting)
+        assert not receiver.inflow.answer_waits(), "who rests looks afterwards"
+        receiver.push(4)
+        receiver.wake()
+        wait_until(lambda: receiver.brought or receiver.has(4))
+    finally:
+        receiver.close()
+
+
 def test_a_lock_is_one_for_c_and_python() -> None:
     assert hot.compiled is not None
     lock = hot.compiled.Lock()
