@@ -204,17 +204,18 @@ PyObject *door_push(PyObject *self, PyObject *args)
             break;
         add(made, der_bytes, now, ahead, until);
     }
+    unsigned count = draft.count;
+    door_taken(door, count);
+    PyObject *payload = count ? written(envelope, head) : NULL, *both = NULL;
+    if (payload != NULL)
+        both = Py_BuildValue("(Oy#)", payload, (const char *)names, (Py_ssize_t)(count * sizeof *names));
+    Py_XDECREF(payload);
+    for (unsigned row = 0; both == NULL && row < count; row++) /* no memory: the core never hears of them */
+        table_take_back(filing.own, rows[row].id, ID_BYTES_MAX);
     wipe(rows, waiting * sizeof *rows);
     table_drop(filing.own);
-    unsigned count = draft.count;
     if (count == 0)
         Py_RETURN_NONE;
-    door_taken(door, count);
-    PyObject *payload = written(envelope, head);
-    if (payload == NULL)
-        return NULL;
-    PyObject *both = Py_BuildValue("(Oy#)", payload, (const char *)names, (Py_ssize_t)(count * sizeof *names));
-    Py_DECREF(payload);
     return both;
 }
 
