@@ -48,7 +48,8 @@ test-fast: $(VENV)/.dev
 check: lint types
 	@$(BIN)/python -m pytest tests/test_layering.py -q
 	@$(MAKE) test
-	@BIN=$(BIN) PARTS=harness tools/test tests/test_benchmarks.py tests/security/test_mutants.py
+	@BIN=$(BIN) PARTS=harness tools/test tests/test_benchmarks.py tests/security/test_mutants.py \
+	    tests/test_delivery.py tests/hot/test_hot.py
 	@BIN=$(BIN) MESHCACHE_COLD=1 tools/test tests/contrib tests/server/test_main.py tests/server/test_app.py
 
 lint: $(VENV)/.dev

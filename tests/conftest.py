@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("part") == FAST:
         settings.load_profile("fast")
     config.addinivalue_line("markers", "alone: measures, or fills the machine; never runs beside other tests")
-    config.addinivalue_line("markers", "harness: checks the checks, not the product; `make check` runs them")
+    config.addinivalue_line("markers", "harness: checks the checks or builds the package; `make check` runs them")
     config.addinivalue_line("markers", "slow: takes a second or starts processes; not in `make test-fast`")
 
 

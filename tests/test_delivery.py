@@ -76,6 +76,7 @@ def take(source: Path, target: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.harness
 def test_the_installed_package_brings_its_documentation_and_files(installed: Path, tmp_path: Path) -> None:
     command = installed / "bin/meshcache"
     listed = succeeded(run(command, "docs", cwd=tmp_path))
@@ -91,6 +92,7 @@ def test_the_installed_package_brings_its_documentation_and_files(installed: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.harness
 def test_the_metadata_names_no_address_that_is_not_ours(installed: Path, tmp_path: Path) -> None:
     """The project has none: what there is to read comes with the package, as its description says."""
     said = "from importlib.metadata import metadata; print(metadata('meshcache').as_string())"
@@ -101,6 +103,7 @@ def test_the_metadata_names_no_address_that_is_not_ours(installed: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.harness
 def test_the_installed_package_is_complete(installed: Path, tmp_path: Path) -> None:
     imported = "import meshcache, meshcache.hot as hot, meshcache_server"
     said = f"{imported}; print(meshcache.__version__, hot.path(), meshcache.__file__)"

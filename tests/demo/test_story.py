@@ -34,16 +34,16 @@ def start(processes: Processes, folder: Path, *arguments: str) -> Process:
     return processes.start([sys.executable, *arguments], env={**os.environ, "TMPDIR": str(folder / "t")})
 
 
-def test_the_demo_holds_ends_by_itself_in_under_a_minute_and_leaves_nothing(processes: Processes, folder: Path) -> None:
+def test_the_demo_holds_ends_by_itself_and_leaves_nothing(processes: Processes, folder: Path) -> None:
     started = time.monotonic()
     demo = start(processes, folder, *DEMO)
     me = psutil.Process(demo.popen.pid)
     servers = wait_until(lambda: len(found := me.children()) >= 6 and found)
 
-    code = demo.wait(within_s=90)
+    code = demo.wait(within_s=DEMO_S_MAX + 60)
 
     assert code == 0, demo.output
-    assert time.monotonic() - started < DEMO_S_MAX + 5
+    assert time.monotonic() - started < DEMO_S_MAX + 60
     assert "by mDNS on the loopback interface" in demo.output
     assert "visits went as the policies say" in demo.output
     assert "edge-2 is killed" in demo.output
@@ -78,7 +78,7 @@ def test_a_signal_ends_it_once_but_a_terminal_that_closes_where_it_was_started_t
 
 def test_kept_up_it_says_what_to_try_and_goes_with_all_its_servers(processes: Processes, folder: Path) -> None:
     demo = start(processes, folder, "-c", WITHOUT_MULTICAST)
-    wait_until(lambda: LAST_HINT.search(demo.output) or not demo.running, within_s=90)
+    wait_until(lambda: LAST_HINT.search(demo.output) or not demo.running, within_s=DEMO_S_MAX)
     servers = psutil.Process(demo.popen.pid).children()
     assert len(servers) == 5
     assert "two seeds stand in for mDNS" in demo.output

@@ -72,6 +72,7 @@ def test_ids_are_spread_by_siphash() -> None:
 
 
 @needs_compiler
+@pytest.mark.harness
 def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
     include = sysconfig.get_path("include")
     command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-c", *WARNINGS, "-Werror", f"-isystem{include}"]
@@ -79,6 +80,7 @@ def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
 
 
 @needs_compiler
+@pytest.mark.harness
 def test_a_wheel_holds_it_for_this_python_and_later(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for name in ("meshcache", "server", "docs"):

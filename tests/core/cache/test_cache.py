@@ -381,7 +381,7 @@ class CompiledMachine(CacheMachine):
     houses = CompiledHouse
 
 
-CacheMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+CacheMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 CompiledMachine.TestCase.settings = CacheMachine.TestCase.settings
 
 
