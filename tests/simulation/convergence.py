@@ -41,33 +41,38 @@ class Convergence:
             and self._should(host, session)
             and self._can_come(host, session, [other for other in alive if session.id in held[other.name]])
         ]
+        holders: dict[bytes, list[Host]] = {session_id: [] for session_id in few}
+        for host in alive:
+            for session_id in held[host.name] & few:
+                holders[session_id].append(host)
         some = [session for session in wanted if session.id in few]
-        return lacking + [(name, session) for session in some for name in self._too_few(session, alive, held)]
+        return lacking + [(name, session) for session in some for name in self._too_few(session, holders[session.id])]
 
     def _copies(self, session: Made) -> int:
         vip = self._truth.policies[session.node][-1].get(session.vip)
         return vip.copies if vip is not None else 0
 
-    def _too_few(self, session: Made, alive: list[Host], held: dict[str, set[bytes]]) -> Iterator[str]:
+    def _too_few(self, session: Made, everywhere: list[Host]) -> Iterator[str]:
         """Yield, for each colo with fewer copies than its origin wants there, somebody who has none and might.
 
         A colo where nobody has one is excused where that may be (`_may_be_lost`).
         """
         for colo in self._world.colos:
-            holders = [host for host in alive if host.colo == colo and session.id in held[host.name]]
+            holders = [host for host in everywhere if host.colo == colo]
             pushed = colo == self._truth.colos[session.node] or self._pushes(session)
             if not pushed or (not holders and self._may_be_lost(session, colo)):
                 continue
-            givers = holders or [host for host in alive if session.id in held[host.name]]
-            may = [
-                host
-                for host in alive
-                if host.colo == colo and self._should(host, session) and self._can_come(host, session, givers)
-            ]
-            having = [host for host in may if host in holders]
-            may = having + [host for host in may if host not in having and not _is_full(host)]
-            if len(having) < min(self._copies(session), len(may)):
-                yield next(host.name for host in may if host not in having)
+            givers = holders or everywhere
+            having = [host for host in holders if self._might(host, session, givers)]
+            if len(having) >= self._copies(session):
+                continue  # as nearly always: of a thousand nodes the others needn't be asked
+            others = [host for host in self._world.alive() if host.colo == colo and host not in having]
+            may = [host for host in others if not _is_full(host) and self._might(host, session, givers)]
+            if may:
+                yield may[0].name
+
+    def _might(self, host: Host, session: Made, givers: list[Host]) -> bool:
+        return self._should(host, session) and self._can_come(host, session, givers)
 
     def _may_be_lost(self, session: Made, colo: str) -> bool:
         """Whether a colo may have no copy: as many of its nodes ended as held one, or the maker, which tells relays, or
@@ -136,6 +141,8 @@ class Convergence:
         node or to others between them that may have it too.
         """
         if self._world.hosts[session.node].up:
+            return True
+        if any(self._gives(holder, host, session) and self._linked(holder, host) for holder in holders):
             return True
         reached, others = [host], self._world.alive()
         for one in reached:
