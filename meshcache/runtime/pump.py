@@ -195,16 +195,15 @@ class Pump:
         os.close(self._wakeup)
 
     def _run(self) -> None:
-        full, received = True, 0
+        full = True
         while not self._stopping:
             try:
                 received = self._step() if full else self._short_step()
+                full = False if self._more else self._sleep(received)
             except Exception as error:  # noqa: BLE001 - handshakes must go on; the message could hold a secret
                 log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
                 native.sleep(_FAULT_S)
                 full = True
-                continue
-            full = False if self._more else self._sleep(received)
 
     def _short_step(self) -> int:
         """Read what has come and publish what is due, as long as nothing else is: most steps of a busy node are these.
@@ -350,7 +349,7 @@ class Pump:
             lie_until = now if alone is not None else self._rest.plan(received, now, self._collected_until)
         self._asleep, self._mail, woken = True, True, 0
         if self._untold:
-            pass
+            self._rest.resting = False
         elif alone is not None:
             self._came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
         else:

@@ -279,6 +279,40 @@ def test_a_fault_in_the_core_is_logged_without_its_message_and_the_mesh_goes_on(
     wait_until(lambda: other.has(session_id))
 
 
+def test_a_fault_while_it_plans_its_sleep_does_not_end_the_pump(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = ends
+    with monkeypatch.context() as broken:
+
+        def fail() -> float:
+            raise MemoryError
+
+        broken.setattr(one.pump, "collected_until", fail)
+        one.pump.wake()
+        wait_until(lambda: "please report it" in caplog.text)
+    session_id = os.urandom(32)
+    one.make(session_id)
+    wait_until(lambda: other.has(session_id))
+    assert one.pump._thread.is_alive()
+
+
+def test_a_rest_that_was_planned_and_not_begun_hides_nothing_from_the_next_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else what no descriptor tells of would lie until something else wakes the pump, whose sleep may be in C by then."""
+    end = End("edge-1", Keyring.new())
+    pump = end.pump
+    monkeypatch.setattr(pump, "collected_until", lambda: time.monotonic() + 0.005)
+    end.core.pulling._hurries = 1  # the last step for a peer's question: the next sleep is C's
+    pump.answer_waits()
+    pump._sleep(1)
+    pump._asleep = True
+    pump.answer_waits()
+    assert select.select([pump.wakeup], [], [], 0)[0]
+    end.close()
+
+
 def test_chores_are_done_in_every_step_with_the_lock_held(ends: tuple[End, End]) -> None:
     one, _ = ends
     held: list[bool] = []
