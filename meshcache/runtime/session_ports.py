@@ -222,6 +222,8 @@ class VipPort(TicketSide):
 
     def withhold(self, *, on: bool) -> None:
         """Hold back what is made from now on, or no more: on the thread of the handshake that it is about."""
+        if not self._open:
+            return
         with self._lock:
             self.take_made()
             if on:
@@ -231,15 +233,19 @@ class VipPort(TicketSide):
 
     def keep(self, session_id: bytes) -> None:
         """File and publish a session that was held back, with the others of its handshake; nothing if it wasn't."""
+        if not self._open:
+            return
         with self._lock:
             due_at = min(map(self._file_withheld, self.withheld.take_all(session_id)), default=float("inf"))
         self._pump.published(due_at)
 
     def forget(self, session_id: bytes) -> None:
         """Forget a session here; one that was held back, with the others of its handshake."""
+        if not self._open:
+            return
         with self._lock:
             self.take_made()
-            if not self.withheld.take_all(session_id) and self._open:
+            if not self.withheld.take_all(session_id):
                 self._core.session_removed(self.name, session_id)
 
     def _file_withheld(self, made: Made | None) -> float:

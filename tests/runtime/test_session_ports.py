@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,6 +215,25 @@ def test_a_closed_port_finds_and_keeps_nothing_and_says_why_once(
     assert caplog.text.count("this is a child") == 1
     assert node.stats()["vips"]["shop"]["sessions"]["made"] == 1
     assert node.stats()["vips"]["shop"]["handshakes"]["full"] == 0
+
+
+def test_a_closed_port_waits_for_no_lock(port: VipPort, node: MeshNode) -> None:
+    """Whoever holds the pump's lock at a fork is gone in the child, where connections made before go on and end."""
+    session_id = made(port)
+    port.close()
+
+    def used() -> None:
+        port.withhold(on=True)
+        port.withhold(on=False)
+        port.keep(session_id)
+        port.forget(session_id)
+
+    thread = threading.Thread(target=used, daemon=True)
+    with node.internals.pump.lock:
+        thread.start()
+        thread.join(30)
+        waited = thread.is_alive()
+    assert not waited
 
 
 def test_what_it_keeps_does_not_grow_with_lookups(port: VipPort) -> None:
