@@ -64,7 +64,9 @@ class Inflow:
         assert sockets is not None, "asked before"
         self._sockets = sockets
         self.plan()
-        self.answer_waits, self.stop = self._compiled.answer_waits, self._compiled.stop
+        self.answer_waits = self._compiled.answer_waits
+        self.stopped = False
+        """Whether `stay` would return at once."""
         _all.add(self)
 
     def plan(self) -> None:
@@ -93,6 +95,11 @@ class Inflow:
     def resting(self) -> bool:
         """Whether what comes lies unread for a while."""
         return self._compiled.resting
+
+    def stop(self) -> None:
+        """Use no socket any more without the interpreter's lock; the pump goes on in Python, with which it ends."""
+        self.stopped = True
+        self._compiled.stop()
 
     def close(self) -> None:
         """File nothing any more, and use no socket once the transport's lock was taken."""

@@ -342,7 +342,7 @@ class Pump:
             self._collected_until = self.collected_until()
             self._wakes_at = min(whole_at, self._collected_until)
             asks = core.awaiting or core.pulling.hurries or self.clock is not time.monotonic  # C knows no other clock
-            alone = None if asks else self._inflow
+            alone = None if asks or (self._inflow is not None and self._inflow.stopped) else self._inflow
             if alone is not None and others_changed:
                 alone.plan()
             generation = 0 if alone is None else alone.generation

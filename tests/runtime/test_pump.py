@@ -7,6 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -300,7 +301,7 @@ def test_a_fault_while_it_plans_its_sleep_does_not_end_the_pump(
 def test_a_rest_that_was_planned_and_not_begun_hides_nothing_from_the_next_sleep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else what no descriptor tells of would lie until something else wakes the pump, whose sleep may be in C by then."""
+    """Else what no descriptor tells of would lie until something else wakes the pump: the next sleep may be C's."""
     end = End("edge-1", Keyring.new())
     pump = end.pump
     monkeypatch.setattr(pump, "collected_until", lambda: time.monotonic() + 0.005)
@@ -310,6 +311,21 @@ def test_a_rest_that_was_planned_and_not_begun_hides_nothing_from_the_next_sleep
     pump._asleep = True
     pump.answer_waits()
     assert select.select([pump.wakeup], [], [], 0)[0]
+    end.close()
+
+
+def test_when_the_interpreter_ends_the_pump_sleeps_on_until_its_node_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python, then: C uses no socket any more, and returned at once."""
+    end = End("edge-1", Keyring.new())
+    pump = end.pump
+    pump._step()  # what is due when a node comes
+    with suppress(BlockingIOError):
+        os.eventfd_read(pump.wakeup)
+    until = time.monotonic() + 0.02
+    monkeypatch.setattr(pump, "collected_until", lambda: until)
+    if pump._inflow is not None:
+        pump._inflow.stop()
+    assert pump._sleep(0) or time.monotonic() >= until
     end.close()
 
 
