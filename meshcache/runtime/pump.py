@@ -349,7 +349,7 @@ class Pump:
             lie_until = now if alone is not None else self._rest.plan(received, now, self._collected_until)
         self._asleep, self._mail, woken = True, True, 0
         if self._untold:
-            self._rest.resting = False
+            self._rest.skip()
         elif alone is not None:
             self._came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
         else:

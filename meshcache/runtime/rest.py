@@ -66,6 +66,10 @@ class Rest:
         self._answers = False
         return until
 
+    def skip(self) -> None:
+        """Don't rest, though it was planned: something is to be read at once."""
+        self.resting = False
+
     def sleep(self, lie_until: float, deadline: float, whole_at: float) -> tuple[bool, int]:
         """Sleep until a message may be read, the pump is woken, or `deadline`. Return whether there may be one, and
         what the eventfd said."""

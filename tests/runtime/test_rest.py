@@ -59,6 +59,12 @@ def test_what_no_descriptor_tells_of_is_read_after_the_rest(rest: Rest) -> None:
     assert rest.answer_waits(), "who doesn't has to be woken"
 
 
+def test_who_planned_a_rest_and_does_not_begin_it_has_to_be_woken(rest: Rest) -> None:
+    rest.plan(3, time.monotonic(), float("inf"))
+    rest.skip()
+    assert rest.answer_waits()
+
+
 def test_a_wake_up_ends_the_sleep_and_says_what_it_was(end: End, rest: Rest) -> None:
     now = time.monotonic()
     waker = threading.Thread(target=lambda: os.eventfd_write(end.pump.wakeup, 7))
