@@ -113,7 +113,8 @@ def test_one_address_answers_for_all(running: Deployment) -> None:
         after = admin(running).stats()
         of_workers = sum(sum(each["handshakes"].values()) for each in after["node"]["workers"])
         full = after["vips"]["shop"]["handshakes"]
-        return full["full"] - before["vips"]["shop"]["handshakes"]["full"] == 6 and of_workers == sum(full.values())
+        made = full["full"] - before["vips"]["shop"]["handshakes"]["full"]
+        return made >= 6 and of_workers == sum(full.values())  # one of before may have been counted since
 
     wait_until(summed, what="the sum is of all workers")
     stats = admin(running).stats()

@@ -7,6 +7,9 @@ import asyncio
 from meshcache_server.holding import Held
 from meshcache_server.limits import HOLD_S
 
+CLOCK_S = 0.001
+"""uvloop's clock has milliseconds, and the difference of two floats may be a little less than it should."""
+
 
 class Client:
     def __init__(self, *answers: bool) -> None:
@@ -29,8 +32,8 @@ async def test_tickets_go_once_after_silence_and_the_first_to_fall_silent_goes_f
     await asyncio.sleep(HOLD_S / 5)
     held.hold(second)
     await asyncio.wait_for(second.done.wait(), 30)
-    assert first.at[0] - begun >= HOLD_S
-    assert second.at[0] - begun >= HOLD_S * 6 / 5
+    assert first.at[0] - begun >= HOLD_S - CLOCK_S
+    assert second.at[0] - begun >= HOLD_S * 6 / 5 - CLOCK_S
     assert [len(first.at), len(second.at), len(held)] == [1, 1, 0]
 
 
@@ -43,7 +46,7 @@ async def test_who_speaks_meanwhile_begins_anew_and_holds_up_nobody_else() -> No
     held.hold(speaks)
     await asyncio.wait_for(silent.done.wait(), 30)
     await asyncio.wait_for(speaks.done.wait(), 30)
-    assert speaks.at[0] - spoke >= HOLD_S
+    assert speaks.at[0] - spoke >= HOLD_S - CLOCK_S
     assert silent.at[0] <= speaks.at[0]
 
 
@@ -76,4 +79,4 @@ async def test_one_whose_client_may_not_be_read_is_asked_again() -> None:
     held.hold(slow)
     await asyncio.wait_for(slow.done.wait(), 30)
     assert len(slow.at) == 3
-    assert slow.at[1] - slow.at[0] >= HOLD_S
+    assert slow.at[1] - slow.at[0] >= HOLD_S - CLOCK_S
