@@ -16,10 +16,11 @@ from meshcache.admin.client import AdminClient
 from meshcache.demo.stage import DASHBOARD, SERVERS, Server, Stage
 from meshcache.errors import AdminError
 
-READY_S_MAX = 25.0
-"""Six Pythons start on two cores in about five seconds; a loaded machine gets five times that for each sign of life."""
+READY_S_MAX = 60.0
+"""Six Pythons start on two cores in about five seconds; a loaded machine gets twelve times that for each sign of life,
+of which the first comes when a server has imported what it needs."""
 
-START_S_MAX = 120.0
+START_S_MAX = 150.0
 """With signs of life."""
 
 _END_S_MAX = 5.0
