@@ -14,6 +14,7 @@ from meshcache.edges.keyring import Keyring
 from meshcache.edges.sockets import SEND_QUEUE_MAX
 from meshcache.errors import TransportError
 from tests.support.transports import KEYRING, Make, Node, here, raw_client, until
+from tests.support.waiting import wait_until
 
 
 def test_a_message_arrives_as_it_was_sent_and_names_its_connection(make: Make) -> None:
@@ -266,7 +267,7 @@ class TestOneWay:
         name, payload = here(hidden)
         assert (payload, name.startswith(OWN_LINK)) == (b"back", True)
         assert not reached.transport.is_up(nowhere)
-        assert hidden.transport.is_up(reached.transport.address)
+        wait_until(lambda: hidden.transport.is_up(reached.transport.address), what="its monitor was read")
 
     def test_answers_are_seen_by_a_poller_also_among_messages_that_are_sent(self, make: Make) -> None:
         reached, hidden = make(), make()
