@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def _measure(names: list[str], effort: Effort) -> tuple[list[Figure], bool]:
             figures += BENCHMARKS[name](effort)
         except Exception as error:  # noqa: BLE001 - the other benchmarks still have something to say
             failed = True
+            traceback.print_exception(error)
             print(f"{name}: could not be measured: {type(error).__name__}: {error}", file=sys.stderr)
         print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
     return figures, failed
