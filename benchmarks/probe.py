@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.mesh import MeshCore
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.runtime import pump
@@ -48,17 +49,17 @@ class Probe:
             self._filed += entries.ids
             return result
 
-        put_push = SessionCache.put_push
+        put_push = FiledInC.put_push
 
-        def watched_push(cache: SessionCache, stream: Any, *rest: Any) -> Any:
-            result = put_push(cache, stream, *rest)
+        def watched_push(filed: FiledInC, stream: Any, *rest: Any) -> Any:
+            result = put_push(filed, stream, *rest)
             if result is not None:
                 next_seq, last = rest[3], result[0]
                 self._filed += [session_id for _, session_id in stream.entries.between(next_seq, last)]
             return result
 
         SessionCache.put_many = watched  # type: ignore[method-assign,assignment]
-        SessionCache.put_push = watched_push  # type: ignore[method-assign,assignment]
+        FiledInC.put_push = watched_push  # type: ignore[method-assign,assignment]
 
     def _watch_receive(self) -> None:
         receive, take = MeshCore.receive, KnownStreams.take  # the second is what most pushes take, past the first

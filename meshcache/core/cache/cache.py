@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from math import floor
-from typing import TypeAlias
 
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, HEAD, HEAD_BYTES, Entries, pack_head
-from meshcache.core.cache.journal import NAME_BYTES, NamedIds
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.cache.vip_cache import NamingEntries, Sweep, VipCache, VipEntries
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, SESSION_ID_BYTES_MAX, Session, StreamKey
 
-_COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
+COST_MAX = SESSION_ID_BYTES_MAX + DER_BYTES_MAX + ENTRY_OVERHEAD_BYTES
 """Of any entry; a part smaller than that looks at each."""
 
 _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Session] = partial(tuple.__new__, Session)
@@ -30,13 +28,6 @@ _session: Callable[[tuple[bytes, bytes, StreamKey, int, float, float, bool]], Se
 
 _PLACES = 4
 """Places of the compiled cache looked at in place of each entry: many are empty, and looking takes nanoseconds."""
-
-
-PushMade: TypeAlias = Callable[[bytes, bytes, int, int, float, float, float, float], tuple[bytes, bytes] | None]
-"""Of a compiled door: files what waits there under numbers that follow on one another, up to a batch, and writes it as
-a push. Given are the envelope, the stream's head and its index, the first number, now, what that is ahead of the door's
-clock, when it all ends at the latest, and after what its lineages began. Returns the push and the names of its entries;
-None, with nothing done, when the first that waits is unusual."""
 
 
 class PutResult(Enum):
@@ -93,7 +84,7 @@ class SessionCache:
         if vip_cache is None:
             vip_cache = self._vip_caches[vip] = self._make_vip_cache(bytes_max, sessions_max)
         vip_cache.bytes_max, vip_cache.sessions_max = bytes_max, sessions_max
-        self._make_room(vip_cache)
+        self.make_room(vip_cache)
 
     def renew(self) -> None:
         """Let no verdict hold that was given before, wherever it is remembered: terms have changed."""
@@ -147,7 +138,7 @@ class SessionCache:
         if self.on_file is not None and for_tiers:
             self.on_file(stream, (session_id,))
         if vip_cache.over():
-            self._make_room(vip_cache, stream if at_own_cost else None)
+            self.make_room(vip_cache, stream if at_own_cost else None)
         return PutResult.STORED
 
     def put_many(
@@ -164,7 +155,7 @@ class SessionCache:
         ids, count = entries.ids, len(entries.ids)
         if vip_cache is None:
             return {PutResult.NO_QUOTA: count}
-        if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(_COST_MAX):
+        if vip_cache.holds_any(ids) or len(set(ids)) < count or not vip_cache.fits(COST_MAX):
             return self._put_each(stream, entries, now, at_own_cost, for_tiers)
         if stream.filed_in is not vip_cache:
             stream.file_in(vip_cache)
@@ -173,94 +164,8 @@ class SessionCache:
         if self.on_file is not None and for_tiers:
             self.on_file(stream, ids)
         if vip_cache.over():
-            self._make_room(vip_cache, stream if at_own_cost else None)
+            self.make_room(vip_cache, stream if at_own_cost else None)
         return {PutResult.STORED: count}
-
-    def keep_made(self, stream: Stream, ids: list[bytes], first_seq: int) -> int:
-        """File entries that handshakes added to the compiled cache, under numbers that follow on one another, as `put`.
-
-        Returns how many: the others, from the first that can't be filed so, are for `put`.
-        """
-        vip_cache = stream.reads
-        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
-            return 0
-        names = vip_cache.keep_made(ids, stream.index, first_seq)
-        kept = len(names) // NAME_BYTES
-        stream.cached += kept
-        stream.entries.extend_named(first_seq, names)
-        if self.on_file is not None and kept:
-            self.on_file(stream, ids[:kept])
-        if vip_cache.over():
-            self._make_room(vip_cache)
-        return kept
-
-    def push_made(
-        self,
-        stream: Stream,
-        push: PushMade,
-        envelope: bytes,
-        head: bytes,
-        first_seq: int,
-        now: float,
-        ahead_s: float,
-        until: float,
-        born_after: float,
-    ) -> tuple[bytes, int] | None:
-        """Do as `keep_made` does for what waits at the compiled door that `push` is of, and write it as a push.
-
-        Returns its bytes and how many entries are in it; None when nothing was done.
-        """
-        vip_cache = stream.reads
-        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
-            return None
-        pushed = push(envelope, head, stream.index, first_seq, now, ahead_s, until, born_after)
-        if pushed is None:
-            return None
-        payload, names = pushed
-        self.note_push(stream, first_seq, names, at_own_cost=False)
-        return payload, len(names) // NAME_BYTES
-
-    def put_push(
-        self,
-        stream: Stream,
-        payload: bytes,
-        envelope: bytes,
-        head: bytes,
-        next_seq: int,
-        lineage_s: float,
-        lifetime_s: float,
-        now: float,
-    ) -> tuple[int, int, int] | None:
-        """File what a push holds from its bytes, where that can be; see `NamingEntries.file_push` and `put_many`.
-
-        Returns its last number, how many entries it has, and their age in microseconds; None when nothing was done.
-        """
-        vip_cache = stream.reads
-        if vip_cache is None or vip_cache is not self._vip_caches.get(stream.vip) or not vip_cache.fits(_COST_MAX):
-            return None
-        second = floor(now - self.epoch)
-        filed = vip_cache.file_push(payload, envelope, head, stream.index, next_seq, second, lineage_s, int(lifetime_s))
-        if filed is None:
-            return None
-        last, count, age_us, names = filed
-        self.note_push(stream, next_seq, names)
-        return last, count, age_us
-
-    def note_push(self, stream: Stream, first: int, names: bytes, *, at_own_cost: bool = True) -> None:
-        """Note what was filed from the bytes of a push, or of several that follow on one another, by its names."""
-        vip_cache = stream.reads
-        assert vip_cache is not None, "it was filed there"
-        stream.cached += len(names) // NAME_BYTES
-        stream.entries.extend_named(first, names)
-        if self.on_file is not None:
-            self.on_file(stream, NamedIds(names, first, partial(_id_of, vip_cache, stream.index)))
-        if vip_cache.over():
-            self._make_room(vip_cache, stream if at_own_cost else None)
-
-    def files_pushes(self, stream: Stream) -> bool:
-        """Return whether `put_push` can be for a stream."""
-        vip_cache = stream.reads
-        return vip_cache is not None and vip_cache is self._vip_caches.get(stream.vip) and vip_cache.fits(_COST_MAX)
 
     def get(self, vip: str, session_id: bytes) -> tuple[Session, Stream] | None:
         """Return the entry of this VIP, which becomes the youngest, and its stream. It may have expired: check."""
@@ -371,7 +276,10 @@ class SessionCache:
         for seq, session_id in zip(entries.seqs, entries.ids, strict=True):
             stream.entries.add(seq, session_id)
 
-    def _make_room(self, vip_cache: VipEntries, stream: Stream | None = None) -> None:
+    def make_room(self, vip_cache: VipEntries, stream: Stream | None = None) -> None:
+        """Evict until a VIP's part holds what it may: the oldest of this stream, as long as it holds more than half of
+        the part, else the least recently used.
+        """
         while vip_cache.over():
             own = stream.entries.oldest() if stream and stream.cached * 2 > len(vip_cache) else None
             session_id = vip_cache.oldest() if own is None else own
@@ -393,7 +301,3 @@ class SessionCache:
         stream, epoch = self.streams.at(index), self.epoch
         fields = (session_id, packed[HEAD_BYTES:], stream.key, seq, epoch + expiry, epoch + birth, certified == 1)
         return _session(fields), stream
-
-
-def _id_of(vip_cache: NamingEntries, stream: int, name: int, seq: int) -> bytes | None:
-    return vip_cache.id_of(name, stream, seq)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from meshcache.core.cache.cache import PushMade, SessionCache
+from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.filed_in_c import FiledInC, PushMade
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.state.served_vips import ServedVips
@@ -34,7 +35,7 @@ class DoorPushes:
     """``take`` is asked before `LocalSessions.made`, by whoever can send at once."""
 
     def __init__(self, cache: SessionCache, vips: ServedVips, publisher: Publisher, withdraws: Withdraws) -> None:
-        self._cache = cache
+        self._filed_in_c = FiledInC(cache)
         self._vips = vips
         self._publisher = publisher
         self._withdraws = withdraws
@@ -54,7 +55,7 @@ class DoorPushes:
             return None
         template, addresses, collect_until = straight
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
-        pushed = self._cache.push_made(
+        pushed = self._filed_in_c.push_made(
             served.stream, push, template.envelope, template.stream, first, now, ahead_s, until, born_after
         )
         if pushed is None:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.cache.journal import NAME_BYTES
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
@@ -119,6 +120,7 @@ class KnownStreams:
         self._local = local
         self._telemetry = telemetry
         self._cache = cache
+        self._filed_in_c = FiledInC(cache)
         self._vips = vips
         self._members = members
         self._quarantine = quarantine
@@ -197,7 +199,7 @@ class KnownStreams:
         served = self._vips.get(vip) if verdict is Verdict.ALLOWED and vip == stream.vip else None
         if served is None or not stream.newest < first or not link.bucket.take(1, now):
             return False
-        filed = self._cache.put_push(
+        filed = self._filed_in_c.put_push(
             stream, payload, known.envelope, known.head, first, served.vip.lineage_s, served.vip.lifetime_s, now
         )
         if filed is None:
@@ -221,7 +223,7 @@ class KnownStreams:
             or self._quarantine
             or (self._withdraws and self._withdraws.may_concern_any(known.terms))
             or not stream.newest < stream.seen.goes_on
-            or not self._cache.files_pushes(stream)
+            or not self._filed_in_c.can(stream)
         ):
             return
         filer.permit(
@@ -246,7 +248,7 @@ class KnownStreams:
         for permitted, first, names, ages_us, size, heard_at in each:
             count, ages = len(names) // NAME_BYTES, array("I", ages_us)
             permitted.link.bucket.take(len(ages), heard_at)
-            self._cache.note_push(permitted.known.stream, first, names)
+            self._filed_in_c.note_push(permitted.known.stream, first, names)
             self._count(permitted, first, first + count - 1, ages, size, heard_at)
 
     def _count(

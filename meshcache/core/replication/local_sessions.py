@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from meshcache.core.cache.cache import PutResult, SessionCache
+from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.vip_cache import VipEntries
 from meshcache.core.control.withdraws import Withdraws
@@ -85,6 +86,7 @@ class LocalSessions:
         vips: ServedVips,
     ) -> None:
         self._cache = cache
+        self._filed_in_c = FiledInC(cache)
         self._tiering = tiering
         self._publisher = publisher
         self._quarantine = quarantine
@@ -129,7 +131,7 @@ class LocalSessions:
             if any(each.born_at <= born_after for each in made):
                 return 0
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
-        kept = self._cache.keep_made(served.stream, [each.id for each in made], first)
+        kept = self._filed_in_c.keep_made(served.stream, [each.id for each in made], first)
         if not kept:
             return 0
         served.counters.made += kept
