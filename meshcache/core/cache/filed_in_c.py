@@ -6,7 +6,7 @@ Keeps nothing of its own: it notes what is there by names of eight bytes, and ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import floor
 from typing import TypeAlias
@@ -107,6 +107,19 @@ class FiledInC:
         """Note what was filed from the bytes of a push, by its names, and make room for it."""
         self._note(stream, first, names)
         self._make_room(stream, at_own_cost)
+
+    def note_pushes(self, filed: Iterable[tuple[Stream, int, bytes]]) -> None:
+        """Do the same for pushes of several streams, all of which are filed already.
+
+        Room is made once all are noted: else what goes could be of one that isn't, which would name it for ever then.
+        And the one that holds most goes first: else the others' would make room for it.
+        """
+        streams: dict[int, Stream] = {}
+        for stream, first, names in filed:
+            self._note(stream, first, names)
+            streams[stream.index] = stream
+        for stream in sorted(streams.values(), key=lambda each: -each.cached):
+            self._make_room(stream, at_own_cost=True)
 
     def _part(self, stream: Stream) -> NamingEntries | None:
         part = stream.reads

@@ -245,10 +245,11 @@ class KnownStreams:
 
     def filed(self, each: Iterable[Filed]) -> None:
         """Count what was filed under permits, as if it had been taken here when it came."""
+        each = list(each)
+        self._filed_in_c.note_pushes((permitted.known.stream, first, names) for permitted, first, names, *_ in each)
         for permitted, first, names, ages_us, size, heard_at in each:
             count, ages = len(names) // NAME_BYTES, array("I", ages_us)
             permitted.link.bucket.take(len(ages), heard_at)
-            self._filed_in_c.note_push(permitted.known.stream, first, names)
             self._count(permitted, first, first + count - 1, ages, size, heard_at)
 
     def _count(

@@ -69,12 +69,30 @@ class House:
         return stream, 1, names
 
 
+def test_no_journal_names_what_made_room_for_another_stream() -> None:
+    house = House()
+    house.filed_in_c.note_pushes([house.come(origin, 90) for origin in ("x", "y", "z")])
+    assert len(house.cache) == ROOM
+    for stream in house.table:
+        named = [session_id for _, session_id in stream.entries.between(1, 1_000)]
+        assert all(house.cache.holds("shop", session_id) for session_id in named)
+        assert len(named) == stream.entries.count == stream.cached
+
+
+@pytest.mark.parametrize("order", ["xy", "yx"])
+def test_who_floods_pushes_out_its_own_whoever_else_was_filed_in_the_same_sleep(order: str) -> None:
+    house, counts = House(), {"x": 5, "y": 300}
+    house.filed_in_c.note_pushes([house.come(origin, counts[origin]) for origin in order])
+    assert len(house.cache) == ROOM
+    assert house.cache.holds("shop", b"o" * 32)
+    assert house.stream("x").cached == 5
+
+
 def test_in_two_pieces_a_stream_is_noted_as_in_one() -> None:
     house = House()
     stream, _, names = house.come("x", 60)
     half = len(names) // 2
-    house.filed_in_c.note_push(stream, 1, names[:half])
-    house.filed_in_c.note_push(stream, 31, names[half:])
+    house.filed_in_c.note_pushes([(stream, 1, names[:half]), (stream, 31, names[half:])])
     assert [seq for seq, _ in stream.entries.between(1, 1_000)] == list(range(1, 61))
     assert stream.cached == stream.entries.count == 60
 
@@ -82,7 +100,7 @@ def test_in_two_pieces_a_stream_is_noted_as_in_one() -> None:
 def test_what_is_filed_is_offered_to_the_tiers_by_its_ids() -> None:
     house, offered = House(), list[bytes]()
     house.cache.on_file = lambda _stream, ids: offered.extend(ids)
-    house.filed_in_c.note_push(*house.come("x", 3))
+    house.filed_in_c.note_pushes([house.come("x", 3)])
     assert offered == [session_id for _, session_id in house.stream("x").entries.between(1, 3)]
 
 
