@@ -141,7 +141,7 @@ class Liveness:
         peer.late_s = min(peer.late_s, rtt_s)
         if pong.clock_ms:
             peer.ahead_s = pong.clock_ms / 1000 - (peer.ping_sent_at + rtt_s / 2)
-        peer.ping_sent_at = None
+        peer.ping_sent_at, peer.answered_at = None, now
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
 
     def leave_received(self, peer: Peer, _leave: Leave, now: float) -> None:

@@ -22,6 +22,10 @@ from meshcache.core.wire.messages import PUSH_SPAN_MAX, Push
 DOUBT_S = 30.0
 """So long before a relay is replaced it may have been gone, or cut off, and what it was given with it."""
 
+_DEAF_S = 25.0
+"""A relay that hasn't answered a ping for so long may not hear us, however well we hear it: nothing more counts as
+given to it. Less than `DOUBT_S`, so that nothing of what it didn't hear counts by then."""
+
 _STEP_S = 1.0
 _TELLINGS = 3
 """Of one beginning, a second apart: it may get lost."""
@@ -35,13 +39,14 @@ _NEVER = float("inf")
 @dataclass(slots=True)
 class _Colo:
     """The relay of one colo, what each that was one said of its terms, when it is to be told next, and the number up to
-    which an earlier one has all.
+    which its colo has all. It has heard us all the time ``since`` then.
     """
 
     relay: str = ""
     terms: dict[str, tuple[Terms, ...]] = field(default_factory=dict)
     tellings: int = 0
     tell_at: float = 0.0
+    since: float = 0.0
     safe: int = 0
     begin: int = 0
 
@@ -99,7 +104,11 @@ class RelayTurns:
                 colo.terms, colo.relay, colo.safe = {peer.name: peer.record.vips}, "", 0
             if peer.name != colo.relay:
                 colo.relay, colo.tellings, colo.begin, colo.tell_at = peer.name, _TELLINGS, colo.safe, now
-            colo.safe = max(colo.safe, safe)
+                colo.since = now
+            elif now - peer.answered_at > _DEAF_S:
+                colo.since = now
+            if now - colo.since >= DOUBT_S:  # time enough to fetch what it missed before
+                colo.safe = max(colo.safe, safe)
             if colo.tell_at <= now and self._tell(served, peer, colo.begin, now):
                 colo.tellings -= colo.tellings > 0
                 colo.tell_at = now + (_STEP_S if colo.tellings else _AGAIN_S)

@@ -45,6 +45,7 @@ class Peer:
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
+    It answered a ping of ours last at ``answered_at``: so long ago it was certain to hear us.
     ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
     of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
     Its clock is ``ahead_s`` of ours, give or take half a round trip.
@@ -75,6 +76,7 @@ class Peer:
     ping_token: int = 0
     rtt_s: float | None = None
     ahead_s: float | None = None
+    answered_at: float = 0.0
     blocked_until: float = 0.0
     flaps: int = 0
     late_s: float = 0.0

@@ -130,3 +130,18 @@ def test_a_new_relay_isnt_given_what_mustnt_leave_any_more() -> None:
     pushed = [payload for sender, to, payload, _ in net.sent[sent:] if sender == "a" and to[0] == "z"]
     assert any(other in payload for payload in pushed)
     assert not any(kept in payload for payload in pushed)
+
+
+def test_what_a_relay_didnt_hear_counts_as_given_to_nobody_however_well_it_is_heard() -> None:
+    net = Net()
+    home, away = two_colos(net)
+    old = [make(net, home[0], number) for number in range(1, 50)]
+    net.run(40)
+    net.lose = lambda sender, receiver, _: sender in "ab" and receiver[0] == "z"
+    lost = [make(net, home[0], number) for number in range(100, 110)]
+    net.run(45)
+    assert copies(away, lost) == {0}
+    net.lose = lambda *_: False
+    net.stop(relay(net, home[0]))
+    net.run(40)
+    assert copies(away, [*old, *lost]) == {2}
