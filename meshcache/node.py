@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +27,7 @@ from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
-from meshcache.errors import MeshcacheError, TransportError
+from meshcache.errors import MeshcacheError
 from meshcache.hooks import Hook
 from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
@@ -46,6 +45,7 @@ from meshcache.runtime.origin_tokens import Tokens
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
 from meshcache.runtime.tls_side import FORKED, TlsSide
+from meshcache.runtime.tracing import shown
 from meshcache.runtime.warming import Warming, WarmSide
 from meshcache.runtime.withholding import Withholding
 from meshcache.ticket_files.exports import Exports
@@ -218,7 +218,8 @@ class MeshNode(TlsSide, WarmSide):
         log. Returns a function that puts the settings and the keys from before back, from memory, for a program whose
         own part of the reload fails after this. May take seconds when the keys change: keep it off an event loop.
 
-        Raises KeyringError, AttachError, TransportError; nothing changed then, unless the port itself was lost.
+        Raises KeyringError, AttachError, TransportError, OSError; all is as it was before then, unless the port itself
+        was lost, or what failed fails again on the way back, which the log says.
         """
         with self._lock:
             self._require("running", "start the node first")
@@ -229,9 +230,11 @@ class MeshNode(TlsSide, WarmSide):
                 log.warning("these change only with a restart: %s", ", ".join(changed_keys(taken, settings)))
             try:
                 self._take(taken, keyring)
-            except TransportError:
-                with suppress(TransportError):
+            except BaseException:  # whatever it is, half of a reload is worse than none
+                try:
                     self._take(*before)
+                except Exception as error:  # noqa: BLE001 - what is raised is why it went back
+                    log.error("not all is as before the reload that failed: %s", shown(error))  # noqa: TRY400
                 raise
         return lambda: self._put_back(*before)
 

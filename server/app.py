@@ -27,7 +27,8 @@ from .leaving import LEAVING_MAX
 from .listener import Listener
 from .renewal import LOOK_S, Renewal
 from .report import Report
-from .services import Contexts, Served, make_contexts, make_services, routes_by_key
+from .routes import Routes
+from .services import Contexts, make_contexts, make_services, routes_by_key
 from .state_folder import StateFolder
 from .succession import Succession
 from .table import ConnectionTable
@@ -109,7 +110,7 @@ class ServerApp:
             self.node.start()
             self._tell_of_itself(asyncio.get_running_loop())
             self.table.start()
-            services = self._attach(self.settings, contexts)
+            routes = self._attach(self.settings, contexts)
             await asyncio.to_thread(inherited.take, self.node.bequest)
             await wait_warm(self.node, inherited.warm_s(self.settings.server.warm_s), self._stop)
             if self._stop.is_set():
@@ -119,7 +120,7 @@ class ServerApp:
                 return False
             _listen(self.settings, listeners)
             await asyncio.to_thread(inherited.serving)
-            await self._install(self.settings, contexts, services, listeners)
+            await self._install(self.settings, contexts, listeners, routes)
         except BaseException:
             _close(listeners.values())
             inherited.close()
@@ -132,8 +133,8 @@ class ServerApp:
         """Serve with another node, after the one before has given its place in vain."""
         self.node = node
         self.state_folder.hold()
-        services = self._attach(self.settings, self.contexts)
-        await self._install(self.settings, self.contexts, services, self.listeners)
+        routes = self._attach(self.settings, self.contexts)
+        await self._install(self.settings, self.contexts, self.listeners, routes)
         self._tell_of_itself(asyncio.get_running_loop())
 
     def _tell_of_itself(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -216,19 +217,20 @@ class ServerApp:
         files = self.renewal.look(settings)
         contexts = make_contexts(settings)
         listeners = self._bind(settings, self.listeners)
+        held = self.settings, self.contexts, self.listeners, _routes(self.listeners)
         before, after = set(self.listeners.values()), set(listeners.values())
         put_back: Callable[[], None] | None = None
         try:
             put_back = await asyncio.to_thread(self.node.reload, settings, keys=keys)  # new keys take it seconds
-            services = self._attach(settings, contexts)
+            await self._install(settings, contexts, listeners, self._attach(settings, contexts))
         except BaseException:  # whatever it is, nothing new may be left standing
             _close(after - before)
             if put_back is not None:
                 await asyncio.to_thread(put_back)
-                self._attach(self.settings, self.contexts)
+                self._join(*held[:2])
+                await self._install(*held)
             raise
         _close(before - after)
-        await self._install(settings, contexts, services, listeners)
         self.renewal.taken(files)
 
     def _bind(self, settings: Settings, present: dict[str, Listener] | None = None) -> dict[str, Listener]:
@@ -262,24 +264,28 @@ class ServerApp:
             raise ConfigError(faults)
         return listeners
 
-    def _attach(self, settings: Settings, contexts: Contexts) -> dict[str, list[Served]]:
+    def _attach(self, settings: Settings, contexts: Contexts) -> dict[str, Routes]:
+        """Join each context to its VIP. Return what each listener is to serve, by its key. Raises as `_join`."""
+        self._join(settings, contexts)
+        services = {
+            vip.name: make_services(vip, contexts[vip.name], settings, self.node, self.backends, self.access)
+            for vip in settings.vips
+            if vip.name in contexts
+        }
+        return routes_by_key(_keys(settings), services)
+
+    def _join(self, settings: Settings, contexts: Contexts) -> None:
         """Join each context to its VIP, in the file's order. Raises AttachError and HookError."""
-        services = {}
         for vip in settings.vips:
-            if vip.name in contexts:
-                for each in contexts[vip.name]:
-                    self.node.attach(each.context, vip=vip.name, pauses=True)
-                services[vip.name] = make_services(
-                    vip, contexts[vip.name], settings, self.node, self.backends, self.access
-                )
-        return services
+            for each in contexts.get(vip.name, ()):
+                self.node.attach(each.context, vip=vip.name, pauses=True)
 
     async def _install(
         self,
         settings: Settings,
         contexts: Contexts,
-        services: dict[str, list[Served]],
         listeners: dict[str, Listener],
+        routes: dict[str, Routes],
     ) -> None:
         self.settings, self.contexts, self.listeners = settings, contexts, listeners
         limits = settings.server
@@ -288,8 +294,8 @@ class ServerApp:
         else:
             process.allow_files(limits.max_connections, 1)
         self.table.tune(limits.max_connections, _shortest_timeout(settings))
-        for key, routes in routes_by_key(_keys(settings), services).items():
-            await listeners[key].serve(routes)
+        for key, served in routes.items():
+            await listeners[key].serve(served)
         self.backends.watch(vip for vip in settings.vips if vip.listen)
 
     async def _drain(self) -> None:
@@ -378,6 +384,11 @@ def _listen(settings: Settings, listeners: dict[str, Listener]) -> None:
             faults.append(not_had(place, address, error))
     if faults:
         raise ConfigError(faults)
+
+
+def _routes(listeners: dict[str, Listener]) -> dict[str, Routes]:
+    """Return what these serve now."""
+    return {key: listener.routes for key, listener in listeners.items()}
 
 
 def _close(listeners: Iterable[Listener]) -> None:

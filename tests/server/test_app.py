@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pkgutil
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -234,8 +236,13 @@ names = ["pay.example"]"""
 
 
 @pytest.mark.parametrize("fault", [OSError(13, "Permission denied"), RuntimeError("unforeseen")])
+@pytest.mark.parametrize(
+    "breaks",
+    ["meshcache_server.app.make_services", "meshcache_server.front.Front.serve", "meshcache.node.Finders.start"],
+    ids=["services", "accepting", "finding peers"],
+)
 async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(
-    shop: Deployment, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaks: str, fault: Exception
 ) -> None:
     settings = load(shop.file)
     with MeshNode(settings) as node:
@@ -243,17 +250,30 @@ async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(
         monkeypatch.setattr(node, "start", lambda: node)
         serving = asyncio.create_task(app.serve())
         await wait_until_async(lambda: app.listeners)
-        before, services = dict(app.listeners), app_services(app)
+        caplog.set_level("INFO", "meshcache")
+        before, services, old = dict(app.listeners), app_services(app), load_keyring(shop.folder / "mesh.key")
+        save_keyring(shop.folder / "mesh.key", old.add().promote().retire())
         shop.write(vip='[[vip]]\nname="pay"\nlisten="127.0.0.1:0"\ncertificate="shop.pem"\nprivate_key="shop.key"')
 
-        def broken(*_arguments: object) -> None:
-            raise fault
+        works, failed = pkgutil.resolve_name(breaks), list[bool]()
+
+        def broken_once(*arguments: Any, **more: Any) -> Any:
+            if not failed:
+                failed.append(True)
+                raise fault
+            return works(*arguments, **more)
 
         with monkeypatch.context() as patch:
-            patch.setattr("meshcache_server.app.make_services", broken)
+            patch.setattr(breaks, broken_once)
             assert not await app.reload()
+        assert failed
         assert app.listeners == before
         assert app_services(app) == services
+        assert node.internals.settings == settings
+        taken = [line.rpartition(" ")[2] for line in caplog.messages if "the mesh keys are now" in line]
+        assert taken[-1] == old.current.fingerprint
+        shop.port = int(app.listeners["shop[0]"].bound_address.rpartition(":")[2])
+        assert (await asyncio.to_thread(shop.ask)).startswith(b"HTTP/1.1 200")
         assert await app.reload()
         assert len(app.listeners) == 2
         app.stop()
