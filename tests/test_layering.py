@@ -73,7 +73,18 @@ ROOMS = {
 }
 """The parts of meshcache that a room may know."""
 
-CORE_ROOMS = ("policy", "values", "cache", "wire", "state", "membership", "control", "tickets", "replication")
+CORE_ROOMS = (
+    "policy",
+    "values",
+    "cache",
+    "wire",
+    "state",
+    "membership",
+    "control",
+    "tickets",
+    "holders",
+    "replication",
+)
 """The rooms of the core from the lowest up: each may import itself and what stands before it."""
 
 CORE_FACES = {"mesh", "assembly", "stats"}

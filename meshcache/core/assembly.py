@@ -17,6 +17,10 @@ from meshcache.core.control.mesh_queries import MeshQueries
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.vip_changes import VipChanges
 from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.holders.audience import Audiences
+from meshcache.core.holders.awaiting import Awaiting
+from meshcache.core.holders.passed_on import PassedOn
+from meshcache.core.holders.placement import Placement
 from meshcache.core.membership.connections import Connections
 from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
@@ -26,16 +30,12 @@ from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.anti_entropy import AntiEntropy
-from meshcache.core.replication.audience import Audiences
-from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.consuming import Consuming
 from meshcache.core.replication.hand_over import HandOver
 from meshcache.core.replication.holdings import Holdings
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
-from meshcache.core.replication.passed_on import PassedOn
-from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.pulling import Pulling
 from meshcache.core.replication.relay_turns import RelayTurns

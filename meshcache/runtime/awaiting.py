@@ -6,7 +6,7 @@ what has come.
 
 from __future__ import annotations
 
-from meshcache.core.replication.awaiting import Whereabouts
+from meshcache.core.holders.awaiting import Whereabouts
 from meshcache.core.values.session_id import Claim
 from meshcache.runtime.asking import Asking, PausedLookup
 from meshcache.runtime.pump import Pump

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import cbor2
 
-from meshcache.core.replication.awaiting import Whereabouts
+from meshcache.core.holders.awaiting import Whereabouts
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from tests.simulation.host import Host
 from tests.simulation.network import Flight

@@ -1,6 +1,7 @@
 """How sessions get from one node to another: pushed, repaired, compared, caught up on; and filed and found here.
 
-Imports `control` and below. Every way in passes `may_accept`, every way out `may_send`, every lookup `may_resume`.
+Imports `holders`, `tickets` and below. Every way in passes `may_accept`, every way out `may_send`, every lookup
+`may_resume`.
 
 The gossip of one stream (what one life of a node publishes for one VIP), as a receiver sees it:
 

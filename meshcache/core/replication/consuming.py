@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.holders.audience import Audiences
+from meshcache.core.holders.awaiting import Awaiting
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.audience import Audiences
-from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer

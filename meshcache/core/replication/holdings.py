@@ -17,10 +17,10 @@ from typing import NamedTuple
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
-from meshcache.core.replication.own_share import OwnShare
-from meshcache.core.replication.placement import Placement
+from meshcache.core.holders.own_share import OwnShare
+from meshcache.core.holders.placement import Placement
+from meshcache.core.holders.telling import Telling
 from meshcache.core.replication.repair import Repair
-from meshcache.core.replication.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

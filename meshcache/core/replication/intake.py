@@ -15,10 +15,10 @@ from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.holders.awaiting import Awaiting
+from meshcache.core.holders.passed_on import PassedOn
+from meshcache.core.holders.placement import Placement
 from meshcache.core.policy.gates import Terms, Verdict
-from meshcache.core.replication.awaiting import Awaiting
-from meshcache.core.replication.passed_on import PassedOn
-from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer

@@ -22,9 +22,9 @@ from meshcache.core.cache.journal import NAME_BYTES
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.holders.awaiting import Awaiting
 from meshcache.core.membership.connections import Connection, Connections
 from meshcache.core.policy.gates import Terms, Verdict
-from meshcache.core.replication.awaiting import Awaiting
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.served_vips import ServedVip, ServedVips

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from meshcache.core.cache.entry import Entries
+from meshcache.core.holders.audience import Audience, Audiences
+from meshcache.core.holders.placement import Placement
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.audience import Audience, Audiences
-from meshcache.core.replication.placement import Placement
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips

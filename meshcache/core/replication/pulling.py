@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
-from meshcache.core.replication.awaiting import Awaiting
+from meshcache.core.holders.awaiting import Awaiting
+from meshcache.core.holders.placement import Placement
 from meshcache.core.replication.breakers import Breakers
 from meshcache.core.replication.intake import Intake, aged
-from meshcache.core.replication.placement import Placement
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.serving import batch_of
 from meshcache.core.state.local_node import LocalNode

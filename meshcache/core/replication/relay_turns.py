@@ -10,8 +10,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.holders.audience import Audiences
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.audience import Audiences
 from meshcache.core.replication.serving import batch_of
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox

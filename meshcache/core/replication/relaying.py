@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshcache.core.replication.audience import Audiences
-from meshcache.core.replication.placement import Placement
+from meshcache.core.holders.audience import Audiences
+from meshcache.core.holders.placement import Placement
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

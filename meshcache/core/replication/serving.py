@@ -11,7 +11,7 @@ from math import ceil
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
-from meshcache.core.replication.placement import Placement
+from meshcache.core.holders.placement import Placement
 from meshcache.core.replication.seen_streams import SeenStreams
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer

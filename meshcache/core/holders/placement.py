@@ -13,8 +13,8 @@ from hashlib import blake2b
 from heapq import nlargest
 from typing import NamedTuple, TypeVar
 
+from meshcache.core.holders.audience import Audiences
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.audience import Audiences
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.served_vips import ServedVips

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from meshcache.core.holders.placement import Placement
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.placement import Placement
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.served_vips import ServedVip, ServedVips

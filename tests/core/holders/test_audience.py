@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from meshcache.core.holders.audience import Audiences
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms
-from meshcache.core.replication.audience import Audiences
 from meshcache.core.values.topology import VipNote
 from tests.core.net import DIGEST, Host, Net, Puppet, vip
 

@@ -1,4 +1,4 @@
-"""Tests of `core.replication.own_share`: a node that comes isn't ready before it has what it is to hold."""
+"""Tests of `core.holders.own_share`: a node that comes isn't ready before it has what it is to hold."""
 
 from __future__ import annotations
 

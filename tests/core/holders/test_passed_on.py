@@ -1,4 +1,4 @@
-"""Tests of `core.replication.passed_on`: what a relay passes on is with its holders, though all of that got lost."""
+"""Tests of `core.holders.passed_on`: what a relay passes on is with its holders, though all of that got lost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from meshcache.core.holders.passed_on import PART, PAUSES_S
 from meshcache.core.policy.gates import REACH_EVERYWHERE
-from meshcache.core.replication.passed_on import PART, PAUSES_S
 from meshcache.core.values.limits import Limits
 from tests.core.net import Host, Net, make, mesh, sessions, sid, vip
 

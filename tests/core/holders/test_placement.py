@@ -1,12 +1,12 @@
-"""Tests of `core.replication.placement`: who is to hold a session, and that all nodes compute the same."""
+"""Tests of `core.holders.placement`: who is to hold a session, and that all nodes compute the same."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
+from meshcache.core.holders.placement import SLOTS, Placement, slot_of
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Terms
-from meshcache.core.replication.placement import SLOTS, Placement, slot_of
 from tests.core.net import Host, Net, mesh, sid
 
 IDS = [sid(number) for number in range(2000)]

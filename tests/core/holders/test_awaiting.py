@@ -1,4 +1,4 @@
-"""Tests of `core.replication.awaiting`: whether a miss is worth waiting for, and what is noticed when it comes."""
+"""Tests of `core.holders.awaiting`: whether a miss is worth waiting for, and what is noticed when it comes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from meshcache.core.holders.awaiting import Whereabouts
 from meshcache.core.policy.gates import REACH_SERVER
-from meshcache.core.replication.awaiting import Whereabouts
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from meshcache.core.wire.messages import Ping, Pong, Push

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, Entries
 from meshcache.core.cache.streams import Stream
-from meshcache.core.replication.placement import Placement
-from meshcache.core.replication.telling import Telling
+from meshcache.core.holders.placement import Placement
+from meshcache.core.holders.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outbox

@@ -1,8 +1,8 @@
-"""Tests of `core.replication.telling`: what is told goes to whom it is for, in as many messages as it needs."""
+"""Tests of `core.holders.telling`: what is told goes to whom it is for, in as many messages as it needs."""
 
 from __future__ import annotations
 
-from meshcache.core.replication.telling import Telling
+from meshcache.core.holders.telling import Telling
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import HELD_SEQS_MAX, HELD_STREAMS_MAX, Held, Holding
 from tests.core.net import Net, Puppet, vip
