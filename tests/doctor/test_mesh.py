@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshcache.core.state.refusals import Refusals
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.doctor.finding import Finding, FindingState
 from meshcache.doctor.mesh import CLOCK_OFF_S, mesh_findings
@@ -56,7 +57,10 @@ def test_an_island_is_named_with_the_setting_that_differs() -> None:
 
 def refusal(reason: str, *, by_peer: bool = False) -> dict[str, Any]:
     refusals = Refusals(EventLog())
-    refusals.note("x", "x:1", reason, 0.0, by_peer=by_peer)
+    if by_peer:
+        refusals.note_by_peer("x", "x:1", reason, 0.0)
+    else:
+        refusals.note("x", "x:1", Drop(reason), 0.0)
     return refusals.to_plain(1.0)[0]
 
 

@@ -8,6 +8,7 @@ withdraws and quotas; when its time is over it goes, unless this node is to hold
 from __future__ import annotations
 
 from collections import deque
+from enum import StrEnum
 from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
@@ -35,6 +36,13 @@ _STEP_S = 0.5
 _NEVER = float("inf")
 
 _LAST = len(PAUSES_S) - 1
+
+
+class Unkept(StrEnum):
+    """What there is too little of to keep what is passed on: too many are kept, or their VIP's part is full."""
+
+    NUMBER = "number"
+    QUOTA = "quota"
 
 
 class _Kept(NamedTuple):
@@ -86,9 +94,9 @@ class PassedOn:
         vip_cache = self._cache.vip_cache(stream.vip)
         room = 0 if vip_cache is None else vip_cache.bytes_max // PART - self._bytes.get(stream.vip, 0)
         short_of = self._short_of(others, room)
-        if short_of:
-            self._telemetry.counters.vip(stream.vip).passed_on_unkept[short_of] += len(others.ids)
-        return others.chosen([]) if short_of else others
+        if short_of is not None:
+            self._telemetry.counters.vip(stream.vip).passed_on_unkept[short_of.value] += len(others.ids)
+        return others if short_of is None else others.chosen([])
 
     def kept(self, stream: Stream, entries: Entries, now: float) -> None:
         """Note what was filed of those."""
@@ -115,11 +123,11 @@ class PassedOn:
         telling.send(self._outbox)
         self._step_at = now + (_STEP_S if room > 0 else limits.holdings_pause_s)
 
-    def _short_of(self, others: Entries, room: int) -> str:
-        """Return what there is too little of to keep these, in the word under which it is counted; "" if they fit."""
+    def _short_of(self, others: Entries, room: int) -> Unkept | None:
+        """Return what there is too little of to keep these, if anything."""
         if self._count + len(others.ids) > self._local.limits.passed_on_max:
-            return "number"
-        return "quota" if _cost(others) > room else ""
+            return Unkept.NUMBER
+        return Unkept.QUOTA if _cost(others) > room else None
 
     def _tell(self, kept: _Kept, telling: Telling) -> None:
         for session, stream in self._still_here(kept.vip, kept.ids):

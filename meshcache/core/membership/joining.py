@@ -15,6 +15,7 @@ from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.refusals import Anomaly
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
@@ -122,7 +123,7 @@ class Joining:
     def refused_by(self, sender: str, refuse: Refuse, now: float) -> None:
         """A peer turned us away: say so, and outbid what it knows of a life of ours that never was or was earlier."""
         self._telemetry.drop(Drop.REFUSED_BY_PEER)
-        self._telemetry.refusals.note(sender, refuse.address, refuse.reason, now, by_peer=True)
+        self._telemetry.refusals.note_by_peer(sender, refuse.address, refuse.reason, now)
         if refuse.reason == Drop.OLD_INCARNATION:
             self._outlet.name_outbid(refuse.incarnation, f"{sender} knows of a later one", now)
         elif refuse.reason == Drop.NAME_TAKEN and refuse.incarnation == self._local.identity.incarnation:
@@ -267,7 +268,7 @@ class Joining:
         self._outbox.send(address, refuse)
 
     def _never_said(self, incarnation: int, address: str, now: float) -> None:
-        self._telemetry.refusals.note(self._local.identity.node, address, "forged_name", now)
+        self._telemetry.refusals.note(self._local.identity.node, address, Anomaly.FORGED_NAME, now)
         self._outlet.name_outbid(incarnation, f"it never said what is said in its name (address {address})", now)
 
     def _let_in(self, hello: Hello, old: Peer | None, now: float) -> None:

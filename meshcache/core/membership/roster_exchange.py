@@ -14,6 +14,7 @@ from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.outlet import Outlet
+from meshcache.core.state.refusals import Anomaly
 from meshcache.core.state.roster import RosterTable, digest_of
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
@@ -204,7 +205,9 @@ class RosterExchange:
             strange = record.colo == own.colo and record.node != own.node and members.get(record.node) is None
             if strange and not members.buried(record.node, record.incarnation, now):
                 self._candidates.hint(record.address, "roster", now)
-                self._telemetry.refusals.note(record.node, record.address, "unreached", now, patience_s=_UNREACHED_S)
+                self._telemetry.refusals.note(
+                    record.node, record.address, Anomaly.UNREACHED, now, patience_s=_UNREACHED_S
+                )
 
     def _own(self) -> list[NodeRecord]:
         own = self._local.identity

@@ -108,7 +108,7 @@ class LocalSessions:
         """File a session that this node made, and publish it unless it has to stay."""
         vip = served.vip
         if len(self._withdraws) and self._withdraws.refuses_new(vip.terms, session_id, born_at, now):
-            served.counters.sessions_refused["withdrawn"] += 1
+            served.counters.sessions_refused[Verdict.WITHDRAWN.value] += 1
             return
         stays = certified and not vip.export_client_certificates
         seq = 0 if stays else served.last_seq + 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
@@ -50,6 +51,25 @@ class Reach:
     within_s: float
     far: bool = False
     far_s: float = 0.0
+
+
+class PullStart(StrEnum):
+    """How a fetch began, or why it didn't; the words under which it is counted."""
+
+    ASKED = "asked"
+    JOINED = "joined"
+    """Another handshake waits for the same session."""
+    AGAIN = "again"
+    """It was asked for a moment ago, in vain."""
+    BUSY = "busy"
+    """As many fetches are under way as may be."""
+    BUDGET = "budget"
+    """This node asks as often as it may."""
+    NO_PEER = "no_peer"
+    OVER = "over"
+    """By its id it is older than a session may be."""
+    FUTURE = "future"
+    """By its id it isn't born yet."""
 
 
 class _Asked(NamedTuple):
@@ -131,17 +151,17 @@ class Pulling:
         flight = self._flights.get(claim.id)
         if flight is not None:
             flight.waiters += 1
-            self._count(served, "joined")
+            self._count(served, PullStart.JOINED)
             return flight.until
         why_not = self._why_not(served, claim, now)
         holders = [] if why_not else self._holders(served, claim, reach, now)
         if not holders or not self._budget.take(1, now):
-            self._count(served, why_not or ("budget" if holders else "no_peer"))
+            self._count(served, why_not or (PullStart.BUDGET if holders else PullStart.NO_PEER))
             return None
         near = all(peer.colo == self._local.identity.colo for peer in holders)
         flight = _Flight(vip, claim.id, holders, now + (reach.within_s if near else reach.far_s))
         self._flights[claim.id] = flight
-        self._count(served, "asked")
+        self._count(served, PullStart.ASKED)
         self._ask(flight, now)
         return flight.until
 
@@ -260,20 +280,20 @@ class Pulling:
             return batch_of(stream, session.seq, session.seq, [session], now)
         return None
 
-    def _why_not(self, served: ServedVip, claim: Claim, now: float) -> str | None:
+    def _why_not(self, served: ServedVip, claim: Claim, now: float) -> PullStart | None:
         """Return the reason for which nobody is asked, if there is one: what is over, or was asked for in vain."""
         vain_until = self._vain.get(claim.id)
         if vain_until is not None and now < vain_until:
-            return "again"
+            return PullStart.AGAIN
         if len(self._flights) >= self._local.limits.pulls_max:
-            return "busy"
+            return PullStart.BUSY
         for peer in self._awaiting.origins(claim):
             same_life = life_of(peer.name, peer.record.incarnation) == claim.life
             age_s = now + peer.ahead_s - claim.born_at if same_life and peer.ahead_s is not None else 0.0
             if age_s > served.vip.lifetime_s:
-                return "over"
+                return PullStart.OVER
             if age_s < -_FUTURE_S:
-                return "future"
+                return PullStart.FUTURE
         return None
 
     def _holders(self, served: ServedVip, claim: Claim, reach: Reach, now: float) -> list[Peer]:
@@ -338,8 +358,8 @@ class Pulling:
         self._telemetry.drop(reason)
         self._telemetry.refusals.note(peer.name, peer.address, reason, now)
 
-    def _count(self, served: ServedVip, what: str) -> None:
-        served.counters.asked["fetch", what] += 1
+    def _count(self, served: ServedVip, start: PullStart) -> None:
+        served.counters.asked["fetch", start.value] += 1
 
 
 def _nothing() -> None:
