@@ -218,7 +218,7 @@ def test_a_session_takes_the_steps_on_the_page_in_their_order(way: Way, part: st
     assert not in_order(page.steps, getattr(way, part))
 
 
-MEANWHILE = {f"core/{name}.py" for name in ("membership/liveness", "membership/joining", "replication/repair")}
+MEANWHILE = {f"core/{name}.py" for name in ("membership/liveness", "membership/joining", "repair/repair")}
 """Who takes heartbeats and hellos, which come when they come: also between a push and what is done with it."""
 
 

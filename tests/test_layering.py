@@ -84,6 +84,7 @@ CORE_ROOMS = (
     "tickets",
     "holders",
     "replication",
+    "repair",
 )
 """The rooms of the core from the lowest up: each may import itself and what stands before it."""
 

@@ -5,7 +5,8 @@ Rooms, each above what it may import; `tests/test_layering.py` holds the order:
     mesh          the facade: what the node and the TLS edge may ask. Start here
     assembly      makes each duty and gives it what it needs
     stats         gives counters their JSON
-    replication   sessions on their way: publish, take in, repair, compare, catch up; file and find
+    repair        what didn't get through: fetch it, compare, catch up, keep copies, ask for one
+    replication   sessions on their way: file, publish, take in, pass on, find
     holders       who is to have a session, and how those learn of it
     tickets       session ticket keys: who is in a ring, who makes its next key
     control       what operators change: live policies, VIPs, withdraws, recall, explain

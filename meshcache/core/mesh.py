@@ -13,8 +13,8 @@ from meshcache.core.assembly import Assembly
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.policy.own_policy import OwnPolicy
+from meshcache.core.repair.snapshot import CatchUp
 from meshcache.core.replication.local_sessions import Filing, HandshakeResult, Lookup, MadeAtDoor, made_at_door
-from meshcache.core.replication.snapshot import CatchUp
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing

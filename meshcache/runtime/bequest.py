@@ -1,4 +1,4 @@
-"""Carries a node's sessions to the process that follows it, as bytes; `core.replication.hand_over` says what they are.
+"""Carries a node's sessions to the process that follows it, as bytes; `core.repair.hand_over` says what they are.
 
 The one side gives nearly all of them while it serves on, closes, and gives what came meanwhile. The other takes them
 when its contexts are attached. A cache of 100,000 sessions is about 25 MB of frames, so none of it is kept here.

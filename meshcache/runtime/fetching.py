@@ -1,12 +1,12 @@
 """The last step of asking: has the core fetch a session from who holds it, and waits as long as the VIP's policy lets.
 
-Decides nothing: whom to ask, and whether at all, is `core/replication/pulling.py`.
+Decides nothing: whom to ask, and whether at all, is `core/repair/pulling.py`.
 """
 
 from __future__ import annotations
 
 from meshcache.config import VipSettings
-from meshcache.core.replication.pulling import Reach
+from meshcache.core.repair.pulling import Reach
 from meshcache.runtime.asking import Asking, PausedLookup
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ids import SessionIds

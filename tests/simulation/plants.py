@@ -12,8 +12,8 @@ from typing import Any
 from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.holders.audience import Audiences
 from meshcache.core.membership.liveness import Liveness
+from meshcache.core.repair.repair import Repair
 from meshcache.core.replication.consuming import Consuming
-from meshcache.core.replication.repair import Repair
 from tests.simulation.network import Network
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.replication.pulling import Reach
+from meshcache.core.repair.pulling import Reach
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from tests.simulation.host import Host
 from tests.simulation.safety import Safety

@@ -10,8 +10,8 @@ from hashlib import blake2b
 from meshcache.core.control.live_policies import LivePolicies
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.roster_exchange import RosterExchange
-from meshcache.core.replication.repair import Repair
-from meshcache.core.replication.seen_streams import SeenStreams, newest_ranges
+from meshcache.core.repair.repair import Repair
+from meshcache.core.repair.seen_streams import SeenStreams, newest_ranges
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

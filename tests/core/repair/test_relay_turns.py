@@ -1,4 +1,4 @@
-"""Tests of `core.replication.relay_turns`: what a relay may have lost comes by the next one, and little else."""
+"""Tests of `core.repair.relay_turns`: what a relay may have lost comes by the next one, and little else."""
 
 from __future__ import annotations
 

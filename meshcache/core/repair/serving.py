@@ -12,7 +12,7 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.streams import Stream
 from meshcache.core.holders.placement import Placement
-from meshcache.core.replication.seen_streams import SeenStreams
+from meshcache.core.repair.seen_streams import SeenStreams
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox

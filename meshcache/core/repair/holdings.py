@@ -20,7 +20,7 @@ from meshcache.core.control.recall import Recall
 from meshcache.core.holders.own_share import OwnShare
 from meshcache.core.holders.placement import Placement
 from meshcache.core.holders.telling import Telling
-from meshcache.core.replication.repair import Repair
+from meshcache.core.repair.repair import Repair
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

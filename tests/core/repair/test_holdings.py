@@ -1,4 +1,4 @@
-"""Tests of `core.replication.holdings`, and of copies as a whole: who holds what, after pushes, deaths, joins."""
+"""Tests of `core.repair.holdings`, and of copies as a whole: who holds what, after pushes, deaths, joins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
-from meshcache.core.replication.holdings import Holdings
+from meshcache.core.repair.holdings import Holdings
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import Held, Holding

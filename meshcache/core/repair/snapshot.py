@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meshcache.core.membership.joining import Joining
-from meshcache.core.replication.repair import Repair
-from meshcache.core.replication.seen_streams import SeenStreams, newest_ranges
-from meshcache.core.replication.serving import Serving
+from meshcache.core.repair.repair import Repair
+from meshcache.core.repair.seen_streams import SeenStreams, newest_ranges
+from meshcache.core.repair.serving import Serving
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.control.withdraws import Withdraws
+from meshcache.core.repair.seen_streams import SeenStreams
+from meshcache.core.repair.serving import batch_of, parts_of
 from meshcache.core.replication.intake import Intake
-from meshcache.core.replication.seen_streams import SeenStreams
-from meshcache.core.replication.serving import batch_of, parts_of
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members
 from meshcache.core.state.served_vips import ServedVip, ServedVips

@@ -1,8 +1,8 @@
-"""Tests of `core.replication.breakers`: who isn't asked for a while; with real peers in `test_pulling`."""
+"""Tests of `core.repair.breakers`: who isn't asked for a while; with real peers in `test_pulling`."""
 
 from __future__ import annotations
 
-from meshcache.core.replication.breakers import Breakers
+from meshcache.core.repair.breakers import Breakers
 from meshcache.core.state.members import Peer
 from meshcache.core.values.limits import Limits
 from tests.core.net import Net, Puppet, vip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshcache.core.policy.gates import REACH_SERVER
-from meshcache.core.replication.seen_streams import newest_ranges
+from meshcache.core.repair.seen_streams import newest_ranges
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.wire.messages import VECTOR_RANGES_MAX, Digest, Vector
 from tests.core.net import Net, Puppet, make, vip

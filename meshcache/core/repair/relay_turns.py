@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.holders.audience import Audiences
 from meshcache.core.policy.gates import Terms
-from meshcache.core.replication.serving import batch_of
+from meshcache.core.repair.serving import batch_of
 from meshcache.core.state.members import Peer
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.served_vips import ServedVip, ServedVips

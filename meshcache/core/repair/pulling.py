@@ -15,10 +15,10 @@ from typing import NamedTuple
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.holders.awaiting import Awaiting
 from meshcache.core.holders.placement import Placement
-from meshcache.core.replication.breakers import Breakers
+from meshcache.core.repair.breakers import Breakers
+from meshcache.core.repair.serving import batch_of
 from meshcache.core.replication.intake import Intake, aged
 from meshcache.core.replication.relaying import Relaying
-from meshcache.core.replication.serving import batch_of
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox

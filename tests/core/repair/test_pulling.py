@@ -1,4 +1,4 @@
-"""Tests of `core.replication.pulling`: who is asked for one session, what is answered, and what is made of answers."""
+"""Tests of `core.repair.pulling`: who is asked for one session, what is answered, and what is made of answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Verdict
-from meshcache.core.replication.pulling import Reach
+from meshcache.core.repair.pulling import Reach
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13
 from meshcache.core.values.session_id import Claim, life_of, node_of
