@@ -21,6 +21,7 @@ from meshcache.core.values.topology import best
 from meshcache.tls import contexts
 from tests.nodes import Place
 from tests.support.waiting import wait_until
+from tests.test_layering import KNOWS
 from tests.tls.world import client_context, visit
 
 pytestmark = pytest.mark.alone  # who does a step depends on what else a node has to do just then
@@ -242,6 +243,26 @@ def test_the_drawing_of_the_rooms_is_what_the_imports_say() -> None:
         [sys.executable, "tools/draw_rooms.py", "--check"], capture_output=True, text=True, timeout=60, cwd=ROOT
     )
     assert not done.returncode, done.stderr
+
+
+def test_what_a_room_knows_by_the_page_is_what_it_may_know() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$", _folders(), re.MULTILINE)
+    page = {room: set(re.findall(r"`([a-z_/]+(?:/|\.py))`", knows)) for rooms, knows in rows for room in _rooms(rooms)}
+    held = {room: {_path(each) for each in knows.split()} for room, knows in KNOWS.items()}
+    assert page == held
+
+
+def _folders() -> str:
+    return PAGE.partition("| folder | duty |")[2].partition("\n\n")[0]
+
+
+def _rooms(cell: str) -> set[str]:
+    return {room for room in re.findall(r"`([a-z_]+)/`", cell) if room in KNOWS}
+
+
+def _path(dotted: str) -> str:
+    path = dotted.replace(".", "/")
+    return path + "/" if (PACKAGE / path).is_dir() else path + ".py"
 
 
 def test_every_module_of_the_core_is_named_on_the_page_of_its_rooms() -> None:

@@ -33,45 +33,32 @@ PURE_NAMES = {"io": ("BytesIO",), "sys": ("getsizeof",)}
 """Single names out of modules that can do more: a buffer in memory, which is what cbor2 reads from, and how many
 bytes a value takes."""
 
-ROOMS = {
-    "meshcache.core": {"meshcache.core", "meshcache.errors", "meshcache.records"},
-    "meshcache.hot": {"meshcache.hot"},
-    "meshcache.tls": {"meshcache.tls", "meshcache.hot", "meshcache.core", "meshcache.errors"},
-    "meshcache.edges": {
-        *("meshcache.edges", "meshcache.hot"),
-        *("meshcache.core", "meshcache.errors", "meshcache.config"),
-    },
-    "meshcache.config": {"meshcache.config", "meshcache.core", "meshcache.errors"},
-    "meshcache.plugins": {
-        "meshcache.plugins",
-        "meshcache.hooks",
-        "meshcache.core",
-        "meshcache.runtime",
-        "meshcache.edges",
-        "meshcache.config",
-        "meshcache.errors",
-    },
-    "meshcache.ticket_files": {
-        "meshcache.ticket_files",
-        "meshcache.core",
-        "meshcache.runtime",
-        "meshcache.edges",
-        "meshcache.config",
-        "meshcache.errors",
-    },
-    "meshcache.contrib": {
-        *("meshcache.contrib", "meshcache.node", "meshcache.runtime.left_out", "meshcache.workers"),
-        *("meshcache.tls.libssl", "meshcache.runtime.named_contexts"),
-    },
-    "meshcache.workers": {
-        "meshcache.workers",
-        "meshcache.tls",
-        "meshcache.edges",
-        "meshcache.errors",
-        "meshcache.config",
-    },
+KNOWS = {
+    "core": "records",
+    "hot": "",
+    "tls": "hot core.policy core.values",
+    "config": "core.policy core.values",
+    "edges": "hot config core.values",
+    "workers": "config edges tls",
+    "runtime": "core hot tls config edges workers",
+    "plugins": "hooks core.policy core.values config edges runtime",
+    "tiers": "hooks plugins core.control core.replication core.values core.wire hot tls config edges runtime",
+    "ticket_files": "core.values config edges runtime",
+    "admin": "config edges runtime ticket_files",
+    "checks": "hooks core.policy config edges runtime plugins tiers ticket_files admin",
+    "live_policy": "core.control core.policy core.values core.wire config edges runtime checks",
+    "doctor": "hot tls config edges ticket_files checks",
+    "planning": "core.cache core.policy core.values config",
+    "contrib": "node runtime.left_out runtime.named_contexts workers tls.libssl",
+    "demo": "edges admin",
+    "cli": "hot config edges ticket_files admin checks doctor planning demo",
 }
-"""The parts of meshcache that a room may know."""
+"""Each room of meshcache, and what of meshcache it may know besides itself and the errors."""
+
+ROOMS = {
+    f"meshcache.{room}": {f"meshcache.{each}" for each in (room, "errors", *known.split())}
+    for room, known in KNOWS.items()
+}
 
 CORE_ROOMS = (
     "policy",
@@ -232,6 +219,25 @@ def test_a_room_knows_only_the_rooms_below_it(room: str) -> None:
         if module.split(".")[0] in ("meshcache", "meshcache_server") and not within(module, ROOMS[room])
     }
     assert not found
+
+
+@pytest.mark.parametrize("room", KNOWS)
+def test_a_room_uses_what_it_may_know(room: str) -> None:
+    found = {module for path in sources_of(f"meshcache.{room}") for module, _ in imports(path)}
+    taken = {
+        f"{module}.{name}"
+        for path in sources_of(f"meshcache.{room}")
+        for module, names in imports(path)
+        for name in names
+    }
+    assert not [
+        each for each in KNOWS[room].split() if not any(within(m, {f"meshcache.{each}"}) for m in found | taken)
+    ]
+
+
+def test_every_folder_of_meshcache_is_a_room() -> None:
+    folders = {path.name for path in (ROOT / "meshcache").iterdir() if (path / "__init__.py").exists()}
+    assert folders == KNOWS.keys()
 
 
 @pytest.mark.parametrize("room", CORE_ROOMS)

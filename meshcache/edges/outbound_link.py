@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from meshcache.core.membership.connections import OWN_LINK
+from meshcache.core.values.topology import OWN_LINK
 from meshcache.edges.keyring import MeshKey
 
 REST_S, REST_S_MAX = 0.2, 30.0

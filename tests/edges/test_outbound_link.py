@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcache.core.membership.connections import OWN_LINK
+from meshcache.core.values.topology import OWN_LINK
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.outbound_link import REST_S_MAX, OutboundLink, link_to, rest_s
 

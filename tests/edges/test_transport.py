@@ -7,7 +7,7 @@ import pytest
 import zmq
 from zmq.utils import z85
 
-from meshcache.core.membership.connections import OWN_LINK
+from meshcache.core.values.topology import OWN_LINK
 from meshcache.edges import zap
 from meshcache.edges.handshakes import AnswerWaits, LinkDown, LinkUp, Refusal, Refused
 from meshcache.edges.keyring import Keyring

@@ -11,7 +11,7 @@ from hashlib import sha256
 from random import Random
 from typing import NamedTuple, Protocol
 
-from meshcache.core.membership.connections import OWN_LINK
+from meshcache.core.values.topology import OWN_LINK
 from tests.simulation.clock import Scheduler
 from tests.simulation.faults import CALM, Cut, Fired
 

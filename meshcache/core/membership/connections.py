@@ -11,10 +11,6 @@ from typing import Any
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.token_bucket import Bucket
 
-OWN_LINK = b">"
-"""How the transport's names of connections begin that this node made; what comes on one is sent back by whom it
-reached. The others came to the listener, and their names begin with a zero byte (zmq_socket(3), ZMQ_ROUTER)."""
-
 
 class Connection:
     """One of them: its sender once it has named itself, and what `replication.known_streams` keeps of it."""

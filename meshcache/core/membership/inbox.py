@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from meshcache.core.membership.connections import OWN_LINK, Connections
+from meshcache.core.membership.connections import Connections
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
+from meshcache.core.values.topology import OWN_LINK
 from meshcache.core.wire.codec import Decoder, WireError
 from meshcache.core.wire.messages import Hello, Message, Push, Refuse
 

@@ -33,6 +33,10 @@ VIPS_MAX = 64
 INCARNATION_MAX = 2**53
 """Also exact in JSON; milliseconds since 1970 fit for 285,000 years."""
 
+OWN_LINK = b">"
+"""How the transport's names of connections begin that this node made; what comes on one is sent back by whom it
+reached. The others came to the listener, and their names begin with a zero byte (zmq_socket(3), ZMQ_ROUTER)."""
+
 
 class Rng(Protocol):
     """What the core needs of a `random.Random`; the simulator passes a seeded one."""

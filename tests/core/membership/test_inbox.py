@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshcache.core.membership.connections import OWN_LINK
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.topology import OWN_LINK
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.messages import Envelope, Hello, Ping, Pong
 from tests.core.net import Net, Puppet, dropped, vip
