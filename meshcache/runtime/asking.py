@@ -279,8 +279,8 @@ class VipAsking:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody would be asked."""
-        return bool(self.steps)
+        """Whether anybody would be asked: nobody by a forked child, where the sockets and locks are the parent's."""
+        return bool(self.steps) and self._port.is_open
 
     def begin(self, ids: tuple[bytes, ...]) -> PausedLookup | None:
         """Begin to look for one of these; None: one is in memory, or there is nothing to wait for. What is returned is
@@ -299,7 +299,7 @@ class VipAsking:
     @property
     def holds(self) -> bool:
         """Whether handshakes that can't be paused wait where they are for what is on its way."""
-        return self._hold_s > 0
+        return self._hold_s > 0 and self._port.is_open
 
     def hold(self, session_id: bytes) -> None:
         """Let this thread wait until a session comes that is on its way, `await_in_callback_ms` at most; not at all for

@@ -113,21 +113,25 @@ class TicketSide:
         return self._may_resume(self.name, session, node == self._core.name, self.clock())
 
     def ticket_issued(self) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).issued += 1
+        if self._open:  # here and below: in a forked child the lock may be held for ever
+            with self._lock:
+                self._core.tickets.counters(self.name).issued += 1
 
     def ticket_opened(self, key_age_s: float) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).opened[key_age(key_age_s)] += 1
+        if self._open:
+            with self._lock:
+                self._core.tickets.counters(self.name).opened[key_age(key_age_s)] += 1
 
     def ticket_refused(self, reason: Verdict) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).refused[reason.value] += 1
-            self._core.lookup_refused(self.name, reason)
+        if self._open:
+            with self._lock:
+                self._core.tickets.counters(self.name).refused[reason.value] += 1
+                self._core.lookup_refused(self.name, reason)
 
     def ticket_unknown(self) -> None:
-        with self._lock:
-            self._core.tickets.counters(self.name).unknown_key += 1
+        if self._open:
+            with self._lock:
+                self._core.tickets.counters(self.name).unknown_key += 1
 
     def _give_door_its_keys(self) -> None:
         """A policy of the operator's is asked about each ticket, so with one the door gets none."""
