@@ -6,6 +6,7 @@ The rules are tables; a room that needs another import changes its row and says 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -359,6 +360,12 @@ def _test_of(path: Path) -> Path:
 
 def test_every_module_opens_with_its_duty() -> None:
     assert not [module_name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+@pytest.mark.parametrize("room", [*KNOWS, *(f"core.{room}" for room in CORE_ROOMS)])
+def test_a_room_opens_with_what_it_imports(room: str) -> None:
+    told = " ".join((ast.get_docstring(ast.parse(MODULES[f"meshcache.{room}"].read_text())) or "").split())
+    assert re.search(r"[Ii]mports? ", told)
 
 
 def test_every_file_is_short_enough_to_have_one_duty() -> None:

@@ -2,7 +2,9 @@
 
     faults = file_faults(settings) + address_faults(settings)
 
-`meshcache check` and `meshcache serve` name every one with its place in the file.
+`meshcache check` and `meshcache serve` name every one with its place in the file. Imports whoever reads such a file in
+earnest (`edges`, `runtime`, `plugins`, `tiers`, `ticket_files`, `admin`), so that both find the same faults. It decides
+nothing: a node that starts without it opens the same files, and says what is wrong with them.
 """
 
 from meshcache.checks.addresses import address_faults

@@ -2,7 +2,8 @@
 
     settings = load("meshcache.toml", overrides=["node.name=edge-2"])
 
-What the settings point at (certificates, keys, ports) is looked at by `meshcache.checks`.
+Imports `core.policy` and `core.values`, whose words settings are made of. What the settings point at (certificates,
+keys, ports) is looked at by `meshcache.checks`.
 """
 
 from meshcache.config.changes import changed_keys, needs_restart

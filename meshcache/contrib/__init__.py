@@ -6,7 +6,8 @@
 
 The mesh never takes a service down here: whatever is wrong with it leaves full handshakes, one line in the log and a
 count. The node starts in the process where a context is first joined, so workers that are forked later get their own.
-Only public names of meshcache are used, and each module imports its server when it needs it and nobody else's.
+Imports `node`, `workers` and what is named for it in `runtime` and `tls`; nobody imports it. Each module imports its
+server when it needs it, and nobody else's.
 """
 
 from meshcache.contrib.mesh import Mesh, join

@@ -1,7 +1,7 @@
 """The handshake's hot path: a compiled module when there is one, and what it is asked to do without it.
 
 `hot.h` says what its files share. Whoever may not use it, for want of a compiler or because MESHCACHE_PURE is set, does
-the same in Python, with the same answers. Knows nothing else of meshcache.
+the same in Python, with the same answers. Imports nothing else of meshcache. It decides nothing: it remembers verdicts.
 """
 
 from __future__ import annotations
