@@ -1,6 +1,8 @@
 """Decides; does no I/O. Bytes, peers and `now` in; messages, events and the next deadline out.
 
-Imports cbor2 and nothing of meshcache but `records` and `errors`; has no clock, socket, thread or log. Rooms, each above what it may import; `tests/test_layering.py` holds the order:
+Imports cbor2 and nothing of meshcache but `records` and `errors`; has no clock, socket, thread or log.
+
+Rooms, each above what it may import; `tests/test_layering.py` holds the order:
 
     mesh          the facade: what the node and the TLS edge may ask. Start here
     assembly      makes each duty and gives it what it needs
