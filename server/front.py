@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Adopt = Callable[[Line, AnyStream | None, int, Any], None]
 
-SOME_ARE_SILENT, NO_DESCRIPTOR = 1, 2
+SOME_ARE_SILENT, NO_DESCRIPTOR, UNWATCHED = 1, 2, 4
 """What a step may leave to be seen to, as `lines.c` says."""
 
 AGAIN_S = 1.0
@@ -125,6 +125,8 @@ class Front:
     def _see_to(self, left: int) -> None:
         if left & SOME_ARE_SILENT and self._timer is None:
             self._timer = self._loop.call_later(HOLD_S, self._look)
+        if left & UNWATCHED:
+            self._faults.count("no memory to watch a connection with")
         if left & NO_DESCRIPTOR and self._again is None:
             self._faults.count("no descriptor left to accept with")
             for gate in self._gates.values():

@@ -37,7 +37,7 @@ enum {
 /* Why a line is given to Python: front.py has the same. */
 enum how { BORN, SHAKING, OPEN, REFUSED, ENDED, RESET };
 /* What `step` returns: bits. */
-enum { SOME_ARE_SILENT = 1, NO_DESCRIPTOR = 2 };
+enum { SOME_ARE_SILENT = 1, NO_DESCRIPTOR = 2, UNWATCHED = 4 };
 
 typedef struct Line Line;
 
@@ -60,6 +60,7 @@ typedef struct {
     Py_ssize_t limit;        /* of `open`: one more is Python's to refuse */
     char stepping, asked;    /* whether `step` runs; whether `soon` was called */
     char full;               /* a gate found no descriptor left */
+    char deaf;               /* a line couldn't be watched */
 } Front;
 
 typedef struct {
@@ -127,6 +128,8 @@ static double clock_s(void)
 
 /* --- what is asked of the kernel --- */
 
+static void lose_with(Line *line, int number);
+
 /* Watches what a line waits for now. With nothing to wait for it is taken out: epoll tells of a hang-up otherwise, for
  * ever. */
 static void watch(Line *line)
@@ -142,8 +145,12 @@ static void watch(Line *line)
         return;
     struct epoll_event event = {.events = wanted, .data = {.ptr = line}};
     int what = wanted == 0 ? EPOLL_CTL_DEL : line->interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(line->front->epoll, what, line->descriptor, &event) == 0 || wanted == 0)
+    if (epoll_ctl(line->front->epoll, what, line->descriptor, &event) == 0 || wanted == 0) {
         line->interest = wanted;
+        return;
+    }
+    line->front->deaf = 1;
+    lose_with(line, errno); /* it would hear nothing any more, and nobody would know why */
 }
 
 static void ask_for_settling(Front *front)
@@ -685,7 +692,7 @@ static PyObject *front_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     for (size_t at = 0; at < sizeof rings / sizeof *rings; at++)
         rings[at]->next = rings[at]->previous = rings[at];
     self->open = self->quiet = self->limit = 0;
-    self->stepping = self->asked = self->full = 0;
+    self->stepping = self->asked = self->full = self->deaf = 0;
     Py_INCREF(soon);
     self->soon = soon;
     self->room = malloc(READ_BYTES);
@@ -761,8 +768,9 @@ static PyObject *front_step(PyObject *object, PyObject *unused)
     self->stepping = 0;
     for (int at = 0; at < count; at++)
         Py_DECREF((PyObject *)events[at].data.ptr);
-    int said = (self->silent.next != &self->silent ? SOME_ARE_SILENT : 0) | (self->full ? NO_DESCRIPTOR : 0);
-    self->full = 0;
+    int said = (self->silent.next != &self->silent ? SOME_ARE_SILENT : 0) | (self->full ? NO_DESCRIPTOR : 0) |
+               (self->deaf ? UNWATCHED : 0);
+    self->full = self->deaf = 0;
     return PyLong_FromLong(said);
 }
 

@@ -370,6 +370,49 @@ async def test_a_gate_that_cant_be_watched_again_is_tried_again_and_the_others_a
     table.stop()
 
 
+class Lost:
+    """A line's protocol that notes how it ended."""
+
+    def __init__(self) -> None:
+        self.why: list[Exception | None] = []
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.why.append(error)
+
+
+async def test_a_connection_that_cant_be_watched_is_lost_and_that_is_said() -> None:
+    """Without memory epoll takes nobody in: here something else stands in its place, which takes nobody either."""
+    if streams.compiled is None:
+        pytest.skip("there is none")
+    came: list[Any] = []
+    lost = Lost()
+
+    def adopt(line: Any, *_what: Any) -> None:
+        line.set_protocol(lost)
+        came.append(line)
+
+    front = streams.compiled.Front(lambda settle: settle())
+    front.limit = 10
+    with socket.create_server((HERE, 0)) as listening:
+        listening.setblocking(False)
+        gate = streams.compiled.Gate(listening.fileno(), adopt)
+        front.watch(gate)
+        with connect(listening.getsockname()[1]):
+            await wait_until_async(lambda: front.step() == 0 and came)
+            came[0].pause_reading()
+            kept, other = os.dup(front.fileno()), os.open(os.devnull, os.O_RDONLY)
+            os.dup2(other, front.fileno())
+            came[0].resume_reading()
+            assert front.step() & front_module.UNWATCHED
+            assert isinstance(lost.why[0], OSError)
+            os.dup2(kept, front.fileno())
+            assert front.step() == front.open == 0
+            os.close(kept)
+            os.close(other)
+        front.unwatch(gate)
+    front.close()
+
+
 async def test_no_descriptor_is_left_behind(certificates: Certificates, context: SSL.Context) -> None:
     def some() -> None:
         for _ in range(5):
