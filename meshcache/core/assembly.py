@@ -19,6 +19,7 @@ from meshcache.core.control.vip_changes import VipChanges
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.holders.audience import Audiences
 from meshcache.core.holders.awaiting import Awaiting
+from meshcache.core.holders.own_share import OwnShare
 from meshcache.core.holders.passed_on import PassedOn
 from meshcache.core.holders.placement import Placement
 from meshcache.core.membership.connections import Connections
@@ -30,6 +31,8 @@ from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.policy.gates import Terms
 from meshcache.core.repair.anti_entropy import AntiEntropy
+from meshcache.core.repair.copy_fetching import CopyFetching
+from meshcache.core.repair.copy_telling import CopyTelling
 from meshcache.core.repair.hand_over import HandOver
 from meshcache.core.repair.holdings import Holdings
 from meshcache.core.repair.pulling import Pulling
@@ -150,7 +153,10 @@ class Assembly:
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(local, cache, vips, outbox, self.seen, self.placement, now)
         self.relay_turns = RelayTurns(cache, vips, outbox, self.audiences, now)
-        self.holdings = Holdings(local, cache, vips, members, outbox, self.recall, self.repair, self.placement, now)
+        self.own_share = OwnShare(local, vips, members, outbox, now)
+        self.copy_telling = CopyTelling(local, cache, outbox, self.placement, self.own_share, now)
+        self.copy_fetching = CopyFetching(local, cache, vips, members, self.recall, self.repair)
+        self.holdings = Holdings(local, vips, members, self.own_share, self.copy_telling, self.copy_fetching)
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)
@@ -329,11 +335,11 @@ class Assembly:
         handlers.add(messages.Ping, self.liveness.ping_received)
         handlers.add(messages.Pong, self.liveness.pong_received)
         handlers.add(messages.Leave, self.liveness.leave_received)
-        handlers.add(messages.Push, self._push_received)
+        handlers.add(messages.Push, self.intake.push_received)
         handlers.add(messages.Fetch, self.serving.fetch_received)
-        handlers.add(messages.FetchReply, self._fetch_reply_received)
+        handlers.add(messages.FetchReply, self.repair.reply_received)
         handlers.add(messages.Pull, self._pull_received)
-        handlers.add(messages.PullReply, self._pull_reply_received)
+        handlers.add(messages.PullReply, self.pulling.reply_received)
         handlers.add(messages.Digest, self.anti_entropy.digest_received)
         handlers.add(messages.Vector, self.anti_entropy.vector_received)
         handlers.add(messages.Holding, self.holdings.received)
@@ -358,22 +364,10 @@ class Assembly:
         self.withdraws.received(peer, withdraw, now)
         self.tickets.follow(now)
 
-    def _push_received(self, peer: Peer, push: messages.Push, now: float) -> None:
-        self.telemetry.counters.received.sessions += len(push.batch.entries.ids)
-        self.intake.push_received(peer, push, now)
-
-    def _fetch_reply_received(self, peer: Peer, reply: messages.FetchReply, now: float) -> None:
-        self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
-        self.repair.reply_received(peer, reply, now)
-
     def _pull_received(self, peer: Peer, pull: messages.Pull, now: float) -> None:
         self.pulling.settle()
         self.publisher.asked_for(pull.id, now)
         self.pulling.pull_received(peer, pull, now)
-
-    def _pull_reply_received(self, peer: Peer, reply: messages.PullReply, now: float) -> None:
-        self.telemetry.counters.received.sessions += len(reply.batch.entries.ids) if reply.batch else 0
-        self.pulling.reply_received(peer, reply, now)
 
     def name_contested(self, holder: Peer, now: float) -> None:
         """Ask the holder for a sign of life."""

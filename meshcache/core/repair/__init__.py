@@ -18,8 +18,9 @@ shows (an origin that died, a start of a stream never heard of); `snapshot` is t
 this node's former life. `serving` answers what others ask.
 
 A stream whose origin wants its sessions on a few nodes of each colo has no such states there: a number that isn't here
-is another node's, so none counts as seen. Its holders tell each other what they have, and fetch what they lack
-(`holdings`). Only a relay of another colo gets all of it, and sees gaps (`relay_turns` says where it begins).
+is another node's, so none counts as seen. Its holders tell each other what they have (`copy_telling`), and fetch
+what they lack (`copy_fetching`); `holdings` says when. Only a relay of another colo gets all of it, and sees gaps
+(`relay_turns` says where it begins).
 
 `pulling` fetches one session for a handshake that waits, whatever the stream's state.
 """

@@ -196,6 +196,7 @@ class Pulling:
 
     def reply_received(self, peer: Peer, reply: PullReply, now: float) -> None:
         """Take in an answer, if this peer was asked; one that isn't what was asked for costs a full handshake."""
+        self._telemetry.count_received(reply.batch)
         asked = self._asked.get(reply.token)
         if asked is None or asked.peer != peer.name:
             self._refuse(peer, Drop.UNASKED_PULL, now)

@@ -170,6 +170,7 @@ class Repair:
 
     def reply_received(self, peer: Peer, fill: FetchReply, now: float) -> None:
         """Take in a part of an answer, if it answers what this peer was asked."""
+        self._telemetry.count_received(fill.batch)
         asked = self._asked.get(fill.token)
         if asked is None or asked.peer != peer.name or not _fits(asked, fill):
             self._telemetry.drop(Drop.UNASKED_FILL)

@@ -66,6 +66,7 @@ class Intake:
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
         """Take in a push: a peer's own sessions, which this node may be asked to relay, or relayed ones."""
         batch = push.batch
+        self._telemetry.count_received(batch)
         objection = self._relaying.objection(peer, batch)
         if objection is not None:
             self._telemetry.drop(objection)

@@ -8,6 +8,7 @@ from meshcache.core.state.counters import Counters
 from meshcache.core.state.refusals import Refusals
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
+from meshcache.core.wire.messages import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Telemetry:
     def drop(self, reason: Drop, count: int = 1) -> None:
         """Count what was dropped, by reason."""
         self.counters.dropped[reason] += count
+
+    def count_received(self, batch: Batch | None) -> None:
+        """Count the sessions of a message that came, whatever becomes of them."""
+        if batch is not None:
+            self.counters.received.sessions += len(batch.entries.ids)
 
     def count_lag(self, age_s: float, rtt_s: float | None, *, inside: bool) -> None:
         """Count a push: how long it waited where it was made, and the half of the way there and back."""

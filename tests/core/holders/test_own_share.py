@@ -99,7 +99,7 @@ def test_it_is_said_twice_to_each_and_again_when_that_says_something_new_of_itse
 def test_with_all_copies_nobody_waits_and_a_peer_that_has_just_come_is_not_waited_for() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a", copies=2))
-    share = host.core.duties.holdings.share
+    share = host.core.duties.own_share
     others = {"digest": b"\x02" * 32}
     for name, copies, joining in (("b", 0, False), ("c", 2, True), ("odd", 2, False), ("d", 2, False)):
         differs = others if name == "odd" else {}
@@ -119,7 +119,7 @@ def test_what_was_said_before_a_peer_can_have_heard_of_this_node_is_not_believed
     net = Net()
     host = net.add("a", "ams1", vip("a", copies=2))
     Puppet(net, "b", "ams1", vip("b", copies=2)).joins(host)
-    peer, share = host.core.duties.members.get("b"), host.core.duties.holdings.share
+    peer, share = host.core.duties.members.get("b"), host.core.duties.own_share
     assert peer is not None
     share.begin(net.now)
     share.told(peer, net.now + 0.4 * Limits().holdings_settle_s)
@@ -130,7 +130,7 @@ def test_what_was_said_before_a_peer_can_have_heard_of_this_node_is_not_believed
 
 def test_it_wants_no_step_in_the_past() -> None:
     net, hosts, _ = filled(2, 2)
-    share = hosts[0].core.duties.holdings.share
+    share = hosts[0].core.duties.own_share
     assert share.until == float("inf")
     share.begin(net.now)
     assert share.until == net.now + Limits().share_s_max

@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
-from typing import Any
 
-from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
-from meshcache.core.repair.holdings import Holdings
-from meshcache.core.values.limits import Limits
-from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Held, Holding
-from tests.core.net import Host, Net, make, mesh, sessions, sid, vip
-
-N = 200
-
-
-def colo(net: Net, count: int = 7, copies: int = 3, reach: Reach = REACH_COLO, **more: Any) -> list[Host]:
-    return mesh(net, [f"ams1-{at}" for at in range(count)], "ams1", reach, copies=copies, **more)
-
-
-def holders(hosts: list[Host], session_id: bytes) -> list[str]:
-    return [host.name for host in hosts if host.up and host.core.holds("shop", session_id)]
-
-
-def made_by(net: Net, host: Host, first: int, count: int = N) -> list[bytes]:
-    made = [make(net, host, number) for number in range(first, first + count)]
-    net.run(1)
-    return made
-
-
-def copies_of(hosts: list[Host], made: list[bytes]) -> Counter[int]:
-    return Counter(len(holders(hosts, each)) for each in made)
+from meshcache.core.policy.gates import REACH_EVERYWHERE
+from tests.core.net import Host, Net, mesh, sessions, vip
+from tests.core.repair.colos import N, colo, copies_of, holders, made_by
 
 
 def test_a_session_is_with_its_maker_and_so_many_others_less_one_and_each_has_its_share() -> None:
@@ -88,19 +63,6 @@ def test_who_joins_gets_its_share_and_nothing_else() -> None:
     assert all(len(holders(hosts, each)) >= 3 for each in made)
 
 
-def test_pushes_that_got_lost_are_made_good_though_nobody_died() -> None:
-    net = Net()
-    hosts = colo(net)
-    net.run(3)
-    net.lose = lambda _sender, _receiver, payload: payload[:2] == b"\x84\x07"
-    made = [make(net, hosts[0], number) for number in range(1, 1 + N)]
-    net.run(0.1)
-    assert copies_of(hosts, made) == {1: N}
-    net.lose = lambda *_: False
-    net.run(8)
-    assert copies_of(hosts, made) == {3: N}
-
-
 def test_a_dead_makers_sessions_are_held_by_as_many_as_before() -> None:
     net = Net()
     hosts = colo(net)
@@ -121,19 +83,6 @@ def test_each_colo_that_the_reach_allows_gets_as_many_and_push_none_keeps_them_a
         net.run(35)  # the relay keeps what it passes on for half a minute
         assert copies_of(home, made) == {3: N}
         assert copies_of(away, made) == {abroad: N}
-
-
-def test_a_push_to_the_relay_that_got_lost_is_made_good_in_the_other_colo() -> None:
-    net = Net()
-    home = colo(net, 4, reach=REACH_EVERYWHERE)
-    away = mesh(net, [f"fra1-{at}" for at in range(6)], "fra1", REACH_EVERYWHERE, copies=3)
-    net.run(5)
-    made = made_by(net, home[1], 1, 20)
-    net.lose = lambda sender, receiver, payload: payload[:2] == b"\x84\x07" and sender[:3] != receiver[:3]
-    made += made_by(net, home[1], 101, 20)
-    net.lose = lambda *_: False
-    net.run(40)
-    assert copies_of(away, made) == {3: 40}
 
 
 def test_reach_colo_keeps_every_copy_in_its_colo() -> None:
@@ -174,67 +123,6 @@ def test_a_withdraw_reaches_every_holder_and_works_where_the_session_isnt() -> N
     assert copies_of(hosts, made) == {0: 20}
 
 
-def test_what_was_evicted_isnt_fetched_again_and_again() -> None:
-    net = Net()
-    hosts = colo(net, 3, 2)
-    small = mesh(net, ["small"], copies=2, sessions=20)
-    net.run(3)
-    made = made_by(net, hosts[0], 1)
-    net.run(60)
-    settled = sessions(small[0], net)["received"]
-    net.run(120)
-    assert sessions(small[0], net)["received"] <= settled + 20
-    assert min(copies_of([*hosts, *small], made)) >= 1
-
-
-def test_what_a_member_invents_costs_bounded_fetches_to_itself_and_nothing_else() -> None:
-    net = Net(limits=Limits(holdings_queue_max=64, holdings_wanted_max=2000))
-    hosts = colo(net, 3, 2)
-    net.run(3)
-    holdings: Holdings = hosts[0].core.duties.holdings
-    peer = hosts[0].core.duties.members.get("ams1-1")
-    assert peer is not None
-    for at in range(200):
-        key = StreamKey(f"ghost-{at}", 1, "shop")
-        holdings.received(peer, Holding((Held(key, tuple(range(1, 1025, 2))),)), net.now)
-    net.run(60)
-    assert holdings.settled
-    assert hosts[0].core.holds("shop", sid(1)) is False
-
-
-def test_what_one_member_invents_leaves_room_for_what_others_tell() -> None:
-    net = Net(limits=Limits(holdings_wanted_max=1000))
-    hosts = colo(net, 3, 3)
-    net.run(3)
-    made = made_by(net, hosts[2], 1, 20)
-    for each in made:
-        hosts[0].core.session_removed("shop", each)
-    hosts[1].stalled_until = net.now + 60
-    liar, honest = (hosts[0].core.duties.members.get(name) for name in ("ams1-1", "ams1-2"))
-    assert liar is not None
-    assert honest is not None
-    for at in range(9):
-        held = Held(StreamKey(f"ghost-{at}", 1, "shop"), tuple(range(1, 101)))
-        hosts[0].core.duties.holdings.received(liar, Holding((held,)), net.now)
-    key = next(stream.key for stream in hosts[0].core.duties.streams if stream.key.origin == "ams1-2")
-    hosts[0].core.duties.holdings.received(honest, Holding((Held(key, tuple(range(1, 21))),)), net.now)
-    net.until(lambda: all(hosts[0].core.holds("shop", each) for each in made), 0.8)
-    assert not hosts[0].core.duties.holdings.settled, "the liar hasn't answered"
-
-
-def test_nobody_elses_numbers_are_told_to_a_node_that_the_gates_refuse() -> None:
-    net = Net()
-    hosts = colo(net, 4)
-    stranger = mesh(net, ["odd"], copies=3, digest=b"\x02" * 32)[0]
-    net.run(3)
-    made = made_by(net, hosts[0], 1)
-    net.run(30)
-    assert copies_of([stranger], made) == {0: N}
-    to_stranger = [payload for _, address, payload, _ in net.sent if address == stranger.address]
-    assert not any(payload[:3] == b"\x84\x18\x18" for payload in to_stranger), "kind 24"
-    assert not any(payload[:2] in (b"\x84\x07", b"\x84\x09") for payload in to_stranger)
-
-
 def test_all_again_gives_everybody_everything() -> None:
     net = Net()
     hosts = colo(net, 5)
@@ -244,22 +132,6 @@ def test_all_again_gives_everybody_everything() -> None:
         host.core.set_vip(vip(host.name), net.now)
     net.run(40)
     assert copies_of(hosts, made) == {5: N}
-
-
-def test_what_this_process_made_and_let_go_of_isnt_fetched_back_after_it_was_outbid() -> None:
-    net = Net()
-    hosts = colo(net, 3, 2)
-    net.run(3)
-    made = made_by(net, hosts[0], 1, 10)
-    former = StreamKey(hosts[0].name, hosts[0].core.duties.local.identity.incarnation, "shop")
-    hosts[0].core.duties.name_outbid(former.incarnation + 1000, "its clock was set back", net.now)
-    net.run(3)
-    hosts[0].core.session_removed("shop", made[0])
-    assert not hosts[0].core.holds("shop", made[0])
-    peer = hosts[0].core.duties.members.get(hosts[1].name)
-    assert peer is not None
-    hosts[0].core.duties.holdings.received(peer, Holding((Held(former, tuple(range(1, 11))),)), net.now)
-    assert hosts[0].core.duties.holdings.settled
 
 
 def changed(net: Net, hosts: list[Host], copies: int, push: bool = True) -> None:
