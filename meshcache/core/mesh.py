@@ -307,7 +307,7 @@ class MeshCore:
         return self.duties.inbox.ways_back()
 
     def messages_to_send(self, now: float) -> list[Outgoing]:
-        """Flush what is due and take everything that waits to be sent, in order for each address."""
+        """Flush what is due, and return everything that waits to be sent, in order for each address."""
         self.duties.flush(now)
         return self.duties.outbox.drain()
 

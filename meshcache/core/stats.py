@@ -34,7 +34,7 @@ _KIND_WORDS: dict[type[Message], str] = {
 
 
 class Stats:
-    """Reads the tables when somebody asks."""
+    """Gives what is counted in the tables the form that `node.stats()` has, when somebody asks."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ LINKS_MAX = 2048
 
 
 class Dialler:
-    """The DEALERs, by address. Their descriptors are watched by `readable`; `on_event` must not block."""
+    """The connections that this node makes, by address: one DEALER each. `on_event` must not block."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Dialler:
         return frozenset(self._sent_to)
 
     def dial(self, address: str, key: MeshKey) -> bool:
-        """Keep a connection to this address; False for what can't be dialled or is one too many."""
+        """Keep a connection to this address. Return false for what can't be dialled or is one too many."""
         if address in self._links:
             return True
         if len(self._links) >= LINKS_MAX or dialable(address) != address:
@@ -91,7 +91,7 @@ class Dialler:
         return link is not None and link.up
 
     def send(self, address: str, payload: bytes) -> bool:
-        """Hand a message to the connection with this address; False when there is none or its queue is full."""
+        """Hand a message to the connection with this address. Return false when there is none or its queue is full."""
         link = self._links.get(address)
         if link is None or link.dealer is None:
             return False

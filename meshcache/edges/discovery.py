@@ -89,7 +89,7 @@ _PROTOCOL = f"{PROTOCOL_MAJOR}-{PROTOCOL_MAJOR}"
 
 
 def mesh_hash(name: str) -> str:
-    """16 hex digits by which nodes of one mesh know one another without naming it to the LAN."""
+    """Return 16 hex digits by which nodes of one mesh know one another without naming it to the LAN."""
     return sha256(b"meshcache mesh\0" + name.encode()).hexdigest()[:16]
 
 

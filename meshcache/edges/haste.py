@@ -35,7 +35,7 @@ def libzmq_threads() -> set[int]:
 def hasten(others: set[int]) -> bool:
     """Raise the priority of a context that was just made: of libzmq's threads without those that were there before.
 
-    Waits until they have started. False when this process may not, and nothing has changed then.
+    Waits until they have started. Returns false when this process may not, and nothing has changed then.
     """
     deadline = time.monotonic() + _STARTED_S_MAX
     while len(libzmq_threads() - others) < _THREADS and time.monotonic() < deadline:

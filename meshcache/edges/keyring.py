@@ -61,7 +61,7 @@ class CurveKeys:
 
 @dataclass(frozen=True)
 class MeshKey:
-    """One key. Everything that leaves the process is derived from it by HKDF (RFC 5869), never the key itself."""
+    """One key of the mesh. What leaves the process is derived from it by HKDF (RFC 5869), never the key itself."""
 
     secret: bytes = field(repr=False)
     state: KeyState = KeyState.ACCEPTED
@@ -82,7 +82,7 @@ class MeshKey:
         return _curve(self._derive(b"curve dialler"))
 
     def session_ids(self, mesh: str) -> tuple[bytes, bytes]:
-        """Two keys for the ids of one mesh's sessions: what seals them, and what veils them. Secrets."""
+        """Return two keys for the ids of one mesh's sessions: what seals them, and what veils them. Secrets."""
         name = mesh.encode()
         return self._derive(b"session id seal " + name), self._derive(b"session id veil " + name)
 
@@ -139,7 +139,7 @@ class Keyring:
         return self.keys[self.keys.index(self.current) + 1 :]
 
     def add(self, secret: bytes | None = None) -> Keyring:
-        """Accept one more key: the given one, or a fresh random one. Step one of a rotation.
+        """Return a keyring that accepts one more key: the given one, or a fresh random one. Step one of a rotation.
 
         Raises KeyringError for a key that can't be a mesh key, that is here already, or when the keyring is full.
         """
@@ -147,7 +147,7 @@ class Keyring:
         return Keyring((MeshKey(fresh), *self.keys))
 
     def add_from(self, other: Keyring) -> Keyring:
-        """Accept every key of another keyring that isn't here yet: step one on the nodes that come after the first.
+        """Return a keyring that accepts every key of another one too: step one on the nodes that come after the first.
 
         The keyring itself when it has them all. A key that is older than one that both have stays older, or an old copy
         could bring back as the newest what was retired here. Raises KeyringError when it would be too full.
@@ -164,7 +164,7 @@ class Keyring:
         return Keyring((*newer, *self.keys, *older)) if newer or older else self
 
     def promote(self, fingerprint: str | None = None) -> Keyring:
-        """Listen with an accepted key from now on; the one before stays accepted. Step two.
+        """Return a keyring that listens with an accepted key; the one before stays accepted. Step two.
 
         Without a fingerprint it is the newest of those `awaiting`, and the keyring itself when there is none but the
         step was done before. Raises KeyringError when there is no such key.
@@ -179,7 +179,7 @@ class Keyring:
         return Keyring(tuple(_in_state(key, current=key is chosen) for key in self.keys))
 
     def retire(self, fingerprint: str | None = None) -> Keyring:
-        """Stop accepting a key; connections made with it end. Step three.
+        """Return a keyring without a key; connections made with it end. Step three.
 
         Without a fingerprint it is the oldest of those `outgoing`; the keyring itself when there is none, or no key
         with that fingerprint. Raises KeyringError when it is the current one: promote another first.

@@ -29,7 +29,7 @@ log = logging.getLogger("meshcache.edges")
 
 
 class MeshListener:
-    """The ROUTER. It is guarded by the gate, which has to run before `bind`."""
+    """The ROUTER that peers connect to. It is guarded by the gate, which has to run before `bind`."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], gate: Gate, key: MeshKey, listen: str) -> None:
         self._gate = gate
@@ -109,7 +109,7 @@ class MeshListener:
         return has_message(self._router)
 
     def send_back(self, address: str, payload: bytes) -> bool:
-        """Hand a message to the connection by which this address is heard; False when it has ended or is full."""
+        """Hand a message to the connection by which this address is heard. Return false when it is full or over."""
         try:
             self._router.send_multipart([self._ways_back[address], payload], zmq.NOBLOCK)
         except zmq.Again:

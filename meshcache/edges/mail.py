@@ -36,6 +36,7 @@ _BACKEND = "zmq.backend.cython._zmq"
 
 
 def receive_by_pyzmq(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
+    """Return messages that have come, each with the name of its connection; `count` at most."""
     received: list[tuple[bytes, bytes]] = []
     recv = router.recv
     try:
@@ -52,6 +53,7 @@ def receive_by_pyzmq(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes,
 
 
 def send_by_pyzmq(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
+    """Return whether a message could be handed over."""
     try:
         dealer.send(payload, zmq.NOBLOCK)
     except zmq.Again:
@@ -60,10 +62,12 @@ def send_by_pyzmq(dealer: zmq.Socket[bytes], payload: bytes) -> bool:
 
 
 def send_each_by_pyzmq(dealers: list[zmq.Socket[bytes]], payload: bytes) -> list[int]:
+    """Return the places of those that had no room for it."""
     return [at for at, dealer in enumerate(dealers) if not send_by_pyzmq(dealer, payload)]
 
 
 def ready_by_python(readable: select.epoll) -> list[int]:
+    """Return descriptors of which an epoll tells now."""
     return [descriptor for descriptor, _ in readable.poll(0)]
 
 

@@ -87,7 +87,7 @@ class Event:
             self._set = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until it is set, or for `timeout` seconds; says whether it is set."""
+        """Wait until it is set, or for `timeout` seconds. Return whether it is set."""
         gate = Lock()
         gate.acquire()
         with self._lock:

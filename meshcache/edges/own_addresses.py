@@ -32,7 +32,7 @@ class OwnAddress(NamedTuple):
 
 
 def present(interfaces: Sequence[str]) -> frozenset[OwnAddress]:
-    """Those of these addresses that this machine has, each with the number of its interface."""
+    """Return those of these addresses that this machine has, each with the number of its interface."""
     wanted = {(bare, zone): f"{bare}%{zone}" if zone else bare for bare, zone in map(_parts, interfaces)}
     found = set()
     for adapter in ifaddr.get_adapters():
@@ -60,7 +60,7 @@ def one_of_each(family: int) -> list[str]:
 
 
 def absent(interfaces: Sequence[str], here: frozenset[OwnAddress]) -> list[str]:
-    """Those of these addresses that aren't here, in their order."""
+    """Return those of these addresses that aren't here, in their order."""
     there = {address.written for address in here}
     return [interface for interface in interfaces if interface not in there]
 

@@ -87,7 +87,7 @@ class Transport:
             raise TransportError(f"mesh.listen: {self._listen} can't be had: {error.strerror}") from None
 
     def dial(self, address: str) -> bool:
-        """Keep a connection to this address from now on; False for what can't be dialled or is one too many.
+        """Keep a connection to this address from now on. Return false for what can't be dialled or is one too many.
 
         Nothing waits: whether it can be used shows in `send` and in `LinkUp`.
         """
@@ -102,7 +102,7 @@ class Transport:
     def send(self, address: str, payload: bytes) -> bool:
         """Hand a message to the connection with this address, or while there is none to the one it came to us by.
 
-        False when there is neither, or the queue is full.
+        Returns false when there is neither, or the queue is full.
         """
         with self.lock:
             return self._send(address, payload)

@@ -80,7 +80,7 @@ def described() -> str:
 
 
 def new_answers() -> Answers:
-    """Room for what the compiled callbacks remember of one VIP's names."""
+    """Return room for what the compiled callbacks remember of one VIP's names."""
     assert compiled is not None, "only they ask"
     answers: Answers = compiled.Answers()
     return answers

@@ -171,7 +171,7 @@ class PausedLookup:
         return None
 
     def begin(self, now: float) -> bool:
-        """Ask the next who has something to wait for; false, and over, when there is none."""
+        """Ask the next who has something to wait for, and return true; false, and over, when there is none."""
         for step, asker in self._steps:
             with self._lock:
                 self._asker = asker
@@ -241,7 +241,7 @@ class Asking:
             vip.refresh()
 
     def join(self, port: VipPort, vip: VipSettings) -> VipAsking:
-        """Let a VIP's handshakes ask, from now on."""
+        """Let a VIP's handshakes ask, from now on. Return what its TLS edge asks."""
         self.configure(vip)
         made = self._vips[port.name] = VipAsking(self, port)
         return made

@@ -172,7 +172,8 @@ class AttachedVips:
     def serve(self, name: str) -> bool:
         """Serve a VIP before a context joins it, by what its contexts will likely be: sessions come from now on.
 
-        False where that can't be guessed, or a context has joined already. Raises AttachError for an unknown name.
+        Returns false where that can't be guessed, or a context has joined already. Raises AttachError for an unknown
+        name.
         """
         with self._lock:
             facts = guessed_facts(vip_settings(self._in_force.settings, name))
@@ -191,7 +192,7 @@ class AttachedVips:
             self.serve(self._in_force.settings.vips[0].name)
 
     def detach(self, context: object) -> bool:
-        """Let a context leave the VIP that it joined here; False when it is in none. The VIP is served on."""
+        """Let a context leave the VIP that it joined here. Return false when it is in none. The VIP is served on."""
         attachment = attachment_of(context)
         with self._lock:
             ours = (each.attachment for served in self._served.values() for each in served.attached)
@@ -374,7 +375,7 @@ class AttachedVips:
             self._pump.core.note(event)
 
     def contexts_changed(self) -> dict[str, dict[str, int]]:
-        """How many contexts were changed after they had joined, by VIP and setting."""
+        """Return how many contexts were changed after they had joined, by VIP and setting."""
         return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
 
     def _publish_due(self, now: float, ready: list[ReadyPush]) -> bool:

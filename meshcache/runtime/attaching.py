@@ -125,8 +125,9 @@ class JoiningContext:
 
 
 def with_waits(note: VipNote, vip: VipSettings) -> VipNote:
-    """Say for how long a handshake that can be paused waits for what is on its way, which a fetch goes on with, and
-    whether that leaves time for an answer."""
+    """Return the note with how long a handshake that can be paused waits for what is on its way, which a fetch goes on
+    with, and whether that leaves time for an answer.
+    """
     fetch_ms = 0 if vip.fetch == "off" else vip.fetch_ms
     awaits_ms = int(vip.await_ms + fetch_ms) if vip.await_ms else 0
     return replace(note, awaits_ms=awaits_ms, fetches=awaits_ms > 0 and fetch_ms >= FETCH_MS_LEAST)

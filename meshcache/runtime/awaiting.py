@@ -17,7 +17,7 @@ AWAITED_MAX = 4096
 
 
 class Awaiter:
-    """An `asking.Asker`."""
+    """The `asking.Asker` that waits for what is on its way."""
 
     def __init__(self, pump: Pump, asking: Asking, ids: SessionIds) -> None:
         self._pump = pump
@@ -33,7 +33,7 @@ class Awaiter:
         return settings is not None and settings.await_ms > 0
 
     def begin(self, lookup: PausedLookup, now: float) -> float | None:
-        """Wait if one of the ids is on its way."""
+        """Wait if one of the ids is on its way. Return until when, or None: none is."""
         settings = self._asking.settings(lookup.vip)
         claims = [claim for each in lookup.ids if (claim := self._ids.read(each)) is not None]
         if settings is None or not claims:

@@ -43,7 +43,7 @@ class Predecessor:
 
 
 class Bequest:
-    """Of one node. `frames` gives what has come since it was asked last; may be called on any thread."""
+    """What one node hands to its successor. `frames` gives what came since it was asked last; any thread may."""
 
     def __init__(self, pump: Pump, mesh: str, node: str, colo: str) -> None:
         self._pump = pump
@@ -73,7 +73,7 @@ class Bequest:
         yield from map(_encoded, rest)
 
     def all_frames(self) -> Iterator[bytes]:
-        """Everything, whatever was given before: for a node that is closed, and goes on as another."""
+        """Return everything, whatever was given before: for a node that is closed, and goes on as another."""
         self._given = {}
         return self.frames(last=True)
 

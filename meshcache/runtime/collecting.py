@@ -23,7 +23,7 @@ _NEVER = math.inf
 
 
 class Collecting:
-    """Used with the core's lock held, but for `deadline`.
+    """Plans when one VIP's door is emptied, and files what waits there. Needs the core's lock, but for `deadline`.
 
     Reads no clock: `now` is the node's, read with the lock held by whoever calls. What the core is told of a session's
     end and of its age has to be by the clock that the session is looked up by.
@@ -37,8 +37,8 @@ class Collecting:
         self._looks = False
 
     def push(self, now: float, ahead_s: float, withheld: Withheld, *, looks: bool) -> ReadyPush | None:
-        """File what waits at the door and write it as a push that is to leave at once; `looks` as in `plan`. None, with
-        nothing done, where that can't be: `take` it.
+        """File what waits at the door and return it as a push that is to leave at once; `looks` as in `plan`. None,
+        with nothing done, where that can't be: `take` it.
         """
         waiting = len(self._door) if self._door is not None else 0
         if not waiting or self._door is None or withheld.on:

@@ -23,7 +23,7 @@ SNI_CALLBACK = "sni_callback"
 
 
 class DriftWatch:
-    """One node's."""
+    """Counts, for one node, the settings of attached contexts that a program changed after they had joined."""
 
     def __init__(self, now: float) -> None:
         self._due_at = now + EVERY_S

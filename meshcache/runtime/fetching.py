@@ -13,7 +13,7 @@ from meshcache.runtime.session_ids import SessionIds
 
 
 class Fetcher:
-    """An `asking.Asker`."""
+    """The `asking.Asker` that has sessions fetched from peers."""
 
     def __init__(self, pump: Pump, asking: Asking, ids: SessionIds) -> None:
         self._pump = pump
@@ -28,7 +28,9 @@ class Fetcher:
         return settings is not None and settings.fetch != "off"
 
     def begin(self, lookup: PausedLookup, now: float) -> float | None:
-        """Ask for each id; what is asked for already isn't asked for twice."""
+        """Ask for each id; what is asked for already isn't asked for twice. Return until when to wait, or None: nobody
+        was asked.
+        """
         settings = self._asking.settings(lookup.vip)
         claims = [claim for each in lookup.ids if (claim := self._ids.read(each)) is not None]
         if settings is None or not claims:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Finders:
-    """Calls `on_candidate` with ``host:port`` and where it is from ("seed", "dns", "host" or "mdns"), on other threads.
+    """Runs all that looks for peers: calls `on_candidate` with ``host:port`` and where it is from ("seed", "dns",
+    "host" or "mdns"), on other threads.
 
     A worker has a `slot`, in which it tells the other workers of its host where it listens.
     """

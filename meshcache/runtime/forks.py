@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Forkable(Protocol):
-    """What is told of a fork."""
+    """What has to be told when the process forks."""
 
     def forked(self) -> None:
         """This is the child: stop working, and lock nothing, since any lock may have been held at the fork."""

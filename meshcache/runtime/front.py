@@ -15,7 +15,9 @@ Plain = dict[str, Any]
 
 
 class Front:
-    """One node's. Threads may share it: each callable is called on the thread that asks."""
+    """What one node knows of the program around it. Threads may share it: each callable is called on the thread that
+    asks.
+    """
 
     def __init__(self) -> None:
         self._stats: Callable[[], Plain] | None = None
@@ -41,13 +43,17 @@ class Front:
         return None if self._stats is None else self._stats()
 
     def reload(self) -> Plain:
-        """Let the program take its configuration again. Raises MeshcacheError where it can't."""
+        """Let the program take its configuration again, and return what it says of that. Raises MeshcacheError where it
+        can't.
+        """
         if self._reload is None:
             raise MeshcacheError("the program around this node takes no reload; only `meshcache serve` does")
         return self._reload()
 
     def hand_over(self, path: str) -> Plain:
-        """Let the program give its sockets and sessions to a successor. Raises MeshcacheError where it can't."""
+        """Let the program give its sockets and sessions to a successor, and return what it says of that. Raises
+        MeshcacheError where it can't.
+        """
         if self._hand_over is None:
             raise MeshcacheError("the program around this node can't be taken over; only `meshcache serve` can")
         return self._hand_over(path)

@@ -24,7 +24,7 @@ log = logging.getLogger("meshcache.mesh")
 
 
 class IncarnationFile:
-    """The file in one state folder, for the node of one name."""
+    """The file with the number of a node's life, in one state folder, for the node of one name."""
 
     def __init__(self, state_dir: Path | None, node: str) -> None:
         """Without a folder the clock alone says which life it is; peers that know better tell."""

@@ -50,7 +50,7 @@ def _interpreter_ends() -> None:
 
 
 class Inflow:
-    """Used by the pump's thread, but for `resting` and `answer_waits`."""
+    """The pump's sleep where C reads and files. Used by the pump's thread, but for `resting` and `answer_waits`."""
 
     def __init__(self, core: MeshCore, transport: Transport, lock: CoreLock, wakeup: int) -> None:
         assert hot.compiled is not None, "asked before"

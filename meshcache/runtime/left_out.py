@@ -14,17 +14,22 @@ log = logging.getLogger("meshcache.mesh")
 
 
 class LeftOut:
-    """By reason: the state of a node that isn't running, or the kind of error."""
+    """Counts of contexts that were left without the mesh, by reason: the state of a node that isn't running, or the
+    error's kind.
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def counts(self) -> dict[str, int]:
+        """Return the counts by reason."""
         return dict(self._counts)
 
     @contextmanager
     def unless(self, required: bool, vip: str, reason: str = "") -> Iterator[None]:
-        """Let an error of the body's out if it is `required`; else count it, log the first of its kind, and go on."""
+        """Return a context manager that lets an error of its body out if it is `required`; else it counts it, logs the
+        first of its kind, and goes on.
+        """
         try:
             yield
         except Exception as error:

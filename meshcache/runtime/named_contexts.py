@@ -42,10 +42,11 @@ class Home(Protocol):
     def join_named(self, context: object, vip: str, names: NameMap | None) -> None:
         """Let a context join a VIP, `names` being the map of one that listens. Raises what `attach` does."""
 
-    def detach(self, context: object) -> bool: ...
+    def detach(self, context: object) -> bool:
+        """Let a context leave its VIP. Return false when it is in none here."""
 
     def unless(self, required: bool, vip: str) -> AbstractContextManager[None]:
-        """Count an error of the body's and go on, unless it is required."""
+        """Return a context manager that counts an error of its body and goes on, unless it is required."""
 
 
 class NamedContexts:
@@ -108,7 +109,7 @@ class NamedContexts:
             self._leave(self._map.put(name, inner, pointer))
 
     def remove(self, name: str) -> bool:
-        """Let a name lead nowhere: who asks for it is unknown from now on. False when it led nowhere."""
+        """Let a name lead nowhere: who asks for it is unknown from now on. Return false when it led nowhere."""
         name = checked_name(name)
         with self._lock:
             known = name in self._map

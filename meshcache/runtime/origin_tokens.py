@@ -40,7 +40,7 @@ class Resumption:
 
 
 class Tokens:
-    """The tokens of one node. Threads may share it."""
+    """The numbers that one node has OpenSSL carry, and whose sessions they stand for. Threads may share it."""
 
     def __init__(self, now: float) -> None:
         self.zero = now - _BIRTH_ZERO_S
@@ -64,6 +64,7 @@ class Tokens:
         return Resumption(self.outcome(token), origin, server_name, lineage)
 
     def outcome(self, token: int) -> Outcome:
+        """Return how a handshake ended that resumed the session with this token."""
         return _OUTCOMES[token & 3]
 
     def with_outcome(self, token: int, outcome: Outcome) -> int:

@@ -39,7 +39,7 @@ log = logging.getLogger("meshcache.mesh")
 
 
 class PeerFile:
-    """The file in one state folder, for one mesh."""
+    """The file with peers' addresses, in one state folder, for one mesh."""
 
     def __init__(self, state_dir: Path | None, mesh: str) -> None:
         """Without a folder nothing is kept."""

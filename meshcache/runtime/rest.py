@@ -21,7 +21,7 @@ _FINE_S = 0.001
 
 
 class Rest:
-    """The pump's. `resting` and `answer_waits` may be asked on any thread.
+    """The pump's sleep where Python reads. `resting` and `answer_waits` may be asked on any thread.
 
     After reading some, messages wake nobody for as long as the core allows, if that has brought more of them lately:
     they often come one at a time and all the time, and a step costs the same for one as for ten. A handshake that

@@ -13,7 +13,7 @@ from meshcache.edges.keyring import Keyring
 
 
 class SessionIds:
-    """The ids of one node. Threads may share it; what changes is replaced as a whole."""
+    """Makes and reads the session ids of one node. Threads may share it; what changes is replaced as a whole."""
 
     def __init__(self, mesh: str, name: str, keyring: Keyring, clock: Callable[[], float]) -> None:
         self._mesh = mesh

@@ -157,8 +157,9 @@ class VipPort(TicketSide):
             self._collecting.plan(self.clock(), self._ahead_s, looks=False)
 
     def publish_due(self, ready: list[ReadyPush] | None = None) -> bool:
-        """Do as `publish` does, for the pump: it holds the lock, and sends when there is something to send; before
-        anything else what is added to `ready`. Without that, all goes by the core's queues."""
+        """Do as `publish` does, for the pump, and return whether there is something to send. The pump holds the lock,
+        and sends what is added to `ready` before anything else; without that, all goes by the core's queues.
+        """
         pushed = False
         while ready is not None:
             push = self._collecting.push(self.clock(), self._ahead_s, self.withheld, looks=True)
@@ -176,7 +177,7 @@ class VipPort(TicketSide):
         return self._collecting.push(self.clock(), self._ahead_s, self.withheld, looks=False)
 
     def take_made(self) -> float:
-        """File what waits at the door; says when the core wants to send. With the lock held."""
+        """File what waits at the door, and return when the core wants to send. With the lock held."""
         return self._collecting.take(self.clock(), self._ahead_s, self.withheld)
 
     def settle(self) -> None:

@@ -99,6 +99,7 @@ class TicketSide:
                     counters.opened[age] += count
 
     def ticket_token(self, node: str, born_at: float) -> int:
+        """Return the token of a session that a ticket holds."""
         keys = self._keys
         outcome = Outcome.LOCAL if keys is not None and node == keys.node else Outcome.REMOTE
         if self.door is not None:
@@ -106,7 +107,9 @@ class TicketSide:
         return self.tokens.pack(outcome, node, born_at)
 
     def ticket_may_resume(self, node: str, born_at: float, ends_at: float, client_certificate: bool) -> bool:
-        """Ask the operator's own policy, as for a session that was found; the ticket doesn't tell the maker's life."""
+        """Return what the operator's own policy says, as for a session that was found; the ticket doesn't tell the
+        maker's life.
+        """
         if self._may_resume is None:
             return True
         session = Session(b"", b"", StreamKey(node, 0, self.name), 0, ends_at, born_at, client_certificate)

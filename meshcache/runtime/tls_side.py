@@ -73,7 +73,8 @@ class TlsSide:
         pauses: bool = False,
         joined: Joined | None = None,
     ) -> NamedContexts:
-        """Let one context listen for many: each connection gets the context of the server name that it asks for.
+        """Let one context listen for many: each connection gets the context of the server name that it asks for. Return
+        what holds the names.
 
             sites = node.attach_names(context, {"a.example": a, "*.b.example": (b, "bank")}, vip="shop")
             serve(sites.context)
@@ -81,8 +82,8 @@ class TlsSide:
 
         Takes the place of an SNI callback, which OpenSSL calls after it has chosen to resume. A value is a context, or
         one and its VIP (`vip` where it says none). Who asks for another name, or for none, gets `context` itself, or
-        with ``unknown="refuse"`` the alert unrecognized_name. Sessions resume within their VIP and name alone.
-        `joined` is told of each context that joins, now and later. See `NamedContexts.add` for what must agree.
+        with ``unknown="refuse"`` the alert unrecognized_name. Sessions resume within their VIP and name alone. `joined`
+        is told of each context that joins, now and later. See `NamedContexts.add` for what must agree.
 
         Raises AttachError and HookError; nothing has changed then. With ``required=False`` what is wrong with the mesh
         is counted, as in `attach`, and each name leads to its context without it.
@@ -91,7 +92,8 @@ class TlsSide:
         return NamedContexts(home, context, names, vip, unknown=unknown, required=required, joined=joined)
 
     def serve(self, vip: str) -> bool:
-        """Serve a VIP before a context joins it, so that its sessions are here when the first client comes.
+        """Serve a VIP before a context joins it, so that its sessions are here when the first client comes. Return
+        whether it is.
 
         For servers with a context for each connection; the VIP of a file that has only one is served from the node's
         start. What its contexts will be is guessed from the file: without client authentication, and with the chain of
@@ -103,7 +105,9 @@ class TlsSide:
             return self._vips.serve(vip)
 
     def detach(self, context: object) -> bool:
-        """Let a context leave its VIP, which is served on; later handshakes are full. False when it is in none here."""
+        """Let a context leave its VIP, which is served on; later handshakes are full. Return false when it is in none
+        here.
+        """
         with self._lock:
             return self._state == "running" and self._vips.detach(context)
 

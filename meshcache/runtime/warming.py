@@ -42,7 +42,7 @@ class WarmSide:
         return self._warming.wait(timeout_s)
 
     async def wait_warm_async(self, timeout_s: float = WARM_S) -> bool:
-        """Do the same, with the event loop running meanwhile; may be cancelled."""
+        """Return what `wait_warm` does, with the event loop running meanwhile; may be cancelled."""
         self._require("running", "start the node first")
         return await self._warming.wait_async(timeout_s)
 
@@ -54,7 +54,7 @@ class WarmSide:
 
 
 class Warming:
-    """Of one node. Threads may share it."""
+    """Whether one node has caught up, and who waits for that. Threads may share it."""
 
     def __init__(self, pump: Pump, tiers_loaded: Callable[[], bool] = lambda: True) -> None:
         self._pump = pump
@@ -86,7 +86,7 @@ class Warming:
         return warm
 
     async def wait_async(self, timeout_s: float) -> bool:
-        """Do the same, on an event loop that runs on."""
+        """Return what `wait` does, on an event loop that runs on."""
         until = time.monotonic() + timeout_s
         while not (warm := self.warm) and time.monotonic() < until:  # noqa: ASYNC110 - the mesh knows no loop
             await asyncio.sleep(_LOOK_S)

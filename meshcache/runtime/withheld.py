@@ -23,7 +23,7 @@ class Made(NamedTuple):
 
 
 class Withheld:
-    """The sessions of one VIP that are held back. With the pump's lock held; ``on`` while a doubtful handshake runs."""
+    """The sessions of one VIP that are held back. Needs the pump's lock; ``on`` while a doubtful handshake runs."""
 
     def __init__(self) -> None:
         self.on = False

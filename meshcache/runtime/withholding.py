@@ -14,14 +14,14 @@ from meshcache.tls.contexts import session_id
 
 
 class Withholding:
-    """Of one node, for the server around it. `hold` its handshakes, then `keep` or `forget` each connection's."""
+    """Holds back what one node's doubtful handshakes make: `hold` each, then `keep` or `forget` its connection's."""
 
     def __init__(self, vips: AttachedVips) -> None:
         self._vips = vips
 
     @contextmanager
     def hold(self, vip: str) -> Iterator[None]:
-        """Hold back what the handshake in this block makes; for a server that does one at a time."""
+        """Return a block that holds back what the handshake in it makes; for a server that does one at a time."""
         port = self._vips.port(vip)
         if port is None:
             yield

@@ -53,7 +53,7 @@ def left_behind(functions: Functions, pointer: int, own_tickets: int | None = No
 
 
 def differences(mine: LeftBehind, listening: LeftBehind) -> list[str]:
-    """Say, for an operator, in which settings a context differs from the one that listens."""
+    """Return the settings in which a context differs from the one that listens, in words for an operator."""
     return [
         f"{name} is {_shown(name, one)} where the listening context's is {_shown(name, other)}"
         for name, one, other in zip(LeftBehind._fields, mine, listening, strict=True)

@@ -115,7 +115,7 @@ class Attachment:
         return self.callbacks.at(self.pointer) is self
 
     def resumption(self, connection: object) -> int:
-        """`resumption`, for those who have the attachment at hand."""
+        """Return what `resumption` does, for those who have the attachment at hand."""
         return resumption(connection)
 
     def limit(self, lifetime_s: int, tickets: int = TICKETS, mode: Mode | None = None) -> None:
@@ -133,7 +133,7 @@ class Attachment:
                 self._tickets = tickets
 
     def setup_now(self) -> Setup | None:
-        """How the context is set up; None when it is gone or has left."""
+        """Return how the context is set up; None when it is gone or has left."""
         alive = None if self._finalizer is None else self._finalizer.peek()
         return None if alive is None else setup_of(self.callbacks.functions, self.pointer, alive[0])
 
@@ -195,18 +195,19 @@ def attach_context(
     pauses: bool = False,
     names: NameMap | None = None,
 ) -> Attachment:
-    """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it.
+    """Let sessions of this context come from and go to `port`, each within the scope that `scopes` gives it. Return its
+    place.
 
     Everything about the context that sharing depends on must be set before: certificate, client authentication, TLS
-    versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: tickets under
-    keys of its own, OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced.
-    With another ``mode`` than sessions it gives tickets, under the port's keys, and takes over callbacks for those.
+    versions. Attached again to the same VIP it takes the new settings. Turned off on it for good: tickets under keys of
+    its own, OpenSSL's internal cache and early data; a ClientHello callback of the application's is replaced. With
+    another ``mode`` than sessions it gives tickets, under the port's keys, and takes over callbacks for those.
     ``lifetime_s`` is told to TLS 1.3 clients and ends a session in OpenSSL too (None: the context's own, 2 hours).
     ``tickets`` are the new sessions of a full TLS 1.3 handshake, unless the program has set a number other than
     OpenSSL's 2. ``"drop"`` forgets a session whose connection ended uncleanly, as half of Python's servers always do.
-    With ``pauses`` handshakes may fail with SSL_ERROR_WANT_CLIENT_HELLO_CB and are to be continued (`paused`).
-    With ``names`` each connection is moved to the context of its server name first, and is then what that one's
-    attachment says.
+    With ``pauses`` handshakes may fail with SSL_ERROR_WANT_CLIENT_HELLO_CB and are to be continued (`paused`). With
+    ``names`` each connection is moved to the context of its server name first, and is then what that one's attachment
+    says.
 
     Raises HookError when its OpenSSL can't be hooked, AttachError when the context can't be used or is in another VIP.
     """

@@ -29,7 +29,7 @@ class Setup(NamedTuple):
 
 
 def setup_of(functions: Functions, pointer: int, context: object) -> Setup:
-    """How a context is set up now."""
+    """Return how a context is set up now."""
     options = functions.SSL_CTX_get_options(pointer)
     return Setup(
         session_tickets=not options & SSL_OP_NO_TICKET,
@@ -44,5 +44,5 @@ def setup_of(functions: Functions, pointer: int, context: object) -> Setup:
 
 
 def changed(before: Setup, now: Setup) -> list[str]:
-    """The names of the settings that differ."""
+    """Return the names of the settings that differ."""
     return [name for name, one, other in zip(Setup._fields, before, now, strict=True) if one != other]

@@ -90,7 +90,8 @@ def image_of(path: str) -> Image | None:
 
 
 def exported(path: str | None) -> Callable[[str], int | None]:
-    """Look names up as the loaded file at `path` itself would: in it, then in the libraries it links.
+    """Return a function that looks names up as the loaded file at `path` itself would: in it, then in the libraries it
+    links.
 
     None stands for the program. Raises OSError when the file isn't loaded (it is never loaded here).
     """

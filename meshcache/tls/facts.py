@@ -84,7 +84,7 @@ def read_facts(context: object) -> ContextFacts:
 
 
 def facts_of(functions: Functions, pointer: int) -> ContextFacts:
-    """`read_facts` for a context that is already found."""
+    """Return what `read_facts` does, for a context that is already found."""
     certificates = _certificates(functions, pointer)
     if not certificates:
         raise AttachError("the context has no certificate yet: load it before the context joins a VIP")

@@ -94,7 +94,9 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
 
 
 def waits_here(attached: Attached, session_id: bytes) -> bool:
-    """Wait for a session that is on its way, once in a handshake that can't be paused; false: nobody waits for it."""
+    """Wait for a session that is on its way, once in a handshake that can't be paused. Return false: nobody waits for
+    it.
+    """
     port = attached.port
     asking, ids = port.asking, port.ids
     if attached.pauses or attached.mode is Mode.TICKETS or asking is None or not asking.holds:

@@ -178,7 +178,7 @@ class NameCallback:
         self._chosen = chosen
 
     def stdlib(self, connection: Any, server_name: str | None, _context: object) -> int | None:
-        """As ``SSLContext.sni_callback``: None is good, a number is an alert."""
+        """Answer as ``SSLContext.sni_callback``: return None where all is good, a number for an alert."""
         context = self._context_for(connection, server_name)
         if context is None:
             return UNRECOGNIZED_NAME

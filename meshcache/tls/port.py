@@ -36,8 +36,8 @@ class Asking(Protocol):
         """Whether there is anywhere to look; if not, no handshake is looked at for it."""
 
     def begin(self, ids: tuple[bytes, ...], /) -> Pending | None:
-        """Begin to look for one of these ids; None where the handshake needn't wait, over where it is there already.
-        Doesn't wait itself.
+        """Begin to look for one of these ids, and return what the handshake waits for; None where it needn't wait, over
+        where it is there already. Doesn't wait itself.
         """
 
     @property

@@ -21,7 +21,8 @@ _remembered: OrderedDict[bytes, bytes] = OrderedDict()
 
 
 def revoked_by(der: bytes) -> bytes:
-    """SHA-256 over the issuer of a revocation list, what it is about and every entry, in any order; not its dates.
+    """Return SHA-256 over the issuer of a revocation list, what it is about and every entry, in any order; not its
+    dates.
 
     One that can't be read is known by its bytes.
     """

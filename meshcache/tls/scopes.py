@@ -48,7 +48,9 @@ class Scopes:
         return None if name is None else session_id_context(self.digest, name)
 
     def of_extension(self, extension: bytes | None) -> bytes | None:
-        """`context_for`, for the body of a server_name extension; one that isn't well formed shares nothing."""
+        """Return what `context_for` does, for the body of a server_name extension; one that isn't well formed shares
+        nothing.
+        """
         try:
             return self._by_extension[extension]
         except KeyError:

@@ -78,7 +78,7 @@ class Scratch:
 
 
 class State:
-    """One for each OpenSSL in the process."""
+    """The attachments of one OpenSSL in the process, and the indexes under which its connections are marked."""
 
     __slots__ = (
         "attachments",
@@ -114,7 +114,7 @@ class State:
         """ex_data of a session: whether the handshake that made it was counted; copied into further tickets."""
 
     def take_scratch(self) -> Scratch:
-        """Room for one callback, which puts it back into `scratch` when nothing went wrong."""
+        """Return room for one callback, which puts it back into `scratch` when nothing went wrong."""
         try:
             return self.scratch.pop()
         except IndexError:

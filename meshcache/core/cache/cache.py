@@ -115,7 +115,8 @@ class SessionCache:
         at_own_cost: bool = False,
         for_tiers: bool = True,
     ) -> PutResult:
-        """File an entry under its stream's VIP, as the youngest; evicts the oldest of the same VIP to make room.
+        """File an entry under its stream's VIP, as the youngest, and return what became of it; evicts the oldest of the
+        same VIP to make room.
 
         With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
         makes room as `put_many` does, and without `for_tiers` `on_file` isn't called.

@@ -84,7 +84,7 @@ class VipEntries(Protocol):
 
 @runtime_checkable
 class NamingEntries(VipEntries, Protocol):
-    """The compiled one, which does more: it files pushes from their bytes, and finds ids by names of eight bytes."""
+    """The compiled part of a cache: it also files pushes from their bytes, and finds ids by names of eight bytes."""
 
     def file_push(
         self,
@@ -128,7 +128,7 @@ def journal_of(entries: VipEntries, stream: int) -> Journal:
 
 
 class VipCache:
-    """The one in Python: a dict, whose order is that of use."""
+    """One VIP's part of the cache in Python: a dict, whose order is that of use."""
 
     __slots__ = ("_victims", "bytes", "bytes_max", "entries", "evicted", "sessions_max")
 

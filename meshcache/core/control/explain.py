@@ -54,7 +54,7 @@ def explain_way(
     own: str = "",
     own_policy: OwnPolicy = NO_OWN_POLICY,
 ) -> dict[str, Any]:
-    """Explain whether sessions of `source`, and tickets where it gives any, may be used at `target`.
+    """Return whether sessions of `source`, and tickets where it gives any, may be used at `target`, in words.
 
     ``allowed`` is "all", "some" or "none" of the ways between their nodes, by what `source` gives its clients. Each of
     ``ways`` is a verdict with the gate that gives it, its reason in words, whom it is between, what either end's
@@ -89,7 +89,7 @@ def explain_session(
     *,
     made_here: bool,
 ) -> dict[str, Any]:
-    """Explain where one session of this node's cache may resume: here, VIP by VIP, and on which other nodes.
+    """Return where one session of this node's cache may resume, in words: here, VIP by VIP, and on which other nodes.
 
     `made_here` says that this process made it, maybe under an earlier number of its life.
     """

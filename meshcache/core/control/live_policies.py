@@ -57,7 +57,7 @@ class LiveVersion(NamedTuple):
 
 
 class LivePolicies:
-    """The table of one node. The outlet is told of news that its author didn't tell."""
+    """All live policies, as one node has them. The outlet is told of news that its author didn't tell."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ _TOKENS = 1 << 32
 
 
 class MeshQueries:
-    """Our own questions with their answers, and the way back of others'."""
+    """Asks this node's own questions and counts their answers; answers others' and passes them on."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ _Word: TypeAlias = tuple[Terms, tuple[int, int]]
 
 
 class Recall:
-    """Holds streams to the newest terms that are known of their origin."""
+    """Holds streams to the newest terms that are known of their origin, and removes what those no longer allow here."""
 
     def __init__(
         self,

@@ -22,7 +22,12 @@ _NEVER = float("inf")
 
 
 class OwnShare:
-    """Both sides: `went_through` says it to peers, `told` hears it of them, and `look` says whether that was all."""
+    """Whether this node was told all that it is to hold, and what it tells peers that wonder the same.
+
+    `begin` it anew when this node serves more. `told` notes a peer that has gone through all, and `look` says whether
+    everybody has; `give_up` ends the wait when it took too long. `went_through` tells peers that this node has done its
+    part.
+    """
 
     def __init__(self, local: LocalNode, vips: ServedVips, members: Members, outbox: Outbox, now: float) -> None:
         self._local = local

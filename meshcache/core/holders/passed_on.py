@@ -58,7 +58,10 @@ class _Kept(NamedTuple):
 
 
 class PassedOn:
-    """`keep` says what of a batch is worth it, `kept` that it was filed; `tick` tells, and lets go."""
+    """Sessions that are here only because this node passed them on, until their holders have had time to fetch them.
+
+    `keep` chooses them from a batch, `kept` notes that they were filed; `tick` tells their holders, and lets go.
+    """
 
     def __init__(
         self, local: LocalNode, telemetry: Telemetry, cache: SessionCache, outbox: Outbox, placement: Placement

@@ -64,7 +64,10 @@ class _Candidates(NamedTuple):
 
 
 class Placement:
-    """Asks for each session by the terms it was made under, which are its origin's wherever it is asked."""
+    """Finds the holders of a session in this colo, and remembers the tables that say so.
+
+    Each session is asked for by the terms it was made under, which are its origin's wherever it is asked.
+    """
 
     def __init__(self, local: LocalNode, vips: ServedVips, members: Members, audiences: Audiences) -> None:
         self._local = local

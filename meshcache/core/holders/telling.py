@@ -11,7 +11,7 @@ from meshcache.core.wire.messages import HELD_SEQS_MAX, HELD_STREAMS_MAX, Held, 
 
 
 class Telling:
-    """What is told in one go: `note` each number, then `send` all of it."""
+    """The numbers that other holders are told in one go: `note` each, then `send` all of them."""
 
     def __init__(self) -> None:
         self._shares: dict[str, tuple[Peer, dict[StreamKey, set[int]]]] = {}

@@ -37,7 +37,7 @@ class _Gone:
 
 
 class Bygone:
-    """Addresses of peers that fell silent, not of those that said goodbye."""
+    """The addresses of peers that fell silent, not of those that said goodbye, and when to try each again."""
 
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates

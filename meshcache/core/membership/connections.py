@@ -13,7 +13,7 @@ from meshcache.core.values.token_bucket import Bucket
 
 
 class Connection:
-    """One of them: its sender once it has named itself, and what `replication.known_streams` keeps of it."""
+    """One connection to this node: its sender once it has said so, and what `known_streams` keeps of it."""
 
     __slots__ = ("bucket", "known", "sender")
 

@@ -44,7 +44,10 @@ _PATIENCE_S = 10.0
 
 
 class Inbox:
-    """``handlers`` says who takes which kind of a peer's messages; hellos and refusals come from strangers too."""
+    """The way in for every message: `receive` judges its bytes and its connection, and calls the handler for its kind.
+
+    `handlers` says who takes which kind of a peer's messages; hellos and refusals come from strangers too.
+    """
 
     def __init__(
         self,

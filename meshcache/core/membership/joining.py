@@ -41,7 +41,10 @@ _OWN_ADDRESSES_MAX = 64
 
 
 class Joining:
-    """The outlet is told of each peer that joined and of each record that is new or newer."""
+    """Greets nodes and judges their hellos: who is let in becomes a peer, who doesn't belong is told why.
+
+    The outlet is told of each peer that joined and of each record that is new or newer.
+    """
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ _CHOOSE_S = 0.5
 
 
 class Links:
-    """Knows who is wanted. `tick` chooses again when a table has changed."""
+    """The peers that this node wants a link to, by colo and VIP. `tick` chooses again when a table has changed."""
 
     def __init__(
         self,

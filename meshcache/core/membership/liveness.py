@@ -33,7 +33,10 @@ _TOKENS = 1 << 32
 
 
 class Liveness:
-    """Asks the outlet whether this node wants a link to a peer; if not, silence ends the link and means nothing."""
+    """Keeps heartbeats going to peers, and takes those that fall silent from alive to suspect, lost and forgotten.
+
+    Asks the outlet whether this node wants a link to a peer; if not, silence ends the link and means nothing.
+    """
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ Tell = Callable[[str, int, float], None]
 
 
 class Outlived:
-    """Looks now and then at what nodes, and colos of their own nodes, say."""
+    """Looks now and then for nodes of which something newer is known here than they say, and tells them."""
 
     def __init__(self, ages: Ages, members: Members, roster: RosterTable, tell: Tell, now: float) -> None:
         self._ages = ages

@@ -65,8 +65,8 @@ def differing(one: bytes, other: bytes) -> tuple[str, ...]:
 
 
 def with_values(one: bytes, other: bytes) -> tuple[str, ...]:
-    """As `differing`, each with both values as far as hashes tell: ``the lowest TLS version (TLS 1.2 here, TLS 1.3
-    there)``.
+    """Return what `differing` does, each with both values as far as hashes tell: ``the lowest TLS version (TLS 1.2
+    here, TLS 1.3 there)``.
 
     A setting that has few values is recognised by its hash; of a list or a chain the hash itself is shown, by which an
     operator sees which nodes are alike.

@@ -20,7 +20,7 @@ COPIES_MAX = 64
 
 
 class ReachKind(Enum):
-    """How far, in words of the configuration."""
+    """How far sessions may travel, in words of the configuration."""
 
     SERVER = "server"
     COLO = "colo"
@@ -132,7 +132,7 @@ Narrowing: TypeAlias = Callable[[Terms, Terms], bool]
 
 
 def anything(_source: Terms, _target: Terms) -> bool:
-    """Leave it to the terms."""
+    """Return true: leave it to the terms."""
     return True
 
 

@@ -22,7 +22,7 @@ class OwnPolicy(Protocol):
 
 
 class NoOwnPolicy:
-    """The terms alone decide."""
+    """The policy of an operator who has none: the terms alone decide."""
 
     may_send = may_accept = staticmethod(anything)
 

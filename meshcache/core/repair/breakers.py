@@ -31,7 +31,7 @@ _NEVER_SILENT = _Breaker()
 
 
 class Breakers:
-    """By peer; only of those that left something to be desired."""
+    """The peers that didn't answer lately, or not well, and until when each isn't asked."""
 
     def __init__(self, limits: Limits, members: Members) -> None:
         self._limits = limits

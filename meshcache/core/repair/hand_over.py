@@ -49,7 +49,10 @@ class Piece(NamedTuple):
 
 
 class HandOver:
-    """Both sides of it. Every method is quick, so that handshakes needn't wait while a cache is handed over."""
+    """Gives this node's sessions and keys to its next life, and takes those of its former one.
+
+    Every method is quick, so that handshakes needn't wait while a cache is handed over.
+    """
 
     def __init__(
         self,

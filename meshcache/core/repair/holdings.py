@@ -18,7 +18,7 @@ _NEVER = float("inf")
 
 
 class Holdings:
-    """Has both begin anew whenever nodes or terms have changed, and says when this node has its share."""
+    """Has `copy_telling` and `copy_fetching` begin anew when nodes or terms changed; says when the share is here."""
 
     def __init__(
         self,

@@ -96,7 +96,10 @@ class _Flight:
 
 
 class Pulling:
-    """The fetches under way, by id. `begin` one, and `end` it once for each `begin` that gave a time."""
+    """Fetches of single sessions for handshakes that wait, by id, and the answers to peers who fetch so.
+
+    `begin` one, and `end` it once for each `begin` that gave a time.
+    """
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class _Turns:
 
 
 class RelayTurns:
-    """By VIP, who relays in each other colo."""
+    """Notices when a colo's relay for a VIP is another one than before, and tells that one where to begin."""
 
     def __init__(self, cache: SessionCache, vips: ServedVips, outbox: Outbox, audiences: Audiences, now: float) -> None:
         self._cache = cache

@@ -56,7 +56,7 @@ class _Asked:
 
 
 class Repair:
-    """Gaps by stream, and the fetches that are under way."""
+    """Gaps by stream, and the fetches that are under way to close them."""
 
     def __init__(
         self,
@@ -155,7 +155,9 @@ class Repair:
         on_end: Callable[[FetchEnd | None, int, float], None],
         snapshot: bool = False,
     ) -> int:
-        """Fetch ranges of a stream from a peer; `on_end` gets how it ended (None: no answer) and how much came."""
+        """Fetch ranges of a stream from a peer, and return the question's token; `on_end` gets how it ended (None: no
+        answer) and how much came.
+        """
         token = self._local.rng.randrange(_TOKENS)
         while token in self._asked:
             token = (token + 1) % _TOKENS

@@ -16,7 +16,7 @@ from meshcache.core.wire.messages import VECTOR_RANGES_MAX
 
 
 class SeenStreams:
-    """A view of the table of streams, in which this node's own have what was made and sent."""
+    """What this node has seen of each stream, for comparing; of its own, what was made and sent."""
 
     def __init__(self, local: LocalNode, streams: StreamTable, vips: ServedVips) -> None:
         self._local = local

@@ -36,7 +36,7 @@ BATCHES_MAX = 64
 
 
 class Serving:
-    """Serves repair to all, within one rate, and a snapshot to the one joiner that has the place."""
+    """Answers peers' fetches: repair to all, within one rate, and a snapshot to the one joiner that has the place."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ _TRIES_MAX = 40
 
 
 class Snapshot:
-    """Both sides: the joiner that this node is at first, and the source it is for others later."""
+    """Catches this node up after a start, as the joiner that it is at first; later lends a place to others who join."""
 
     def __init__(
         self,

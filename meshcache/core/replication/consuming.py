@@ -39,7 +39,7 @@ class _Waiting:
 
 
 class Consuming:
-    """``due_at`` is when what was used up here wants to be told."""
+    """Tells peers what was used up here, and forgets what they tell. ``due_at`` is when it wants to tell."""
 
     def __init__(
         self,

@@ -32,7 +32,10 @@ class ReadyPush(NamedTuple):
 
 
 class DoorPushes:
-    """``take`` is asked before `LocalSessions.made`, by whoever can send at once."""
+    """Files what waits at a VIP's door and writes it as one push, where all of it is plain.
+
+    `take` is asked before `LocalSessions.made`, by whoever can send at once.
+    """
 
     def __init__(self, cache: SessionCache, vips: ServedVips, publisher: Publisher, withdraws: Withdraws) -> None:
         self._filed_in_c = FiledInC(cache)

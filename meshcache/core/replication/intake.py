@@ -31,7 +31,10 @@ from meshcache.core.wire.messages import Batch, Push
 
 
 class Intake:
-    """The outlet is told when a batch shows that something before it is missing."""
+    """Files what is new of each batch that may be kept here: pushed, fetched, handed over, or from a tier.
+
+    The outlet is told when a batch shows that something before it is missing.
+    """
 
     def __init__(
         self,

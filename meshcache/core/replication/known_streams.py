@@ -97,12 +97,15 @@ class Filer(Protocol):
         /,
     ) -> bool:
         """File pushes on this connection that begin so and go on from this number, until anything changes, so many
-        messages and sessions have come, or none came for `silent_s`.
+        messages and sessions have come, or none came for `silent_s`. Return whether it does.
         """
 
 
 class KnownStreams:
-    """``take`` is asked first for every message; ``learn`` is told of each push that went the long way."""
+    """Files pushes of streams that it knows from their bytes, and permits C to file more of them by itself.
+
+    `take` is asked first for every message; `learn` is told of each push that went the long way.
+    """
 
     def __init__(
         self,
@@ -161,7 +164,9 @@ class KnownStreams:
         link.known = [known, *others[: STREAMS_MAX - 1]]
 
     def take(self, connection: bytes, payload: bytes, now: float) -> bool:
-        """File a push that is like those before it. False, with nothing done, when it has to go the long way."""
+        """File a push that is like those before it, and return true. False, with nothing done, when it has to go the
+        long way.
+        """
         link = self._connections.get(connection)
         if link is None or self._awaiting:
             return False

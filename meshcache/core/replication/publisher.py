@@ -63,7 +63,7 @@ class _PushQueue:
 
 
 class Publisher:
-    """One bounded queue for each VIP. ``due_at`` is when the first of them wants to be flushed."""
+    """What this node made and is to push, a queue for each VIP. ``due_at`` is when the first wants to be flushed."""
 
     def __init__(
         self,
@@ -114,7 +114,9 @@ class Publisher:
             queue.waiting.extend(made[1:])
 
     def collects_until(self, served: ServedVip, now: float) -> float:
-        """Until when nobody misses what is made for this VIP: its next flush, or a moment when it goes to nobody."""
+        """Return until when nobody misses what is made for this VIP: its next flush, or a moment when it goes to
+        nobody.
+        """
         audience = self._audiences.of_own(served.vip.terms)
         if not audience.receivers:
             return now + ALONE_S

@@ -19,7 +19,7 @@ from meshcache.core.wire.messages import Batch, Push
 
 
 class Relaying:
-    """Both sides: the relay that this node is for other colos, and the receiver of what relays pass on."""
+    """What this node does as a relay for other colos, and what it believes of what relays pass on to it."""
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ class Records(Protocol):
 
 
 class LeavingMany(NamedTuple):
-    """As `Leaving`, for many of one border."""
+    """Sessions of one border for the tiers, as `Leaving` is one."""
 
     border: Border
     records: Records
@@ -107,7 +107,10 @@ class LeavingMany(NamedTuple):
 
 
 class Tiering:
-    """Does nothing before `begin`: a node without tiers pays one comparison for each session."""
+    """The queues of what is to go to the tiers, and the way back in for what they kept.
+
+    Does nothing before `begin`: a node without tiers pays one comparison for each session.
+    """
 
     def __init__(
         self, local: LocalNode, cache: SessionCache, vips: ServedVips, intake: Intake, withdraws: Withdraws
@@ -183,7 +186,7 @@ class Tiering:
         return leaving
 
     def take_many(self, count: int, now: float, unix_now: float) -> list[LeavingMany]:
-        """Do as `take` does, but what the compiled cache holds is written there, and no copy of it comes to Python."""
+        """Return what `take` does, as records that the compiled cache writes: no copy of one comes to Python."""
         offset = unix_now - now
         many: dict[tuple[Border, bool], LeavingMany] = {}
         leaving = self._take_evicted(count, now, offset)

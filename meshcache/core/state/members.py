@@ -127,6 +127,7 @@ class Members:
         return len(self._peers)
 
     def get(self, name: str) -> Peer | None:
+        """Return the peer of this name, if there is one."""
         return self._peers.get(name)
 
     def at(self, address: str) -> Peer | None:

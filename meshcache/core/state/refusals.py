@@ -108,7 +108,7 @@ class _Refusal:
 
 
 class Refusals:
-    """All that goes on, by (node, reason, by_peer)."""
+    """All refusals that go on, by node, reason and side."""
 
     def __init__(self, events: EventLog) -> None:
         self._events = events

@@ -124,8 +124,8 @@ class ServedVips:
         return known[1]
 
     def inherit(self, source: Terms) -> tuple[Verdict, str]:
-        """Answer as `accept` does, for sessions that this node had in its last life: those that it made itself skip the
-        reach, as they do at each lookup.
+        """Return what `accept` does, for sessions that this node had in its last life: those that it made itself skip
+        the reach, as they do at each lookup.
         """
         if source.node != self.record.node:
             return self.accept(source)

@@ -21,7 +21,7 @@ _TOLD_MAX = 1024
 
 @dataclass(slots=True)
 class PeerKeys:
-    """One node in one life of it."""
+    """The ticket keys that one peer, in one life of it, is known to have."""
 
     incarnation: int
     rings: dict[bytes, RingStatus] = field(default_factory=dict)
@@ -29,6 +29,7 @@ class PeerKeys:
     rate: Bucket | None = None
 
     def has(self, ring: bytes, name: bytes) -> bool:
+        """Return whether the peer is known to have this key of this ring."""
         status = self.rings.get(ring)
         return status is not None and any(held.name == name for held in status.held)
 
@@ -62,7 +63,7 @@ class PeerKeys:
 
 
 class PeersKeys:
-    """All linked nodes by name."""
+    """The ticket keys that linked peers have, by their names."""
 
     def __init__(self, members: Members) -> None:
         self._members = members

@@ -67,11 +67,11 @@ class Ring:
         return key.born_at + min(key.rotate_s, self.rotate_s)
 
     def encrypts_until(self, key: TicketKey) -> float:
-        """Until when this key may encrypt, though no next one came."""
+        """Return until when this key may encrypt, though no next one came."""
         return key.born_at + key.rotate_s + self.limits.ticket_overrun_s
 
     def opens_until(self, key: TicketKey) -> float:
-        """Until when tickets of this key can be within their lifetime; then it is wiped."""
+        """Return until when tickets of this key can be within their lifetime; then it is wiped."""
         return self.encrypts_until(key) + key.lifetime_s
 
     def encrypting(self, now: float) -> TicketKey | None:
@@ -85,6 +85,7 @@ class Ring:
     # --- keys
 
     def find(self, name: bytes) -> TicketKey | None:
+        """Return the key of this name, if it is here."""
         return next((key for key in self.keys if key.name == name), None)
 
     def unused(self) -> list[bytes]:

@@ -43,6 +43,7 @@ class Rings:
         return len(self._rings)
 
     def get(self, ring: bytes) -> Ring | None:
+        """Return the ring of this id, if this node is in it."""
         return self._rings.get(ring)
 
     def of_vip(self, vip: str) -> Ring | None:

@@ -135,7 +135,7 @@ class NodeRecord:
         return self.incarnation, self.revision
 
     def terms_of(self, vip: str) -> Terms | None:
-        """This node's terms for a VIP, if it serves it."""
+        """Return this node's terms for a VIP, if it serves it."""
         return next((terms for terms in self.vips if terms.vip == vip), None)
 
     def note_of(self, vip: str) -> VipNote:

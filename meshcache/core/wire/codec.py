@@ -119,7 +119,7 @@ def _outside(item: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
 
 
 def load_item(payload: bytes) -> Any:
-    """One CBOR item that fills `payload`: no tags, no indefinite lengths, no key twice, text keys only.
+    """Return the one CBOR item that fills `payload`: no tags, no indefinite lengths, no key twice, text keys only.
 
     Text keys are hashed with a secret of the process, so a map can't be made of colliding ones.
     """

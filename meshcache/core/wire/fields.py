@@ -43,7 +43,7 @@ def uint(maximum: int) -> Callable[[Any], int]:
 
 
 def flag(value: Any) -> bool:
-    """True or false."""
+    """Return true or false, which it has to be."""
     if type(value) is not bool:
         raise FieldError("flag")
     return value
