@@ -42,8 +42,10 @@ from meshcache.runtime.incarnations import IncarnationFile
 from meshcache.runtime.internals import Internals
 from meshcache.runtime.new_core import new_core
 from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.ports import Ports
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
+from meshcache.runtime.session_ids import SessionIds
 from meshcache.runtime.tls_side import FORKED, TlsSide
 from meshcache.runtime.tracing import shown
 from meshcache.runtime.warming import Warming, WarmSide
@@ -134,17 +136,19 @@ class MeshNode(TlsSide, WarmSide):
             self._transport.bind()
             try:
                 self._address = advertised_address(settings.mesh, self._transport.address)
-                core = new_core(settings, self._address)
+                ids = SessionIds(settings.mesh.name, self.name, self._keyring, time.monotonic)
+                ports = Ports(ids)
+                core = new_core(settings, self._address, ports)
             except BaseException:
                 self._transport.close()
                 raise
-            self._pump = Pump(core, self._transport, time.monotonic, self._happened)
+            self._pump = Pump(core, self._transport, time.monotonic, self._happened, ports)
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._tiers = configured_tiers(settings, self._given_hooks)
             self._warming = Warming(self._pump, lambda: self._tiers.loaded)
             self._plugins.join(self._pump)
-            self._vips = AttachedVips(settings, self._pump, self._tokens, self._plugins.may_resume, self._keyring)
+            self._vips = AttachedVips(settings, self._pump, self._tokens, ports, self._plugins.may_resume)
             self.withheld = Withholding(self._vips)
             self._policies = PolicyController(settings, self._pump, self._vips, kept)
             self._policies.start()

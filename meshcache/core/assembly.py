@@ -11,7 +11,7 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream, StreamTable
-from meshcache.core.cache.vip_cache import VipCache, VipEntries
+from meshcache.core.cache.vip_cache import VipEntries
 from meshcache.core.control.live_policies import LivePolicies
 from meshcache.core.control.mesh_queries import MeshQueries
 from meshcache.core.control.recall import Recall
@@ -56,6 +56,7 @@ from meshcache.core.state.refusals import Refusals
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.state.tls_edge import TlsEdge
 from meshcache.core.stats import Stats
 from meshcache.core.tickets.ticket_duty import TicketDuty
 from meshcache.core.values.drops import Drop
@@ -79,9 +80,11 @@ class Assembly:
         rng: Rng,
         now: float,
         limits: Limits,
-        make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
+        make_vip_cache: Callable[[int, int], VipEntries],
+        edge: TlsEdge,
     ) -> None:
         self._now = now
+        self._edge = edge
         self._timers_at: float | None = None
         self._sweep_at = now + limits.sweep_s
         self._make_tables(identity, rng, now, limits, make_vip_cache)
@@ -180,9 +183,12 @@ class Assembly:
             self.awaiting,
             self.tiering,
             self.consumed,
+            self._edge,
         )
         self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering, vips)
-        self.tickets = TicketDuty(local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, now)
+        self.tickets = TicketDuty(
+            local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, self._edge, now
+        )
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         connections = Connections(limits)
         self.known_streams = KnownStreams(
@@ -365,7 +371,7 @@ class Assembly:
         self.tickets.follow(now)
 
     def _pull_received(self, peer: Peer, pull: messages.Pull, now: float) -> None:
-        self.pulling.settle()
+        self._edge.settle()
         self.publisher.asked_for(pull.id, now)
         self.pulling.pull_received(peer, pull, now)
 

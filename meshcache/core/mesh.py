@@ -18,6 +18,7 @@ from meshcache.core.replication.local_sessions import Filing, HandshakeResult, L
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outgoing
+from meshcache.core.state.tls_edge import NoTlsEdge, TlsEdge
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
@@ -50,14 +51,16 @@ class MeshCore:
         now: float,
         limits: Limits | None = None,
         make_vip_cache: Callable[[int, int], VipEntries] = VipCache,
+        edge: TlsEdge | None = None,
     ) -> None:
         """`rng` breaks ties and picks partners; seed it and the core repeats itself exactly. `make_vip_cache` makes
-        what holds one VIP's sessions.
+        what holds one VIP's sessions. `edge` is where handshakes keep things for a while; see there.
 
         Raises ValueError when a name or the address of the identity is not one that can be told to peers.
         """
         _check(identity)
-        self.duties = Assembly(identity, rng, now, limits or Limits(), make_vip_cache)
+        edge = edge or NoTlsEdge()
+        self.duties = Assembly(identity, rng, now, limits or Limits(), make_vip_cache, edge)
         """The tables and duties behind this face, for tests and whoever diagnoses a node: look, change nothing."""
         self._vips, self._cache, self._streams = self.duties.vips, self.duties.cache, self.duties.streams
         self.live, self.queries = self.duties.live, self.duties.queries
@@ -73,8 +76,8 @@ class MeshCore:
         """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that. Who
         does it lets others file such pushes without asking each time."""
         self.push_made = self.duties.sessions.at_door.take
-        self.settle: Callable[[], None] = _nothing
-        """Called before sessions are looked at or taken back: who files some of them later does it now."""
+        self.settle = edge.settle
+        """Have what handshakes filed by themselves handed over, before sessions are looked at or taken back."""
 
     # --- the TLS side: on handshake threads, which wait for nothing but the lock ---
 
@@ -394,7 +397,3 @@ def _check(identity: Identity) -> None:
     fields.incarnation(identity.incarnation)
     fields.address(identity.address)
     fields.text(0, 32)(identity.version)
-
-
-def _nothing() -> None:
-    """Everything is filed already."""

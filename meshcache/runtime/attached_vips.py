@@ -5,12 +5,10 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from meshcache.config import Settings
-from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.topology import LocalVip, VipNote
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
@@ -22,8 +20,8 @@ from meshcache.runtime.drift_watch import DriftWatch
 from meshcache.runtime.fetching import Fetcher
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.ports import Ports
 from meshcache.runtime.pump import Pump
-from meshcache.runtime.session_ids import SessionIds
 from meshcache.runtime.session_ports import MayResume, VipPort
 from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
@@ -80,13 +78,16 @@ class AttachedVips:
         settings: Settings,
         pump: Pump,
         tokens: Tokens,
+        ports: Ports,
         may_resume: MayResume | None = None,
-        keyring: Keyring | None = None,
     ) -> None:
-        """Without a keyring ids are random, and any may be one of ours."""
+        """`ports` are those that the pump and its core were made with. Where they have no `ids`, those of sessions are
+        random, and any may be one of ours.
+        """
         self._may_resume = may_resume
-        own = pump.core.identity
-        self.ids = None if keyring is None else SessionIds(own.mesh, own.node, keyring, pump.clock)
+        self.ports = ports
+        """Those of the VIPs that are served, as core and pump see them."""
+        self.ids = ports.ids
         """By which the ids of sessions are made and read."""
         self._in_force = InForce(settings)
         self._pump = pump
@@ -98,16 +99,10 @@ class AttachedVips:
         self.asking = Asking(pump)
         """Who is asked for what isn't in memory."""
         if self.ids is not None:
-            pump.core.consuming.claim = self.ids.read
             self.asking.plug(Step.AWAIT, Awaiter(pump, self.asking, self.ids))
             self.asking.plug(Step.FETCH, Fetcher(pump, self.asking, self.ids))
         self.bind()
         pump.chores.append(self._do_chores)
-        pump.publish_due = self._publish_due
-        pump.collected_until = self._collected_until
-        pump.core.settle = pump.core.pulling.settle = self.settle
-        pump.core.tickets.on_change = self._ticket_keys_changed
-        pump.on_unread = self._note_unread
 
     def __contains__(self, name: object) -> bool:
         return name in self._served
@@ -161,7 +156,7 @@ class AttachedVips:
             self._supersede(served, joining)
             served.joining = joining
             served.add(_Attached(attachment, joining, self._generation))
-            self._served[name] = served
+            self._serve(name, served)
             served.port.forget_ticket_keys()  # those that came before any change of them is told here
 
     def port(self, name: str) -> VipPort | None:
@@ -182,7 +177,7 @@ class AttachedVips:
             joining = self._in_force.joining(name, facts)
             served = self._new(joining)
             self._tell(served, joining)
-            self._served[name] = served
+            self._serve(name, served)
             served.port.forget_ticket_keys()  # those that came before any change of them is told here
         return True
 
@@ -225,7 +220,7 @@ class AttachedVips:
         """Let every context leave its VIP: handshakes go on, in full."""
         with self._lock:
             with self._pump.lock:
-                self.settle()  # what was made a moment ago is published before the end
+                self.ports.settle()  # what was made a moment ago is published before the end
             for served in self._served.values():
                 served.port.close()
                 for each in served.live():
@@ -237,9 +232,13 @@ class AttachedVips:
             served.port.close(why)
 
     def _new(self, joining: JoiningContext) -> _Served:
-        port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume)
-        port.ids, port.asking = self.ids, self.asking.join(port, joining.vip)
+        port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume, self.ids, self.asking)
         return _Served(port, joining)
+
+    def _serve(self, name: str, served: _Served) -> None:
+        if name not in self._served:
+            self._served[name] = served
+            self.ports.add(served.port)
 
     def _refuse_anothers(self, context: object) -> None:
         """Raises AttachError for a context that another node of this process serves: whose it is must be said."""
@@ -283,7 +282,7 @@ class AttachedVips:
             return
         try:
             with self._pump.lock:
-                ports = self._ports(served)
+                ports = list(dict.fromkeys((*self.ports, served.port)))
                 for port in ports:
                     port.take_made()
                 self._pump.core.set_vip(local, self._pump.clock())
@@ -322,13 +321,14 @@ class AttachedVips:
 
     def _end(self, name: str) -> None:
         served = self._served.pop(name)
+        self.ports.remove(served.port)
         self.asking.leave(name)
         served.port.close()
         for each in served.live():
             each.attachment.detach()
         with self._pump.lock:
             self._pump.core.remove_vip(name, self._pump.clock())
-            for port in self._ports():
+            for port in self.ports:
                 port.bind()
         self._pump.wake()
 
@@ -337,7 +337,7 @@ class AttachedVips:
         with self._pump.lock:
             if self.ids is not None:
                 self.ids.live_as(self._pump.core.identity.incarnation)
-            for port in self._ports():
+            for port in self.ports:
                 port.bind()
 
     def use(self, keyring: Keyring) -> None:
@@ -346,24 +346,9 @@ class AttachedVips:
             self.ids.use(keyring)
         self.bind()
 
-    def settle(self) -> None:
-        """Take over what was made and counted at the doors. With the pump's lock held."""
-        for port in self._ports():
-            port.take_made()
-            port.settle()
-
-    def _ticket_keys_changed(self) -> None:
-        """Let handshakes ask for the keys. With the pump's lock held."""
-        for port in self._ports():
-            port.forget_ticket_keys()
-
-    def _ports(self, joining: _Served | None = None) -> list[VipPort]:
-        ports = [served.port for served in list(self._served.values())]
-        return ports if joining is None or joining.port in ports else [*ports, joining.port]
-
     def _do_chores(self) -> None:
         now = self._pump.clock()
-        for port in self._ports():
+        for port in self.ports:
             port.take_removed()
             if port.door is None:
                 continue
@@ -377,22 +362,3 @@ class AttachedVips:
     def contexts_changed(self) -> dict[str, dict[str, int]]:
         """Return how many contexts were changed after they had joined, by VIP and setting."""
         return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
-
-    def _publish_due(self, now: float, ready: list[ReadyPush]) -> bool:
-        """Publish what is due at the doors, for the pump."""
-        published = False
-        for served in list(self._served.values()):
-            port = served.port
-            if port.deadline() <= now:
-                published = port.publish_due(ready) or published
-        return published
-
-    def _collected_until(self) -> float:
-        until = math.inf
-        for served in list(self._served.values()):
-            until = min(until, served.port.deadline())
-        return until
-
-    def _note_unread(self, more: bool) -> None:
-        for port in self._ports():
-            port.unread(more)

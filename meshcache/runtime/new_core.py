@@ -10,12 +10,15 @@ import meshcache.hot as hot
 from meshcache.config import Settings
 from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.mesh import MeshCore
+from meshcache.core.state.tls_edge import TlsEdge
 from meshcache.core.values.topology import Identity
 from meshcache.runtime.incarnations import IncarnationFile
 
 
-def new_core(settings: Settings, address: str) -> MeshCore:
+def new_core(settings: Settings, address: str, edge: TlsEdge | None = None) -> MeshCore:
     """Return a core for a node that peers reach at `address`; its life is numbered anew, in its state folder.
+
+    `edge` is where its handshakes keep things for a while.
 
     Raises ConfigError for a state folder that can't be had.
     """
@@ -29,4 +32,4 @@ def new_core(settings: Settings, address: str) -> MeshCore:
         version=version("meshcache"),
     )
     make_vip_cache = VipCache if hot.compiled is None else hot.compiled.VipCache
-    return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_vip_cache=make_vip_cache)
+    return MeshCore(identity, rng=SystemRandom(), now=time.monotonic(), make_vip_cache=make_vip_cache, edge=edge)

@@ -17,6 +17,7 @@ from meshcache.core.replication.door_pushes import ReadyPush
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.transport import Transport
+from meshcache.runtime.doors import Doors, NoDoors
 from meshcache.runtime.inflow import core_lock, inflow
 from meshcache.runtime.rest import Rest
 from meshcache.runtime.tracing import shown
@@ -59,7 +60,9 @@ class Pump:
         transport: Transport,
         clock: Callable[[], float],
         on_events: Callable[[list[Event]], None],
+        doors: Doors | None = None,
     ) -> None:
+        """`doors` are where handshakes leave what they made; see there."""
         self.core = core
         lock = core_lock()
         self.lock, self.quietly = lock
@@ -71,18 +74,12 @@ class Pump:
         """Called at the end of every step without the lock; they may take milliseconds when they are due."""
         self.deadlines: list[Callable[[], float]] = []
         """Say when a step is wanted, beside the core; asked before each sleep."""
-        self.publish_due: Callable[[float, list[ReadyPush]], bool] = _nothing_due
-        """Called with the lock held in short steps, with the time: hands over to the core what was collected and is
-        due, or adds it to a list of what is to be sent at once. Returns whether the core has something to send now."""
-        self.collected_until: Callable[[], float] = _never
-        """Says when `publish_due` is wanted next."""
-        self.on_unread: Callable[[bool], None] = _ignore
-        """Told whether the transport may hold messages that `inbox` doesn't tell of."""
         self.on_came: list[Callable[[list[bytes]], None]] = []
         """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
         self._unread = False
         self._others_at = -math.inf
         self._transport = transport
+        self._doors = doors or NoDoors()
         self._on_events = on_events
         self.sending = native.Lock()
         """Held by whichever thread sends; nobody waits for it but `close`."""
@@ -225,7 +222,7 @@ class Pump:
         ready: list[ReadyPush] = []
         with self.sending:
             with self.quietly:
-                published = self.publish_due(self.clock(), ready)
+                published = self._doors.publish_due(self.clock(), ready)
             for each in ready:
                 self._send_each(each)
             if published:
@@ -286,7 +283,7 @@ class Pump:
     def _note_unread(self, more: bool) -> None:
         if more != self._unread:
             self._unread = more
-            self.on_unread(more)
+            self._doors.note_unread(more)
 
     def _send(self) -> None:
         """Hand what is due to the transport, in the core's order: whoever calls this holds `sending`."""
@@ -339,7 +336,7 @@ class Pump:
             if others_changed := self._others_at <= now:
                 self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self.deadlines)])
             whole_at = min(core.next_deadline(), self._others_at)
-            self._collected_until = self.collected_until()
+            self._collected_until = self._doors.collected_until()
             self._wakes_at = min(whole_at, self._collected_until)
             asks = core.awaiting or core.pulling.hurries or self.clock is not time.monotonic  # C knows no other clock
             alone = None if asks or (self._inflow is not None and self._inflow.stopped) else self._inflow
@@ -360,16 +357,3 @@ class Pump:
         if woken >= DOOR:
             self._collected_until = 0.0
         return woken % DOOR > 0 or self.clock() >= whole_at
-
-
-def _ignore(_more: bool) -> None:
-    """Nobody wants to know."""
-
-
-def _nothing_due(_now: float, _ready: list[ReadyPush]) -> bool:
-    """Nothing is collected."""
-    return False
-
-
-def _never() -> float:
-    return math.inf

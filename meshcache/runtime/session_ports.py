@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import meshcache.hot as hot
 from meshcache.config import VipSettings
@@ -53,18 +53,34 @@ MayResume = Callable[[str, Session, bool, float], bool]
 now. Called without the core's lock, and waited for as long as it takes."""
 
 
+class Asks(Protocol):
+    """Where a port that is made asks to be let in, so that its handshakes can look elsewhere: `asking.Asking`."""
+
+    def join(self, port: VipPort, vip: VipSettings, /) -> Asking:
+        """Return what asks for this VIP; called at the end of the port's constructor."""
+
+
 class VipPort(TicketSide):
     """The sessions of one VIP, as its contexts see them. `close` turns it into one that finds and keeps nothing."""
 
-    def __init__(self, vip: VipSettings, pump: Pump, tokens: Tokens, may_resume: MayResume | None = None) -> None:
-        """With `may_resume` the door is never told that anything may resume: it asks here each time."""
+    def __init__(
+        self,
+        vip: VipSettings,
+        pump: Pump,
+        tokens: Tokens,
+        may_resume: MayResume | None = None,
+        ids: SessionIds | None = None,
+        asks: Asks | None = None,
+    ) -> None:
+        """With `may_resume` the door is never told that anything may resume: it asks here each time. Without `ids` they
+        are random, and without `asks` what isn't in memory is a miss.
+        """
         self._pump = pump
         self._core = pump.core
         self._lock = pump.lock
         self.clock = pump.clock
         self.tokens = tokens
-        self.ids: SessionIds | None = None
-        self.asking: Asking | None = None
+        self.ids = ids
         self._may_resume = may_resume
         self._removed: deque[bytes] = deque(maxlen=REMOVED_MAX)
         self._lifetime_s_of = (0.0, 0.0)
@@ -80,6 +96,7 @@ class VipPort(TicketSide):
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
         self.configure(vip)
+        self.asking: Asking | None = None if asks is None else asks.join(self, vip)
 
     @property
     def removals_waiting(self) -> int:

@@ -14,6 +14,7 @@ from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.vip_cache import VipCache, VipEntries
 from meshcache.core.mesh import MeshCore, Outgoing
 from meshcache.core.policy.gates import REACH_COLO, Reach, Terms
+from meshcache.core.state.tls_edge import NoTlsEdge
 from meshcache.core.values.events import Event
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, LocalVip, NodeRecord, VipNote
@@ -36,11 +37,12 @@ Fault = Callable[[str, str, bytes], bool]
 class Host:
     """One core and what happened to it."""
 
-    def __init__(self, name: str, core: MeshCore, address: str, colo: str, connection: bytes) -> None:
+    def __init__(self, name: str, core: MeshCore, address: str, colo: str, connection: bytes, edge: NoTlsEdge) -> None:
         self.name = name
         self.connection = connection
         self.deadline = 0.0
         self.core = core
+        self.edge = edge
         self.address = address
         self.colo = colo
         self.up = True
@@ -84,15 +86,17 @@ class Net:
         key = f"{name}@{address}" if address else name
         address = address or f"{name}:7946"
         identity = Identity("test", name, incarnation or next(self._incarnations), colo, address, "0")
+        edge = NoTlsEdge()
         core = MeshCore(
             identity,
             rng=random.Random(self.rng.random()),
             now=self.now,
             limits=self.limits,
             make_vip_cache=self.make_vip_cache,
+            edge=edge,
         )
         host = self.hosts[key] = self.by_address[address] = Host(
-            name, core, address, colo, b"%s#%d" % (address.encode(), identity.incarnation)
+            name, core, address, colo, b"%s#%d" % (address.encode(), identity.incarnation), edge
         )
         for vip in vips:
             core.set_vip(vip, self.now)

@@ -196,7 +196,7 @@ def test_who_reads_reads_for_a_bounded_time_and_leaves_the_rest_to_the_pump(
 
     monkeypatch.setattr(module, "READ_S_MAX", patience_s)
     monkeypatch.setattr(other.transport, "try_receive", full)
-    other.pump.on_unread = noted.append
+    monkeypatch.setattr(other.doors, "note_unread", noted.append)
     woken: list[bool] = []
     monkeypatch.setattr(other.pump, "wake", lambda: woken.append(True))
     began = time.monotonic()
@@ -290,7 +290,7 @@ def test_a_fault_while_it_plans_its_sleep_does_not_end_the_pump(
         def fail() -> float:
             raise MemoryError
 
-        broken.setattr(one.pump, "collected_until", fail)
+        broken.setattr(one.doors, "collected_until", fail)
         one.pump.wake()
         wait_until(lambda: "please report it" in caplog.text)
     session_id = os.urandom(32)
@@ -460,7 +460,7 @@ def test_what_comes_while_something_is_collected_is_read_in_the_step_that_sends_
         return received
 
     monkeypatch.setattr(other.transport, "receive", counted)
-    monkeypatch.setattr(other.pump, "collected_until", lambda: (time.monotonic() // period_s + 1) * period_s)
+    monkeypatch.setattr(other.doors, "collected_until", lambda: (time.monotonic() // period_s + 1) * period_s)
     other.pump.wake()
     began, ids = time.monotonic(), [os.urandom(32) for _ in range(100)]
     for session_id in ids:
@@ -477,6 +477,6 @@ def test_a_pump_that_is_always_late_to_collect_reads_all_the_same(
     ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = ends
-    monkeypatch.setattr(other.pump, "collected_until", lambda: 0.0)
+    monkeypatch.setattr(other.doors, "collected_until", lambda: 0.0)
     other.pump.wake()
     assert arrives_before_a_timer(one, other)

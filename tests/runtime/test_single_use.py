@@ -62,7 +62,7 @@ class Two:
 def test_who_made_a_session_that_is_not_in_memory_is_read_from_its_id(place: Place) -> None:
     node = place.node("edge-1", vip=[VIP])
     assert node.internals.vips.ids is not None
-    claim = node.internals.pump.core.consuming.claim
+    claim = node.internals.vips.ports.claim_of
     made = claim(node.internals.vips.ids.mint())
     assert made is not None
     assert made.node == node_of("edge-1")

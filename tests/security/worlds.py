@@ -20,6 +20,7 @@ from meshcache.core.values.topology import Identity
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.attaching import InForce
 from meshcache.runtime.origin_tokens import Tokens
+from meshcache.runtime.ports import Ports
 from meshcache.runtime.pump import Pump
 from tests.security.oracle import Coming, Node, Vip, may_attach
 from tests.tls.world import (
@@ -75,9 +76,10 @@ class Member:
         self.node = node
         self.wire = Wire(address, inboxes)
         identity = Identity("test", node.name, 1, node.colo, address, "0")
-        self.core = MeshCore(identity, rng=Random(node.name), now=clock.now)
-        self.pump = Pump(self.core, self.wire, clock, lambda _events: None)  # type: ignore[arg-type]
-        self.vips = AttachedVips(settings(node), self.pump, Tokens(clock.now))
+        ports = Ports()
+        self.core = MeshCore(identity, rng=Random(node.name), now=clock.now, edge=ports)
+        self.pump = Pump(self.core, self.wire, clock, lambda _events: None, ports)  # type: ignore[arg-type]
+        self.vips = AttachedVips(settings(node), self.pump, Tokens(clock.now), ports)
         self.contexts: dict[str, Any] = {}
         self.refused: list[str] = []
         for vip in node.vips:

@@ -15,6 +15,7 @@ from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
+from meshcache.runtime.doors import NoDoors
 from meshcache.runtime.pump import Pump
 from tests.support.waiting import wait_until
 
@@ -34,7 +35,8 @@ class End:
         self.core = MeshCore(identity, rng=Random(1), now=now, limits=limits, make_vip_cache=table)
         terms = Terms(name, "ams1", "shop", "shop", bytes(32), REACH_COLO)
         self.core.set_vip(LocalVip(terms, 3600, 86400, 2**24, 100_000), now)
-        self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend)
+        self.doors = NoDoors()
+        self.pump = Pump(self.core, self.transport, time.monotonic, self.seen.extend, self.doors)
 
     def _link_changed(self, event: LinkEvent) -> None:
         self.pump.answer_waits() if isinstance(event, AnswerWaits) else self.pump.wake()

@@ -7,7 +7,6 @@ that doesn't answer is left alone for a while, and all of it is bounded: by numb
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -137,8 +136,6 @@ class Pulling:
         self._given: OrderedDict[bytes, str] = OrderedDict()
         """By id, which peer's answer was filed, of the newest: what OpenSSL makes of it is seen later."""
         self._hurries = 0
-        self.settle: Callable[[], None] = _nothing
-        """Called before a peer is answered: who files sessions later does it now."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -192,7 +189,7 @@ class Pulling:
         return min(rest_s, self._local.limits.pull_lies_s)
 
     def pull_received(self, peer: Peer, pull: Pull, now: float) -> None:
-        """Give a peer the one session that it asks for, if it is here and may go there."""
+        """Give a peer the one session that it asks for, if it is here and may go there; call `TlsEdge.settle` first."""
         self._hurries = _HURRIED_STEPS
         batch = self._find(peer, pull, now) if self._may_answer(peer, now) else None
         self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
@@ -364,7 +361,3 @@ class Pulling:
 
     def _count(self, served: ServedVip, start: PullStart) -> None:
         served.counters.asked["fetch", start.value] += 1
-
-
-def _nothing() -> None:
-    """Everything is filed already."""

@@ -7,7 +7,6 @@ is remembered of it is bounded and short-lived (`cache.consumed_ids`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshcache.core.cache.cache import SessionCache
@@ -22,8 +21,9 @@ from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.state.tls_edge import TlsEdge
 from meshcache.core.values.drops import Drop
-from meshcache.core.values.session_id import Claim, node_of
+from meshcache.core.values.session_id import node_of
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
@@ -54,6 +54,7 @@ class Consuming:
         awaiting: Awaiting,
         tiering: Tiering,
         ids: ConsumedIds,
+        edge: TlsEdge,
     ) -> None:
         self._local = local
         self._telemetry = telemetry
@@ -70,8 +71,7 @@ class Consuming:
         self._waiting: dict[int, _Waiting] = {}  # by `id(terms)`, which the entry keeps alive
         self._told_at = -_NEVER
         self.due_at = _NEVER
-        self.claim: Callable[[bytes], Claim | None] = _unread
-        """Reads what an id says of its maker; whoever holds the keys for that sets it."""
+        self._edge = edge
 
     def consumed(self, vip: str, session_id: bytes, now: float) -> None:
         """Note that a handshake here has resumed with a session: forget it, and have its other holders forget it."""
@@ -171,7 +171,7 @@ class Consuming:
         """Return the terms under which a session that isn't in memory, but perhaps in a tier, may have been made: those
         of whoever its id names. None where nobody knows that one. To read an id takes 6 us, so it isn't done in vain.
         """
-        claim = self.claim(session_id)
+        claim = self._edge.claim_of(session_id)
         if claim is None:
             return []
         makers = [peer.record for peer in self._awaiting.origins(claim)]
@@ -206,11 +206,6 @@ class Consuming:
         if found is not None:
             self._cache.remove(found[1], session_id)
         return found
-
-
-def _unread(_session_id: bytes) -> Claim | None:
-    """Nobody reads ids here."""
-    return None
 
 
 def _serves(record: NodeRecord, group: str) -> bool:

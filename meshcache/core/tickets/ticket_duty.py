@@ -8,7 +8,7 @@ everybody has; since it can open tickets from the moment it has a key, nobody me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from meshcache.core.control.withdraws import Withdraws
@@ -20,6 +20,7 @@ from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.state.tls_edge import TlsEdge
 from meshcache.core.tickets.peers_keys import PeersKeys
 from meshcache.core.tickets.ring import Ring
 from meshcache.core.tickets.ring_nodes import RingNodes
@@ -68,6 +69,7 @@ class TicketDuty:
         outbox: Outbox,
         withdraws: Withdraws,
         joining: Joining,
+        edge: TlsEdge,
         now: float,
     ) -> None:
         self._rng = local.rng
@@ -87,8 +89,7 @@ class TicketDuty:
         self._due_at = self._expected_at = float("inf")
         self._hold_until = now
         self._changes = 0
-        self.on_change: Callable[[], None] = lambda: None
-        """Called, with the caller's lock held, when `of_vip` may answer otherwise; quick, and asks nothing here."""
+        self._edge = edge
 
     # --- what handshakes and operators ask
 
@@ -130,7 +131,7 @@ class TicketDuty:
         """Hold the rings to the VIPs' terms and to the withdraws that are known, at once."""
         if self.rings.follow(now):
             self._due_at = now
-            self.on_change()
+            self._edge.ticket_keys_changed()
         if len(self._withdraws):
             for ring in self.rings:
                 self._end(ring, now)
@@ -290,7 +291,7 @@ class TicketDuty:
 
     def _changed(self) -> None:
         self._changes += 1
-        self.on_change()
+        self._edge.ticket_keys_changed()
 
     def _quiet_s(self, ring: Ring) -> float:
         return self._limits.ticket_quiet_s + _DRIFT * ring.rotate_s

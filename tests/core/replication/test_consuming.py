@@ -214,7 +214,9 @@ def test_a_peer_that_cant_have_had_a_session_uses_none_up() -> None:
         ("gone", REACH_COLO, False),
     ],
 )
-def test_what_is_in_a_tier_only_is_held_to_who_its_id_says_made_it(maker: str, reach: Reach, refused: bool) -> None:
+def test_what_is_in_a_tier_only_is_held_to_who_its_id_says_made_it(
+    maker: str, reach: Reach, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a", reach=reach))
     other = Puppet(net, "m", "ams1", vip("m", reach=reach))
@@ -222,7 +224,7 @@ def test_what_is_in_a_tier_only_is_held_to_who_its_id_says_made_it(maker: str, r
     for puppet in (other, far):
         puppet.joins(host)
     host.core.tiering.begin(everything=True)
-    host.core.consuming.claim = lambda each: Claim(each, node_of(maker), life_of(maker, 1), 0.0)
+    monkeypatch.setattr(host.edge, "claim_of", lambda each: Claim(each, node_of(maker), life_of(maker, 1), 0.0))
     far.says(host, Consumed("shop", (sid(1),)))
     assert (host.core.consuming.ids.used_here("shop", sid(1)) is None) == refused
     assert [gone for _, gone in host.core.tiering.take_forgotten()] == ([] if refused else [sid(1)])

@@ -180,9 +180,9 @@ def test_asking_for_what_was_sent_hurries_nobody() -> None:
     assert host.core.duties.publisher.due_at - net.now == pytest.approx(0.013)
 
 
-def test_before_a_peer_is_answered_what_waits_at_the_doors_is_filed() -> None:
+def test_before_a_peer_is_answered_what_waits_at_the_doors_is_filed(monkeypatch: pytest.MonkeyPatch) -> None:
     net, host, (one,) = waiting_for(25)
-    host.core.pulling.settle = lambda: make(net, host, 1)
+    monkeypatch.setattr(host.edge, "settle", lambda: make(net, host, 1))
     one.says(host, Pull(1, "shop", sid(1)))
     (reply,) = one.hears(PullReply)
     assert reply.batch is not None
