@@ -19,6 +19,7 @@ from meshcache.cli.reach import (
     who_has_it,
 )
 from meshcache.cli.target import Target, asks_a_node
+from meshcache.core.values.session import session_hash
 
 COLUMNS = (
     Column("VIP"),
@@ -86,7 +87,7 @@ def unset(socket: Path | None, as_json: bool, vip: str, keys: tuple[str, ...], n
 @policy.command()
 @click.option("--from", "source", metavar="VIP@COLO", help="Where sessions are made, such as shop@ams1.")
 @click.option("--to", "target", metavar="VIP@COLO", help="Where they are to resume, such as checkout@fra1.")
-@click.option("--session", metavar="HASH", help="A session in this node's cache, by its 12-digit hash.")
+@click.option("--session", metavar="FILE|HASH", help="One of `openssl s_client -sess_out FILE`, or by its hash.")
 @asks_a_node
 def explain(socket: Path | None, as_json: bool, source: str | None, target: str | None, session: str | None) -> None:
     """Say whether sessions may go from one VIP to another, or where one session may resume; and why not.
@@ -95,7 +96,7 @@ def explain(socket: Path | None, as_json: bool, source: str | None, target: str 
     """
     if bool(session) == bool(source or target) or bool(source) != bool(target):
         raise click.UsageError("give --from and --to, or --session")
-    query = {"session": session} if session else {"from": source or "", "to": target or ""}
+    query = {"session": _hash_of(session)} if session else {"from": source or "", "to": target or ""}
     found = Target(socket).ask(lambda client: client.explain(**query))
     lines, fine = explained_session(found) if session else explained_way(found)
     if as_json:
@@ -104,6 +105,18 @@ def explain(socket: Path | None, as_json: bool, source: str | None, target: str 
         click.echo(clean(line))
     if not fine:
         raise click.exceptions.Exit(DEGRADED)
+
+
+def _hash_of(session: str) -> str:
+    """Return the hash of the session in a file; the id, a secret, goes no further. Anything else may be one."""
+    if not Path(session).is_file():
+        return session
+    from meshcache.tls.session_file import session_id_in  # here: OpenSSL loads slowly, and no other command needs it
+
+    try:
+        return session_hash(session_id_in(Path(session).read_text(errors="replace")))
+    except (ValueError, OSError) as error:
+        raise click.UsageError(f"{session}: {error}") from None
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:

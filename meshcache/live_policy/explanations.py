@@ -42,7 +42,7 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
     Hashes every id that is here, which takes a tenth of a second for 100,000: on a thread that may.
     """
     if not _HASH.fullmatch(wanted):
-        raise PolicyError("a session's hash is 12 hexadecimal digits, as logs show it")
+        raise PolicyError("there is no such file, and a session's hash is 12 hexadecimal digits")
     with pump.lock:
         vips = pump.core.local_vips()
     for vip in vips:

@@ -110,6 +110,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_SESSION_set_time": "long(uintptr_t, long)",
     "SSL_SESSION_set_timeout": "long(uintptr_t, long)",
     "SSL_SESSION_set1_hostname": "int(uintptr_t, char *)",
+    "SSL_SESSION_get0_ticket": "void(uintptr_t, char **, size_t *)",
     "SSL_SESSION_get0_ticket_appdata": "int(uintptr_t, char **, size_t *)",
     "SSL_SESSION_set1_ticket_appdata": "int(uintptr_t, char *, size_t)",
     "SSL_SESSION_get_ex_data": "uintptr_t(uintptr_t, int)",
