@@ -52,7 +52,7 @@ KNOWS = {
     "planning": "core.cache core.policy core.values config",
     "contrib": "node runtime.left_out runtime.named_contexts workers tls.libssl",
     "demo": "edges admin",
-    "cli": "hot config edges ticket_files admin checks doctor planning demo",
+    "cli": "hot config edges tls ticket_files admin checks doctor planning demo",
 }
 """Each room of meshcache, and what of meshcache it may know besides itself and the errors."""
 

@@ -19,7 +19,6 @@ from meshcache.cli.reach import (
     who_has_it,
 )
 from meshcache.cli.target import Target, asks_a_node
-from meshcache.core.values.session import session_hash
 
 COLUMNS = (
     Column("VIP"),
@@ -111,10 +110,12 @@ def _hash_of(session: str) -> str:
     """Return the hash of the session in a file; the id, a secret, goes no further. Anything else may be one."""
     if not Path(session).is_file():
         return session
-    from meshcache.tls.session_file import session_id_in  # here: OpenSSL loads slowly, and no other command needs it
+    from meshcache.tls.session_file import (
+        hash_of_session_in,
+    )  # here: no other command needs OpenSSL, which loads slowly
 
     try:
-        return session_hash(session_id_in(Path(session).read_text(errors="replace")))
+        return hash_of_session_in(Path(session).read_text(errors="replace"))
     except (ValueError, OSError) as error:
         raise click.UsageError(f"{session}: {error}") from None
 

@@ -9,17 +9,17 @@ import base64
 import binascii
 import re
 
-from meshcache.core.values.session import SESSION_ID_BYTES_MAX
+from meshcache.core.values.session import SESSION_ID_BYTES_MAX, session_hash
 from meshcache.tls.functions import ffi
 from meshcache.tls.libssl import pyopenssl
 
 _PEM = re.compile("-----BEGIN SSL SESSION PARAMETERS-----(.*?)-----END SSL SESSION PARAMETERS-----", re.DOTALL)
 
 
-def session_id_in(text: str) -> bytes:
-    """Return the id under which the server has a client's session: up to 32 bytes, a secret.
+def hash_of_session_in(text: str) -> str:
+    """Return the hash of the id under which the server has a client's session (`session_hash`).
 
-    In TLS 1.3 that is its whole ticket (SSL_CTX_set_options(3), SSL_OP_NO_TICKET). Raises ValueError, in words for an
+    In TLS 1.3 the id is its whole ticket (SSL_CTX_set_options(3), SSL_OP_NO_TICKET). Raises ValueError, in words for an
     operator, when there is no session in the file, or one that a server needn't have: it came as a sealed ticket.
     """
     found = _PEM.search(text)
@@ -42,6 +42,6 @@ def session_id_in(text: str) -> bytes:
             place[0], size[0] = functions.SSL_SESSION_get_id(session, count), count[0]
         if not 0 < size[0] <= SESSION_ID_BYTES_MAX:
             raise ValueError("its session is a sealed ticket (`resumption`): no server has it by an id")
-        return bytes(ffi.unpack(place[0], size[0]))
+        return session_hash(ffi.unpack(place[0], size[0]))
     finally:
         functions.SSL_SESSION_free(session)
