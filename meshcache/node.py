@@ -129,7 +129,8 @@ class MeshNode(TlsSide, WarmSide):
             self._require("new", "a node is started once; make another")
             settings = self._settings
             self._keyring = load_keyring(settings.mesh.key_file)
-            kept = PolicyFile.of(settings).load()
+            policy_file = PolicyFile.of(settings, of_worker=self._slot is not None)
+            kept = policy_file.load()
             self._plugins = Plugins(settings.hooks, self._given_hooks, self.stats)
             self._plugins.check(settings)
             self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
@@ -150,7 +151,7 @@ class MeshNode(TlsSide, WarmSide):
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, ports, self._plugins.may_resume)
             self.withheld = Withholding(self._vips)
-            self._policies = PolicyController(settings, self._pump, self._vips, kept)
+            self._policies = PolicyController(settings, self._pump, self._vips, policy_file, kept)
             self._policies.start()
             self._tiers.start(self._pump, self._vips.asking, self._keyring, settings.cache)
             self._vips.serve_the_only_one()

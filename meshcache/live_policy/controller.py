@@ -21,9 +21,10 @@ from meshcache.errors import PolicyError
 from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
 from meshcache.live_policy.debouncer import Keeper
+from meshcache.live_policy.kept import Kept
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
 from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
-from meshcache.live_policy.policy_file import Kept, PolicyFile
+from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
 from meshcache.live_policy.unaware import unaware
 from meshcache.live_policy.values import OF_VIP
@@ -55,15 +56,16 @@ class PolicyController:
     The order of locks is: this one's, then the VIPs', then the core's.
     """
 
-    def __init__(self, file: Settings, pump: Pump, vips: AttachedVips, kept: Kept) -> None:
-        """`kept` is what an earlier life of the node left: `PolicyFile.of(file).load()`."""
+    def __init__(self, file: Settings, pump: Pump, vips: AttachedVips, store: PolicyFile, kept: Kept) -> None:
+        """`kept` is what an earlier life of the node left: `store.load()`."""
         self._file = file
         self._hidden: list[tuple[str, str]] = []
         self._pump = pump
         self._vips = vips
-        self._store = PolicyFile.of(file)
+        self._store = store
         self._kept = kept
         self._node_only = {vip: dict(values) for vip, values in kept.node.items()}
+        self._numbers = {vip: dict(numbers) for vip, numbers in kept.numbers.items()}
         self._lock = native.RLock()
         self._keeper = Keeper(self._catch_up)
         self._faults: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class PolicyController:
         with self._lock:
             with self._pump.lock:
                 self._pump.core.live.load(self._kept.live)
-            self._apply()
+            self._take_over()
         self._pump.chores.append(self._tell_time)
         self._keeper.start()
 
@@ -217,12 +219,19 @@ class PolicyController:
         if node_only:
             values = {**self._node_only.get(vip, {}), **texts}
             self._node_only[vip] = {key: text for key, text in values.items() if text}
+            self._number(vip, texts)
         else:
             self._set_live(VIP, vip, texts)
         kept = self._take_over()
         with self._pump.lock:
             version = self._pump.core.live.version(VIP, vip).number
         return _Done(vip, node_only, version, since, self._recalled(vip) - before, kept, dict(texts))
+
+    def _number(self, vip: str, keys: Iterable[str]) -> None:
+        """Note that these values of this node's own are changed now, after all that any process of the server has."""
+        known = [number for numbers in self._numbers.values() for number in numbers.values()]
+        number = max(self._store.highest_number(), *known, 0) + 1
+        self._numbers.setdefault(vip, {}).update(dict.fromkeys(keys, number))
 
     def _with_totals(self, done: _Done) -> dict[str, Any]:
         result = {
@@ -321,14 +330,12 @@ class PolicyController:
         self._apply()
         with self._pump.lock:
             entries = self._pump.core.live.entries()
-        to_keep = Kept(entries, {vip: dict(values) for vip, values in self._node_only.items() if values})
-        if to_keep != self._kept:
-            try:
-                self._store.save(to_keep)
-            except OSError as error:
-                log.warning("live policies can't be kept in %s: %s", self._store.path, error.strerror or error)
-                return False
-            self._kept = to_keep
+        node = {vip: dict(values) for vip, values in self._node_only.items() if values}
+        try:
+            self._store.save(Kept(entries, node, {vip: dict(keys) for vip, keys in self._numbers.items()}))
+        except OSError as error:
+            log.warning("live policies can't be kept in %s: %s", self._store.path, error.strerror or error)
+            return False
         return True
 
     def _tell_time(self) -> None:

@@ -1,20 +1,26 @@
 """Keeps live policies in the node's state folder, so that a restart changes nothing: one file, replaced as a whole.
 
 Nothing in it is secret; who can write it can set policies, so only its owner may. What it can't read it sets aside.
+A server's workers have a file each, and none is lost when there are more of them or fewer, or one process again: each
+reads the others' as it starts (`kept`), and writes its own alone.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from meshcache.config import Settings
 from meshcache.core.control.live_policies import ENTRIES_MAX, KEYS_MAX
 from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
+from meshcache.live_policy.kept import Kept, merged, taken_over
 from meshcache.runtime import state_file
 from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 
@@ -23,58 +29,98 @@ FILE_BYTES_MAX: Final = 4 * 2**20
 
 _FORMAT = 1
 
+_NOTHING = Kept([], {})
+
+_WORKER = re.compile(r"worker-\d{1,4}")
+
 log = logging.getLogger("meshcache.policy")
-
-
-class Kept(NamedTuple):
-    """What is kept: the mesh's live policies as this node knows them, and this node's own values by VIP and key."""
-
-    live: list[LiveEntry]
-    node: dict[str, dict[str, str]]
 
 
 class PolicyFile:
     """The file in one state folder, for one mesh. It, and the folder, are made when there is something to keep."""
 
-    def __init__(self, state_dir: Path | None, mesh: str) -> None:
-        """Without a folder nothing is kept: after a restart this node knows what its peers tell it."""
+    def __init__(self, state_dir: Path | None, mesh: str, colo: str = "", *, of_worker: bool = False) -> None:
+        """Without a folder nothing is kept: after a restart this node knows what its peers tell it.
+
+        A worker's folder is in that of its server, beside those of the other workers.
+        """
         self.path = None if state_dir is None else state_dir / POLICY_FILE
+        self._of_server = state_dir.parent if of_worker and state_dir is not None else state_dir
         self._mesh = mesh
+        self._colo = colo
+        self._in_file = _NOTHING
 
     @classmethod
-    def of(cls, settings: Settings) -> PolicyFile:
+    def of(cls, settings: Settings, *, of_worker: bool = False) -> PolicyFile:
         """Return the file of a node with these settings."""
-        return cls(settings.node.state_dir, settings.mesh.name)
+        return cls(settings.node.state_dir, settings.mesh.name, settings.node.colo, of_worker=of_worker)
 
     def load(self) -> Kept:
-        """Return what was kept, nothing if there is no file. One that is broken is set aside, with a line in the log.
+        """Return what was kept, by this node and by what else ran as this server; nothing if there is no file. One of
+        its own that is broken is set aside, with a line in the log, and so is told what comes from another's file.
 
-        Raises ConfigError when others than the owner can write the file.
+        Raises ConfigError when others than the owner can write one of the files.
         """
         if self.path is None:
-            return Kept([], {})
+            return _NOTHING
+        kept = self._in_file = self._load(self.path)
+        for path in self._others():
+            before, kept = kept, merged(kept, self._load(path), self._colo)
+            for words in taken_over(before, kept):
+                log.warning("live policies: taken over from %s: %s", path, words)
+        return kept
+
+    def save(self, kept: Kept) -> None:
+        """Replace what is kept, if it isn't that already. Raises OSError; the file is as it was then."""
+        if self.path is None or kept == self._in_file:
+            return
+        numbers = {vip: dict(keys) for vip, keys in kept.numbers.items()}
+        content = {"format": _FORMAT, "mesh": self._mesh, "live": [list(entry) for entry in kept.live]}
+        content |= {"node": kept.node, "node_numbers": numbers}
+        state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+        self._in_file = kept
+
+    def highest_number(self) -> int:
+        """Return the highest number of a change that other processes of this server have kept."""
+        highest = 0
+        for path in self._others():
+            with suppress(ConfigError):
+                highest = max(highest, self._load(path).highest)
+        return highest
+
+    def _others(self) -> Iterator[Path]:
+        """Yield the files of what else ran as this server: one process, or workers by number."""
+        folder = self._of_server
+        if folder is None:
+            return
+        with suppress(OSError):
+            workers = [path for path in folder.iterdir() if _WORKER.fullmatch(path.name)]
+            for path in [folder, *sorted(workers, key=lambda path: (len(path.name), path.name))]:
+                if path / POLICY_FILE != self.path:
+                    yield path / POLICY_FILE
+
+    def _load(self, path: Path) -> Kept:
         try:
-            content = state_file.read(self.path, FILE_BYTES_MAX)
+            content = state_file.read(path, FILE_BYTES_MAX)
+        except NotADirectoryError:
+            return _NOTHING
         except OSError as error:
-            raise ConfigError([f"node.state_dir: {self.path} can't be read: {_reason(error)}"]) from None
+            raise ConfigError([f"node.state_dir: {path} can't be read: {_reason(error)}"]) from None
         except StateFileError as error:
             raise ConfigError([f"node.state_dir: {error}"]) from None
         if content is None:
-            return Kept([], {})
+            return _NOTHING
         try:
             return _read(content, self._mesh)
         except (ValueError, TypeError, LookupError, RecursionError):
-            self._set_aside(self.path)
-            return Kept([], {})
+            self._not_understood(path)
+            return _NOTHING
 
-    def save(self, kept: Kept) -> None:
-        """Replace what is kept. Raises OSError; the file is as it was then."""
-        live = [list(entry) for entry in kept.live]
-        content = {"format": _FORMAT, "mesh": self._mesh, "live": live, "node": kept.node}
-        if self.path is not None:
-            state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
-
-    def _set_aside(self, path: Path) -> None:
+    def _not_understood(self, path: Path) -> None:
+        """Set the node's own file aside; another's is its owner's to set aside, who may run."""
+        if path != self.path:
+            log.error("%s can't be understood, and nothing is taken over from it", path)
+            return
         aside = path.with_suffix(".broken")
         log.error("%s can't be understood and was set aside as %s; peers tell what they know", path, aside.name)
         path.replace(aside)
@@ -89,16 +135,26 @@ def _read(content: bytes, mesh: str) -> Kept:
     if plain["format"] != _FORMAT or len(plain["live"]) > ENTRIES_MAX or len(plain["node"]) > VIPS_MAX:
         raise ValueError("format")
     if plain["mesh"] != mesh:
-        return Kept([], {})
+        return _NOTHING
     node = {_name(vip): _values(values) for vip, values in plain["node"].items()}
-    return Kept([_entry(entry) for entry in plain["live"]], node)
+    return Kept([_entry(entry) for entry in plain["live"]], node, _numbers(plain.get("node_numbers", {})))
 
 
 def _entry(plain: Any) -> LiveEntry:
     scope, name, key, number, author, value = plain
-    if type(number) is not int or not 0 < number <= LIVE_NUMBER_MAX:
+    return LiveEntry(_name(scope), _name(name), _name(key), _number(number), _name(author), _value(value))
+
+
+def _numbers(plain: Any) -> dict[str, dict[str, int]]:
+    if type(plain) is not dict or len(plain) > VIPS_MAX or any(len(keys) > KEYS_MAX for keys in plain.values()):
+        raise ValueError("numbers")
+    return {_name(vip): {_name(key): _number(number) for key, number in keys.items()} for vip, keys in plain.items()}
+
+
+def _number(plain: Any) -> int:
+    if type(plain) is not int or not 0 < plain <= LIVE_NUMBER_MAX:
         raise ValueError("number")
-    return LiveEntry(_name(scope), _name(name), _name(key), number, _name(author), _value(value))
+    return plain
 
 
 def _values(plain: Any) -> dict[str, str]:

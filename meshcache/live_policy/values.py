@@ -98,6 +98,17 @@ def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -
     return min(live, lifetime_s_max(vip)) if key == "lifetime_s" else live
 
 
+def stricter(key: str, one: str, other: str, colo: str) -> str:
+    """Return the stricter of two texts for a key, for a node in `colo`; one that is empty, or no value, yields."""
+    if one == other:
+        return one
+    try:
+        first, second = (parse(key, text) for text in (one, other))
+    except (LookupError, ValueError):
+        return one or other
+    return written(_STRICTER[key](first, second, colo))
+
+
 def lifetime_s_max(vip: VipSettings) -> int:
     """Return the longest lifetime that the VIP's protocol versions allow."""
     return LIFETIME_S_MAX_TLS12 if vip.min_tls == "1.2" else LIFETIME_S_MAX_TLS13

@@ -13,7 +13,8 @@ import pytest
 
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.live_policy.policy_file import Kept, PolicyFile
+from meshcache.live_policy.kept import Kept
+from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.runtime.state_file import POLICY_FILE
 
 KEPT = Kept([LiveEntry("vip", "shop", "reach", 7, "edge-1", "colo")], {"shop": {"quota": "5%"}})
@@ -90,6 +91,9 @@ def good() -> dict[str, Any]:
         json.dumps(good() | {"live": good()["live"] * 1025}).encode(),
         json.dumps(good() | {"node": {"shop": "colo"}}).encode(),
         json.dumps(good() | {"node": {"shop": {"reach": 5}}}).encode(),
+        json.dumps(good() | {"node_numbers": {"shop": {"reach": 0}}}).encode(),
+        json.dumps(good() | {"node_numbers": {"shop": 1}}).encode(),
+        json.dumps(good() | {"node_numbers": []}).encode(),
         b" " * (4 * 2**20 + 1),
     ],
 )
@@ -129,3 +133,63 @@ def test_without_a_folder_nothing_is_kept() -> None:
     store = PolicyFile(None, "prod")
     store.save(KEPT)
     assert store.load() == Kept([], {})
+
+
+class TestWorkers:
+    """Files of one server's workers, and of the one process that it was before."""
+
+    @pytest.fixture
+    def one(self, tmp_path: Path) -> PolicyFile:
+        return PolicyFile(tmp_path / "web", "prod", "ams1")
+
+    def worker(self, one: PolicyFile, number: int) -> PolicyFile:
+        assert one.path is not None
+        return PolicyFile(one.path.parent / f"worker-{number}", "prod", "ams1", of_worker=True)
+
+    def test_a_worker_takes_over_what_one_process_kept_and_says_so(
+        self, one: PolicyFile, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one.save(KEPT)
+        worker = self.worker(one, 0)
+        assert worker.load() == KEPT
+        assert caplog.messages == [
+            f"live policies: taken over from {one.path}: reach of vip shop: colo",
+            f"live policies: taken over from {one.path}: quota of vip shop, set for this server alone: 5%",
+        ]
+        worker.save(KEPT)
+        caplog.clear()
+        assert self.worker(one, 0).load() == KEPT
+        assert caplog.messages == [], "it is its own by now"
+
+    def test_one_process_takes_over_what_workers_kept(self, one: PolicyFile) -> None:
+        one.save(Kept([], {"shop": {"quota": "9%"}}, {"shop": {"quota": 1}}))
+        self.worker(one, 1).save(Kept(KEPT.live, KEPT.node, {"shop": {"quota": 2}}))
+        assert one.load() == Kept(KEPT.live, KEPT.node, {"shop": {"quota": 2}})
+
+    def test_a_worker_more_takes_over_what_the_others_kept(self, one: PolicyFile) -> None:
+        self.worker(one, 0).save(KEPT)
+        assert self.worker(one, 10).load() == KEPT
+        assert self.worker(one, 10).highest_number() == 0
+        self.worker(one, 2).save(Kept([], {}, {"shop": {"quota": 7}}))
+        assert self.worker(one, 10).highest_number() == 7
+
+    def test_another_servers_folder_beside_it_is_none_of_it(self, one: PolicyFile) -> None:
+        assert one.path is not None
+        PolicyFile(one.path.parent.parent / "worker-1", "prod").save(KEPT)
+        PolicyFile(one.path.parent / "worker-x", "prod").save(KEPT)
+        assert one.load() == Kept([], {})
+        assert PolicyFile(one.path.parent.parent / "worker-2", "prod").load() == Kept([], {})
+
+    def test_what_cant_be_trusted_stops_the_start_and_what_is_broken_is_left(
+        self, one: PolicyFile, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one.save(KEPT)
+        assert one.path is not None
+        one.path.chmod(0o666)
+        with pytest.raises(ConfigError, match=r"others can write .* chmod 600"):
+            self.worker(one, 0).load()
+        one.path.chmod(0o600)
+        one.path.write_text("{")
+        assert self.worker(one, 0).load() == Kept([], {})
+        assert "nothing is taken over from it" in caplog.text
+        assert one.path.read_text() == "{"

@@ -182,3 +182,36 @@ def test_two_containers_with_the_same_pids_host_name_and_state_folder_do_not_col
         assert one.split(".")[1] != other.split(".")[1], "each has a tag of its own"
         with MeshNode.for_worker(file) as node:
             wait_until(lambda: alive(node) == {one, other})
+
+
+def shown(node: MeshNode) -> tuple[object, object]:
+    (vip,) = node.policy()
+    return vip["reach"], vip["epoch"]
+
+
+def test_more_workers_or_fewer_lose_no_policy_that_was_set(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One process, two workers, three, and one process again; an operator speaks each time."""
+    with MeshNode.from_file(file) as node:
+        node.attach(server_context("pyopenssl"), vip="shop")
+        node.policies.set_policy("shop", {"reach": "server"}, node_only=True)
+        node.policies.withdraw(group="shop", new_epoch=True)
+        assert shown(node) == ("server", 1)
+    with MeshNode.for_worker(file) as one, MeshNode.for_worker(file, ["node.colo=local"]) as other:
+        for node in (one, other):
+            node.attach(server_context("pyopenssl"), vip="shop")
+            assert shown(node) == ("server", 1)
+        assert "reach of vip shop, set for this server alone: server" in caplog.text
+        for node in (one, other):
+            node.policies.set_policy("shop", {"lineage_s": "5000"}, node_only=True)
+            node.policies.unset_policy("shop", ["reach"], node_only=True)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(MeshNode.for_worker(file, [f"cache.max_sessions={n}"])) for n in (101, 102, 103)]
+        for node in workers:
+            node.attach(server_context("pyopenssl"), vip="shop")
+            assert shown(node) == ("colo", 1)
+            assert node.policy()[0]["lineage_s"] == 5000
+        workers[2].policies.set_policy("shop", {"reach": "server"}, node_only=True)
+    with MeshNode.from_file(file) as node:
+        node.attach(server_context("pyopenssl"), vip="shop")
+        assert shown(node) == ("server", 1)
+        assert node.policy()[0]["lineage_s"] == 5000

@@ -212,6 +212,12 @@ class LivePolicies:
             self._outbox.send_all(addresses, LivePolicyUpdate(tuple(entries[at : at + LIVE_ENTRIES_MAX])))
 
 
+def newest_entries(entries: Iterable[LiveEntry]) -> list[LiveEntry]:
+    """Return of entries that several tables had those that all nodes end with, in a fixed order."""
+    newest = {entry[:3]: entry for entry in sorted(entries, key=_rank)}
+    return [newest[slot] for slot in sorted(newest)]
+
+
 def _rank(entry: LiveEntry) -> tuple[int, str, str]:
     """Return the one order in which all nodes see changes:
     no clock is asked, and the value settles what the rest can't.

@@ -1,0 +1,86 @@
+"""What is kept of live policies, and what holds of it where several processes of one server have kept something.
+
+A server that went from one process to several, or back, has files of both times. Nothing that was set is lost by that:
+what the mesh was told is merged in its own order, what was set for the server alone by the number of its change. Reads
+and writes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from meshcache.core.control.live_policies import newest_entries
+from meshcache.core.values.topology import VIPS_MAX
+from meshcache.core.wire.messages import LiveEntry
+from meshcache.live_policy.values import stricter
+
+NodeValues = dict[str, dict[str, str]]
+"""Text by VIP and key."""
+
+Numbers = Mapping[str, Mapping[str, int]]
+"""The number of the last change of each, by VIP and key, also where that took it back."""
+
+
+class Kept(NamedTuple):
+    """What is kept: the mesh's live policies as this node knows them, and this node's own values by VIP and key."""
+
+    live: list[LiveEntry]
+    node: NodeValues
+    numbers: Numbers = MappingProxyType({})
+    """Of this node's own values. Files of version 0.1 have none: that is before all numbers."""
+
+    @property
+    def highest(self) -> int:
+        """The highest number of a change of this node's own values; 0 when there was none."""
+        return max((number for keys in self.numbers.values() for number in keys.values()), default=0)
+
+
+def merged(own: Kept, other: Kept, colo: str) -> Kept:
+    """Return what holds when another process of this server kept something too: of each value the last change, and
+    where that can't be told the stricter one, since nothing may be shared more widely because of how a server is run.
+    """
+    node = {vip: dict(values) for vip, values in own.node.items()}
+    numbers = {vip: dict(values) for vip, values in own.numbers.items()}
+    for vip, key in _slots(other):
+        if len(node.keys() | numbers.keys() | {vip}) > VIPS_MAX:
+            continue
+        own_number, number = _number(own, vip, key), _number(other, vip, key)
+        mine, theirs = own.node.get(vip, {}).get(key, ""), other.node.get(vip, {}).get(key, "")
+        if number == own_number:
+            theirs = stricter(key, mine, theirs, colo)
+        if number >= own_number:
+            node.setdefault(vip, {})[key] = theirs
+        if number > own_number:
+            numbers.setdefault(vip, {})[key] = number
+    live = newest_entries([*own.live, *other.live])
+    return Kept(live, {vip: kept for vip, values in node.items() if (kept := _set(values))}, numbers)
+
+
+def taken_over(before: Kept, after: Kept) -> list[str]:
+    """Return in words what came to hold, or to hold no more, by a merge."""
+    found = [
+        f"{entry.key} of {entry.scope} {entry.name}: {entry.value or 'taken back'}"
+        for entry in after.live
+        if entry not in before.live
+    ]
+    for vip, key in sorted({*_slots(before), *_slots(after)}):
+        was, value = before.node.get(vip, {}).get(key, ""), after.node.get(vip, {}).get(key, "")
+        if was != value:
+            found.append(f"{key} of vip {vip}, set for this server alone: {value or f'{was} taken back'}")
+    return found
+
+
+def _slots(kept: Kept) -> Iterator[tuple[str, str]]:
+    for vip in sorted(kept.node.keys() | kept.numbers.keys()):
+        for key in sorted(kept.node.get(vip, {}).keys() | kept.numbers.get(vip, {}).keys()):
+            yield vip, key
+
+
+def _number(kept: Kept, vip: str, key: str) -> int:
+    return kept.numbers.get(vip, {}).get(key, 0)
+
+
+def _set(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in values.items() if text}
