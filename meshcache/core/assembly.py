@@ -35,6 +35,7 @@ from meshcache.core.repair.copy_fetching import CopyFetching
 from meshcache.core.repair.copy_telling import CopyTelling
 from meshcache.core.repair.hand_over import HandOver
 from meshcache.core.repair.holdings import Holdings
+from meshcache.core.repair.pull_serving import PullServing
 from meshcache.core.repair.pulling import Pulling
 from meshcache.core.repair.relay_turns import RelayTurns
 from meshcache.core.repair.repair import Repair
@@ -143,7 +144,6 @@ class Assembly:
         self.pulling = Pulling(
             local,
             telemetry,
-            cache,
             vips,
             members,
             outbox,
@@ -153,6 +153,7 @@ class Assembly:
             self.placement,
             now,
         )
+        self.pull_serving = PullServing(local, telemetry, cache, vips, members, outbox, self.publisher, self._edge, now)
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(local, cache, vips, outbox, self.seen, self.placement, now)
         self.relay_turns = RelayTurns(cache, vips, outbox, self.audiences, now)
@@ -344,7 +345,7 @@ class Assembly:
         handlers.add(messages.Push, self.intake.push_received)
         handlers.add(messages.Fetch, self.serving.fetch_received)
         handlers.add(messages.FetchReply, self.repair.reply_received)
-        handlers.add(messages.Pull, self._pull_received)
+        handlers.add(messages.Pull, self.pull_serving.pull_received)
         handlers.add(messages.PullReply, self.pulling.reply_received)
         handlers.add(messages.Digest, self.anti_entropy.digest_received)
         handlers.add(messages.Vector, self.anti_entropy.vector_received)
@@ -369,11 +370,6 @@ class Assembly:
     def _withdraw_received(self, peer: Peer, withdraw: messages.Withdraw, now: float) -> None:
         self.withdraws.received(peer, withdraw, now)
         self.tickets.follow(now)
-
-    def _pull_received(self, peer: Peer, pull: messages.Pull, now: float) -> None:
-        self._edge.settle()
-        self.publisher.asked_for(pull.id, now)
-        self.pulling.pull_received(peer, pull, now)
 
     def name_contested(self, holder: Peer, now: float) -> None:
         """Ask the holder for a sign of life."""

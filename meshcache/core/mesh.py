@@ -64,9 +64,9 @@ class MeshCore:
         """The tables and duties behind this face, for tests and whoever diagnoses a node: look, change nothing."""
         self._vips, self._cache, self._streams = self.duties.vips, self.duties.cache, self.duties.streams
         self.live, self.queries = self.duties.live, self.duties.queries
-        """What operators set while the mesh runs, as all nodes know it, and questions to all nodes, with their answers.
-        Their methods may be called like those below."""
-        self.tickets, self.awaiting, self.pulling = self.duties.tickets, self.duties.awaiting, self.duties.pulling
+        """What operators set on the live mesh, and questions to all nodes with their answers. Called as those below."""
+        self.tickets, self.awaiting = self.duties.tickets, self.duties.awaiting
+        self.pulling, self.pull_serving = self.duties.pulling, self.duties.pull_serving
         """The ticket keys of the VIPs that have tickets; what handshakes wait for, and fetch. Called as those below."""
         self.withdraws, self.consuming = self.duties.withdraws, self.duties.consuming
         """The withdraws in force, to look at (`withdraw` issues one); single use. Called as those above."""
@@ -298,7 +298,7 @@ class MeshCore:
 
     def rest_s(self, received: int) -> float:
         """Return how long messages may lie unread after so many were read."""
-        return self.pulling.hurried(self.duties.local.limits.rest_s(len(self.duties.members), received))
+        return self.pull_serving.hurried(self.duties.local.limits.rest_s(len(self.duties.members), received))
 
     def links(self) -> frozenset[str]:
         """Return the addresses that the transport must keep a link to; ask after every step of the pump."""

@@ -338,7 +338,8 @@ class Pump:
             whole_at = min(core.next_deadline(), self._others_at)
             self._collected_until = self._doors.collected_until()
             self._wakes_at = min(whole_at, self._collected_until)
-            asks = core.awaiting or core.pulling.hurries or self.clock is not time.monotonic  # C knows no other clock
+            own_clock = self.clock is not time.monotonic  # C knows that one only
+            asks = core.awaiting or core.pull_serving.hurries or own_clock
             alone = None if asks or (self._inflow is not None and self._inflow.stopped) else self._inflow
             if alone is not None and others_changed:
                 alone.plan()

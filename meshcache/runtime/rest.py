@@ -60,7 +60,7 @@ class Rest:
         if received:
             self._rests = self._rests or now - self._read_at < rest_s
             self._read_at = now
-        soon = collected_until - now <= LIE_S_MAX and not self._core.pulling.hurries
+        soon = collected_until - now <= LIE_S_MAX and not self._core.pull_serving.hurries
         until = max(now + rest_s if self._rests else now, collected_until if soon else now)
         self.resting = until - now >= _FINE_S and not self._core.awaiting
         self._answers = False

@@ -22,5 +22,5 @@ is another node's, so none counts as seen. Its holders tell each other what they
 what they lack (`copy_fetching`); `holdings` says when. Only a relay of another colo gets all of it, and sees gaps
 (`relay_turns` says where it begins).
 
-`pulling` fetches one session for a handshake that waits, whatever the stream's state.
+`pulling` fetches one session for a handshake that waits, whatever the stream's state. `pull_serving` answers it.
 """

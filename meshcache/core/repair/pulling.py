@@ -1,7 +1,8 @@
-"""Fetches one session for a handshake that waits, from whoever made it or else from one other holder; answers others.
+"""Fetches one session for a handshake that waits, from whoever made it or else from one other holder.
 
 What comes passes the same gates, limits and withdraws as what is pushed. Each id is asked for once at a time, each peer
-that doesn't answer is left alone for a while, and all of it is bounded: by number, by rate, by time.
+that doesn't answer is left alone for a while, and all of it is bounded: by number, by rate, by time. Answers nobody:
+`pull_serving` does.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from meshcache.core.cache.cache import SessionCache
 from meshcache.core.holders.awaiting import Awaiting
 from meshcache.core.holders.placement import Placement
 from meshcache.core.repair.breakers import Breakers
-from meshcache.core.repair.serving import batch_of
 from meshcache.core.replication.intake import Intake, aged
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
@@ -38,9 +37,6 @@ _ASKED_MAX = 2
 _FUTURE_S = 60.0
 """How far in the future a birth may lie by the clocks that pings compare. They may be off by as much as a machine
 slept, for some seconds; an id from further ahead is a lie of its maker's, and nobody is asked for it."""
-
-_HURRIED_STEPS = 64
-"""Rests of the pump after a peer's question that are short: where one handshake asks, others often do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,6 @@ class Pulling:
         self,
         local: LocalNode,
         telemetry: Telemetry,
-        cache: SessionCache,
         vips: ServedVips,
         members: Members,
         outbox: Outbox,
@@ -117,7 +112,6 @@ class Pulling:
         limits = local.limits
         self._local = local
         self._telemetry = telemetry
-        self._cache = cache
         self._vips = vips
         self._members = members
         self._outbox = outbox
@@ -126,16 +120,13 @@ class Pulling:
         self._awaiting = awaiting
         self._placement = placement
         self._budget = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
-        self._answers = Bucket(limits.pull_answers_per_s, 2 * limits.pulls_burst, now)
         self._flights: dict[bytes, _Flight] = {}
         self._asked: OrderedDict[int, _Asked] = OrderedDict()
         """By token. Kept when nobody waits any more: late answers are good."""
-        self._answers_to: dict[str, Bucket] = {}
         self._vain: OrderedDict[bytes, float] = OrderedDict()
         self._breakers = Breakers(limits, members)
         self._given: OrderedDict[bytes, str] = OrderedDict()
         """By id, which peer's answer was filed, of the newest: what OpenSSL makes of it is seen later."""
-        self._hurries = 0
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -175,24 +166,6 @@ class Pulling:
             del self._flights[session_id]
             if now >= flight.until:
                 self._breakers.was_silent(flight.peer, now)
-
-    @property
-    def hurries(self) -> bool:
-        """Whether peers have asked lately."""
-        return self._hurries > 0
-
-    def hurried(self, rest_s: float) -> float:
-        """Return how long messages may lie unread: less where peers have asked lately, whose handshakes wait."""
-        if self._hurries == 0:
-            return rest_s
-        self._hurries -= 1
-        return min(rest_s, self._local.limits.pull_lies_s)
-
-    def pull_received(self, peer: Peer, pull: Pull, now: float) -> None:
-        """Give a peer the one session that it asks for, if it is here and may go there; call `TlsEdge.settle` first."""
-        self._hurries = _HURRIED_STEPS
-        batch = self._find(peer, pull, now) if self._may_answer(peer, now) else None
-        self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
 
     def reply_received(self, peer: Peer, reply: PullReply, now: float) -> None:
         """Take in an answer, if this peer was asked; one that isn't what was asked for costs a full handshake."""
@@ -260,27 +233,6 @@ class Pulling:
         former = {life for served in self._vips for life in served.former}
         return batch.terms.node == own.node and (batch.incarnation >= own.incarnation or batch.incarnation in former)
 
-    def _find(self, peer: Peer, pull: Pull, now: float) -> Batch | None:
-        group = next((terms.group for terms in peer.record.vips if terms.vip == pull.vip), None)
-        if group is None:
-            self._refuse(peer, Drop.PULL_REFUSED, now)
-            return None
-        for served in self._vips:
-            if served.vip.terms.group != group:
-                continue
-            session = self._cache.peek(served.vip.terms.vip, pull.id)
-            stream = None if session is None else self._cache.streams.get(session.stream)
-            if session is None or stream is None:
-                continue
-            stays = session.client_certificate and not served.vip.export_client_certificates
-            if not session.seq or stays or session.expires_at - now < 1:
-                return None
-            if not self._vips.send(stream.terms, peer.record):
-                self._telemetry.drop(Drop.PULL_REFUSED)
-                return None
-            return batch_of(stream, session.seq, session.seq, [session], now)
-        return None
-
     def _why_not(self, served: ServedVip, claim: Claim, now: float) -> PullStart | None:
         """Return the reason for which nobody is asked, if there is one: what is over, or was asked for in vain."""
         vain_until = self._vain.get(claim.id)
@@ -339,21 +291,6 @@ class Pulling:
         if len(self._asked) > self._local.limits.pulls_remembered:
             self._asked.popitem(last=False)
         self._outbox.send(peer.address, Pull(token, flight.vip, flight.id))
-
-    def _may_answer(self, peer: Peer, now: float) -> bool:
-        """Return whether a peer is answered now: all have one rate, and none more of it than an honest one may ask."""
-        limits = self._local.limits
-        if len(self._answers_to) > limits.peers_max:
-            self._answers_to = {
-                name: of for name, of in self._answers_to.items() if self._members.get(name) is not None
-            }
-        bucket = self._answers_to.get(peer.name)
-        if bucket is None:
-            bucket = self._answers_to[peer.name] = Bucket(limits.pulls_per_s, limits.pulls_burst, now)
-        if bucket.take(1, now) and self._answers.take(1, now):
-            return True
-        self._telemetry.drop(Drop.PULL_RATE)
-        return False
 
     def _refuse(self, peer: Peer, reason: Drop, now: float) -> None:
         self._telemetry.drop(reason)

@@ -134,7 +134,7 @@ class Serving:
 
     def _is_for(self, peer: Peer, stream: Stream, session_id: bytes) -> bool:
         """Return whether a peer gets a session that is for some nodes only: as one of them, or to relay what was made
-        here. A single one for a handshake is `pulling`'s.
+        here. A single one for a handshake is `pull_serving`'s.
         """
         if peer.colo == self._colo:
             return peer.name in self._placement.holders(stream.terms, session_id)

@@ -1,4 +1,4 @@
-"""Tests of `core.repair.pulling`: who is asked for one session, what is answered, and what is made of answers."""
+"""Tests of `core.repair.pulling`: who is asked for one session, and what is made of answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Verdict
+from meshcache.core.policy.gates import REACH_EVERYWHERE, Verdict
 from meshcache.core.repair.pulling import Reach
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13
@@ -280,67 +280,6 @@ def test_few_copies_of_one_that_is_gone_are_found_where_all_hold_all_by_now() ->
         assert begin(asks, net, claim(number, "a")) is not None
         net.run(0.01)
         assert has(net, asks, session_id)
-
-
-# What is answered
-
-
-@pytest.mark.parametrize("case", ["of another VIP", "of a VIP that stays on its server", "over", "unknown"])
-def test_what_may_not_go_there_is_not_given(case: str) -> None:
-    net = Net()
-    reach = REACH_SERVER if case.startswith("of a VIP that stays") else REACH_EVERYWHERE
-    host = net.add("me", "ams1", vip("me", reach=reach), vip("me", name="pay", reach=REACH_EVERYWHERE))
-    asker = Puppet(net, "asker", "ams1", vip("asker", reach=REACH_EVERYWHERE))
-    asker.joins(host)
-    lifetime = {"lifetime_s": 0.5} if case == "over" else {}
-    make(net, host, 1, "pay" if case == "of another VIP" else "shop", **lifetime)
-    asker.says(host, Pull(5, "pay" if case == "of another VIP" else "shop", sid(2 if case == "unknown" else 1)))
-    assert asker.hears(PullReply) == [PullReply(5, None)]
-    refused = case.startswith("of a")
-    assert dropped(host, net).get("pull_refused", 0) == refused
-
-
-def test_a_session_with_a_client_certificate_stays_unless_the_vip_exports_them() -> None:
-    for exports in (False, True):
-        net = Net()
-        host = net.add("me", "ams1", vip("me", certified=exports))
-        asker = Puppet(net, "asker", "ams1", vip("asker", certified=exports))
-        asker.joins(host)
-        make(net, host, 1, client_certificate=True)
-        asker.says(host, Pull(5, "shop", sid(1)))
-        (reply,) = asker.hears(PullReply)
-        assert (reply.batch is not None) == exports
-
-
-def test_an_asker_that_asks_too_fast_is_told_that_there_is_nothing() -> None:
-    net = Net(limits=Limits(pull_answers_per_s=1, pulls_per_s=1, pulls_burst=2))
-    host = net.add("me", "ams1", vip("me"))
-    askers = [Puppet(net, name, "ams1", vip(name)) for name in ("one", "other", "third")]
-    make(net, host, 1)
-    for asker in askers:
-        asker.joins(host)
-        for token in range(4):
-            asker.says(host, Pull(token, "shop", sid(1)))
-    given = [[reply.batch is not None for reply in asker.hears(PullReply)] for asker in askers]
-    assert given[0] == given[1] == [True, True, False, False], "nobody can use it up for the others"
-    assert given[2] == [False] * 4, "and all together have a rate"
-    assert dropped(host, net) == {"pull_rate": 8}
-
-
-def test_while_peers_ask_no_message_lies_unread_for_long() -> None:
-    net = Net()
-    host = net.add("me", "ams1", vip("me"))
-    asker = Puppet(net, "asker", "ams1", vip("asker"))
-    asker.joins(host)
-    usual_s = host.core.rest_s(3)
-    assert usual_s > Limits().pull_lies_s
-    assert not host.core.pulling.hurries
-    asker.says(host, Pull(5, "shop", sid(1)))
-    assert host.core.pulling.hurries
-    rests = [host.core.rest_s(3) for _ in range(65)]
-    assert rests == [Limits().pull_lies_s] * 64 + [usual_s]
-    assert not host.core.pulling.hurries
-    assert host.core.rest_s(0) == 0
 
 
 # What is made of answers
