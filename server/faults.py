@@ -25,7 +25,7 @@ PLACES_SHOWN = 50
 """In one line of the log."""
 
 
-class Place(NamedTuple):
+class FaultPlace(NamedTuple):
     """What went wrong, on which VIP and with which backend; either may be unknown."""
 
     kind: str
@@ -44,10 +44,10 @@ class Faults:
 
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
-        self.by_place: Counter[Place] = Counter()
+        self.by_place: Counter[FaultPlace] = Counter()
         self.handshakes: Counter[tuple[str, str]] = Counter()
         """Those that ended a handshake, by VIP and kind."""
-        self._unreported: Counter[Place] = Counter()
+        self._unreported: Counter[FaultPlace] = Counter()
         self._next_report = 0.0
 
     def count(
@@ -60,9 +60,9 @@ class Faults:
         """
         if kind not in self.total and len(self.total) >= KINDS_MAX:
             kind = "other"
-        place = Place(kind, vip, backend)
+        place = FaultPlace(kind, vip, backend)
         if place not in self.by_place and len(self.by_place) >= PLACES_MAX:
-            place = Place(kind)
+            place = FaultPlace(kind)
         self.total[kind] += 1
         self.by_place[place] += 1
         if in_handshake:
@@ -72,7 +72,7 @@ class Faults:
 
     def bug(self, where: str, error: Exception) -> None:
         """Count an exception of our own making; the first between two reports is logged in full."""
-        if not self._unreported[Place("our own fault")]:
+        if not self._unreported[FaultPlace("our own fault")]:
             log.error("a fault of the server's own, %s; it cost one connection", where, exc_info=error)
         self.count("our own fault")
 

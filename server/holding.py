@@ -19,7 +19,7 @@ class Holder(Protocol):
         """Its client was silent for so long: send them. False: not now."""
 
 
-class Held(dict[Holder, float]):
+class TicketHolders(dict[Holder, float]):
     """The connections of one loop that hold tickets, whose client spoke longest ago first, and until when.
 
     A dictionary, since each connection asks whether it is here and leaves it: ``pop(connection, None)`` when it holds

@@ -13,7 +13,7 @@ from typing import Protocol
 from . import streams
 from .faults import Faults
 from .front import Front
-from .holding import Held
+from .holding import TicketHolders
 from .silent import SilentAddresses
 from .stream import make_scratch
 
@@ -62,7 +62,7 @@ class ConnectionTable:
         self.connections_max = connections_max
         self.faults = faults
         self.silent = SilentAddresses()
-        self.held = Held()
+        self.held = TicketHolders()
         self.draining = False
         self.scratch = make_scratch()
         self.now = 0.0

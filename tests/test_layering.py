@@ -358,6 +358,15 @@ def _test_of(path: Path) -> Path:
     return ROOT / "tests" / folder / f"test_{stem.strip('_')}.py"
 
 
+def test_no_two_public_classes_of_meshcache_bear_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sources_of("meshcache"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module_name(path))
+    assert not {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
 def test_every_module_opens_with_its_duty() -> None:
     assert not [module_name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from meshcache.config import ExportSettings, Settings
 from meshcache.runtime.guessed_facts import guessed_facts
 from meshcache.ticket_files.layouts import HAPROXY_KEYS
-from meshcache.ticket_files.places import Place, PlaceError, memory_fault
+from meshcache.ticket_files.places import ExportPlace, PlaceError, memory_fault
 
 
 def export_place_faults(settings: Settings) -> list[str]:
@@ -24,7 +24,7 @@ def export_notes(settings: Settings) -> list[str]:
 
 def _faults(settings: Settings, at: int, export: ExportSettings) -> Iterator[str]:
     try:
-        Place.of(export).check()
+        ExportPlace.of(export).check()
     except PlaceError as error:
         yield f"tickets.export[{at}].path: {error}"
     if export.command and shutil.which(export.command[0]) is None:

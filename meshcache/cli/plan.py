@@ -12,7 +12,7 @@ from meshcache.cli.output import Column, clean, print_json, print_table
 from meshcache.config import Settings, load
 from meshcache.config.values import parse_name
 from meshcache.planning.constants import SOURCES
-from meshcache.planning.predict import Load, Node, Plan, predict
+from meshcache.planning.predict import Load, Plan, PlannedNode, predict
 
 NODES_MAX = 100_000
 """Anything above it is a typing error."""
@@ -164,7 +164,7 @@ _TIER_COLUMNS = (
 _LINK_COLUMNS = (Column("from"), Column("to"), Column("sessions/s", number=True), Column("traffic", number=True))
 
 
-def _node_row(node: Node) -> list[str]:
+def _node_row(node: PlannedNode) -> list[str]:
     cores = node.cpu_handshakes + node.cpu_mesh
     return [
         node.colo,

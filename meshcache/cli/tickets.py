@@ -62,12 +62,12 @@ def export(
 
     Once: [[tickets.export]] in the node's file keeps them up, and `meshcache tickets agent` is a node for that alone.
     """
-    from meshcache.ticket_files.places import Place, PlaceError
+    from meshcache.ticket_files.places import ExportPlace, PlaceError
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the keys are in this process too, for a moment
     path = path.absolute()
     folder, target = (path, CONF) if server == "nginx" else (path.parent, path.name)
-    place = Place(server, folder, target, owner, group)
+    place = ExportPlace(server, folder, target, owner, group)
     try:
         place.check()
         files, keys = Target(socket).ask(lambda client: client.export_tickets(vip, server, path))

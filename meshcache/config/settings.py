@@ -342,7 +342,7 @@ class Settings(BaseModel):
             }
         )
 
-    def share_of_cache(self, name: str) -> float:
+    def quota_of(self, name: str) -> float:
         """Return the part of the cache, 0 to 1, that this VIP may fill:
         its quota, or an equal part of what quotas leave.
         """

@@ -18,7 +18,7 @@ DISK_BYTES_MAX = 2**40
 """Each TiB of map takes the kernel page tables of 2 GB, when all of it is used."""
 
 
-class Store(NamedTuple):
+class StoreAddress(NamedTuple):
     """Where a store is."""
 
     host: str
@@ -28,13 +28,13 @@ class Store(NamedTuple):
     tls: bool
 
 
-def parse_store(plain: Any) -> Store:
+def parse_store(plain: Any) -> StoreAddress:
     """Return the store of a URL. Raises ValueError with what would be right; a password isn't repeated."""
     text = plain if isinstance(plain, str) else ""
     if "@" in text:
         raise ValueError("a password has no place in the url: name a password_file, and a username where there is one")
     if text.startswith("unix:/") and "\0" not in text:
-        return Store("", 0, "/" + text.removeprefix("unix:").lstrip("/"), 0, False)
+        return StoreAddress("", 0, "/" + text.removeprefix("unix:").lstrip("/"), 0, False)
     try:
         parts = urlsplit(text)
         database = int(parts.path.removeprefix("/") or 0)
@@ -45,12 +45,12 @@ def parse_store(plain: Any) -> Store:
     host, port = split_address(
         parse_target(parts.netloc if ":" in parts.netloc.rpartition("]")[2] else f"{parts.netloc}:6379")
     )
-    return Store(host, port, "", database, _SCHEMES[parts.scheme])
+    return StoreAddress(host, port, "", database, _SCHEMES[parts.scheme])
 
 
 _SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True}
 
-StoreUrl = Annotated[Store, PlainValidator(parse_store), PlainSerializer(lambda store: tuple(store))]
+StoreUrl = Annotated[StoreAddress, PlainValidator(parse_store), PlainSerializer(lambda store: tuple(store))]
 
 
 class DiskTierSettings(Table):

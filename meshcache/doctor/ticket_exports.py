@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from meshcache.config import Settings
 from meshcache.doctor.finding import Finding, fine, note, problem
-from meshcache.ticket_files.places import Place
+from meshcache.ticket_files.places import ExportPlace
 
 STALE_S: Final = 5.0
 """A change is with the server within a second or two; a reload may take some."""
@@ -29,7 +29,7 @@ def left_alone_findings(settings: Settings) -> Iterator[Finding]:
     for export in settings.tickets.export:
         vip = settings.vip(export.vip)
         with suppress(OSError):
-            age_s = time.time() - Place.of(export).file.stat().st_mtime
+            age_s = time.time() - ExportPlace.of(export).file.stat().st_mtime
             if vip is not None and age_s > vip.sharing.rotate_s:
                 yield problem(
                     f"ticket keys of VIP {export.vip} for {export.format}",

@@ -93,7 +93,7 @@ def mesh_hash(name: str) -> str:
     return sha256(b"meshcache mesh\0" + name.encode()).hexdigest()[:16]
 
 
-class Asking:
+class AskSchedule:
     """When to ask on the LAN who is there: at once when a peer was lost, then ever more rarely for a day."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Asking:
             return True
 
 
-class Discovery:
+class MdnsDiscovery:
     """Speaks mDNS on the given interfaces and calls `on_candidate` with ``host:port``, on a thread of zeroconf's."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Discovery:
         self._resolving: dict[str, Future[None]] = {}
         self._zeroconf: zeroconf.Zeroconf | None = None
         self._closing = threading.Event()
-        self._asking = Asking()
+        self._asking = AskSchedule()
         self._thread = native.thread(self._run, "meshcache-mdns")
 
     @property

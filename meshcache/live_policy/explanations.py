@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from meshcache.core.control.explain import Place, explain_session, explain_way
+from meshcache.core.control.explain import VipPlace, explain_session, explain_way
 from meshcache.core.policy.digest_parts import asks_clients
 from meshcache.core.values.session import session_hash
 from meshcache.core.values.topology import LocalVip
@@ -68,13 +68,13 @@ def session(pump: Pump, wanted: str) -> dict[str, Any]:
     }
 
 
-def _place(text: str, known: set[str]) -> Place:
+def _place(text: str, known: set[str]) -> VipPlace:
     vip, at, colo = text.rpartition("@")
     if not (vip and at and colo):
         raise PolicyError(f'a place is VIP@COLO, such as shop@ams1, not "{text[:100]}"; {nearest(text, known)}')
     if text not in known:
         raise PolicyError(f'nobody serves "{text[:150]}"; {nearest(text, known)}')
-    return Place(vip, colo)
+    return VipPlace(vip, colo)
 
 
 def _notes(own: list[LocalVip], source: str) -> list[str]:

@@ -76,7 +76,7 @@ def hidden(before: Settings, file: Settings, holds: Overlay) -> list[tuple[str, 
 def file_values(file: Settings, vip: VipSettings) -> dict[str, Any]:
     """Return what the file says of each key that can be set live."""
     values = {key: value_of(vip, key) for key in KEYS}
-    return values | {"quota": file.share_of_cache(vip.name)}
+    return values | {"quota": file.quota_of(vip.name)}
 
 
 def _changed(

@@ -57,7 +57,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Vip:
+class PlannedVip:
     """One VIP on one node: sessions a second made and taken, and how many are held against how many may be."""
 
     name: str
@@ -69,11 +69,11 @@ class Vip:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class PlannedNode:
     """One node of a colo."""
 
     colo: str
-    vips: tuple[Vip, ...]
+    vips: tuple[PlannedVip, ...]
     sent_per_s: float
     messages_per_s: float
     bytes_in_per_s: float
@@ -89,7 +89,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PlannedLink:
     """What goes from one colo to another."""
 
     source: str
@@ -115,8 +115,8 @@ class PlannedTier:
 class Plan:
     """The whole prediction; ``faults`` say what will not fit."""
 
-    nodes: tuple[Node, ...]
-    links: tuple[Link, ...]
+    nodes: tuple[PlannedNode, ...]
+    links: tuple[PlannedLink, ...]
     faults: tuple[str, ...]
     tiers: tuple[PlannedTier, ...] = ()
 
@@ -128,7 +128,7 @@ def predict(settings: Settings, load: Load) -> Plan:
     return Plan(nodes, links, tuple(_faults(settings, load, nodes)), tuple(_tiers(settings, nodes)))
 
 
-def _tiers(settings: Settings, nodes: tuple[Node, ...]) -> Iterator[PlannedTier]:
+def _tiers(settings: Settings, nodes: tuple[PlannedNode, ...]) -> Iterator[PlannedTier]:
     disk = settings.tier.disk
     if disk is None:
         return
@@ -170,19 +170,19 @@ def _copies(vip: VipSettings, nodes: int) -> int:
     return min(vip.copies_told or nodes, nodes)
 
 
-def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Vip:
+def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> PlannedVip:
     made = _made_per_s(settings, load, vip)
     nodes = load.colos[colo]
     abroad = sum(load.colos[other] for other in _reaches(vip, load, colo))
     taken = made * (_inside(vip, load, colo) + abroad * _copies(vip, nodes) / nodes)
-    share = settings.share_of_cache(vip.name)
+    share = settings.quota_of(vip.name)
     held_max = min(settings.cache.max_sessions * share, settings.cache.max_bytes * share / _ENTRY_BYTES)
     rate = made + taken
     held_for_s = min(vip.sharing.lifetime_s, held_max / rate if rate else vip.sharing.lifetime_s)
-    return Vip(vip.name, made, taken, ceil(rate * vip.sharing.lifetime_s), int(held_max), held_for_s)
+    return PlannedVip(vip.name, made, taken, ceil(rate * vip.sharing.lifetime_s), int(held_max), held_for_s)
 
 
-def _node(settings: Settings, load: Load, colo: str) -> Node:
+def _node(settings: Settings, load: Load, colo: str) -> PlannedNode:
     vips = tuple(_vip(settings, load, colo, vip) for vip in settings.vips)
     sent = messages = out = 0.0
     for vip in settings.vips:
@@ -199,7 +199,7 @@ def _node(settings: Settings, load: Load, colo: str) -> Node:
     beats = (load.colos[colo] - 1 + 2 * (len(load.colos) - 1)) * BEAT_BYTES.value
     batch_in = _batch(sum(vip.made_per_s for vip in vips) / len(vips), load.colos[colo] - 1)
     held = sum(min(vip.held, vip.held_max) for vip in vips)
-    return Node(
+    return PlannedNode(
         colo=colo,
         vips=vips,
         sent_per_s=sent,
@@ -219,7 +219,7 @@ def _batch(made_per_s: float, receivers: int) -> float:
     return max(1.0, made_per_s * Limits().flush_s(receivers))
 
 
-def _links(settings: Settings, load: Load) -> Iterator[Link]:
+def _links(settings: Settings, load: Load) -> Iterator[PlannedLink]:
     for source in load.colos:
         for target in load.colos:
             crossing = [vip for vip in settings.vips if target in _reaches(vip, load, source)]
@@ -230,10 +230,10 @@ def _links(settings: Settings, load: Load) -> Iterator[Link]:
             size = sum(
                 wire_bytes(_batch(made[vip.name], _inside(vip, load, source) + 1)) * made[vip.name] for vip in crossing
             ) / sum(made.values())
-            yield Link(source, target, sessions, sessions * size)
+            yield PlannedLink(source, target, sessions, sessions * size)
 
 
-def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
+def _faults(settings: Settings, load: Load, nodes: tuple[PlannedNode, ...]) -> Iterator[str]:
     """Yield what will not fit, each once, with what would help."""
     yield from _crowded(settings, load, nodes)
     worst = max(nodes, key=lambda node: node.taken_per_s)
@@ -257,7 +257,7 @@ def _faults(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator
         yield f"{load.nodes:,} nodes are more than a mesh can know of ({limits.roster_max:,})"
 
 
-def _crowded(settings: Settings, load: Load, nodes: tuple[Node, ...]) -> Iterator[str]:
+def _crowded(settings: Settings, load: Load, nodes: tuple[PlannedNode, ...]) -> Iterator[str]:
     for vip in settings.vips:
         of_vip = [(node, each) for node in nodes for each in node.vips if each.name == vip.name]
         node, each = max(of_vip, key=lambda pair: pair[1].held)

@@ -258,7 +258,7 @@ class Asking:
 
 
 class VipAsking:
-    """Asks for one VIP: what the TLS edge calls on a miss (`tls.port.Asking`)."""
+    """Asks for one VIP: what the TLS edge calls on a miss (`tls.port.AskingPort`)."""
 
     def __init__(self, asking: Asking, port: VipPort) -> None:
         self._asking = asking

@@ -117,7 +117,7 @@ class JoiningContext:
             lifetime_s=sharing.lifetime_s,
             lineage_s=sharing.lineage_s,
             quota_bytes=quota_bytes(settings, vip.name),
-            quota_sessions=int(settings.cache.max_sessions * settings.share_of_cache(vip.name)),
+            quota_sessions=int(settings.cache.max_sessions * settings.quota_of(vip.name)),
             export_client_certificates=sharing.client_certificates == "revalidate",
             note=replace(note, parts=parts_of(self.security), both=vip.resumption == "both"),
             rotate_s=None if vip.resumption == "sessions" else sharing.rotate_s,
@@ -152,7 +152,7 @@ def vip_settings(settings: Settings, name: str) -> VipSettings:
 
 def quota_bytes(settings: Settings, name: str) -> int:
     """Return the VIP's part of the cache in bytes."""
-    return int(settings.cache.max_bytes * settings.share_of_cache(name))
+    return int(settings.cache.max_bytes * settings.quota_of(name))
 
 
 def _difference(mine: Security, others: Security) -> str:

@@ -6,7 +6,7 @@ Decides nothing: whom to ask, and whether at all, is `core/repair/pulling.py`.
 from __future__ import annotations
 
 from meshcache.config import VipSettings
-from meshcache.core.repair.pulling import Reach
+from meshcache.core.repair.pulling import PullLimits
 from meshcache.runtime.asking import Asking, PausedLookup
 from meshcache.runtime.pump import Pump
 from meshcache.runtime.session_ids import SessionIds
@@ -35,10 +35,10 @@ class Fetcher:
         claims = [claim for each in lookup.ids if (claim := self._ids.read(each)) is not None]
         if settings is None or not claims:
             return None
-        reach, waits_until = _reach(settings), now
+        limits, waits_until = _limits(settings), now
         with self._pump.lock:
             for claim in claims:
-                until = self._core.pulling.begin(lookup.vip, claim, reach, now)
+                until = self._core.pulling.begin(lookup.vip, claim, limits, now)
                 if until is not None:
                     self._core.awaiting.want(claim.id)
                     self._waiting.setdefault(claim.id, []).append(lookup)
@@ -70,5 +70,5 @@ class Fetcher:
             lookup.answer(self, found)
 
 
-def _reach(settings: VipSettings) -> Reach:
-    return Reach(settings.fetch_ms / 1000, settings.fetch == "reach", settings.fetch_far_ms / 1000)
+def _limits(settings: VipSettings) -> PullLimits:
+    return PullLimits(settings.fetch_ms / 1000, settings.fetch == "reach", settings.fetch_far_ms / 1000)

@@ -17,7 +17,7 @@ from meshcache.edges.seeds import Seeds
 from meshcache.workers.slots import Slot
 
 if TYPE_CHECKING:
-    from meshcache.edges.discovery import Discovery
+    from meshcache.edges.discovery import MdnsDiscovery
 
 
 class Finders:
@@ -40,12 +40,12 @@ class Finders:
             slot.publish(mesh.name, keyring.fingerprints[0], address)
             nearby = partial(slot.others, mesh.name, keyring.fingerprints)
         self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
-        self.discovery: Discovery | None = None
+        self.discovery: MdnsDiscovery | None = None
         if mesh.mdns:
-            from meshcache.edges.discovery import Announcement, Discovery  # here: zeroconf is a tenth of a start
+            from meshcache.edges.discovery import Announcement, MdnsDiscovery  # here: zeroconf is a tenth of a start
 
             announcement = Announcement(on_each_interface(mesh, address), mesh.name, keyring.fingerprints)
-            self.discovery = Discovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
+            self.discovery = MdnsDiscovery(announcement, mesh.interfaces, lambda found: on_candidate(found, "mdns"))
 
     def start(self) -> Self:
         """Begin to look; returns at once."""

@@ -29,7 +29,7 @@ from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:
     from meshcache.hot import Door
-    from meshcache.tls.port import Asking
+    from meshcache.tls.port import AskingPort
 
 REMOVED_MAX = 4096
 """Removals that wait for the pump; it takes them within milliseconds. Above it the oldest sessions just stay."""
@@ -56,7 +56,7 @@ now. Called without the core's lock, and waited for as long as it takes."""
 class Asks(Protocol):
     """Where a port that is made asks to be let in, so that its handshakes can look elsewhere: `asking.Asking`."""
 
-    def join(self, port: VipPort, vip: VipSettings, /) -> Asking:
+    def join(self, port: VipPort, vip: VipSettings, /) -> AskingPort:
         """Return what asks for this VIP; called at the end of the port's constructor."""
 
 
@@ -96,7 +96,7 @@ class VipPort(TicketSide):
         self.faults: Counter[str] = Counter()
         self.withheld = Withheld()
         self.configure(vip)
-        self.asking: Asking | None = None if asks is None else asks.join(self, vip)
+        self.asking: AskingPort | None = None if asks is None else asks.join(self, vip)
 
     @property
     def removals_waiting(self) -> int:

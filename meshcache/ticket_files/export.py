@@ -41,7 +41,7 @@ class Keys:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ExportResult:
     """What a step did, for whoever tells of it."""
 
     written: Rendered | None = None
@@ -80,19 +80,19 @@ class Export:
     _encrypts_since: float = float("-inf")
     _unsettled_since: float = _NEVER
 
-    def step(self, keys: Keys, now: float) -> tuple[Outcome, float]:
+    def step(self, keys: Keys, now: float) -> tuple[ExportResult, float]:
         """Give the server what it should have, if it hasn't that. Return what was done, and when to call again."""
         self.refused = keys.refused
         if self.applied is None and self._tried is None and not keys.opening and not keys.refused:
-            return Outcome(), _NEVER
+            return ExportResult(), _NEVER
         wanted, due_at = self._wanted(keys, now)
         if wanted is None:
-            return Outcome(), due_at
+            return ExportResult(), due_at
         if wanted.stamp == self.applied and self._tried is None:
-            return Outcome(), due_at
+            return ExportResult(), due_at
         self.stale_since = min(self.stale_since, now)
         if wanted.stamp == self._tried and now < self._retry_at:
-            return Outcome(), min(self._retry_at, due_at)
+            return ExportResult(), min(self._retry_at, due_at)
         return self._try(wanted, now, due_at)
 
     @property
@@ -143,7 +143,7 @@ class Export:
             return None, until
         return Wanted(None, keys.opening), _NEVER
 
-    def _try(self, wanted: Wanted, now: float, due_at: float) -> tuple[Outcome, float]:
+    def _try(self, wanted: Wanted, now: float, due_at: float) -> tuple[ExportResult, float]:
         if wanted.stamp != self._tried:
             self._retry_s = RETRY_S_MIN
         self._tried = wanted.stamp
@@ -155,10 +155,10 @@ class Export:
             self.failed += 1
             self.fault = str(error)
             self._retry_at, self._retry_s = now + self._retry_s, min(2 * self._retry_s, RETRY_S_MAX)
-            return Outcome(fault=self.fault), min(self._retry_at, due_at)
+            return ExportResult(fault=self.fault), min(self._retry_at, due_at)
         self.hands.tidy(rendered)
         mended, self.fault = bool(self.fault), ""
         self.applied, self.applied_at, self.stale_since, self._tried = wanted.stamp, now, _NEVER, None
         self.labels, self.left_out = rendered.labels, rendered.left_out
         self.done += 1
-        return Outcome(rendered, mended=mended), due_at
+        return ExportResult(rendered, mended=mended), due_at

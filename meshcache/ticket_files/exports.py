@@ -15,9 +15,9 @@ from meshcache.edges import native
 from meshcache.errors import PolicyError
 from meshcache.runtime.attached_vips import AttachedVips
 from meshcache.runtime.pump import Pump
-from meshcache.ticket_files.export import Export, Keys, Outcome
+from meshcache.ticket_files.export import Export, ExportResult, Keys
 from meshcache.ticket_files.layouts import FORMATS, Rendered, Wanted, render, server_key
-from meshcache.ticket_files.places import Place
+from meshcache.ticket_files.places import ExportPlace
 from meshcache.ticket_files.telling import tell
 
 LOOK_S: Final = 30.0
@@ -139,7 +139,7 @@ class _Runner:
         self.settings = settings
         self._pump = pump
         self._note = note
-        self._place = Place.of(settings)
+        self._place = ExportPlace.of(settings)
         self._woken = native.Event()
         self._stopping = False
         self.export = Export(settings.vip, settings.format, str(settings.path), settings.settle_s, self)
@@ -183,7 +183,7 @@ class _Runner:
             self._note(events)
         return due_at
 
-    def _events(self, outcome: Outcome) -> Iterable[Event]:
+    def _events(self, outcome: ExportResult) -> Iterable[Event]:
         now, to = self._pump.clock(), f"{self.settings.format} ({self.settings.path})"
         if outcome.fault:
             yield TicketExportFailed(now, self.settings.vip, to, outcome.fault)

@@ -37,7 +37,7 @@ class PlaceError(MeshcacheError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExportPlace:
     """Where the files of one export go, and whose they are. ``folder`` is made if it isn't there."""
 
     server: str
@@ -49,7 +49,7 @@ class Place:
     group: str | None = None
 
     @classmethod
-    def of(cls, export: ExportSettings) -> Place:
+    def of(cls, export: ExportSettings) -> ExportPlace:
         """Return the place of an export."""
         folder, target = (export.path, CONF) if export.format == "nginx" else (export.path.parent, export.path.name)
         return cls(export.format, folder, target, export.owner, export.group)
@@ -204,7 +204,7 @@ def _check_rights(folder: Path) -> None:
         raise PlaceError(f"{folder} can't be written to by this user (uid {os.geteuid()})")
 
 
-def _check_target(place: Place, folder: int) -> None:
+def _check_target(place: ExportPlace, folder: int) -> None:
     """Raises PlaceError where something else would be overwritten."""
     try:
         descriptor = os.open(place.target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)

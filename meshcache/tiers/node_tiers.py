@@ -16,7 +16,7 @@ from typing import Any
 
 import meshcache.hot as hot
 from meshcache.config import CacheSettings
-from meshcache.core.replication.tiering import Leaving, LeavingMany, Records
+from meshcache.core.replication.tiering import LeavingSession, LeavingSessions, Records
 from meshcache.core.values.events import HookFaulted
 from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
@@ -188,7 +188,7 @@ class NodeTiers:
         assert pump is not None, "it was started"
         tiering = pump.core.tiering
         while True:
-            leaving, many = list[Leaving](), list[LeavingMany]()
+            leaving, many = list[LeavingSession](), list[LeavingSessions]()
             with pump.lock:
                 now, unix_now = pump.clock(), time.time()
                 if self._new_records is None:
@@ -208,7 +208,7 @@ class NodeTiers:
                 return some
 
     def _hand_out(
-        self, leaving: Sequence[Leaving], many: Sequence[LeavingMany], gone: Sequence[tuple[Border, bytes]]
+        self, leaving: Sequence[LeavingSession], many: Sequence[LeavingSessions], gone: Sequence[tuple[Border, bytes]]
     ) -> None:
         sealed: dict[SealedRecords, list[tuple[Sequence[TierEntry], bool]]] = {}
         for runner in self.runners:
@@ -222,7 +222,7 @@ class NodeTiers:
                 runner.remove([records.sealer.key_of(border, session_id) for border, session_id in gone])
 
     def _sealed(
-        self, records: SealedRecords, leaving: Sequence[Leaving], many: Sequence[LeavingMany]
+        self, records: SealedRecords, leaving: Sequence[LeavingSession], many: Sequence[LeavingSessions]
     ) -> list[tuple[Sequence[TierEntry], bool]]:
         """Return what to keep of these, each part with whether memory has it no more."""
         parts: list[tuple[Sequence[TierEntry], bool]] = [(records.many(each), each.evicted) for each in many]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from meshcache.core.replication.tiering import Leaving, LeavingMany
+from meshcache.core.replication.tiering import LeavingSession, LeavingSessions
 from meshcache.core.wire.tier_record import Border, RecordReader, TierRecord, TierRecordError
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
@@ -42,7 +42,7 @@ class SealedRecords:
         """Return those of a mesh: every node of it can open what one has sealed."""
         return cls(Sealer([key.tier for key in keyring.in_order], mesh))
 
-    def entries(self, leaving: Sequence[Leaving]) -> list[TierEntry]:
+    def entries(self, leaving: Sequence[LeavingSession]) -> list[TierEntry]:
         """Return what to keep of these sessions, letting others run in between.
 
         A thread that only computes keeps the interpreter for five milliseconds, and a handshake needs it several times.
@@ -54,13 +54,13 @@ class SealedRecords:
             found.append(self.entry(each))
         return found
 
-    def entry(self, leaving: Leaving) -> TierEntry:
+    def entry(self, leaving: LeavingSession) -> TierEntry:
         """Return what to keep of a session."""
         key = self.sealer.key_of(leaving.border, leaving.session_id)
         value = self.sealer.seal(key, leaving.record, self.sealer.tag_of(leaving.border))
         return TierEntry(key, value, leaving.lasts_s)
 
-    def many(self, leaving: LeavingMany) -> SealedEntries:
+    def many(self, leaving: LeavingSessions) -> SealedEntries:
         """Return what to keep of many, sealed while the interpreter runs others."""
         return SealedEntries(self.sealer.seal_many(leaving.border, leaving.records), len(leaving.records))
 

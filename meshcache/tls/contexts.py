@@ -290,7 +290,7 @@ def counter(otherwise: Callable[[object], object]) -> Callable[[object], object]
 
 
 def paused(connection: object) -> Any:
-    """Return what the paused handshake of a connection waits for, as the port's `Asking` made it; None if it isn't
+    """Return what the paused handshake of a connection waits for, as the port's `AskingPort` made it; None if it isn't
     paused.
     """
     callbacks, pointer = _serving(connection)

@@ -28,7 +28,7 @@ class Pending(Protocol):
         """Whether a session was fetched from a peer for it."""
 
 
-class Asking(Protocol):
+class AskingPort(Protocol):
     """Looks elsewhere for sessions that aren't in memory, while a handshake is paused."""
 
     @property
@@ -88,7 +88,7 @@ class SessionPort(Protocol):
         """What its sessions' ids are made by; without, they are random, and any id may be one of ours."""
 
     @property
-    def asking(self) -> Asking | None:
+    def asking(self) -> AskingPort | None:
         """Looks elsewhere for what isn't here; None where nobody does."""
 
     def publish(self) -> None:

@@ -17,7 +17,7 @@ from meshcache import Settings
 from meshcache.checks.addresses import address_faults
 from meshcache.config.values import join_address
 from meshcache.doctor.mdns import answers
-from meshcache.edges.discovery import Announcement, Discovery
+from meshcache.edges.discovery import Announcement, MdnsDiscovery
 
 
 def main(what: str, *arguments: str) -> None:
@@ -34,7 +34,7 @@ def main(what: str, *arguments: str) -> None:
         print([answers(interface, port) for interface in interfaces])
         return
     addresses = [join_address(interface, port) for interface in interfaces]
-    discovery = Discovery(
+    discovery = MdnsDiscovery(
         Announcement(addresses, "test", ["a" * 16]), interfaces, lambda found: print(found, flush=True)
     )
     discovery.start()

@@ -63,8 +63,8 @@ def test_a_program_can_build_settings_and_is_held_to_the_same_checks() -> None:
         vip=(VipSettings(name="shop"), VipSettings(name="pay", sharing=SharingSettings(quota=0.25))),
     )
     assert settings.admin.socket is None  # nobody asked for files in the program's folder
-    assert settings.share_of_cache("pay") == 0.25
-    assert settings.share_of_cache("shop") == 0.75
+    assert settings.quota_of("pay") == 0.25
+    assert settings.quota_of("shop") == 0.75
     with pytest.raises(ConfigError, match="a name of its own"):
         Settings(vip=(VipSettings(name="shop"), VipSettings(name="shop")))
 

@@ -9,7 +9,7 @@ import pytest
 from meshcache import Settings
 from meshcache.doctor import mdns
 from meshcache.doctor.finding import FindingState
-from meshcache.edges.discovery import Announcement, Discovery
+from meshcache.edges.discovery import Announcement, MdnsDiscovery
 from tests.support.waiting import wait_until
 
 HERE = "127.0.0.1"
@@ -18,7 +18,7 @@ HERE = "127.0.0.1"
 @pytest.fixture
 def node() -> Iterator[int]:
     """A node's mDNS on loopback; the port where it listens for peers."""
-    discovery = Discovery(Announcement([f"{HERE}:1234"], "asked by doctor", ["d" * 16]), [HERE], lambda _: None)
+    discovery = MdnsDiscovery(Announcement([f"{HERE}:1234"], "asked by doctor", ["d" * 16]), [HERE], lambda _: None)
     discovery.start()
     yield 1234
     discovery.close()

@@ -9,7 +9,7 @@ import zeroconf
 
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
-from meshcache.edges.discovery import SERVICE_TYPE, Announcement, Asking, Discovery, mesh_hash, ports_in
+from meshcache.edges.discovery import SERVICE_TYPE, Announcement, AskSchedule, MdnsDiscovery, mesh_hash, ports_in
 from meshcache.edges.own_addresses import OwnAddress
 from tests.support.waiting import wait_until
 
@@ -25,7 +25,7 @@ class Speaker:
     def __init__(self, made: Announcement, interfaces: Sequence[str] = HERE) -> None:
         self.found: list[str] = []
         self.threads: set[str] = set()
-        self.discovery = Discovery(made, interfaces, self._noticed)
+        self.discovery = MdnsDiscovery(made, interfaces, self._noticed)
         self.discovery.start()
 
     def _noticed(self, address: str) -> None:
@@ -84,9 +84,9 @@ def test_what_is_said_on_the_lan_is_a_random_name_two_hashes_and_a_version() -> 
         "key": KEY,
         "mesh": mesh_hash("production"),
     }
-    instances = {Discovery(made, HERE, lambda _: None).instance for _ in range(3)}
+    instances = {MdnsDiscovery(made, HERE, lambda _: None).instance for _ in range(3)}
     assert len(instances) == 3
-    service = Discovery(made, HERE, lambda _: None).service()
+    service = MdnsDiscovery(made, HERE, lambda _: None).service()
     assert b"production" not in service.text
     assert OTHER_KEY.encode() not in service.text
 
@@ -191,7 +191,7 @@ def test_after_a_loss_it_asks_anew_and_hints_again_at_who_is_there(
 
 
 def test_it_asks_at_once_then_ever_more_rarely_for_a_day_after_the_last_loss() -> None:
-    asking = Asking()
+    asking = AskSchedule()
     assert not asking.due(0.0), "nobody was lost"
     asking.lost(100.0)
     asking.lost(100.1)

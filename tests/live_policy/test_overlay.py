@@ -68,8 +68,8 @@ def test_a_lifetime_never_outlives_the_lineage_that_another_node_set() -> None:
 
 def test_a_quota_lies_over_the_files_and_the_rest_is_divided_anew() -> None:
     holds = overlay(file(SHOP, {"name": "pay"}), live(quota="80%"), {})
-    assert holds.in_force.settings.share_of_cache("shop") == 0.8
-    assert round(holds.in_force.settings.share_of_cache("pay"), 6) == 0.2
+    assert holds.in_force.settings.quota_of("shop") == 0.8
+    assert round(holds.in_force.settings.quota_of("pay"), 6) == 0.2
 
 
 def test_quotas_that_do_not_fit_here_leave_the_files() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from meshcache_server.holding import Held
+from meshcache_server.holding import TicketHolders
 from meshcache_server.limits import HOLD_S
 
 CLOCK_S = 0.001
@@ -26,7 +26,7 @@ class Client:
 
 
 async def test_tickets_go_once_after_silence_and_the_first_to_fall_silent_goes_first() -> None:
-    held, first, second = Held(), Client(), Client()
+    held, first, second = TicketHolders(), Client(), Client()
     begun = asyncio.get_running_loop().time()
     held.hold(first)
     await asyncio.sleep(HOLD_S / 5)
@@ -38,7 +38,7 @@ async def test_tickets_go_once_after_silence_and_the_first_to_fall_silent_goes_f
 
 
 async def test_who_speaks_meanwhile_begins_anew_and_holds_up_nobody_else() -> None:
-    held, speaks, silent = Held(), Client(), Client()
+    held, speaks, silent = TicketHolders(), Client(), Client()
     held.hold(speaks)
     held.hold(silent)
     await asyncio.sleep(HOLD_S / 2)
@@ -51,7 +51,7 @@ async def test_who_speaks_meanwhile_begins_anew_and_holds_up_nobody_else() -> No
 
 
 async def test_silence_begins_again_for_who_is_here_and_for_nobody_else() -> None:
-    held, here, gone = Held(), Client(), Client()
+    held, here, gone = TicketHolders(), Client(), Client()
     held.again(gone)
     assert not held
     held.hold(here)
@@ -63,7 +63,7 @@ async def test_silence_begins_again_for_who_is_here_and_for_nobody_else() -> Non
 
 
 async def test_one_that_is_forgotten_is_not_kept_nor_called() -> None:
-    held, gone, stays = Held(), Client(), Client()
+    held, gone, stays = TicketHolders(), Client(), Client()
     held.hold(gone)
     held.hold(stays)
     held.pop(gone, None)
@@ -75,7 +75,7 @@ async def test_one_that_is_forgotten_is_not_kept_nor_called() -> None:
 
 
 async def test_one_whose_client_may_not_be_read_is_asked_again() -> None:
-    held, slow = Held(), Client(False, False, True)
+    held, slow = TicketHolders(), Client(False, False, True)
     held.hold(slow)
     await asyncio.wait_for(slow.done.wait(), 30)
     assert len(slow.at) == 3

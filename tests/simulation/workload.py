@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.repair.pulling import Reach
+from meshcache.core.repair.pulling import PullLimits
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from tests.simulation.host import Host
 from tests.simulation.safety import Safety
@@ -17,7 +17,7 @@ from tests.simulation.single_use import SingleUse
 from tests.simulation.truth import Made, VipTruth
 from tests.simulation.world import World
 
-_FETCHES = Reach(0.05, far=True, far_s=0.3)
+_FETCHES = PullLimits(0.05, far=True, far_s=0.3)
 """How far a simulated handshake has its session fetched, and how long it waits."""
 
 _COPIES_MAX = 3

@@ -11,13 +11,13 @@ import pytest
 from meshcache.config import ExportSettings
 from meshcache.ticket_files import places
 from meshcache.ticket_files.layouts import CONF, Rendered, Wanted, nobodys_key, render
-from meshcache.ticket_files.places import Place, PlaceError
+from meshcache.ticket_files.places import ExportPlace, PlaceError
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 
-def nginx(folder: Path) -> Place:
-    return Place("nginx", folder, CONF)
+def nginx(folder: Path) -> ExportPlace:
+    return ExportPlace("nginx", folder, CONF)
 
 
 def some(server: str, path: Path) -> Rendered:
@@ -54,7 +54,7 @@ def test_former_keys_go_once_they_are_named_no_more(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_deleted_and_a_neighbours_is_not(tmp_path: Path) -> None:
-    place = Place("haproxy", tmp_path, "shop")
+    place = ExportPlace("haproxy", tmp_path, "shop")
     ours, theirs = tmp_path / f".shop.{'a' * 16}.new", tmp_path / f".pay.{'a' * 16}.new"
     for path in (ours, theirs):
         path.write_bytes(b"half a key")
@@ -63,7 +63,7 @@ def test_what_a_killed_writer_left_is_deleted_and_a_neighbours_is_not(tmp_path: 
     assert theirs.exists()
 
 
-def refusal(place: Place) -> str:
+def refusal(place: ExportPlace) -> str:
     with pytest.raises(PlaceError) as looked:
         place.check()
     with pytest.raises(PlaceError) as written:
@@ -75,19 +75,19 @@ def refusal(place: Place) -> str:
 def test_something_else_is_never_overwritten(tmp_path: Path) -> None:
     for server, name in (("haproxy", "haproxy.cfg"), ("openssl", "shop.pem"), ("nginx", CONF)):
         (tmp_path / name).write_text("global\n  maxconn 2000\n" * 9)
-        assert f"{tmp_path / name} holds something else" in refusal(Place(server, tmp_path, name))
+        assert f"{tmp_path / name} holds something else" in refusal(ExportPlace(server, tmp_path, name))
         assert (tmp_path / name).read_text().startswith("global")
 
 
 def test_links_pipes_and_folders_in_its_place_are_refused(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert "is a symbolic link" in refusal(Place("haproxy", tmp_path, "link"))
+    assert "is a symbolic link" in refusal(ExportPlace("haproxy", tmp_path, "link"))
     os.mkfifo(tmp_path / "pipe")
-    assert "not a regular file" in refusal(Place("haproxy", tmp_path, "pipe"))
+    assert "not a regular file" in refusal(ExportPlace("haproxy", tmp_path, "pipe"))
     (tmp_path / "folder").mkdir()
-    assert "not a regular file" in refusal(Place("haproxy", tmp_path, "folder"))
-    assert "is not a folder" in refusal(Place("haproxy", tmp_path / "real", "x"))
+    assert "not a regular file" in refusal(ExportPlace("haproxy", tmp_path, "folder"))
+    assert "is not a folder" in refusal(ExportPlace("haproxy", tmp_path / "real", "x"))
 
 
 def test_a_folder_that_others_can_write_to_is_refused_also_further_up(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
 @AS_ROOT
 def test_files_can_be_given_to_the_servers_user_or_group(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    place = Place("haproxy", tmp_path / "keys", "shop", owner="nobody", group="nogroup")
+    place = ExportPlace("haproxy", tmp_path / "keys", "shop", owner="nobody", group="nogroup")
     place.write(some("haproxy", place.file))
     status = place.file.stat()
     assert (status.st_uid, mode(place.file)) == (65534, 0o640)
@@ -128,8 +128,8 @@ def test_files_can_be_given_to_the_servers_user_or_group(tmp_path: Path) -> None
 
 
 def test_users_and_groups_that_are_not_there_are_named(tmp_path: Path) -> None:
-    assert "no user nosuchuser" in refusal(Place("haproxy", tmp_path, "x", owner="nosuchuser"))
-    assert "no group nosuchgroup" in refusal(Place("haproxy", tmp_path, "x", group="nosuchgroup"))
+    assert "no user nosuchuser" in refusal(ExportPlace("haproxy", tmp_path, "x", owner="nosuchuser"))
+    assert "no group nosuchgroup" in refusal(ExportPlace("haproxy", tmp_path, "x", group="nosuchgroup"))
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_reader_sees_the_old_keys_or_the_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place("haproxy", tmp_path, "shop")
+    place = ExportPlace("haproxy", tmp_path, "shop")
     place.write(some("haproxy", place.file))
     before = place.file.read_bytes()
 
@@ -155,7 +155,7 @@ def test_a_reader_sees_the_old_keys_or_the_new_ones(tmp_path: Path, monkeypatch:
 def test_an_exports_place_follows_its_format() -> None:
     for server, file in (("nginx", "/run/x/tickets.conf"), ("haproxy", "/run/x")):
         export = ExportSettings.model_validate({"vip": "shop", "format": server, "path": "/run/x"})
-        assert str(Place.of(export).file) == file
+        assert str(ExportPlace.of(export).file) == file
 
 
 def test_memory_and_disk_are_told_apart() -> None:

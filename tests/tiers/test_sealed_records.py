@@ -7,7 +7,7 @@ import os
 import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, Terms
-from meshcache.core.replication.tiering import Leaving
+from meshcache.core.replication.tiering import LeavingSession
 from meshcache.core.values.session import Session, StreamKey
 from meshcache.core.wire.tier_record import Border, Origin, write_origin, write_record
 from meshcache.edges.keyring import Keyring
@@ -25,11 +25,11 @@ def records(*secrets: bytes, mesh: str = "prod") -> SealedRecords:
     return SealedRecords(Sealer(secrets or (SECRET,), mesh), lambda: NOW)
 
 
-def leaving(session_id: bytes = b"\x07" * 32, born_s: float = -60.0, der: bytes = b"") -> Leaving:
+def leaving(session_id: bytes = b"\x07" * 32, born_s: float = -60.0, der: bytes = b"") -> LeavingSession:
     der = der or b"\x30" + session_id + b"d" * 90
     session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), 5, 3600.0, born_s)
     record = write_record(session, write_origin(Origin(TERMS, 1, (1, 1))), NOW, 3600.0)
-    return Leaving(BORDER, session_id, record, 3600.0, evicted=False)
+    return LeavingSession(BORDER, session_id, record, 3600.0, evicted=False)
 
 
 def reason(reader: SealedRecords, key: bytes, value: bytes, border: Border = BORDER) -> str:

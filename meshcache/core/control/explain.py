@@ -24,7 +24,7 @@ NODES_SHOWN_MAX = 64
 """Names listed for one answer; a colo's own nodes fit."""
 
 
-class Place(NamedTuple):
+class VipPlace(NamedTuple):
     """A VIP in a colo, written ``VIP@COLO``."""
 
     vip: str
@@ -49,8 +49,8 @@ class _Alike:
 
 def explain_way(
     records: Iterable[NodeRecord],
-    source: Place,
-    target: Place,
+    source: VipPlace,
+    target: VipPlace,
     own: str = "",
     own_policy: OwnPolicy = NO_OWN_POLICY,
 ) -> dict[str, Any]:
@@ -223,7 +223,7 @@ _ALLOWED = Verdict.ALLOWED.value
 _OWN_POLICY_WORDS = "a policy of the operator's own refuses it on the node that answers, or couldn't be asked"
 
 
-def _alike(records: list[NodeRecord], place: Place) -> list[_Alike]:
+def _alike(records: list[NodeRecord], place: VipPlace) -> list[_Alike]:
     found: dict[tuple[Terms, VipNote], list[str]] = {}
     for record in records:
         terms = record.terms_of(place.vip) if record.colo == place.colo else None

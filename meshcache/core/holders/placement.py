@@ -23,7 +23,7 @@ SLOTS = 4096
 """Sessions are placed by slots, so that who holds one is worked out once for all of a slot. Of 50 nodes each then holds
 its share give or take 6 %; all of them take 0.15 s to work out, spread over the sessions that ask."""
 
-_RINGS_MAX = 16
+_TABLES_MAX = 16
 """Sets of nodes whose slots are remembered; the longest unused is forgotten. A colo has one for each group, and another
 one after each change: half of fifty nodes lost one after the other are 25, of 0.8 MB each once all slots were asked."""
 
@@ -36,7 +36,7 @@ _MEMO_MAX = 4096
 T = TypeVar("T")
 
 
-class _Ring:
+class _HolderTable:
     """The holders of each slot among the same nodes, worked out when first asked for."""
 
     __slots__ = ("_best", "_names")
@@ -58,7 +58,7 @@ class _Ring:
 class _Candidates(NamedTuple):
     terms: Terms
     peers: dict[str, Peer]
-    ring: _Ring
+    table: _HolderTable
     first: str
     copies: int
 
@@ -76,26 +76,26 @@ class Placement:
         self._audiences = audiences
         self._known: dict[int, _Candidates] = {}
         self._known_for = (-1, -1)
-        self._rings: dict[tuple[str, ...], _Ring] = {}
+        self._tables: dict[tuple[str, ...], _HolderTable] = {}
 
     @property
-    def rings(self) -> int:
+    def tables(self) -> int:
         """Return of how many sets of nodes the holders of slots are remembered."""
-        return len(self._rings)
+        return len(self._tables)
 
     def holders(self, terms: Terms, session_id: bytes) -> tuple[str, ...]:
         """Return who is to hold a session in this colo, the first first; nobody where its origin pushes to no other
         colo. Fewer than `copies` where there are no more who may have it.
         """
         found = self._candidates(terms)
-        return found.ring.holders(slot_of(session_id), found.copies, found.first) if found.copies else ()
+        return found.table.holders(slot_of(session_id), found.copies, found.first) if found.copies else ()
 
     def heirs(self, terms: Terms, session_id: bytes) -> tuple[str, ...]:
         """Return who is to hold a session whose origin nobody here knows any more, if it was made under terms like
         these, which are this node's own. Where all are to hold all, those come first who had to when it was few.
         """
         found = self._candidates(terms)
-        return found.ring.holders(slot_of(session_id), terms.copies or _HEIRS, "")
+        return found.table.holders(slot_of(session_id), terms.copies or _HEIRS, "")
 
     def is_mine(self, terms: Terms, session_id: bytes) -> bool:
         """Return whether this node is one of them."""
@@ -130,13 +130,13 @@ class Placement:
         peers = {peer.name: peer for peer in near}
         ours = terms.node == own.node or bool(self._vips.accept(terms)[0])
         names = tuple(sorted([*peers, *([own.node] if ours else [])]))
-        ring = self._rings.pop(names, None) or _Ring(names)
-        self._rings[names] = ring
-        if len(self._rings) > _RINGS_MAX:
-            del self._rings[next(iter(self._rings))]
+        table = self._tables.pop(names, None) or _HolderTable(names)
+        self._tables[names] = table
+        if len(self._tables) > _TABLES_MAX:
+            del self._tables[next(iter(self._tables))]
         inside = terms.colo == own.colo
         first = terms.node if inside and terms.node in names else ""
-        return _Candidates(terms, peers, ring, first, terms.copies if inside or terms.push else 0)
+        return _Candidates(terms, peers, table, first, terms.copies if inside or terms.push else 0)
 
 
 def slot_of(session_id: bytes) -> int:

@@ -40,7 +40,7 @@ slept, for some seconds; an id from further ahead is a lie of its maker's, and n
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class PullLimits:
     """How far a VIP fetches, and for how long: ``far`` across colos too, then for ``far_s``."""
 
     within_s: float
@@ -131,7 +131,7 @@ class Pulling:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def begin(self, vip: str, claim: Claim, reach: Reach, now: float) -> float | None:
+    def begin(self, vip: str, claim: Claim, limits: PullLimits, now: float) -> float | None:
         """Ask for the session of an id that a member made; return until when to wait for it.
 
         None where nobody can be asked, or may be now; the reason is counted.
@@ -145,12 +145,12 @@ class Pulling:
             self._count(served, PullStart.JOINED)
             return flight.until
         why_not = self._why_not(served, claim, now)
-        holders = [] if why_not else self._holders(served, claim, reach, now)
+        holders = [] if why_not else self._holders(served, claim, limits, now)
         if not holders or not self._budget.take(1, now):
             self._count(served, why_not or (PullStart.BUDGET if holders else PullStart.NO_PEER))
             return None
         near = all(peer.colo == self._local.identity.colo for peer in holders)
-        flight = _Flight(vip, claim.id, holders, now + (reach.within_s if near else reach.far_s))
+        flight = _Flight(vip, claim.id, holders, now + (limits.within_s if near else limits.far_s))
         self._flights[claim.id] = flight
         self._count(served, PullStart.ASKED)
         self._ask(flight, now)
@@ -249,14 +249,14 @@ class Pulling:
                 return PullStart.FUTURE
         return None
 
-    def _holders(self, served: ServedVip, claim: Claim, reach: Reach, now: float) -> list[Peer]:
+    def _holders(self, served: ServedVip, claim: Claim, limits: PullLimits, now: float) -> list[Peer]:
         """Return whom to ask, one after the other: who made it, and one other by rendezvous hash on the id."""
         own_colo = self._local.identity.colo
         able = [
             peer
             for peer in self._members
             if peer.state is PeerState.ALIVE
-            and (reach.far or peer.colo == own_colo)
+            and (limits.far or peer.colo == own_colo)
             and not self._breakers.is_open(peer, now)
             and self._awaiting.permits(served, peer)
         ]

@@ -39,7 +39,7 @@ _ORIGINS_MAX = 4096
 """Streams whose head of a record is remembered; forgotten all at once."""
 
 
-class Leaving(NamedTuple):
+class LeavingSession(NamedTuple):
     """A session for the tiers: where it belongs, its bytes, how long it is good, and whether memory has it no more."""
 
     border: Border
@@ -49,7 +49,7 @@ class Leaving(NamedTuple):
     evicted: bool
 
     def __repr__(self) -> str:
-        return f"<Leaving {self.border.group}>"
+        return f"<LeavingSession {self.border.group}>"
 
 
 class Records(Protocol):
@@ -95,15 +95,15 @@ class Records(Protocol):
         """Forget them."""
 
 
-class LeavingMany(NamedTuple):
-    """Sessions of one border for the tiers, as `Leaving` is one."""
+class LeavingSessions(NamedTuple):
+    """Sessions of one border for the tiers, as `LeavingSession` is one."""
 
     border: Border
     records: Records
     evicted: bool
 
     def __repr__(self) -> str:
-        return f"<LeavingMany {self.border.group}: {len(self.records)}>"
+        return f"<LeavingSessions {self.border.group}: {len(self.records)}>"
 
 
 class Tiering:
@@ -177,7 +177,7 @@ class Tiering:
         self._forgotten.clear()
         return gone
 
-    def take(self, count: int, now: float, unix_now: float) -> list[Leaving]:
+    def take(self, count: int, now: float, unix_now: float) -> list[LeavingSession]:
         """Return up to about `count` sessions that are to be written; those that are over or gone are left out."""
         offset = unix_now - now
         leaving = self._take_evicted(count, now, offset)
@@ -185,10 +185,10 @@ class Tiering:
             self._add_held(leaving, *self._next_filed(count), now, offset)
         return leaving
 
-    def take_many(self, count: int, now: float, unix_now: float) -> list[LeavingMany]:
+    def take_many(self, count: int, now: float, unix_now: float) -> list[LeavingSessions]:
         """Return what `take` does, as records that the compiled cache writes: no copy of one comes to Python."""
         offset = unix_now - now
-        many: dict[tuple[Border, bool], LeavingMany] = {}
+        many: dict[tuple[Border, bool], LeavingSessions] = {}
         leaving = self._take_evicted(count, now, offset)
         room = count - len(leaving)
         while self._filed and room > 0:
@@ -288,8 +288,8 @@ class Tiering:
         self._waiting += 1
         self._evicted.append((session, stream))
 
-    def _take_evicted(self, count: int, now: float, offset: float) -> list[Leaving]:
-        leaving: list[Leaving] = []
+    def _take_evicted(self, count: int, now: float, offset: float) -> list[LeavingSession]:
+        leaving: list[LeavingSession] = []
         while self._evicted and len(leaving) < count:
             self._waiting -= 1
             session, stream = self._evicted.popleft()
@@ -308,7 +308,7 @@ class Tiering:
         return stream, some
 
     def _add_held(
-        self, leaving: list[Leaving], stream: Stream, ids: Sequence[bytes], now: float, offset: float
+        self, leaving: list[LeavingSession], stream: Stream, ids: Sequence[bytes], now: float, offset: float
     ) -> None:
         """Add those that are still here, as this stream's: what came again as another's was noted again."""
         for session_id in ids:
@@ -327,11 +327,11 @@ class Tiering:
         else:
             records.add_from(table, ids, *told)
 
-    def _many(self, many: dict[tuple[Border, bool], LeavingMany], border: Border, *, evicted: bool) -> Records:
+    def _many(self, many: dict[tuple[Border, bool], LeavingSessions], border: Border, *, evicted: bool) -> Records:
         found = many.get((border, evicted))
         if found is None:
             assert self._new_records is not None, "`begin` was given it"
-            found = many[border, evicted] = LeavingMany(border, self._new_records(), evicted)
+            found = many[border, evicted] = LeavingSessions(border, self._new_records(), evicted)
         return found.records
 
     def _leave_as(self, stream: Stream) -> tuple[bool, float]:
@@ -342,7 +342,14 @@ class Tiering:
         return served.vip.export_client_certificates, served.vip.lifetime_s
 
     def _add(
-        self, leaving: list[Leaving], session: Session, stream: Stream, now: float, offset: float, *, evicted: bool
+        self,
+        leaving: list[LeavingSession],
+        session: Session,
+        stream: Stream,
+        now: float,
+        offset: float,
+        *,
+        evicted: bool,
     ) -> None:
         """Sessions without a number stay on their server, and in its memory."""
         lasts_s = session.expires_at - now
@@ -352,7 +359,7 @@ class Tiering:
         if session.client_certificate and not certified:
             return  # it has a number of the time when its VIP exported them
         record = write_record(session, self._origin_of(stream), offset, lifetime_s)
-        leaving.append(Leaving(_border(stream.terms), session.id, record, lasts_s, evicted))
+        leaving.append(LeavingSession(_border(stream.terms), session.id, record, lasts_s, evicted))
 
     def _origin_of(self, stream: Stream) -> bytes:
         age = max(stream.age, (stream.key.incarnation, 0))

@@ -112,7 +112,7 @@ class VipCounters:
     of (`holders.passed_on`)."""
     tickets: TicketCounters = field(default_factory=TicketCounters)
     evicted_before: int = 0
-    """By earlier shares of this VIP: a share that is given back takes its own count along."""
+    """By earlier parts of the cache that this VIP had: one that is given back takes its own count along."""
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Looking elsewhere while a handshake was paused, by step and how that ended."""
 

@@ -95,7 +95,7 @@ class LocalVip:
     """A VIP that this node serves: what it says to others about sharing, and the limits it holds imports to.
 
     ``lifetime_s`` caps what remains of any session here, whatever its origin allowed. ``lineage_s`` ends a chain of
-    TLS 1.3 renewals. ``quota_bytes`` and ``quota_sessions`` are this VIP's share of the cache.
+    TLS 1.3 renewals. ``quota_bytes`` and ``quota_sessions`` are how much of the cache it may fill.
     ``export_client_certificates`` (configuration: ``client_certificates = "revalidate"``) lets sessions that were made
     under a client certificate leave and enter; without it they stay where they were made. ``rotate_s`` is how long a
     ticket key encrypts; None: this VIP has no tickets, and is given no keys.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.control.explain import Place, explain_session, explain_way, why
+from meshcache.core.control.explain import VipPlace, explain_session, explain_way, why
 from meshcache.core.policy.digest_parts import parts_of
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms, Verdict
 from meshcache.core.policy.scope import ClientAuth, Security, group_digest
@@ -26,7 +26,7 @@ def record(
 
 
 def way(records: list[NodeRecord], source: tuple[str, str], target: tuple[str, str]) -> dict[str, Any]:
-    return explain_way(records, Place(*source), Place(*target))
+    return explain_way(records, VipPlace(*source), VipPlace(*target))
 
 
 AMS, FRA = ("shop", "ams1"), ("shop", "fra1")
@@ -34,8 +34,8 @@ AMS, FRA = ("shop", "ams1"), ("shop", "fra1")
 
 def test_on_the_way_to_the_node_that_answers_the_gate_is_its_own() -> None:
     records = [record("me", "fra1", REACH_COLO), record("a", "ams1")]
-    (towards,) = explain_way(records, Place(*AMS), Place(*FRA), "me")["ways"]
-    (away,) = explain_way(records, Place(*FRA), Place(*AMS), "me")["ways"]
+    (towards,) = explain_way(records, VipPlace(*AMS), VipPlace(*FRA), "me")["ways"]
+    (away,) = explain_way(records, VipPlace(*FRA), VipPlace(*AMS), "me")["ways"]
     assert (towards["gate"], towards["verdict"]) == ("may_accept", "receiver_reach")
     assert (away["gate"], away["verdict"]) == ("may_send", "sender_reach")
 
@@ -222,7 +222,7 @@ class Refuses:
 def test_what_the_own_policy_refuses_is_told_apart_on_the_ways_of_the_node_that_answers() -> None:
     records = [record("me", "ams1"), record("a", "ams1"), record("b", "fra1"), record("c", "fra1")]
     policy = Refuses(("me", "b"), ("c", "me"), ("a", "b"))
-    out = explain_way(records, Place(*AMS), Place(*FRA), "me", policy)
+    out = explain_way(records, VipPlace(*AMS), VipPlace(*FRA), "me", policy)
     assert out["allowed"] == "some"
     told = {(tuple(w["from_nodes"]), tuple(w["to_nodes"])): (w["verdict"], w["gate"]) for w in out["ways"]}
     assert told == {
@@ -230,7 +230,7 @@ def test_what_the_own_policy_refuses_is_told_apart_on_the_ways_of_the_node_that_
         (("me",), ("c",)): ("allowed", None),
         (("a",), ("b", "c")): ("allowed", None),
     }
-    back = explain_way(records, Place(*FRA), Place(*AMS), "me", policy)
+    back = explain_way(records, VipPlace(*FRA), VipPlace(*AMS), "me", policy)
     told = {(tuple(w["from_nodes"]), tuple(w["to_nodes"])): (w["verdict"], w["gate"]) for w in back["ways"]}
     assert told == {
         (("c",), ("me",)): ("own_policy", "may_accept"),

@@ -122,7 +122,7 @@ def test_of_many_changes_only_the_last_sets_of_nodes_are_remembered() -> None:
         mesh(net, [f"late{at}"], copies=3)
         net.until(lambda: len(hosts[0].core.duties.members) == 4 + at)  # noqa: B023 - asked in this turn only
         placed.holders(terms(hosts[0]), IDS[0])
-    assert placed.rings == 16
+    assert placed.tables == 16
     for at in range(20):
         net.stop(f"late{at}")
     net.run(12)

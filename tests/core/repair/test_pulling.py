@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE, Verdict
-from meshcache.core.repair.pulling import Reach
+from meshcache.core.repair.pulling import PullLimits
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from meshcache.core.wire.messages import Ping, Pong, Pull, PullReply, Push
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sid, vip
 
-COLO = Reach(0.01)
-FAR = Reach(0.01, far=True, far_s=0.1)
+COLO = PullLimits(0.01)
+FAR = PullLimits(0.01, far=True, far_s=0.1)
 
 
 def claim(number: int, node: str, born_at: float = 0.0, incarnation: int = 0) -> Claim:
@@ -30,9 +30,9 @@ def asked(host: Host, net: Net) -> dict[str, int]:
     return counts
 
 
-def begin(host: Host, net: Net, wanted: Claim, reach: Reach = COLO) -> float | None:
+def begin(host: Host, net: Net, wanted: Claim, limits: PullLimits = COLO) -> float | None:
     """As a handshake begins it: somebody waits for it."""
-    until = host.core.pulling.begin("shop", wanted, reach, net.now)
+    until = host.core.pulling.begin("shop", wanted, limits, net.now)
     if until is not None:
         host.core.awaiting.want(wanted.id)
     return until
@@ -226,13 +226,13 @@ def test_a_late_answer_is_filed_though_nobody_waits() -> None:
     assert dropped(hosts["b"], net) == {}
 
 
-@pytest.mark.parametrize(("reach", "to"), [(COLO, []), (FAR, ["far:7946"])])
-def test_other_colos_are_asked_only_where_the_policy_says_so(reach: Reach, to: list[str]) -> None:
+@pytest.mark.parametrize(("limits", "to"), [(COLO, []), (FAR, ["far:7946"])])
+def test_other_colos_are_asked_only_where_the_policy_says_so(limits: PullLimits, to: list[str]) -> None:
     net = Net()
     net.add("far", "fra1", vip("far", "fra1", reach=REACH_EVERYWHERE))
     here = net.add("here", "ams1", vip("here", reach=REACH_EVERYWHERE), seeds=("far:7946",))
     net.run(5)
-    until = begin(here, net, claim(1, "far"), reach)
+    until = begin(here, net, claim(1, "far"), limits)
     net.run(0)
     assert pulls(net, "here") == to
     assert until == (net.now + 0.1 if to else None)

@@ -9,7 +9,7 @@ import pytest
 
 from meshcache import hot
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
-from meshcache.core.replication.tiering import WAITING_MAX, Leaving, Tiering
+from meshcache.core.replication.tiering import WAITING_MAX, LeavingSession, Tiering
 from meshcache.core.values.session import Outcome
 from meshcache.core.wire.tier_record import RecordReader, TierRecord
 from tests.core.net import Host, Net, has, make, mesh, sid, vip
@@ -25,25 +25,25 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         if hot.compiled is None:
             pytest.skip(hot.why_not)
 
-        def take(tiering: Tiering, count: int, now: float, unix_now: float) -> list[Leaving]:
+        def take(tiering: Tiering, count: int, now: float, unix_now: float) -> list[LeavingSession]:
             many = tiering.take_many(count, now, unix_now)
-            return [Leaving(each.border, *row, each.evicted) for each in many for row in each.records.rows()]
+            return [LeavingSession(each.border, *row, each.evicted) for each in many for row in each.records.rows()]
 
         monkeypatch.setattr(Tiering, "take", take)
         monkeypatch.setattr(Tiering, "begin", partialmethod(Tiering.begin, new_records=hot.compiled.TierRecords))
     return way
 
 
-def leaving(net: Net, host: Host, count: int = 1000) -> list[Leaving]:
+def leaving(net: Net, host: Host, count: int = 1000) -> list[LeavingSession]:
     return host.core.tiering.take(count, net.now, UNIX + net.now)
 
 
-def records(some: list[Leaving]) -> list[TierRecord]:
+def records(some: list[LeavingSession]) -> list[TierRecord]:
     reader = RecordReader()
     return [reader.read(each.record, each.border) for each in some]
 
 
-def restore(net: Net, host: Host, some: list[Leaving], *, private: bool = True) -> None:
+def restore(net: Net, host: Host, some: list[LeavingSession], *, private: bool = True) -> None:
     host.core.tiering.restore(records(some), net.now, UNIX + net.now, private=private, loading=True)
 
 
@@ -52,7 +52,7 @@ def one(net: Net, name: str = "a", reach: Reach = REACH_COLO, **limits: object) 
     return host
 
 
-def kept(net: Net, reach: Reach = REACH_COLO, sessions: int = 20, **how: bool) -> list[Leaving]:
+def kept(net: Net, reach: Reach = REACH_COLO, sessions: int = 20, **how: bool) -> list[LeavingSession]:
     """What a node of an earlier life has written."""
     old = one(net, reach=reach)
     old.core.tiering.begin(everything=True)
