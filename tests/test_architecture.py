@@ -98,7 +98,7 @@ class Recorder:
                 set_for_good[0] = True
                 sys.setprofile(self)
 
-        node.internals.pump.chores.append(set_once)
+        node.internals.pump.call_in_each_step(set_once)
         node.internals.pump.wake()
         wait_until(lambda: self.calls, what="the pump is followed")
 

@@ -77,7 +77,7 @@ class PolicyController:
             with self._pump.lock:
                 self._pump.core.live.load(self._kept.live)
             self._take_over()
-        self._pump.chores.append(self._tell_time)
+        self._pump.call_in_each_step(self._tell_time)
         self._keeper.start()
 
     def close(self) -> None:

@@ -92,8 +92,8 @@ class Plugins:
             pump.core.follow(self.policies, pump.clock())
         if not self.stats():
             return
-        pump.chores.append(self._do_chores)
-        pump.deadlines.append(lambda: self._retry_at)
+        pump.call_in_each_step(self._do_chores)
+        pump.call_before_sleep(lambda: self._retry_at)
 
     def start(self, node: str, colo: str, mesh: str, address: str, on_hint: OnHint) -> None:
         """Let discoveries look and observers see: the node runs."""

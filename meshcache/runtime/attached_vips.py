@@ -102,7 +102,7 @@ class AttachedVips:
             self.asking.plug(Step.AWAIT, Awaiter(pump, self.asking, self.ids))
             self.asking.plug(Step.FETCH, Fetcher(pump, self.asking, self.ids))
         self.bind()
-        pump.chores.append(self._do_chores)
+        pump.call_in_each_step(self._do_chores)
 
     def __contains__(self, name: object) -> bool:
         return name in self._served

@@ -26,7 +26,7 @@ class Awaiter:
         self._core = pump.core
         self._waiting: dict[bytes, list[PausedLookup]] = {}  # with the pump's lock held
         self._waits = 0
-        pump.on_came.append(self._came)
+        pump.call_when_awaited_came(self._came)
 
     def serves(self, vip: str) -> bool:
         settings = self._asking.settings(vip)

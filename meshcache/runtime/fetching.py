@@ -21,7 +21,7 @@ class Fetcher:
         self._ids = ids
         self._core = pump.core
         self._waiting: dict[bytes, list[PausedLookup]] = {}  # with the pump's lock held
-        pump.on_came.append(self._came)
+        pump.call_when_awaited_came(self._came)
 
     def serves(self, vip: str) -> bool:
         settings = self._asking.settings(vip)

@@ -68,14 +68,10 @@ class Pump:
         self.lock, self.quietly = lock
         """Around the core. Who takes it quietly changes nothing that is asked before a push is filed: see `inflow`."""
         self.clock = clock
-        self.chores: list[Callable[[], None]] = []
-        """Called in every step with the lock held; quick."""
-        self.errands: list[Callable[[], None]] = []
-        """Called at the end of every step without the lock; they may take milliseconds when they are due."""
-        self.deadlines: list[Callable[[], float]] = []
-        """Say when a step is wanted, beside the core; asked before each sleep."""
-        self.on_came: list[Callable[[list[bytes]], None]] = []
-        """Told of sessions that handshakes wait for, once they were filed; without the lock, by whoever read them."""
+        self._in_steps: list[Callable[[], None]] = []
+        self._after_steps: list[Callable[[], None]] = []
+        self._deadlines: list[Callable[[], float]] = []
+        self._tell_came: list[Callable[[list[bytes]], None]] = []
         self._unread = False
         self._others_at = -math.inf
         self._transport = transport
@@ -96,6 +92,24 @@ class Pump:
         self._rest = Rest(core, transport, lambda: self.clock(), self._wakeup)
         self._inflow = inflow(core, transport, lock, self._wakeup)
         self._thread = native.thread(self._run, "meshcache-pump")
+
+    def call_in_each_step(self, chore: Callable[[], None]) -> None:
+        """Have this called in every step, on the pump's thread with the lock held: be quick."""
+        self._in_steps.append(chore)
+
+    def call_after_each_step(self, errand: Callable[[], None]) -> None:
+        """Have this called at the end of every step, on the pump's thread without the lock: it may take milliseconds
+        when it is due."""
+        self._after_steps.append(errand)
+
+    def call_before_sleep(self, due: Callable[[], float]) -> None:
+        """Have this asked before each sleep, with the lock held: when is a step wanted, whatever the core says?"""
+        self._deadlines.append(due)
+
+    def call_when_awaited_came(self, tell: Callable[[list[bytes]], None]) -> None:
+        """Have this told of sessions that handshakes wait for (`core.awaiting`), once they were filed or it is known
+        that they won't come; without the lock, by whichever thread read the message."""
+        self._tell_came.append(tell)
 
     @property
     def inbox(self) -> int:
@@ -250,7 +264,7 @@ class Pump:
         self._keep_links()
         if events:
             self._on_events(events)
-        for errand in self.errands:
+        for errand in self._after_steps:
             errand()
         return len(received)
 
@@ -272,12 +286,12 @@ class Pump:
             self.core.receive(connection, payload, self.clock())
             came = self.core.awaiting.take() if self.core.awaiting else None
         if came:
-            for tell in self.on_came:
+            for tell in self._tell_came:
                 tell(came)
 
     def _do_chores(self) -> None:
         with self.lock:
-            for chore in self.chores:
+            for chore in self._in_steps:
                 chore()
 
     def _note_unread(self, more: bool) -> None:
@@ -334,7 +348,7 @@ class Pump:
         with self.quietly:
             now, core = self.clock(), self.core
             if others_changed := self._others_at <= now:
-                self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self.deadlines)])
+                self._others_at = min([now + SLEEP_S_MAX, *(due() for due in self._deadlines)])
             whole_at = min(core.next_deadline(), self._others_at)
             self._collected_until = self._doors.collected_until()
             self._wakes_at = min(whole_at, self._collected_until)

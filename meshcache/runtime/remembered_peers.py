@@ -95,8 +95,8 @@ class RememberedPeers:
         self._failing = False
         for address, heard_s in file.load(time.time()).items():
             pump.core.remembered(address, heard_s, pump.clock())
-        pump.deadlines.append(self.due)
-        pump.errands.append(self.tick)
+        pump.call_before_sleep(self.due)
+        pump.call_after_each_step(self.tick)
 
     def due(self) -> float:
         """Return when `tick` is wanted next."""

@@ -58,7 +58,7 @@ class Exports:
 
     def start(self) -> None:
         """Serve the VIPs whose keys are exported, and begin. Raises AttachError."""
-        self._pump.errands.append(self._look)
+        self._pump.call_after_each_step(self._look)
         self._run(self._settings)
 
     def reload(self, settings: Settings) -> None:

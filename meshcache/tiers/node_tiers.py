@@ -104,7 +104,7 @@ class NodeTiers:
                 everything=any(runner.hook.everything for runner in self.runners), new_records=self._new_records
             )
         asking.plug(Step.TIER, self.reads)
-        pump.chores.append(self._tell_faults)
+        pump.call_in_each_step(self._tell_faults)
         for runner in self.runners:
             runner.start()
         self._thread.start()

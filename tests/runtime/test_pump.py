@@ -331,7 +331,7 @@ def test_when_the_interpreter_ends_the_pump_goes_on_in_python(monkeypatch: pytes
 def test_chores_are_done_in_every_step_with_the_lock_held(ends: tuple[End, End]) -> None:
     one, _ = ends
     held: list[bool] = []
-    one.pump.chores.append(lambda: held.append(one.pump.lock.locked()))
+    one.pump.call_in_each_step(lambda: held.append(one.pump.lock.locked()))
     one.pump.wake()
     wait_until(lambda: held)
     assert held[0]
