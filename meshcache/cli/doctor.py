@@ -107,6 +107,7 @@ def _seeds(settings: Settings) -> Iterator[Finding]:
 
 
 def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
+    from meshcache.doctor.groups import group_findings
     from meshcache.doctor.mdns import hearing_findings
     from meshcache.doctor.mesh import mesh_findings
     from meshcache.doctor.ticket_exports import left_alone_findings
@@ -117,6 +118,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     try:
         client = Target(socket).client
         stats, policies, clocks = client.stats(), client.policy(), client.get("/v1/clocks")["ahead_s"]
+        groups = list(group_findings(stats, client.peers()))
     except ConfigError:
         yield skipped("node", "none is asked: the file doesn't say where")
     except (AdminError, PolicyError, KeyError) as error:
@@ -131,6 +133,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
         peers = len(stats["peers"])
         yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")
         yield from mesh_findings(stats, policies, clocks)
+        yield from groups
         if settings is not None:
             yield from hearing_findings(settings, stats["node"].get("address", ""))
             yield _files(settings, client, peers)

@@ -74,6 +74,17 @@ def test_an_island_is_named_with_its_setting(meshcache: Meshcache, node: MeshNod
     assert "how clients are asked for certificates" in ended.out
 
 
+def test_a_vip_in_two_share_groups_is_named(meshcache: Meshcache, node: MeshNode, folder: Path) -> None:
+    vip = {"name": "shop", "sharing": {"group": "storefront"}}
+    with MeshNode(settings(folder, "edge-2", mesh={"seeds": [node.address]}, vip=[vip])) as other:
+        other.attach(server_context("stdlib"), vip="shop")
+        wait_until(lambda: node.peers() and node.peers()[0]["vips"])
+        ended = meshcache("doctor", "--socket", folder / "admin.sock")
+    assert ended.code == 3
+    assert "!! share group of VIP shop:" in ended.out
+    assert ": shop on edge-1 (asked); storefront on edge-2\n" in ended.out
+
+
 def test_a_file_with_faults_is_a_problem_and_the_machine_is_looked_at_all_the_same(
     meshcache: Meshcache, folder: Path
 ) -> None:
