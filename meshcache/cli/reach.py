@@ -92,4 +92,5 @@ def _of_way(way: dict[str, Any]) -> str:
 def _verdict(way: dict[str, Any]) -> str:
     if way["verdict"] == "allowed":
         return "allowed"
-    return f"refused at {way['gate']}, {way['verdict']}: {way['why']}"
+    at = f" at {way['gate']}" if way["gate"] else ""
+    return f"refused{at}, {way['verdict']}: {way['why']}"

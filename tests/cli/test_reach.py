@@ -80,7 +80,10 @@ def test_a_session_is_told_with_where_it_may_be_used() -> None:
         "lineage_s": 5,
         "client_certificate": True,
         "here": [{"vip": "shop", "verdict": "allowed", "gate": None, "why": ""}],
-        "elsewhere": [way("receiver_reach", nodes=["edge-3"])],
+        "elsewhere": [
+            way("receiver_reach", nodes=["edge-3"]),
+            way("no_terms", nodes=["edge-4"]) | {"gate": None},
+        ],
     }
     lines, fine = explained_session(found)
     assert not fine
@@ -88,6 +91,7 @@ def test_a_session_is_told_with_where_it_may_be_used() -> None:
     assert "a client certificate was shown for it" in lines[1]
     assert lines[2] == "  here, under VIP shop: allowed"
     assert lines[3] == "  on edge-3: refused at may_send, receiver_reach: because"
+    assert lines[4] == "  on edge-4: refused, no_terms: because"
     lines, fine = explained_session({"found": False, "session": "0123456789ab", "why": "gone"})
     assert (lines, fine) == (["session 0123456789ab: gone"], False)
 

@@ -91,7 +91,8 @@ def explain_session(
 ) -> dict[str, Any]:
     """Return where one session of this node's cache may resume, in words: here, VIP by VIP, and on which other nodes.
 
-    `made_here` says that this process made it, maybe under an earlier number of its life.
+    `made_here` says that this process made it, maybe under an earlier number of its life. ``gate`` is the one that
+    refuses it, None where it is allowed, or where no gate was asked: it never leaves, or there is nobody to ask about.
     """
     records = list(records)
     note = next((record.note_of(origin.vip) for record in records if record.node == origin.node), VipNote())
@@ -200,7 +201,11 @@ def _narrowed(
     from_us, to_them = ("from_nodes", "to_nodes") if sends else ("to_nodes", "from_nodes")
     rest = [name for name in theirs.nodes if name not in refused and name != own]
     beside = [name for name in ours.nodes if name != own]
-    no = {"verdict": Verdict.OWN_POLICY.value, "gate": "may_send" if sends else "may_accept", "why": _OWN_POLICY_WORDS}
+    no = {
+        "verdict": Verdict.OWN_POLICY.value,
+        "gate": (may_send if sends else may_accept).__name__,
+        "why": _OWN_POLICY_WORDS,
+    }
     yield way | no | {from_us: [own], to_them: list(refused[:NODES_SHOWN_MAX])}
     if rest:
         yield way | {from_us: [own], to_them: rest[:NODES_SHOWN_MAX]}
@@ -249,7 +254,7 @@ def _resumes(
     return {
         "vip": vip.terms.vip,
         "verdict": verdict.value,
-        "gate": None if verdict else "may_resume",
+        "gate": None if verdict else may_resume.__name__,
         "why": reason,
         "differs": list(differs),
     }
@@ -268,35 +273,43 @@ def _elsewhere(
     if not session.seq:
         yield {
             "verdict": Verdict.CLIENT_CERTIFICATE.value,
-            "gate": "may_send",
+            "gate": None,
             "why": "a client certificate was shown for it, so it never leaves this server (client_certificates)",
             "differs": [],
             "nodes": sorted(record.node for record in records if record.node != own)[:NODES_SHOWN_MAX],
         }
         return
-    found: dict[tuple[Verdict, str, tuple[str, ...]], list[str]] = {}
+    found: dict[_AtNode, list[str]] = {}
     for record in records:
         if record.node not in (own, origin.node):
             found.setdefault(_best_at(origin, note, record, own_policy), []).append(record.node)
-    for (verdict, reason, differs), nodes in found.items():
+    for told, nodes in found.items():
         yield {
-            "verdict": verdict.value,
-            "gate": None if verdict else "may_send",
-            "why": reason,
-            "differs": list(differs),
+            "verdict": told.verdict.value,
+            "gate": told.gate,
+            "why": told.why,
+            "differs": list(told.differs),
             "nodes": sorted(nodes)[:NODES_SHOWN_MAX],
         }
 
 
-def _best_at(
-    origin: Terms, note: VipNote, record: NodeRecord, own_policy: OwnPolicy
-) -> tuple[Verdict, str, tuple[str, ...]]:
-    """Return the verdict that a node's VIP nearest to having it gives: that of the same group, else any."""
+class _AtNode(NamedTuple):
+    """What another node may do with a session: the verdict, the gate that refuses it, if one was asked, and why."""
+
+    verdict: Verdict
+    gate: str | None
+    why: str
+    differs: tuple[str, ...] = ()
+
+
+def _best_at(origin: Terms, note: VipNote, record: NodeRecord, own_policy: OwnPolicy) -> _AtNode:
+    """Return what a node's VIP nearest to having it says: that of the same group, else any."""
     if not record.vips:
-        return Verdict.NO_TERMS, "it serves no VIP", ()
+        return _AtNode(Verdict.NO_TERMS, None, "it serves no VIP")
     terms = min(record.vips, key=lambda terms: (not may_cross(origin, terms), terms.group != origin.group))
     verdict = may_send(origin, [terms], own_policy.may_send)
+    gate = None if verdict else may_send.__name__
     differs = differing(note.parts, record.note_of(terms.vip).parts) if verdict is Verdict.SETTINGS_DIFFER else ()
     if verdict is Verdict.OTHER_GROUP:
-        return verdict, f"it serves no VIP of share group {origin.group}", ()
-    return verdict, why(verdict, origin, terms, differs), differs
+        return _AtNode(verdict, gate, f"it serves no VIP of share group {origin.group}")
+    return _AtNode(verdict, gate, why(verdict, origin, terms, differs), differs)

@@ -175,6 +175,7 @@ class TestSession:
         record("b", "ams1"),
         record("c", "fra1"),
         record("d", "ams1", vip="pay", settings=replace(PLAIN, group="pay")),
+        replace(record("e", "ams1"), vips=(), notes=()),
     )
 
     def told(self, now: float = 100.0, **changes: Any) -> dict[str, Any]:
@@ -193,7 +194,12 @@ class TestSession:
             ("b",): "allowed",
             ("c",): "sender_reach",
             ("d",): "other_group",
+            ("e",): "no_terms",
         }
+
+    def test_a_gate_is_named_only_where_one_was_asked(self) -> None:
+        gates = {each["verdict"]: each["gate"] for each in self.told()["elsewhere"]}
+        assert gates == {"allowed": None, "sender_reach": "may_send", "other_group": "may_send", "no_terms": None}
 
     def test_ends_of_life_are_told_apart(self) -> None:
         assert self.told(now=1000.0)["here"][0]["verdict"] == "lifetime"
@@ -201,7 +207,7 @@ class TestSession:
 
     def test_one_with_a_client_certificate_stays(self) -> None:
         (elsewhere,) = self.told(seq=0, client_certificate=True)["elsewhere"]
-        assert (elsewhere["verdict"], elsewhere["gate"]) == ("client_certificate", "may_send")
+        assert (elsewhere["verdict"], elsewhere["gate"]) == ("client_certificate", None)
         assert "never leaves this server" in elsewhere["why"]
         foreign = self.told(stream=StreamKey("b", 1, "shop"), client_certificate=True)
         assert foreign["here"][0]["verdict"] == "client_certificate"
