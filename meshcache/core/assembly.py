@@ -160,7 +160,9 @@ class Assembly:
         self.own_share = OwnShare(local, vips, members, outbox, now)
         self.copy_telling = CopyTelling(local, cache, outbox, self.placement, self.own_share, now)
         self.copy_fetching = CopyFetching(local, cache, vips, members, self.recall, self.repair)
-        self.holdings = Holdings(local, vips, members, self.own_share, self.copy_telling, self.copy_fetching)
+        self.holdings = Holdings(
+            local, cache.streams, vips, members, self.own_share, self.copy_telling, self.copy_fetching
+        )
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)
         self.queries = MeshQueries(local, telemetry, cache, vips, members, outbox, self.recall, self.withdraws, now)

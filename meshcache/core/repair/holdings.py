@@ -6,6 +6,7 @@ Decides when: where nobody's sessions are for some nodes only, neither does anyt
 
 from __future__ import annotations
 
+from meshcache.core.cache.streams import StreamTable
 from meshcache.core.holders.own_share import OwnShare
 from meshcache.core.repair.copy_fetching import CopyFetching
 from meshcache.core.repair.copy_telling import CopyTelling
@@ -23,6 +24,7 @@ class Holdings:
     def __init__(
         self,
         local: LocalNode,
+        streams: StreamTable,
         vips: ServedVips,
         members: Members,
         own_share: OwnShare,
@@ -30,6 +32,7 @@ class Holdings:
         fetching: CopyFetching,
     ) -> None:
         self._local = local
+        self._streams = streams
         self._vips = vips
         self._members = members
         self._own_share = own_share
@@ -70,16 +73,23 @@ class Holdings:
         """Have fetched what a peer has that is to be here and isn't; nothing told says that this was all."""
         if not told.held:
             self._own_share.told(peer, now)
+        elif not self._active:  # of a maker that is gone: no node that is here says that it's for some only
+            self._begin(now)
         if self._active:
             self._fetching.told(peer, told.held, now)
 
     def _begin_anew(self, now: float) -> None:
-        self._seen_for, self._active = self._stamp(), self._concerned()
+        self._seen_for, self._active = self._stamp(), False
         self._telling.stop()
         self._fetching.try_again()
         self._look_for_more_vips(now)
-        if self._active:
-            self._telling.begin_soon(now)
+        if self._concerned():
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._active = True
+        self._own_share.give_up(now)
+        self._telling.begin_soon(now)
 
     def _look_for_more_vips(self, now: float) -> None:
         """Wait for the share of a VIP that wasn't served before."""
@@ -92,8 +102,12 @@ class Holdings:
         return self._active or self._stamp() != self._seen_for
 
     def _concerned(self) -> bool:
-        own = any(served.vip.terms.copies for served in self._vips)
-        return own or any(terms.copies for peer in self._members for terms in peer.record.vips)
+        """Return whether anybody who is here says so, or was said to by a maker that is gone."""
+        return (
+            any(served.vip.terms.copies for served in self._vips)
+            or any(terms.copies for peer in self._members for terms in peer.record.vips)
+            or any(stream.terms.copies and stream.cached for stream in self._streams)
+        )
 
     def _stamp(self) -> tuple[int, int]:
         return self._members.generation, self._vips.record.revision

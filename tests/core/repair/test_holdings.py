@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshcache.core.policy.gates import REACH_EVERYWHERE
+from meshcache.core.values.limits import Limits
 from tests.core.net import Host, Net, mesh, sessions, vip
 from tests.core.repair.colos import N, colo, copies_of, holders, made_by
 
@@ -173,3 +174,23 @@ def test_another_number_of_copies_holds_for_what_is_made_then_and_more_are_made_
     moved = sum(sessions(host, net)["repaired"] for host in hosts)
     net.run(30)
     assert sum(sessions(host, net)["repaired"] for host in hosts) == moved, "and that is the end of it"
+
+
+def test_copies_of_a_maker_that_is_forgotten_are_kept_though_no_node_that_is_here_wants_few() -> None:
+    net = Net(limits=Limits(forget_s=15))
+    hosts = colo(net, 6)
+    net.run(3)
+    made = made_by(net, hosts[5], 1)
+    net.stop("ams1-5")
+    net.run(30)
+    assert copies_of(hosts, made) == {3: N}
+    for host in hosts[:5]:
+        host.core.set_vip(vip(host.name), net.now)
+    net.run(5)
+    net.stop("ams1-4")
+    net.run(30)
+    assert copies_of(hosts, made) == {3: N}
+    hosts += mesh(net, ["ams1-6"])
+    net.run(30)
+    assert sum(hosts[-1].core.holds("shop", each) for each in made) > 20, "who comes gets its share"
+    assert min(copies_of(hosts, made)) == 3
