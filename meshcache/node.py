@@ -147,7 +147,9 @@ class MeshNode(TlsSide, WarmSide):
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
             self._tiers = configured_tiers(settings, self._given_hooks)
-            self._warming = Warming(self._pump, lambda: self._tiers.loaded)
+            mesh = settings.mesh
+            alone = not (mesh.seeds or mesh.mdns or self._slot or core.places(time.monotonic()))
+            self._warming = Warming(self._pump, lambda: self._tiers.loaded, alone=alone)
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, ports, self._plugins.may_resume)
             self.withheld = Withholding(self._vips)
@@ -161,8 +163,6 @@ class MeshNode(TlsSide, WarmSide):
             if self._slot is not None:
                 close_at_end(self)
             nodes.append(self)
-            mesh = settings.mesh
-            self._warming.alone = not (mesh.seeds or mesh.mdns or self._slot or core.places(time.monotonic()))
             self._pump.start()
             self._exports.start()
             self._look_for_peers()

@@ -342,7 +342,7 @@ class PolicyController:
         """Tell the core the wall clock in each step of the pump, which holds its lock:
         clocks are set while nodes run.
         """
-        self._pump.core.queries.unix_minus_now_s = time.time() - self._pump.clock()
+        self._pump.core.queries.tell_time(time.time() - self._pump.clock())
 
     def _apply(self) -> None:
         with self._pump.lock:

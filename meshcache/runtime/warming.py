@@ -56,16 +56,16 @@ class WarmSide:
 class Warming:
     """Whether one node has caught up, and who waits for that. Threads may share it."""
 
-    def __init__(self, pump: Pump, tiers_loaded: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, pump: Pump, tiers_loaded: Callable[[], bool] = lambda: True, *, alone: bool = False) -> None:
+        """`tiers_loaded` is asked at each look; `alone` says that nobody is looked for, so nobody is waited for."""
         self._pump = pump
         self._tiers_loaded = tiers_loaded
-        self.alone = False
-        """Nobody is looked for, so there is nothing to wait for."""
+        self._alone = alone
 
     @property
     def warm(self) -> bool:
         """Whether there is nothing more to wait for: sessions of tiers and peers, nor ticket keys."""
-        return self._tiers_loaded() and (self.alone or (self.catch_up.done and self._has_ticket_keys()))
+        return self._tiers_loaded() and (self._alone or (self.catch_up.done and self._has_ticket_keys()))
 
     @property
     def catch_up(self) -> CatchUp:

@@ -65,8 +65,14 @@ class MeshQueries:
         self._own: OrderedDict[int, dict[str, QueryReply]] = OrderedDict()
         self._passed: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._rate = Bucket(_PER_S, _BURST, now)
-        self.unix_minus_now_s: float | None = None
-        """How far the wall clock is ahead of `now`, as the node last saw it; None if it keeps that to itself."""
+        self._unix_minus_now_s: float | None = None
+
+    def tell_time(self, unix_minus_now_s: float) -> None:
+        """Answer others who ask for the time by a wall clock that is so far ahead of `now`.
+
+        Call it in each step: clocks are set while nodes run. Before the first call a node keeps the time to itself.
+        """
+        self._unix_minus_now_s = unix_minus_now_s
 
     def ask(
         self, matter: QueryKind, number: int, now: float, *, name: str = "", since: float = 0.0, digest: bytes = b""
@@ -115,7 +121,7 @@ class MeshQueries:
     def _answer(self, ask: Query, now: float) -> QueryReply:
         node = self._local.identity.node
         if ask.matter is QueryKind.CLOCK:
-            offset_s = self.unix_minus_now_s
+            offset_s = self._unix_minus_now_s
             unix_ms = 0 if offset_s is None else int((now + offset_s) * 1000)
             return QueryReply(ask.asker, ask.token, node, offset_s is not None, 0, max(unix_ms, 0))
         if ask.matter is QueryKind.FIGURES:

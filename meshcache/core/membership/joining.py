@@ -68,6 +68,11 @@ class Joining:
         self.candidates = Candidates(local.limits)
         self.bygone = Bygone(self.candidates)
         self.joining = True
+        """Whether this node catches up still, and so is no source for others who do."""
+
+    def say_joining(self, joining: bool) -> None:
+        """Say in hellos and heartbeats from now on whether this node catches up: `repair.snapshot` knows."""
+        self.joining = joining
 
     def tick(self, now: float) -> None:
         """Send the hellos that are due."""

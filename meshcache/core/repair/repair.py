@@ -83,7 +83,15 @@ class Repair:
         self._outlet = outlet
         self._gaps: dict[StreamKey, _Gap] = {}
         self._asked: dict[int, _Asked] = {}
-        self.paused = False
+        self._paused = False
+
+    def pause(self) -> None:
+        """Fill no gaps for a while: a snapshot fetches what is missing. What is asked for by `ask` goes on."""
+        self._paused = True
+
+    def go_on(self) -> None:
+        """Fill gaps from now on: the snapshot is over."""
+        self._paused = False
 
     @property
     def gaps(self) -> int:
@@ -98,7 +106,7 @@ class Repair:
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)
-        if self.paused or len(self._asked) >= self._local.limits.fetches_max:
+        if self._paused or len(self._asked) >= self._local.limits.fetches_max:
             return timeouts
         return min(timeouts, min((gap.due_at for gap in self._gaps.values() if gap.token is None), default=_NEVER))
 
@@ -138,7 +146,7 @@ class Repair:
             if asked.until <= now:
                 del self._asked[token]
                 asked.on_end(None, asked.batches, now)
-        if self.paused:
+        if self._paused:
             return
         due = [(gap.due_at, key) for key, gap in self._gaps.items() if gap.token is None and gap.due_at <= now]
         for _, key in sorted(due):

@@ -111,7 +111,8 @@ class Snapshot:
         self._turn += 1
         self._tried.clear()
         self._wanted.clear()
-        self._joining.joining = self._repair.paused = True
+        self._joining.say_joining(True)
+        self._repair.pause()
 
     @property
     def progress(self) -> CatchUp:
@@ -228,8 +229,8 @@ class Snapshot:
         self._fetch(now)
 
     def _finish(self, now: float, *, complete: bool) -> None:
-        self._joining.joining = False
-        self._repair.paused = False
+        self._joining.say_joining(False)
+        self._repair.go_on()
         came = self._came = self._telemetry.counters.repaired - self._had
         if self._source or came:
             self._telemetry.events.add(SnapshotFinished(now, self._source, came, complete))

@@ -249,7 +249,8 @@ def test_a_hello_comes_before_anything_else() -> None:
 
 def ready(host: Host) -> None:
     """Let a host repair at once, which has nobody to catch up with."""
-    host.core.duties.joining.joining = host.core.duties.repair.paused = False
+    host.core.duties.joining.say_joining(False)
+    host.core.duties.repair.go_on()
 
 
 def relayed(net: Net, name: str, host: Host) -> tuple[Puppet, Puppet]:

@@ -19,7 +19,8 @@ def world(*names: str, **settings: Any) -> tuple[Net, Host, Puppet, Puppet]:
     net = Net()
     vips = (vip("me", name=name, reach=REACH_EVERYWHERE, **settings) for name in ("shop", *names))
     host = net.add("me", "ams1", *vips)
-    host.core.duties.joining.joining = host.core.duties.repair.paused = False
+    host.core.duties.joining.say_joining(False)
+    host.core.duties.repair.go_on()
     relay = Puppet(net, "relay", "ams1", vip("relay", reach=REACH_EVERYWHERE))
     relay.joins(host)
     relay.answers(host)

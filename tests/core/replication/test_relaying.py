@@ -116,7 +116,8 @@ def test_a_relay_does_not_pass_on_what_its_own_policy_refuses() -> None:
 
 def ready(host: Host) -> None:
     """Let a host repair at once, which has nobody to catch up with."""
-    host.core.duties.joining.joining = host.core.duties.repair.paused = False
+    host.core.duties.joining.say_joining(False)
+    host.core.duties.repair.go_on()
 
 
 def relayed(net: Net, name: str, host: Host) -> tuple[Puppet, Puppet]:
