@@ -60,7 +60,7 @@ class _Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        self._stream.on_free = self._gone
+        self._stream.call_when_freed(self._gone)
         self._lookup.watch(self._answered)
         self._arm(self._lookup.until)
 
@@ -84,7 +84,7 @@ class _Waiting:
             self._arm(until)
             return
         self._lookup.cancel()  # if it isn't over
-        self._stream.on_free = None
+        self._stream.call_when_freed(None)
         connection = self._connection
         if connection.shaking_hands:
             connection.transport.resume_reading()

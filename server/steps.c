@@ -306,6 +306,16 @@ static PyObject *stream_slim(PyObject *object, PyObject *args)
     Py_RETURN_TRUE;
 }
 
+static PyObject *stream_call_when_freed(PyObject *object, PyObject *callback)
+{
+    StreamObject *self = (StreamObject *)object;
+    PyObject *before = self->on_free;
+    Py_INCREF(callback);
+    self->on_free = callback;
+    Py_XDECREF(before);
+    Py_RETURN_NONE;
+}
+
 static PyObject *stream_free(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -395,6 +405,7 @@ static PyMethodDef stream_methods[] = {
     {"close", stream_close, METH_NOARGS, "Send close_notify."},
     {"outgoing", stream_outgoing, METH_NOARGS, "Take the encrypted bytes that wait to be sent."},
     {"slim", stream_slim, METH_VARARGS, "Give back what BIOs have grown to."},
+    {"call_when_freed", stream_call_when_freed, METH_O, "Have this called once, when `free` is; None: nothing is."},
     {"free", stream_free, METH_NOARGS, "Let go of the connection, as one that was closed properly."},
     {NULL, NULL, 0, NULL},
 };
@@ -404,7 +415,6 @@ static PyMemberDef stream_members[] = {
     {"ended", T_BOOL, offsetof(StreamObject, ended), READONLY, NULL},
     {"closed", T_BOOL, offsetof(StreamObject, closed), READONLY, NULL},
     {"paused", T_BOOL, offsetof(StreamObject, paused), READONLY, NULL},
-    {"on_free", T_OBJECT, offsetof(StreamObject, on_free), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -545,7 +555,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_steps", "TLS between memory BIOs, a call a step.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 2 }; /* of steps.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 3 }; /* of steps.py: one higher with each change of what Python may ask */
 
 PyMODINIT_FUNC PyInit__steps(void);
 

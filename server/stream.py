@@ -73,6 +73,7 @@ class TlsStream:
     __slots__ = (
         "_into_ssl",
         "_mark",
+        "_on_free",
         "_out_of_ssl",
         "_scratch",
         "_slim",
@@ -81,7 +82,6 @@ class TlsStream:
         "connection",
         "ended",
         "established",
-        "on_free",
         "paused",
     )
 
@@ -100,8 +100,7 @@ class TlsStream:
         self.ended = False
         self.closed = False
         self.paused = False
-        self.on_free: Callable[[], None] | None = None
-        """Called once, when the connection is let go of."""
+        self._on_free: Callable[[], None] | None = None
 
     def handshake(self, data: bytes) -> bool:
         """Go on with the handshake; true once it is over. `data` may hold more than the handshake: `receive(b"")` it.
@@ -226,6 +225,11 @@ class TlsStream:
             parts.append(ffi.buffer(self._scratch, taken)[:])
         return b"".join(parts)
 
+    def call_when_freed(self, callback: Callable[[], None] | None) -> None:
+        """Have this called once, when the connection is let go of (`free`), in place of what was to be called before;
+        None: nothing is."""
+        self._on_free = callback
+
     def free(self) -> None:
         """Let go of the connection, as one that was closed properly.
 
@@ -233,7 +237,7 @@ class TlsStream:
         merely hung up should still be able to resume.
         """
         lib.SSL_set_shutdown(self._ssl, _BOTH)
-        on_free, self.on_free = self.on_free, None
+        on_free, self._on_free = self._on_free, None
         if on_free is not None:
             on_free()
 

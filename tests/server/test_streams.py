@@ -154,7 +154,7 @@ def test_ten_thousand_streams_leave_no_memory_behind(certificates: Certificates,
     def some(count: int) -> None:
         for number in range(count):
             stream = make(None)
-            stream.on_free = lambda kept=stream: kept and None  # a cycle, of those nobody frees
+            stream.call_when_freed(lambda kept=stream: kept and None)  # a cycle, of those nobody frees
             if number % 2:
                 assert isinstance(stream.connection, SSL.Connection)
             if number % 100 == 0:
