@@ -177,6 +177,12 @@ class SharingPolicy(Hook):
         """
         self._ask_again()
 
+    def when_asked_again(self, call: Callable[[], object]) -> None:
+        """Have `ask_again` call this from now on. For whoever drives the policy, as a node does when it starts; don't
+        define it.
+        """
+        self._ask_again = call
+
     _ask_again: Callable[[], object] = staticmethod(lambda: None)
 
 

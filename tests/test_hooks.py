@@ -25,6 +25,16 @@ def test_what_is_not_defined_changes_nothing() -> None:
     Discovery().run(Surroundings("edge-1", "ams1", "test", "127.0.0.1:1", str, str))
 
 
+def test_whoever_drives_a_policy_hears_when_its_answers_changed() -> None:
+    policy, heard = SharingPolicy(), []
+    policy.when_asked_again(lambda: heard.append(True))
+    assert not heard
+    policy.ask_again()
+    assert heard == [True]
+    SharingPolicy().ask_again()
+    assert heard == [True], "another one isn't driven by the same"
+
+
 ROOT = Path(__file__).parent.parent
 
 

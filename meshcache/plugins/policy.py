@@ -46,7 +46,7 @@ class PolicyRunner:
 
     def start(self) -> None:
         """Begin to answer."""
-        self.hook._ask_again = self.ask_again  # noqa: SLF001 - its own contract
+        self.hook.when_asked_again(self.ask_again)
         self._caller.start()
 
     def close(self, within_s: float) -> None:
