@@ -25,6 +25,9 @@ ADMIT_S: Final = 3.0
 QUIET_S: Final = 1.0
 """A node answers within milliseconds. Only where nobody did it is asked whether anybody listens."""
 
+GREETING_BYTES: Final = 10
+"""The signature with which both ends of ZMTP begin at once (RFC 23/ZMTP): FF, eight bytes, 7F."""
+
 TRIED_MAX: Final = 16
 """Seeds that are tried; one that answers is enough for a node."""
 
@@ -52,9 +55,24 @@ def probe(address: str, keyring: Keyring) -> str:
     try:
         transport.bind()
         transport.dial(address)
-        return _outcome(transport, events, len(keyring.keys), lambda: _listens(host, port))
+        outcome = _outcome(transport, events, len(keyring.keys), lambda: _listens(host, port))
     finally:
         transport.close()
+    return "no node" if outcome == "other key" and not _greets(host, port) else outcome
+
+
+def _greets(host: str, port: int) -> bool:
+    """Return whether what refused us begins as ZeroMQ does: a port of something else, such as the VIP's own, ends a
+    connection that it can't read in the same way.
+    """
+    try:
+        with socket.create_connection((host, port), CONNECT_S) as connection:
+            connection.settimeout(QUIET_S)
+            with connection.makefile("rb") as incoming:
+                first = incoming.read(GREETING_BYTES)
+    except OSError:
+        return False
+    return len(first) == GREETING_BYTES and (first[0], first[-1]) == (0xFF, 0x7F)
 
 
 def _listens(host: str, port: int) -> bool:
@@ -126,7 +144,11 @@ _FINDINGS: Final = {
     "other key": problem(
         "", "answers, but not to our key", "copy the same mesh.key to all nodes of the mesh (mesh.key_file)"
     ),
-    "no node": problem("", "something listens there that is no meshcache node", "correct the port in mesh.seeds"),
+    "no node": problem(
+        "",
+        "something listens there that is no meshcache node, or no mesh port of one",
+        "correct the port in mesh.seeds: it is that of the node's mesh.listen, not the one of a VIP",
+    ),
     "silent": problem("", "nothing answers there", "start that node, open the port, or take the seed out"),
 }
 """By outcome, the one that tells most first, where a name has several addresses."""

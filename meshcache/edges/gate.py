@@ -34,7 +34,7 @@ _EVENT = struct.Struct("=HI")
 
 _OTHER_KEY_HINT = (
     "; has it another mesh key? ours: {}. If the mesh has changed its key, copy the key file of a node that is in it "
-    "and send SIGHUP (docs/keys.md)"
+    "and send SIGHUP (docs/keys.md). If that is no node's mesh.listen, but another port, correct mesh.seeds"
 )
 
 Watch = DiallerWatch | ListenerWatch

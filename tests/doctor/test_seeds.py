@@ -16,6 +16,7 @@ from meshcache.doctor.seeds import probe, seed_findings
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from tests.nodes import settings
+from tests.tls.world import server_context
 
 
 @pytest.fixture
@@ -67,6 +68,27 @@ def test_something_else_that_listens_there_is_no_node(keyring: Keyring) -> None:
 
         threading.Thread(target=speak, daemon=True).start()
         assert probe(f"127.0.0.1:{server.getsockname()[1]}", keyring) == "no node"
+
+
+def test_a_port_of_a_vip_is_told_from_another_key(keyring: Keyring) -> None:
+    """A TLS server ends a connection that begins as ZeroMQ's, as a node with another key does."""
+    context = server_context("stdlib")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        context.wrap_socket(connection, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert probe(address, keyring) == "no node"
+        (finding,) = found(keyring, address)
+        server.shutdown(socket.SHUT_RDWR)
+    assert "no mesh port" in finding.text
+    assert "mesh.listen" in finding.do
 
 
 def test_a_silent_seed_is_only_a_note_where_another_lets_us_in(member: MeshNode, keyring: Keyring) -> None:

@@ -113,6 +113,7 @@ def _comes_back_with_the_old_file(mesh: Mesh, away: Node, old: str) -> None:
     told = re.search(r"refused: the connection to (\S+): closed during the handshake; (.+)", process.output)
     assert told is not None
     assert f"has it another mesh key? ours: {old}. " in told[2]
+    assert "no node's mesh.listen" in told[2]
     assert "copy the key file of a node that is in it and send SIGHUP (docs/keys.md)" in told[2]
     named = "refused: a connection from 127.0.0.1: another mesh key"
     for node in (node for node in mesh.nodes if node is not away):
