@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,7 @@ from meshcache.cli.target import FILE, Target, asks_a_node
 from meshcache.config import Settings, load
 from meshcache.doctor import machine
 from meshcache.doctor.finding import Finding, FindingState, fine, note, problem, skipped
+from meshcache.doctor.user import AS_THE_NODE, runs_as, user_finding
 from meshcache.errors import AdminError, ConfigError, KeyringError, NodeAbsentError, PolicyError, TransportError
 
 DEGRADED: Final = 3
@@ -60,11 +63,15 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
         yield machine.server_steps_finding(steps)
     yield from machine.clock_findings()
     settings, finding = _settings(file)
-    yield finding
+    other = _other_user(settings, socket)
+    if other is not None:
+        yield user_finding(*other)
+    yield _by_its_user(finding) if other else finding
     if settings is not None:
         yield from _notes(settings)
         yield from machine.multicast_findings(settings)
-        yield machine.state_finding(settings)
+        state = machine.state_finding(settings)
+        yield _by_its_user(state) if other else state
         yield from certificate_findings(settings)
         yield from backend_findings(settings)
         yield from _seeds(settings)
@@ -101,9 +108,33 @@ def _seeds(settings: Settings) -> Iterator[Finding]:
     try:
         yield from seed_findings(settings, load_keyring(settings.mesh.key_file))
     except KeyringError as error:
-        yield problem("mesh key", str(error), "meshcache key new makes one; all nodes need the same")
+        yield problem("mesh key", str(error), _about_key(settings.mesh.key_file))
     except TransportError as error:
         yield problem("ZeroMQ", str(error), "install pyzmq with CURVE")
+
+
+def _by_its_user(finding: Finding) -> Finding:
+    """Return what another user than the node's found amiss with the advice for it: what to do as the node's own."""
+    return replace(finding, do=AS_THE_NODE) if finding.state is FindingState.PROBLEM else finding
+
+
+def _about_key(path: Path) -> str:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "meshcache key new makes one; all nodes need the same"
+    except OSError:
+        pass
+    if os.access(path, os.R_OK, effective_ids=True):
+        return "docs/keys.md says whose the file must be, and what is in it; all nodes need the same"
+    return f"{AS_THE_NODE}; if that is this one, let the file belong to it: chown {os.geteuid()} {path}"
+
+
+def _other_user(settings: Settings | None, socket: Path | None) -> tuple[int, Path] | None:
+    """Return the user that runs the node, and the socket that says so, where it is another than the one that asks."""
+    path = socket or (settings.admin.socket if settings is not None else None)
+    owner = None if path is None else runs_as(path)
+    return None if path is None or owner is None else (owner, path)
 
 
 def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
@@ -122,7 +153,9 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     except ConfigError:
         yield skipped("node", "none is asked: the file doesn't say where")
     except (AdminError, PolicyError, KeyError) as error:
-        if not isinstance(error, NodeAbsentError):
+        if _other_user(settings, socket) is not None:
+            yield note("node", f"it can't be asked: {error}", AS_THE_NODE)
+        elif not isinstance(error, NodeAbsentError):
             do = "read its log; if it does not go on, restart it. To be asked it needs to be of this version"
             yield problem("node", f"it runs and does not answer as it should: {error}", do)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from meshcache import MeshNode
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings
+from meshcache.doctor import machine
 from meshcache.edges.keyfile import create_keyring
 from meshcache.edges.keyring import Keyring
 from tests.cli.conftest import BusyNode, Meshcache
@@ -83,6 +85,32 @@ def test_a_vip_in_two_share_groups_is_named(meshcache: Meshcache, node: MeshNode
     assert ended.code == 3
     assert "!! share group of VIP shop:" in ended.out
     assert ": shop on edge-1 (asked); storefront on edge-2\n" in ended.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_than_the_nodes_is_told_to_be_that_one(
+    meshcache: Meshcache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "hook_findings", list)  # by processes that another user may not start here
+    folder.chmod(0o755)
+    file = write(folder, key_file=str(folder / "mesh.key"), listen="127.0.0.1:0")
+    file.write_text(file.read_text().replace("socket = false", f'socket = "{folder}/state/edge-1/admin.sock"'))
+    create_keyring(folder / "mesh.key", Keyring.new())
+    assert meshcache("doctor", file).code == 0, "and all modules are imported, which another user may not read"
+    (folder / "state").mkdir()
+    (folder / "state" / "edge-1").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        ended = meshcache("doctor", file)
+    finally:
+        os.seteuid(0)
+    lines = ended.out.splitlines()
+    assert ended.code == 3, ended
+    for name in ("-- user:", "!! file:", "!! mesh key:", "-- node:"):
+        (at,) = [number for number, line in enumerate(lines) if line.startswith(name)]
+        assert "run doctor as the user that runs the node" in lines[at + 1]
+    assert "restart it" not in ended.out
+    assert "key new" not in ended.out
 
 
 def test_a_file_with_faults_is_a_problem_and_the_machine_is_looked_at_all_the_same(
