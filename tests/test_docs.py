@@ -76,12 +76,76 @@ def test_the_manual_page_is_what_the_commands_say_and_roff_takes_it() -> None:
 
 def test_the_glossary_has_only_words_that_the_code_has() -> None:
     """Each is in the sources, and of each row one at least, or its last word, names something there."""
-    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[2:]
     texts, names = _sources()
-    words = [[re.sub(r"[ -]+", " ", word).lower() for word in row.split(", ")] for row in rows]
+    words = [[re.sub(r"[ -]+", " ", word).lower() for word in row.split(", ")] for row in _rows()]
     assert len(words) > 30
     assert not [word for row in words for word in row if not _has(texts, word)]
     assert not [row for row in words if not any(_has(names, word.split()[-1]) for word in row)]
+
+
+OF_THE_FIELD = """
+address advertised announcement auth batch bucket cache certificate client connection dialler discovery drop edge entry
+envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member mode offer ping pong port
+query refusal refuse reply resume resumption scratch seed setup slot store table telemetry template traffic transport
+version watch
+
+anomaly attachment callback caller change check collector constant controller core counter decoder end error
+event exchange export facts field figure file finding folder force front function handler histogram identity
+image internals kind library list load lock loop map mapping note observer outcome overlay pending piece place plan
+plugin predecessor question range reader result rng runner schedule scope sealer security setting side source spec start
+state stats status step surroundings sweep tally turn update way
+
+ask attached behind bygone c closable collecting down find forkable found held home joining keeper kept leave like made
+named out outgoing outlived read rendered scarcity seen serving unkept up wait wanted warming
+"""
+"""What names of classes end in and nobody looks up: words of networks and databases, words of programs, and parts of
+speech that say something with what is before them, as in `CatchUp`. All else stands in the glossary."""
+
+SHOWN_ONLY = ("demo", "cli", "contrib")
+"""Rooms without words of their own: they show what the others do."""
+
+
+def test_what_a_class_is_called_is_a_word_of_the_field_or_of_the_glossary() -> None:
+    terms = _words(" ".join(_rows()) + " " + " ".join(re.findall(r"\*([\w -]+)\*", _GLOSSARY)).replace(",", " "))
+    known = {form for word in re.findall(r"\w+", terms) for form in _forms(word)} | set(OF_THE_FIELD.split())
+    lasts = {name: _forms(_words(name).split()[-1]) for name in _class_names()}
+    assert not {name for name, forms in lasts.items() if not known & forms}
+    assert not set(OF_THE_FIELD.split()) - set().union(*lasts.values()), "no class ends in these any more"
+
+
+def test_forms_of_a_word_are_found() -> None:
+    found = {"pulling": "pull", "entries": "entry", "permitted": "permit", "serving": "serve", "fetcher": "fetch"}
+    assert not [word for word, plain in found.items() if plain not in _forms(word)]
+    assert "tie" not in _forms("tier")
+
+
+_GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+
+
+def _rows() -> list[str]:
+    return re.findall(r"^\| ([^|]+) \|", _GLOSSARY, re.MULTILINE)[2:]
+
+
+def _forms(word: str) -> set[str]:
+    """A word, and what it may be a form of."""
+    forms = {word, word.removesuffix("s"), word.removesuffix("es"), re.sub("ies$", "y", word)}
+    for each in list(forms):
+        stem = re.sub("(ing|ed|er)$", "", each)
+        if len(stem) > 2 and stem != each:
+            forms |= {stem, stem + "e", re.sub(r"(.)\1$", r"\1", stem)}
+    return forms
+
+
+def _class_names() -> set[str]:
+    """Names of public classes, events left out: those say what happened, to whom."""
+    paths = [path for path in (ROOT / "meshcache").rglob("*.py") if path.name != "events.py"]
+    return {
+        node.name
+        for path in paths
+        if path.relative_to(ROOT / "meshcache").parts[0] not in SHOWN_ONLY
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    }
 
 
 def _has(text: str, word: str) -> bool:
