@@ -440,11 +440,11 @@ void maker_remember(struct makers *makers, const uint8_t *node, size_t bytes, ui
 
 double monotonic(void); /* of door.c */
 
-/* --- callbacks.c: what OpenSSL calls back --------------------------------------------------------------------------- */
+/* --- callbacks.c: what OpenSSL calls back; what its files share is in callbacks.h ---------------------------------- */
 
 extern PyType_Spec callbacks_spec;
 extern PyTypeObject *callbacks_type;
-void registry_init(void); /* once, when the module is loaded */
+void registry_init(void); /* of attachments.c: once, when the module is loaded */
 PyObject *callbacks_closing(PyObject *module, PyObject *unused);
 
 /* --- tier_records.c: sessions for the tiers, written and sealed; tier_file.c: their file --------------------------- */

@@ -113,7 +113,7 @@ REFUSED = object()
 
 
 def _chooser(state: State) -> Callable[[int, Attached, bytes | None], Any]:
-    """Return a function that moves a connection to the context of its name; `callbacks.c` has its twin."""
+    """Return a function that moves a connection to the context of its name; `hot/hello.c` has its twin."""
     functions, attachment_at, index = state.functions, state.attachments.get, state.listening_index
     get_ex, set_ex = functions.SSL_get_ex_data, functions.SSL_set_ex_data
     context_of, move, set_options = functions.SSL_get_SSL_CTX, functions.SSL_set_SSL_CTX, functions.SSL_set_options

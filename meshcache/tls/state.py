@@ -33,7 +33,7 @@ class Mode(StrEnum):
 
 
 NOTHING, APART, ASKED, REFUSED, APART_REFUSED, FOREIGN, HIT = 0, 1, 2, 3, 4, 5, 16
-"""Marks of a connection, as callbacks.c has them too: what became of the id that its client offered.
+"""Marks of a connection, as hot/callbacks.h has them too: what became of the id that its client offered.
 
 APART shares nothing, and so looks nothing up; ASKED found nothing, FOREIGN neither, under an id that no member made;
 REFUSED is counted already. From HIT on the mark is the token of the session that was found. After a HelloRetryRequest a
