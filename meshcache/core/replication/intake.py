@@ -170,16 +170,18 @@ class Intake:
 
         Its numbers say nothing of what is missing here, and what was seen may be for this node later: nothing counts as
         seen. But from another colo its origin gives the relay all of it, to spread: so a relay sees a gap, from where
-        it is told to begin, by one session that stands for all before it (`relay_turns`).
+        it is told to begin, by one session that stands for all before it (`relay_turns`). While it pushes nothing it
+        gives nothing either, when it is asked for a gap: then that counts no more than here.
         """
         entries = batch.entries
-        told_to_relay = own and stream.terms.colo != self._local.identity.colo
-        if told_to_relay and not (wanted or restored):
+        from_abroad = own and stream.terms.colo != self._local.identity.colo
+        if from_abroad and not (wanted or restored):
             mine = self._placement.is_mine
             self._keep_a_while(stream, entries, served, now, repaired)
             entries = entries.chosen([at for at, each in enumerate(entries.ids) if mine(stream.terms, each)])
             told_to_begin = not repaired and len(batch.entries.ids) <= batch.last - batch.first
-            stream.see(1 if told_to_begin else batch.first, batch.last, own=True)
+            if stream.terms.push and batch.terms.push:
+                stream.see(1 if told_to_begin else batch.first, batch.last, own=True)
         if entries.ids:
             self._file(stream, entries, served, now, repaired, restored)
 

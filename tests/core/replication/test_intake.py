@@ -296,3 +296,24 @@ def test_what_another_files_under_an_origins_numbers_never_keeps_the_origins_own
     relay.says(host, Push(columns(forged, ids=[sid(900 + at) for at in range(3)])))
     far.says(host, Push(far.batch(1, 8)))
     assert held(host, net, *range(1, 9)) == [True] * 8
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_what_an_origin_leaves_out_while_it_pushes_to_no_other_colo_isnt_seen(push: bool) -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", reach=REACH_EVERYWHERE))
+    ready(host)
+    far = Puppet(net, "x", "fra1", vip("x", "fra1", reach=REACH_EVERYWHERE, copies=1))
+    far.joins(host)
+    far.says(host, Push(far.batch(1)))
+    far.says(host, Push(far.batch(5)))
+    net.until(lambda: bool(far.hears(Fetch)), within=3)
+    fetch = far.hears(Fetch)[-1]
+    terms = replace(far.vips[0], push=push)
+    left_out = replace(
+        far.batch(2), terms=terms, age=(far.incarnation, 2), last=4, entries=Entries([], [], [], [], [], [])
+    )
+    far.says(host, FetchReply(fetch.token, left_out))
+    stream = host.core.duties.cache.streams.get(far.batch(1).key)
+    assert stream is not None
+    assert stream.seen.covers(2, 4) == push
