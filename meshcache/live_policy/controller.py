@@ -47,6 +47,8 @@ class _Done(NamedTuple):
     since: float
     recalled: int
     kept: bool
+    news: bool
+    """Whether anything was set that wasn't set before."""
     changed: dict[str, str]
 
 
@@ -215,7 +217,7 @@ class PolicyController:
             return self._pump.core.origins()
 
     def _change(self, vip: str, texts: Mapping[str, str], node_only: bool) -> _Done:
-        since, before = self._pump.clock(), self._recalled(vip)
+        since, before, was = self._pump.clock(), self._recalled(vip), self._version(vip)
         if node_only:
             values = {**self._node_only.get(vip, {}), **texts}
             self._node_only[vip] = {key: text for key, text in values.items() if text}
@@ -223,9 +225,12 @@ class PolicyController:
         else:
             self._set_live(VIP, vip, texts)
         kept = self._take_over()
+        version, recalled = self._version(vip), self._recalled(vip) - before
+        return _Done(vip, node_only, version, since, recalled, kept, version != was, dict(texts))
+
+    def _version(self, vip: str) -> int:
         with self._pump.lock:
-            version = self._pump.core.live.version(VIP, vip).number
-        return _Done(vip, node_only, version, since, self._recalled(vip) - before, kept, dict(texts))
+            return self._pump.core.live.version(VIP, vip).number
 
     def _number(self, vip: str, keys: Iterable[str]) -> None:
         """Note that these values of this node's own are changed now, after all that any process of the server has."""
@@ -246,7 +251,7 @@ class PolicyController:
             return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
         total = ask_policy(self._pump, self._reachable(done.vip), done.vip, done.changed, done.since)
         self._add_unaware(total, done)
-        recalled = {"here": done.recalled, "mesh": total["sessions"]}
+        recalled = {"here": done.recalled, "mesh": total["sessions"] if done.news else done.recalled}
         return result | {"recalled": recalled, "nodes": total, "superseded": self._superseded(done)}
 
     def _notes(self, done: _Done) -> list[str]:

@@ -263,6 +263,9 @@ class TestRecall:
         done = nodes[0].policies.set_policy("shop", {"reach": "colo"})
         assert done["recalled"] == {"here": 0, "mesh": 10}
         assert [entries(node) for node in nodes] == [5, 0, 0]
+        nothing = {"here": 0, "mesh": 0}
+        assert nodes[0].policies.set_policy("shop", {"reach": "colo"})["recalled"] == nothing, "it was so before"
+        assert nodes[0].policies.unset_policy("shop", [])["recalled"] == nothing, "and that was the command before it"
 
     def test_a_shorter_lifetime_removes_what_is_older(self, place: Place) -> None:
         node = place.node("edge-1", sharing={"lifetime_s": 20_000})

@@ -34,7 +34,8 @@ _PER_S, _BURST = 20.0, 100.0
 """Questions of all other nodes together: one costs every node a message or two."""
 
 _EARLY_S = 1.0
-"""Recalls from so long before the question are counted in: what it is about may have spread faster than it did."""
+"""Recalls from so long before the question are counted in: what it is about may have spread faster than it did. An
+earlier change's are told apart by their version."""
 
 _TOKENS = 1 << 32
 
@@ -140,7 +141,7 @@ class MeshQueries:
         served = self._vips.get(ask.name)
         note = VipNote() if served is None else served.vip.note
         has = served is not None and note.version >= ask.number and ask.digest in (b"", note.digest)
-        sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S)
+        sessions = self._recall.lately(ask.name, now - ask.elapsed_s - _EARLY_S, ask.number)
         return QueryReply(ask.asker, ask.token, self._local.identity.node, has, sessions, held=note.held)
 
     def _figures(self) -> tuple[Figures, ...]:

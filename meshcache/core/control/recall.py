@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
@@ -27,6 +27,16 @@ _RECENT_MAX = 1024
 
 _REFUSED_MAX = 4096
 """Newest terms that forbid a stream here, kept after their origin is gone; the oldest go first."""
+
+
+class _Recalled(NamedTuple):
+    """Copies of a VIP's sessions that were taken back at one time, and by which version of its live policy."""
+
+    at: float
+    vip: str
+    sessions: int
+    version: int
+
 
 _Word: TypeAlias = tuple[Terms, tuple[int, int]]
 """Terms, and the (incarnation, revision) of the node that said so."""
@@ -52,11 +62,17 @@ class Recall:
         self._outbox = outbox
         self._heard_of = (-1, -1)
         self._refused: OrderedDict[tuple[str, str], _Word] = OrderedDict()
-        self._recent: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_MAX)
+        self._recent: deque[_Recalled] = deque(maxlen=_RECENT_MAX)
 
-    def lately(self, vip: str, since: float) -> int:
-        """Return how many copies of a VIP's sessions were taken back here since a moment not long ago."""
-        return sum(count for at, name, count in self._recent if name == vip and at >= since)
+    def lately(self, vip: str, since: float, version: int = 0) -> int:
+        """Return how many copies of a VIP's sessions were taken back here since a moment not long ago, by that version
+        of its live policy or a later one.
+        """
+        return sum(
+            recalled.sessions
+            for recalled in self._recent
+            if recalled.vip == vip and recalled.at >= since and recalled.version >= version
+        )
 
     def record_received(self, record: NodeRecord, now: float) -> None:
         """Hold everything that a node made, in this and earlier lives, to the newest terms that are known of it."""
@@ -66,7 +82,7 @@ class Recall:
             if stream.key.origin == record.node and stream.age < record.age:
                 terms = record.terms_of(stream.key.vip)
                 if terms is not None and stream.key.incarnation <= record.incarnation:
-                    self.adopt(stream, terms, record.age, now)
+                    self.adopt(stream, terms, record.age, now, record.note_of(stream.key.vip).version)
 
     def by_hearsay(self, now: float) -> None:
         """Hold streams of nodes that aren't linked, or don't live, to what others say of them. Call it now and then."""
@@ -81,7 +97,7 @@ class Recall:
             record = told.get(stream.key.origin)
             terms = None if record is None else record.terms_of(stream.key.vip)
             if record is not None and terms is not None and stream.age < record.age:
-                self.adopt(stream, terms, record.age, now)
+                self.adopt(stream, terms, record.age, now, record.note_of(stream.key.vip).version)
 
     def word(self, key: StreamKey) -> _Word | None:
         """Return the newest terms known of a stream that isn't here, or is no longer, with their age.
@@ -112,11 +128,12 @@ class Recall:
         word = (stream.terms, stream.age) if stream is not None else self.word(key)
         return word is None or bool(self._vips.accept(word[0])[0])
 
-    def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float) -> None:
+    def adopt(self, stream: Stream, terms: Terms, age: tuple[int, int], now: float, version: int = 0) -> None:
         """Hold a stream to newer terms. If they don't allow it here, forget it with all its entries.
 
         Entries made under other settings or in another group don't resume at their origin any more: they go too. Where
-        few nodes were to hold them and now all are, what isn't here is missing from now on.
+        few nodes were to hold them and now all are, what isn't here is missing from now on. ``version`` is that of the
+        live policy with which the terms came, if their node said so.
         """
         old, stream.terms, stream.age = stream.terms, terms, age
         if old.copies and not terms.copies:
@@ -124,7 +141,7 @@ class Recall:
         self._cache.renew()
         same = (old.group, old.digest) == (terms.group, terms.digest)
         if not same or self._vips.accept(terms)[1] != stream.vip:
-            self._forget(stream, now)
+            self._forget(stream, now, version if stream.key.vip == stream.vip else 0)
         self._remember(terms, age)
 
     def unsent(self) -> None:
@@ -194,17 +211,20 @@ class Recall:
         own = self._vips.record
         return key[:2] == (own.node, own.incarnation)
 
-    def _empty(self, stream: Stream, now: float) -> None:
-        self._report(stream.vip, self._cache.drop_stream(stream), now)
+    def _empty(self, stream: Stream, now: float, version: int = 0) -> None:
+        self._report(stream.vip, self._cache.drop_stream(stream), now, version)
 
-    def _forget(self, stream: Stream, now: float) -> None:
-        self._empty(stream, now)
+    def _forget(self, stream: Stream, now: float, version: int = 0) -> None:
+        self._empty(stream, now, version)
         self._cache.streams.drop(stream)
 
-    def _report(self, vip: str, sessions: int, now: float) -> None:
+    def _report(self, vip: str, sessions: int, now: float, version: int = 0) -> None:
+        """Count and tell what was taken back, by another node's version of the VIP's policy or by the one here."""
         if not sessions:
             return
-        self._recent.append((now, vip, sessions))
+        served = self._vips.get(vip)
+        here = 0 if served is None else served.vip.note.version
+        self._recent.append(_Recalled(now, vip, sessions, version or here))
         self._telemetry.counters.vip(vip).recalled += sessions
         self._telemetry.events.add(SessionsRecalled(now, vip, sessions))
 

@@ -74,6 +74,26 @@ def test_recalls_since_the_change_are_counted_and_older_ones_not() -> None:
     assert sum(answer.sessions for answer in first.core.queries.answers(token)) == 0
 
 
+def test_recalls_of_an_earlier_version_are_not_counted_for_a_later_one() -> None:
+    """Be it taken over from the mesh's table or heard first from the node whose sessions they were."""
+    net = Net()
+    first, second = mesh(net, ["a", "b"], reach=REACH_EVERYWHERE)
+    net.until(lambda: bool(first.core.peers(net.now)) and bool(second.core.peers(net.now)))
+    changed_at = net.now
+    for version, changed in ((1, second), (3, first)):
+        make(net, first, version)
+        net.run(0.1)
+        tight = vip(changed.name, reach=REACH_SERVER)
+        changed.core.set_vip(replace(tight, note=VipNote(version=version)), net.now)
+        net.run(0.1)
+        changed.core.set_vip(replace(vip(changed.name), note=VipNote(version=version + 1)), net.now)
+        net.run(0.1)
+        for number, sessions in ((version, 1), (version + 1, 0)):
+            token = first.core.queries.ask(QueryKind.POLICY, number, net.now, name="shop", since=changed_at)
+            net.run(0.1)
+            assert sum(answer.sessions for answer in first.core.queries.answers(token)) == sessions
+
+
 def test_every_node_says_how_its_clients_resume() -> None:
     net = Net()
     first, second = mesh(net, ["a", "b"])
