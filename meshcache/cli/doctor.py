@@ -149,6 +149,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     try:
         client = Target(socket).client
         stats, policies, clocks = client.stats(), client.policy(), client.get("/v1/clocks")["ahead_s"]
+        silent = client.mesh()["silent"]
         groups = list(group_findings(stats, client.peers()))
     except ConfigError:
         yield skipped("node", "none is asked: the file doesn't say where")
@@ -165,7 +166,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     else:
         peers = len(stats["peers"])
         yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")
-        yield from mesh_findings(stats, policies, clocks)
+        yield from mesh_findings(stats, policies, clocks, silent)
         yield from groups
         if settings is not None:
             yield from hearing_findings(settings, stats["node"].get("address", ""))

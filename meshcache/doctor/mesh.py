@@ -19,11 +19,16 @@ NAMES_SHOWN: Final = 5
 
 
 def mesh_findings(
-    stats: Mapping[str, Any], policies: Sequence[Mapping[str, Any]], clocks: Mapping[str, float]
+    stats: Mapping[str, Any],
+    policies: Sequence[Mapping[str, Any]],
+    clocks: Mapping[str, float],
+    silent: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Everything about a running node, by what it answers on its admin socket."""
+    """Everything about a running node, by what it answers on its admin socket; `silent` are nodes that gave no answer
+    when all were asked through it.
+    """
     peers = stats.get("peers", [])
-    yield _members(peers, len(stats.get("node", {}).get("workers", ())))
+    yield _members(peers, silent, len(stats.get("node", {}).get("workers", ())))
     yield from _islands(peers)
     yield from _refused(stats)
     yield from _clocks(clocks)
@@ -39,8 +44,10 @@ def mesh_findings(
     yield from _shares_nothing(stats)
 
 
-def _members(peers: Sequence[Mapping[str, Any]], workers: int = 0) -> Finding:
+def _members(peers: Sequence[Mapping[str, Any]], silent: Sequence[str], workers: int) -> Finding:
+    """Of another colo a node is linked with some alone, which tell it of the others: it sees none of those go."""
     away = [f"{peer['name']} ({peer['colo']})" for peer in peers if peer.get("state") != "alive"]
+    away += sorted(set(silent) - {peer["name"] for peer in peers})
     if away:
         return problem(
             "members", f"{_some(away)} not heard", "look whether they run, and whether the network between is whole"

@@ -47,6 +47,13 @@ def test_members_that_are_away_are_named() -> None:
     assert (alone.state, alone.text) == (FindingState.FINE, "no other server; its 2 workers share with each other")
 
 
+def test_a_member_of_another_colo_that_no_link_leads_to_is_named_when_it_gives_no_answer() -> None:
+    told = {
+        finding.name: finding for finding in mesh_findings({"peers": [peer("edge-2")]}, (), {}, ["edge-2", "edge-4"])
+    }
+    assert (told["members"].state, told["members"].text) == (FindingState.PROBLEM, "edge-4 not heard")
+
+
 def test_an_island_is_named_with_the_setting_that_differs() -> None:
     islands = [peer("a", "alive", {"group": "pay", "differs": ["the lowest TLS version"]})] * 2
     told = found({"peers": [*islands, peer("b", "alive", {"group": "front"})]})
