@@ -116,12 +116,13 @@ def _use_private_key(context: SSL.Context, private_key: Path | None) -> None:
 
 
 def _use_ciphers(context: SSL.Context, vip: VipSettings) -> None:
-    """One list for both protocol versions, which OpenSSL keeps apart: names of TLS 1.3 begin with ``TLS_``."""
-    names = (vip.ciphers or CIPHERS_TLS12).split(":")
+    """One list for both protocol versions, which OpenSSL keeps apart: names of TLS 1.3 begin with ``TLS_``. A version that
+    the list has none of keeps its default.
+    """
+    names = (vip.ciphers or "").split(":")
     tls13 = [name for name in names if name.startswith("TLS_")]
-    tls12 = [name for name in names if not name.startswith("TLS_")]
-    if tls12:
-        context.set_cipher_list(":".join(tls12).encode())
+    tls12 = [name for name in names if name and not name.startswith("TLS_")]
+    context.set_cipher_list((":".join(tls12) or CIPHERS_TLS12).encode())
     if tls13:
         context.set_tls13_ciphersuites(":".join(tls13).encode())
 

@@ -9,16 +9,26 @@ from OpenSSL import SSL
 from meshcache.checks.certificates import placed_certificates
 from meshcache.config import VipSettings
 
+_SHOWN_CHARS = 100
+
 
 def cipher_faults(place: str, vip: VipSettings) -> list[str]:
-    """Check whether OpenSSL knows any cipher of the VIP's list."""
-    if vip.ciphers is None:
-        return []
-    try:
-        SSL.Context(SSL.TLS_SERVER_METHOD).set_cipher_list(vip.ciphers.encode())
-    except (SSL.Error, UnicodeEncodeError) as error:
-        return [f"{place}.ciphers: OpenSSL knows no cipher by this list ({_reason(error)}); see openssl-ciphers(1)"]
-    return []
+    """Check whether OpenSSL knows any TLS 1.2 cipher of the VIP's list, and all of TLS 1.3."""
+    names = [] if vip.ciphers is None else vip.ciphers.split(":")
+    tls13 = [name for name in names if name.startswith("TLS_")]
+    tls12 = [name for name in names if not name.startswith("TLS_")]
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    faults = []
+    for version, some, use in (("1.2", tls12, context.set_cipher_list), ("1.3", tls13, context.set_tls13_ciphersuites)):
+        try:
+            if some:
+                use(":".join(some).encode())
+        except (SSL.Error, UnicodeEncodeError) as error:
+            faults.append(
+                f"{place}.ciphers: OpenSSL knows no TLS {version} cipher by {':'.join(some)[:_SHOWN_CHARS]} "
+                f"({_reason(error)}); see openssl-ciphers(1)"
+            )
+    return faults
 
 
 def chain_faults(place: str, vip: VipSettings) -> list[str]:

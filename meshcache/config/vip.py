@@ -252,7 +252,8 @@ class VipSettings(Table):
     """The lowest version accepted. Nothing below 1.2 is offered (RFC 8996)."""
 
     ciphers: str | None = Field(default=None, min_length=1, max_length=4096, examples=["ECDHE+AESGCM"])
-    """TLS 1.2 ciphers, in OpenSSL's notation (openssl-ciphers(1)). Default: OpenSSL's own list."""
+    """Ciphers of TLS 1.2 and 1.3, in OpenSSL's notation (openssl-ciphers(1)): names of TLS 1.3 begin with ``TLS_``. A
+    version that none of them is of keeps the server's own."""
 
     client_auth: ClientAuthSettings | None = None
     sharing: SharingSettings = SharingSettings()

@@ -87,6 +87,18 @@ def test_ciphers_of_both_protocol_versions_are_taken_from_one_list(
     assert old.cipher()[0].endswith("AES256-GCM-SHA384")  # type: ignore[index]
 
 
+def test_a_version_of_which_the_list_has_no_cipher_keeps_its_default(
+    shop: dict[str, Any], certificates: Certificates
+) -> None:
+    context = make_context("vip[0]", VipSettings(**shop, ciphers="TLS_AES_128_GCM_SHA256"))
+    assert shake(context, certificates.client()).cipher()[0] == "TLS_AES_128_GCM_SHA256"  # type: ignore[index]
+    old = certificates.client(ssl.TLSVersion.TLSv1_2)
+    assert shake(context, old).cipher()[0].startswith("ECDHE-")  # type: ignore[index]
+    old.set_ciphers("AES128-SHA:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA")
+    with pytest.raises(SSL.Error, match="no shared cipher"):
+        shake(context, old)
+
+
 def test_a_client_cannot_renegotiate(shop: dict[str, Any]) -> None:
     context = make_context("vip[0]", VipSettings(**shop))
     assert context.set_options(0) & SSL.OP_NO_RENEGOTIATION
