@@ -116,8 +116,8 @@ def _use_private_key(context: SSL.Context, private_key: Path | None) -> None:
 
 
 def _use_ciphers(context: SSL.Context, vip: VipSettings) -> None:
-    """One list for both protocol versions, which OpenSSL keeps apart: names of TLS 1.3 begin with ``TLS_``. A version that
-    the list has none of keeps its default.
+    """One list for both protocol versions, which OpenSSL keeps apart: names of TLS 1.3 begin with ``TLS_``. A version
+    that the list has none of keeps its default.
     """
     names = (vip.ciphers or "").split(":")
     tls13 = [name for name in names if name.startswith("TLS_")]
