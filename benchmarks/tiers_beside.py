@@ -99,7 +99,7 @@ class _Feed:
     def __init__(self, node: MeshNode) -> None:
         self._node, self._pump = node, node.internals.pump
         cache = self._pump.core.duties.cache
-        note, self._dropped = cache.on_file, cache.on_drop
+        note, self._evicted = cache.on_file, cache.on_evict
         assert note is not None, "the disk wants everything"
         self._note = note
         self._ids: deque[bytes] = deque()
@@ -108,14 +108,16 @@ class _Feed:
         """Make as many as two seconds take, without a word to the tiers."""
         pump, cache = self._pump, self._pump.core.duties.cache
         missing = 2 * PER_S - len(self._ids)
-        cache.on_file = cache.on_drop = None
+        cache.call_when_filed(None)
+        cache.call_when_evicted(None)
         for _ in range(max(missing, 0)):
             session_id = os.urandom(32)
             der = b"\x30" + session_id + os.urandom(DER_BYTES - 33)
             with pump.lock:
                 pump.core.session_created(VIP, session_id, der, pump.clock())
             self._ids.append(session_id)
-        cache.on_file, cache.on_drop = self._note, self._dropped
+        cache.call_when_filed(self._note)
+        cache.call_when_evicted(self._evicted)
 
     @contextmanager
     def running(self) -> Iterator[dict[str, float]]:

@@ -5,7 +5,7 @@ The order of `tick` is the order in which a reader may want to open the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
@@ -53,6 +53,7 @@ from meshcache.core.state.counters import Counters
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.outlet import Fits
 from meshcache.core.state.refusals import Refusals
 from meshcache.core.state.roster import RosterTable
 from meshcache.core.state.served_vips import ServedVips
@@ -60,12 +61,10 @@ from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.state.tls_edge import TlsEdge
 from meshcache.core.stats import Stats
 from meshcache.core.tickets.ticket_duty import TicketDuty
-from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity, NodeRecord, Rng
 from meshcache.core.wire import messages, queries, single_use, ticket_messages
-from meshcache.core.wire.fields import FieldError, address
 
 
 class Assembly:
@@ -110,7 +109,7 @@ class Assembly:
         local, telemetry, streams, cache = self.local, self.telemetry, self.streams, self.cache
         vips, members, roster, outbox = self.vips, self.members, self.roster, self.outbox
         limits = local.limits
-        self.withdraws = Withdraws(local, telemetry, cache, vips, members, outbox)
+        self.withdraws = Withdraws(local, telemetry, cache, vips, members, outbox, self)
         self.recall = Recall(telemetry, cache, vips, members, roster, outbox)
         self.joining = Joining(local, telemetry, streams, vips, members, outbox, self)
         self.outlived = Outlived(self.recall.ages, members, roster, self.joining.tell_life, now)
@@ -275,26 +274,6 @@ class Assembly:
             self._sweep_at,
         )
 
-    def candidate(self, where: str, source: str, now: float) -> None:
-        """Take a hint where a member may listen; peers that are linked already need none."""
-        if not self._may_dial(where) or (source != "seed" and self.members.at(where) is not None):
-            return
-        if not self.joining.candidates.hint(where, source, now):
-            self.telemetry.drop(Drop.CANDIDATES_FULL)
-
-    def remembered(self, where: str, heard_at: float, now: float) -> None:
-        """Try an address that an earlier life of this node knew, now and then for a day."""
-        if self._may_dial(where) and self.members.at(where) is None:
-            self.joining.bygone.remember(where, heard_at, now)
-
-    def _may_dial(self, where: str) -> bool:
-        try:
-            address(where)
-        except FieldError:
-            self.telemetry.drop(Drop.BAD_ADDRESS)
-            return False
-        return where != self.local.identity.address
-
     # --- what duties tell each other: `state.outlet.Outlet` ---
 
     def wants_link(self, peer: Peer) -> bool:
@@ -329,6 +308,10 @@ class Assembly:
     def peer_doubted(self, now: float) -> None:
         """Compare soon: what a silent peer told only some of us should be with all of us."""
         self.anti_entropy.compare_soon(now)
+
+    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
+        """Take them back from the tiers."""
+        self.tiering.sessions_withdrawn(ids, fits)
 
     def gap_seen(self, stream: Stream, now: float) -> None:
         """Have a gap filled."""

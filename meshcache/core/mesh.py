@@ -253,12 +253,12 @@ class MeshCore:
         """Try an address where a member may listen; a ``"seed"``, which an operator wrote, for ever. Malformed
         addresses are counted, and our own is ignored."""
         self.duties.woken(now)
-        self.duties.candidate(address, source, now)
+        self.duties.joining.hinted(address, source, now)
 
     def remembered(self, address: str, heard_s: float, now: float) -> None:
         """Try an address now and then for a day: an earlier life of this node heard a member there so long ago."""
         self.duties.woken(now)
-        self.duties.remembered(address, now - heard_s, now)
+        self.duties.joining.remembered(address, now - heard_s, now)
 
     def places(self, now: float) -> dict[str, float]:
         """Return where members listen or listened, with the seconds since one was heard there: for `remembered`."""

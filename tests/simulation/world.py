@@ -105,7 +105,7 @@ class World:
             limits=self.limits,
             make_vip_cache=TABLES[incarnation % len(TABLES)],
         )
-        core.duties.cache.on_drop = self._dropped
+        core.duties.cache.call_when_evicted(self._dropped)
         host.on_received, host.on_sent = self._received, self._sent
         self.hosts[name] = host
         host.version = self.truth.declare(name, colo, policy, self.now)

@@ -43,12 +43,7 @@ class PutResult(Enum):
 
 
 class SessionCache:
-    """Sessions by VIP and id.
-
-    ``on_drop`` is called with each entry that leaves to make room, so that a second tier can have it, and ``on_file``
-    with the stream and the ids of what was filed. ``make_vip_cache`` makes a VIP's part of it, with its bounds of bytes
-    and sessions.
-    """
+    """Sessions by VIP and id. ``make_vip_cache`` makes a VIP's part of it, with its bounds of bytes and sessions."""
 
     def __init__(
         self,
@@ -60,14 +55,26 @@ class SessionCache:
         """Who made what is here: entries never outlive their stream."""
         self.epoch = now
         """The moment that times in entries count from."""
-        self.on_drop: Callable[[Session, Stream], None] | None = None
         self.on_file: Callable[[Stream, Sequence[bytes]], None] | None = None
+        self.on_evict: Callable[[Session, Stream], None] | None = None
+        """Who is told, to look at, and to tell where something else files: see `call_when_filed`, `call_when_evicted`.
+        """
         self._make_vip_cache = make_vip_cache
         self._vip_caches: dict[str, VipEntries] = {}
         self._sweep = Sweep()
 
     def __len__(self) -> int:
         return sum(len(vip_cache) for vip_cache in self._vip_caches.values())
+
+    def call_when_evicted(self, note: Callable[[Session, Stream], None] | None) -> None:
+        """Have this called with each entry that leaves to make room, so that a tier can have it; None: nothing."""
+        self.on_evict = note
+
+    def call_when_filed(self, note: Callable[[Stream, Sequence[bytes]], None] | None) -> None:
+        """Have this called with the stream and the ids of what was filed just now, but of what is not for tiers; None:
+        nothing.
+        """
+        self.on_file = note
 
     @property
     def bytes_used(self) -> int:
@@ -119,7 +126,7 @@ class SessionCache:
         same VIP to make room.
 
         With `seq` 0 it is found by its id only, never through its stream, so it can't leave this node. `at_own_cost`
-        makes room as `put_many` does, and without `for_tiers` `on_file` isn't called.
+        makes room as `put_many` does, and without `for_tiers` nobody is told.
         """
         vip_cache = self._vip_caches.get(stream.vip)
         if not (0 < len(session_id) <= SESSION_ID_BYTES_MAX and 0 < len(der) <= DER_BYTES_MAX):
@@ -149,7 +156,7 @@ class SessionCache:
 
         Where the VIP's part is full, a stream that holds more than half of it loses its own oldest: a peer that floods
         can't push out everyone else's. Without `at_own_cost` the least recently used goes, whosever it is: what a tier
-        gives back may be the oldest of its stream. Without `for_tiers` `on_file` isn't called. Lengths are not checked
+        gives back may be the oldest of its stream. Without `for_tiers` nobody is told. Lengths are not checked
         here: the decoder did.
         """
         vip_cache = self._vip_caches.get(stream.vip)
@@ -288,8 +295,8 @@ class SessionCache:
             assert packed is not None, "victims and journals name entries only"
             vip_cache.evicted += 1
             self._forget(packed)
-            if self.on_drop is not None:
-                self.on_drop(*self._unpack(session_id, packed))
+            if self.on_evict is not None:
+                self.on_evict(*self._unpack(session_id, packed))
 
     def _forget(self, packed: bytes) -> None:
         index, seq, _, _, _ = HEAD.unpack_from(packed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias
@@ -17,6 +17,7 @@ from meshcache.core.policy.gates import Terms
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.outlet import Outlet
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
@@ -52,9 +53,6 @@ _ISSUERS_MAX = 1024
 """Issuers whose rate is watched; forgotten all at once."""
 
 _NUMBERS = 1 << 32
-
-Fits: TypeAlias = Callable[[Terms, Session], bool]
-"""Says whether a withdraw is about a session, which has these terms."""
 
 _Name: TypeAlias = tuple[str, int, int]
 _Scope: TypeAlias = tuple[str, str, str, tuple[bytes, ...]]
@@ -111,6 +109,7 @@ class Withdraws:
         vips: ServedVips,
         members: Members,
         outbox: Outbox,
+        outlet: Outlet,
     ) -> None:
         self._local = local
         self._telemetry = telemetry
@@ -118,6 +117,7 @@ class Withdraws:
         self._vips = vips
         self._members = members
         self._outbox = outbox
+        self._outlet = outlet
         self._known: dict[_Scope, _Known] = {}
         self._heard: OrderedDict[tuple[_Name, _Scope], None] = OrderedDict()
         self._gone: OrderedDict[_Name, int] = OrderedDict()
@@ -128,9 +128,6 @@ class Withdraws:
         self._truer: OrderedDict[float, float] = OrderedDict()
         self.acts = 0
         """How many were acted on, so that others can see that there is a new one, or that all are to be heard again."""
-        self.on_act: Callable[[tuple[bytes, ...], Fits], None] | None = None
-        """Called when one is acted on here, with the ids that it names, if it names single sessions, and with what says
-        whether it is about a session."""
 
     @property
     def number(self) -> int:
@@ -275,8 +272,9 @@ class Withdraws:
         others = [peer.address for peer in self._members if peer.usable and peer.name != passed_on_by]
         self._outbox.send_all(others, _aged(known, now))
         self._keep(known, now)
-        if self.on_act is not None:
-            self.on_act(withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now))
+        self._outlet.sessions_withdrawn(
+            withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now)
+        )
         return gone
 
     def _heard_again(self, known: _Known) -> None:

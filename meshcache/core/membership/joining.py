@@ -21,6 +21,7 @@ from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import IslandFound, IslandGone, NameContested
 from meshcache.core.values.topology import PROTOCOL_MAJOR, NodeRecord
+from meshcache.core.wire.fields import FieldError, address
 from meshcache.core.wire.messages import Hello, Refuse
 
 _CONTEST_S = 1.5
@@ -172,10 +173,30 @@ class Joining:
         """
         return peer.address in self._own_addresses and peer.usable and bool(peer.way_back[1])
 
+    def hinted(self, where: str, source: str, now: float) -> None:
+        """Take a hint where a member may listen; peers that are linked already need none."""
+        if not self._may_dial(where) or (source != "seed" and self._members.at(where) is not None):
+            return
+        if not self.candidates.hint(where, source, now):
+            self._telemetry.drop(Drop.CANDIDATES_FULL)
+
+    def remembered(self, where: str, heard_at: float, now: float) -> None:
+        """Try an address that an earlier life of this node knew, now and then for a day."""
+        if self._may_dial(where) and self._members.at(where) is None:
+            self.bygone.remember(where, heard_at, now)
+
     def places(self) -> dict[str, float]:
         """Return where peers listen or listened, with the time at which somebody was last heard there."""
         here = (peer for peer in self._members if not self.is_ourselves(peer))
         return self.bygone.heard_at() | {peer.address: peer.heard_at for peer in here}
+
+    def _may_dial(self, where: str) -> bool:
+        try:
+            address(where)
+        except FieldError:
+            self._telemetry.drop(Drop.BAD_ADDRESS)
+            return False
+        return where != self._local.identity.address
 
     def _waiting(self) -> list[Peer]:
         if not self._uninformed:

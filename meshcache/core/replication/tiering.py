@@ -14,10 +14,11 @@ from typing import NamedTuple, Protocol
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.journal import NamedIds
 from meshcache.core.cache.streams import Stream
-from meshcache.core.control.withdraws import Fits, Withdraws
+from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Terms
 from meshcache.core.replication.intake import Intake
 from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.outlet import Fits
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.values.session import Session
 from meshcache.core.wire.tier_record import (
@@ -141,9 +142,8 @@ class Tiering:
         """
         self.on = True
         self._new_records = new_records
-        self._cache.on_drop = self._note_evicted
-        self._cache.on_file = self._note_filed if everything else None
-        self._withdraws.on_act = self._note_withdrawn
+        self._cache.call_when_evicted(self._note_evicted)
+        self._cache.call_when_filed(self._note_filed if everything else None)
 
     @property
     def waiting(self) -> int:
@@ -170,6 +170,19 @@ class Tiering:
             self._forgotten.append((_border(served.vip.terms), session_id))
         if self._evicted and len(self._over) < WAITING_MAX:
             self._over.add(session_id)
+
+    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
+        """Let go of what waits and was withdrawn just now; single sessions are taken out of the tiers by their names.
+
+        What names a VIP, a group or a node is found only by reading all that a tier has: that is up to who can.
+        """
+        if not self.on:
+            return
+        kept = [(session, stream) for session, stream in self._evicted if not fits(stream.terms, session)]
+        self._waiting -= len(self._evicted) - len(kept)
+        self._evicted = deque(kept)
+        room = WAITING_MAX - len(self._forgotten)
+        self._forgotten.extend([(border, session_id) for border in self.borders() for session_id in ids][:room])
 
     def take_forgotten(self) -> list[tuple[Border, bytes]]:
         """Return what is to be taken out of the tiers since the last call."""
@@ -269,17 +282,6 @@ class Tiering:
             return
         self._waiting += len(ids)
         self._filed.append((stream, ids))
-
-    def _note_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
-        """Let go of what waits and was withdrawn just now; single sessions are taken out of the tiers by their names.
-
-        What names a VIP, a group or a node is found only by reading all that a tier has: that is up to who can.
-        """
-        kept = [(session, stream) for session, stream in self._evicted if not fits(stream.terms, session)]
-        self._waiting -= len(self._evicted) - len(kept)
-        self._evicted = deque(kept)
-        room = WAITING_MAX - len(self._forgotten)
-        self._forgotten.extend([(border, session_id) for border in self.borders() for session_id in ids][:room])
 
     def _note_evicted(self, session: Session, stream: Stream) -> None:
         if self._waiting >= WAITING_MAX:

@@ -5,12 +5,17 @@ A duty calls it when something happened that others may act on, and asks it the 
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms
 from meshcache.core.state.members import Peer
+from meshcache.core.values.session import Session
 from meshcache.core.values.topology import NodeRecord
+
+Fits: TypeAlias = Callable[[Terms, Session], bool]
+"""Whether a session, made under these terms, is one of those that something is about."""
 
 
 class Outlet(Protocol):
@@ -42,6 +47,9 @@ class Outlet(Protocol):
 
     def hearsay_heard(self, now: float) -> None:
         """News came from another than its author, so some peers may not have it yet."""
+
+    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
+        """What these ids name, or what fits, is to be forgotten: it is gone from memory, and may be elsewhere."""
 
     def name_contested(self, holder: Peer, now: float) -> None:
         """Another address claims a peer's name: whether the peer is heard decides."""

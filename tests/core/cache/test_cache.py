@@ -57,7 +57,7 @@ class House:
         self.dropped: list[Session] = []
         self.table = StreamTable()
         self.cache = SessionCache(self.table, now, type(self).make)
-        self.cache.on_drop = lambda session, _stream: self.dropped.append(session)
+        self.cache.call_when_evicted(lambda session, _stream: self.dropped.append(session))
         for vip, (bytes_max, sessions_max) in (quotas or {"shop": (PLENTY, PLENTY)}).items():
             self.cache.set_quota(vip, bytes_max, sessions_max)
 
@@ -392,7 +392,7 @@ def test_against_a_model(machine: type[CacheMachine]) -> None:
 
 def test_what_is_filed_is_told_with_its_stream_and_what_isnt_isnt() -> None:
     house, filed = House(), list[tuple[str, list[bytes]]]()
-    house.cache.on_file = lambda stream, ids: filed.append((stream.vip, list(ids)))
+    house.cache.call_when_filed(lambda stream, ids: filed.append((stream.vip, list(ids))))
     house.put(1)
     house.put(1)
     assert filed == [("shop", [ident(1)])]

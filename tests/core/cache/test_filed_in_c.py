@@ -99,7 +99,7 @@ def test_in_two_pieces_a_stream_is_noted_as_in_one() -> None:
 
 def test_what_is_filed_is_offered_to_the_tiers_by_its_ids() -> None:
     house, offered = House(), list[bytes]()
-    house.cache.on_file = lambda _stream, ids: offered.extend(ids)
+    house.cache.call_when_filed(lambda _stream, ids: offered.extend(ids))
     house.filed_in_c.note_pushes([house.come("x", 3)])
     assert offered == [session_id for _, session_id in house.stream("x").entries.between(1, 3)]
 

@@ -161,7 +161,7 @@ def test_tiers_write_nothing_of_what_is_only_kept_for_a_while() -> None:
     maker, _ = two_colos(net)
     relay = relay_of(net, maker)
     filed: list[bytes] = []
-    relay.core.duties.cache.on_file = lambda _stream, ids: filed.extend(ids)
+    relay.core.duties.cache.call_when_filed(lambda _stream, ids: filed.extend(ids))
     made = [make(net, maker, number) for number in range(1, N + 1)]
     net.run(1)
     assert all(relay.core.holds("shop", each) for each in made)

@@ -253,6 +253,6 @@ def test_a_full_vip_makes_room_for_it() -> None:
 def test_a_tier_hears_of_it() -> None:
     net, host = world()
     heard: list[bytes] = []
-    host.core.duties.cache.on_file = lambda _stream, ids: heard.extend(ids)
+    host.core.duties.cache.call_when_filed(lambda _stream, ids: heard.extend(ids))
     assert Door(net, host, 2, 3).takes(host, net.now) is not None
     assert heard == [sid(2), sid(3)]
