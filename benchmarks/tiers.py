@@ -21,7 +21,7 @@ from benchmarks.report import Figure
 from benchmarks.servers import folder
 from benchmarks.statistic import percentile
 from meshcache.core.policy.gates import REACH_COLO, Terms
-from meshcache.core.replication.tiering import Leaving
+from meshcache.core.replication.tiering import LeavingSession
 from meshcache.core.values.session import Session, StreamKey
 from meshcache.core.wire.tier_record import Border, Origin, write_origin, write_record
 from meshcache.edges.keyring import Keyring
@@ -59,13 +59,13 @@ class Maker:
     def read(self, key: bytes, value: bytes) -> None:
         self._records.read(key, value, _BORDER)
 
-    def _leaving(self) -> Leaving:
+    def _leaving(self) -> LeavingSession:
         self._made += 1
         session_id = os.urandom(32)
         der = b"\x30" + session_id + os.urandom(tiers_beside.DER_BYTES - 33)
         session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), self._made, 3600.0, 0.0)
         record = write_record(session, _ORIGIN, time.time(), 3600.0)
-        return Leaving(_BORDER, session_id, record, 3600.0, evicted=False)
+        return LeavingSession(_BORDER, session_id, record, 3600.0, evicted=False)
 
 
 def _disk(sessions: int) -> list[Figure]:
