@@ -121,6 +121,7 @@ struct head head_of(const uint8_t *packed);
 uint64_t keyed_hash(const uint8_t *data, size_t bytes);
 void wipe(void *place, size_t bytes);
 
+/* vip_cache.c: the same as Python has it. */
 extern PyType_Spec table_spec;
 extern PyTypeObject *table_type;
 struct table *table_of(PyObject *object); /* of an object of that type; borrowed */

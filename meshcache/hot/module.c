@@ -1,5 +1,5 @@
 /* The module: makes its types, keys its hash, and sees that a fork finds nothing half done. What Python may ask of it is in
- * the tables of methods of table.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c, tier_file.c, lock.c and inflow.c, and in
+ * the tables of methods of vip_cache.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c, tier_file.c, lock.c and inflow.c, and in
  * hot.pyi.
  */
 #include "hot.h"
