@@ -59,7 +59,7 @@ class Door:
     def __len__(self) -> int: ...
     def bind(
         self,
-        shelves: tuple[object, ...],
+        tables: tuple[object, ...],
         stream: int,
         epoch: float,
         zero: float,

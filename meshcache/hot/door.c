@@ -24,8 +24,8 @@ struct verdict {
 /* What Python sets; read by handshakes under the lock's shared side. */
 struct settings {
     struct table *own;               /* owned; NULL until the core serves the VIP */
-    struct table *shelves[SHELVES_MAX]; /* owned; `own` first, then those of the share group */
-    int shelves_count;
+    struct table *tables[TABLES_MAX]; /* owned; `own` first, then those of the share group */
+    int tables_count;
     uint32_t stream;                 /* of what is made here */
     double epoch;                    /* of the seconds in heads, on the monotonic clock */
     double zero;                     /* of the births in tokens */
@@ -126,8 +126,8 @@ enum lookup door_find(struct door *door, const uint8_t *id, size_t id_bytes, str
     pthread_rwlock_rdlock(&door->lock);
     const struct settings *settings = &door->settings;
     if (atomic_load(&door->open) && settings->own != NULL && id_bytes <= ID_BYTES_MAX) {
-        for (int at = 0; at < settings->shelves_count && hit->packed_bytes == 0; at++)
-            hit->packed_bytes = table_find(settings->shelves[at], id, id_bytes, hit->packed);
+        for (int at = 0; at < settings->tables_count && hit->packed_bytes == 0; at++)
+            hit->packed_bytes = table_find(settings->tables[at], id, id_bytes, hit->packed);
         if (hit->packed_bytes != 0)
             found = judge(door, settings, hit);
         else if (!mail(door, settings))
@@ -157,8 +157,8 @@ bool door_holds(struct door *door, const uint8_t *id, size_t id_bytes)
     bool found = false;
     pthread_rwlock_rdlock(&door->lock);
     const struct settings *settings = &door->settings;
-    for (int at = 0; at < settings->shelves_count && !found; at++)
-        found = table_holds(settings->shelves[at], id, id_bytes);
+    for (int at = 0; at < settings->tables_count && !found; at++)
+        found = table_holds(settings->tables[at], id, id_bytes);
     pthread_rwlock_unlock(&door->lock);
     return found;
 }
@@ -366,8 +366,8 @@ static struct door *door_new(void)
 static void drop_tables(struct settings *settings)
 {
     table_drop(settings->own);
-    for (int at = 0; at < settings->shelves_count; at++)
-        table_drop(settings->shelves[at]);
+    for (int at = 0; at < settings->tables_count; at++)
+        table_drop(settings->tables[at]);
 }
 
 void door_keep(struct door *door)
@@ -463,28 +463,28 @@ static void door_dealloc(PyObject *self)
 }
 
 /* Fills `settings` with tables of its own; false with an error set. */
-static bool take_shelves(struct settings *settings, PyObject *shelves)
+static bool take_tables(struct settings *settings, PyObject *tables)
 {
-    Py_ssize_t count = PyTuple_Size(shelves);
+    Py_ssize_t count = PyTuple_Size(tables);
     if (count < 0)
         return false;
-    if (count > SHELVES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "more shelves than a node has VIPs");
+    if (count > TABLES_MAX) {
+        PyErr_SetString(PyExc_ValueError, "more tables than a node has VIPs");
         return false;
     }
     for (Py_ssize_t at = 0; at < count; at++) {
-        PyObject *shelf = PyTuple_GetItem(shelves, at);
-        if (!PyObject_TypeCheck(shelf, table_type)) {
-            PyErr_SetString(PyExc_TypeError, "a shelf is a VipCache");
+        PyObject *table = PyTuple_GetItem(tables, at);
+        if (!PyObject_TypeCheck(table, table_type)) {
+            PyErr_SetString(PyExc_TypeError, "a table is a VipCache");
             return false;
         }
     }
     for (Py_ssize_t at = 0; at < count; at++) {
-        settings->shelves[at] = table_of(PyTuple_GetItem(shelves, at));
-        table_keep(settings->shelves[at]);
+        settings->tables[at] = table_of(PyTuple_GetItem(tables, at));
+        table_keep(settings->tables[at]);
     }
-    settings->shelves_count = (int)count;
-    settings->own = count ? settings->shelves[0] : NULL;
+    settings->tables_count = (int)count;
+    settings->own = count ? settings->tables[0] : NULL;
     if (settings->own != NULL)
         table_keep(settings->own);
     return true;
@@ -494,12 +494,12 @@ static PyObject *door_bind(PyObject *self, PyObject *args)
 {
     struct settings fresh = {.inbox = -1, .wakeup = -1}, old;
     unsigned long stream;
-    PyObject *shelves;
-    if (!PyArg_ParseTuple(args, "O!kddddd:bind", &PyTuple_Type, &shelves, &stream, &fresh.epoch, &fresh.zero,
+    PyObject *tables;
+    if (!PyArg_ParseTuple(args, "O!kddddd:bind", &PyTuple_Type, &tables, &stream, &fresh.epoch, &fresh.zero,
                           &fresh.lineage_s, &fresh.lifetime12_s, &fresh.lifetime13_s))
         return NULL;
     fresh.stream = (uint32_t)stream;
-    if (!take_shelves(&fresh, shelves))
+    if (!take_tables(&fresh, tables))
         return NULL;
     struct door *door = door_of(self);
     pthread_rwlock_wrlock(&door->lock);

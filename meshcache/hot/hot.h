@@ -32,7 +32,7 @@ enum {
     SCOPES_MAX = 2048,          /* tls.scopes.SCOPES_MAX */
     STRIPES = 16,               /* of a table: so many threads can be in it at once */
     RING_MAX = 1024,            /* sessions made that the core has not taken yet, for each VIP: 64 KiB */
-    SHELVES_MAX = 64,           /* core.values.topology.VIPS_MAX */
+    TABLES_MAX = 64,            /* core.values.topology.VIPS_MAX */
     VERDICTS = 4096,            /* streams whose verdict one VIP remembers, as core.state.served_vips does */
 };
 

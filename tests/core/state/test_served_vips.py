@@ -62,7 +62,7 @@ def test_an_answer_is_forgotten_when_terms_change() -> None:
     assert vips.accept(terms)[0] is Verdict.RECEIVER_REACH
 
 
-def test_lookups_go_to_the_own_shelf_first_and_then_to_the_groups() -> None:
+def test_lookups_go_to_the_own_cache_first_and_then_to_the_groups() -> None:
     vips = ServedVips(ME)
     shop = serve(vips, "shop", "store")
     checkout = serve(vips, "checkout", "store")
