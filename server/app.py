@@ -112,7 +112,9 @@ class ServerApp:
             self.table.start()
             routes = self._attach(self.settings, contexts)
             await asyncio.to_thread(inherited.take, self.node.bequest)
-            await wait_warm(self.node, inherited.warm_s(self.settings.server.warm_s), self._stop)
+            for_keys = bool(self.settings.tickets.export) and not any(vip.listen for vip in self.settings.vips)
+            warm_s = inherited.warm_s(self.settings.server.warm_s)
+            await wait_warm(self.node, warm_s, self._stop, for_keys=for_keys)
             if self._stop.is_set():
                 _close(listeners.values())
                 inherited.close()

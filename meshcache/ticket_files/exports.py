@@ -80,7 +80,13 @@ class Exports:
     @property
     def begun(self) -> bool:
         """Whether each server has got its keys once, or it is known why not."""
-        return all(runner.export.begun for runner in self._runners)
+        return not self.without
+
+    @property
+    def without(self) -> list[str]:
+        """The servers that have got no keys yet, and not because of a fault: VIP, kind and place of each."""
+        waiting = [runner.export for runner in self._runners if not runner.export.begun]
+        return [f"VIP {export.vip} ({export.server}, {export.path})" for export in waiting]
 
     def stats(self) -> list[dict[str, Any]]:
         """Return how each export fares; keys by name."""
