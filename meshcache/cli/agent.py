@@ -24,8 +24,8 @@ def agent(file: Path, overrides: tuple[str, ...], log_format: str, log_level: st
     """Keep the ticket keys of servers beside this node, as [[tickets.export]] in FILE says, until SIGTERM or Ctrl-C.
 
     Nothing is listened on but the mesh. It is ready when the key files are there, or it has said why not, so start the
-    other server after it; when it ends, the files stay as they are. SIGHUP rereads FILE. Exits with 2, and writes nothing, when anything is
-    wrong with FILE or with a place that keys should go to.
+    other server after it; when it ends, the files stay as they are. SIGHUP rereads FILE. Exits with 2, and writes
+    nothing, when anything is wrong with FILE or with a place that keys should go to.
     """
     run_file(file, overrides, _objection, log_format=log_format, log_level=log_level)
 
