@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class How(IntEnum):
-    """Where a connection has come to, or why it is given over; `lines.c` has the same."""
+    """Where a connection has come to, or why it is given over; `lines.h` has the same."""
 
     BORN = 0
     """It has just come."""

@@ -1,4 +1,4 @@
-"""Accepts connections and lets their handshakes go on without an object of Python's: the use of `lines.c`, on one loop.
+"""Accepts connections and lets their handshakes go on without an object of Python's: the use of `lines.h`, on one loop.
 
 A connection that shakes hands and goes is never told of here, but as a handshake that is counted. Any other is handed
 over: when it comes, where something has to be known before TLS or its address is in doubt; else when its client speaks,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Adopt = Callable[[Line, AnyStream | None, int, Any], None]
 
 SOME_ARE_SILENT, NO_DESCRIPTOR, UNWATCHED = 1, 2, 4
-"""What a step may leave to be seen to, as `lines.c` says."""
+"""What a step may leave to be seen to, as `lines.h` says."""
 
 AGAIN_S = 1.0
 """Until connections are accepted again for which there was no descriptor; who comes waits in the kernel's queue."""

@@ -1,6 +1,6 @@
 /* What the files of this module share: OpenSSL's functions, and the streams of connections.
  *
- * `steps.c` has the streams, `lines.c` the sockets they are spoken over.
+ * `steps.c` has the streams; `lines.h` says which files have the sockets they are spoken over.
  */
 #ifndef MESHCACHE_STEPS_H
 #define MESHCACHE_STEPS_H
@@ -85,7 +85,7 @@ enum step stream_go_on(StreamObject *self, const char *data, size_t bytes, int *
 /* Sets the exception of what OpenSSL found wrong; always NULL. */
 PyObject *stream_refused(StreamObject *self, int result);
 
-/* Adds the types and constants of lines.c to the module; false with an error set. */
+/* Adds the types of lines.h to the module; false with an error set. */
 bool add_lines(PyObject *module);
 
 #endif

@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from tests.server.harness import Certificates, Dialogue, serving
 from tests.support.waiting import wait_until_async
 
-SOURCE = Path(__file__).parent.parent.parent / "server" / "lines.c"
+SOURCE = Path(__file__).parent.parent.parent / "server" / "lines.h"
 
 
 def test_both_sides_have_the_same_numbers() -> None:
