@@ -37,11 +37,17 @@ _NEVER = float("inf")
 
 @dataclass(slots=True)
 class _Gap:
+    """What is missing of a stream up to a number. ``asked`` has answered what it has above ``below``, and is asked for
+    the rest: one fetch has room for few ranges, and the highest may be with nobody.
+    """
+
     upto: int
     due_at: float
     holders: list[str] = field(default_factory=list)
     attempts: int = 0
     token: int | None = None
+    asked: str = ""
+    below: int = 0
 
 
 @dataclass(slots=True)
@@ -260,24 +266,31 @@ class Repair:
         return gap
 
     def _fetch(self, key: StreamKey, gap: _Gap, now: float) -> None:
-        ranges = self.missing(key, gap.upto)
+        peer = self._members.get(gap.asked) if gap.below else None
+        if peer is None or not self._can_be_asked(peer):
+            gap.below = 0
+        ranges = self.missing(key, gap.below or gap.upto)
         if not ranges or gap.attempts >= self._local.limits.fetch_attempts:
             del self._gaps[key]
             return
-        peer = self._source(key, gap)
+        if not gap.below:
+            peer = self._source(key, gap)
         if peer is None:
             self._later(gap, now)
             return
 
         def ended(end: FetchEnd | None, batches: int, then: float) -> None:
-            self._ended(key, gap, end, batches, then)
+            self._ended(key, gap, ranges[0][0], end, batches, then)
 
+        gap.asked = peer.name
         gap.token = self.ask(peer, key, ranges, now, ended)
 
-    def _ended(self, key: StreamKey, gap: _Gap, end: FetchEnd | None, batches: int, now: float) -> None:
-        gap.token = None
+    def _ended(self, key: StreamKey, gap: _Gap, lowest: int, end: FetchEnd | None, batches: int, now: float) -> None:
+        gap.token, gap.below = None, 0
         if not self.missing(key, gap.upto):
             self._gaps.pop(key, None)
+        elif end is FetchEnd.DONE and self.missing(key, lowest - 1):
+            gap.below, gap.due_at = lowest - 1, now
         elif end is FetchEnd.MORE and batches:
             gap.attempts, gap.due_at = 0, now
         elif end is FetchEnd.BUSY:

@@ -213,12 +213,12 @@ class Snapshot:
         def ended(end: FetchEnd | None, batches: int, then: float) -> None:
             if self._turn == turn and self._joining.joining:
                 self._waiting -= 1
-                self._ended(wanted, end, batches, then)
+                self._ended(wanted, ranges[0][0], end, batches, then)
 
         self._waiting += 1
         self._repair.ask(peer, wanted.key, ranges, now, ended, snapshot=True)
 
-    def _ended(self, wanted: _Wanted, end: FetchEnd | None, batches: int, now: float) -> None:
+    def _ended(self, wanted: _Wanted, lowest: int, end: FetchEnd | None, batches: int, now: float) -> None:
         wanted.tries = 0 if batches else wanted.tries + 1
         if end is FetchEnd.MORE and batches:
             self._wanted.append(wanted)
@@ -226,6 +226,8 @@ class Snapshot:
             self._wanted.append(wanted)
             self._due_at = now + _BUSY_S
             return
+        elif end is FetchEnd.DONE and lowest > 1:  # of those there was all; there was no room for what is below
+            self._wanted.append(_Wanted(wanted.key, lowest - 1))
         self._fetch(now)
 
     def _finish(self, now: float, *, complete: bool) -> None:

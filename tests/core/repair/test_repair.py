@@ -9,7 +9,7 @@ import pytest
 
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Heartbeat, Push, Seen, Vector
+from meshcache.core.wire.messages import FETCH_RANGES_MAX, Fetch, FetchEnd, FetchReply, Heartbeat, Push, Seen, Vector
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
 
@@ -245,3 +245,20 @@ def test_a_gap_that_was_given_up_is_taken_up_again_when_somebody_has_some_of_it(
     peer.says(host, FetchReply(peer.hears(Fetch)[-1].token, None, FetchEnd.UNKNOWN))
     peer.lives(host, 2, other)
     assert [fetch.ranges for fetch in other.hears(Fetch)] == [((1, 9),)]
+
+
+def test_gaps_that_nobody_can_fill_keep_nobody_from_the_ones_below() -> None:
+    """One fetch has room for sixteen; here twice as many are missing, and what there is lies below the highest."""
+    net, (a, b, c) = settled("a", "b", "c")
+    odd = [sid(number) for number in range(1, 2 * 2 * FETCH_RANGES_MAX, 2)]
+    few, many = odd[:8], odd[8:]
+    net.lose = lambda _, to, payload: any(each in payload for each in {"b": odd, "c": many}.get(to[0], ()))
+    for number in range(1, len(odd) * 2 + 1):
+        make(net, a, number)
+        net.run(0.005)  # each in a push of its own
+    net.stop("a")
+    net.lose = lambda *_: False
+    net.run(30)
+    for host in (b, c):
+        assert all(has(net, host, each) for each in few)
+        assert not any(has(net, host, each) for each in many)
