@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.consumed_ids import ConsumedIds
+from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.cache.vip_cache import VipEntries
@@ -43,6 +44,7 @@ from meshcache.core.repair.seen_streams import SeenStreams
 from meshcache.core.repair.serving import Serving
 from meshcache.core.repair.snapshot import Snapshot
 from meshcache.core.replication.consuming import Consuming
+from meshcache.core.replication.door_pushes import DoorPushes
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.known_streams import KnownStreams
 from meshcache.core.replication.local_sessions import LocalSessions
@@ -98,6 +100,7 @@ class Assembly:
         self.telemetry = Telemetry(counters, events, Refusals(events))
         self.streams = StreamTable()
         self.cache = SessionCache(self.streams, now, make_vip_cache=make_vip_cache)
+        self.filed_in_c = FiledInC(self.cache)
         self.quarantine = Quarantine(limits.quarantine_max, limits.quarantine_s)
         self.consumed = ConsumedIds(limits.consumed_max, limits.consumed_s, now)
         self.vips = ServedVips(identity)
@@ -187,7 +190,10 @@ class Assembly:
             self.consumed,
             self._edge,
         )
-        self.sessions = LocalSessions(cache, self.publisher, self.quarantine, self.withdraws, self.tiering, vips)
+        self.sessions = LocalSessions(
+            cache, self.filed_in_c, self.publisher, self.quarantine, self.withdraws, self.tiering
+        )
+        self.door_pushes = DoorPushes(self.filed_in_c, vips, self.publisher, self.withdraws)
         self.tickets = TicketDuty(
             local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, self._edge, now
         )
@@ -197,6 +203,7 @@ class Assembly:
             local,
             telemetry,
             cache,
+            self.filed_in_c,
             vips,
             members,
             self.quarantine,

@@ -75,7 +75,7 @@ class MeshCore:
         self.receive_known, self.known_streams = self.duties.known_streams.take, self.duties.known_streams
         """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that. Who
         does it lets others file such pushes without asking each time."""
-        self.push_made = self.duties.sessions.at_door.take
+        self.push_made = self.duties.door_pushes.take
         self.settle = edge.settle
         """Have what handshakes filed by themselves handed over, before sessions are looked at or taken back."""
 

@@ -22,7 +22,7 @@ enum {
     LETTERS_MAX = 32,     /* runtime.pump.RECEIVE_MAX: taken from the transport at a time */
     LINES = 256,          /* lists of lines, which are spread over them */
     LINES_MAX = 4096,     /* core.values.limits.connections_max is less */
-    STREAMS_MAX = 16,     /* core.replication.known_streams.STREAMS_MAX */
+    STREAMS_MAX = 16,     /* core.membership.connections.STREAMS_MAX */
     UNTOLD_PUSHES = 256,  /* so many, or as many sessions as below, and the core is told */
     UNTOLD_SESSIONS = 2048,
     RESTS = 3,            /* core.values.limits.rest_messages */

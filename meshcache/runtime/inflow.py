@@ -59,7 +59,7 @@ class Inflow:
         self._wakeup = wakeup
         self._compiled: hot.Inflow = hot.compiled.Inflow(lock.lock, transport.lock)
         lock.lock.on_take(self._settle)
-        core.known_streams.filer = self._compiled
+        core.known_streams.permit_to(self._compiled)
         sockets = transport.in_c
         assert sockets is not None, "asked before"
         self._sockets = sockets
@@ -104,7 +104,7 @@ class Inflow:
     def close(self) -> None:
         """File nothing any more, and use no socket once the transport's lock was taken."""
         with self._lock:
-            self._core.known_streams.filer = None
+            self._core.known_streams.permit_to(None)
             self._compiled.close()
             self._lock.on_take(None)
 

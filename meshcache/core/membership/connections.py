@@ -6,21 +6,56 @@ Every member holds the same mesh key, so a name is a claim; but one connection c
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from dataclasses import dataclass, field
 
+from meshcache.core.cache.streams import Stream
+from meshcache.core.policy.gates import Terms
+from meshcache.core.state.members import Peer
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import StreamKey
 from meshcache.core.values.token_bucket import Bucket
+from meshcache.core.values.topology import NodeRecord
+
+STREAMS_MAX = 16
+"""Streams known of one connection, the newest: a node's VIPs. Each is looked for in turn."""
+
+
+@dataclass(slots=True, eq=False)
+class KnownStream:
+    """What the last push of a stream was like that came on a connection, for the short way of the next one.
+
+    ``sender`` is what the connection was bound to; `replication.known_streams` makes these, and compares by them.
+    """
+
+    peer: Peer
+    record: NodeRecord
+    sender: tuple[str, int] | None
+    terms: Terms
+    age: tuple[int, int]
+    key: StreamKey
+    stream: Stream
+    envelope: bytes = field(repr=False)
+    head: bytes = field(repr=False)
+    begin: int
+    end: int
+    """Where the head is looked for: a message with it there looks like one of this stream; filing it looks closer."""
+    inside: bool
 
 
 class Connection:
-    """One connection to this node: its sender once it has said so, and what `known_streams` keeps of it."""
+    """One connection to this node: its sender once it has said so, and the streams that came on it, newest first."""
 
     __slots__ = ("bucket", "known", "sender")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.sender: tuple[str, int] | None = None
-        self.known: list[Any] = []
+        self.known: list[KnownStream] = []
+
+    def learn(self, known: KnownStream) -> None:
+        """Note what pushes of a stream are like that come here, in place of what was known of that stream."""
+        others = [each for each in self.known if each.stream is not known.stream]
+        self.known = [known, *others[: STREAMS_MAX - 1]]
 
 
 class Connections:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.filed_in_c import FiledInC, PushMade
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.replication.publisher import Publisher
@@ -37,8 +36,8 @@ class DoorPushes:
     `take` is asked before `LocalSessions.made`, by whoever can send at once.
     """
 
-    def __init__(self, cache: SessionCache, vips: ServedVips, publisher: Publisher, withdraws: Withdraws) -> None:
-        self._filed_in_c = FiledInC(cache)
+    def __init__(self, filed_in_c: FiledInC, vips: ServedVips, publisher: Publisher, withdraws: Withdraws) -> None:
+        self._filed_in_c = filed_in_c
         self._vips = vips
         self._publisher = publisher
         self._withdraws = withdraws

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
@@ -23,47 +22,23 @@ from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.holders.awaiting import Awaiting
-from meshcache.core.membership.connections import Connection, Connections
-from meshcache.core.policy.gates import Terms, Verdict
+from meshcache.core.membership.connections import Connection, Connections, KnownStream
+from meshcache.core.policy.gates import Verdict
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
-from meshcache.core.values.session import StreamKey
-from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import BATCH_SESSIONS_MAX, Push
 from meshcache.core.wire.push_template import envelope_of, head_of
-
-STREAMS_MAX = 16
-"""Streams known of one connection, the newest: a node's VIPs. Each is looked for in turn."""
 
 _BEFORE_HEAD = 8
 """The map's head and the field that says how old a push is: the most that comes between envelope and stream."""
 
 
-@dataclass(slots=True, eq=False)
-class _Known:
-    """A stream as pushes of it were when the long way took one. ``sender`` is what the connection is bound to."""
-
-    peer: Peer
-    record: NodeRecord
-    sender: tuple[str, int] | None
-    terms: Terms
-    age: tuple[int, int]
-    key: StreamKey
-    stream: Stream
-    envelope: bytes = field(repr=False)
-    head: bytes = field(repr=False)
-    begin: int
-    end: int
-    """Where the head is looked for: a message with it there looks like one of this stream; filing it looks closer."""
-    inside: bool
-
-
 class Permitted(NamedTuple):
     """What a permit is about, as it was when it was given: nothing of it has changed where the permit was used."""
 
-    known: _Known
+    known: KnownStream
     link: Connection
     connection: bytes
     served: ServedVip
@@ -112,6 +87,7 @@ class KnownStreams:
         local: LocalNode,
         telemetry: Telemetry,
         cache: SessionCache,
+        filed_in_c: FiledInC,
         vips: ServedVips,
         members: Members,
         quarantine: Quarantine,
@@ -123,7 +99,7 @@ class KnownStreams:
         self._local = local
         self._telemetry = telemetry
         self._cache = cache
-        self._filed_in_c = FiledInC(cache)
+        self._filed_in_c = filed_in_c
         self._vips = vips
         self._members = members
         self._quarantine = quarantine
@@ -131,8 +107,13 @@ class KnownStreams:
         self._consumed = consumed
         self._awaiting = awaiting
         self._connections = connections
-        self.filer: Filer | None = None
-        """Gets permits."""
+        self._filer: Filer | None = None
+
+    def permit_to(self, filer: Filer | None) -> None:
+        """Have this filer file more by itself from now on: it gets a permit with each push that is taken here. None:
+        nobody does. What it files it tells by `filed`.
+        """
+        self._filer = filer
 
     def learn(self, connection: bytes, peer: Peer, push: Push) -> None:
         """Take note of what a push of a peer's own was like, which was taken in just now."""
@@ -146,7 +127,7 @@ class KnownStreams:
             return
         envelope = envelope_of(peer.name, batch.incarnation)
         head = head_of(batch.terms, batch.incarnation, batch.age[1])
-        known = _Known(
+        known = KnownStream(
             peer,
             peer.record,
             link.sender,
@@ -160,8 +141,7 @@ class KnownStreams:
             len(envelope) + _BEFORE_HEAD + len(head),
             batch.terms.colo == self._local.identity.colo,
         )
-        others = [each for each in link.known if each.stream is not stream]
-        link.known = [known, *others[: STREAMS_MAX - 1]]
+        link.learn(known)
 
     def take(self, connection: bytes, payload: bytes, now: float) -> bool:
         """File a push that is like those before it, and return true. False, with nothing done, when it has to go the
@@ -179,7 +159,7 @@ class KnownStreams:
                 return self._holds(known, link, connection, now) and self._file(known, link, connection, payload, now)
         return False
 
-    def _holds(self, known: _Known, link: Connection, connection: bytes, now: float) -> bool:
+    def _holds(self, known: KnownStream, link: Connection, connection: bytes, now: float) -> bool:
         """Return whether all is as it was: who speaks, that it is well, and the stream."""
         peer, stream = known.peer, known.stream
         return (
@@ -197,7 +177,7 @@ class KnownStreams:
             and stream.age == known.age
         )
 
-    def _file(self, known: _Known, link: Connection, connection: bytes, payload: bytes, now: float) -> bool:
+    def _file(self, known: KnownStream, link: Connection, connection: bytes, payload: bytes, now: float) -> bool:
         """Ask who may have it, file it, and count it, as `intake` does."""
         stream = known.stream
         first, (verdict, vip) = stream.seen.goes_on, self._vips.accept(known.terms)
@@ -215,8 +195,8 @@ class KnownStreams:
         self._count(permitted, first, last, (age_us,), len(payload), now)
         if self._consumed:
             self._forget_consumed(stream, first, last, served)
-        if self.filer is not None:
-            self._permit(self.filer, permitted, now)
+        if self._filer is not None:
+            self._permit(self._filer, permitted, now)
         return True
 
     def _permit(self, filer: Filer, permitted: Permitted, now: float) -> None:

@@ -15,11 +15,10 @@ from meshcache.core.cache.quarantine import Quarantine
 from meshcache.core.cache.vip_cache import VipEntries
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.replication.door_pushes import DoorPushes
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.resumption import resume_verdict
-from meshcache.core.state.served_vips import ServedVip, ServedVips
+from meshcache.core.state.served_vips import ServedVip
 from meshcache.core.values.session import Outcome, Session
 from meshcache.core.wire.push_template import NewSession, new_session
 
@@ -79,21 +78,19 @@ class LocalSessions:
     def __init__(
         self,
         cache: SessionCache,
+        filed_in_c: FiledInC,
         publisher: Publisher,
         quarantine: Quarantine,
         withdraws: Withdraws,
         tiering: Tiering,
-        vips: ServedVips,
     ) -> None:
         self._cache = cache
-        self._filed_in_c = FiledInC(cache)
+        self._filed_in_c = filed_in_c
         self._tiering = tiering
         self._publisher = publisher
         self._quarantine = quarantine
         self._withdraws = withdraws
         self._get = cache.get
-        self.at_door = DoorPushes(cache, vips, publisher, withdraws)
-        """The short way of what handshakes made."""
 
     def created(
         self,

@@ -12,8 +12,8 @@ import pytest
 from meshcache import hot
 from meshcache.core.cache.entry import Entries
 from meshcache.core.cache.vip_cache import VipCache
+from meshcache.core.membership.connections import STREAMS_MAX
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER, Verdict
-from meshcache.core.replication.known_streams import STREAMS_MAX
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.messages import Batch, Leave, Push, Withdraw
@@ -367,7 +367,8 @@ def test_more_of_a_stream_is_permitted_only_where_no_push_of_it_has_to_be_looked
     change: Change, permitted: bool
 ) -> None:
     net, host, peer = world()
-    filer = host.core.known_streams.filer = Filer()
+    filer = Filer()
+    host.core.known_streams.permit_to(filer)
     assert offered(net, host, peer, Push(peer.batch(2, 2)))
     (_, connection, envelope, head, table, stream, next_seq, *_), *more = filer.permits
     assert (connection, next_seq, more) == (b"x", 4, [])
@@ -383,7 +384,8 @@ def test_more_of_a_stream_is_permitted_only_where_no_push_of_it_has_to_be_looked
 
 def test_a_permit_is_for_no_more_than_the_rates_leave() -> None:
     net, host, peer = world(Limits(messages_per_s=0.001, messages_burst=20))
-    filer = host.core.known_streams.filer = Filer()
+    filer = Filer()
+    host.core.known_streams.permit_to(filer)
     for number in range(2, 7):
         assert offered(net, host, peer, Push(peer.batch(number)))
     left = [permit[12] for permit in filer.permits]
@@ -392,7 +394,8 @@ def test_a_permit_is_for_no_more_than_the_rates_leave() -> None:
 
 def test_what_was_filed_under_a_permit_is_counted_as_if_it_had_been_taken() -> None:
     (net, host, peer), (other_net, other, other_peer) = world(), world()
-    filer = host.core.known_streams.filer = Filer()
+    filer = Filer()
+    host.core.known_streams.permit_to(filer)
     for each_net, each, each_peer in ((net, host, peer), (other_net, other, other_peer)):
         assert offered(each_net, each, each_peer, Push(each_peer.batch(2)))
     token, _, envelope, head, table, stream, next_seq, epoch, *_ = filer.permits[0]
