@@ -35,8 +35,8 @@ class _Pass:
 
 
 class CopyTelling:
-    """Goes through what is held here and tells its other holders, in passes. Call `settle` when it may have changed who
-    they are, then `tick` at `next_due`.
+    """Goes through what is held here and tells its other holders, in passes. `tick` at `next_due`; when those may be
+    others by now, `stop` at once and `begin_soon`.
     """
 
     def __init__(
