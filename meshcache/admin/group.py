@@ -22,6 +22,7 @@ from meshcache.edges import native
 from meshcache.errors import AdminError, MeshcacheError, NodeAbsentError, PolicyError
 from meshcache.runtime.event_log import KEPT_MAX
 from meshcache.runtime.front import Front
+from meshcache.ticket_files.layouts import Rendered
 
 ASKING_MAX = 16
 """Workers that are asked at one time."""
@@ -58,6 +59,7 @@ class AdminGroup:
         self._stats: tuple[float, Plain] | None = None
         self._changed_at = 0.0
         self.policies = _Policies(self)
+        self.ticket_exports = _NoKeys(sockets)
 
     def start(self) -> Self:
         """Answer from now on. Raises ConfigError where a socket or a port can't be had."""
@@ -165,6 +167,18 @@ class AdminGroup:
         if not result:
             raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
         return result
+
+
+class _NoKeys:
+    """What `admin.key_giving` asks of a node that has ticket keys: this process has none, and is given none."""
+
+    def __init__(self, sockets: Callable[[], Sequence[Path]]) -> None:
+        self._sockets = sockets
+
+    def give(self, _vip: str, _server: str, _path: str, _asker: str) -> Rendered:
+        """Raise PolicyError, which names a worker's socket to ask at."""
+        where = next((str(path) for path in self._sockets()), "STATE_DIR/worker-0/admin.sock")
+        raise PolicyError(f"a server with workers gives ticket keys at a worker's own socket: --socket {where}")
 
 
 class _Policies:

@@ -29,7 +29,7 @@ _CREDENTIALS = struct.Struct("3i")
 class GivesKeys(Protocol):
     """See `ticket_files.exports.Exports.give`."""
 
-    def give(self, vip: str, server: str, path: str, asker: str) -> Rendered: ...
+    def give(self, vip: str, server: str, path: str, asker: str, /) -> Rendered: ...
 
 
 @runtime_checkable

@@ -197,7 +197,8 @@ def _sources(vip: dict[str, Any]) -> list[str]:
     if vip.get("single_use", "off") != "off":
         lines.append("  a TLS 1.3 session is good for one handshake, as far as servers can be told (single_use)")
     if vip.get("version"):
-        lines.append(f"  version {vip['version']} by {vip.get('author')}: {_nodes(vip['nodes'], vip['version'])}")
+        author = f" by {vip['author']}" if vip.get("author") else ""
+        lines.append(f"  version {vip['version']}{author}: {_nodes(vip['nodes'], vip['version'])}")
     if vip.get("epoch"):
         lines.append(f"  policy epoch of share group {vip['group']}: {vip['epoch']}")
     return lines

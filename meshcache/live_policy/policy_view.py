@@ -21,7 +21,6 @@ def shown_vip(
 ) -> dict[str, Any]:
     """One VIP. ``vip`` is as it holds; ``records`` are all nodes known, each with its state."""
     sharing, sources = vip.sharing, holds.sources[vip.name]
-    newest = max(live.values(VIP, vip.name).values(), key=lambda entry: entry[3:5], default=None)
     return {
         "vip": vip.name,
         "group": vip.group,
@@ -41,7 +40,7 @@ def shown_vip(
         "live": sharing.live,
         "sources": {key: _source(key, vip, source) for key, source in sources.items()},
         "version": live.version(VIP, vip.name).number,
-        "author": newest.author if newest is not None else None,
+        "author": live.author(VIP, vip.name),
         "nodes": nodes_of(vip.name, live, records),
         "other_copies": other_copies(vip, records),
     }

@@ -120,6 +120,11 @@ def test_it_answers_with_the_sum(client: AdminClient, workers: list[Worker]) -> 
     assert client.policy() == workers[0].policy()
 
 
+def test_ticket_keys_are_given_by_a_worker_whose_socket_is_named(client: AdminClient, workers: list[Worker]) -> None:
+    with pytest.raises(PolicyError, match=rf"gives ticket keys at a worker's own socket: --socket {workers[0].path}$"):
+        client.export_tickets("shop", "nginx", Path("/run/keys"))
+
+
 def test_events_of_all_are_told_once_in_order_with_their_worker(client: AdminClient, workers: list[Worker]) -> None:
     workers[0].happen("PeerJoined", "info", "far", "ams1", "far joined")
     workers[1].happen("PeerJoined", "info", "far", "ams1", "far joined")

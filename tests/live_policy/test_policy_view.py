@@ -44,6 +44,16 @@ def test_who_has_the_newest_version_and_how_far_the_others_are() -> None:
     assert (shown["version"], shown["author"], shown["epoch"], shown["live"]) == (2, "a", 0, "any")
 
 
+def test_whoever_took_the_last_value_back_is_the_author() -> None:
+    live = Net().add("a", "ams1", vip("a")).core.live
+    holds = overlay(file(SHOP), live, {})
+    assert shown_vip(file(SHOP).vips[0], holds, live, [])["author"] is None
+    live.set(VIP, "shop", {"lifetime_s": "60"}, 0.0)
+    live.set(VIP, "shop", {"lifetime_s": ""}, 1.0)
+    shown = shown_vip(file(SHOP).vips[0], holds, live, [])
+    assert (shown["version"], shown["author"]) == (2, "a")
+
+
 def test_which_nodes_say_other_copies_and_why_another_value_holds_here() -> None:
     live = Net().add("a", "ams1", vip("a")).core.live
     live.set(VIP, "shop", {"copies": "3"}, 0.0)

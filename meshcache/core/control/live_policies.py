@@ -113,6 +113,11 @@ class LivePolicies:
         """Return what is set for a VIP or group, by key."""
         return {key: entry for key, entry in self._known.get((scope, name), {}).items() if entry.value}
 
+    def author(self, scope: str, name: str) -> str | None:
+        """Return the node where a VIP's or group's policy was changed last, be it that a value was taken back."""
+        known = self._known.get((scope, name))
+        return max(known.values(), key=_rank).author if known else None
+
     def version(self, scope: str, name: str) -> LiveVersion:
         """Return the version of a VIP's or group's policy on this node."""
         known = self._known.get((scope, name))
