@@ -361,6 +361,7 @@ uint32_t door_maker(struct door *door, const uint8_t *node, size_t bytes);
 void door_count_ticket_issued(struct door *door);
 void door_count_ticket_opened(struct door *door, double key_age_s);
 
+/* door_type.c: the same as Python has it. */
 extern PyType_Spec door_spec;
 extern PyTypeObject *door_type;
 struct door *door_of(PyObject *object); /* borrowed */

@@ -1,6 +1,6 @@
 /* The module: makes its types, keys its hash, and sees that a fork finds nothing half done. What Python may ask of it is in
- * the tables of methods of vip_cache.c, scopes.c, names.c, door.c, callbacks.c, tier_records.c, tier_file.c, lock.c and inflow.c, and in
- * hot.pyi.
+ * the tables of methods of vip_cache.c, scopes.c, names.c, door_type.c, callbacks.c, tier_records.c, tier_file.c, lock.c and
+ * inflow.c, and in _hot.pyi.
  */
 #include "hot.h"
 

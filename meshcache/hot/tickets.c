@@ -13,7 +13,7 @@
 enum { TICKET_NO_KEY = 0, TICKET_GO_ON = 1, TICKET_IGNORE_RENEW = 2, TICKET_USE = 3, TICKET_USE_RENEW = 4 };
 enum { TICKET_ASK = -100 };                             /* of ours: Python answers */
 enum { TICKET_OPENED = 5, TICKET_OPENED_RENEW = 6 };    /* SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW */
-enum { TICKET_IV_BYTES = 16, TOKEN_BIRTH_SHIFT = 18 };  /* the latter as in door.c */
+enum { TICKET_IV_BYTES = 16, TOKEN_BIRTH_SHIFT = 18 };  /* the latter as in door.h */
 
 /* What a closure answers; `otherwise` where nobody can be asked. */
 static int answered(PyObject *answer, int otherwise)
