@@ -94,7 +94,7 @@ class MeshSettings(Table):
     advertise: Target | None = Field(default=None, examples=["10.0.0.4:7946"])
     """The address that peers are told to connect to. Needed where they can't reach the one in ``listen``."""
 
-    interfaces: tuple[InterfaceAddress, ...] = Field(
+    interfaces: Annotated[tuple[InterfaceAddress, ...], Listed] = Field(
         default_factory=lambda valid: _specific_host(valid["listen"]), max_length=64, examples=[["10.0.0.4"]]
     )
     """Where mDNS is spoken. Default: the address in ``listen`` if it is one machine's, else none; never all of them,
@@ -103,7 +103,7 @@ class MeshSettings(Table):
     mdns: Truth = Field(default_factory=lambda valid: bool(valid["interfaces"]), examples=[True])
     """Find peers on the LAN without a list. Default: wherever there is an interface to speak it on."""
 
-    seeds: tuple[Seed, ...] = Field(default=(), max_length=SEEDS_MAX, examples=[["10.0.0.7:7946"]])
+    seeds: Annotated[tuple[Seed, ...], Listed] = Field(default=(), max_length=SEEDS_MAX, examples=[["10.0.0.7:7946"]])
     """Nodes to begin with where mDNS can't reach; one that answers is enough. ``dns:HOST:PORT`` is every address of a
     DNS name, such as a headless service's. A node's own address in the list does no harm."""
 
@@ -201,17 +201,21 @@ class ServerSettings(Table):
 class HooksSettings(Table):
     """What others wrote for this node, by the name of an entry point in ``meshcache.hooks``, or ``module:Class``."""
 
-    policies: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["europe_only"]])
+    policies: Annotated[tuple[HookName, ...], Listed] = Field(
+        default=(), max_length=HOOKS_MAX, examples=[["europe_only"]]
+    )
     """Sharing policies of your own, which narrow those of the VIPs; all must agree. One that can't be loaded keeps the
     node from starting."""
 
-    discoveries: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["consul"]])
+    discoveries: Annotated[tuple[HookName, ...], Listed] = Field(
+        default=(), max_length=HOOKS_MAX, examples=[["consul"]]
+    )
     """Other ways to find peers, beside seeds and mDNS."""
 
-    observers: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["statsd"]])
+    observers: Annotated[tuple[HookName, ...], Listed] = Field(default=(), max_length=HOOKS_MAX, examples=[["statsd"]])
     """Whoever is told what happens here, and the counters."""
 
-    tiers: tuple[HookName, ...] = Field(default=(), max_length=HOOKS_MAX, examples=[["s3_tier"]])
+    tiers: Annotated[tuple[HookName, ...], Listed] = Field(default=(), max_length=HOOKS_MAX, examples=[["s3_tier"]])
     """Where sessions go that memory has no room for, beside those of ``[tier]``; asked in this order, after those."""
 
     options: dict[str, dict[str, Any]] = Field(default={}, examples=[{"europe_only": {"colos": ["fra1"]}}])

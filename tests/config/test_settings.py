@@ -134,3 +134,12 @@ def test_hooks_change_with_a_restart_only() -> None:
     running, taken = Settings(), Settings.model_validate({"hooks": {"observers": ["statsd"]}})
     assert taken.without_restart(running).hooks == running.hooks
     assert needs_restart(changed_keys(running, taken)) == ["hooks.observers"]
+
+
+def test_where_one_string_will_do_a_list_may_be_a_string() -> None:
+    mesh = {"seeds": "127.0.0.1:2", "interfaces": "127.0.0.1"}
+    hooks = {"policies": "one", "discoveries": "two", "observers": "three", "tiers": "four"}
+    made = Settings.model_validate({"mesh": mesh, "hooks": hooks})
+    assert (made.mesh.seeds, made.mesh.interfaces) == (("127.0.0.1:2",), ("127.0.0.1",))
+    named = (made.hooks.policies, made.hooks.discoveries, made.hooks.observers, made.hooks.tiers)
+    assert named == (("one",), ("two",), ("three",), ("four",))
