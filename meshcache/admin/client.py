@@ -39,7 +39,7 @@ def answers(path: Path) -> bool:
         probe.settimeout(PROBE_S)
         try:
             probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True  # no right to connect, or a full backlog: somebody is there
@@ -148,10 +148,11 @@ class AdminClient:
             connection.request(method, target, body)
             response = connection.getresponse()
             return self._read(response.status, response.read(ANSWER_BYTES_MAX + 1))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NodeAbsentError(f"no node at {self.path}: there is no such socket") from None
         except ConnectionRefusedError:
-            raise NodeAbsentError(f"no node at {self.path}: the socket is left from one that is gone") from None
+            what = "the socket is left from one that is gone" if self.path.is_socket() else "that is no socket"
+            raise NodeAbsentError(f"no node at {self.path}: {what}") from None
         except PermissionError:
             raise AdminError(f"{self.path}: only the user that runs the node may ask it") from None
         except TimeoutError:

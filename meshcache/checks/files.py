@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from meshcache.checks.clients import client_auth_faults, client_auth_notes, disa
 from meshcache.checks.contexts import chain_faults, cipher_faults
 from meshcache.checks.copies import copies_notes
 from meshcache.checks.exports import export_notes, export_place_faults
+from meshcache.checks.folders import socket_folder_faults, state_folder_faults
 from meshcache.checks.hooks import hook_faults
 from meshcache.checks.single_use import single_use_notes
 from meshcache.checks.staples import staple_faults, staple_notes
@@ -29,7 +29,7 @@ from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 def file_faults(settings: Settings) -> list[str]:
     """Return every fault, each as ``place: what is wrong and what would be right``; an empty list when all is well."""
     faults = [*_key_file_faults(settings.mesh.key_file), *_state_dir_faults(settings.node.state_dir)]
-    faults += settings.worker_faults()
+    faults += [*socket_folder_faults(settings), *settings.worker_faults()]
     now = datetime.now(UTC)
     for index, vip in enumerate(settings.vips):
         faults += _vip_faults(f"vip[{index}]", vip, now)
@@ -84,20 +84,10 @@ def _key_file_faults(path: Path) -> Iterator[str]:
 
 
 def _state_dir_faults(path: Path | None) -> Iterator[str]:
-    """Check whether the folder is there, or can be made; it isn't made, since nothing is changed here."""
-    if path is None:
-        return
-    folder = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not folder.is_dir():
-        yield f"node.state_dir: {folder} is not a folder"
-    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
-        yield (
-            f"node.state_dir: {path} can't be written to: {folder} is mounted read-only; mount a folder for it, name "
-            "one that is writable (with admin.sock in it), or set it to false: then nothing is kept over a restart"
-        )
-    elif not os.access(folder, os.W_OK | os.X_OK):
-        yield f"node.state_dir: {folder} can't be written to by this user (uid {os.geteuid()})"
-    else:
+    """Check whether the folder is there, or can be made, and what `serve` reads in it."""
+    faults = list(state_folder_faults(path))
+    yield from faults
+    if path is not None and not faults:
         yield from _policy_file_faults(path)
 
 

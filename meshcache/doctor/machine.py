@@ -20,6 +20,7 @@ from typing import Final
 from OpenSSL import SSL
 
 import meshcache.hot as hot
+from meshcache.checks.folders import nearest, why_not_taken
 from meshcache.config import Settings
 from meshcache.doctor.finding import Finding, fine, note, problem, skipped
 from meshcache.edges.own_addresses import present
@@ -170,12 +171,12 @@ def state_finding(settings: Settings) -> Finding:
     folder = settings.node.state_dir
     if folder is None:
         return note("state folder", "there is none (node.state_dir = false): a restart forgets live policies and peers")
-    present = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if present.is_dir() and os.access(present, os.W_OK | os.X_OK):
+    there = nearest(folder)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK) and why_not_taken(there) is None:
         return fine("state folder", f"{folder} can be written")
     return problem(
         "state folder",
-        f"{folder} can't be written: {present} is {_why_not_writable(present)}",
+        f"{folder} can't be written: {there} is {_why_not_writable(there)}",
         "mount or name a folder that the user who runs the node may write to, or set node.state_dir = false",
     )
 
@@ -183,7 +184,9 @@ def state_finding(settings: Settings) -> Finding:
 def _why_not_writable(path: Path) -> str:
     if not path.is_dir():
         return "no folder"
-    return "read-only" if os.statvfs(path).f_flag & os.ST_RDONLY else "not for this user"
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "read-only"
+    return "not for files" if os.access(path, os.W_OK | os.X_OK) else "not for this user"
 
 
 def _socket(v6: bool) -> socket.socket:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from meshcache.admin import client as client_module
-from meshcache.admin.client import AdminClient
-from meshcache.errors import AdminError
+from meshcache.admin.client import AdminClient, answers
+from meshcache.errors import AdminError, NodeAbsentError
 
 
 @contextmanager
@@ -82,3 +82,12 @@ def test_a_socket_that_is_left_from_a_dead_node_is_told_apart_from_none(tmp_path
         listener.bind(str(path))
     with pytest.raises(AdminError, match="is left from one that is gone"):
         AdminClient(path).stats()
+
+
+def test_what_is_no_socket_is_told_from_one_that_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "meshcache.toml"
+    file.touch()
+    for path, what in ((file, "that is no socket"), (tmp_path, "that is no socket"), (file / "x", "no such socket")):
+        assert not answers(path)
+        with pytest.raises(NodeAbsentError, match=what):
+            AdminClient(path).stats()
