@@ -14,7 +14,7 @@ from typing import Any
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.mesh import MeshCore
-from meshcache.core.replication.known_streams import KnownStreams
+from meshcache.core.replication.intake_fast_path import IntakeFastPath
 from meshcache.runtime import pump
 
 ARRIVALS_MAX = 200_000
@@ -62,19 +62,19 @@ class Probe:
         FiledInC.put_push = watched_push  # type: ignore[method-assign,assignment]
 
     def _watch_receive(self) -> None:
-        receive, take = MeshCore.receive, KnownStreams.take  # the second is what most pushes take, past the first
+        receive, take = MeshCore.receive, IntakeFastPath.take  # the second is what most pushes take, past the first
 
         def watched(core: MeshCore, connection: bytes, payload: bytes, now: float) -> None:
             receive(core, connection, payload, now)
             self._note()
 
-        def watched_take(known: KnownStreams, connection: bytes, payload: bytes, now: float) -> bool:
+        def watched_take(known: IntakeFastPath, connection: bytes, payload: bytes, now: float) -> bool:
             done = take(known, connection, payload, now)
             self._note()
             return done
 
         MeshCore.receive = watched  # type: ignore[method-assign,assignment]
-        KnownStreams.take = watched_take  # type: ignore[method-assign,assignment]
+        IntakeFastPath.take = watched_take  # type: ignore[method-assign,assignment]
 
     def _note(self) -> None:
         if self._filed and len(self._arrived) < ARRIVALS_MAX:

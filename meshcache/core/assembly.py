@@ -46,7 +46,7 @@ from meshcache.core.repair.snapshot import Snapshot
 from meshcache.core.replication.consuming import Consuming
 from meshcache.core.replication.door_pushes import DoorPushes
 from meshcache.core.replication.intake import Intake
-from meshcache.core.replication.known_streams import KnownStreams
+from meshcache.core.replication.intake_fast_path import IntakeFastPath
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
 from meshcache.core.replication.relaying import Relaying
@@ -199,7 +199,7 @@ class Assembly:
         )
         self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
         connections = Connections(limits)
-        self.known_streams = KnownStreams(
+        self.intake_fast_path = IntakeFastPath(
             local,
             telemetry,
             cache,
@@ -218,7 +218,7 @@ class Assembly:
             self.joining.hello,
             self.joining.refused_by,
             self.joining.old_life,
-            self.known_streams.learn,
+            self.intake_fast_path.learn,
             self._handlers(),
             connections,
         )

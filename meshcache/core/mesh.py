@@ -72,7 +72,7 @@ class MeshCore:
         """The withdraws in force, to look at (`withdraw` issues one); single use. Called as those above."""
         self.hand_over, self.tiering = self.duties.hand_over, self.duties.tiering
         """Give sessions to the process that follows this one, and to tiers, and take in what they had."""
-        self.receive_known, self.known_streams = self.duties.known_streams.take, self.duties.known_streams
+        self.receive_known, self.intake_fast_path = self.duties.intake_fast_path.take, self.duties.intake_fast_path
         """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that. Who
         does it lets others file such pushes without asking each time."""
         self.push_made = self.duties.door_pushes.take

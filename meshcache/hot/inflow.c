@@ -1,5 +1,5 @@
 /* What comes from ZeroMQ and is filed without the interpreter: the pump's sleep, which goes on while all that comes are
- * pushes like those before them. The twin of runtime/pump.py's wait, edges/listener.py and core/replication/known_streams.py.
+ * pushes like those before them. The twin of runtime/pump.py's wait, edges/listener.py and core/replication/intake_fast_path.py.
  *
  * Files a push only under a permit: the core gives one for a stream once it has taken a push of it in itself, with all
  * that it asks then, and a permit holds until Python takes the core's lock to change something (lock.c). Whatever else

@@ -59,7 +59,7 @@ class Inflow:
         self._wakeup = wakeup
         self._compiled: hot.Inflow = hot.compiled.Inflow(lock.lock, transport.lock)
         lock.lock.on_take(self._settle)
-        core.known_streams.permit_to(self._compiled)
+        core.intake_fast_path.permit_to(self._compiled)
         sockets = transport.in_c
         assert sockets is not None, "asked before"
         self._sockets = sockets
@@ -104,13 +104,13 @@ class Inflow:
     def close(self) -> None:
         """File nothing any more, and use no socket once the transport's lock was taken."""
         with self._lock:
-            self._core.known_streams.permit_to(None)
+            self._core.intake_fast_path.permit_to(None)
             self._compiled.close()
             self._lock.on_take(None)
 
     def _settle(self) -> None:
         try:
-            self._core.known_streams.filed(self._compiled.take())
+            self._core.intake_fast_path.filed(self._compiled.take())
         except Exception as error:  # noqa: BLE001 - whoever takes the lock has nothing to do with it
             log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
 

@@ -24,7 +24,7 @@ STREAMS_MAX = 16
 class KnownStream:
     """What the last push of a stream was like that came on a connection, for the short way of the next one.
 
-    ``sender`` is what the connection was bound to; `replication.known_streams` makes these, and compares by them.
+    ``sender`` is what the connection was bound to; `replication.intake_fast_path` makes these, and compares by them.
     """
 
     peer: Peer

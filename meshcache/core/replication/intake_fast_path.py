@@ -76,7 +76,7 @@ class Filer(Protocol):
         """
 
 
-class KnownStreams:
+class IntakeFastPath:
     """Files pushes of streams that it knows from their bytes, and permits C to file more of them by itself.
 
     `take` is asked first for every message; `learn` is told of each push that went the long way.

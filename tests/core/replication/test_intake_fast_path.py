@@ -368,7 +368,7 @@ def test_more_of_a_stream_is_permitted_only_where_no_push_of_it_has_to_be_looked
 ) -> None:
     net, host, peer = world()
     filer = Filer()
-    host.core.known_streams.permit_to(filer)
+    host.core.intake_fast_path.permit_to(filer)
     assert offered(net, host, peer, Push(peer.batch(2, 2)))
     (_, connection, envelope, head, table, stream, next_seq, *_), *more = filer.permits
     assert (connection, next_seq, more) == (b"x", 4, [])
@@ -385,7 +385,7 @@ def test_more_of_a_stream_is_permitted_only_where_no_push_of_it_has_to_be_looked
 def test_a_permit_is_for_no_more_than_the_rates_leave() -> None:
     net, host, peer = world(Limits(messages_per_s=0.001, messages_burst=20))
     filer = Filer()
-    host.core.known_streams.permit_to(filer)
+    host.core.intake_fast_path.permit_to(filer)
     for number in range(2, 7):
         assert offered(net, host, peer, Push(peer.batch(number)))
     left = [permit[12] for permit in filer.permits]
@@ -395,7 +395,7 @@ def test_a_permit_is_for_no_more_than_the_rates_leave() -> None:
 def test_what_was_filed_under_a_permit_is_counted_as_if_it_had_been_taken() -> None:
     (net, host, peer), (other_net, other, other_peer) = world(), world()
     filer = Filer()
-    host.core.known_streams.permit_to(filer)
+    host.core.intake_fast_path.permit_to(filer)
     for each_net, each, each_peer in ((net, host, peer), (other_net, other, other_peer)):
         assert offered(each_net, each, each_peer, Push(each_peer.batch(2)))
     token, _, envelope, head, table, stream, next_seq, epoch, *_ = filer.permits[0]
@@ -405,6 +405,6 @@ def test_what_was_filed_under_a_permit_is_counted_as_if_it_had_been_taken() -> N
         assert offered(other_net, other, other_peer, Push(other_peer.batch(first, 2)))
         filed = table.file_push(payload, envelope, head, stream, first, int(net.now - epoch), 86400.0, 3600)
         names, size = names + filed[3], size + len(payload)
-    host.core.known_streams.filed([(token, next_seq, names, bytes(8), size, net.now)])
+    host.core.intake_fast_path.filed([(token, next_seq, names, bytes(8), size, net.now)])
     assert host.core.stats(net.now) == other.core.stats(other_net.now)
     assert offered(net, host, peer, Push(peer.batch(7)))
