@@ -44,11 +44,11 @@ from meshcache.core.repair.seen_streams import SeenStreams
 from meshcache.core.repair.serving import Serving
 from meshcache.core.repair.snapshot import Snapshot
 from meshcache.core.replication.consuming import Consuming
-from meshcache.core.replication.door_pushes import DoorPushes
 from meshcache.core.replication.intake import Intake
 from meshcache.core.replication.intake_fast_path import IntakeFastPath
 from meshcache.core.replication.local_sessions import LocalSessions
 from meshcache.core.replication.publisher import Publisher
+from meshcache.core.replication.publisher_fast_path import PublisherFastPath
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.replication.tiering import Tiering
 from meshcache.core.state.counters import Counters
@@ -193,7 +193,7 @@ class Assembly:
         self.sessions = LocalSessions(
             cache, self.filed_in_c, self.publisher, self.quarantine, self.withdraws, self.tiering
         )
-        self.door_pushes = DoorPushes(self.filed_in_c, vips, self.publisher, self.withdraws)
+        self.publisher_fast_path = PublisherFastPath(self.filed_in_c, vips, self.publisher, self.withdraws)
         self.tickets = TicketDuty(
             local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, self._edge, now
         )

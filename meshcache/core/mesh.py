@@ -75,7 +75,7 @@ class MeshCore:
         self.receive_known, self.intake_fast_path = self.duties.intake_fast_path.take, self.duties.intake_fast_path
         """Takes in a push like those before it. False, with nothing done, for any other message: `receive` that. Who
         does it lets others file such pushes without asking each time."""
-        self.push_made = self.duties.door_pushes.take
+        self.push_made = self.duties.publisher_fast_path.take
         self.settle = edge.settle
         """Have what handshakes filed by themselves handed over, before sessions are looked at or taken back."""
 

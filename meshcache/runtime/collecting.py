@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshcache.core.mesh import MeshCore, made_at_door
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.runtime.withheld import Made, Withheld
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 
 
 class Doors(Protocol):

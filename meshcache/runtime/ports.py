@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.values.session_id import Claim
 from meshcache.runtime.session_ids import SessionIds
 from meshcache.runtime.session_ports import VipPort

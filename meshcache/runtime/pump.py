@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from meshcache.core.mesh import MeshCore, Outgoing
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.transport import Transport

@@ -16,7 +16,7 @@ import meshcache.hot as hot
 from meshcache.config import VipSettings
 from meshcache.core.mesh import Lookup
 from meshcache.core.policy.gates import Verdict
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.state.counters import FoundAtDoor
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, Outcome, Session
 from meshcache.runtime.collecting import Collecting

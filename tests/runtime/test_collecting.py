@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from meshcache.core.mesh import MadeAtDoor, MeshCore
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.runtime.collecting import Collecting, Row
 from meshcache.runtime.withheld import Withheld
 

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.runtime.doors import Doors, NoDoors
 from meshcache.runtime.ports import Ports
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.edges.keyring import Keyring
 from meshcache.runtime.ports import Ports
 from meshcache.runtime.session_ids import SessionIds

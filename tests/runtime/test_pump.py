@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from meshcache import hot
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.edges.keyring import Keyring

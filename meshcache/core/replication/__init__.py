@@ -4,6 +4,7 @@ Imports `holders` and below. Every way in passes `may_accept`, every way out `ma
 What didn't get through isn't sent again here: `repair` above finds it, and fetches it through the same `intake`.
 
 `local_sessions` numbers and files what handshakes made and finds what they ask for; `publisher` pushes it, `relaying`
-passes it on from colo to colo, `intake` takes it in; `intake_fast_path` and `door_pushes` are the short ways of what is
-plain. `consuming` tells what was used up, `tiering` notes what leaves memory for the tiers, and lets it in again.
+passes it on from colo to colo, `intake` takes it in; `intake_fast_path` and `publisher_fast_path` do that for what is
+plain, where C is compiled. `consuming` tells what was used up, `tiering` notes what leaves memory for the tiers, and
+lets it in again.
 """

@@ -30,7 +30,7 @@ class ReadyPush(NamedTuple):
         return f"<ReadyPush of {self.sessions} sessions to {len(self.addresses)}>"
 
 
-class DoorPushes:
+class PublisherFastPath:
     """Files what waits at a VIP's door and writes it as one push, where all of it is plain.
 
     `take` is asked before `LocalSessions.made`, by whoever can send at once.

@@ -12,7 +12,7 @@ from meshcache import hot
 from meshcache.core.cache.entry import pack_head
 from meshcache.core.cache.vip_cache import VipCache
 from meshcache.core.policy.gates import REACH_EVERYWHERE
-from meshcache.core.replication.door_pushes import ReadyPush
+from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.wire.codec import Decoder
 from meshcache.core.wire.messages import BATCH_SESSIONS_MAX, Push
 from tests.core.net import DER, Host, Net, Puppet, make, sessions, sid, vip
