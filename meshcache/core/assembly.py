@@ -21,8 +21,8 @@ from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.holders.audience import Audiences
 from meshcache.core.holders.awaiting import Awaiting
 from meshcache.core.holders.own_share import OwnShare
-from meshcache.core.holders.passed_on import PassedOn
 from meshcache.core.holders.placement import Placement
+from meshcache.core.holders.relay_retention import RelayRetention
 from meshcache.core.membership.connections import Connections
 from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
@@ -124,7 +124,7 @@ class Assembly:
         self.liveness = Liveness(local, telemetry, vips, members, outbox, self.joining, self, now)
         self.relaying = Relaying(local, telemetry, members, outbox, self.audiences, self.placement)
         self.awaiting = Awaiting(local, vips, members, self.placement)
-        self.passed_on = PassedOn(local, telemetry, cache, outbox, self.placement)
+        self.relay_retention = RelayRetention(local, telemetry, cache, outbox, self.placement)
         self.intake = Intake(
             local,
             telemetry,
@@ -137,7 +137,7 @@ class Assembly:
             self.consumed,
             self.awaiting,
             self.placement,
-            self.passed_on,
+            self.relay_retention,
             self,
         )
         self.repair = Repair(
@@ -237,7 +237,7 @@ class Assembly:
         self.anti_entropy.tick(now)
         self.relay_turns.tick(now)
         self.holdings.tick(now)
-        self.passed_on.tick(now)
+        self.relay_retention.tick(now)
         self.tickets.tick(now)
         if self._sweep_at <= now:
             self._sweep(now)
@@ -276,7 +276,7 @@ class Assembly:
             self.anti_entropy.next_due(),
             self.relay_turns.next_due(),
             self.holdings.next_due(),
-            self.passed_on.next_due(),
+            self.relay_retention.next_due(),
             self.tickets.next_due(),
             self._sweep_at,
         )

@@ -77,12 +77,12 @@ def _weigh(run: Run) -> None:
     made = Counter(session.node[:3] for session in world.truth.sessions.values())
     may_have = {colo: sum(made[other] for other in _sharing(run, colo)) for colo in world.colos}
     shares = [
-        (len(host.core.session_ids("shop")) - len(host.core.duties.passed_on)) / may_have[host.colo]
+        (len(host.core.session_ids("shop")) - len(host.core.duties.relay_retention)) / may_have[host.colo]
         for host in world.alive()
     ]
     mean = sum(shares) / len(shares)
     run.report.figures |= {"share": round(mean, 4), "share_max": round(max(shares), 4)}
-    run.report.figures["kept_by_relays"] = sum(len(host.core.duties.passed_on) for host in world.alive())
+    run.report.figures["kept_by_relays"] = sum(len(host.core.duties.relay_retention) for host in world.alive())
     if mean > SHARE_MAX:
         raise ViolationError(f"a node holds {mean:.3f} of what it would with all copies, over {SHARE_MAX:.3f}")
 

@@ -1,5 +1,5 @@
 """Tells other holders which sessions are here that they are to hold too: collects numbers by peer and stream, and puts
-them into messages. Chooses nobody; `copy_telling` and `passed_on` do.
+them into messages. Chooses nobody; `copy_telling` and `relay_retention` do.
 """
 
 from __future__ import annotations

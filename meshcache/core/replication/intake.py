@@ -16,8 +16,8 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.control.recall import Recall
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.holders.awaiting import Awaiting
-from meshcache.core.holders.passed_on import PassedOn
 from meshcache.core.holders.placement import Placement
+from meshcache.core.holders.relay_retention import RelayRetention
 from meshcache.core.policy.gates import Terms, Verdict
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
@@ -49,7 +49,7 @@ class Intake:
         consumed: ConsumedIds,
         awaiting: Awaiting,
         placement: Placement,
-        passed_on: PassedOn,
+        relay_retention: RelayRetention,
         outlet: Outlet,
     ) -> None:
         self._local = local
@@ -63,7 +63,7 @@ class Intake:
         self._consumed = consumed
         self._awaiting = awaiting
         self._placement = placement
-        self._passed_on = passed_on
+        self._relay_retention = relay_retention
         self._outlet = outlet
 
     def push_received(self, peer: Peer, push: Push, now: float) -> None:
@@ -187,9 +187,11 @@ class Intake:
 
     def _keep_a_while(self, stream: Stream, entries: Entries, served: ServedVip, now: float, repaired: bool) -> None:
         """File what this node only passes on, beside its tiers, until its holders have had time to ask for it."""
-        others = self._passed_on.keep(stream, entries)
+        others = self._relay_retention.keep(stream, entries)
         if others.ids:
-            self._passed_on.kept(stream, self._file(stream, others, served, now, repaired, False, passing=True), now)
+            self._relay_retention.kept(
+                stream, self._file(stream, others, served, now, repaired, False, passing=True), now
+            )
 
     def _place(self, batch: Batch, known: Stream | None, inherited: bool) -> ServedVip | None:
         """Return the VIP to file a batch under, by its terms and by newer ones known here; None if it may not stay."""

@@ -109,7 +109,7 @@ class VipCounters:
     sessions_refused: Counter[str] = field(default_factory=Counter)
     passed_on_unkept: Counter[str] = field(default_factory=Counter)
     """Sessions that this node passed on in its colo and had no room to keep for a while, by what there was too little
-    of (`holders.passed_on`)."""
+    of (`holders.relay_retention`)."""
     tickets: TicketCounters = field(default_factory=TicketCounters)
     evicted_before: int = 0
     """By earlier parts of the cache that this VIP had: one that is given back takes its own count along."""

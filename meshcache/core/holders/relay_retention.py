@@ -57,7 +57,7 @@ class _Kept(NamedTuple):
         return f"<Kept of {len(self.ids)}>"
 
 
-class PassedOn:
+class RelayRetention:
     """Sessions that are here only because this node passed them on, until their holders have had time to fetch them.
 
     `keep` chooses them from a batch, `kept` notes that they were filed; `tick` tells their holders, and lets go.

@@ -1,4 +1,4 @@
-"""Tests of `core.holders.passed_on`: what a relay passes on is with its holders, though all of that got lost."""
+"""Tests of `core.holders.relay_retention`: what a relay passes on is with its holders, though all of that got lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshcache.core.holders.passed_on import PART, PAUSES_S
+from meshcache.core.holders.relay_retention import PART, PAUSES_S
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.limits import Limits
 from tests.core.net import Host, Net, make, mesh, sessions, sid, vip
@@ -34,7 +34,7 @@ def holders(hosts: list[Host], session_id: bytes) -> list[str]:
 
 
 def kept(host: Host) -> int:
-    return len(host.core.duties.passed_on)
+    return len(host.core.duties.relay_retention)
 
 
 def lose_pushes_in_the_colo(net: Net) -> None:
@@ -172,10 +172,10 @@ def test_tiers_write_nothing_of_what_is_only_kept_for_a_while() -> None:
 def test_it_wants_no_step_when_there_is_nothing_and_none_in_the_past() -> None:
     net = Net()
     maker, _ = two_colos(net)
-    passed_on = relay_of(net, maker).core.duties.passed_on
-    assert passed_on.next_due() == float("inf")
+    relay_retention = relay_of(net, maker).core.duties.relay_retention
+    assert relay_retention.next_due() == float("inf")
     make(net, maker, 1)
     for _ in range(20):
         net.run(2)
-        due = passed_on.next_due()
+        due = relay_retention.next_due()
         assert due > net.now
