@@ -85,15 +85,15 @@ def test_the_glossary_has_only_words_that_the_code_has() -> None:
 
 OF_THE_FIELD = """
 address advertised announcement auth batch bucket cache certificate client connection dialler discovery drop edge entry
-envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member mode offer path ping pong
-port query refusal refuse reply resume resumption retention scratch seed setup slot store table telemetry template
-traffic transport version watch
+envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member message mode offer path
+ping pong port query refusal refuse reply resume resumption retention scratch seed setup slot store table telemetry
+template traffic transport version watch
 
-anomaly attachment callback caller change check collector constant controller core counter decoder end error
-event exchange export facts field figure file finding folder force front function handler histogram identity
-image internals kind library list load lock loop map mapping note observer outcome overlay pending piece place plan
-plugin predecessor question range reader result rng runner schedule scope sealer security setting side source spec start
-state stats status step surroundings sweep tally turn update way
+anomaly attachment callback caller change check collector constant controller core counter decoder end error event
+exchange export facts field figure file finding folder force front function handler histogram identity image internals
+kind library list load lock loop map mapping note observer outcome overlay pending piece place plan plugin predecessor
+question range reader result rng runner schedule scope sealer security setting side source spec start state stats
+status step surroundings sweep tally turn update way
 
 ask attached behind bygone c closable collecting down find forkable found held home joining keeper kept leave like made
 named out outgoing outlived read rendered scarcity seen serving unkept up wait wanted warming

@@ -4,7 +4,7 @@ Imports `membership` and below; `replication` moves the sessions. Remembers what
 permits nothing: it asks the gates, and chooses among those whom they allow. It never fetches, and files nothing.
 
 `audience` says who gets what is published or relayed here, and `placement` which of those are to hold one session;
-`awaiting` says whether it is on its way here. `telling` puts numbers of sessions into messages for other holders,
+`awaiting` says whether it is on its way here. `holding_messages` tell other holders by number what is here,
 `relay_retention` keeps for a while what a relay isn't to hold, and tells its holders, and `own_share` says when this
 node was told of all that it is to hold.
 """

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.entry import ENTRY_OVERHEAD_BYTES, Entries
 from meshcache.core.cache.streams import Stream
+from meshcache.core.holders.holding_messages import HoldingMessages
 from meshcache.core.holders.placement import Placement
-from meshcache.core.holders.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outbox
@@ -112,7 +112,7 @@ class RelayRetention:
         """Tell the holders of a little of what is due, and let go of what was told often enough."""
         if now < self._step_at or self._first_due() > now:
             return
-        limits, telling = self._local.limits, Telling()
+        limits, telling = self._local.limits, HoldingMessages()
         room = limits.holdings_step
         for at, stage in enumerate(self._stages):
             while stage and stage[0].due_at <= now and room > 0:
@@ -132,7 +132,7 @@ class RelayRetention:
             return Unkept.NUMBER
         return Unkept.QUOTA if _cost(others) > room else None
 
-    def _tell(self, kept: _Kept, telling: Telling) -> None:
+    def _tell(self, kept: _Kept, telling: HoldingMessages) -> None:
         for session, stream in self._still_here(kept.vip, kept.ids):
             for peer in self._placement.peers(stream.terms, session.id):
                 if peer.state is PeerState.ALIVE:

@@ -13,9 +13,9 @@ from itertools import islice
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
+from meshcache.core.holders.holding_messages import HoldingMessages
 from meshcache.core.holders.own_share import OwnShare
 from meshcache.core.holders.placement import Placement
-from meshcache.core.holders.telling import Telling
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outbox
@@ -97,7 +97,7 @@ class CopyTelling:
 
     def _step(self, going: _Pass, now: float) -> None:
         room = self._local.limits.holdings_step
-        telling = Telling()
+        telling = HoldingMessages()
         while room > 0 and going.streams:
             key = going.streams[0]
             stream = self._cache.streams.get(key)
@@ -115,7 +115,7 @@ class CopyTelling:
             if going.whole:
                 self._own_share.went_through()
 
-    def _tell_of(self, stream: Stream, going: _Pass, room: int, telling: Telling) -> int:
+    def _tell_of(self, stream: Stream, going: _Pass, room: int, telling: HoldingMessages) -> int:
         """Look at the next sessions of a stream, newest first. Return how many there were, up to `room`."""
         own, key, looked = self._local.identity.node, stream.key, 0
         least = 0 if going.whole else going.since.get(key, 0)

@@ -10,7 +10,7 @@ from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import HELD_SEQS_MAX, HELD_STREAMS_MAX, Held, Holding
 
 
-class Telling:
+class HoldingMessages:
     """The numbers that other holders are told in one go: `note` each, then `send` all of them."""
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Tests of `core.holders.telling`: what is told goes to whom it is for, in as many messages as it needs."""
+"""Tests of `core.holders.holding_messages`: what is told goes to whom it is for, in as many messages as it needs."""
 
 from __future__ import annotations
 
-from meshcache.core.holders.telling import Telling
+from meshcache.core.holders.holding_messages import HoldingMessages
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import HELD_SEQS_MAX, HELD_STREAMS_MAX, Held, Holding
 from tests.core.net import Net, Puppet, vip
@@ -17,7 +17,7 @@ def told(numbers: list[tuple[StreamKey, int]]) -> list[Holding]:
     puppet.joins(host)
     peer = host.core.duties.members.get("x")
     assert peer is not None
-    telling = Telling()
+    telling = HoldingMessages()
     for key, seq in numbers:
         telling.note(peer, key, seq)
     telling.send(host.core.duties.outbox)
