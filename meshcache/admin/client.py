@@ -71,6 +71,13 @@ class AdminClient:
         """Return the policy of every VIP of this node."""
         return _list(self.get("/v1/policy"), "policy")
 
+    def clocks(self) -> dict[str, float]:
+        """Return by how many seconds other nodes' wall clocks are ahead of this node's."""
+        ahead_s = self.get("/v1/clocks").get("ahead_s")
+        if not isinstance(ahead_s, dict):
+            raise AdminError(f"what answers at {self.path} told of no clocks")
+        return ahead_s
+
     def tickets(self) -> list[dict[str, Any]]:
         """Return the rings of ticket keys that this node is in."""
         return _list(self.get("/v1/tickets"), "rings")

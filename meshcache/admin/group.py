@@ -210,7 +210,7 @@ class _Policies:
         return int(self._change(lambda client: client.rotate_tickets(vip))["generation"])
 
     def clocks(self) -> dict[str, float]:
-        return dict(self._ask(lambda client: client.get("/v1/clocks"))["ahead_s"])
+        return self._ask(AdminClient.clocks)
 
     def figures(self) -> Plain:
         return self._ask(AdminClient.mesh)

@@ -148,7 +148,7 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
     peers = 0
     try:
         client = Target(socket).client
-        stats, policies, clocks = client.stats(), client.policy(), client.get("/v1/clocks")["ahead_s"]
+        stats, policies, clocks = client.stats(), client.policy(), client.clocks()
         silent = client.mesh()["silent"]
         groups = list(group_findings(stats, client.peers()))
     except ConfigError:

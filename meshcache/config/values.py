@@ -224,6 +224,8 @@ def _parse_address(plain: object, right: str) -> tuple[str, int]:
     host, colon, port = plain.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host != bare
+    if colon and port.isascii() and port.isdigit() and not _is_port(port):
+        raise ValueError(f"{shown(plain)} has a port that is too large; ports are 1 to 65535")
     if not (colon and _is_port(port) and (_is_ip(bare) or _is_host(bare)) and bracketed == (":" in bare)):
         raise ValueError(f"{right}, not {shown(plain)}")
     return (str(ip_address(bare)) if _is_ip(bare) else bare.lower()), int(port)

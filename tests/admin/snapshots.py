@@ -136,6 +136,7 @@ class GeneratedNode:
                 "mesh": "prod",
                 "version": "0.1.0",
                 "hot_path": "c",
+                "host": "edge-1",
                 "address": "10.0.0.4:7946",
                 "warm": self.warm,
                 "uptime_s": self.uptime_s,
@@ -153,6 +154,7 @@ class GeneratedNode:
             "ticket_exports": [EXPORT],
             "tiers": self.tiers,
             "contexts_changed": {},
+            "left_out": {},
         }
 
     def peers(self) -> list[dict[str, Any]]:

@@ -88,6 +88,7 @@ def test_what_is_asked_reaches_the_node(node: NodeWithPolicies, client: AdminCli
         ("session", "0123456789ab"),
     ]
     assert client.get("/v1/clocks") == {"ahead_s": {"edge-2": 0.5}}
+    assert client.clocks() == {"edge-2": 0.5}
 
 
 def test_a_refusal_comes_back_as_the_error_it_was(node: NodeWithPolicies, client: AdminClient) -> None:

@@ -49,6 +49,13 @@ def test_what_is_right_is_read(parse: Callable[[object], object], plain: object,
     assert parse(plain) == value
 
 
+@pytest.mark.parametrize("parse", [values.parse_bind, values.parse_target, values.parse_backend, values.parse_seed])
+def test_a_port_that_is_too_large_is_called_that(parse: Callable[[object], object]) -> None:
+    for port in ("65536", "70000", "9" * 5000):
+        with pytest.raises(ValueError, match="a port that is too large; ports are 1 to 65535"):
+            parse(f"127.0.0.1:{port}")
+
+
 @pytest.mark.parametrize(
     "parse,plain",
     [

@@ -56,6 +56,12 @@ def test_a_server_is_seen_from_outside_and_says_how_a_reload_ended(shop: Deploym
     assert front()["connections"] == {"open": 0, "max": 10_000}
     assert front()["reload"] is None
     assert front()["steps"] == streams.path()
+    page = (Path(__file__).parents[2] / "docs/watching.md").read_text()
+    documented = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    told = client.stats()
+    assert set(documented) == set(told), "the page names all that there is, and no more"
+    for part in ("node", "front", "cache", "transport"):
+        assert set(documented[part]) == set(told[part]), part
 
     url = found[1]
     assert get(f"{url}/healthz") == (200, '{"ok":true}')
