@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from meshcache.core.membership.bygone import BYGONE_MAX
+from meshcache.core.membership.remembered_addresses import ADDRESSES_MAX
 from meshcache.core.values.events import Event, PeerForgotten, PeerJoined, PeerLeft, PeerLost
 from meshcache.runtime import state_file
 from meshcache.runtime.pump import Pump
@@ -62,11 +62,11 @@ class PeerFile:
         except (ValueError, TypeError, LookupError, RecursionError):
             log.warning("%s can't be understood, so peers of an earlier start aren't tried", self.path)
             return {}
-        return dict(sorted(kept.items(), key=lambda place: -place[1])[-BYGONE_MAX:])
+        return dict(sorted(kept.items(), key=lambda place: -place[1])[-ADDRESSES_MAX:])
 
     def save(self, places: Mapping[str, float], unix_s: float) -> None:
         """Replace what is kept: addresses, with the seconds since somebody was heard there. Raises OSError."""
-        latest = sorted(places.items(), key=lambda place: (place[1], place[0]))[:BYGONE_MAX]
+        latest = sorted(places.items(), key=lambda place: (place[1], place[0]))[:ADDRESSES_MAX]
         peers = [[address, round(unix_s - heard_s)] for address, heard_s in latest if heard_s <= KEPT_S]
         content = {"format": _FORMAT, "mesh": self._mesh, "peers": peers}
         if self.path is not None:
@@ -75,7 +75,7 @@ class PeerFile:
     def _read(self, content: bytes, unix_s: float) -> dict[str, float]:
         """Another mesh's peers are none of ours. Raises for what `save` wouldn't write."""
         plain = json.loads(content)
-        if len(content) > FILE_BYTES_MAX or plain["format"] != _FORMAT or len(plain["peers"]) > BYGONE_MAX:
+        if len(content) > FILE_BYTES_MAX or plain["format"] != _FORMAT or len(plain["peers"]) > ADDRESSES_MAX:
             raise ValueError("format")
         if plain["mesh"] != self._mesh:
             return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from meshcache import MeshNode
-from meshcache.core.membership.bygone import BYGONE_MAX
+from meshcache.core.membership.remembered_addresses import ADDRESSES_MAX
 from meshcache.runtime.remembered_peers import FILE, KEPT_S, PeerFile
 from tests.nodes import Place, alive, places, settings
 from tests.support.waiting import wait_until
@@ -20,9 +20,9 @@ NOW = 1_800_000_000.0
 
 def test_the_latest_heard_are_kept_with_the_time_since(tmp_path: Path) -> None:
     file = PeerFile(tmp_path / "state", "shop")
-    file.save({f"10.0.0.1:{port}": float(port) for port in range(1, BYGONE_MAX + 9)}, NOW)
+    file.save({f"10.0.0.1:{port}": float(port) for port in range(1, ADDRESSES_MAX + 9)}, NOW)
     kept = file.load(NOW + 100)
-    assert len(kept) == BYGONE_MAX
+    assert len(kept) == ADDRESSES_MAX
     assert list(kept.items())[-1] == ("10.0.0.1:1", 101.0), "the latest last"
     assert (file.path.stat().st_mode & 0o777) == 0o600
 
@@ -54,7 +54,7 @@ def test_another_meshs_peers_are_none_of_ours(tmp_path: Path) -> None:
         '{"format": 2, "mesh": "shop", "peers": []}',
         '{"format": 1, "mesh": "shop", "peers": [["a:1", "x"]]}',
         '{"format": 1, "mesh": "shop", "peers": [[1, 1]]}',
-        json.dumps({"format": 1, "mesh": "shop", "peers": [["a:1", 1]] * (BYGONE_MAX + 1)}),
+        json.dumps({"format": 1, "mesh": "shop", "peers": [["a:1", 1]] * (ADDRESSES_MAX + 1)}),
         "[" * 100_000,
     ],
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshcache.core.cache.streams import StreamTable
-from meshcache.core.membership.bygone import Bygone
 from meshcache.core.membership.candidates import Candidates
+from meshcache.core.membership.remembered_addresses import RememberedAddresses
 from meshcache.core.policy.digest_parts import with_values
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
@@ -67,7 +67,7 @@ class Joining:
         self._own_addresses: set[str] = set()  # where this node was reached by itself
         self._uninformed: dict[str, None] = {}  # peers that don't know our latest terms, or don't say so yet
         self.candidates = Candidates(local.limits)
-        self.bygone = Bygone(self.candidates)
+        self.remembered_addresses = RememberedAddresses(self.candidates)
         self.joining = True
         """Whether this node catches up still, and so is no source for others who do."""
 
@@ -79,8 +79,8 @@ class Joining:
         """Send the hellos that are due."""
         if len(self._uninformed) > len(self._members):
             self._uninformed = {name: None for name in self._uninformed if self._members.get(name) is not None}
-        if self.bygone.next_due() <= now:
-            self.bygone.tick(now, self._local.rng.random())
+        if self.remembered_addresses.next_due() <= now:
+            self.remembered_addresses.tick(now, self._local.rng.random())
         if self.candidates.next_due() <= now:  # draw a random number (a system call) only when something is due
             for address in self.candidates.due(now, self._local.rng.random()):
                 self._outbox.send(address, self._hello(dialled=address))
@@ -91,7 +91,7 @@ class Joining:
     def next_due(self) -> float:
         """Return when to call `tick` next."""
         hellos = min((peer.hello_at for peer in self._waiting()), default=float("inf"))
-        return min(self.candidates.next_due(), self.bygone.next_due(), hellos)
+        return min(self.candidates.next_due(), self.remembered_addresses.next_due(), hellos)
 
     def greet(self, peer: Peer, now: float, answers: str = "") -> None:
         """Send a peer our hello; more follow, ever slower, until it is seen to know our terms."""
@@ -183,12 +183,12 @@ class Joining:
     def remembered(self, where: str, heard_at: float, now: float) -> None:
         """Try an address that an earlier life of this node knew, now and then for a day."""
         if self._may_dial(where) and self._members.at(where) is None:
-            self.bygone.remember(where, heard_at, now)
+            self.remembered_addresses.remember(where, heard_at, now)
 
     def places(self) -> dict[str, float]:
         """Return where peers listen or listened, with the time at which somebody was last heard there."""
         here = (peer for peer in self._members if not self.is_ourselves(peer))
-        return self.bygone.heard_at() | {peer.address: peer.heard_at for peer in here}
+        return self.remembered_addresses.heard_at() | {peer.address: peer.heard_at for peer in here}
 
     def _may_dial(self, where: str) -> bool:
         try:
@@ -245,7 +245,7 @@ class Joining:
         self._telemetry.drop(reason)
         if reason == Drop.OURSELVES:
             self.candidates.ourselves(hello.dialled)
-            self.bygone.answered(hello.dialled)
+            self.remembered_addresses.answered(hello.dialled)
             if len(self._own_addresses) < _OWN_ADDRESSES_MAX:
                 self._own_addresses.add(hello.dialled)
         elif reason == Drop.NAME_TAKEN:
@@ -313,7 +313,7 @@ class Joining:
         if old is not None:
             self._tell_of_new_terms(old, hello)
             if old.address != proven:  # a machine that took the name may go again, and then nobody would know the other
-                self.bygone.remember(old.address, old.heard_at, now)
+                self.remembered_addresses.remember(old.address, old.heard_at, now)
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
         self._uninformed[peer.name] = None
@@ -341,8 +341,8 @@ class Joining:
         if hello.answers:
             self._answered(peer, hello.answers)
         self.candidates.answered(peer.record.address, peer.name)
-        self.bygone.answered(peer.record.address)
-        self.bygone.answered(peer.address)
+        self.remembered_addresses.answered(peer.record.address)
+        self.remembered_addresses.answered(peer.address)
         peer.joining, peer.chosen = hello.joining, hello.chosen
         own = self._vips.record
         if hello.incarnation == own.incarnation and hello.knows > own.revision:
@@ -357,7 +357,7 @@ class Joining:
         """
         tried = address in self.candidates
         self.candidates.answered(address, peer.name)
-        self.bygone.answered(address)
+        self.remembered_addresses.answered(address)
         if address == peer.address:
             peer.reached = True
         elif address == peer.record.address or (tried and not peer.reached):

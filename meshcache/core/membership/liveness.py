@@ -163,12 +163,12 @@ class Liveness:
         unneeded = peer.parting and not peer.chosen
         if not self._outlet.wants_link(peer) and (unneeded or silent_s >= limits.suspect_s * stretch):
             if silent_s >= limits.suspect_s * stretch:  # it may be we who aren't heard, by anybody
-                self._joining.bygone.remember(peer.address, peer.heard_at, now)
+                self._joining.remembered_addresses.remember(peer.address, peer.heard_at, now)
             self._members.part(peer)
             self._outbox.drop(peer.address)
         elif silent_s >= limits.forget_s:
             self._members.forget(peer, now)
-            self._joining.bygone.remember(peer.address, peer.heard_at, now)
+            self._joining.remembered_addresses.remember(peer.address, peer.heard_at, now)
             self._gone(peer, now)
         elif peer.state is PeerState.LOST:
             self._redial(peer, now, limits.redial_s)

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from meshcache.core.membership.bygone import BYGONE_MAX, REMEMBERED_S, Bygone
 from meshcache.core.membership.candidates import Candidates
+from meshcache.core.membership.remembered_addresses import ADDRESSES_MAX, REMEMBERED_S, RememberedAddresses
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.limits import Limits
 from tests.core.net import Net, has, make, vip
@@ -53,12 +53,12 @@ def test_two_colos_without_seeds_meet_again_after_a_long_cut_between_them() -> N
 
 def test_an_address_is_tried_ever_more_rarely_and_given_up_after_a_day() -> None:
     candidates = Candidates(Limits())
-    bygone = Bygone(candidates)
-    bygone.remember("x:1", 0.0, 0.0)
+    addresses = RememberedAddresses(candidates)
+    addresses.remember("x:1", 0.0, 0.0)
     tried = []
-    while len(bygone):
-        now = bygone.next_due()
-        bygone.tick(now, 0.0)
+    while len(addresses):
+        now = addresses.next_due()
+        addresses.tick(now, 0.0)
         tried.append(now)
     pauses = [later - earlier for earlier, later in pairwise(tried)]
     assert pauses == sorted(pauses)
@@ -67,12 +67,12 @@ def test_an_address_is_tried_ever_more_rarely_and_given_up_after_a_day() -> None
 
 
 def test_who_answers_is_bygone_no_more_and_only_so_many_are_remembered() -> None:
-    bygone = Bygone(Candidates(Limits()))
-    for number in range(BYGONE_MAX + 5):
-        bygone.remember(f"x{number}:1", 0.0, float(number))
-    assert len(bygone) == BYGONE_MAX
-    bygone.answered(f"x{BYGONE_MAX}:1")
-    assert len(bygone) == BYGONE_MAX - 1
+    addresses = RememberedAddresses(Candidates(Limits()))
+    for number in range(ADDRESSES_MAX + 5):
+        addresses.remember(f"x{number}:1", 0.0, float(number))
+    assert len(addresses) == ADDRESSES_MAX
+    addresses.answered(f"x{ADDRESSES_MAX}:1")
+    assert len(addresses) == ADDRESSES_MAX - 1
 
 
 @pytest.mark.parametrize("minutes", [12, 80])

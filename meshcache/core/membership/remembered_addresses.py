@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from meshcache.core.membership.candidates import Candidates
 
-BYGONE = "bygone"
+SOURCE = "bygone"
 """The source of these addresses among the candidates: given up after some tries, like any hint."""
 
-BYGONE_MAX = 256
+ADDRESSES_MAX = 256
 """Addresses remembered; those that were noted first are forgotten first. One that answers tells of all others behind
 the cut."""
 
@@ -36,7 +36,7 @@ class _Gone:
     heard_at: float
 
 
-class Bygone:
+class RememberedAddresses:
     """The addresses of peers that fell silent, not of those that said goodbye, and when to try each again."""
 
     def __init__(self, candidates: Candidates) -> None:
@@ -50,7 +50,7 @@ class Bygone:
         """Try this address now and then; its peer was last heard at `heard_at`, maybe before this node started."""
         self._known.pop(address, None)
         self._known[address] = _Gone(now, now, heard_at)
-        if len(self._known) > BYGONE_MAX:
+        if len(self._known) > ADDRESSES_MAX:
             self._known.popitem(last=False)
 
     def answered(self, address: str) -> None:
@@ -69,7 +69,7 @@ class Bygone:
             elif gone.due_at <= now:
                 period_s = max(_PERIOD_S_MIN, (now - gone.since) * _PERIOD_SHARE)
                 gone.due_at = now + period_s * (1 - _JITTER * chance)
-                self._candidates.hint(address, BYGONE, now)
+                self._candidates.hint(address, SOURCE, now)
 
     def next_due(self) -> float:
         """Return when the next address is due."""
