@@ -10,7 +10,8 @@ from __future__ import annotations
 import atexit
 import logging
 import weakref
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Protocol
 
 import meshcache.hot as hot
 from meshcache.core.mesh import MeshCore
@@ -21,22 +22,34 @@ from meshcache.runtime.tracing import shown
 log = logging.getLogger("meshcache.mesh")
 
 
+class AnyLock(Protocol):
+    """A way to take a lock: Python's own lock is one, and C's."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None, /
+    ) -> None: ...
+    def locked(self) -> bool: ...
+
+
 class CoreLock(NamedTuple):
     """The lock around the core. Who takes it `quietly` changes nothing that was asked before a push was filed: who may
     send, what may come, whether anybody waits for it. C goes on with what it was permitted then.
     """
 
-    lock: Any
-    quietly: Any
+    lock: AnyLock
+    quietly: AnyLock
+    compiled: hot.Lock | None
+    """The same lock, where C has it."""
 
 
 def core_lock() -> CoreLock:
     """Return a new one."""
     if hot.compiled is None:
         lock = native.Lock()
-        return CoreLock(lock, lock)
-    compiled = hot.compiled.Lock()
-    return CoreLock(compiled, compiled.quiet())
+        return CoreLock(lock, lock, None)
+    compiled: hot.Lock = hot.compiled.Lock()
+    return CoreLock(compiled, compiled.quiet(), compiled)
 
 
 _all: weakref.WeakSet[Inflow] = weakref.WeakSet()
@@ -52,13 +65,13 @@ def _interpreter_ends() -> None:
 class Inflow:
     """The pump's sleep where C reads and files. Used by the pump's thread, but for `resting` and `answer_waits`."""
 
-    def __init__(self, core: MeshCore, transport: Transport, lock: CoreLock, wakeup: int) -> None:
+    def __init__(self, core: MeshCore, transport: Transport, lock: hot.Lock, wakeup: int) -> None:
         assert hot.compiled is not None, "asked before"
         self._core = core
-        self._lock = lock.lock
+        self._lock = lock
         self._wakeup = wakeup
-        self._compiled: hot.Inflow = hot.compiled.Inflow(lock.lock, transport.lock)
-        lock.lock.on_take(self._settle)
+        self._compiled: hot.Inflow = hot.compiled.Inflow(lock, transport.lock)
+        lock.on_take(self._settle)
         core.intake_fast_path.permit_to(self._compiled)
         sockets = transport.in_c
         assert sockets is not None, "asked before"
@@ -76,7 +89,7 @@ class Inflow:
     @property
     def generation(self) -> int:
         """How often the lock was taken by who may have changed something: for `stay`, with the lock held."""
-        return int(self._lock.generation)
+        return self._lock.generation
 
     def stay(
         self, generation: int, received: int, whole_at: float, collected_until: float
@@ -117,6 +130,6 @@ class Inflow:
 
 def inflow(core: MeshCore, transport: Transport, lock: CoreLock, wakeup: int) -> Inflow | None:
     """Return the compiled way, or None where there is none."""
-    if hot.compiled is None or not hasattr(hot.compiled, "Inflow") or transport.in_c is None:
+    if lock.compiled is None or not hasattr(hot.compiled, "Inflow") or transport.in_c is None:
         return None
-    return Inflow(core, transport, lock, wakeup)
+    return Inflow(core, transport, lock.compiled, wakeup)

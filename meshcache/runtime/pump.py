@@ -65,7 +65,7 @@ class Pump:
         """`doors` are where handshakes leave what they made; see there."""
         self.core = core
         lock = core_lock()
-        self.lock, self.quietly = lock
+        self.lock, self.quietly = lock.lock, lock.quietly
         """Around the core. Who takes it quietly changes nothing that is asked before a push is filed: see `inflow`."""
         self.clock = clock
         self._in_steps: list[Callable[[], None]] = []

@@ -6,7 +6,7 @@ callbacks answer what is plain; it is taken away as soon as anything changes, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshcache.core.mesh import MeshCore
 from meshcache.core.policy.gates import Verdict
@@ -14,6 +14,7 @@ from meshcache.core.state.counters import KEY_AGES, key_age
 from meshcache.core.tickets.ring import Ring
 from meshcache.core.values.session import Outcome, Session, StreamKey
 from meshcache.core.values.ticket_key import TicketKey
+from meshcache.runtime.inflow import AnyLock
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.tls.ticket_keys import EdgeKey, EdgeKeys
 
@@ -58,7 +59,7 @@ class TicketSide:
     door: Door | None
     clock: Callable[[], float]
     _core: MeshCore
-    _lock: Any
+    _lock: AnyLock
     _open: bool
     _may_resume: Callable[[str, Session, bool, float], bool] | None
     _lifetime_s_of: tuple[float, float]

@@ -54,11 +54,13 @@ class Receiver:
         self.readable = select.epoll()
         self.readable.register(self.router.FD, select.EPOLLIN)
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK)
-        self.lock, self.quietly = lock = core_lock()
+        lock = core_lock()
+        assert lock.compiled is not None
+        self.lock, self.quietly = lock.compiled, lock.quietly
         sockets = (self.router.underlying, self.readable.fileno(), self.router.FD)
         self.sockets = mail.new_lock()
         transport: Any = SimpleNamespace(lock=self.sockets, in_c=sockets)
-        self.inflow = Inflow(self.core, transport, lock, self.wakeup)
+        self.inflow = Inflow(self.core, transport, lock.compiled, self.wakeup)
         self.brought: list[bytes] = []
         self._stops = False
         self._received = 0

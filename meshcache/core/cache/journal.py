@@ -6,9 +6,9 @@ Holds the ids of entries that are in the cache and of no others: the cache tells
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
-from typing import Any, overload
+from typing import Any, Protocol, TypeAlias, cast, overload
 
 SPAN_MAX = 1 << 18
 """Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
@@ -27,6 +27,29 @@ _SPAN_MIN = 1024
 
 _GROWTH = 1024
 """Slots made at a time below the lowest number: a snapshot that comes newest first moves the list once in 1,024."""
+
+
+_Slot: TypeAlias = Any
+"""An id, or where there are names the name of one, an integer; None or 0 where no entry is."""
+
+
+class _Slots(Protocol):
+    """What a journal does with its list of ids, or its array of names."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, at: int) -> _Slot: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[_Slot]: ...
+    @overload
+    def __setitem__(self, at: int, slot: _Slot) -> None: ...
+    @overload
+    def __setitem__(self, at: slice, slots: Sequence[_Slot]) -> None: ...
+    def __delitem__(self, at: slice) -> None: ...
+    def append(self, slot: _Slot, /) -> None: ...
+    def extend(self, slots: Iterable[_Slot], /) -> None: ...
+    def frombytes(self, names: bytes, /) -> None:
+        """Add names as they lie in memory; only an array can."""
 
 
 class NamedIds(Sequence[bytes]):
@@ -76,7 +99,7 @@ class Journal:
     ) -> None:
         """`name_of` makes a name of an id, and `id_of` gives back the id, from the name and the sequence number."""
         self._base = 1
-        self._ids: Any = [] if name_of is None else array("Q")
+        self._ids = cast("_Slots", [] if name_of is None else array("Q"))
         self._name_of, self._id_of = name_of, id_of
         self._empty_head = 0  # so many slots at the head are known to be empty
         self._room = _SPAN_MIN  # slots that may be filled one after the other before the span is looked at again
@@ -178,7 +201,7 @@ class Journal:
                     return
 
     @property
-    def _empty(self) -> Any:
+    def _empty(self) -> _Slot:
         return None if self._name_of is None else 0
 
     def _id_at(self, at: int) -> bytes | None:
@@ -187,7 +210,7 @@ class Journal:
             return found or None
         return self._id_of(found, self._base + at)
 
-    def _add_apart(self, at: int, seq: int, slot: Any) -> None:
+    def _add_apart(self, at: int, seq: int, slot: _Slot) -> None:
         self._room = min(SPAN_MAX, max(_SPAN_MIN, SPARSE_MAX * (self.count + 1)))
         if at >= self._room:
             self._cut(at + 1 - self._room + self._room // 16)  # more than needed: one move for many additions
@@ -197,7 +220,7 @@ class Journal:
             self._base = seq
         self._note(seq - self._base, slot)
 
-    def _note(self, at: int, slot: Any) -> None:
+    def _note(self, at: int, slot: _Slot) -> None:
         if at < 0:
             return
         self._ids.extend([self._empty] * (at + 1 - len(self._ids)))
