@@ -96,7 +96,7 @@ question range reader result rng runner schedule scope sealer security setting s
 status step surroundings sweep tally turn update way
 
 ask attached behind c closable collecting down find forkable found held home joining keeper kept leave like made named
-out outgoing outlived read rendered scarcity seen serving unkept up wait wanted warming
+out outgoing read rendered scarcity seen serving unkept up wait wanted warming
 """
 """What names of classes end in and nobody looks up: words of networks and databases, words of programs, and parts of
 speech that say something with what is before them, as in `CatchUp`. All else stands in the glossary."""

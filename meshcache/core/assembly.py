@@ -28,8 +28,8 @@ from meshcache.core.membership.inbox import Handlers, Inbox
 from meshcache.core.membership.joining import Joining
 from meshcache.core.membership.links import Links
 from meshcache.core.membership.liveness import Liveness
-from meshcache.core.membership.outlived import Outlived
 from meshcache.core.membership.roster_exchange import RosterExchange
+from meshcache.core.membership.superseded_lives import SupersededLives
 from meshcache.core.policy.gates import Terms
 from meshcache.core.repair.anti_entropy import AntiEntropy
 from meshcache.core.repair.copy_fetching import CopyFetching
@@ -115,7 +115,7 @@ class Assembly:
         self.withdraws = Withdraws(local, telemetry, cache, vips, members, outbox, self)
         self.recall = Recall(telemetry, cache, vips, members, roster, outbox)
         self.joining = Joining(local, telemetry, streams, vips, members, outbox, self)
-        self.outlived = Outlived(self.recall.ages, members, roster, self.joining.tell_life, now)
+        self.superseded_lives = SupersededLives(self.recall.ages, members, roster, self.joining.tell_life, now)
         candidates = self.joining.candidates
         self.links = Links(local, vips, members, roster, candidates, now)
         self.audiences = Audiences(local, vips, members, self.links)
@@ -381,7 +381,7 @@ class Assembly:
         self._sweep_at = now + limits.sweep_s
         self.cache.expire(now, limits.sweep_entries)
         self.roster.expire(now, limits.forget_s)
-        self.outlived.sweep(now)
+        self.superseded_lives.sweep(now)
         self.recall.by_hearsay(now)
         self.withdraws.expire(now)
         self.quarantine.expire(now)

@@ -66,7 +66,7 @@ def test_an_address_is_tried_ever_more_rarely_and_given_up_after_a_day() -> None
     assert REMEMBERED_S < tried[-1] < REMEMBERED_S + 1000
 
 
-def test_who_answers_is_bygone_no_more_and_only_so_many_are_remembered() -> None:
+def test_who_answers_is_tried_no_more_and_only_so_many_are_remembered() -> None:
     addresses = RememberedAddresses(Candidates(Limits()))
     for number in range(ADDRESSES_MAX + 5):
         addresses.remember(f"x{number}:1", 0.0, float(number))

@@ -25,7 +25,7 @@ Tell = Callable[[str, int, float], None]
 """An address, the latest life known of who is there, and now."""
 
 
-class Outlived:
+class SupersededLives:
     """Looks now and then for nodes of which something newer is known here than they say, and tells them."""
 
     def __init__(self, ages: Ages, members: Members, roster: RosterTable, tell: Tell, now: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.membership.outlived import Outlived
+from meshcache.core.membership.superseded_lives import SupersededLives
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.state.members import Members
 from meshcache.core.state.roster import RosterTable
@@ -69,13 +69,13 @@ def test_a_copy_that_left_before_its_victim_was_heard_is_outbid_too() -> None:
     net.until(lambda: has(net, net.hosts["a"], made), within=60)
 
 
-def outlived(roster: NodeRecord | None, age: tuple[int, int]) -> tuple[Outlived, list[tuple[str, int]]]:
+def looking(roster: NodeRecord | None, age: tuple[int, int]) -> tuple[SupersededLives, list[tuple[str, int]]]:
     told: list[tuple[str, int]] = []
     table = RosterTable("ams1", 100, Counter())
     if roster is not None:
         table.note(roster, 0, 0.0)
     members = Members(Limits(), EventLog())
-    return Outlived(
+    return SupersededLives(
         lambda: {"x": age}, members, table, lambda address, life, _now: told.append((address, life)), 0.0
     ), told
 
@@ -84,7 +84,7 @@ def outlived(roster: NodeRecord | None, age: tuple[int, int]) -> tuple[Outlived,
     ("age", "tells"), [((6, 0), True), ((5, 3), True), (AGE, False), ((5, 1), False), ((4, 9), False)]
 )
 def test_only_who_is_behind_is_told_and_only_after_a_while(age: tuple[int, int], tells: bool) -> None:
-    made, told = outlived(NodeRecord("x", *AGE[:1], "fra1", "x:1", AGE[1], ()), age)
+    made, told = looking(NodeRecord("x", *AGE[:1], "fra1", "x:1", AGE[1], ()), age)
     for now in range(12):
         made.sweep(float(now))
     assert told == []
@@ -94,7 +94,7 @@ def test_only_who_is_behind_is_told_and_only_after_a_while(age: tuple[int, int],
 
 
 def test_of_a_name_that_its_colo_does_not_tell_of_nothing_is_said() -> None:
-    made, told = outlived(None, (6, 0))
+    made, told = looking(None, (6, 0))
     for now in range(40):
         made.sweep(float(now))
     assert told == []
