@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from meshcache.core.control.live_policies import newest_entries
+from meshcache.core.control.live_policies import KEYS_MAX, newest_entries
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.live_policy.values import stricter
@@ -44,8 +44,9 @@ def merged(own: Kept, other: Kept, colo: str) -> Kept:
     node = {vip: dict(values) for vip, values in own.node.items()}
     numbers = {vip: dict(values) for vip, values in own.numbers.items()}
     for vip, key in _slots(other):
-        if len(node.keys() | numbers.keys() | {vip}) > VIPS_MAX:
-            continue
+        known = node.get(vip, {}).keys() | numbers.get(vip, {}).keys() | {key}
+        if len(node.keys() | numbers.keys() | {vip}) > VIPS_MAX or len(known) > KEYS_MAX:
+            continue  # a file with more would not be read again
         own_number, number = _number(own, vip, key), _number(other, vip, key)
         mine, theirs = own.node.get(vip, {}).get(key, ""), other.node.get(vip, {}).get(key, "")
         if number == own_number:

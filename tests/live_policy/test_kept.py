@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from meshcache.core.control.live_policies import KEYS_MAX
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.live_policy.kept import Kept, merged, taken_over
@@ -50,11 +51,13 @@ def test_what_the_mesh_was_told_is_merged_in_the_meshs_own_order() -> None:
     assert merged(Kept([epoch, new], {}), Kept([old], {}), "ams1") == Kept([epoch, new], {})
 
 
-def test_no_more_vips_than_a_file_can_have() -> None:
+def test_no_more_vips_and_keys_than_a_file_can_have() -> None:
     many = Kept([], {f"vip-{number}": {"reach": "server"} for number in range(VIPS_MAX)})
     after = merged(own("colo", 1), many, "ams1")
     assert len(after.node) == VIPS_MAX
     assert after.node["shop"] == {"reach": "colo"}
+    keys = Kept([], {"shop": {f"key-{number}": "1" for number in range(KEYS_MAX)}})
+    assert len(merged(own("colo", 1), keys, "ams1").node["shop"]) == KEYS_MAX
 
 
 def test_what_changed_is_said_in_words() -> None:
