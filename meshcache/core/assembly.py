@@ -20,7 +20,7 @@ from meshcache.core.control.vip_changes import VipChanges
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.holders.audience import Audiences
 from meshcache.core.holders.awaiting import Awaiting
-from meshcache.core.holders.own_share import OwnShare
+from meshcache.core.holders.holdings_readiness import HoldingsReadiness
 from meshcache.core.holders.placement import Placement
 from meshcache.core.holders.relay_retention import RelayRetention
 from meshcache.core.membership.connections import Connections
@@ -159,11 +159,11 @@ class Assembly:
         self.seen = SeenStreams(local, streams, vips)
         self.serving = Serving(local, cache, vips, outbox, self.seen, self.placement, now)
         self.relay_turns = RelayTurns(cache, vips, outbox, self.audiences, now)
-        self.own_share = OwnShare(local, vips, members, outbox, now)
-        self.copy_telling = CopyTelling(local, cache, outbox, self.placement, self.own_share, now)
+        self.holdings_readiness = HoldingsReadiness(local, vips, members, outbox, now)
+        self.copy_telling = CopyTelling(local, cache, outbox, self.placement, self.holdings_readiness, now)
         self.copy_fetching = CopyFetching(local, cache, vips, members, self.recall, self.repair)
         self.holdings = Holdings(
-            local, cache.streams, vips, members, self.own_share, self.copy_telling, self.copy_fetching
+            local, cache.streams, vips, members, self.holdings_readiness, self.copy_telling, self.copy_fetching
         )
         self.rosters = RosterExchange(local, telemetry, vips, members, roster, outbox, candidates, self)
         self.live = LivePolicies(local, telemetry, vips, members, outbox, self, now)

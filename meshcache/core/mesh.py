@@ -195,7 +195,7 @@ class MeshCore:
     def catch_up(self) -> CatchUp:
         """How far this node is with what its peers had before it came. It takes and gives sessions meanwhile."""
         progress = self.duties.snapshot.progress
-        return progress._replace(done=progress.done and self.duties.holdings.has_share)
+        return progress._replace(done=progress.done and self.duties.holdings.is_ready)
 
     def holds(self, vip: str, session_id: bytes) -> bool:
         """Return whether a lookup would find an entry at all, expired or not. Counts nothing."""

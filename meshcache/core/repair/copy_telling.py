@@ -14,7 +14,7 @@ from itertools import islice
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.streams import Stream
 from meshcache.core.holders.holding_messages import HoldingMessages
-from meshcache.core.holders.own_share import OwnShare
+from meshcache.core.holders.holdings_readiness import HoldingsReadiness
 from meshcache.core.holders.placement import Placement
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import PeerState
@@ -45,14 +45,14 @@ class CopyTelling:
         cache: SessionCache,
         outbox: Outbox,
         placement: Placement,
-        own_share: OwnShare,
+        readiness: HoldingsReadiness,
         now: float,
     ) -> None:
         self._local = local
         self._cache = cache
         self._outbox = outbox
         self._placement = placement
-        self._own_share = own_share
+        self._readiness = readiness
         self._pass: _Pass | None = None
         self._step_at = _NEVER
         self._whole_at = self._recent_at = now + local.limits.holdings_recent_s
@@ -113,7 +113,7 @@ class CopyTelling:
         if not going.streams:
             self._pass = None
             if going.whole:
-                self._own_share.went_through()
+                self._readiness.tell_all_told()
 
     def _tell_of(self, stream: Stream, going: _Pass, room: int, telling: HoldingMessages) -> int:
         """Look at the next sessions of a stream, newest first. Return how many there were, up to `room`."""

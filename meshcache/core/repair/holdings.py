@@ -7,7 +7,7 @@ Decides when: where nobody's sessions are for some nodes only, neither does anyt
 from __future__ import annotations
 
 from meshcache.core.cache.streams import StreamTable
-from meshcache.core.holders.own_share import OwnShare
+from meshcache.core.holders.holdings_readiness import HoldingsReadiness
 from meshcache.core.repair.copy_fetching import CopyFetching
 from meshcache.core.repair.copy_telling import CopyTelling
 from meshcache.core.state.local_node import LocalNode
@@ -27,7 +27,7 @@ class Holdings:
         streams: StreamTable,
         vips: ServedVips,
         members: Members,
-        own_share: OwnShare,
+        readiness: HoldingsReadiness,
         telling: CopyTelling,
         fetching: CopyFetching,
     ) -> None:
@@ -35,7 +35,7 @@ class Holdings:
         self._streams = streams
         self._vips = vips
         self._members = members
-        self._own_share = own_share
+        self._readiness = readiness
         self._telling = telling
         self._fetching = fetching
         self._served: set[str] = set()
@@ -48,9 +48,9 @@ class Holdings:
         return self._fetching.settled
 
     @property
-    def has_share(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether this node holds what it is to hold of all that others made before it came, or waited long enough."""
-        return not self._any() or self._own_share.look(fetching=not self._fetching.settled)
+        return not self._any() or self._readiness.is_reached(fetching=not self._fetching.settled)
 
     def next_due(self) -> float:
         """Return when to call `tick` next."""
@@ -58,13 +58,13 @@ class Holdings:
             return 0.0
         if not self._active:
             return _NEVER
-        return min(self._own_share.until, self._telling.next_due(), self._fetching.next_due())
+        return min(self._readiness.gives_up_at, self._telling.next_due(), self._fetching.next_due())
 
     def tick(self, now: float) -> None:
         """Tell a little of what is held, and fetch what is wanted."""
         if self._stamp() != self._seen_for:
             self._begin_anew(now)
-        self._own_share.give_up(now)
+        self._readiness.give_up(now)
         if self._active:
             self._telling.tick(now)
             self._fetching.tick(now)
@@ -72,7 +72,7 @@ class Holdings:
     def received(self, peer: Peer, told: Holding, now: float) -> None:
         """Have fetched what a peer has that is to be here and isn't; nothing told says that this was all."""
         if not told.held:
-            self._own_share.told(peer, now)
+            self._readiness.peer_told_all(peer, now)
         elif not self._active:  # of a maker that is gone: no node that is here says that it's for some only
             self._begin(now)
         if self._active:
@@ -88,14 +88,14 @@ class Holdings:
 
     def _begin(self, now: float) -> None:
         self._active = True
-        self._own_share.give_up(now)
+        self._readiness.give_up(now)
         self._telling.begin_soon(now)
 
     def _look_for_more_vips(self, now: float) -> None:
         """Wait for the share of a VIP that wasn't served before."""
         before, self._served = self._served, {served.vip.terms.vip for served in self._vips}
         if self._served - before:
-            self._own_share.begin(now)
+            self._readiness.begin(now)
 
     def _any(self) -> bool:
         """Return whether anybody's sessions are for some nodes only, as far as is known here."""

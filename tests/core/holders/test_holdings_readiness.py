@@ -1,4 +1,4 @@
-"""Tests of `core.holders.own_share`: a node that comes isn't ready before it has what it is to hold."""
+"""Tests of `core.holders.holdings_readiness`: a node that comes isn't ready before it has what it is to hold."""
 
 from __future__ import annotations
 
@@ -99,40 +99,40 @@ def test_it_is_said_twice_to_each_and_again_when_that_says_something_new_of_itse
 def test_with_all_copies_nobody_waits_and_a_peer_that_has_just_come_is_not_waited_for() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a", copies=2))
-    share = host.core.duties.own_share
+    readiness = host.core.duties.holdings_readiness
     others = {"digest": b"\x02" * 32}
     for name, copies, joining in (("b", 0, False), ("c", 2, True), ("odd", 2, False), ("d", 2, False)):
         differs = others if name == "odd" else {}
         Puppet(net, name, "ams1", vip(name, copies=copies, **differs)).joins(host, joining=joining)
-        assert share.look(fetching=False) == (name != "d"), name
-        share.begin(net.now)
-    assert not share.look(fetching=False)
+        assert readiness.is_reached(fetching=False) == (name != "d"), name
+        readiness.begin(net.now)
+    assert not readiness.is_reached(fetching=False)
     net.now += Limits().holdings_settle_s
     peer = host.core.duties.members.get("d")
     assert peer is not None
     host.core.duties.holdings.received(peer, Holding(()), net.now)
-    assert not share.look(fetching=True)
-    assert share.look(fetching=False)
+    assert not readiness.is_reached(fetching=True)
+    assert readiness.is_reached(fetching=False)
 
 
 def test_what_was_said_before_a_peer_can_have_heard_of_this_node_is_not_believed() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a", copies=2))
     Puppet(net, "b", "ams1", vip("b", copies=2)).joins(host)
-    peer, share = host.core.duties.members.get("b"), host.core.duties.own_share
+    peer, readiness = host.core.duties.members.get("b"), host.core.duties.holdings_readiness
     assert peer is not None
-    share.begin(net.now)
-    share.told(peer, net.now + 0.4 * Limits().holdings_settle_s)
-    assert not share.look(fetching=False)
-    share.told(peer, net.now + 0.6 * Limits().holdings_settle_s)
-    assert share.look(fetching=False)
+    readiness.begin(net.now)
+    readiness.peer_told_all(peer, net.now + 0.4 * Limits().holdings_settle_s)
+    assert not readiness.is_reached(fetching=False)
+    readiness.peer_told_all(peer, net.now + 0.6 * Limits().holdings_settle_s)
+    assert readiness.is_reached(fetching=False)
 
 
 def test_it_wants_no_step_in_the_past() -> None:
     net, hosts, _ = filled(2, 2)
-    share = hosts[0].core.duties.own_share
-    assert share.until == float("inf")
-    share.begin(net.now)
-    assert share.until == net.now + Limits().share_s_max
-    share.give_up(share.until)
-    assert share.until == float("inf")
+    readiness = hosts[0].core.duties.holdings_readiness
+    assert readiness.gives_up_at == float("inf")
+    readiness.begin(net.now)
+    assert readiness.gives_up_at == net.now + Limits().share_s_max
+    readiness.give_up(readiness.gives_up_at)
+    assert readiness.gives_up_at == float("inf")

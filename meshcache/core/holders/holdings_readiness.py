@@ -21,12 +21,12 @@ _STALE = 0.5
 _NEVER = float("inf")
 
 
-class OwnShare:
+class HoldingsReadiness:
     """Whether this node was told all that it is to hold, and what it tells peers that wonder the same.
 
-    `begin` it anew when this node serves more. `told` notes a peer that has gone through all, and `look` says whether
-    everybody has; `give_up` ends the wait when it took too long. `went_through` tells peers that this node has done its
-    part.
+    `begin` it anew when this node serves more. `peer_told_all` notes a peer that has gone through all, and `is_reached`
+    says whether everybody has; `give_up` ends the wait when it took too long. `tell_all_told` tells peers that this
+    node has done its part.
     """
 
     def __init__(self, local: LocalNode, vips: ServedVips, members: Members, outbox: Outbox, now: float) -> None:
@@ -44,11 +44,11 @@ class OwnShare:
         self._heard: set[str] = set()
 
     @property
-    def until(self) -> float:
+    def gives_up_at(self) -> float:
         """Return when to `give_up`."""
         return _NEVER if self.here else self._began_at + self._local.limits.share_s_max
 
-    def went_through(self) -> None:
+    def tell_all_told(self) -> None:
         """Tell peers of the colo that this was all, each in the state in which it is known; not those to whom nothing
         may be sent.
         """
@@ -61,12 +61,12 @@ class OwnShare:
             said[peer.name] = peer.record.age, min(times + 1, _TELLINGS)
         self._said = said
 
-    def told(self, peer: Peer, now: float) -> None:
+    def peer_told_all(self, peer: Peer, now: float) -> None:
         """Note that a peer told all that it has for this node."""
         if now >= self._began_at + _STALE * self._local.limits.holdings_settle_s:
             self._heard.add(peer.name)
 
-    def look(self, *, fetching: bool) -> bool:
+    def is_reached(self, *, fetching: bool) -> bool:
         """Return whether it is here, for good: everybody was heard who has something for some nodes only, and nothing
         more is fetched for it.
         """
@@ -76,7 +76,7 @@ class OwnShare:
 
     def give_up(self, now: float) -> None:
         """Be content with what is here when it took too long."""
-        self.here = self.here or now >= self.until
+        self.here = self.here or now >= self.gives_up_at
 
     def _may_tell(self, peer: Peer) -> bool:
         return any(self._vips.send(terms, peer.record) for terms in self._vips.terms)
