@@ -30,7 +30,7 @@ enum {
 
 static const double UNTOLD_S = 0.25; /* how long the core isn't told of what was filed, at most */
 static const double FINE_S = 0.001; /* a rest that is shorter isn't worth a system call */
-static const double SOON_S = 0.008; /* runtime.rest.LIE_S_MAX */
+static const double SOON_S = 0.008; /* runtime.pump_sleep.LIE_S_MAX */
 
 /* A stream with a permit, and what the core wasn't told of it. Owns all that it points to but the line. */
 struct permit {

@@ -19,7 +19,7 @@ from meshcache.edges import native
 from meshcache.edges.transport import Transport
 from meshcache.runtime.doors import Doors, NoDoors
 from meshcache.runtime.inflow import core_lock, inflow
-from meshcache.runtime.rest import Rest
+from meshcache.runtime.pump_sleep import PumpSleep
 from meshcache.runtime.tracing import shown
 
 RECEIVE_MAX = 32
@@ -89,7 +89,7 @@ class Pump:
         self._asleep = False
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._rest = Rest(core, transport, lambda: self.clock(), self._wakeup)
+        self._python_sleep = PumpSleep(core, transport, lambda: self.clock(), self._wakeup)
         self._inflow = inflow(core, transport, lock, self._wakeup)
         self._thread = native.thread(self._run, "meshcache-pump")
 
@@ -122,7 +122,7 @@ class Pump:
         return self._wakeup
 
     def start(self) -> None:
-        self._rest.start()
+        self._python_sleep.start()
         self._thread.start()
 
     def wake(self) -> None:
@@ -176,14 +176,14 @@ class Pump:
 
     def hurry(self) -> None:
         """Read what comes at once, while somebody waits for it."""
-        if self._rest.resting or (self._inflow is not None and self._inflow.resting):
+        if self._python_sleep.resting or (self._inflow is not None and self._inflow.resting):
             self.wake()
 
     def answer_waits(self) -> None:
         """Read what is here and no descriptor tells of: with what comes during the pump's rest, else now. From any
         thread, also with locks held."""
         self._untold = True  # before the look: the pump says that it sleeps, and then looks here
-        needed = self._rest.answer_waits() and (self._inflow is None or self._inflow.answer_waits())
+        needed = self._python_sleep.answer_waits() and (self._inflow is None or self._inflow.answer_waits())
         if needed and self._asleep and not self._stopping:
             with suppress(BlockingIOError):
                 os.eventfd_write(self._wakeup, DOOR)
@@ -358,14 +358,14 @@ class Pump:
             if alone is not None and others_changed:
                 alone.plan()
             generation = 0 if alone is None else alone.generation
-            lie_until = now if alone is not None else self._rest.plan(received, now, self._collected_until)
+            lie_until = now if alone is not None else self._python_sleep.plan(received, now, self._collected_until)
         self._asleep, self._mail, woken = True, True, 0
         if self._untold:
-            self._rest.skip()
+            self._python_sleep.skip()
         elif alone is not None:
             self._came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
         else:
-            self._mail, woken = self._rest.sleep(lie_until, self._wakes_at, whole_at)
+            self._mail, woken = self._python_sleep.sleep(lie_until, self._wakes_at, whole_at)
         self._asleep = False
         if self._untold:
             self._mail, self._untold = True, False  # what is told of from here on is read in the step that follows, too

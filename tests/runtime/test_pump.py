@@ -17,7 +17,7 @@ from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.edges.keyring import Keyring
 from meshcache.runtime import pump as module
-from meshcache.runtime import rest as rest_module
+from meshcache.runtime import pump_sleep
 from meshcache.runtime.inflow import inflow
 from meshcache.runtime.pump import READ_MAX, READ_S_MAX
 from tests.support.pump_ends import DER, End, meet
@@ -429,7 +429,7 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
     keyring = Keyring.new()
     one = End("edge-1", keyring)
     with monkeypatch.context() as patched:
-        patched.setattr(rest_module.native, "poll", counted)
+        patched.setattr(pump_sleep.native, "poll", counted)
         other = End("edge-2", keyring)
     meet(one, other)
     before = pollers[0].asked

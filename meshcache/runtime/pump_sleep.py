@@ -20,7 +20,7 @@ _FINE_S = 0.001
 """poll(2) counts whole milliseconds, and the core collects for less than one."""
 
 
-class Rest:
+class PumpSleep:
     """The pump's sleep where Python reads. `resting` and `answer_waits` may be asked on any thread.
 
     After reading some, messages wake nobody for as long as the core allows, if that has brought more of them lately:
