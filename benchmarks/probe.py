@@ -27,7 +27,7 @@ class Probe:
     def __init__(self) -> None:
         self._arrived: list[tuple[bytes, int]] = []
         self._filed: list[bytes] = []
-        pump.inflow = _no_inflow  # type: ignore[assignment]
+        pump.compiled_sleep = _no_compiled_sleep  # type: ignore[assignment]
         self._watch_cache()
         self._watch_receive()
 
@@ -83,5 +83,5 @@ class Probe:
         self._filed.clear()
 
 
-def _no_inflow(*_: Any) -> None:
+def _no_compiled_sleep(*_: Any) -> None:
     """All is received by the pump."""

@@ -17,8 +17,8 @@ from meshcache.core.replication.publisher_fast_path import ReadyPush
 from meshcache.core.values.events import Event
 from meshcache.edges import native
 from meshcache.edges.transport import Transport
+from meshcache.runtime.compiled_sleep import compiled_sleep, core_lock
 from meshcache.runtime.doors import Doors, NoDoors
-from meshcache.runtime.inflow import core_lock, inflow
 from meshcache.runtime.pump_sleep import PumpSleep
 from meshcache.runtime.tracing import shown
 
@@ -66,7 +66,7 @@ class Pump:
         self.core = core
         lock = core_lock()
         self.lock, self.quietly = lock.lock, lock.quietly
-        """Around the core. Who takes it quietly changes nothing that is asked before a push is filed: see `inflow`."""
+        """Around the core. Who takes it quietly changes nothing that `compiled_sleep` asks before it files a push."""
         self.clock = clock
         self._in_steps: list[Callable[[], None]] = []
         self._after_steps: list[Callable[[], None]] = []
@@ -90,7 +90,7 @@ class Pump:
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._python_sleep = PumpSleep(core, transport, lambda: self.clock(), self._wakeup)
-        self._inflow = inflow(core, transport, lock, self._wakeup)
+        self._compiled_sleep = compiled_sleep(core, transport, lock, self._wakeup)
         self._thread = native.thread(self._run, "meshcache-pump")
 
     def call_in_each_step(self, chore: Callable[[], None]) -> None:
@@ -176,14 +176,16 @@ class Pump:
 
     def hurry(self) -> None:
         """Read what comes at once, while somebody waits for it."""
-        if self._python_sleep.resting or (self._inflow is not None and self._inflow.resting):
+        if self._python_sleep.resting or (self._compiled_sleep is not None and self._compiled_sleep.resting):
             self.wake()
 
     def answer_waits(self) -> None:
         """Read what is here and no descriptor tells of: with what comes during the pump's rest, else now. From any
         thread, also with locks held."""
         self._untold = True  # before the look: the pump says that it sleeps, and then looks here
-        needed = self._python_sleep.answer_waits() and (self._inflow is None or self._inflow.answer_waits())
+        needed = self._python_sleep.answer_waits() and (
+            self._compiled_sleep is None or self._compiled_sleep.answer_waits()
+        )
         if needed and self._asleep and not self._stopping:
             with suppress(BlockingIOError):
                 os.eventfd_write(self._wakeup, DOOR)
@@ -197,8 +199,8 @@ class Pump:
         if self._thread.is_alive():
             os.eventfd_write(self._wakeup, 1)
             self._thread.join(STOP_S)
-        if self._inflow is not None:
-            self._inflow.close()
+        if self._compiled_sleep is not None:
+            self._compiled_sleep.close()
         with self.lock:
             self.core.leave(self.clock(), goodbye=goodbye)
         with self.sending:
@@ -354,7 +356,8 @@ class Pump:
             self._wakes_at = min(whole_at, self._collected_until)
             own_clock = self.clock is not time.monotonic  # C knows that one only
             asks = core.awaiting or core.pull_serving.hurries or own_clock
-            alone = None if asks or (self._inflow is not None and self._inflow.stopped) else self._inflow
+            compiled = self._compiled_sleep
+            alone = None if asks or (compiled is not None and compiled.stopped) else compiled
             if alone is not None and others_changed:
                 alone.plan()
             generation = 0 if alone is None else alone.generation

@@ -1,4 +1,4 @@
-"""How long the pump sleeps, and for how long messages lie unread. `inflow` does the same in C, and files meanwhile."""
+"""How long the pump sleeps, and how long messages lie unread. `compiled_sleep` does so in C, and files meanwhile."""
 
 from __future__ import annotations
 

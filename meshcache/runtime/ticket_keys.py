@@ -14,7 +14,7 @@ from meshcache.core.state.counters import KEY_AGES, key_age
 from meshcache.core.tickets.ring import Ring
 from meshcache.core.values.session import Outcome, Session, StreamKey
 from meshcache.core.values.ticket_key import TicketKey
-from meshcache.runtime.inflow import AnyLock
+from meshcache.runtime.compiled_sleep import AnyLock
 from meshcache.runtime.origin_tokens import Tokens
 from meshcache.tls.ticket_keys import EdgeKey, EdgeKeys
 

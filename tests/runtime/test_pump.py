@@ -18,7 +18,7 @@ from meshcache.core.values.session import Outcome
 from meshcache.edges.keyring import Keyring
 from meshcache.runtime import pump as module
 from meshcache.runtime import pump_sleep
-from meshcache.runtime.inflow import inflow
+from meshcache.runtime.compiled_sleep import compiled_sleep
 from meshcache.runtime.pump import READ_MAX, READ_S_MAX
 from tests.support.pump_ends import DER, End, meet
 from tests.support.waiting import wait_until
@@ -32,14 +32,14 @@ def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "c" and not IN_C:
         pytest.skip(hot.why_not or "there is none here")
     if request.param == "python":
-        monkeypatch.setattr(module, "inflow", no_inflow)
+        monkeypatch.setattr(module, "compiled_sleep", no_compiled_sleep)
     yield from two_that_met()
 
 
 @pytest.fixture
 def python_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[End, End]]:
     """Two whose steps are all Python's, so that they can be counted."""
-    monkeypatch.setattr(module, "inflow", no_inflow)
+    monkeypatch.setattr(module, "compiled_sleep", no_compiled_sleep)
     yield from two_that_met()
 
 
@@ -52,7 +52,7 @@ def two_that_met() -> Iterator[tuple[End, End]]:
         end.close()
 
 
-def no_inflow(*_parts: object) -> None:
+def no_compiled_sleep(*_parts: object) -> None:
     """There is no way in C."""
 
 
@@ -305,14 +305,14 @@ def test_when_the_interpreter_ends_the_pump_goes_on_in_python(monkeypatch: pytes
     stays: list[object] = []
 
     def noted(*parts: Any) -> Any:
-        made.append(inflow(*parts))
+        made.append(compiled_sleep(*parts))
         return made[-1]
 
     def stay(*asked: object) -> tuple[list[tuple[bytes, bytes]], bool, int]:
         stays.append(asked)
         return [], False, 0
 
-    monkeypatch.setattr(module, "inflow", noted)
+    monkeypatch.setattr(module, "compiled_sleep", noted)
     one, other = End("edge-1", keyring := Keyring.new()), End("edge-2", keyring)
     meet(one, other)
     for each in made:
@@ -361,7 +361,7 @@ def test_an_idle_pump_sleeps(python_ends: tuple[End, End], monkeypatch: pytest.M
 
 
 def test_what_comes_one_at_a_time_in_a_large_mesh_is_read_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "inflow", no_inflow)
+    monkeypatch.setattr(module, "compiled_sleep", no_compiled_sleep)
     keyring, busy = Keyring.new(), Limits(flush_at_once_peers=0, flush_s_per_peer=0.2, flush_s_max=0.2, rest_share=1.0)
     one, other = End("edge-1", keyring), End("edge-2", keyring, busy)
     meet(one, other)
@@ -425,7 +425,7 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
         pollers.append(CountedPoll())
         return pollers[-1]
 
-    monkeypatch.setattr(module, "inflow", no_inflow)
+    monkeypatch.setattr(module, "compiled_sleep", no_compiled_sleep)
     keyring = Keyring.new()
     one = End("edge-1", keyring)
     with monkeypatch.context() as patched:
@@ -447,7 +447,7 @@ def test_there_is_no_rest_after_pushes_that_come_further_apart(monkeypatch: pyte
 def test_what_comes_while_something_is_collected_is_read_in_the_step_that_sends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "inflow", no_inflow)
+    monkeypatch.setattr(module, "compiled_sleep", no_compiled_sleep)
     keyring, period_s = Keyring.new(), 0.005
     one, other = End("edge-1", keyring, Limits(collect_s=0.0)), End("edge-2", keyring)
     meet(one, other)

@@ -19,7 +19,7 @@ from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.messages import Pong, Push
 from meshcache.edges import mail
-from meshcache.runtime.inflow import Inflow, core_lock
+from meshcache.runtime.compiled_sleep import CompiledSleep, core_lock
 from tests.core.net import Host, Net, Puppet, sessions, sid, vip
 from tests.support.waiting import wait_until
 
@@ -60,7 +60,7 @@ class Receiver:
         sockets = (self.router.underlying, self.readable.fileno(), self.router.FD)
         self.sockets = mail.new_lock()
         transport: Any = SimpleNamespace(lock=self.sockets, in_c=sockets)
-        self.inflow = Inflow(self.core, transport, lock.compiled, self.wakeup)
+        self.sleep = CompiledSleep(self.core, transport, lock.compiled, self.wakeup)
         self.brought: list[bytes] = []
         self._stops = False
         self._received = 0
@@ -102,7 +102,7 @@ class Receiver:
         self._stops = True
         self.wake()
         self._thread.join(60)
-        self.inflow.close()
+        self.sleep.close()
         for end in (self.router, self.dealer):
             end.close()
         self.readable.close()
@@ -112,8 +112,8 @@ class Receiver:
     def _run(self) -> None:
         while not self._stops:
             with self.quietly:
-                generation = self.inflow.generation
-            came, more, _ = self.inflow.stay(generation, self._received, time.monotonic() + 60, float("inf"))
+                generation = self.sleep.generation
+            came, more, _ = self.sleep.stay(generation, self._received, time.monotonic() + 60, float("inf"))
             while more:
                 with self.sockets:
                     here = mail.receive(self.router, 32)
@@ -255,8 +255,8 @@ def test_what_comes_lies_for_a_while_and_a_wake_up_ends_that() -> None:
     receiver = Receiver(Limits(rest_s_min=60.0))
     try:
         receiver.push(3)
-        wait_until(lambda: receiver.has(3) and receiver.inflow.resting)
-        assert not receiver.inflow.answer_waits(), "who rests looks afterwards"
+        wait_until(lambda: receiver.has(3) and receiver.sleep.resting)
+        assert not receiver.sleep.answer_waits(), "who rests looks afterwards"
         receiver.push(4)
         receiver.wake()
         wait_until(lambda: receiver.brought or receiver.has(4))

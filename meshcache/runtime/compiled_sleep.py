@@ -52,7 +52,7 @@ def core_lock() -> CoreLock:
     return CoreLock(compiled, compiled.quiet(), compiled)
 
 
-_all: weakref.WeakSet[Inflow] = weakref.WeakSet()
+_all: weakref.WeakSet[CompiledSleep] = weakref.WeakSet()
 
 
 @atexit.register
@@ -62,7 +62,7 @@ def _interpreter_ends() -> None:
         each.stop()
 
 
-class Inflow:
+class CompiledSleep:
     """The pump's sleep where C reads and files. Used by the pump's thread, but for `resting` and `answer_waits`."""
 
     def __init__(self, core: MeshCore, transport: Transport, lock: hot.Lock, wakeup: int) -> None:
@@ -128,8 +128,8 @@ class Inflow:
             log.error("a fault in the mesh, which goes on; please report it: %s", shown(error))  # noqa: TRY400
 
 
-def inflow(core: MeshCore, transport: Transport, lock: CoreLock, wakeup: int) -> Inflow | None:
+def compiled_sleep(core: MeshCore, transport: Transport, lock: CoreLock, wakeup: int) -> CompiledSleep | None:
     """Return the compiled way, or None where there is none."""
     if lock.compiled is None or not hasattr(hot.compiled, "Inflow") or transport.in_c is None:
         return None
-    return Inflow(core, transport, lock.compiled, wakeup)
+    return CompiledSleep(core, transport, lock.compiled, wakeup)
