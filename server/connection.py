@@ -206,7 +206,7 @@ class ClientConnection(asyncio.Protocol):
         if self._stage is OPEN and not self._stream.closed:
             self._table.held.pop(self, None)  # what was held goes first
             if self._doubt is not None:
-                self._doubt.answered = True
+                self._doubt.note_answer()
             try:
                 self.transport.write(self._stream.send(plain))
             except StreamError as error:

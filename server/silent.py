@@ -74,6 +74,10 @@ class Doubt:
         self._host = host
         self.answered = False
 
+    def note_answer(self) -> None:
+        """Note that the server has answered before the client said anything."""
+        self.answered = True
+
     def handshake(self, service: Service, stream: AnyStream, data: bytes) -> bool:
         """As `TlsStream.handshake`, and what it makes is held back."""
         with service.mesh.withheld.hold(service.vip):

@@ -313,7 +313,7 @@ class AttachedVips:
             each.attachment.limit(
                 int(joining.vip.sharing.lifetime_s), joining.vip.tickets, Mode(joining.vip.resumption)
             )
-            each.attachment.setup = each.attachment.setup_now()
+            each.attachment.note_setup()
         served.alike = len({joining.digest for joining in joinings}) == 1
         served.port.configure(served.joining.vip)
         self.asking.configure(served.joining.vip)

@@ -45,7 +45,7 @@ class DriftWatch:
         before, now = attachment.setup, attachment.setup_now()
         if before is None or now is None or before == now:
             return []
-        attachment.setup = now
+        attachment.note_setup()
         names = changed(before, now)
         if SNI_CALLBACK in names and now.sni_callback:
             attachment.detach()

@@ -95,7 +95,8 @@ class Callbacks:
 
     def add(self, attached: Attached) -> None:
         """Serve an attachment from now on, or as it is now."""
-        self.state.names_seen = self.state.names_seen or attached.names is not None
+        if attached.names is not None:
+            self.state.look_for_names()
         if self._compiled is not None:
             self._add_compiled(self._compiled, attached)
         self.state.attachments[attached.pointer] = attached
@@ -115,12 +116,11 @@ class Callbacks:
 
     def _add_compiled(self, compiled: hot.Callbacks, attached: Attached) -> None:
         scopes = attached.scopes
-        answers = scopes.answers = scopes.answers or hot.new_answers()
         compiled.add(
             attached.pointer,
             attached,
             scopes,
-            answers,
+            scopes.compiled_answers(),
             attached.port.door,
             attached.verify_mode,
             list(Mode).index(attached.mode),

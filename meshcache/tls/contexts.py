@@ -137,6 +137,10 @@ class Attachment:
         alive = None if self._finalizer is None else self._finalizer.peek()
         return None if alive is None else setup_of(self.callbacks.functions, self.pointer, alive[0])
 
+    def note_setup(self) -> None:
+        """Take how the context is set up now for how it is to be: `setup` says so from here on."""
+        self.setup = self.setup_now()
+
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
         if self._finalizer is not None and self._finalizer.detach() is not None:
@@ -180,7 +184,7 @@ class Attachment:
             raise
         self._finalizer = weakref.finalize(context, self.callbacks.drop, self)
         self._finalizer.atexit = False
-        self.setup = self.setup_now()
+        self.note_setup()
 
 
 def attach_context(

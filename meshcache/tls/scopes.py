@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import meshcache.hot as hot
 from meshcache.core.policy.scope import Names, name_class, session_id_context
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Scopes:
         self._known: set[bytes] = set()
         self.answers: Answers | None = None
         """What the compiled callbacks remember of the answers given here."""
+
+    def compiled_answers(self) -> Answers:
+        """Return where the compiled callbacks remember answers, which is one place for all contexts."""
+        if self.answers is None:
+            self.answers = hot.new_answers()
+        return self.answers
 
     def context_for(self, server_name: str | None) -> bytes | None:
         """Return the 32 bytes for a connection with this SNI (None: it sent none); None: it shares nothing."""

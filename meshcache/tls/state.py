@@ -113,6 +113,10 @@ class State:
         self.counted_index = _new_index(functions, _EX_SESSION)
         """ex_data of a session: whether the handshake that made it was counted; copied into further tickets."""
 
+    def look_for_names(self) -> None:
+        """Have each hello looked at for the context that its name leads to, from now on: one with names is attached."""
+        self.names_seen = True
+
     def take_scratch(self) -> Scratch:
         """Return room for one callback, which puts it back into `scratch` when nothing went wrong."""
         try:
