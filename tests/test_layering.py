@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patching import patches
+
 ROOT = Path(__file__).parent.parent
 LINES_MAX = 400
 """Files have 100 to 300 lines; a long table or one set of callbacks may take more, past this a file has two duties."""
@@ -449,6 +451,32 @@ def _modules_in(tree: ast.Module) -> set[str]:
             places = ((alias, ROOT.joinpath(*node.module.split("."), alias.name)) for alias in node.names)
             found |= {a.asname or a.name for a, at in places if at.is_dir() or at.with_suffix(".py").exists()}
     return found
+
+
+PATCHED = {
+    "meshcache.cli.main: sys.stdout": "nobody reads it any more, and the interpreter would complain at its end",
+    "meshcache.core.cache.cache: vip_cache.bytes_max": "a part of the cache, in C or in Python: its bounds",
+    "meshcache.core.cache.cache: vip_cache.sessions_max": "the other one",
+    "meshcache.core.cache.cache: vip_cache.evicted": "and its counter",
+    "meshcache.core.values.drops: member._value_": "an enum's own way to give a member its value",
+    "meshcache.records: made.[name]": "makes classes",
+    "meshcache.records: made.__init__": "makes classes",
+    "meshcache.records: names['__init__'].__qualname__": "makes classes",
+    "meshcache.tls.contexts: self._finalizer.atexit": "the switch that `weakref.finalize` has for that",
+    "meshcache_server.stream: self.connection._from_ssl": "pyOpenSSL's: it has no way to give a connection fresh BIOs",
+    "meshcache_server.streams: context._used": "pyOpenSSL's, of connections that it didn't make itself",
+}
+"""What is set on other objects all the same, and why. What is called is never among it."""
+
+
+def test_nobody_wires_an_object_from_outside() -> None:
+    """All that a class calls comes by its constructor, or by a method that says when it is called: then "go to
+    definition" leads to what is done. Only `contrib` sets attributes of others' objects: it joins their servers.
+    """
+    found = patches(
+        {name: path.read_text() for name, path in MODULES.items() if not within(name, {"meshcache.contrib"})}
+    )
+    assert found == set(PATCHED)
 
 
 def test_nothing_is_vendored() -> None:
