@@ -63,10 +63,9 @@ class Convergence:
             if not pushed or (not holders and self._may_be_lost(session, colo)):
                 continue
             givers = holders or everywhere
-            having = [host for host in holders if self._might(host, session, givers)]
-            if len(having) >= self._copies(session):
-                continue  # as nearly always: of a thousand nodes the others needn't be asked
-            others = [host for host in self._world.alive() if host.colo == colo and host not in having]
+            if len(holders) >= self._copies(session):
+                continue  # also those that didn't hear all that a dead origin said: by what they heard they count
+            others = [host for host in self._world.alive() if host.colo == colo and host not in holders]
             may = [host for host in others if not _is_full(host) and self._might(host, session, givers)]
             if may:
                 yield may[0].name

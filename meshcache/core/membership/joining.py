@@ -215,7 +215,9 @@ class Joining:
             return Drop.OURSELVES if same else Drop.NAME_TAKEN
         known = self._members.get(record.node)
         if known is None:
-            return Drop.OLD_INCARNATION if record.incarnation < self._latest_life(record.node) else None
+            if record.incarnation < self._latest_life(record.node):
+                return Drop.OLD_INCARNATION
+            return Drop.OLD_TERMS if self._members.said_more(record) else None
         if record.incarnation == known.record.incarnation:
             copied = record.address != known.record.address and record.age <= known.record.age
             if known.colo != record.colo or not copied:
@@ -257,6 +259,9 @@ class Joining:
                 self._tell_old(known, record.address, now)
             else:
                 self._answer(record.address, Refuse(reason, self._latest_life(record.node)), now)
+        elif reason == Drop.OLD_TERMS:  # what it says now is on its way; if it never said more, it will say so
+            knows = self._members.said(record.node)
+            self._answer(record.address, self._hello("", "", knows, False, record.incarnation), now)
         else:
             if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and record.address in self.candidates:
                 self._outbox.send(record.address, Refuse(reason))
@@ -289,12 +294,12 @@ class Joining:
             known.told_old_at = now
             self._answer(address, Refuse(Drop.OLD_INCARNATION, known.record.incarnation), now)
 
-    def _answer(self, address: str, refuse: Refuse, now: float) -> None:
+    def _answer(self, address: str, answer: Refuse | Hello, now: float) -> None:
         """Send a refusal to an address, which is dialled if need be: who is there asks again, and has it then."""
         if self._members.at(address) is None:
             self.candidates.hint(address, "refused", now)
             self.candidates.reopen(address, now)
-        self._outbox.send(address, refuse)
+        self._outbox.send(address, answer)
 
     def _never_said(self, incarnation: int, address: str, now: float) -> None:
         self._telemetry.refusals.note(self._local.identity.node, address, Anomaly.FORGED_NAME, now)

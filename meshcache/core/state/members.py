@@ -27,6 +27,9 @@ from meshcache.core.wire.record_size import PEER_BYTES_FAIR, PEERS_BYTES_MAX, we
 FORGOTTEN_MAX = 1024
 """Incarnations that left or were forgotten and that hearsay must not bring back; remembered as long as lost ones."""
 
+SAID_MAX = 4096
+"""Nodes that were peers and aren't, of which it is remembered how new their last terms were: some 200 bytes each."""
+
 
 class PeerState(Enum):
     """What this node thinks of a peer."""
@@ -116,6 +119,7 @@ class Members:
         self._peers: dict[str, Peer] = {}
         self._by_address: dict[str, Peer] = {}
         self._forgotten: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._said: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._bytes = 0
         self.generation = 0
 
@@ -142,6 +146,15 @@ class Members:
     def forgotten(self) -> int:
         """Return how many lives that are gone are remembered."""
         return len(self._forgotten)
+
+    def said_more(self, record: NodeRecord) -> bool:
+        """Return whether who isn't a peer any more has said something newer than this, in the same life."""
+        incarnation, revision = self._said.get(record.node, (0, 0))
+        return record.incarnation == incarnation and record.revision < revision
+
+    def said(self, node: str) -> int:
+        """Return the revision of what who isn't a peer any more said last; 0 when that isn't known."""
+        return self._said.get(node, (0, 0))[1]
 
     def full(self) -> bool:
         """Return whether there is no room for another peer."""
@@ -252,6 +265,10 @@ class Members:
     def _remove(self, peer: Peer) -> None:
         self._weigh(peer.record, None)
         del self._peers[peer.name]
+        self._said[peer.name] = peer.record.age
+        self._said.move_to_end(peer.name)
+        if len(self._said) > SAID_MAX:
+            self._said.popitem(last=False)
         if self._by_address.get(peer.address) is peer:
             del self._by_address[peer.address]
         self.generation += 1

@@ -33,6 +33,8 @@ class Drop(StrEnum):
     UNKNOWN_SENDER = "unknown_sender", "a message of a node that hasn't said hello"
     OLD_INCARNATION = "old_incarnation", "a message of an earlier life of its sender"
 
+    OLD_TERMS = "old_terms", "a hello that was under way while its sender's terms changed and the link ended"
+
     OTHER_MESH = "other_mesh", "a hello of another mesh"
     OTHER_VERSION = "other_version", "a hello of a version that can't talk with this one"
     NAME_TAKEN = "name_taken", "a hello under this node's own name"

@@ -20,7 +20,7 @@ from meshcache.core.values.events import (
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.core.values.topology import INCARNATION_MAX
-from meshcache.core.wire.messages import Hello, Refuse
+from meshcache.core.wire.messages import Hello, Push, Refuse
 from meshcache.core.wire.record_size import PEERS_BYTES_MAX, weight
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, vip
 from tests.core.samples import large_record
@@ -305,6 +305,27 @@ def test_an_old_incarnation_changes_nothing() -> None:
     old.says(host, Hello("test", old.record), b"elsewhere")
     assert dropped(host, net) == {"old_incarnation": 1}
     assert host.core.peers(net.now)[0]["incarnation"] == 8
+
+
+def test_a_hello_that_comes_late_brings_no_old_terms_back_when_the_link_has_ended() -> None:
+    """A node narrows its reach and its link ends; what it said before was held up, or is played again."""
+    net = Net(limits=Limits(forget_s=15))
+    host = net.add("a", "ams1", vip("a", reach=REACH_EVERYWHERE))
+    wide = Puppet(net, "x", "fra1", vip("x", "fra1", reach=REACH_EVERYWHERE))
+    wide.joins(host)
+    late = Hello("test", wide.record)
+    wide.says(host, Hello("test", replace(wide.record, revision=9, vips=(replace(wide.vips[0], reach=REACH_SERVER),))))
+    net.until(lambda: not host.core.peers(net.now), within=60)
+    made = make(net, host, 1)
+    wide.says(host, late)
+    net.run(1)
+    assert host.core.peers(net.now) == []
+    assert dropped(host, net)["old_terms"] == 1
+    assert not [push for push in wide.hears(Push) if made in push.batch.entries.ids]
+    told = [(hello.incarnation, hello.knows) for hello in wide.hears(Hello)]
+    assert (wide.incarnation, 9) in told, "if it never said that, it says so now"
+    wide.says(host, Hello("test", replace(wide.record, revision=10)))
+    assert [peer["name"] for peer in host.core.peers(net.now)] == ["x"]
 
 
 def test_a_node_does_not_move_to_another_colo_in_one_life() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from meshcache.core.state.members import FORGOTTEN_MAX, Members, PeerState
+from meshcache.core.state.members import FORGOTTEN_MAX, SAID_MAX, Members, PeerState
 from meshcache.core.values.events import (
     EventLog,
     PeerForgotten,
@@ -92,6 +94,18 @@ def test_a_link_that_ends_for_want_of_need_says_nothing(members: Members, events
     members.part(peer)
     assert kinds(events) == []
     assert not members.buried("edge-1", 1, 1.0)
+
+
+def test_of_who_is_no_peer_any_more_it_is_known_how_much_it_has_said(members: Members) -> None:
+    said = replace(record(), revision=5)
+    members.part(members.join(said, "edge-1:1", 0.0))
+    assert members.said_more(replace(said, revision=4))
+    assert not members.said_more(said)
+    assert not members.said_more(replace(said, incarnation=2, revision=1)), "another life"
+    assert (members.said("edge-1"), members.said("edge-2")) == (5, 0)
+    for number in range(SAID_MAX):
+        members.part(members.join(record(f"n{number}"), "n:1", 0.0))
+    assert not members.said_more(replace(said, revision=4)), "of the newest that went"
 
 
 def test_a_thousand_restarts_leave_a_bounded_memory(members: Members) -> None:
