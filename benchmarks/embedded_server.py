@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.material import VIP
 from benchmarks.server import answer_questions
 from meshcache import MeshNode, load
-from meshcache.runtime.asking import VipAsking
+from meshcache.runtime.lookups.asking import VipAsking
 
 _BACKLOG = 512
 _READ_BYTES = 4096

@@ -25,8 +25,8 @@ from benchmarks.statistic import median
 from meshcache import MeshNode, Settings
 from meshcache.edges.keyfile import create_keyring
 from meshcache.edges.keyring import Keyring
-from meshcache.runtime.origin_tokens import Tokens
-from meshcache.runtime.session_ports import VipPort
+from meshcache.runtime.vip_ports.origin_tokens import Tokens
+from meshcache.runtime.vip_ports.session_ports import VipPort
 
 NODES = 64
 TARGET_PERCENT = 10.0

@@ -15,7 +15,7 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.filed_in_c import FiledInC
 from meshcache.core.mesh import MeshCore
 from meshcache.core.replication.intake_fast_path import IntakeFastPath
-from meshcache.runtime import pump
+from meshcache.runtime.pump import pump
 
 ARRIVALS_MAX = 200_000
 """Far more than any run of the benchmark makes; what comes after them is not noted."""

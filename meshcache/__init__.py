@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     )
     from meshcache.core.values.session import Outcome
     from meshcache.node import MeshNode
-    from meshcache.runtime.named_contexts import NamedContexts
-    from meshcache.runtime.origin_tokens import Resumption
+    from meshcache.runtime.contexts.named_contexts import NamedContexts
+    from meshcache.runtime.vip_ports.origin_tokens import Resumption
     from meshcache.workers.naming import worker_settings
     from meshcache.workers.running import attach
 
@@ -93,10 +93,10 @@ __all__ = [
 _HOMES = {
     "MeshNode": "node",
     "attach": "workers.running",
-    "NamedContexts": "runtime.named_contexts",
+    "NamedContexts": "runtime.contexts.named_contexts",
     "AdminGroup": "admin.group",
     "worker_settings": "workers.naming",
-    "Resumption": "runtime.origin_tokens",
+    "Resumption": "runtime.vip_ports.origin_tokens",
     "Outcome": "core.values.session",
 }
 

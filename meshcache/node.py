@@ -33,23 +33,23 @@ from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.plugins.plugins import Plugins
 from meshcache.runtime import forks
-from meshcache.runtime.attached_vips import AttachedVips
-from meshcache.runtime.bequest import Bequest
+from meshcache.runtime.contexts.attached_vips import AttachedVips
+from meshcache.runtime.contexts.tls_side import FORKED, TlsSide
+from meshcache.runtime.contexts.withholding import Withholding
 from meshcache.runtime.event_log import EventList
 from meshcache.runtime.finders import Finders
 from meshcache.runtime.front import Front
-from meshcache.runtime.incarnations import IncarnationFile
 from meshcache.runtime.internals import Internals
-from meshcache.runtime.new_core import new_core
-from meshcache.runtime.origin_tokens import Tokens
-from meshcache.runtime.ports import Ports
-from meshcache.runtime.pump import Pump
-from meshcache.runtime.remembered_peers import PeerFile, RememberedPeers
-from meshcache.runtime.session_ids import SessionIds
-from meshcache.runtime.tls_side import FORKED, TlsSide
+from meshcache.runtime.pump.pump import Pump
+from meshcache.runtime.succession.bequest import Bequest
+from meshcache.runtime.succession.incarnations import IncarnationFile
+from meshcache.runtime.succession.new_core import new_core
+from meshcache.runtime.succession.remembered_peers import PeerFile, RememberedPeers
+from meshcache.runtime.succession.warming import Warming, WarmSide
 from meshcache.runtime.tracing import shown
-from meshcache.runtime.warming import Warming, WarmSide
-from meshcache.runtime.withholding import Withholding
+from meshcache.runtime.vip_ports.origin_tokens import Tokens
+from meshcache.runtime.vip_ports.ports import Ports
+from meshcache.runtime.vip_ports.session_ids import SessionIds
 from meshcache.ticket_files.exports import Exports
 from meshcache.tiers.configured import configured_tiers
 from meshcache.tiers.node_tiers import NodeTiers

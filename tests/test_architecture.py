@@ -136,7 +136,7 @@ STEP = {"Transport.receive", "MeshListener.receive"}
 
 def handled(calls: list[Call]) -> list[Call]:
     """Of `around_push` what was done for the message itself, up to the pump's other duties."""
-    ends = [at for at, call in enumerate(calls) if call.file == "runtime/attached_vips.py"]
+    ends = [at for at, call in enumerate(calls) if call.file == "runtime/contexts/attached_vips.py"]
     return calls[: ends[0] if ends else None]
 
 
@@ -196,7 +196,7 @@ def follow_a_session(folder: Path, attempt: int) -> Way:
 
 def _passed_on(calls: list[Call]) -> bool:
     spread = Call("core/replication/relaying.py", "Relaying.pass_on")
-    return spread in calls and Call("runtime/pump.py", "Pump._keep_links") in calls[calls.index(spread) :]
+    return spread in calls and Call("runtime/pump/pump.py", "Pump._keep_links") in calls[calls.index(spread) :]
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ KNOWS = {
     "live_policy": "core.control core.policy core.values core.wire config edges runtime checks",
     "doctor": "hot tls config edges ticket_files checks",
     "planning": "core.cache core.policy core.values config",
-    "contrib": "node runtime.left_out runtime.named_contexts workers tls.libssl",
+    "contrib": "node runtime.contexts.left_out runtime.contexts.named_contexts workers tls.libssl",
     "demo": "edges admin",
     "cli": "hot config edges tls ticket_files admin checks doctor planning demo",
 }
@@ -80,6 +80,9 @@ CORE_ROOMS = (
     "repair",
 )
 """The rooms of the core from the lowest up: each may import itself and what stands before it."""
+
+RUNTIME_ROOMS = ("pump", "succession", "vip_ports", "lookups", "contexts")
+"""The same of the rooms in `runtime/`; all of them may import its `tracing` and `state_file`."""
 
 CORE_FACES = {"mesh", "assembly", "stats"}
 """What stands above all rooms of the core; no room may import it."""
@@ -259,6 +262,19 @@ def test_a_room_of_the_core_imports_only_itself_and_the_rooms_below(room: str) -
     assert not found
 
 
+@pytest.mark.parametrize("room", RUNTIME_ROOMS)
+def test_a_room_of_what_makes_a_node_run_imports_only_itself_and_the_rooms_below(room: str) -> None:
+    below = RUNTIME_ROOMS[: RUNTIME_ROOMS.index(room) + 1]
+    allowed = {f"meshcache.runtime.{name}" for name in ("tracing", "state_file", *below)}
+    found = {
+        f"{module_name(path)} imports {module}"
+        for path in sources_of(f"meshcache.runtime.{room}")
+        for module in imported_modules(module_name(path))
+        if within(module, {"meshcache.runtime"}) and not within(module, allowed)
+    }
+    assert not found
+
+
 def test_every_module_of_the_core_is_in_a_room_or_is_its_face() -> None:
     parts = {
         module_name(path).split(".")[2] for path in sources_of("meshcache.core") if module_name(path).count(".") > 1
@@ -410,7 +426,7 @@ def test_every_package_is_installed_by_name() -> None:
 
 MADE_BY_OTHERS = {
     "tests/contrib/twisted_plugins/test_meshcache_endpoint.py: _sslContextFactory",
-    "tests/runtime/test_attached_vips.py: _ctx",
+    "tests/runtime/contexts/test_attached_vips.py: _ctx",
     "tests/tls/test_libssl.py: _ctx",
 }
 """What another project's objects show by no public name."""

@@ -28,7 +28,7 @@ WITHDRAWS = ["tests/core/control/test_withdraws.py", "tests/core/control/test_wi
 
 LOOKUP = [
     *(f"tests/tls/test_{what}.py" for what in ("lookup", "counting", "ordinary", "revalidate", "identities", "hello")),
-    "tests/runtime/test_asking.py",
+    "tests/runtime/lookups/test_asking.py",
 ]
 
 MODULES = {

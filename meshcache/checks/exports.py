@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 from meshcache.config import ExportSettings, Settings
-from meshcache.runtime.guessed_facts import guessed_facts
+from meshcache.runtime.contexts.guessed_facts import guessed_facts
 from meshcache.ticket_files.layouts import HAPROXY_KEYS
 from meshcache.ticket_files.places import ExportPlace, PlaceError, memory_fault
 

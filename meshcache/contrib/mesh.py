@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from meshcache.contrib.counting import count_handshakes
 from meshcache.node import MeshNode
-from meshcache.runtime.left_out import LeftOut
-from meshcache.runtime.named_contexts import Contexts, NamedContexts, Unknown
+from meshcache.runtime.contexts.left_out import LeftOut
+from meshcache.runtime.contexts.named_contexts import Contexts, NamedContexts, Unknown
 from meshcache.workers.ending import prepare
 
 Context = TypeVar("Context")

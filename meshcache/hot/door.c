@@ -1,5 +1,5 @@
 /* One VIP's way in and out for handshakes: finds what may resume, by verdicts that the core has given, and files what was
- * made until the core takes it. The twin of runtime.session_ports.VipPort and of
+ * made until the core takes it. The twin of runtime.vip_ports.session_ports.VipPort and of
  * core/replication/local_sessions.py, for what is plain; the rest is asked there. Python's methods of it are in door_type.c.
  *
  * A verdict is about a stream (what one node publishes for one VIP) and holds for one generation of the VIP's table: a
@@ -189,7 +189,7 @@ static bool push(struct door *door, const struct settings *settings, const struc
 
 static void wake(int descriptor)
 {
-    uint64_t one = 1ull << 32; /* runtime.pump.DOOR: only what is collected is to be looked at */
+    uint64_t one = 1ull << 32; /* runtime.pump.pump.DOOR: only what is collected is to be looked at */
     if (descriptor >= 0 && write(descriptor, &one, sizeof one) < 0)
         return; /* so many wake-ups that the counter is full are enough of them */
 }

@@ -4,7 +4,7 @@
 
 #include "hot.h"
 
-enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.origin_tokens.Tokens packs them; hot.h has one more */
+enum { BIRTH_SHIFT = 18, OUTCOME_MASK = 3, OUTCOME_LOCAL = 1 }; /* as runtime.vip_ports.origin_tokens.Tokens packs them; hot.h has one more */
 
 /* What the core has answered about a stream, in two words that are read without a lock. Both name the stream: `low` is
  * the same for one stream whenever it is written, so that a reader who meets two writers has a whole answer or none. */

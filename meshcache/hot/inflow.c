@@ -1,5 +1,5 @@
 /* What comes from ZeroMQ and is filed without the interpreter: the pump's sleep, which goes on while all that comes are
- * pushes like those before them. The twin of runtime/pump.py's wait, edges/listener.py and core/replication/intake_fast_path.py.
+ * pushes like those before them. The twin of runtime/pump/pump.py's wait, edges/listener.py and core/replication/intake_fast_path.py.
  *
  * Files a push only under a permit: the core gives one for a stream once it has taken a push of it in itself, with all
  * that it asks then, and a permit holds until Python takes the core's lock to change something (lock.c). Whatever else
@@ -19,7 +19,7 @@
 #include <sys/epoll.h>
 
 enum {
-    LETTERS_MAX = 32,     /* runtime.pump.RECEIVE_MAX: taken from the transport at a time */
+    LETTERS_MAX = 32,     /* runtime.pump.pump.RECEIVE_MAX: taken from the transport at a time */
     LINES = 256,          /* lists of lines, which are spread over them */
     LINES_MAX = 4096,     /* core.values.limits.connections_max is less */
     STREAMS_MAX = 16,     /* core.membership.connections.STREAMS_MAX */
@@ -30,7 +30,7 @@ enum {
 
 static const double UNTOLD_S = 0.25; /* how long the core isn't told of what was filed, at most */
 static const double FINE_S = 0.001; /* a rest that is shorter isn't worth a system call */
-static const double SOON_S = 0.008; /* runtime.pump_sleep.LIE_S_MAX */
+static const double SOON_S = 0.008; /* runtime.pump.pump_sleep.LIE_S_MAX */
 
 /* A stream with a permit, and what the core wasn't told of it. Owns all that it points to but the line. */
 struct permit {
@@ -369,7 +369,7 @@ static void read_letters(struct stay *stay)
     stay->count = stay->read - stay->first;
 }
 
-/* Until when messages may lie after so many were read; see runtime.pump.Pump._lie_until. */
+/* Until when messages may lie after so many were read; see runtime.pump.pump.Pump._lie_until. */
 static double lie_until(struct stay *stay, unsigned received, double now)
 {
     InflowObject *self = stay->self;

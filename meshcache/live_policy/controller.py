@@ -28,8 +28,8 @@ from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
 from meshcache.live_policy.unaware import unaware
 from meshcache.live_policy.values import OF_VIP
-from meshcache.runtime.attached_vips import AttachedVips
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.contexts.attached_vips import AttachedVips
+from meshcache.runtime.pump.pump import Pump
 
 HIDDEN = (
     "VIP %s: the file's new %s isn't in force, since another was set live; `meshcache policy unset %s %s` ends that"

@@ -14,7 +14,7 @@ from meshcache.core.values.session import session_hash
 from meshcache.core.values.topology import LocalVip
 from meshcache.errors import PolicyError
 from meshcache.live_policy.values import nearest
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.pump.pump import Pump
 
 _HASH: Final = re.compile(r"[0-9a-f]{12}")
 

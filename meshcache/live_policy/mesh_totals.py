@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from meshcache.core.control.live_policies import VIP
 from meshcache.core.wire.queries import Figures, QueryKind, QueryReply
 from meshcache.live_policy.overlay import key_of
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.pump.pump import Pump
 
 WAIT_S: Final = 2.0
 """For the whole mesh: two links between colos and back take some 0.6 s, and taking a policy over some 0.1 s."""

@@ -14,7 +14,7 @@ from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import HELD_BYTES_MAX
 from meshcache.live_policy.values import ALL, KEYS, allowed, in_file, parse, value_of, with_values, written
-from meshcache.runtime.attaching import InForce
+from meshcache.runtime.contexts.attaching import InForce
 
 EPOCH = "epoch"
 """The one key of a group; the number of its newest change is the group's policy epoch."""

@@ -13,7 +13,7 @@ from meshcache.core.control.live_policies import VIP, LivePolicies
 from meshcache.core.values.topology import NodeRecord
 from meshcache.live_policy.overlay import Overlay, Source, why_not
 from meshcache.live_policy.values import ALL
-from meshcache.runtime.attaching import quota_bytes
+from meshcache.runtime.contexts.attaching import quota_bytes
 
 
 def shown_vip(

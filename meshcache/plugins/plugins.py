@@ -19,8 +19,8 @@ from meshcache.plugins.health import Health, Kind
 from meshcache.plugins.loading import NotLoadedError, load_hook
 from meshcache.plugins.observers import ObserverRunner
 from meshcache.plugins.policy import OwnPolicies, PolicyRunner
-from meshcache.runtime.pump import Pump
-from meshcache.runtime.session_ports import MayResume
+from meshcache.runtime.pump.pump import Pump
+from meshcache.runtime.vip_ports.session_ports import MayResume
 
 CLOSE_S = 1.0
 """How long the end of a node waits for each hook."""

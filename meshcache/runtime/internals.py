@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from meshcache.config import Settings
 from meshcache.edges.transport import Transport
-from meshcache.runtime.attached_vips import AttachedVips
+from meshcache.runtime.contexts.attached_vips import AttachedVips
 from meshcache.runtime.finders import Finders
-from meshcache.runtime.origin_tokens import Tokens
-from meshcache.runtime.pump import Pump
-from meshcache.runtime.remembered_peers import RememberedPeers
+from meshcache.runtime.pump.pump import Pump
+from meshcache.runtime.succession.remembered_peers import RememberedPeers
+from meshcache.runtime.vip_ports.origin_tokens import Tokens
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

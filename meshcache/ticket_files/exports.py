@@ -13,8 +13,8 @@ from meshcache.config import ExportSettings, Settings, why_not_exported
 from meshcache.core.values.events import Event, TicketExportFailed, TicketKeysExported
 from meshcache.edges import native
 from meshcache.errors import PolicyError
-from meshcache.runtime.attached_vips import AttachedVips
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.contexts.attached_vips import AttachedVips
+from meshcache.runtime.pump.pump import Pump
 from meshcache.ticket_files.export import Export, ExportResult, Keys
 from meshcache.ticket_files.layouts import FORMATS, Rendered, Wanted, render, server_key
 from meshcache.ticket_files.places import ExportPlace

@@ -15,7 +15,7 @@ from meshcache.core.control.withdraws import REMEMBERED_S
 from meshcache.core.wire.codec import Decoder, WireError, encode
 from meshcache.core.wire.messages import Withdraw
 from meshcache.hooks import TIER_VALUE_BYTES_MAX, TierEntry
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.pump.pump import Pump
 from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import SealedRecords
 from meshcache.tiers.sealing import OVERHEAD_BYTES, SealError

@@ -22,8 +22,8 @@ from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.hooks import TIER_BATCH_MAX, TierEntry
-from meshcache.runtime.asking import Asking, Step
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.lookups.asking import Asking, Step
+from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.tracing import shown
 from meshcache.tiers.kept_withdraws import KeptWithdraws
 from meshcache.tiers.reads import TierReads

@@ -1,7 +1,7 @@
 """Looks into the tiers for a handshake that is paused: one after the other, each as long as it may take.
 
-A step of the order of asking (`runtime.asking`). What is found is filed by the core, through the gates and limits of
-every way in, on the tier's own reading thread; the handshake then looks it up as it would any other.
+A step of the order of asking (`runtime.lookups.asking`). What is found is filed by the core, through the gates and
+limits of every way in, on the tier's own reading thread; the handshake then looks it up as it would any other.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import partial
 
 from meshcache.core.wire.tier_record import Border
 from meshcache.edges import native
-from meshcache.runtime.asking import PausedLookup
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.lookups.asking import PausedLookup
+from meshcache.runtime.pump.pump import Pump
 from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import RefusedError, SealedRecords
 
 
 class TierReads:
-    """`runtime.asking.Asker` for the tiers of one node."""
+    """`runtime.lookups.asking.Asker` for the tiers of one node."""
 
     def __init__(self, pump: Pump, runners: Sequence[TierRunner]) -> None:
         self._pump = pump

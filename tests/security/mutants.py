@@ -101,7 +101,7 @@ MUTANTS = [
     ),
     Mutant(
         "a context may have an SNI callback",
-        "meshcache/runtime/attaching.py",
+        "meshcache/runtime/contexts/attaching.py",
         "        if self.facts.sni_callback:\n",
         "        if False:\n",
         f"{SECURITY}/test_embedding.py::test_a_context_with_an_sni_callback_is_therefore_refused",
@@ -150,7 +150,7 @@ MUTANTS = [
     ),
     Mutant(
         "faults are logged with their words",
-        "meshcache/runtime/session_ports.py",
+        "meshcache/runtime/vip_ports/session_ports.py",
         "shown(sys.exception()))",
         "repr(sys.exception()))",
         f"{SECURITY}/test_secrecy.py::test_logs_and_every_page_of_the_admin_interface_are_clean",

@@ -337,7 +337,7 @@ class TestHostileMembers:
     def test_that_say_hello_under_ever_new_names_fill_a_bounded_table(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("meshcache.runtime.new_core.MeshCore", partial(_core_with, Limits(peers_max=20)))
+        monkeypatch.setattr("meshcache.runtime.succession.new_core.MeshCore", partial(_core_with, Limits(peers_max=20)))
         pair = Pair(place)
         members = [HostileMember(keyring_of(place), pair.other, f"mallory-{number}") for number in range(40)]
         for member in members:

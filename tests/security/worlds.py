@@ -17,11 +17,11 @@ import trustme
 from meshcache import AttachError, Settings
 from meshcache.core.mesh import MeshCore
 from meshcache.core.values.topology import Identity
-from meshcache.runtime.attached_vips import AttachedVips
-from meshcache.runtime.attaching import InForce
-from meshcache.runtime.origin_tokens import Tokens
-from meshcache.runtime.ports import Ports
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.contexts.attached_vips import AttachedVips
+from meshcache.runtime.contexts.attaching import InForce
+from meshcache.runtime.pump.pump import Pump
+from meshcache.runtime.vip_ports.origin_tokens import Tokens
+from meshcache.runtime.vip_ports.ports import Ports
 from tests.security.oracle import Coming, Node, Vip, may_attach
 from tests.tls.world import (
     TLS_ERRORS,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from meshcache_server.connection import ClientConnection
 
-from meshcache.runtime.asking import PausedLookup, Step
+from meshcache.runtime.lookups.asking import PausedLookup, Step
 from tests.nodes import Place, places
 from tests.server.harness import NAME, Certificates, Running, connect, reset, server_context, serving
 from tests.support.waiting import wait_until_async

@@ -15,8 +15,8 @@ from meshcache.core.values.topology import Identity, LocalVip
 from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
-from meshcache.runtime.doors import NoDoors
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.pump.doors import NoDoors
+from meshcache.runtime.pump.pump import Pump
 from tests.support.waiting import wait_until
 
 DER = bytes(range(134))

@@ -12,7 +12,7 @@ from meshcache.core.control.withdraws import REMEMBERED_S
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS13
 from meshcache.core.wire.messages import WITHDRAW_IDS_MAX, Withdraw
 from meshcache.hooks import TIER_VALUE_BYTES_MAX
-from meshcache.runtime.pump import Pump
+from meshcache.runtime.pump.pump import Pump
 from meshcache.tiers.kept_withdraws import KeptWithdraws
 from meshcache.tiers.runner import TierRunner
 from meshcache.tiers.sealed_records import SealedRecords

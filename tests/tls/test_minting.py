@@ -1,4 +1,4 @@
-"""Tests of `tls.minting`: whose ids sessions get. What is in them is for `runtime/test_session_ids.py`."""
+"""Tests of `tls.minting`: whose ids sessions get. What is in them is for `runtime/vip_ports/test_session_ids.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Tests of `tls.pausing`: what is read from a ClientHello, and handshakes that pause in Python's callbacks.
 
-Those of the compiled ones, which need a node, are in `tests/runtime/test_asking.py`.
+Those of the compiled ones, which need a node, are in `tests/runtime/lookups/test_asking.py`.
 """
 
 from __future__ import annotations

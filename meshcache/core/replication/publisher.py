@@ -2,7 +2,7 @@
 
 Runs on the thread of the handshake that made the session: `add` is an append and two comparisons, unless peers or
 policies have changed, when it asks anew who may have it. `flush` runs there too where there are few links
-(`runtime.pump.INLINE_LINKS_MAX`): it encodes, and never waits.
+(`runtime.pump.pump.INLINE_LINKS_MAX`): it encodes, and never waits.
 """
 
 from __future__ import annotations

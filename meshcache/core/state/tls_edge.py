@@ -1,4 +1,4 @@
-"""What the core asks of the TLS edge around it, without knowing it: one typed Protocol, which `runtime/ports.py` has.
+"""What the core asks of the TLS edge around it, without knowing it: a Protocol, which `runtime/vip_ports/ports.py` has.
 
 Handshakes file and count by themselves for a while; the core has that handed over before it looks at its own tables.
 """

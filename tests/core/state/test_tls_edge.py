@@ -8,7 +8,7 @@ import pytest
 
 from meshcache.core.state.tls_edge import NoTlsEdge, TlsEdge
 from meshcache.core.wire.messages import Pull
-from meshcache.runtime.ports import Ports
+from meshcache.runtime.vip_ports.ports import Ports
 from tests.core.net import Net, Puppet, mesh, sid, vip
 
 
