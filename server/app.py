@@ -19,20 +19,20 @@ from typing import Any
 from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, VipSettings
 
 from . import process, systemd
-from .access_log import AccessLog
-from .backends import Backends
+from .applications.access_log import AccessLog
+from .applications.backends import Backends
+from .applications.leaving import LEAVING_MAX
+from .connections.listener import Listener
+from .connections.routes import Routes
+from .connections.table import ConnectionTable
 from .faults import Faults
-from .inheritance import Inheritance
-from .leaving import LEAVING_MAX
-from .listener import Listener
 from .renewal import LOOK_S, Renewal
 from .report import Report
-from .routes import Routes
 from .services import Contexts, make_contexts, make_services, routes_by_key
 from .state_folder import StateFolder
-from .succession import Succession
-from .table import ConnectionTable
-from .warming import wait_warm
+from .takeover.inheritance import Inheritance
+from .takeover.succession import Succession
+from .takeover.warming import wait_warm
 
 Beside = Callable[[MeshNode], AbstractContextManager[object]]
 """What runs beside the server while it is ready, in a program that embeds it."""

@@ -23,12 +23,12 @@ from meshcache import AdminGroup, ConfigError, MeshcacheError, Settings, changed
 
 from . import messages, systemd
 from .app import addresses_of, not_had
+from .connections.listener import Listener
+from .connections.table import ConnectionTable
 from .faults import Faults
-from .inheritance import Inheritance
-from .listener import Listener
 from .notices import Notices
 from .state_folder import StateFolder
-from .table import ConnectionTable
+from .takeover.inheritance import Inheritance
 from .worker import HURRY, OTHER_ADDRESSES, REOPEN, STOP
 
 STEADY_S = 10.0

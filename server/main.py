@@ -12,8 +12,8 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, load
 
 from . import messages, process
 from .app import ServerApp
-from .inheritance import Inheritance, TakeOver
 from .loops import loop_factory
+from .takeover.inheritance import Inheritance, TakeOver
 
 
 def run(

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from meshcache import Settings, changed_keys, needs_restart
 
-from . import streams
-from .access_log import AccessLog
-from .backends import Backends
+from .applications.access_log import AccessLog
+from .applications.backends import Backends
+from .connections.table import ConnectionTable
 from .faults import Faults
 from .services import Contexts
-from .table import ConnectionTable
+from .tls import streams
 
 RELOAD_S_MAX = 60.0
 """For an operator who asks for a reload; new keys take five seconds at most."""

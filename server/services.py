@@ -7,14 +7,14 @@ from ipaddress import ip_network
 
 from meshcache import ConfigError, MeshNode, Settings, VipSettings
 
-from .access_log import AccessLog, Facts, Logged
-from .application import Application, Client
-from .backends import Backends, Pool
-from .certified import Certified, certify
-from .forwarding import Forwarding
-from .responder import About, Responder
-from .routes import Routes, make_routes
-from .service import Service
+from .applications.access_log import AccessLog, Facts, Logged
+from .applications.application import Application, Client
+from .applications.backends import Backends, Pool
+from .applications.forwarding import Forwarding
+from .applications.responder import About, Responder
+from .connections.routes import Routes, make_routes
+from .connections.service import Service
+from .tls.certified import Certified, certify
 
 Served = tuple[Service, Sequence[str]]
 """A service and the names that choose it."""

@@ -20,8 +20,8 @@ from meshcache import ConfigError, MeshcacheError, MeshNode, Settings, worker_se
 
 from . import messages, process
 from .app import ServerApp, addresses_of
-from .inheritance import Inheritance
 from .loops import loop_factory
+from .takeover.inheritance import Inheritance
 
 STOP, HURRY, REOPEN = b"stop", b"hurry", b"reopen"
 """What it may be told."""

@@ -84,6 +84,9 @@ CORE_ROOMS = (
 RUNTIME_ROOMS = ("pump", "succession", "vip_ports", "lookups", "contexts")
 """The same of the rooms in `runtime/`; all of them may import its `tracing` and `state_file`."""
 
+SERVER_ROOMS = ("applications", "tls", "connections", "takeover")
+"""And of those in `server/`; all of them may import what lies beside them."""
+
 CORE_FACES = {"mesh", "assembly", "stats"}
 """What stands above all rooms of the core; no room may import it."""
 
@@ -271,6 +274,18 @@ def test_a_room_of_what_makes_a_node_run_imports_only_itself_and_the_rooms_below
         for path in sources_of(f"meshcache.runtime.{room}")
         for module in imported_modules(module_name(path))
         if within(module, {"meshcache.runtime"}) and not within(module, allowed)
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("room", SERVER_ROOMS)
+def test_a_room_of_the_server_imports_only_itself_the_rooms_below_and_what_lies_beside_them(room: str) -> None:
+    above = {f"meshcache_server.{name}" for name in SERVER_ROOMS[SERVER_ROOMS.index(room) + 1 :]}
+    found = {
+        f"{module_name(path)} imports {module}"
+        for path in sources_of(f"meshcache_server.{room}")
+        for module in imported_modules(module_name(path))
+        if within(module, above)
     }
     assert not found
 
@@ -479,8 +494,8 @@ PATCHED = {
     "meshcache.records: made.__init__": "makes classes",
     "meshcache.records: names['__init__'].__qualname__": "makes classes",
     "meshcache.tls.contexts: self._finalizer.atexit": "the switch that `weakref.finalize` has for that",
-    "meshcache_server.stream: self.connection._from_ssl": "pyOpenSSL's: it has no way to give a connection fresh BIOs",
-    "meshcache_server.streams: context._used": "pyOpenSSL's, of connections that it didn't make itself",
+    "meshcache_server.tls.stream: self.connection._from_ssl": "pyOpenSSL's: it gives no connection fresh BIOs",
+    "meshcache_server.tls.streams: context._used": "pyOpenSSL's, of connections that it didn't make itself",
 }
 """What is set on other objects all the same, and why. What is called is never among it."""
 

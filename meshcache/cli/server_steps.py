@@ -10,4 +10,4 @@ def server_steps() -> str | None:
     """Return which way its connections go here, ``c`` or ``python``; None where it isn't installed."""
     if find_spec("meshcache_server") is None:
         return None
-    return str(import_module("meshcache_server.streams").path())
+    return str(import_module("meshcache_server.tls.streams").path())

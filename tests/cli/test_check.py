@@ -7,7 +7,7 @@ import socket as sockets
 from pathlib import Path
 
 import pytest
-from meshcache_server import streams
+from meshcache_server.tls import streams
 
 from meshcache import hot
 from meshcache.admin.server import AdminServer

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from meshcache_server.inheritance import Inheritance
+from meshcache_server.takeover.inheritance import Inheritance
 
 from meshcache.admin.server import AdminServer
 from meshcache.cli import serve as serve_module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from meshcache_server import streams
+from meshcache_server.tls import streams
 
 from meshcache.cli import server_steps as module
 from meshcache.cli.server_steps import server_steps

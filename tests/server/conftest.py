@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
-from meshcache_server import streams
+from meshcache_server.tls import streams
 from OpenSSL import SSL
 
 from tests.server.harness import Certificates, make_certificates, server_context

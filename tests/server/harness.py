@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from meshcache_server.application import Application, Client
+from meshcache_server.applications.application import Application, Client
+from meshcache_server.applications.responder import About, Responder
+from meshcache_server.connections.listener import Listener
+from meshcache_server.connections.routes import Routes, make_routes
+from meshcache_server.connections.service import Mesh, Service
+from meshcache_server.connections.table import ConnectionTable
 from meshcache_server.faults import Faults
-from meshcache_server.listener import Listener
 from meshcache_server.names import CertificateNames
-from meshcache_server.responder import About, Responder
-from meshcache_server.routes import Routes, make_routes
-from meshcache_server.service import Mesh, Service
-from meshcache_server.table import ConnectionTable
 from OpenSSL import SSL
 
 from tests.support import sockets

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from meshcache_server.app import ServerApp
-from meshcache_server.routes import Routes
+from meshcache_server.connections.routes import Routes
 
 from meshcache import MeshNode, Settings, load
 from meshcache.edges.keyfile import load_keyring, save_keyring
@@ -238,7 +238,11 @@ names = ["pay.example"]"""
 @pytest.mark.parametrize("fault", [OSError(13, "Permission denied"), RuntimeError("unforeseen")])
 @pytest.mark.parametrize(
     "breaks",
-    ["meshcache_server.app.make_services", "meshcache_server.front.Front.serve", "meshcache.node.Finders.start"],
+    [
+        "meshcache_server.app.make_services",
+        "meshcache_server.connections.front.Front.serve",
+        "meshcache.node.Finders.start",
+    ],
     ids=["services", "accepting", "finding peers"],
 )
 async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from meshcache_server import streams
+from meshcache_server.tls import streams
 
 from meshcache.admin.client import AdminClient
 from tests.server.deployment import Deployment, deploy

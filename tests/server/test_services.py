@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from meshcache_server.application import Client
-from meshcache_server.backends import Backends
-from meshcache_server.forwarding import Forwarding
-from meshcache_server.responder import Responder
+from meshcache_server.applications.application import Client
+from meshcache_server.applications.backends import Backends
+from meshcache_server.applications.forwarding import Forwarding
+from meshcache_server.applications.responder import Responder
 from meshcache_server.services import make_contexts, make_service
 from OpenSSL import SSL
 

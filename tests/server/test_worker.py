@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from meshcache_server.connections.listener import Listener
+from meshcache_server.connections.table import ConnectionTable
 from meshcache_server.faults import Faults
-from meshcache_server.listener import Listener
 from meshcache_server.notices import Notices
-from meshcache_server.table import ConnectionTable
 from meshcache_server.worker import OTHER_ADDRESSES
 
 from tests.server.deployment import READY_S_MAX, Deployment, deploy
