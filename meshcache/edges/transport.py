@@ -23,11 +23,11 @@ from meshcache.edges import mail, native
 from meshcache.edges.dialler import LINKS_MAX, Dialler
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import AnswerWaits, LinkEvent
-from meshcache.edges.haste import hasten, libzmq_threads
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.listener import MeshListener
 from meshcache.edges.outbound_link import link_to
 from meshcache.edges.sockets import check_library
+from meshcache.edges.thread_priority import libzmq_threads, raise_priority
 from meshcache.errors import TransportError
 
 _SOCKETS_PER_LINK = 3  # the DEALER and both ends of its monitor
@@ -59,7 +59,7 @@ class Transport:
         self._readable = native.epoll()
         self._readable.register(self._listener.descriptor, select.EPOLLIN)
         self._dialler = Dialler(self._context, self._gate, self._readable, on_event)
-        hasten(others)
+        raise_priority(others)
 
     @property
     def address(self) -> str:

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from meshcache.edges import haste
-from meshcache.edges.haste import NICE, libzmq_threads
+from meshcache.edges import thread_priority
 from meshcache.edges.keyring import Keyring
+from meshcache.edges.thread_priority import NICE, libzmq_threads
 from meshcache.edges.transport import Transport
 from tests.support.waiting import PATIENCE_S
 
@@ -22,7 +22,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED, raising a
 
 @needs_root
 def test_the_threads_of_a_transport_and_no_others_run_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(haste, "_STARTED_S_MAX", PATIENCE_S)  # what is a start's to bound is not this test's to lose by
+    monkeypatch.setattr(
+        thread_priority, "_STARTED_S_MAX", PATIENCE_S
+    )  # what is a start's to bound is not this test's to lose by
     own = os.getpriority(os.PRIO_PROCESS, 0)
     for _ in range(20):  # they name themselves, at any time after they were made
         others = libzmq_threads()
@@ -38,10 +40,10 @@ def test_the_threads_of_a_transport_and_no_others_run_first(monkeypatch: pytest.
 def test_a_process_that_may_not_goes_on_without() -> None:
     program = (
         "import os, zmq\n"
-        "from meshcache.edges.haste import hasten, libzmq_threads\n"
+        "from meshcache.edges.thread_priority import raise_priority, libzmq_threads\n"
         f"os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "socket = zmq.Context().socket(zmq.DEALER)\n"
-        "done = hasten(set())\n"
+        "done = raise_priority(set())\n"
         "print(done, *{os.getpriority(os.PRIO_PROCESS, thread) for thread in libzmq_threads()})"
     )
     own = os.getpriority(os.PRIO_PROCESS, 0)

@@ -32,7 +32,7 @@ def libzmq_threads() -> set[int]:
     return {int(task.name) for task in _TASKS.iterdir() if _name(task).startswith(_NAME)}
 
 
-def hasten(others: set[int]) -> bool:
+def raise_priority(others: set[int]) -> bool:
     """Raise the priority of a context that was just made: of libzmq's threads without those that were there before.
 
     Waits until they have started. Returns false when this process may not, and nothing has changed then.
