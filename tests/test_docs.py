@@ -86,8 +86,8 @@ def test_the_glossary_has_only_words_that_the_code_has() -> None:
 OF_THE_FIELD = """
 address advertised announcement auth batch bucket cache certificate client connection dialler discovery drop edge entry
 envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member message mode offer path
-ping pong port query readiness refusal refuse reply resume resumption retention scratch seed setup sleep slot store
-table telemetry template traffic transport version watch
+ping pong port query readiness refusal refuse reply resume resumption retention scratch seed setup shortage sleep slot
+store table telemetry template traffic transport version watch
 
 anomaly attachment callback caller change check collector constant controller core counter decoder end error event
 exchange export facts field figure file finding folder force front function handler histogram identity image internals
@@ -96,7 +96,7 @@ question range reader result rng runner schedule scope sealer security setting s
 status step surroundings sweep tally turn update way
 
 ask attached behind c closable collecting down find forkable found held home joining keeper kept leave like made named
-out outgoing read rendered scarcity seen serving unkept up wait wanted warming
+out outgoing read rendered seen serving unkept up wait wanted warming
 """
 """What names of classes end in and nobody looks up: words of networks and databases, words of programs, and parts of
 speech that say something with what is before them, as in `CatchUp`. All else stands in the glossary."""

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.certificate import LOOK_S, AdminCertificate
-from meshcache.admin.scarcity import Scarcity
+from meshcache.admin.descriptor_shortage import DescriptorShortage
 from meshcache.admin.sockets import open_http, open_unix, remove_unix
 from meshcache.admin.token_file import load_token
 from meshcache.config import AdminSettings
@@ -146,7 +146,7 @@ class AdminServer:
             self._serving.set()
 
     async def _serve(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(Scarcity())
+        asyncio.get_running_loop().set_exception_handler(DescriptorShortage())
         self._stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as open_listeners:
             if self._unix is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache.admin.scarcity import AGAIN_S, Scarcity
+from meshcache.admin.descriptor_shortage import AGAIN_S, DescriptorShortage
 from tests.support.material import Authority, write_key, write_nodes
 from tests.support.mesh import Mesh
 from tests.support.processes import Processes
@@ -33,20 +33,20 @@ class Loop:
 
 
 def test_a_lasting_scarcity_is_one_line_and_a_later_one_another(caplog: pytest.LogCaptureFixture) -> None:
-    loop, scarcity = Loop(), Scarcity()
+    loop, shortage = Loop(), DescriptorShortage()
     for _ in range(1000):
         loop.now += 1
-        scarcity(loop, SCARCE)  # type: ignore[arg-type]
+        shortage(loop, SCARCE)  # type: ignore[arg-type]
     assert len(caplog.records) == 1
     loop.now += AGAIN_S + 1
-    scarcity(loop, SCARCE)  # type: ignore[arg-type]
+    shortage(loop, SCARCE)  # type: ignore[arg-type]
     assert (len(caplog.records), loop.passed_on) == (2, 0)
 
 
 @pytest.mark.parametrize("context", [{"message": "x"}, {"message": "accept", "exception": OSError(5, "I/O")}])
 def test_other_faults_go_the_usual_way(context: dict[str, object]) -> None:
     loop = Loop()
-    Scarcity()(loop, context)  # type: ignore[arg-type]
+    DescriptorShortage()(loop, context)  # type: ignore[arg-type]
     assert loop.passed_on == 1
 
 

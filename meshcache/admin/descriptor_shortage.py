@@ -18,8 +18,8 @@ _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 _log = logging.getLogger("meshcache.admin")
 
 
-class Scarcity:
-    """An exception handler for a loop: `loop.set_exception_handler(Scarcity())`."""
+class DescriptorShortage:
+    """An exception handler for a loop: `loop.set_exception_handler(DescriptorShortage())`."""
 
     def __init__(self) -> None:
         self._reported_at: float | None = None
