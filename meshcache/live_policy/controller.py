@@ -23,10 +23,10 @@ from meshcache.live_policy.change_checks import Checks
 from meshcache.live_policy.debouncer import Keeper
 from meshcache.live_policy.kept import Kept
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
+from meshcache.live_policy.older_nodes import older_nodes
 from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
 from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.live_policy.policy_view import shown_vip
-from meshcache.live_policy.unaware import unaware
 from meshcache.live_policy.values import OF_VIP
 from meshcache.runtime.contexts.attached_vips import AttachedVips
 from meshcache.runtime.pump.pump import Pump
@@ -265,7 +265,7 @@ class PolicyController:
         with self._pump.lock:
             version = self._pump.core.live.version(VIP, done.vip)
         named = {each["name"] for each in total["differ"]} | set(total["missing"])
-        found = unaware(done.vip, version, done.changed, (record for record, _ in self.records()))
+        found = older_nodes(done.vip, version, done.changed, (record for record, _ in self.records()))
         found = [each for each in found if each["name"] not in named]
         total["differ"] = sorted([*total["differ"], *found], key=lambda each: str(each["name"]))
         total["have"] -= len(found)

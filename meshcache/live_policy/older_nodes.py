@@ -17,7 +17,7 @@ from meshcache.live_policy.values import ALL, parse
 VERSION_SHOWN: Final = "version {} takes no {} live"
 
 
-def unaware(
+def older_nodes(
     vip: str, version: LiveVersion, wanted: Mapping[str, str], records: Iterable[NodeRecord]
 ) -> list[dict[str, Any]]:
     """Return nodes that say they are at this version of a VIP's policy, and with which other copies, as `ask_policy`
