@@ -20,7 +20,7 @@ from .pausing import wait
 from .preface import STRANGER, Preface
 from .proxy_header import HeaderError, looks_like_one
 from .routes import Routes
-from .silent import Doubt
+from .silent_addresses import Doubt
 from .stage import CLOSING, HANDSHAKE, LOST, OPEN, PREFACE
 from .table import ConnectionTable
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..faults import Faults
 from ..limits import HOLD_S
-from .silent import SilentAddresses
+from .silent_addresses import SilentAddresses
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -15,7 +15,7 @@ from ..tls import streams
 from ..tls.stream import make_scratch
 from .front import Front
 from .holding import TicketHolders
-from .silent import SilentAddresses
+from .silent_addresses import SilentAddresses
 
 SWEEP_S_MAX = 1.0
 """How late a deadline may be noticed; looking at 10,000 connections takes about a millisecond."""

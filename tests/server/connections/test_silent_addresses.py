@@ -1,4 +1,4 @@
-"""Tests of `server.silent` and of what connections make of it; haproxy is Debian's."""
+"""Tests of `server.connections.silent_addresses` and of what connections make of it; haproxy is Debian's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from meshcache_server.applications.application import Client
-from meshcache_server.connections.silent import ADDRESSES_MAX, REMEMBERED_S, SPOKEN_MAX, SilentAddresses
+from meshcache_server.connections.silent_addresses import ADDRESSES_MAX, REMEMBERED_S, SPOKEN_MAX, SilentAddresses
 from OpenSSL import SSL
 
 from meshcache.admin.client import AdminClient
