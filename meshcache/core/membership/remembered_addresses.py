@@ -70,6 +70,7 @@ class RememberedAddresses:
                 period_s = max(_PERIOD_S_MIN, (now - gone.since) * _PERIOD_SHARE)
                 gone.due_at = now + period_s * (1 - _JITTER * chance)
                 self._candidates.hint(address, SOURCE, now)
+                self._candidates.reopen(address, now)  # a seed that answered once isn't dialled else
 
     def next_due(self) -> float:
         """Return when the next address is due."""

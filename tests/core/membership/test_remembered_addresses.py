@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from meshcache.core.membership.candidates import Candidates
+from meshcache.core.membership.candidates import SEED, Candidates
 from meshcache.core.membership.remembered_addresses import ADDRESSES_MAX, REMEMBERED_S, RememberedAddresses
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.limits import Limits
@@ -138,3 +138,15 @@ def test_who_said_goodbye_is_not_remembered_and_who_lives_is() -> None:
     net.run(0.1)
     net.stop("b")
     assert set(net.hosts["a"].core.places(net.now)) == {"c:7946"}
+
+
+def test_a_seed_that_answered_before_is_tried_too() -> None:
+    candidates = Candidates(Limits())
+    addresses = RememberedAddresses(candidates)
+    candidates.hint("x:1", SEED, 0.0)
+    assert candidates.due(0.0, 0.0) == ["x:1"]
+    candidates.answered("x:1", "x")
+    assert candidates.due(5.0, 0.0) == []
+    addresses.remember("x:1", 5.0, 10.0)  # its link wasn't wanted, and then it fell silent
+    addresses.tick(10.0, 0.0)
+    assert candidates.due(10.0, 0.0) == ["x:1"]
