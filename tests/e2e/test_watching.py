@@ -167,7 +167,7 @@ async def test_a_real_snapshot_has_the_names_that_docs_promise(mesh: Watched) ->
 def names_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Every path of names in the example; the inside of some depends on what happened."""
     happened = {"islands", "refusals", "backends", "reload", "refused", "dropped", "kinds", "faults", "ended_badly"}
-    happened |= {"hooks", "contexts_changed", "tiers", "ticket_exports"}
+    happened |= {"hooks", "contexts_changed", "tiers", "ticket_exports", "ended_badly_by"}
     if path and (path[-1] in happened or path == ("front", "bytes")):
         yield path
     elif isinstance(value, list) and value and isinstance(value[0], dict):
