@@ -87,7 +87,24 @@ class Links:
             chosen.append(records[node])
             if sum(not self._is_lost(record) for record in chosen) >= RELAYS_LINKED:
                 break
+        chosen += self._vip_mates(colo, chosen, records)
         return self._with_lost(chosen + self._ring_mates(chosen, records))
+
+    def _vip_mates(self, colo: str, chosen: list[NodeRecord], records: dict[str, NodeRecord]) -> list[NodeRecord]:
+        """Return a node for each of our VIPs whose sessions may go to a colo, and to none of the chosen: those share
+        other VIPs with us, and could pass on nothing of this one.
+        """
+        mates: list[NodeRecord] = []
+        for terms in self._vips.terms:
+            near = [record for record in (*chosen, *mates) if not self._is_lost(record)]
+            if any(self._vips.send(terms, record) for record in near):
+                continue
+            names = [node for node, record in records.items() if self._vips.send(terms, record)]
+            for node in rank(self._duty(colo), names):
+                mates.append(records[node])
+                if not self._is_lost(records[node]):
+                    break
+        return mates
 
     def _ring_mates(self, chosen: list[NodeRecord], records: dict[str, NodeRecord]) -> list[NodeRecord]:
         """Return a node for each ring of ticket keys that reaches into a colo and that none of the chosen is in: a key

@@ -6,7 +6,7 @@ import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, Reach
 from meshcache.core.values.events import PeerLost, PeerSuspect
-from tests.core.net import Host, Net, mesh
+from tests.core.net import Host, Net, has, make, mesh, vip
 
 
 def colos(reach: Reach, nodes: int = 5, names: tuple[str, ...] = ("ams1", "fra1")) -> tuple[Net, list[Host]]:
@@ -57,6 +57,28 @@ def test_a_colo_s_only_node_of_a_ring_of_ticket_keys_is_linked_to_by_all_of_the_
     for host in near:
         assert "fra1-x" in chosen(host)
         assert len(chosen(host)) <= 3
+
+
+def test_a_colo_s_only_node_of_a_vip_is_linked_to_by_all_who_serve_it_and_is_pushed_what_they_make() -> None:
+    """The two that are best for another VIP of ours couldn't pass on what is made for this one."""
+    net = Net()
+
+    def serving(name: str, colo: str, *names: str) -> Host:
+        return net.add(
+            name, colo, *(vip(name, colo, each, reach=REACH_EVERYWHERE) for each in names), seeds=("a0:7946",)
+        )
+
+    near = [serving(f"a{at}", "ams1", "pay", "shop") for at in range(5)]
+    for at in range(5):
+        serving(f"f{at}", "fra1", "shop")
+    only = serving("fx", "fra1", "pay", "shop")
+    net.run(20)
+    for host in near:
+        assert "fx" in chosen(host)
+        assert len(chosen(host)) <= 3
+    for number, host in enumerate(near):
+        made = make(net, host, number, "pay")
+        net.until(lambda made=made: has(net, only, made, "pay"), within=0.5)
 
 
 def test_all_of_the_mesh_is_known_everywhere_without_being_linked() -> None:
