@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS ?=
-HOT := $(wildcard meshcache/hot/*.c meshcache/hot/*.h server/*.c)
+HOT := $(wildcard meshcache/hot/*.c meshcache/hot/*.h server/*.c server/*.h)
 FAST := tests/core tests/config tests/tls
 
 export PYTHON
