@@ -228,8 +228,9 @@ class Joining:
         return Drop.OLD_INCARNATION if record.incarnation < known.record.incarnation else None
 
     def _latest_life(self, node: str) -> int:
-        """Return the latest life of a node of which sessions are here: what it says today must be newer than those."""
-        return max((max(s.key.incarnation, s.age[0]) for s in self._streams if s.key.origin == node), default=0)
+        """Return the latest life of a node that was a peer or has sessions here: what it says must be of no earlier."""
+        here = (max(s.key.incarnation, s.age[0]) for s in self._streams if s.key.origin == node)
+        return max(self._members.said(node)[0], *here, 0)
 
     def _is_held(self, holder: Peer, now: float) -> bool:
         """Return whether the holder of a name that another address claims is heard.
@@ -260,7 +261,7 @@ class Joining:
             else:
                 self._answer(record.address, Refuse(reason, self._latest_life(record.node)), now)
         elif reason == Drop.OLD_TERMS:  # what it says now is on its way; if it never said more, it will say so
-            knows = self._members.said(record.node)
+            _, knows = self._members.said(record.node)
             self._answer(record.address, self._hello("", "", knows, False, record.incarnation), now)
         else:
             if reason in (Drop.OTHER_MESH, Drop.OTHER_VERSION) and record.address in self.candidates:

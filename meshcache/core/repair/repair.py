@@ -201,7 +201,7 @@ class Repair:
     def missing(self, key: StreamKey, upto: int) -> tuple[tuple[int, int], ...]:
         """Return the gaps of a stream up to a number, highest first, as many as one fetch may ask for."""
         stream = self._streams.get(key)
-        gaps = list(stream.seen.missing(upto)) if stream is not None else [(1, upto)]
+        gaps = list(stream.seen.missing(upto)) if stream is not None else [(1, upto)] if upto else []
         return tuple(gaps[-FETCH_RANGES_MAX:])
 
     def _claimed(self, key: StreamKey, upto: int, holder: Peer, due_at: float) -> None:
@@ -267,9 +267,10 @@ class Repair:
 
     def _fetch(self, key: StreamKey, gap: _Gap, now: float) -> None:
         peer = self._members.get(gap.asked) if gap.below else None
-        if peer is None or not self._can_be_asked(peer):
+        if peer is None or not self._can_be_asked(peer) or not self.missing(key, gap.below):
             gap.below = 0
-        ranges = self.missing(key, gap.below or gap.upto)
+        upto = gap.below or gap.upto
+        ranges = self.missing(key, upto)
         if not ranges or gap.attempts >= self._local.limits.fetch_attempts:
             del self._gaps[key]
             return
@@ -279,19 +280,22 @@ class Repair:
             self._later(gap, now)
             return
 
-        def ended(end: FetchEnd | None, batches: int, then: float) -> None:
-            self._ended(key, gap, ranges[0][0], end, batches, then)
+        def ended(end: FetchEnd | None, _batches: int, then: float) -> None:
+            self._ended(key, gap, upto, ranges, end, then)
 
         gap.asked = peer.name
         gap.token = self.ask(peer, key, ranges, now, ended)
 
-    def _ended(self, key: StreamKey, gap: _Gap, lowest: int, end: FetchEnd | None, batches: int, now: float) -> None:
-        gap.token, gap.below = None, 0
+    def _ended(
+        self, key: StreamKey, gap: _Gap, upto: int, asked: tuple[tuple[int, int], ...], end: FetchEnd | None, now: float
+    ) -> None:
+        """Go on at once as long as something of what was asked for is no longer missing: what comes may be refused."""
+        gap.token, gap.below, below = None, 0, asked[0][0] - 1
         if not self.missing(key, gap.upto):
             self._gaps.pop(key, None)
-        elif end is FetchEnd.DONE and self.missing(key, lowest - 1):
-            gap.below, gap.due_at = lowest - 1, now
-        elif end is FetchEnd.MORE and batches:
+        elif end is FetchEnd.DONE and self.missing(key, below):
+            gap.below, gap.due_at = below, now
+        elif end is FetchEnd.MORE and self.missing(key, upto) != asked:
             gap.attempts, gap.due_at = 0, now
         elif end is FetchEnd.BUSY:
             gap.due_at = now + _BUSY_S * (1 + self._local.rng.random())

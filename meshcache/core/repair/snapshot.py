@@ -210,24 +210,25 @@ class Snapshot:
     def _ask(self, peer: Peer, wanted: _Wanted, ranges: tuple[tuple[int, int], ...], now: float) -> None:
         turn = self._turn
 
-        def ended(end: FetchEnd | None, batches: int, then: float) -> None:
+        def ended(end: FetchEnd | None, _batches: int, then: float) -> None:
             if self._turn == turn and self._joining.joining:
                 self._waiting -= 1
-                self._ended(wanted, ranges[0][0], end, batches, then)
+                self._ended(wanted, ranges, end, then)
 
         self._waiting += 1
         self._repair.ask(peer, wanted.key, ranges, now, ended, snapshot=True)
 
-    def _ended(self, wanted: _Wanted, lowest: int, end: FetchEnd | None, batches: int, now: float) -> None:
-        wanted.tries = 0 if batches else wanted.tries + 1
-        if end is FetchEnd.MORE and batches:
+    def _ended(self, wanted: _Wanted, asked: tuple[tuple[int, int], ...], end: FetchEnd | None, now: float) -> None:
+        moved = self._repair.missing(wanted.key, wanted.upto) != asked  # what comes may be refused
+        wanted.tries = 0 if moved else wanted.tries + 1
+        if end is FetchEnd.MORE and moved:
             self._wanted.append(wanted)
         elif end in (FetchEnd.BUSY, None) and wanted.tries < _TRIES_MAX:
             self._wanted.append(wanted)
             self._due_at = now + _BUSY_S
             return
-        elif end is FetchEnd.DONE and lowest > 1:  # of those there was all; there was no room for what is below
-            self._wanted.append(_Wanted(wanted.key, lowest - 1))
+        elif end is FetchEnd.DONE and asked[0][0] > 1:  # of those there was all; there was no room for what is below
+            self._wanted.append(_Wanted(wanted.key, asked[0][0] - 1))
         self._fetch(now)
 
     def _finish(self, now: float, *, complete: bool) -> None:

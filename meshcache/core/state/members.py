@@ -152,9 +152,9 @@ class Members:
         incarnation, revision = self._said.get(record.node, (0, 0))
         return record.incarnation == incarnation and record.revision < revision
 
-    def said(self, node: str) -> int:
-        """Return the revision of what who isn't a peer any more said last; 0 when that isn't known."""
-        return self._said.get(node, (0, 0))[1]
+    def said(self, node: str) -> tuple[int, int]:
+        """Return the life and revision of the newest that a node said as a peer; zeros when that isn't known."""
+        return self._said.get(node, (0, 0))
 
     def full(self) -> bool:
         """Return whether there is no room for another peer."""
@@ -265,8 +265,7 @@ class Members:
     def _remove(self, peer: Peer) -> None:
         self._weigh(peer.record, None)
         del self._peers[peer.name]
-        self._said[peer.name] = peer.record.age
-        self._said.move_to_end(peer.name)
+        self._said[peer.name] = max(peer.record.age, self._said.pop(peer.name, (0, 0)))
         if len(self._said) > SAID_MAX:
             self._said.popitem(last=False)
         if self._by_address.get(peer.address) is peer:

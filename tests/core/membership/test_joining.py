@@ -328,6 +328,23 @@ def test_a_hello_that_comes_late_brings_no_old_terms_back_when_the_link_has_ende
     assert [peer["name"] for peer in host.core.peers(net.now)] == ["x"]
 
 
+def test_nor_does_a_late_hello_of_an_earlier_life() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    wide = Puppet(net, "x", "ams1", vip("x"), incarnation=7)
+    wide.says(host, Hello("test", wide.record), b"old")
+    strict = Puppet(net, "x", "ams1", vip("x", reach=REACH_SERVER), incarnation=8)
+    strict.says(host, Hello("test", strict.record), b"new")
+    peer = host.core.duties.members.get("x")
+    assert peer is not None
+    host.core.duties.members.part(peer)
+    wide.says(host, Hello("test", wide.record), b"old")
+    assert host.core.peers(net.now) == []
+    assert dropped(host, net)["old_incarnation"] == 1
+    strict.says(host, Hello("test", strict.record), b"new")
+    assert [peer["incarnation"] for peer in host.core.peers(net.now)] == [8]
+
+
 def test_a_node_does_not_move_to_another_colo_in_one_life() -> None:
     net = Net()
     host = net.add("a", "ams1", vip("a"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from meshcache.core.policy.gates import Terms
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import FETCH_RANGES_MAX, Fetch, FetchEnd, FetchReply, Heartbeat, Push, Seen, Vector
@@ -262,3 +263,47 @@ def test_gaps_that_nobody_can_fill_keep_nobody_from_the_ones_below() -> None:
     for host in (b, c):
         assert all(has(net, host, each) for each in few)
         assert not any(has(net, host, each) for each in many)
+
+
+class Refusing:
+    """An operator's own policy that takes nothing that one node made."""
+
+    def may_send(self, _session: Terms, _there: Terms) -> bool:
+        return True
+
+    def may_accept(self, session: Terms, _here: Terms) -> bool:
+        return session.node != "a"
+
+
+def test_a_peer_that_has_nothing_of_what_it_says_is_asked_a_few_times() -> None:
+    net, host, peer = watched()
+    asked = 0
+    for beat in range(1, 60):
+        peer.says(host, Heartbeat(beat, peer.revision, 1, (5,)))
+        for _ in range(40):
+            net.run(0.0025)
+            for fetch in peer.hears(Fetch)[asked:]:
+                asked += 1
+                peer.says(host, FetchReply(fetch.token, None, FetchEnd.DONE))
+    assert 0 < asked < 30
+
+
+@pytest.mark.parametrize("count", [100, 1500])
+def test_what_is_refused_when_it_comes_isnt_asked_for_without_pause(count: int) -> None:
+    """A joiner's own policy takes nothing of a node that is gone, and of which another has all."""
+    net, (a, b) = settled("a", "b")
+    for number in range(count):
+        make(net, a, number)
+        if number % 50 == 49:
+            net.run(0.05)
+    net.run(2)
+    net.stop("a")
+    late = net.add("c", "ams1", seeds=("b:7946",))
+    late.core.follow(Refusing(), net.now)
+    late.core.set_vip(vip("c"), net.now)
+    before = len(net.sent)
+    net.run(30)
+    given = sum(sessions for sender, to, _, sessions in net.sent[before:] if sender == "b" and to[0] == "c")
+    assert given < 60 * count, "twice a second, as peers compare what they have"
+    assert has(net, b, sid(1))
+    assert not has(net, late, sid(1))

@@ -102,7 +102,7 @@ def test_of_who_is_no_peer_any_more_it_is_known_how_much_it_has_said(members: Me
     assert members.said_more(replace(said, revision=4))
     assert not members.said_more(said)
     assert not members.said_more(replace(said, incarnation=2, revision=1)), "another life"
-    assert (members.said("edge-1"), members.said("edge-2")) == (5, 0)
+    assert (members.said("edge-1"), members.said("edge-2")) == ((1, 5), (0, 0))
     for number in range(SAID_MAX):
         members.part(members.join(record(f"n{number}"), "n:1", 0.0))
     assert not members.said_more(replace(said, revision=4)), "of the newest that went"
