@@ -102,10 +102,11 @@ def stricter(key: str, one: str, other: str, colo: str) -> str:
     """Return the stricter of two texts for a key, for a node in `colo`; one that is empty, or no value, yields."""
     if one == other:
         return one
-    try:
-        first, second = (parse(key, text) for text in (one, other))
-    except (LookupError, ValueError):
+    first, second = (_value_if_any(key, text) for text in (one, other))
+    if first is None and second is None:
         return one or other
+    if first is None or second is None:
+        return other if first is None else one
     return written(_STRICTER[key](first, second, colo))
 
 
@@ -124,6 +125,14 @@ def both(one: Reach, other: Reach, colo: str) -> Reach:
         return one
     common = (one.colos & other.colos) - {colo}
     return Reach(ReachKind.COLOS, common | {colo}) if common else REACH_COLO
+
+
+def _value_if_any(key: str, text: str) -> Any:
+    """Return the value that `text` is for a key, or None, which is the value of no text."""
+    try:
+        return parse(key, text)
+    except (LookupError, ValueError):
+        return None
 
 
 def _reach(text: str) -> Reach:

@@ -8,7 +8,18 @@ import pytest
 
 from meshcache import VipSettings
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
-from meshcache.live_policy.values import FIXED, KEYS, OF_VIP, allowed, both, lifetime_s_max, nearest, parse, written
+from meshcache.live_policy.values import (
+    FIXED,
+    KEYS,
+    OF_VIP,
+    allowed,
+    both,
+    lifetime_s_max,
+    nearest,
+    parse,
+    stricter,
+    written,
+)
 
 AMS_FRA, AMS_LON = Reach.parse(["ams1", "fra1"]), Reach.parse(["ams1", "lon1"])
 
@@ -101,6 +112,21 @@ def test_the_reach_that_both_allow(one: Reach, other: Reach, result: Reach) -> N
         assert found == result
         for colo in ("ams1", "fra1", "lon1", "nyc1"):
             assert found.allows("ams1", colo) == (first.allows("ams1", colo) and second.allows("ams1", colo))
+
+
+@pytest.mark.parametrize(
+    "key, one, other, result",
+    [
+        ("reach", "server", "everywhere", "server"),
+        ("reach", "", "server", "server"),
+        ("reach", "[1", "server", "server"),
+        ("lifetime_s", "99999999", "60", "60"),
+        ("reach", "[1", "", "[1"),
+        ("of a later version", "", "7", "7"),
+    ],
+)
+def test_the_stricter_of_two_texts_is_one_that_is_a_value(key: str, one: str, other: str, result: str) -> None:
+    assert stricter(key, one, other, "ams1") == stricter(key, other, one, "ams1") == result
 
 
 class TestAllowed:
