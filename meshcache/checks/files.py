@@ -23,7 +23,7 @@ from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
 from meshcache.errors import KeyringError
 from meshcache.runtime import state_file
-from meshcache.runtime.state_file import POLICY_FILE, StateFileError
+from meshcache.runtime.state_file import StateFileError
 
 
 def file_faults(settings: Settings) -> list[str]:
@@ -92,13 +92,23 @@ def _state_dir_faults(path: Path | None) -> Iterator[str]:
 
 
 def _policy_file_faults(state_dir: Path) -> Iterator[str]:
-    """Check what `serve` refuses of the live policies that are kept there; what is in them is no fault of the file."""
+    """Check what `serve` refuses of the live policies that are kept there, also those of workers; what is in them is no
+    fault of the file.
+    """
     try:
-        state_file.read(state_dir / POLICY_FILE, 0)
+        paths = state_file.policy_files(state_dir)
     except StateFileError as error:
+        paths = []
         yield f"node.state_dir: {error}"
-    except OSError as error:
-        yield f"node.state_dir: {state_dir / POLICY_FILE} can't be read: {(error.strerror or str(error)).lower()}"
+    for path in paths:
+        try:
+            state_file.read(path, 0)
+        except StateFileError as error:
+            yield f"node.state_dir: {error}"
+        except NotADirectoryError:
+            continue  # no worker's folder, whatever its name is
+        except OSError as error:
+            yield f"node.state_dir: {path} can't be read: {(error.strerror or str(error)).lower()}"
 
 
 def _one_sided_reaches(settings: Settings) -> Iterator[str]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +28,6 @@ FILE_BYTES_MAX: Final = 4 * 2**20
 _FORMAT = 1
 
 _NOTHING = Kept([], {})
-
-_WORKER = re.compile(r"worker-\d{1,4}")
 
 log = logging.getLogger("meshcache.policy")
 
@@ -59,7 +55,7 @@ class PolicyFile:
         """Return what was kept, by this node and by what else ran as this server; nothing if there is no file. One of
         its own that is broken is set aside, with a line in the log, and so is told what comes from another's file.
 
-        Raises ConfigError when others than the owner can write one of the files.
+        Raises ConfigError when others than the owner can write one of the files, or one or their folder can't be read.
         """
         if self.path is None:
             return _NOTHING
@@ -81,23 +77,26 @@ class PolicyFile:
         self._in_file = kept
 
     def highest_number(self) -> int:
-        """Return the highest number of a change that other processes of this server have kept."""
+        """Return the highest number of a change that other processes of this server have kept, as far as that can be
+        read: the server runs, and its own number is known.
+        """
         highest = 0
-        for path in self._others():
+        others: list[Path] = []
+        with suppress(ConfigError):
+            others = self._others()
+        for path in others:
             with suppress(ConfigError):
                 highest = max(highest, self._load(path).highest)
         return highest
 
-    def _others(self) -> Iterator[Path]:
-        """Yield the files of what else ran as this server: one process, or workers by number."""
-        folder = self._of_server
-        if folder is None:
-            return
-        with suppress(OSError):
-            workers = [path for path in folder.iterdir() if _WORKER.fullmatch(path.name)]
-            for path in [folder, *sorted(workers, key=lambda path: (len(path.name), path.name))]:
-                if path / POLICY_FILE != self.path:
-                    yield path / POLICY_FILE
+    def _others(self) -> list[Path]:
+        """Return the files of what else ran as this server. Raises ConfigError when that can't be known."""
+        if self._of_server is None:
+            return []
+        try:
+            return [path for path in state_file.policy_files(self._of_server) if path != self.path]
+        except StateFileError as error:
+            raise ConfigError([f"node.state_dir: {error}"]) from None
 
     def _load(self, path: Path) -> Kept:
         try:

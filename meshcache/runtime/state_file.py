@@ -6,6 +6,7 @@ What is in them is its callers' business.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -16,8 +17,30 @@ POLICY_FILE: Final = "policy.json"
 in it: to read that takes the core."""
 
 
+_WORKER: Final = re.compile(r"worker-\d{1,4}")
+
+
 class StateFileError(Exception):
     """What is there isn't to be read: what it is, and what to do about it, in words that begin with the path."""
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """Return where what runs as a server with this state folder keeps live policies, or kept them: one process, then
+    workers by number; `read` says whether there are any. None where there is no such folder.
+
+    Raises StateFileError for a folder that can't be listed.
+    """
+    try:
+        workers = [path for path in folder.iterdir() if _WORKER.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StateFileError(
+            f"{folder} can't be listed: {reason}; what its workers kept of live policies would be lost"
+        ) from None
+    by_number = sorted(workers, key=lambda path: (len(path.name), path.name))
+    return [path / POLICY_FILE for path in (folder, *by_number)]
 
 
 def read(path: Path, bytes_max: int) -> bytes | None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from meshcache.checks import file_faults, file_notes
 from tests.checks.pki import Pki, faults, settings
@@ -46,6 +51,26 @@ def test_kept_policies_that_serve_would_refuse_are_named(pki: Pki) -> None:
     (pki.folder / "state/policy.json").unlink()
     pki.write("state/policy.json", b"", mode=0o666)
     assert faults(pki, **named) == ["node.state_dir: others can write state/policy.json: chmod 600 state/policy.json"]
+
+
+def test_what_workers_kept_and_serve_would_refuse_is_named_too(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"node": {"state_dir": "state"}}
+    for worker in ("worker-0", "worker-10", "worker-x"):
+        (pki.folder / "state" / worker).mkdir(parents=True)
+        pki.write(f"state/{worker}/policy.json", b"", mode=0o666)
+    pki.write("state/worker-7", b"")
+    assert faults(pki, **named) == [
+        f"node.state_dir: others can write state/worker-{number}/policy.json: chmod 600 "
+        f"state/worker-{number}/policy.json"
+        for number in (0, 10)
+    ]
+
+    def refused(_folder: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    (fault,) = faults(pki, **named)
+    assert fault.startswith("node.state_dir: state can't be listed: permission denied; what its workers kept")
 
 
 def test_a_reach_without_the_own_colo_is_a_note(pki: Pki) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,17 @@ class TestWorkers:
         assert self.worker(one, 0).load() == Kept([], {})
         assert "nothing is taken over from it" in caplog.text
         assert one.path.read_text() == "{"
+
+    def test_a_folder_that_cant_be_listed_stops_the_start_and_no_change(
+        self, one: PolicyFile, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.worker(one, 0).save(Kept([], {"shop": {"reach": "server"}}, {"shop": {"reach": 3}}))
+        worker = self.worker(one, 1)
+
+        def refused(_folder: Path) -> Iterator[Path]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", refused)
+        with pytest.raises(ConfigError, match=r"node\.state_dir: .*web can't be listed: permission denied"):
+            worker.load()
+        assert worker.highest_number() == 0

@@ -42,3 +42,12 @@ def test_what_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> No
     with pytest.raises(OSError, match=r"x\.json"):
         state_file.replace(tmp_path / "x.json", "new")
     assert list(tmp_path.iterdir()) == [tmp_path / "x.json"]
+
+
+def test_policy_files_are_those_of_the_server_and_its_workers_by_number(tmp_path: Path) -> None:
+    for name in ("worker-10", "worker-2", "worker-x", "worker-12345", "other"):
+        (tmp_path / name).mkdir()
+    found = [str(path.relative_to(tmp_path)) for path in state_file.policy_files(tmp_path)]
+    assert found == ["policy.json", "worker-2/policy.json", "worker-10/policy.json"]
+    (tmp_path / "a file").write_text("")
+    assert state_file.policy_files(tmp_path / "a file") == state_file.policy_files(tmp_path / "nowhere") == []
