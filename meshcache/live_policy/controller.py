@@ -21,7 +21,7 @@ from meshcache.errors import PolicyError
 from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
 from meshcache.live_policy.debouncer import Keeper
-from meshcache.live_policy.kept import Kept
+from meshcache.live_policy.kept import Kept, concerns
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
 from meshcache.live_policy.older_nodes import older_nodes
 from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
@@ -77,7 +77,7 @@ class PolicyController:
         """Take over what was kept, before the first context joins."""
         with self._lock:
             with self._pump.lock:
-                self._pump.core.live.load(self._kept.live)
+                self._pump.core.live.load(self._kept.live, concerns(self._file))
             self._take_over()
         self._pump.call_in_each_step(self._tell_time)
         self._keeper.start()

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from meshcache.core.control.live_policies import KEYS_MAX, newest_entries
+from meshcache.config import Settings
+from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP, newest_entries
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.live_policy.values import stricter
@@ -35,6 +36,11 @@ class Kept(NamedTuple):
     def highest(self) -> int:
         """The highest number of a change of this node's own values; 0 when there was none."""
         return max((number for keys in self.numbers.values() for number in keys.values()), default=0)
+
+
+def concerns(file: Settings) -> frozenset[tuple[str, str]]:
+    """Return the VIPs and share groups that a node with this file serves, each with what it is."""
+    return frozenset({(VIP, vip.name) for vip in file.vips} | {(GROUP, vip.group) for vip in file.vips})
 
 
 def merged(own: Kept, other: Kept, colo: str) -> Kept:

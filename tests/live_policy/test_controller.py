@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from meshcache import AttachError, MeshNode, PolicyError
-from meshcache.core.control.live_policies import VIP
+from meshcache.core.control.live_policies import ENTRIES_MAX, VIP
+from meshcache.core.wire.messages import LiveEntry
+from meshcache.live_policy.kept import Kept
+from meshcache.live_policy.policy_file import PolicyFile
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import ask_clients, client_context, server_context, visit
@@ -521,3 +524,13 @@ def test_a_reload_says_what_of_the_file_is_hidden_by_what_was_set_live(
     assert (policy(node)["lifetime_s"], policy(node)["lineage_s"]) == (600, 7200)
     node.reload(changed)
     assert node.policies.hidden == [], "it is said once"
+
+
+def test_of_more_than_there_is_room_for_what_concerns_its_vips_is_taken_over(place: Place, folder: Path) -> None:
+    many = [LiveEntry(VIP, f"vip-{number}", "reach", 9, "edge-9", "colo") for number in range(ENTRIES_MAX)]
+    PolicyFile(folder / "edge-1", "test").save(Kept(many, {}))
+    own = [LiveEntry(VIP, "shop", "reach", 1, "edge-9", "server")]
+    PolicyFile(folder / "edge-1" / "worker-0", "test").save(Kept(own, {}))
+    node = place.node("edge-1")
+    place.server(node)
+    assert policy(node)["reach"] == "server"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshcache.core.control.live_policies import KEYS_MAX
+from meshcache.config import Settings
+from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
-from meshcache.live_policy.kept import Kept, merged, taken_over
+from meshcache.live_policy.kept import Kept, concerns, merged, taken_over
 
 
 def own(value: str, number: int = 0, key: str = "reach") -> Kept:
@@ -58,6 +59,17 @@ def test_no_more_vips_and_keys_than_a_file_can_have() -> None:
     assert after.node["shop"] == {"reach": "colo"}
     keys = Kept([], {"shop": {f"key-{number}": "1" for number in range(KEYS_MAX)}})
     assert len(merged(own("colo", 1), keys, "ams1").node["shop"]) == KEYS_MAX
+
+
+def test_what_concerns_a_node_are_its_vips_and_their_groups() -> None:
+    file = Settings.model_validate(
+        {
+            "mesh": {"name": "prod", "key_file": "mesh.key"},
+            "node": {"name": "edge-1", "colo": "ams1"},
+            "vip": [{"name": "shop"}, {"name": "pay", "sharing": {"group": "money"}}],
+        }
+    )
+    assert concerns(file) == {(VIP, "shop"), (GROUP, "shop"), (VIP, "pay"), (GROUP, "money")}
 
 
 def test_what_changed_is_said_in_words() -> None:

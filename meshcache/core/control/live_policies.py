@@ -8,7 +8,7 @@ mean, and whether a node's file allows them, is decided where they are applied.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -99,9 +99,12 @@ class LivePolicies:
         self._send([peer for peer in self._members if peer.usable], entries)
         return self.version(scope, name)
 
-    def load(self, entries: Iterable[LiveEntry]) -> None:
-        """Take in what an earlier life of this node knew. Tells nobody: the next comparisons do, where it is news."""
-        for entry in sorted(entries, key=_rank):
+    def load(self, entries: Iterable[LiveEntry], ours: Collection[tuple[str, str]] = ()) -> None:
+        """Take in what an earlier life of this node knew. Tells nobody: the next comparisons do, where it is news.
+
+        `ours` are the VIPs and groups that will be served here; what concerns them is taken in first.
+        """
+        for entry in by_need(entries, ours):
             if self._has_room(entry) and self._is_news(entry):
                 self._put(entry)
 
@@ -221,6 +224,17 @@ def newest_entries(entries: Iterable[LiveEntry]) -> list[LiveEntry]:
     """Return of entries that several tables had those that all nodes end with, in a fixed order."""
     newest = {entry[:3]: entry for entry in sorted(entries, key=_rank)}
     return [newest[slot] for slot in sorted(newest)]
+
+
+def by_need(entries: Iterable[LiveEntry], ours: Collection[tuple[str, str]]) -> list[LiveEntry]:
+    """Return entries in the order in which to keep them where there is no room for all: those of `ours`, VIPs and
+    groups with what each is, then epochs, since without its own a dead session lives again, then the latest changes.
+    """
+    return sorted(
+        entries,
+        key=lambda entry: ((entry.scope, entry.name) in ours, entry.scope == GROUP, _rank(entry)),
+        reverse=True,
+    )
 
 
 def _rank(entry: LiveEntry) -> tuple[int, str, str]:

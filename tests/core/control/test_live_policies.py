@@ -191,6 +191,32 @@ class TestSpread:
         net.until(lambda: value(again) == "server", within=15)
 
 
+class TestLoad:
+    """A table may find more than it has room for, where several processes of a server kept theirs."""
+
+    MANY = tuple(entry("reach", 5, "a", "colo", name=f"vip-{number}") for number in range(ENTRIES_MAX + 6))
+    WANTED = (
+        entry("reach", 1, "a", "server", name="shop"),
+        entry("epoch", 1, "a", "new", name="storefront", scope=GROUP),
+        entry("epoch", 2, "a", "new", name="elsewhere", scope=GROUP),
+        entry("reach", 6, "a", "server", name="latest"),
+    )
+    OURS = frozenset({(VIP, "shop"), (GROUP, "storefront")})
+
+    @pytest.mark.parametrize("order", [(*MANY, *WANTED), (*WANTED, *MANY)])
+    def test_what_is_ours_comes_first_then_epochs_and_the_latest_changes(self, order: tuple[LiveEntry, ...]) -> None:
+        live = Net().add("h", "ams1").core.live
+        live.load(order, self.OURS)
+        assert len(live) == ENTRIES_MAX
+        assert set(self.WANTED) <= set(live.entries())
+
+    def test_of_one_value_the_latest_change_is_taken_in_whatever_the_order(self) -> None:
+        for order in permutations(TestMerge.ENTRIES[:3]):
+            live = Net().add("h", "ams1").core.live
+            live.load(order)
+            assert live.entries() == [TestMerge.ENTRIES[2]]
+
+
 class TestHostility:
     @pytest.fixture
     def net(self) -> Net:
