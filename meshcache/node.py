@@ -75,9 +75,8 @@ class MeshNode(TlsSide, WarmSide):
     """
 
     def __init__(self, settings: Settings, slot: Slot | None = None, *, hooks: Sequence[Hook] = ()) -> None:
-        """Nothing happens before `start`. `slot` is a worker's, see `for_worker`.
-
-        `hooks` are objects of classes of `meshcache.hooks`, beside those that the settings name.
+        """Nothing happens before `start`. `slot` is a worker's, see `for_worker`; `hooks` are objects of classes of
+        `meshcache.hooks`, beside those that the settings name.
         """
         self._settings = settings
         self._slot = slot
@@ -220,8 +219,8 @@ class MeshNode(TlsSide, WarmSide):
         are kept. Contexts that are attached after this take the place of those from before.
 
         What can't change while the node runs (its name, colo, mesh and listener) is left as it is, with a line in the
-        log. Returns a function that puts the settings and the keys from before back, from memory, for a program whose
-        own part of the reload fails after this. May take seconds when the keys change: keep it off an event loop.
+        log. Returns a function that puts settings and keys from before back, from memory, and lets contexts leave that
+        came since, for a program whose own part fails after this. May take seconds when keys change, off an event loop.
 
         Raises KeyringError, AttachError, TransportError, OSError; all is as it was before then, unless the port itself
         was lost, or what failed fails again on the way back, which the log says.
@@ -230,17 +229,19 @@ class MeshNode(TlsSide, WarmSide):
             self._require("running", "start the node first")
             keyring = load_keyring(settings.mesh.key_file) if keys else self._keyring
             before = self._settings, self._keyring
-            taken = settings.without_restart(self._settings)
-            if taken != settings:
+            if (taken := settings.without_restart(self._settings)) != settings:
                 log.warning("these change only with a restart: %s", ", ".join(changed_keys(taken, settings)))
+            self._plugins.check(taken)
+            self._policies.reload(taken)
             try:
                 self._take(taken, keyring)
             except BaseException:  # whatever it is, half of a reload is worse than none
                 try:
-                    self._take(*before)
+                    self._put_back(*before)
                 except Exception as error:  # noqa: BLE001 - what is raised is why it went back
                     log.error("not all is as before the reload that failed: %s", shown(error))  # noqa: TRY400
                 raise
+            self._vips.end_the_gone()
         return lambda: self._put_back(*before)
 
     def stats(self) -> dict[str, Any]:
@@ -271,9 +272,7 @@ class MeshNode(TlsSide, WarmSide):
         return [{"host": host_of(peer["name"]), **self._transport.with_link(peer)} for peer in peers]
 
     def policy(self) -> list[dict[str, Any]]:
-        """Return what holds for each VIP that a context serves here, where each value comes from,
-        and which nodes have it.
-        """
+        """Return what holds for each VIP that contexts serve here, whence each value is, and which nodes have it."""
         return self.policies.show()
 
     @property
@@ -322,8 +321,6 @@ class MeshNode(TlsSide, WarmSide):
         return Internals(self._settings, self._lock, *running)
 
     def _take(self, settings: Settings, keyring: Keyring) -> None:
-        self._plugins.check(settings)
-        self._policies.reload(settings)
         before, self._settings = self._settings, settings
         self._exports.reload(settings)
         if keyring != self._keyring:
@@ -335,7 +332,10 @@ class MeshNode(TlsSide, WarmSide):
     def _put_back(self, settings: Settings, keyring: Keyring) -> None:
         with self._lock:
             if self._state == "running":
-                self._take(settings, keyring)
+                try:
+                    self._policies.put_back(settings)
+                finally:
+                    self._take(settings, keyring)
 
     def _look_for_peers(self) -> None:
         if self._finders is not None:

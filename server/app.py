@@ -166,9 +166,8 @@ class ServerApp:
         self._stop.set()
 
     async def reload(self) -> bool:
-        """Take the file's new contents; whatever is wrong with them is logged, and everything stays as it was.
-
-        Open connections keep what they began with, and the node keeps its cache.
+        """Take the file's new contents; whatever is wrong with them is logged, and everything stays as it was. Open
+        connections keep what they began with, and the node keeps its cache.
         """
         async with self.reload_turn:
             return await self._reload()
@@ -228,9 +227,12 @@ class ServerApp:
         except BaseException:  # whatever it is, nothing new may be left standing
             _close(after - before)
             if put_back is not None:
-                await asyncio.to_thread(put_back)
-                self._join(*held[:2])
-                await self._install(*held)
+                try:
+                    await asyncio.to_thread(put_back)
+                    self._join(*held[:2])
+                    await self._install(*held)
+                except Exception:
+                    log.exception("not all is as before the reload that failed")
             raise
         _close(before - after)
         self.renewal.taken(files)

@@ -20,7 +20,7 @@ from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outco
 from meshcache.doctor.finding import FindingState
 from meshcache.doctor.mesh import mesh_findings
 from meshcache.edges.keyfile import load_keyring, save_keyring
-from tests.nodes import Place, alive, places, settings
+from tests.nodes import NAMES, Place, alive, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import (
     KINDS,
@@ -460,6 +460,34 @@ class TestReload:
             one.reload(settings(place.folder, "renamed", colo="fra1", mesh={"name": "other"}))
         assert (one.name, one.colo) == ("edge-1", "ams1")
         assert "only with a restart" in caplog.text
+
+    def test_a_refused_reload_leaves_contexts_as_they_are_and_lets_none_in_that_contradicts_them(
+        self, place: Place
+    ) -> None:
+        node = place.node("edge-1")
+        context, client = place.server(node, version="1.2"), client_context("1.2")
+        other = server_context("stdlib")
+        other.minimum_version = ssl.TLSVersion.TLSv1_3
+        with pytest.raises(AttachError, match="nope"):
+            node.reload(settings(place.folder, vip=[{"name": "shop", "names": ["nope.example"]}]))
+        with pytest.raises(AttachError, match="differs from one that is attached"):
+            node.attach(other, vip="shop")
+        assert visit(context, client, session=visit(context, client).session).resumed
+
+    def test_what_is_put_back_holds_though_contexts_came_since_that_the_former_settings_refuse(
+        self, place: Place
+    ) -> None:
+        node = place.node("edge-1", vip=[{"name": "shop", "names": list(NAMES), "sharing": {"reach": "server"}}])
+        place.server(node)
+        wider = settings(place.folder, vip=[{"name": "shop", "names": ["a.test"], "sharing": {"reach": "everywhere"}}])
+        put_back = node.reload(wider)
+        since = server_context("stdlib", names=("a.test",))
+        node.attach(since, vip="shop")
+        assert node.policy()[0]["reach"] == "everywhere"
+        put_back()
+        assert node.policy()[0]["reach"] == "server"
+        assert not node.detach(since), "it has left"
+        place.server(node)
 
     def test_what_a_reload_returns_puts_settings_and_keys_back_from_memory(self, place: Place) -> None:
         one, other = place.node("edge-1"), place.node("edge-2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from meshcache.cli.reach import (
     who_has_it,
 )
 from meshcache.cli.target import Target, asks_a_node
+
+_HASH = re.compile("[0-9a-f]{12}")
 
 COLUMNS = (
     Column("VIP"),
@@ -107,8 +110,11 @@ def explain(socket: Path | None, as_json: bool, source: str | None, target: str 
 
 
 def _hash_of(session: str) -> str:
-    """Return the hash of the session in a file; the id, a secret, goes no further. Anything else may be one."""
-    if not Path(session).is_file():
+    """Return the hash of the session in a file; the id, a secret, goes no further. Anything else may be one.
+
+    Whatever is wrong is said without the text: whoever gives a file's contents for its name shows a key with it.
+    """
+    if _HASH.fullmatch(session):
         return session
     from meshcache.tls.session_file import (
         hash_of_session_in,
@@ -116,8 +122,11 @@ def _hash_of(session: str) -> str:
 
     try:
         return hash_of_session_in(Path(session).read_text(errors="replace"))
-    except (ValueError, OSError) as error:
-        raise click.UsageError(f"{session}: {error}") from None
+    except OSError as error:
+        why = error.strerror or "it can't be read"
+        raise click.UsageError(f"--session: no such file, and a hash is 12 hexadecimal digits ({why})") from None
+    except ValueError as error:
+        raise click.UsageError(f"--session: {error}") from None
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:

@@ -62,6 +62,7 @@ class PolicyController:
         """`kept` is what an earlier life of the node left: `store.load()`."""
         self._file = file
         self._hidden: list[tuple[str, str]] = []
+        self._hidden_before = self._hidden
         self._pump = pump
         self._vips = vips
         self._store = store
@@ -94,13 +95,22 @@ class PolicyController:
     def reload(self, file: Settings) -> None:
         """Lay what was set live over a file that changed. Raises AttachError; nothing changed then."""
         with self._lock:
-            with self._pump.lock:
-                holds = overlay(file, self._pump.core.live, self._node_only)
+            holds = self._over(file)
             self._vips.reload(holds.in_force)
             before, self._file, self._holds = self._file, file, holds
-            self._hidden = hidden(before, file, holds)
+            self._hidden_before, self._hidden = self._hidden, hidden(before, file, holds)
         for vip, key in self._hidden:
             log.warning(HIDDEN, vip, key, vip, key)
+
+    def put_back(self, file: Settings) -> None:
+        """Lay what was set live over the file from before the last reload again."""
+        with self._lock:
+            self._file, self._holds, self._hidden = file, self._over(file), self._hidden_before
+            self._vips.put_back(self._holds.in_force)
+
+    def _over(self, file: Settings) -> Overlay:
+        with self._pump.lock:
+            return overlay(file, self._pump.core.live, self._node_only)
 
     @property
     def hidden(self) -> list[str]:

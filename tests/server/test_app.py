@@ -284,6 +284,37 @@ async def test_whatever_goes_wrong_in_a_reload_nothing_new_is_left(
         await serving
 
 
+async def test_after_a_reload_that_fails_at_its_end_the_former_reach_holds_whatever_the_new_contexts_are_for(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The former file names more than the new certificate covers, so what is new can't stay under what was."""
+    shop.write(vip='names = ["shop.example", "a.shop.example"]\nsharing.reach = "server"')
+    with MeshNode(load(shop.file)) as node:
+        app = ServerApp(load(shop.file), node, lambda: load(shop.file))
+        monkeypatch.setattr(node, "start", lambda: node)
+        serving = asyncio.create_task(app.serve())
+        await wait_until_async(lambda: app.listeners)
+        issued = shop.certificates.authority.issue_cert("shop.example")
+        (shop.folder / "shop.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        (shop.folder / "shop.key").write_bytes(issued.private_key_pem.bytes())
+        shop.write(vip='names = ["shop.example"]\nsharing.reach = "everywhere"')
+
+        def broken(*_arguments: object) -> None:
+            raise RuntimeError("unforeseen")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("meshcache_server.app.make_services", broken)
+            assert not await app.reload()
+        assert "unforeseen" in caplog.text
+        assert node.policy()[0]["reach"] == "server"
+        shop.port = int(app.listeners["shop[0]"].bound_address.rpartition(":")[2])
+        assert (await asyncio.to_thread(shop.ask)).startswith(b"HTTP/1.1 200")
+        assert await app.reload()
+        assert node.policy()[0]["reach"] == "everywhere"
+        app.stop()
+        await serving
+
+
 async def test_a_reload_that_takes_its_time_stops_no_handshake(
     shop: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,3 +64,15 @@ def test_what_is_no_session_that_a_server_has_is_said(shop: Deployment, capsys: 
         explained = Explained(shop, file, capsys)
         assert explained.code == 2
         assert words in explained.told
+
+
+def test_a_files_contents_in_place_of_its_name_are_not_shown_again(
+    shop: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.start()
+    text = meets(shop, "1.2").read_text()
+    for given in (text, text[:200], str(shop.folder)):
+        explained = Explained(shop, Path(given), capsys)
+        assert explained.code == 2
+        assert "no such file, and a hash is 12 hexadecimal digits" in explained.told
+        assert text[60:120] not in explained.told

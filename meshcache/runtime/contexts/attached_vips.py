@@ -197,14 +197,33 @@ class AttachedVips:
         return True
 
     def reload(self, in_force: InForce) -> None:
-        """Take over changed settings; VIPs that are gone from them end. Raises AttachError, and nothing changed then.
+        """Take over changed settings. Raises AttachError, and nothing changed then. VIPs that are gone from them are
+        served until `end_the_gone`.
 
         Contexts that are attached after this may differ from those that were attached before, which they replace.
         """
         with self._lock:
             self._take_over(in_force)
             self._generation += 1
-            for name in set(self._served) - {vip.name for vip in in_force.settings.vips}:
+
+    def put_back(self, in_force: InForce) -> None:
+        """Take over the settings from before the last reload; contexts that were attached since leave. What holds then
+        is never a reach of the settings that are taken back, whatever becomes of the contexts.
+        """
+        with self._lock:
+            for served in self._served.values():
+                for each in served.attached:
+                    if each.generation == self._generation:
+                        each.attachment.detach()
+                left = served.live()
+                served.joining = left[-1].joining if left else served.joining
+            self._generation -= 1
+            self._take_over(in_force, checked=True)
+
+    def end_the_gone(self) -> None:
+        """Serve no longer what is gone from the settings."""
+        with self._lock:
+            for name in set(self._served) - {vip.name for vip in self._in_force.settings.vips}:
                 self._end(name)
 
     def apply(self, in_force: InForce) -> None:
@@ -250,7 +269,7 @@ class AttachedVips:
                 "there first, with that node's detach"
             )
 
-    def _take_over(self, in_force: InForce) -> None:
+    def _take_over(self, in_force: InForce, *, checked: bool = False) -> None:
         kept = {vip.name for vip in in_force.settings.vips}
         changes = [
             (served, [in_force.joining(name, joining.facts) for joining in served.joinings()])
@@ -258,11 +277,18 @@ class AttachedVips:
             if name in kept
         ]
         for _, (_, *joinings) in changes:
-            for joining in joinings:
+            for joining in () if checked else joinings:
                 joining.check()
-        self._in_force = in_force
-        for served, joinings in changes:
-            self._change(served, joinings)
+        before, self._in_force = self._in_force, in_force
+        former = [(served, served.joinings()) for served, _ in changes]
+        try:
+            for served, joinings in changes:
+                self._change(served, joinings)
+        except BaseException:
+            self._in_force = before
+            for served, joinings in former:
+                self._change(served, joinings)
+            raise
         self.asking.refresh()
 
     def _attached_since_reload(self) -> Iterator[JoiningContext]:
