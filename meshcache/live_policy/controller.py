@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 from meshcache.checks.copies import vip_notes
 from meshcache.config import Settings
-from meshcache.core.control.live_policies import GROUP, VIP
+from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP
 from meshcache.core.values.events import Event, PolicyChanged
-from meshcache.core.values.topology import NodeRecord
+from meshcache.core.values.topology import VIPS_MAX, NodeRecord
+from meshcache.core.wire.messages import LIVE_NUMBER_MAX
 from meshcache.edges import native
 from meshcache.errors import PolicyError
 from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
 from meshcache.live_policy.debouncer import Keeper
-from meshcache.live_policy.kept import Kept, concerns
+from meshcache.live_policy.kept import Kept, bounded, concerns
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
 from meshcache.live_policy.older_nodes import older_nodes
 from meshcache.live_policy.overlay import EPOCH, Overlay, hidden, overlay
@@ -67,8 +68,7 @@ class PolicyController:
         self._vips = vips
         self._store = store
         self._kept = kept
-        self._node_only = {vip: dict(values) for vip, values in kept.node.items()}
-        self._numbers = {vip: dict(numbers) for vip, numbers in kept.numbers.items()}
+        self._node_only, self._numbers = kept.node, kept.numbers
         self._lock = native.RLock()
         self._keeper = Keeper(self._catch_up)
         self._faults: tuple[str, ...] = ()
@@ -139,7 +139,8 @@ class PolicyController:
         """Take values back, all without `keys`, so that the file's hold again. Raises PolicyError."""
         with self._lock:
             checks = self._checks()
-            checks.vip(vip)
+            if not (node_only and self._node_only.get(vip)):  # that of a VIP that the file has no more as well
+                checks.vip(vip)
             checks.keys(keys)
             with self._pump.lock:
                 known = set(self._node_only.get(vip, {}) if node_only else self._pump.core.live.values(VIP, vip))
@@ -229,9 +230,7 @@ class PolicyController:
     def _change(self, vip: str, texts: Mapping[str, str], node_only: bool) -> _Done:
         since, before, was = self._pump.clock(), self._recalled(vip), self._version(vip)
         if node_only:
-            values = {**self._node_only.get(vip, {}), **texts}
-            self._node_only[vip] = {key: text for key, text in values.items() if text}
-            self._number(vip, texts)
+            self._set_own(vip, texts)
         else:
             self._set_live(VIP, vip, texts)
         kept = self._take_over()
@@ -242,11 +241,24 @@ class PolicyController:
         with self._pump.lock:
             return self._pump.core.live.version(VIP, vip).number
 
-    def _number(self, vip: str, keys: Iterable[str]) -> None:
-        """Note that these values of this node's own are changed now, after all that any process of the server has."""
+    def _set_own(self, vip: str, texts: Mapping[str, str]) -> None:
+        """Change values of this node's own, numbered after all changes that any process of the server has kept.
+
+        Raises PolicyError when there is no room; nothing has changed then.
+        """
+        values = {**self._node_only.get(vip, {}), **texts}
+        node = {**self._node_only, vip: {key: text for key, text in values.items() if text}}
+        node = {name: own for name, own in node.items() if own}
         known = [number for numbers in self._numbers.values() for number in numbers.values()]
-        number = max(self._store.highest_number(), *known, 0) + 1
-        self._numbers.setdefault(vip, {}).update(dict.fromkeys(keys, number))
+        number = min(max(self._store.highest_number(), *known, 0) + 1, LIVE_NUMBER_MAX)
+        numbers = {**self._numbers, vip: {**self._numbers.get(vip, {}), **dict.fromkeys(texts, number)}}
+        kept = bounded(Kept([], node, numbers), concerns(self._file))
+        for name in sorted(name for name, own in node.items() if kept.node.get(name) != own):
+            raise PolicyError(
+                f"a node keeps values of its own of {VIPS_MAX} VIPs, {KEYS_MAX} of each, and has as many; take back "
+                f"those that it has for another: `meshcache policy unset {name} --node-only`"
+            )
+        self._node_only, self._numbers = kept.node, kept.numbers
 
     def _with_totals(self, done: _Done) -> dict[str, Any]:
         result = {
@@ -345,9 +357,8 @@ class PolicyController:
         self._apply()
         with self._pump.lock:
             entries = self._pump.core.live.entries()
-        node = {vip: dict(values) for vip, values in self._node_only.items() if values}
         try:
-            self._store.save(Kept(entries, node, {vip: dict(keys) for vip, keys in self._numbers.items()}))
+            self._store.save(Kept(entries, self._node_only, self._numbers))
         except OSError as error:
             log.warning("live policies can't be kept in %s: %s", self._store.path, error.strerror or error)
             return False

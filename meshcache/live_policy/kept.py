@@ -7,15 +7,17 @@ and writes nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from meshcache.config import Settings
-from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP, newest_entries
+from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, KEYS_MAX, VIP, by_need, newest_entries
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
 from meshcache.live_policy.values import stricter
+
+_T = TypeVar("_T")
 
 NodeValues = dict[str, dict[str, str]]
 """Text by VIP and key."""
@@ -46,13 +48,11 @@ def concerns(file: Settings) -> frozenset[tuple[str, str]]:
 def merged(own: Kept, other: Kept, colo: str) -> Kept:
     """Return what holds when another process of this server kept something too: of each value the last change, and
     where that can't be told the stricter one, since nothing may be shared more widely because of how a server is run.
+    That may be more than there is room for: see `bounded`.
     """
     node = {vip: dict(values) for vip, values in own.node.items()}
     numbers = {vip: dict(values) for vip, values in own.numbers.items()}
     for vip, key in _slots(other):
-        known = node.get(vip, {}).keys() | numbers.get(vip, {}).keys() | {key}
-        if len(node.keys() | numbers.keys() | {vip}) > VIPS_MAX or len(known) > KEYS_MAX:
-            continue  # a file with more would not be read again
         own_number, number = _number(own, vip, key), _number(other, vip, key)
         mine, theirs = own.node.get(vip, {}).get(key, ""), other.node.get(vip, {}).get(key, "")
         if number == own_number:
@@ -63,6 +63,28 @@ def merged(own: Kept, other: Kept, colo: str) -> Kept:
             numbers.setdefault(vip, {})[key] = number
     live = newest_entries([*own.live, *other.live])
     return Kept(live, {vip: kept for vip, values in node.items() if (kept := _set(values))}, numbers)
+
+
+def bounded(kept: Kept, ours: Collection[tuple[str, str]]) -> Kept:
+    """Return as much of it as a file may have and a start takes in: what concerns `ours` first, then values before the
+    numbers of those that were taken back, then the latest changes.
+    """
+
+    def need_of_vip(vip: str) -> tuple[bool, bool, int, str]:
+        latest = max(kept.numbers.get(vip, {}).values(), default=0)
+        return (VIP, vip) in ours, bool(kept.node.get(vip)), latest, vip
+
+    def first_keys(vip: str, keys: Mapping[str, _T]) -> dict[str, _T]:
+        known, values = kept.numbers.get(vip, {}), kept.node.get(vip, {})
+        order = sorted(keys, key=lambda key: (key in values, known.get(key, 0), key), reverse=True)
+        return {key: keys[key] for key in sorted(order[:KEYS_MAX])}
+
+    def first_vips(vips: Mapping[str, Mapping[str, _T]]) -> dict[str, dict[str, _T]]:
+        order = sorted((vip for vip in vips if vips[vip]), key=need_of_vip, reverse=True)
+        return {vip: first_keys(vip, vips[vip]) for vip in sorted(order[:VIPS_MAX])}
+
+    live = kept.live if len(kept.live) <= ENTRIES_MAX else newest_entries(by_need(kept.live, ours)[:ENTRIES_MAX])
+    return Kept(live, first_vips(kept.node), first_vips(kept.numbers))
 
 
 def taken_over(before: Kept, after: Kept) -> list[str]:

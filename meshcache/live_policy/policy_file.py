@@ -7,8 +7,10 @@ reads the others' as it starts (`kept`), and writes its own alone.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +20,7 @@ from meshcache.core.control.live_policies import ENTRIES_MAX, KEYS_MAX
 from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.live_policy.kept import Kept, merged, taken_over
+from meshcache.live_policy.kept import Kept, bounded, concerns, merged, taken_over
 from meshcache.runtime import state_file
 from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 
@@ -35,21 +37,32 @@ log = logging.getLogger("meshcache.policy")
 class PolicyFile:
     """The file in one state folder, for one mesh. It, and the folder, are made when there is something to keep."""
 
-    def __init__(self, state_dir: Path | None, mesh: str, colo: str = "", *, of_worker: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: Path | None,
+        mesh: str,
+        colo: str = "",
+        ours: Collection[tuple[str, str]] = (),
+        *,
+        of_worker: bool = False,
+    ) -> None:
         """Without a folder nothing is kept: after a restart this node knows what its peers tell it.
 
-        A worker's folder is in that of its server, beside those of the other workers.
+        What concerns `ours`, VIPs and groups, is taken over first where there is no room for all. A worker's folder is
+        in that of its server, beside those of the other workers.
         """
         self.path = None if state_dir is None else state_dir / POLICY_FILE
         self._of_server = state_dir.parent if of_worker and state_dir is not None else state_dir
         self._mesh = mesh
         self._colo = colo
+        self._ours = ours
         self._in_file = _NOTHING
 
     @classmethod
     def of(cls, settings: Settings, *, of_worker: bool = False) -> PolicyFile:
         """Return the file of a node with these settings."""
-        return cls(settings.node.state_dir, settings.mesh.name, settings.node.colo, of_worker=of_worker)
+        node = settings.node
+        return cls(node.state_dir, settings.mesh.name, node.colo, concerns(settings), of_worker=of_worker)
 
     def load(self) -> Kept:
         """Return what was kept, by this node and by what else ran as this server; nothing if there is no file. One of
@@ -61,19 +74,26 @@ class PolicyFile:
             return _NOTHING
         kept = self._in_file = self._load(self.path)
         for path in self._others():
-            before, kept = kept, merged(kept, self._load(path), self._colo)
+            before, kept = kept, bounded(merged(kept, self._load(path), self._colo), self._ours)
             for words in taken_over(before, kept):
                 log.warning("live policies: taken over from %s: %s", path, words)
         return kept
 
     def save(self, kept: Kept) -> None:
-        """Replace what is kept, if it isn't that already. Raises OSError; the file is as it was then."""
+        """Replace what is kept, if it isn't that already. Raises OSError, also for what `load` would not take: such a
+        file would cost all that is kept. The file is as it was then.
+        """
         if self.path is None or kept == self._in_file:
             return
         numbers = {vip: dict(keys) for vip, keys in kept.numbers.items()}
         content = {"format": _FORMAT, "mesh": self._mesh, "live": [list(entry) for entry in kept.live]}
         content |= {"node": kept.node, "node_numbers": numbers}
-        state_file.replace(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        try:
+            _read(text.encode(), self._mesh)
+        except (ValueError, TypeError, LookupError) as error:
+            raise OSError(errno.EINVAL, f"a node could not read it again ({error})") from error
+        state_file.replace(self.path, text)
         self._in_file = kept
 
     def highest_number(self) -> int:

@@ -15,7 +15,8 @@ import pytest
 
 from meshcache import AttachError, MeshNode, PolicyError
 from meshcache.core.control.live_policies import ENTRIES_MAX, VIP
-from meshcache.core.wire.messages import LiveEntry
+from meshcache.core.values.topology import VIPS_MAX
+from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LiveEntry
 from meshcache.live_policy.kept import Kept
 from meshcache.live_policy.policy_file import PolicyFile
 from tests.nodes import Place, places, settings
@@ -534,3 +535,43 @@ def test_of_more_than_there_is_room_for_what_concerns_its_vips_is_taken_over(pla
     node = place.node("edge-1")
     place.server(node)
     assert policy(node)["reach"] == "server"
+
+
+class TestManyVipsOverTheYears:
+    """More VIPs than a file may have, one after the other, with values for one node only."""
+
+    def names(self, count: int) -> list[str]:
+        return [f"vip-{number}" for number in range(count)]
+
+    def test_what_was_taken_back_for_vips_that_are_gone_costs_no_value(self, place: Place, folder: Path) -> None:
+        taken_back = {name: {"reach": 9} for name in self.names(VIPS_MAX)}
+        PolicyFile(folder / "edge-1", "test").save(Kept([], {}, taken_back))
+        node = place.node("edge-1", vip=[{"name": "shop"}, {"name": "pay"}])
+        assert node.policies.set_policy("shop", {"reach": "server"}, node_only=True)["kept"]
+        assert node.policies.set_policy("pay", {"reach": "server"}, node_only=True)["kept"]
+        assert node.policies.unset_policy("pay", [], node_only=True)["kept"]
+        kept = PolicyFile(folder / "edge-1", "test").load()
+        assert kept.node == {"shop": {"reach": "server"}}
+        assert kept.numbers == {"pay": {"reach": 12}, "shop": {"reach": 10}} | dict(sorted(taken_back.items())[2:])
+
+    def test_with_values_of_as_many_a_change_is_refused_until_one_is_taken_back(
+        self, place: Place, folder: Path
+    ) -> None:
+        values = {name: {"reach": "server"} for name in self.names(VIPS_MAX)}
+        PolicyFile(folder / "edge-1", "test").save(Kept([], values, {}))
+        node = place.node("edge-1")
+        with pytest.raises(PolicyError, match=r"of 64 VIPs.* has as many.* `meshcache policy unset vip-0 --node-only`"):
+            node.policies.set_policy("shop", {"reach": "server"}, node_only=True)
+        assert PolicyFile(folder / "edge-1", "test").load().node == values
+        with pytest.raises(PolicyError, match="no VIP"):
+            node.policies.unset_policy("vip-0", [])
+        node.policies.unset_policy("vip-0", [], node_only=True)
+        with pytest.raises(PolicyError, match="no VIP"):
+            node.policies.unset_policy("vip-0", [], node_only=True)
+        assert node.policies.set_policy("shop", {"reach": "server"}, node_only=True)["kept"]
+        assert PolicyFile(folder / "edge-1", "test").load().node["shop"] == {"reach": "server"}
+
+    def test_no_number_is_higher_than_a_file_may_have(self, place: Place, folder: Path) -> None:
+        PolicyFile(folder / "edge-1", "test").save(Kept([], {}, {"shop": {"reach": LIVE_NUMBER_MAX}}))
+        node = place.node("edge-1")
+        assert node.policies.set_policy("shop", {"reach": "server"}, node_only=True)["kept"]

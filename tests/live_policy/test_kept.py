@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from meshcache.config import Settings
-from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP
+from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, KEYS_MAX, VIP
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
-from meshcache.live_policy.kept import Kept, concerns, merged, taken_over
+from meshcache.live_policy.kept import Kept, bounded, concerns, merged, taken_over
 
 
 def own(value: str, number: int = 0, key: str = "reach") -> Kept:
@@ -52,13 +52,51 @@ def test_what_the_mesh_was_told_is_merged_in_the_meshs_own_order() -> None:
     assert merged(Kept([epoch, new], {}), Kept([old], {}), "ams1") == Kept([epoch, new], {})
 
 
-def test_no_more_vips_and_keys_than_a_file_can_have() -> None:
-    many = Kept([], {f"vip-{number}": {"reach": "server"} for number in range(VIPS_MAX)})
-    after = merged(own("colo", 1), many, "ams1")
-    assert len(after.node) == VIPS_MAX
-    assert after.node["shop"] == {"reach": "colo"}
-    keys = Kept([], {"shop": {f"key-{number}": "1" for number in range(KEYS_MAX)}})
-    assert len(merged(own("colo", 1), keys, "ams1").node["shop"]) == KEYS_MAX
+def numbered(vips: range, number: int = 1, value: str = "") -> Kept:
+    """Return so many VIPs with a value of one key, or with one that was taken back."""
+    names = [f"vip-{vip}" for vip in vips]
+    return Kept([], {name: {"reach": value} for name in names if value}, {name: {"reach": number} for name in names})
+
+
+class TestBounds:
+    OURS = frozenset({(VIP, "shop"), (VIP, "pay"), (GROUP, "storefront")})
+
+    def test_what_there_is_room_for_stays_as_it_is(self) -> None:
+        kept = numbered(range(VIPS_MAX), value="server")
+        assert bounded(kept, self.OURS) == kept
+
+    def test_of_vips_served_ones_come_first_then_those_with_values_then_the_latest_changes(self) -> None:
+        taken_back = numbered(range(VIPS_MAX), 5)
+        values = {"pay": {"reach": "server"}, "old": {"reach": "server"}}
+        numbers = {"shop": {"reach": 1}, "pay": {"reach": 2}, "old": {"reach": 3}, "late": {"reach": 6}}
+        after = bounded(Kept([], values, {**numbers, **taken_back.numbers}), self.OURS)
+        assert after.node == values
+        assert len(after.numbers) == VIPS_MAX
+        assert {vip: after.numbers.get(vip) for vip in numbers} == numbers
+
+    def test_of_more_vips_with_values_than_there_is_room_for_those_that_are_served_stay(self) -> None:
+        many = numbered(range(VIPS_MAX), 5, "server")
+        after = bounded(Kept([], {**many.node, "shop": {"reach": "colo"}}, many.numbers), self.OURS)
+        assert len(after.node) == VIPS_MAX
+        assert after.node["shop"] == {"reach": "colo"}
+        assert "vip-0" not in after.node
+
+    def test_of_a_vips_keys_those_with_values_come_first_then_the_latest_changes(self) -> None:
+        numbers = {f"key-{number}": number for number in range(1, KEYS_MAX + 3)}
+        after = bounded(Kept([], {"shop": {"key-1": "1"}}, {"shop": numbers}), self.OURS)
+        assert after.node == {"shop": {"key-1": "1"}}
+        assert numbers.keys() - after.numbers["shop"].keys() == {"key-2", "key-3"}
+
+    def test_of_what_the_mesh_was_told_too(self) -> None:
+        live = [LiveEntry("vip", f"vip-{number}", "reach", 5, "a", "colo") for number in range(ENTRIES_MAX)]
+        wanted = [LiveEntry("vip", "shop", "reach", 1, "a", "colo"), LiveEntry("group", "g", "epoch", 1, "a", "new")]
+        after = bounded(Kept([*live, *wanted], {}), self.OURS)
+        assert len(after.live) == ENTRIES_MAX
+        assert set(wanted) <= set(after.live)
+
+    def test_a_merge_loses_nothing_that_a_served_vip_has(self) -> None:
+        after = bounded(merged(numbered(range(VIPS_MAX), 9), own("server"), "ams1"), self.OURS)
+        assert after.node == {"shop": {"reach": "server"}}
 
 
 def test_what_concerns_a_node_are_its_vips_and_their_groups() -> None:

@@ -8,14 +8,20 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from meshcache.core.wire.messages import LiveEntry
+from meshcache.core.control.live_policies import KEYS_MAX
+from meshcache.core.values.topology import VIPS_MAX
+from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.live_policy.kept import Kept
+from meshcache.live_policy.kept import Kept, bounded
 from meshcache.live_policy.policy_file import PolicyFile
 from meshcache.runtime.state_file import POLICY_FILE
 
@@ -135,6 +141,50 @@ def test_without_a_folder_nothing_is_kept() -> None:
     store = PolicyFile(None, "prod")
     store.save(KEPT)
     assert store.load() == Kept([], {})
+
+
+_names = st.text(st.sampled_from('abé"\\n '), min_size=1, max_size=3) | st.integers(0, 99).map("vip-{}".format)
+_numbers = st.integers(1, 9) | st.sampled_from([0, LIVE_NUMBER_MAX, LIVE_NUMBER_MAX + 1])
+_texts = st.sampled_from(["", "server", "x" * 1024, "x" * 1025, "\ud800", '"'])
+_entries = st.builds(LiveEntry, st.sampled_from(["vip", "group"]), _names, _names, _numbers, _names, _texts)
+_any_kept = st.builds(
+    Kept,
+    st.lists(_entries, max_size=3),
+    st.dictionaries(_names, st.dictionaries(_names, _texts, max_size=18), max_size=5),
+    st.dictionaries(_names, st.dictionaries(_names, _numbers, max_size=18), max_size=70),
+)
+
+
+TAKEN_BACK = {f"vip-{vip}": {"reach": 1} for vip in range(VIPS_MAX + 1)}
+
+
+class TestNothingIsSavedThatIsNotLoaded:
+    def test_what_would_not_be_loaded_is_refused_with_the_reason(self, store: PolicyFile) -> None:
+        with pytest.raises(OSError, match=r"a node could not read it again \(numbers\)"):
+            store.save(Kept([], {}, TAKEN_BACK))
+
+    @given(kept=_any_kept)
+    @example(kept=Kept([], {}, TAKEN_BACK))
+    def test_whatever_it_is_it_is_loaded_again_or_the_file_stays(self, kept: Kept) -> None:
+        with TemporaryDirectory() as folder:
+            store = PolicyFile(Path(folder), "prod")
+            store.save(KEPT)
+            holds = KEPT
+            with suppress(OSError):
+                store.save(kept)
+                holds = kept
+            assert PolicyFile(Path(folder), "prod").load() == holds
+            assert list(Path(folder).iterdir()) == [store.path]
+
+    @given(vips=st.integers(0, 2 * VIPS_MAX), values=st.integers(0, 2 * VIPS_MAX), keys=st.integers(1, KEYS_MAX + 2))
+    def test_what_is_bounded_is_always_saved(self, vips: int, values: int, keys: int) -> None:
+        numbers = {f"vip-{vip}": {f"key-{key}": vip + 1 for key in range(keys)} for vip in range(vips)}
+        node = {f"vip-{vip}": {f"key-{key}": "1" for key in range(keys)} for vip in range(values)}
+        live = [LiveEntry("vip", f"vip-{vip}", f"key-{key}", 1, "a", "1") for vip in range(vips) for key in range(keys)]
+        kept = bounded(Kept(live, node, numbers), {("vip", "vip-0")})
+        with TemporaryDirectory() as folder:
+            PolicyFile(Path(folder), "prod").save(kept)
+            assert PolicyFile(Path(folder), "prod").load() == kept
 
 
 class TestWorkers:
