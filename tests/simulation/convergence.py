@@ -49,8 +49,12 @@ class Convergence:
         return lacking + [(name, session) for session in some for name in self._too_few(session, holders[session.id])]
 
     def _copies(self, session: Made) -> int:
+        """How many its maker wants; of one that has ended, what it wanted at least: its last word may be unheard."""
         vip = self._truth.policies[session.node][-1].get(session.vip)
-        return vip.copies if vip is not None else 0
+        copies = vip.copies if vip is not None else 0
+        if copies and not self._world.hosts[session.node].up:
+            return self._truth.fewest_copies(session)
+        return copies
 
     def _too_few(self, session: Made, everywhere: list[Host]) -> Iterator[str]:
         """Yield, for each colo with fewer copies than its origin wants there, somebody who has none and might.
