@@ -102,8 +102,8 @@ class CopyFetching:
             if room <= 0:
                 return
             stream = self._cache.streams.get(key)
-            foreign = stream is None or bool(stream.terms.copies)
-            if not self._made_here(key) and foreign and self._recall.allows(key):
+            for_few = stream is None or stream.terms.copies or not self._is_heard(key)
+            if not self._made_here(key) and for_few and self._recall.allows(key):
                 room -= self._want(peer, key, seqs, stream, now)
 
     def tick(self, now: float) -> None:
@@ -121,6 +121,13 @@ class CopyFetching:
                 self._queue.append(wanted)
             else:
                 self._ask(peer, wanted, now)
+
+    def _is_heard(self, key: StreamKey) -> bool:
+        """Return whether the maker says itself who is to hold what is in a stream: a last word of one that is gone may
+        have reached others only.
+        """
+        maker = self._members.get(key.origin)
+        return maker is not None and maker.state is PeerState.ALIVE and maker.record.incarnation == key.incarnation
 
     def _made_here(self, key: StreamKey) -> bool:
         """Return whether this process made what is in a stream, under whichever number of its life."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import Held, Holding
-from tests.core.net import Net, mesh, sessions, sid
+from tests.core.net import Net, mesh, sessions, sid, vip
 from tests.core.repair.colos import colo, copies_of, made_by
 
 
@@ -20,6 +20,22 @@ def test_what_was_evicted_isnt_fetched_again_and_again() -> None:
     net.run(120)
     assert sessions(small[0], net)["received"] <= settled + 20
     assert min(copies_of([*hosts, *small], made)) >= 1
+
+
+def test_what_a_makers_last_word_made_a_share_comes_also_to_who_missed_that_word() -> None:
+    net = Net()
+    hosts = colo(net, 4, 0)
+    net.run(3)
+    made = made_by(net, hosts[0], 1, 20)
+    net.lose = lambda sender, to, _: sender == "ams1-0" and to.startswith("ams1-3")
+    made += made_by(net, hosts[0], 100, 20)
+    for host in hosts:
+        host.core.set_vip(vip(host.name, copies=3), net.now)
+    net.run(0.5)
+    net.stop("ams1-0")
+    net.lose = lambda *_: False
+    net.run(40)
+    assert copies_of(hosts, made) == {3: 40}
 
 
 def test_what_a_member_invents_costs_bounded_fetches_to_itself_and_nothing_else() -> None:
