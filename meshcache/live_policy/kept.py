@@ -7,7 +7,7 @@ and writes nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -32,7 +32,9 @@ class Kept(NamedTuple):
     live: list[LiveEntry]
     node: NodeValues
     numbers: Numbers = MappingProxyType({})
-    """Of this node's own values. Files of version 0.1 have none: that is before all numbers."""
+    """Of this node's own values; what has none is before all numbers."""
+    of_01: bool = False
+    """Whether version 0.1 wrote it, which numbers no changes: see `dated`."""
 
     @property
     def highest(self) -> int:
@@ -43,6 +45,22 @@ class Kept(NamedTuple):
 def concerns(file: Settings) -> frozenset[tuple[str, str]]:
     """Return the VIPs and share groups that a node with this file serves, each with what it is."""
     return frozenset({(VIP, vip.name) for vip in file.vips} | {(GROUP, vip.group) for vip in file.vips})
+
+
+def dated(kept: Kept, older: Iterable[Kept]) -> Kept:
+    """Return what version 0.1 wrote with numbers for its values: those that each had in the files that were `older` by
+    then. Where these say otherwise the stricter value holds, since nobody knows which was set later; and a change since
+    is one since. What has numbers of its own is returned as it is.
+    """
+    if not kept.of_01:
+        return kept
+    before = list(older)
+    numbers: dict[str, dict[str, int]] = {}
+    for vip, key in _slots(kept):
+        number = max((_number(each, vip, key) for each in before), default=0)
+        if number:
+            numbers.setdefault(vip, {})[key] = number
+    return kept._replace(numbers=numbers, of_01=False)
 
 
 def merged(own: Kept, other: Kept, colo: str) -> Kept:

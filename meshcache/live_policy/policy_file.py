@@ -20,7 +20,7 @@ from meshcache.core.control.live_policies import ENTRIES_MAX, KEYS_MAX
 from meshcache.core.values.topology import NAME_BYTES_MAX, VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LIVE_VALUE_BYTES_MAX, LiveEntry
 from meshcache.errors import ConfigError
-from meshcache.live_policy.kept import Kept, bounded, concerns, merged, taken_over
+from meshcache.live_policy.kept import Kept, bounded, concerns, dated, merged, taken_over
 from meshcache.runtime import state_file
 from meshcache.runtime.state_file import POLICY_FILE, StateFileError
 
@@ -72,9 +72,19 @@ class PolicyFile:
         """
         if self.path is None:
             return _NOTHING
-        kept = self._in_file = self._load(self.path)
-        for path in self._others():
-            before, kept = kept, bounded(merged(kept, self._load(path), self._colo), self._ours)
+        paths = [self.path, *self._others()]
+        written = {
+            path: _written_ns(path) for path in paths
+        }  # before they are read, so that none seems newer than it is
+        found = {path: self._load(path) for path in paths}
+        self._in_file = found[self.path]
+
+        def as_dated(path: Path) -> Kept:
+            return dated(found[path], (found[other] for other in paths if written[other] <= written[path]))
+
+        kept = as_dated(self.path)
+        for path in paths[1:]:
+            before, kept = kept, bounded(merged(kept, as_dated(path), self._colo), self._ours)
             for words in taken_over(before, kept):
                 log.warning("live policies: taken over from %s: %s", path, words)
         return kept
@@ -145,6 +155,14 @@ class PolicyFile:
         path.replace(aside)
 
 
+def _written_ns(path: Path) -> int:
+    """Return when a file was written, by its file system; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _read(content: bytes, mesh: str) -> Kept:
     """Another mesh's policies are none of ours. Raises ValueError, TypeError or LookupError for what `save` wouldn't
     write."""
@@ -156,7 +174,8 @@ def _read(content: bytes, mesh: str) -> Kept:
     if plain["mesh"] != mesh:
         return _NOTHING
     node = {_name(vip): _values(values) for vip, values in plain["node"].items()}
-    return Kept([_entry(entry) for entry in plain["live"]], node, _numbers(plain.get("node_numbers", {})))
+    numbers = _numbers(plain.get("node_numbers", {}))
+    return Kept([_entry(entry) for entry in plain["live"]], node, numbers, "node_numbers" not in plain)
 
 
 def _entry(plain: Any) -> LiveEntry:

@@ -8,7 +8,7 @@ from meshcache.config import Settings
 from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, KEYS_MAX, VIP
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LiveEntry
-from meshcache.live_policy.kept import Kept, bounded, concerns, merged, taken_over
+from meshcache.live_policy.kept import Kept, bounded, concerns, dated, merged, taken_over
 
 
 def own(value: str, number: int = 0, key: str = "reach") -> Kept:
@@ -37,6 +37,30 @@ def test_the_last_change_holds_and_else_the_stricter_value(mine: Kept, theirs: K
     assert after.node == ({"shop": {"reach": holds}} if holds else {})
     assert after.highest == max(mine.highest, theirs.highest)
     assert merged(after, theirs, "ams1") == after, "once is enough"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "holds"),
+    [
+        ("server", own("", 3), "server"),  # taken back before
+        ("server", own("everywhere", 3), "server"),
+        ("everywhere", own("server", 3), "server"),
+        ("", own("server", 3), "server"),  # whether 0.1 took it back can't be known
+        ("server", own(""), "server"),
+    ],
+)
+def test_what_version_01_wrote_since_holds_if_it_is_stricter(mine: str, theirs: Kept, holds: str) -> None:
+    of_01 = own(mine)._replace(of_01=True)
+    for older in ([theirs], [theirs, own("", 2), of_01]):
+        kept = dated(of_01, older)
+        for after in (merged(kept, theirs, "ams1"), merged(theirs, kept, "ams1")):
+            assert after.node == {"shop": {"reach": holds}}
+            assert merged(after, own("", 4), "ams1").node == {}, "a change since"
+
+
+def test_what_has_numbers_is_dated_already_and_without_older_files_nothing_is() -> None:
+    assert dated(own("colo", 2), [own("", 3)]) == own("colo", 2)
+    assert dated(own("colo")._replace(of_01=True), []) == own("colo")
 
 
 def test_values_are_judged_one_by_one() -> None:

@@ -152,6 +152,7 @@ _any_kept = st.builds(
     st.lists(_entries, max_size=3),
     st.dictionaries(_names, st.dictionaries(_names, _texts, max_size=18), max_size=5),
     st.dictionaries(_names, st.dictionaries(_names, _numbers, max_size=18), max_size=70),
+    st.just(False),
 )
 
 
@@ -259,3 +260,39 @@ class TestWorkers:
         with pytest.raises(ConfigError, match=r"node\.state_dir: .*web can't be listed: permission denied"):
             worker.load()
         assert worker.highest_number() == 0
+
+    def of_01(self, file: PolicyFile, kept: Kept, written: int) -> None:
+        """Save as version 0.1 does, without numbers, at a time."""
+        file.save(kept)
+        assert file.path is not None
+        plain = json.loads(file.path.read_text())
+        del plain["node_numbers"]
+        file.path.write_text(json.dumps(plain))
+        os.utime(file.path, (written, written))
+
+    def saved(self, file: PolicyFile, kept: Kept, written: int) -> None:
+        file.save(kept)
+        assert file.path is not None
+        os.utime(file.path, (written, written))
+
+    def test_what_version_01_narrowed_since_is_not_undone_by_an_older_file_of_another(self, one: PolicyFile) -> None:
+        narrow = Kept([], {"shop": {"reach": "server"}})
+        self.saved(self.worker(one, 0), Kept([], {}, {"shop": {"reach": 3}}), 1000)
+        self.saved(self.worker(one, 1), Kept([], {"shop": {"reach": "everywhere"}}, {"shop": {"reach": 4}}), 1001)
+        self.of_01(one, narrow, 1002)
+        for file in (one, self.worker(one, 0), self.worker(one, 1), self.worker(one, 2)):
+            assert file.load() == Kept([], narrow.node, {"shop": {"reach": 4}})
+
+    def test_a_file_that_version_01_left_undoes_no_change_since(self, one: PolicyFile) -> None:
+        self.of_01(one, Kept([], {"shop": {"reach": "server"}}), 1000)
+        self.saved(self.worker(one, 0), Kept([], {}, {"shop": {"reach": 1}}), 1001)
+        for file in (one, self.worker(one, 0), self.worker(one, 1)):
+            assert file.load() == Kept([], {}, {"shop": {"reach": 1}})
+
+    def test_its_own_file_of_version_01_is_written_anew_with_numbers(self, one: PolicyFile) -> None:
+        narrow = Kept([], {"shop": {"reach": "server"}})
+        self.of_01(one, narrow, 1000)
+        again = PolicyFile(one.path.parent if one.path else None, "prod", "ams1")
+        again.save(again.load())
+        assert again.path is not None
+        assert "node_numbers" in again.path.read_text()
