@@ -575,3 +575,4 @@ class TestManyVipsOverTheYears:
         PolicyFile(folder / "edge-1", "test").save(Kept([], {}, {"shop": {"reach": LIVE_NUMBER_MAX}}))
         node = place.node("edge-1")
         assert node.policies.set_policy("shop", {"reach": "server"}, node_only=True)["kept"]
+        assert PolicyFile(folder / "edge-1", "test").load().node == {"shop": {"reach": "server"}}
