@@ -30,6 +30,9 @@ get lost."""
 PART = 16
 """Of a VIP's quota at most this part is for what is passed on; what is more isn't kept."""
 
+_DEAF_S = 25.0
+"""A holder that hasn't answered a ping for so long may not hear us, however well we hear it."""
+
 _STEP_S = 0.5
 """Between two looks, so that many small pushes are one piece of work."""
 
@@ -139,19 +142,21 @@ class RelayRetention:
                     telling.note(peer, stream.key, session.seq)
 
     def _let_go(self, kept: _Kept, now: float) -> None:
-        """Forget what isn't this node's to hold now, or everybody's; not yet where one of its holders may be dying."""
+        """Forget what isn't this node's to hold now, or everybody's; not yet where one of its holders may be dying, or
+        may not have heard of it: that is told again.
+        """
         silent: list[bytes] = []
         for session, stream in self._still_here(kept.vip, kept.ids):
             peers = self._placement.peers(stream.terms, session.id)
             if self._placement.is_mine(stream.terms, session.id) or not peers:
                 continue
-            if any(peer.state is not PeerState.ALIVE for peer in peers):
+            if any(peer.state is not PeerState.ALIVE or now - peer.answered_at > _DEAF_S for peer in peers):
                 silent.append(session.id)
             else:
                 self._cache.remove(stream.vip, session.id)
         self._count -= len(kept.ids) - len(silent)
         if silent:
-            self._stages[_LAST].append(kept._replace(due_at=now + PAUSES_S[_LAST], ids=tuple(silent)))
+            self._stages[_LAST - 1].append(kept._replace(due_at=now + PAUSES_S[_LAST - 1], ids=tuple(silent)))
         else:
             self._bytes[kept.vip] -= kept.bytes
 
