@@ -174,8 +174,10 @@ def _refusal(event: int, value: int) -> Refusal | None:
 def peer_host(descriptor: int) -> str:
     """Return the address at the other end of a connection that libzmq holds, for the log; "unknown" once it is closed.
 
-    A copy of the descriptor is asked, so nothing of libzmq's is touched.
+    A copy of the descriptor is asked, so nothing of libzmq's is touched. Once that is closed, its number may be any
+    file's or socket's of the process.
     """
     with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-        return str(connection.getpeername()[0])
+        if connection.family in (socket.AF_INET, socket.AF_INET6):
+            return str(connection.getpeername()[0])
     return "unknown"

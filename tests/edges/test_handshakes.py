@@ -78,3 +78,12 @@ def test_the_peer_of_a_closed_connection_is_unknown() -> None:
     assert peer_host(read) == "unknown"
     os.close(read)
     assert peer_host(read) == "unknown"
+
+
+def test_nor_is_it_whatever_has_its_number_by_then() -> None:
+    for family in (socket.AF_UNIX, socket.AF_INET):
+        with socket.socket(family) as other:
+            assert peer_host(other.fileno()) == "unknown"
+    one, other = socket.socketpair()
+    with one, other:
+        assert peer_host(one.fileno()) == "unknown"
