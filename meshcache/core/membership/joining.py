@@ -296,7 +296,7 @@ class Joining:
             self._answer(address, Refuse(Drop.OLD_INCARNATION, known.record.incarnation), now)
 
     def _answer(self, address: str, answer: Refuse | Hello, now: float) -> None:
-        """Send a refusal to an address, which is dialled if need be: who is there asks again, and has it then."""
+        """Send an answer to an address, which is dialled if need be: who is there asks again, and has it then."""
         if self._members.at(address) is None:
             self.candidates.hint(address, "refused", now)
             self.candidates.reopen(address, now)

@@ -149,7 +149,7 @@ class Members:
 
     def said_more(self, record: NodeRecord) -> bool:
         """Return whether who isn't a peer any more has said something newer than this, in the same life."""
-        incarnation, revision = self._said.get(record.node, (0, 0))
+        incarnation, revision = self.said(record.node)
         return record.incarnation == incarnation and record.revision < revision
 
     def said(self, node: str) -> tuple[int, int]:
