@@ -61,8 +61,16 @@ class Place:
             others = {other.name for other in self.nodes} - {node.name}
             wait_until(partial(_sees, node, others), what=f"{node.name} meets {others}")
 
+    def wait_until_dialled(self, node: MeshNode, address: str) -> None:
+        """Wait until `node` sends on a connection of its own to this address: who has met may do so on the other's."""
+        wait_until(partial(_dials, node, address), what=f"{node.name} has its own connection to {address}")
+
     def close(self) -> None:
         self._stack.close()
+
+
+def _dials(node: MeshNode, address: str) -> bool:
+    return any(peer["address"] == address and peer["link"] in ("both", "outbound") for peer in node.peers())
 
 
 def _sees(node: MeshNode, others: set[str]) -> bool:

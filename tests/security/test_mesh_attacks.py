@@ -170,6 +170,7 @@ class TestTheWire:
             pair.other = place.node("edge-2", mesh={"listen": f"127.0.0.1:{port}", "advertise": tap.address})
             pair.made, pair.found = place.server(pair.one), place.server(pair.other)
             place.wait_until_met()
+            place.wait_until_dialled(pair.one, tap.address)
             pair.client, pair.sessions = client_context("1.2"), []
             yield pair, tap
 

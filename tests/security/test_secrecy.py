@@ -80,7 +80,7 @@ def test_the_wire_between_nodes_shows_no_secret_and_no_name(
         other = place.node("edge-2", mesh=listening, sharing={"group": "storefront"})
         made, found = place.server(one), place.server(other)
         place.wait_until_met()
-        wait_until(lambda: one.stats()["transport"]["succeeded"])  # until then it answers on the other's own connection
+        place.wait_until_dialled(one, tap.address)
         busy(one, other, made, found, secrets)
         recorded = tap.recorded()
     assert len(recorded) > 10 * 130, "the sessions did pass here"
@@ -281,6 +281,7 @@ def test_ticket_keys_are_on_no_page_in_no_log_no_repr_no_file_and_not_on_the_wir
         other = place.node("edge-2", vip=vip, admin=admin, mesh=listening)
         made, found = place.server(one), place.server(other)
         place.wait_until_met()
+        place.wait_until_dialled(one, tap.address)
         wait_until(lambda: _encrypting(one) == _encrypting(other), what="both encrypt with one key")
         for version in VERSIONS:
             client = secrets.watch(client_context(version))
