@@ -7,7 +7,7 @@ is wrong between the others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import TypeAlias
 
@@ -20,10 +20,13 @@ RESPONDER_SPEAKS = frozenset({"http/1.0", "http/1.1"})
 PlacedVip: TypeAlias = tuple[int, VipSettings]
 
 
-def cross_faults(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http: str | None) -> list[str]:
+def cross_faults(
+    vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http: str | None, policies: Sequence[str] = ()
+) -> list[str]:
     """Return every fault between these parts, each as ``place: what is wrong and what would be right``.
 
-    The two addresses are ``mesh.listen`` and ``admin.http``; None where there is none, or it can't be read.
+    The two addresses are ``mesh.listen`` and ``admin.http``; None where there is none, or it can't be read. `policies`
+    are those of ``hooks``.
     """
     return [
         *_duplicate_names(vips),
@@ -35,7 +38,20 @@ def cross_faults(vips: Sequence[PlacedVip], mesh_listen: str | None, admin_http:
         *_protocols_nobody_speaks(vips),
         *_quotas_over_all(vips),
         *_groups_that_disagree(vips),
+        *(ticket_faults(vips) if policies else ()),
     ]
+
+
+def ticket_faults(vips: Iterable[PlacedVip]) -> Iterator[str]:
+    """Yield what can't be on a node with a sharing policy of its own: a client's ticket resumes wherever its key is,
+    unasked.
+    """
+    for index, vip in vips:
+        if vip.resumption != "sessions":
+            yield (
+                f"vip[{index}].resumption: is {vip.resumption}, and a node with a sharing policy of its own can't ask "
+                "it about tickets: set it to sessions"
+            )
 
 
 def _duplicate_names(vips: Sequence[PlacedVip]) -> Iterator[str]:

@@ -17,14 +17,14 @@ from meshcache.config.crosschecks import cross_faults
 from meshcache.config.faults import plain_faults
 from meshcache.config.overrides import apply_overrides
 from meshcache.config.placeholders import filled_in
-from meshcache.config.settings import AdminSettings, MeshSettings, Settings
+from meshcache.config.settings import AdminSettings, HooksSettings, MeshSettings, Settings
 from meshcache.config.vip import VipSettings
 from meshcache.errors import ConfigError
 
 FILE_BYTES_MAX = 4 * 2**20
 """A thousand VIPs take about 500 kB; anything longer is another file given by mistake."""
 
-Table = TypeVar("Table", VipSettings, MeshSettings, AdminSettings)
+Table = TypeVar("Table", VipSettings, MeshSettings, AdminSettings, HooksSettings)
 
 _SYNTAX_PLACE = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -82,8 +82,11 @@ def _faults_between_what_is_right(plain: dict[str, Any], base: Path) -> list[str
     vips = [(index, _read(VipSettings, table, base)) for index, table in enumerate(tables if _is_list(tables) else [])]
     mesh = _read(MeshSettings, plain.get("mesh", {}), base)
     admin = _read(AdminSettings, plain.get("admin", {}), base)
+    hooks = _read(HooksSettings, plain.get("hooks", {}), base)
     readable = [(index, vip) for index, vip in vips if vip is not None]
-    return cross_faults(readable, mesh.listen if mesh else None, admin.http if admin else None)
+    return cross_faults(
+        readable, mesh.listen if mesh else None, admin.http if admin else None, hooks.policies if hooks else ()
+    )
 
 
 def _read(kind: type[Table], plain: Any, base: Path) -> Table | None:

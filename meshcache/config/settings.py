@@ -294,7 +294,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
-        faults = cross_faults(list(enumerate(self.vips)), self.mesh.listen, self.admin.http)
+        faults = cross_faults(list(enumerate(self.vips)), self.mesh.listen, self.admin.http, self.hooks.policies)
         faults += admin_faults(self.admin)
         faults += export_faults(self.tickets.export, self.vips)
         if faults:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from meshcache.config import HooksSettings, Settings
+from meshcache.config.crosschecks import ticket_faults
 from meshcache.core.values.events import HookFaulted
 from meshcache.edges import native
 from meshcache.errors import ConfigError
@@ -67,16 +68,12 @@ class Plugins:
         """What the core asks."""
 
     def check(self, settings: Settings) -> None:
-        """Raises ConfigError where a policy couldn't hold: a client's ticket resumes wherever its key is, unasked."""
-        if self.policies is not None:
-            faults = [
-                f"vip[{at}].resumption: is {vip.resumption}, and a node with a sharing policy of its own can't ask it "
-                "about tickets: set it to sessions"
-                for at, vip in enumerate(settings.vips)
-                if vip.resumption != "sessions"
-            ]
-            if faults:
-                raise ConfigError(faults)
+        """Raises ConfigError where a policy couldn't hold that a program gave, or that the node runs with while its
+        new file has none; with those of its file `config` is asked.
+        """
+        faults = [] if self.policies is None else list(ticket_faults(enumerate(settings.vips)))
+        if faults:
+            raise ConfigError(faults)
 
     @property
     def may_resume(self) -> MayResume | None:

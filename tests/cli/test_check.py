@@ -93,6 +93,14 @@ def test_a_note_is_shown_and_is_no_failure(meshcache: Meshcache, file: Path) -> 
     assert "! vip[0].sharing.reach: lists ams1 and not this node's own colo" in ended.out
 
 
+def test_tickets_beside_a_policy_are_a_fault_as_serve_refuses_them(meshcache: Meshcache, file: Path) -> None:
+    policy = ("--set", 'hooks.policies=["tests.plugins.hooks:Refuses"]')
+    assert meshcache("check", file, *policy).code == 0
+    ended = meshcache("check", file, *policy, "--set", "vip.shop.resumption=tickets")
+    assert ended.code == 2
+    assert "vip[0].resumption: is tickets, and a node with a sharing policy of its own" in ended.err
+
+
 def test_the_addresses_of_the_node_itself_are_not_held_against_it(meshcache: Meshcache, file: Path) -> None:
     with sockets.create_server(("127.0.0.1", 0)) as own:
         address = f"vip.shop.listen=127.0.0.1:{own.getsockname()[1]}"

@@ -168,3 +168,16 @@ def test_client_authentication_differs_by_mode_depth_and_revocation() -> None:
     assert faults_of(base, vip("b", client_auth=auth, sharing=group)) == []
     for other in ({"mode": "optional"}, {"depth": 2}, {"crl_file": "crl.pem"}):
         assert len(faults_of(base, vip("b", client_auth=auth | other, sharing=group))) == 1
+
+
+@pytest.mark.parametrize("resumption", ["tickets", "both"])
+def test_tickets_beside_a_policy_of_the_operators_are_refused(resumption: str) -> None:
+    vips = vip("a"), vip("b", resumption=resumption)
+    hooks = {"policies": ["same_region"]}
+    told = (
+        f"vip[1].resumption: is {resumption}, and a node with a sharing policy of its own can't ask it about tickets: "
+        "set it to sessions"
+    )
+    assert faults_of(*vips, hooks=hooks) == [told]
+    assert told in faults_of(*vips, hooks=hooks, node={"name": "-"})  # beside a mistake elsewhere
+    assert faults_of(*vips, hooks={"observers": ["statsd"]}) == faults_of(vip("a"), hooks=hooks) == []

@@ -70,3 +70,6 @@ def test_tickets_which_no_policy_is_asked_about_are_refused_beside_one(
     with pytest.raises(ConfigError, match="set it to sessions"):
         node.reload(settings(folder, "edge-1", vip=vip))
     place.node("edge-2", hooks=[Observer()], vip=vip)
+    named = place.node("edge-3", hooks={"policies": ["tests.plugins.hooks:Refuses"]})
+    with pytest.raises(ConfigError, match="set it to sessions"):  # it runs with the policy that its new file hasn't
+        named.reload(settings(folder, "edge-3", vip=vip))
