@@ -126,6 +126,9 @@ def _show(settings: Settings, load: Load, found: Plan) -> None:
         click.echo()
         rows = [[t.colo, t.name, count(t.held), count(t.held_max), count(t.large_max)] for t in found.tiers]
         print_table(_TIER_COLUMNS, rows)
+    if found.notes:
+        click.echo()
+        click.echo("\n".join(f"note: {clean(text)}" for text in found.notes))
     click.echo("\nmeasured or fixed:")
     for name, constant in SOURCES.items():
         click.echo(f"  {name.lower()} = {constant.value:g} {constant.unit} ({constant.source})")
@@ -191,6 +194,7 @@ def _plain(found: Plan) -> dict[str, object]:
     return {
         "fits": not found.faults,
         "faults": list(found.faults),
+        "notes": list(found.notes),
         "nodes": nodes,
         "links": links,
         "tiers": [asdict(tier) for tier in found.tiers],

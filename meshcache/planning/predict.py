@@ -1,7 +1,7 @@
 """Predicts what a mesh of equal nodes will carry: sessions, bytes, CPU and memory, for each node and between colos.
 
 Arithmetic only. It takes the worst case where it has to choose: every handshake makes a session, and a full one as many
-as its VIP gives tickets, as in TLS 1.3.
+as its VIP gives tickets, as in TLS 1.3. Where clients keep their sessions (``resumption = "tickets"``) none is counted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class PlannedVip:
-    """One VIP on one node: sessions a second made and taken, and how many are held against how many may be."""
+    """One VIP on one node: sessions a second made and taken, and how many are held against how many may be. What
+    clients keep themselves, in tickets, is none of them.
+    """
 
     name: str
     made_per_s: float
@@ -113,19 +115,36 @@ class PlannedTier:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole prediction; ``faults`` say what will not fit."""
+    """The whole prediction; ``faults`` say what will not fit, ``notes`` what was counted another way than it looks."""
 
     nodes: tuple[PlannedNode, ...]
     links: tuple[PlannedLink, ...]
     faults: tuple[str, ...]
     tiers: tuple[PlannedTier, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def predict(settings: Settings, load: Load) -> Plan:
     """Predict a mesh whose every node has these settings, in another colo each group. Handshakes are spread evenly."""
     nodes = tuple(_node(settings, load, colo) for colo in load.colos)
     links = tuple(_links(settings, load))
-    return Plan(nodes, links, tuple(_faults(settings, load, nodes)), tuple(_tiers(settings, nodes)))
+    faults = tuple(_faults(settings, load, nodes))
+    return Plan(nodes, links, faults, tuple(_tiers(settings, nodes)), tuple(_notes(settings)))
+
+
+def _notes(settings: Settings) -> Iterator[str]:
+    """Yield how VIPs are counted whose clients keep their sessions, or some of them."""
+    for vip in settings.vips:
+        if vip.resumption == "tickets":
+            yield (
+                f'VIP {vip.name}: with resumption = "tickets" clients keep their sessions themselves; a handshake '
+                "costs the mesh and the cache nothing"
+            )
+        elif vip.resumption == "both" and vip.min_tls != "1.3":
+            yield (
+                f'VIP {vip.name}: with resumption = "both" clients of TLS 1.2 that take tickets keep their sessions '
+                "themselves; they are counted like all others, so it will be less"
+            )
 
 
 def _tiers(settings: Settings, nodes: tuple[PlannedNode, ...]) -> Iterator[PlannedTier]:
@@ -142,7 +161,11 @@ def _tiers(settings: Settings, nodes: tuple[PlannedNode, ...]) -> Iterator[Plann
 
 
 def _made_per_s(settings: Settings, load: Load, vip: VipSettings) -> float:
-    """Return what one VIP makes on one node: one session for each resumed handshake, for a full one all its tickets."""
+    """Return what one VIP makes on one node for caches to keep: one session for each resumed handshake, for a full one
+    as many as it gives tickets; none where the tickets are the sessions.
+    """
+    if vip.resumption == "tickets":
+        return 0.0
     return load.per_node / len(settings.vips) * (load.resumed + (1 - load.resumed) * vip.tickets)
 
 
@@ -154,7 +177,7 @@ def _handshake_us(settings: Settings, resumed: float) -> float:
 
 def _reaches(vip: VipSettings, load: Load, colo: str) -> list[str]:
     """Return the other colos that get copies of this VIP's sessions from those of `colo`, and the other way."""
-    if vip.push == "none":
+    if vip.push == "none" or vip.resumption == "tickets":
         return []
     reach = vip.sharing.reach
     return [other for other in load.colos if other != colo and reach.allows(colo, other) and reach.allows(other, colo)]
@@ -197,7 +220,8 @@ def _node(settings: Settings, load: Load, colo: str) -> PlannedNode:
         out += copies * wire_bytes(batch)
     taken = sum(vip.taken_per_s for vip in vips)
     beats = (load.colos[colo] - 1 + 2 * (len(load.colos) - 1)) * BEAT_BYTES.value
-    batch_in = _batch(sum(vip.made_per_s for vip in vips) / len(vips), load.colos[colo] - 1)
+    making = [vip.made_per_s for vip in vips if vip.made_per_s]
+    batch_in = _batch(sum(making) / max(len(making), 1), load.colos[colo] - 1)
     held = sum(min(vip.held, vip.held_max) for vip in vips)
     return PlannedNode(
         colo=colo,

@@ -75,3 +75,14 @@ def test_bad_options_are_refused(meshcache: Meshcache, file: Path, options: list
 def test_a_file_without_vips_has_nothing_to_plan(meshcache: Meshcache, tmp_path: Path) -> None:
     (tmp_path / "none.toml").write_text("")
     assert "no VIP" in meshcache("plan", tmp_path / "none.toml", "--handshakes-per-s", "5").err
+
+
+def test_a_mesh_of_tickets_fits_and_a_note_says_that_nothing_is_counted(meshcache: Meshcache, file: Path) -> None:
+    options = ("--handshakes-per-s", "1600", "--nodes", "8", "--set", "vip.shop.resumption=tickets")
+    ended = meshcache("plan", file, *options)
+    assert (ended.code, ended.err) == (0, "")
+    assert '\nnote: VIP shop: with resumption = "tickets" clients keep their sessions themselves' in ended.out
+    told = json.loads(meshcache("plan", file, *options, "--json").out)
+    assert told["fits"]
+    assert len(told["notes"]) == 1
+    assert json.loads(meshcache("plan", file, *options[:4], "--json").out)["notes"] == []

@@ -157,3 +157,45 @@ def test_as_many_copies_are_recommended_as_there_is_room_for() -> None:
 def test_no_number_of_copies_is_recommended_where_not_even_two_fit() -> None:
     (fault,) = planned(settings(reach("colo"), sessions=500_000, size="8GiB"), rate=5000, ams1=50).faults
     assert "copies" not in fault
+
+
+class TestTickets:
+    def test_what_clients_keep_costs_the_mesh_nothing(self) -> None:
+        tickets = reach("everywhere") | {"resumption": "tickets"}
+        plan = planned(settings(tickets, sessions=1), rate=1600, ams1=8, fra1=8)
+        quiet = planned(settings(reach("server")), rate=1600, ams1=8, fra1=8)
+        assert (plan.faults, plan.links) == ((), ())
+        for node, beats_only in zip(plan.nodes, quiet.nodes, strict=True):
+            assert (node.vips[0].made_per_s, node.vips[0].held, node.taken_per_s, node.sent_per_s) == (0, 0, 0, 0)
+            assert (node.bytes_in_per_s, node.bytes_out_per_s) == (
+                beats_only.bytes_in_per_s,
+                beats_only.bytes_out_per_s,
+            )
+            assert (node.cpu_mesh, node.memory_bytes) == (0, 0)
+            assert node.cpu_handshakes == beats_only.cpu_handshakes
+        (note,) = plan.notes
+        assert note.startswith('VIP vip-0: with resumption = "tickets" clients keep their sessions')
+
+    def test_the_other_vips_are_counted_as_if_it_was_elsewhere(self) -> None:
+        with_tickets = planned(
+            settings(reach("everywhere"), reach("everywhere") | {"resumption": "tickets"}), rate=9000, ams1=9, fra1=2
+        )
+        alone = planned(settings(reach("everywhere")), rate=4500, ams1=9, fra1=2)
+        assert with_tickets.links == alone.links
+        for node, other in zip(with_tickets.nodes, alone.nodes, strict=True):
+            assert node.cpu_mesh == pytest.approx(other.cpu_mesh)
+            assert (node.bytes_in_per_s, node.bytes_out_per_s) == (other.bytes_in_per_s, other.bytes_out_per_s)
+
+    def test_both_is_the_worst_case_and_says_so_where_there_are_tickets(self) -> None:
+        sessions, both = (planned(settings({"resumption": kind}), ams1=4) for kind in ("sessions", "both"))
+        assert both.nodes == sessions.nodes
+        assert sessions.notes == ()
+        (note,) = both.notes
+        assert "TLS 1.2" in note
+        assert planned(settings({"resumption": "both", "min_tls": "1.3"}), ams1=4).notes == ()
+
+    def test_a_tier_on_disk_needs_no_room_for_them(self) -> None:
+        made = Settings.model_validate(
+            {"tier": {"disk": {"path": "x"}}, "vip": [{"name": "a", "resumption": "tickets"}]}
+        )
+        assert [tier.held for tier in planned(made, ams1=4).tiers] == [0]
