@@ -65,7 +65,7 @@ class Maker:
         der = b"\x30" + session_id + os.urandom(tiers_beside.DER_BYTES - 33)
         session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), self._made, 3600.0, 0.0)
         record = write_record(session, _ORIGIN, time.time(), 3600.0)
-        return LeavingSession(_BORDER, session_id, record, 3600.0, evicted=False)
+        return LeavingSession(_BORDER, session_id, record, 3600.0, evicted=False, stays=False)
 
 
 def _disk(sessions: int) -> list[Figure]:

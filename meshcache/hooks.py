@@ -278,8 +278,8 @@ class Tier(Hook):
     memory evicts."""
 
     private: bool = False
-    """Whether nobody but this node, in this life or former ones, can have written what is in it. Then its own sessions
-    come back whatever their reach is."""
+    """Whether nobody but this node, in this life or former ones, writes to it or reads it. Then its own sessions come
+    back whatever their reach is. What isn't private is given none whose reach is "server"."""
 
     def open(self) -> Awaitable[None] | None:
         """Get ready. Called before all else, and again after a rest until it doesn't raise."""

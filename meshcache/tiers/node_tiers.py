@@ -210,24 +210,22 @@ class NodeTiers:
     def _hand_out(
         self, leaving: Sequence[LeavingSession], many: Sequence[LeavingSessions], gone: Sequence[tuple[Border, bytes]]
     ) -> None:
-        sealed: dict[SealedRecords, list[tuple[Sequence[TierEntry], bool]]] = {}
+        by_kind: dict[_Kind, list[LeavingSession]] = {}
+        for each in leaving:
+            by_kind.setdefault((each.evicted, each.stays), []).append(each)
+        by_records: dict[SealedRecords, list[TierRunner]] = {}
         for runner in self.runners:
-            records = self._records_of(runner)
-            if records not in sealed:
-                sealed[records] = self._sealed(records, leaving, many)
-            for entries, evicted in sealed[records]:
-                if evicted or runner.hook.everything:
-                    runner.offer(entries)
-            if gone:
-                runner.remove([records.sealer.key_of(border, session_id) for border, session_id in gone])
-
-    def _sealed(
-        self, records: SealedRecords, leaving: Sequence[LeavingSession], many: Sequence[LeavingSessions]
-    ) -> list[tuple[Sequence[TierEntry], bool]]:
-        """Return what to keep of these, each part with whether memory has it no more."""
-        parts: list[tuple[Sequence[TierEntry], bool]] = [(records.many(each), each.evicted) for each in many]
-        by_kind = {evicted: [each for each in leaving if each.evicted is evicted] for evicted in (True, False)}
-        return parts + [(records.entries(some), evicted) for evicted, some in by_kind.items() if some]
+            by_records.setdefault(self._records_of(runner), []).append(runner)
+        for records, runners in by_records.items():
+            for together in many:
+                takers = _takers(runners, (together.evicted, together.stays))
+                _offer(takers, records.many(together) if takers else ())
+            for kind, some in by_kind.items():
+                takers = _takers(runners, kind)
+                _offer(takers, records.entries(some) if takers else ())
+            keys = [records.sealer.key_of(border, session_id) for border, session_id in gone]
+            for runner in runners if keys else ():
+                runner.remove(keys)
 
     def _count_skipped(self, skipped: int) -> None:
         if skipped > self._skipped:
@@ -340,6 +338,20 @@ class NodeTiers:
 
 
 _ALL = 1 << 62
+
+_Kind = tuple[bool, bool]
+"""Of sessions that leave: whether memory has them no more, and whether they stay on this server."""
+
+
+def _takers(runners: Sequence[TierRunner], kind: _Kind) -> list[TierRunner]:
+    """Return the tiers that are given sessions of this kind: what others read gets nothing that stays here."""
+    evicted, stays = kind
+    return [each for each in runners if (evicted or each.hook.everything) and (each.hook.private or not stays)]
+
+
+def _offer(runners: Sequence[TierRunner], entries: Sequence[TierEntry]) -> None:
+    for runner in runners:
+        runner.offer(entries)
 
 
 def _in_batches(rows: Any) -> Iterator[list[tuple[bytes, bytes]]]:

@@ -142,7 +142,7 @@ def test_python_opens_what_is_sealed_and_finds_it_where_it_would_have_put_it() -
         held.put(os.urandom(32), os.urandom(50 + number), 9000, seq=number + 1)
     held.put(os.urandom(32), os.urandom(DER_BYTES_MAX), 9000, seq=400)
     records = held.written(origin=bytes(ORIGIN_BYTES_MAX))
-    entries = list(SealedRecords(sealer).many(LeavingSessions(BORDER, records, evicted=False)))
+    entries = list(SealedRecords(sealer).many(LeavingSessions(BORDER, records, evicted=False, stays=False)))
     assert [entry.key for entry in entries] == [sealer.key_of(BORDER, session.id) for session in held.sessions]
     opened = [sealer.open(entry.key, entry.value, sealer.tag_of(BORDER)) for entry in entries]
     assert opened == [record for _, record, _ in records.rows()]
@@ -156,7 +156,7 @@ def test_what_is_sealed_opens_under_its_own_place_border_and_key_only() -> None:
     secret, records = os.urandom(32), new_records()
     records.add(b"one", b"record", 9.0)
     sealer, both = Sealer([secret], "prod"), Sealer([os.urandom(32), secret], "prod")
-    (entry,) = SealedRecords(sealer).many(LeavingSessions(BORDER, records, evicted=False))
+    (entry,) = SealedRecords(sealer).many(LeavingSessions(BORDER, records, evicted=False, stays=False))
     tag = sealer.tag_of(BORDER)
     assert both.open(entry.key, entry.value, tag) == b"record"
     assert not both.is_current(entry.value)

@@ -296,6 +296,18 @@ def test_only_what_memory_evicts_goes_to_a_tier_that_wants_no_more(start: Start)
     wait_until(lambda: len(tier.kept) == 150, what="the evicted are written")
 
 
+@pytest.mark.usefixtures("hot_path")
+def test_what_stays_on_its_server_goes_to_no_tier_that_others_read(start: Start) -> None:
+    ours, theirs = Kept(), Evicted()
+    everything = Evicted()
+    everything.everything = True
+    node = start(theirs, ours, everything, cache={"max_sessions": 10}, sharing={"reach": "server"})
+    make(node, 25)
+    wait_until(lambda: len(ours.kept) == 25, what="what nobody else reads has them")
+    node.close()
+    assert (theirs.kept, everything.kept) == ({}, {})
+
+
 def test_after_a_key_was_promoted_what_is_kept_is_sealed_again(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

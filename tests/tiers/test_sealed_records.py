@@ -29,7 +29,7 @@ def leaving(session_id: bytes = b"\x07" * 32, born_s: float = -60.0, der: bytes 
     der = der or b"\x30" + session_id + b"d" * 90
     session = Session(session_id, der, StreamKey("edge-1", 1, "shop"), 5, 3600.0, born_s)
     record = write_record(session, write_origin(Origin(TERMS, 1, (1, 1))), NOW, 3600.0)
-    return LeavingSession(BORDER, session_id, record, 3600.0, evicted=False)
+    return LeavingSession(BORDER, session_id, record, 3600.0, evicted=False, stays=False)
 
 
 def reason(reader: SealedRecords, key: bytes, value: bytes, border: Border = BORDER) -> str:

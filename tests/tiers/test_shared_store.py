@@ -95,19 +95,37 @@ def comes_back(node: MeshNode, context: Any, client: Any, session: Any) -> bool:
     return bool(server.resumed)
 
 
-@pytest.mark.parametrize("reach", ["colo", "server"])
-def test_another_node_resumes_it_as_far_as_its_reach_allows(place: Place, store: StoreServer, reach: str) -> None:
-    one, shop = start(place, store, "edge-1", reach)
-    two, other = start(place, store, "edge-2", reach)
+def test_another_node_resumes_it_where_its_reach_allows_that(place: Place, store: StoreServer) -> None:
+    one, shop = start(place, store, "edge-1")
+    two, other = start(place, store, "edge-2")
     client = client_context("1.2")
     session = leave_memory(one, shop, client)
-    if reach == "colo":
-        wait_until(lambda: comes_back(two, other, client, session), what="it resumes, on a machine that may be busy")
-        assert two.stats()["vips"]["shop"]["lookups"]["remote"] == 1
-    else:
-        refused = wait_until(lambda: refused_after_a_try(two, other, client, session), what="the store answers")
-        assert set(refused) == {"sender_reach"}
-    wait_until(lambda: comes_back(one, shop, client, session), what="where it was made it resumes either way")
+    wait_until(lambda: comes_back(two, other, client, session), what="it resumes, on a machine that may be busy")
+    assert two.stats()["vips"]["shop"]["lookups"]["remote"] == 1
+    wait_until(lambda: comes_back(one, shop, client, session), what="where it was made it resumes, too")
+
+
+def test_what_lies_there_resumes_no_further_than_todays_policy_allows(place: Place, store: StoreServer) -> None:
+    """A reach that was narrowed since, or a server whose own is narrower, and a store that has it all the same."""
+    one, shop = start(place, store, "edge-1")
+    two, other = start(place, store, "edge-2", "server")
+    client = client_context("1.2")
+    session = leave_memory(one, shop, client)
+    refused = wait_until(lambda: refused_after_a_try(two, other, client, session), what="the store answers")
+    assert set(refused) == {"receiver_reach"}
+    wait_until(lambda: comes_back(one, shop, client, session), what="where it was made it resumes")
+
+
+def test_what_stays_on_its_server_never_lies_in_the_store(place: Place, store: StoreServer) -> None:
+    """Whoever has the mesh key and the store's password reads all that lies there, whatever a reach says."""
+    node, shop = start(place, store, "edge-1", "server")
+    for _ in range(5):
+        visit(shop, client_context("1.2"))
+    tiering = node.internals.pump.core.tiering
+    wait_until(lambda: node.stats()["vips"]["shop"]["entries"] == 1 and not tiering.waiting, what="four were evicted")
+    node.close()  # all is written that is to be
+    with valkey.Valkey(port=store.port) as raw:
+        assert raw.dbsize() == 0
 
 
 @pytest.mark.parametrize("what", ["of another session", "of another mesh", "of a newer version"])

@@ -15,7 +15,7 @@ from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.journal import NamedIds
 from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
-from meshcache.core.policy.gates import Terms
+from meshcache.core.policy.gates import ReachKind, Terms
 from meshcache.core.replication.intake import Intake
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.outlet import Fits
@@ -41,13 +41,16 @@ _ORIGINS_MAX = 4096
 
 
 class LeavingSession(NamedTuple):
-    """A session for the tiers: where it belongs, its bytes, how long it is good, and whether memory has it no more."""
+    """A session for the tiers: where it belongs, its bytes, how long it is good, whether memory has it no more, and
+    whether it stays on this server (reach "server"), so that no tier may have it that others read.
+    """
 
     border: Border
     session_id: bytes
     record: bytes
     lasts_s: float
     evicted: bool
+    stays: bool
 
     def __repr__(self) -> str:
         return f"<LeavingSession {self.border.group}>"
@@ -102,6 +105,7 @@ class LeavingSessions(NamedTuple):
     border: Border
     records: Records
     evicted: bool
+    stays: bool
 
     def __repr__(self) -> str:
         return f"<LeavingSessions {self.border.group}: {len(self.records)}>"
@@ -201,7 +205,7 @@ class Tiering:
     def take_many(self, count: int, now: float, unix_now: float) -> list[LeavingSessions]:
         """Return what `take` does, as records that the compiled cache writes: no copy of one comes to Python."""
         offset = unix_now - now
-        many: dict[tuple[Border, bool], LeavingSessions] = {}
+        many: dict[tuple[Border, bool, bool], LeavingSessions] = {}
         leaving = self._take_evicted(count, now, offset)
         room = count - len(leaving)
         while self._filed and room > 0:
@@ -209,13 +213,13 @@ class Tiering:
             room -= len(ids)
             table = self._cache.vip_cache(stream.vip)
             if table is not None and table is stream.reads:
-                self._write_held(
-                    self._many(many, _border(stream.terms), evicted=False), table, stream, ids, now, offset
-                )
+                some = self._many(many, _border(stream.terms), False, self._stays(stream))
+                self._write_held(some, table, stream, ids, now, offset)
             else:
                 self._add_held(leaving, stream, ids, now, offset)
         for each in leaving:
-            self._many(many, each.border, evicted=each.evicted).add(each.session_id, each.record, each.lasts_s)
+            some = self._many(many, each.border, each.evicted, each.stays)
+            some.add(each.session_id, each.record, each.lasts_s)
         return [some for some in many.values() if len(some.records)]
 
     def restore(
@@ -329,12 +333,22 @@ class Tiering:
         else:
             records.add_from(table, ids, *told)
 
-    def _many(self, many: dict[tuple[Border, bool], LeavingSessions], border: Border, *, evicted: bool) -> Records:
-        found = many.get((border, evicted))
+    def _many(
+        self, many: dict[tuple[Border, bool, bool], LeavingSessions], border: Border, evicted: bool, stays: bool
+    ) -> Records:
+        found = many.get((border, evicted, stays))
         if found is None:
             assert self._new_records is not None, "`begin` was given it"
-            found = many[border, evicted] = LeavingSessions(border, self._new_records(), evicted)
+            found = many[border, evicted, stays] = LeavingSessions(border, self._new_records(), evicted, stays)
         return found.records
+
+    def _stays(self, stream: Stream) -> bool:
+        """Return whether a stream's sessions may go to no other node: by the terms they were made under, or by those
+        that their VIP has now.
+        """
+        served = self._vips.get(stream.vip)
+        terms = (stream.terms,) if served is None else (stream.terms, served.vip.terms)
+        return any(each.reach.kind is ReachKind.SERVER for each in terms)
 
     def _leave_as(self, stream: Stream) -> tuple[bool, float]:
         """Return whether a stream's sessions under a client certificate may leave, and how long its VIP's last."""
@@ -361,7 +375,8 @@ class Tiering:
         if session.client_certificate and not certified:
             return  # it has a number of the time when its VIP exported them
         record = write_record(session, self._origin_of(stream), offset, lifetime_s)
-        leaving.append(LeavingSession(_border(stream.terms), session.id, record, lasts_s, evicted))
+        border, stays = _border(stream.terms), self._stays(stream)
+        leaving.append(LeavingSession(border, session.id, record, lasts_s, evicted, stays))
 
     def _origin_of(self, stream: Stream) -> bytes:
         age = max(stream.age, (stream.key.incarnation, 0))

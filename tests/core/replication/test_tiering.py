@@ -27,7 +27,11 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
         def take(tiering: Tiering, count: int, now: float, unix_now: float) -> list[LeavingSession]:
             many = tiering.take_many(count, now, unix_now)
-            return [LeavingSession(each.border, *row, each.evicted) for each in many for row in each.records.rows()]
+            return [
+                LeavingSession(each.border, *row, each.evicted, each.stays)
+                for each in many
+                for row in each.records.rows()
+            ]
 
         monkeypatch.setattr(Tiering, "take", take)
         monkeypatch.setattr(Tiering, "begin", partialmethod(Tiering.begin, new_records=hot.compiled.TierRecords))
@@ -131,6 +135,26 @@ def test_sessions_that_stay_on_their_server_and_dying_ones_never_leave() -> None
     make(net, host, 1, client_certificate=True)
     host.core.session_created("shop", sid(2), b"0d", net.now, lifetime_s=1.5)
     assert leaving(net, host) == []
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_what_leaves_says_whether_it_stays_on_its_server(everything: bool) -> None:
+    """VIP by VIP, also within one border, and by the policy of the moment in which it leaves."""
+    net = Net()
+    host = one(net)
+    host.core.tiering.begin(everything=everything)
+    reaches = {"pay": REACH_COLO, "shop": REACH_SERVER}
+    for shop in (REACH_SERVER, REACH_COLO, REACH_SERVER):
+        reaches["shop"] = shop
+        for name, reach in reaches.items():
+            host.core.set_vip(replace(vip("a", name=name, group="g", reach=reach), quota_sessions=1), net.now)
+        for number in range(3):
+            make(net, host, number, "shop")
+            make(net, host, number + 10, "pay")
+        found = {each.session_id: each.stays for each in leaving(net, host)}
+        assert found.keys() >= ({sid(2), sid(12)} if everything else {sid(1), sid(11)})
+        assert {stays for session_id, stays in found.items() if session_id < sid(10)} == {shop is REACH_SERVER}
+        assert {stays for session_id, stays in found.items() if session_id >= sid(10)} == {False}
 
 
 @pytest.mark.parametrize("everything", [True, False])
