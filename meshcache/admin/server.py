@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final, Self, cast
 
@@ -20,7 +21,7 @@ from aiohttp import web
 from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.certificate import LOOK_S, AdminCertificate
 from meshcache.admin.descriptor_shortage import DescriptorShortage
-from meshcache.admin.sockets import open_http, open_unix, remove_unix
+from meshcache.admin.sockets import AcceptedConnections, BoundedListener, open_http, open_unix, remove_unix
 from meshcache.admin.token_file import load_token
 from meshcache.config import AdminSettings
 from meshcache.config.values import join_address
@@ -29,13 +30,14 @@ from meshcache.errors import ConfigError
 
 CONNECTIONS_MAX: Final = 64
 """On each listener. Scrapers, dashboards and operators stay below; a flood ends here, before it takes the file
-descriptors that TLS connections need."""
+descriptors that TLS connections need. Counted from accept(2) on."""
 
 IDLE_S: Final = 15.0
-"""How long a connection may be open without a whole request; a drip of bytes doesn't extend it."""
+"""How long a connection may be open without a whole request, or without TLS, or without taking anything of an answer;
+a drip of bytes doesn't extend it."""
 
 STOP_S: Final = 2.0
-"""How long a request that is being answered may keep the node from stopping."""
+"""How long a request that is being answered may keep the node from stopping, and TLS that ends its connection."""
 
 _log = logging.getLogger("meshcache.admin")
 
@@ -136,7 +138,8 @@ class AdminServer:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            # Of asyncio's own: uvloop, where it is the program's policy, doesn't accept with our socket's `accept`.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 self._loop = runner.get_loop()
                 runner.run(self._serve())
         except Exception as error:  # noqa: BLE001 - `start` raises it, on the thread that can do something about it
@@ -164,9 +167,9 @@ class AdminServer:
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
         await runner.setup()
         assert runner.server is not None
-        factory = _bounded(runner.server)
-        server = await self._accept(listener, factory, tls)
-        renewing = None if tls is None else asyncio.create_task(self._renew(listener, factory, server))
+        accept = functools.partial(self._accept, listener, AcceptedConnections(CONNECTIONS_MAX, IDLE_S), runner.server)
+        server = await accept(tls)
+        renewing = None if tls is None else asyncio.create_task(self._renew(accept, server))
         try:
             yield
         finally:
@@ -177,17 +180,23 @@ class AdminServer:
             await runner.cleanup()
 
     async def _accept(
-        self, listener: socket.socket, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+        self,
+        listener: socket.socket,
+        connections: AcceptedConnections,
+        factory: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None,
     ) -> asyncio.Server:
         # A copy: asyncio closes its own at the end, and `close` still has to look at ours.
-        copy = listener.dup()
+        copy = BoundedListener(listener, connections)
         self._accepting.append(copy)
         loop = asyncio.get_running_loop()
         start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-        return await start(factory, sock=copy, ssl=tls)
+        if tls is None:
+            return await start(factory, sock=copy)
+        return await start(factory, sock=copy, ssl=tls, ssl_handshake_timeout=IDLE_S, ssl_shutdown_timeout=STOP_S)
 
     async def _renew(
-        self, listener: socket.socket, factory: Callable[[], asyncio.Protocol], server: asyncio.Server
+        self, accept: Callable[[ssl.SSLContext], Awaitable[asyncio.Server]], server: asyncio.Server
     ) -> None:
         """Accept with the new certificate once there is one. Who comes meanwhile waits in the kernel, and connections
         that are open go on.
@@ -196,21 +205,7 @@ class AdminServer:
         while True:
             await asyncio.sleep(LOOK_S)
             if (tls := self._certificate.renewed()) is not None:
-                former, server = server, await self._accept(listener, factory, tls)
+                former, server = server, await accept(tls)
                 self._accepting_tls = server
                 former.close()
                 self._accepting = [each for each in self._accepting if each.fileno() >= 0]
-
-
-def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    """Close connections over the limit at once."""
-
-    def protocol() -> asyncio.Protocol:
-        return server() if len(server.connections) < CONNECTIONS_MAX else _Refusal()
-
-    return protocol
-
-
-class _Refusal(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()

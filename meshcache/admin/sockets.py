@@ -1,4 +1,6 @@
-"""Opens the sockets of the admin interface so that the wrong people can't reach them; speaks nothing on them."""
+"""Opens the sockets of the admin interface so that the wrong people can't reach them, nor too many; speaks nothing on
+them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,18 @@ import os
 import socket
 import stat
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from meshcache.admin.client import answers
 from meshcache.config.values import split_address
 from meshcache.errors import ConfigError
 
 BACKLOG = 64
-"""Connections that wait to be accepted; operators and scrapers come by the handful."""
+"""AcceptedConnections that wait to be accepted; operators and scrapers come by the handful."""
 
 LOCK_S = 2.0
 """How long another node may take to open or remove its socket in the same folder; it takes milliseconds. In a folder
@@ -57,6 +61,50 @@ def open_http(address: str) -> socket.socket:
         listener.close()
         raise ConfigError([f"admin.http: {address} can't be had: {_reason(error)}"]) from None
     return listener
+
+
+class AcceptedConnections:
+    """Those that were accepted and are open. Counts descriptors, from accept(2) to close(2): TLS that was never begun,
+    or never ended, holds one as well.
+    """
+
+    def __init__(self, connections_max: int, stall_s: float) -> None:
+        """One whose peer takes nothing in `stall_s` of what waits for it is ended by the kernel."""
+        self._connections_max = connections_max
+        self._stall_ms = int(stall_s * 1000)
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def admit(self, connection: socket.socket) -> bool:
+        """Return whether there is room for one more, and count it."""
+        for each in list(self._accepted):
+            if each.fileno() < 0:
+                self._accepted.discard(each)
+        if len(self._accepted) >= self._connections_max:
+            return False
+        if connection.family != socket.AF_UNIX:
+            # Also where it reads nothing, and only tells that it lives (tcp(7)): asyncio waits for such a one for ever.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._stall_ms)
+        self._accepted.add(connection)
+        return True
+
+
+class BoundedListener(socket.socket):
+    """A copy of a listening socket that closes at once whom there is no room for. asyncio accepts with it, but none of
+    its protocols sees a connection before TLS.
+    """
+
+    def __init__(self, listener: socket.socket, connections: AcceptedConnections) -> None:
+        super().__init__(listener.family, listener.type, listener.proto, os.dup(listener.fileno()))
+        self._connections = connections
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return a connection that there is room for. Raises BlockingIOError where none waits, as the loop expects."""
+        for _ in range(BACKLOG):  # and then others of the loop have their turn
+            connection, address = super().accept()
+            if self._connections.admit(connection):
+                return connection, address
+            connection.close()
+        raise BlockingIOError
 
 
 def remove_unix(path: Path, listener: socket.socket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import ssl
 import urllib.request
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import trustme
 
 from meshcache.admin import server as server_module
 from meshcache.admin.certificate import AdminCertificate
-from meshcache.admin.server import AdminServer
+from meshcache.admin.server import CONNECTIONS_MAX, AdminServer
 from meshcache.config import AdminSettings
 from meshcache.errors import ConfigError
 from tests.admin.nodes import PlainNode
@@ -129,3 +131,51 @@ def test_the_port_answers_with_a_new_certificate_and_never_with_half_of_one(
         assert served().strip() == newer.cert_chain_pems[0].bytes().decode().strip()
         with urllib.request.urlopen(f"https://{server.http_address}/healthz", timeout=30, context=client) as answer:
             assert answer.status == 200
+
+
+def connects(server: AdminServer) -> socket.socket:
+    host, _, port = str(server.http_address).rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def open_ones(connections: list[socket.socket]) -> list[socket.socket]:
+    """Those that the port hasn't closed; it sends nothing to who is silent."""
+    return [each for each in connections if not select.select([each], [], [], 0)[0]]
+
+
+def test_who_never_begins_tls_counts_among_the_connections(files: Files) -> None:
+    with AdminServer(PlainNode(), files.settings) as server:
+        silent = [connects(server) for _ in range(CONNECTIONS_MAX + 10)]
+        try:
+            wait_until(lambda: len(open_ones(silent)) <= CONNECTIONS_MAX)
+            assert open_ones(silent) == silent[:CONNECTIONS_MAX]
+            silent[0].close()
+            wait_until(lambda: lets_in(server, silent), what="one that ends makes room")
+        finally:
+            for connection in silent:
+                connection.close()
+
+
+def lets_in(server: AdminServer, silent: list[socket.socket]) -> bool:
+    silent.append(connects(server))
+    return not select.select([silent[-1]], [], [], 0.5)[0]
+
+
+def test_who_never_begins_tls_or_never_ends_it_is_let_go(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "IDLE_S", 0.5)
+    monkeypatch.setattr(server_module, "STOP_S", 0.5)
+    client = ssl.create_default_context()
+    files.authority.configure_trust(client)
+    with AdminServer(PlainNode(), files.settings) as server, connects(server) as silent, connects(server) as half:
+        idle = client.wrap_socket(connects(server), server_hostname="127.0.0.1")
+        idle.setblocking(False)  # it won't read what the port says as it ends: for asyncio the end takes 30 s then
+        half.sendall(b"\x16\x03\x01")
+        for each in (silent, half, idle):
+            wait_until(lambda each=each: is_gone(each), 10.0, what="a connection that says nothing is closed")
+
+
+def is_gone(connection: socket.socket) -> bool:
+    """Look past TLS: whether the kernel has this connection's end."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+        state = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state in (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import select
 import signal
@@ -12,7 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from meshcache.admin import api
 from meshcache.admin import server as server_module
 from meshcache.admin.client import AdminClient
 from meshcache.admin.server import CONNECTIONS_MAX, AdminServer
@@ -84,6 +87,49 @@ def closes_within(connection: socket.socket, seconds: float) -> bool:
         except OSError:
             return True
     return False
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_who_asks_on_and_on_and_never_reads_is_let_go(
+    method: str, node: PlainNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "IDLE_S", 1.0)
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 4)
+    monkeypatch.setattr(api, "answer", lambda *_: web.Response(text="x" * 2**20))
+    with AdminServer(node, AdminSettings(socket=None, http="127.0.0.1:0")) as server:
+        host, port = str(server.http_address).split(":")
+        held = [socket.create_connection((host, int(port)), timeout=30) for _ in range(4)]
+        try:
+            for connection in held:
+                target = "/healthz" if method == "GET" else "/v1/nothing"
+                connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * 30)
+            wait_until(lambda: not is_answered(server), 30.0, what="all places are taken")
+            wait_until(lambda: is_answered(server), 30.0, what="there is room again")
+        finally:
+            for connection in held:
+                connection.close()
+
+
+def is_answered(server: AdminServer) -> bool:
+    try:
+        return ask(server, "GET", "/healthz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_connections_over_the_limit_are_closed_at_once_on_the_socket_too(
+    server: AdminServer, client: AdminClient
+) -> None:
+    held = [socket.socket(socket.AF_UNIX) for _ in range(CONNECTIONS_MAX + 1)]
+    try:
+        for connection in held:
+            connection.settimeout(30)
+            connection.connect(str(client.path))
+        assert closes_within(held[-1], 30.0)
+    finally:
+        for connection in held:
+            connection.close()
+    wait_until(lambda: bool(client.stats()))
 
 
 def test_closing_leaves_no_file_and_no_thread_behind(node: PlainNode, tmp_path: Path) -> None:

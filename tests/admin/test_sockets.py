@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshcache.admin import sockets
-from meshcache.admin.sockets import open_http, open_unix, remove_unix
+from meshcache.admin.sockets import AcceptedConnections, BoundedListener, open_http, open_unix, remove_unix
 from meshcache.errors import ConfigError
 
 
@@ -109,3 +109,37 @@ def test_a_path_that_cannot_be_had_is_told_with_its_place(tmp_path: Path, name: 
 def test_an_http_address_that_is_not_ours_is_told_with_its_place() -> None:
     with pytest.raises(ConfigError, match=r"^admin\.http: 192\.0\.2\.1:80 can't be had: "):
         open_http("192.0.2.1:80")
+
+
+def test_whom_there_is_no_room_for_is_closed_until_another_one_is() -> None:
+    with open_http("127.0.0.1:0") as opened, BoundedListener(opened, AcceptedConnections(1, 15.0)) as listener:
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        address = opened.getsockname()
+        with socket.create_connection(address), socket.create_connection(address, 30) as second:
+            first = listener.accept()[0]
+            assert first.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            assert second.recv(1) == b""
+            first.close()
+            with socket.create_connection(address) as third:
+                assert listener.accept()[1] == third.getsockname()
+
+
+def test_one_limit_holds_for_all_copies_of_a_listener(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    opened, connections = open_unix(path), AcceptedConnections(1, 15.0)
+    with (
+        BoundedListener(opened, connections) as before,
+        BoundedListener(opened, connections) as after,
+        socket.socket(socket.AF_UNIX) as client,
+        socket.socket(socket.AF_UNIX) as another,
+    ):
+        client.connect(str(path))
+        with before.accept()[0]:
+            another.connect(str(path))
+            with pytest.raises(BlockingIOError):
+                after.accept()
+    remove_unix(path, opened)
