@@ -215,15 +215,16 @@ class ServerApp:
             log.info("certificates renewed")
 
     async def _replace(self, settings: Settings, *, keys: bool = True) -> None:
-        files = self.renewal.look(settings)
-        contexts = make_contexts(settings)
-        listeners = self._bind(settings, self.listeners)
-        held = self.settings, self.contexts, self.listeners, _routes(self.listeners)
+        taken = settings.without_restart(self.settings)
+        files = self.renewal.look(taken)
+        contexts = make_contexts(taken)
+        listeners = self._bind(taken, self.listeners)
+        held = self.settings, self.contexts, self.listeners, {key: of.routes for key, of in self.listeners.items()}
         before, after = set(self.listeners.values()), set(listeners.values())
         put_back: Callable[[], None] | None = None
         try:
             put_back = await asyncio.to_thread(self.node.reload, settings, keys=keys)  # new keys take it seconds
-            await self._install(settings, contexts, listeners, self._attach(settings, contexts))
+            await self._install(taken, contexts, listeners, self._attach(taken, contexts))
         except BaseException:  # whatever it is, nothing new may be left standing
             _close(after - before)
             if put_back is not None:
@@ -388,11 +389,6 @@ def _listen(settings: Settings, listeners: dict[str, Listener]) -> None:
             faults.append(not_had(place, address, error))
     if faults:
         raise ConfigError(faults)
-
-
-def _routes(listeners: dict[str, Listener]) -> dict[str, Routes]:
-    """Return what these serve now."""
-    return {key: listener.routes for key, listener in listeners.items()}
 
 
 def _close(listeners: Iterable[Listener]) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,23 @@ async def test_after_a_reload_that_fails_at_its_end_the_former_reach_holds_whate
         assert (await asyncio.to_thread(shop.ask)).startswith(b"HTTP/1.1 200")
         assert await app.reload()
         assert node.policy()[0]["reach"] == "everywhere"
+        app.stop()
+        await serving
+
+
+async def test_what_only_a_restart_changes_waits_for_it_however_often_the_file_is_taken(shop: Deployment) -> None:
+    """It was named once, and then the server took it for what it runs with."""
+    settings = load(shop.file)
+    with closing(MeshNode(settings)) as node:
+        app = ServerApp(settings, node, lambda: load(shop.file, ["node.colo=fra1", "vip.shop.sharing.lifetime_s=60"]))
+        serving = asyncio.create_task(app.serve())
+        await wait_until_async(lambda: app.report.stats()["ready"])
+        for taken in ["vip.shop.sharing.lifetime_s"], []:
+            assert await app.reload()
+            told = app.report.stats()["reload"]
+            assert (told["ok"], told["changed"], told["restart"]) == (True, taken, ["node.colo"])
+        assert app.settings.node.colo == node.colo == "ams1"
+        assert app.settings.vips[0].sharing.lifetime_s == 60
         app.stop()
         await serving
 

@@ -65,6 +65,29 @@ def admin(shop: Deployment) -> AdminClient:
     return AdminClient(shop.folder / "state/edge-1/admin.sock")
 
 
+def take_over_in_vain(shop: Deployment) -> None:
+    """Be the successor: one that gets everything and hangs up instead of serving."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(shop.folder / "s"))
+        listener.listen()
+        admin(shop).take_over(shop.folder / "s")
+        link = Link(listener.accept()[0])
+    word, _ = link.hear_word()
+    _, given = link.hear_word()
+    assert word["about"]["node"] == "edge-1"
+    assert given is not None
+    given.close()
+    link.say(ready=True)
+    heard, frames = link.hear()[0], 0
+    while isinstance(heard, bytes):
+        heard, frames = link.hear()[0], frames + 1
+    assert heard["yours"]
+    assert frames
+    link.close()
+    wait_until(lambda: shop.process is not None and "this one goes on" in shop.process.output)
+    wait_until(lambda: admin(shop).stats()["front"]["ready"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_no_connection_fails_and_no_session_is_lost(shop: Deployment, version: ssl.TLSVersion) -> None:
@@ -117,30 +140,11 @@ def test_a_successor_with_a_bad_file_changes_nothing(shop: Deployment) -> None:
 
 
 def test_a_successor_that_fails_late_leaves_a_server_that_goes_on_with_its_sessions(shop: Deployment) -> None:
-    """The test is the successor: it gets everything and hangs up instead of serving."""
     shop.write(vip=NEVER_LEAVES)
     first = shop.start()
     clients = shop.certificates.client(ssl.TLSVersion.TLSv1_3)
     kept, _ = shop.visit(None, clients)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(shop.folder / "s"))
-        listener.listen()
-        admin(shop).take_over(shop.folder / "s")
-        link = Link(listener.accept()[0])
-    word, _ = link.hear_word()
-    _, given = link.hear_word()
-    assert word["about"]["node"] == "edge-1"
-    assert given is not None
-    given.close()
-    link.say(ready=True)
-    heard, frames = link.hear()[0], 0
-    while isinstance(heard, bytes):
-        heard, frames = link.hear()[0], frames + 1
-    assert heard["yours"]
-    assert frames
-    link.close()
-    wait_until(lambda: "this one goes on" in first.output)
-    wait_until(lambda: admin(shop).stats()["front"]["ready"])
+    take_over_in_vain(shop)
     _, answer = shop.visit(kept, clients)
     assert body(answer)["session"] == "local"
     second = take_over(shop)
@@ -148,6 +152,20 @@ def test_a_successor_that_fails_late_leaves_a_server_that_goes_on_with_its_sessi
     assert first.wait() == 0
     _, answer = shop.visit(kept, clients)
     assert body(answer)["session"] == "local"
+
+
+def test_a_server_that_goes_on_is_as_before_whatever_waits_for_a_restart_in_its_file(shop: Deployment) -> None:
+    """Another colo would move the border of its sessions, and another state folder lack what was narrowed live."""
+    shop.start()
+    shop.visit(None, shop.certificates.client(ssl.TLSVersion.TLSv1_3))
+    admin(shop).set_policy("shop", {"reach": "server"}, node_only=True)
+    said = shop.file.read_text()
+    shop.file.write_text(said.replace('colo = "ams1"', 'colo = "fra1"\nstate_dir = "elsewhere"'))
+    shop.reload()
+    take_over_in_vain(shop)
+    assert admin(shop).stats()["node"]["colo"] == "ams1"
+    assert admin(shop).policy()[0]["reach"] == "server"
+    assert not (shop.folder / "elsewhere").exists()
 
 
 @pytest.mark.slow
