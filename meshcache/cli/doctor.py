@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -18,7 +18,15 @@ from meshcache.config import Settings, load
 from meshcache.doctor import machine
 from meshcache.doctor.finding import Finding, FindingState, fine, note, problem, skipped
 from meshcache.doctor.user import AS_THE_NODE, runs_as, user_finding
-from meshcache.errors import AdminError, ConfigError, KeyringError, NodeAbsentError, PolicyError, TransportError
+from meshcache.errors import (
+    AdminError,
+    ConfigError,
+    KeyringError,
+    MeshcacheError,
+    NodeAbsentError,
+    PolicyError,
+    TransportError,
+)
 
 DEGRADED: Final = 3
 
@@ -63,7 +71,8 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
         yield machine.server_steps_finding(steps)
     yield from machine.clock_findings()
     settings, finding = _settings(file)
-    other = _other_user(settings, socket)
+    target = _target(socket, file)
+    other = _other_user(target)
     if other is not None:
         yield user_finding(*other)
     yield _by_its_user(finding) if other else finding
@@ -75,7 +84,7 @@ def _examine(file: Path | None, socket: Path | None) -> Iterator[Finding]:
         yield from certificate_findings(settings)
         yield from backend_findings(settings)
         yield from _seeds(settings)
-    yield from _node(settings, socket)
+    yield from _node(settings, target)
 
 
 def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
@@ -130,31 +139,38 @@ def _about_key(path: Path) -> str:
     return f"{AS_THE_NODE}; if that is this one, let the file belong to it: chown {os.geteuid()} {path}"
 
 
-def _other_user(settings: Settings | None, socket: Path | None) -> tuple[int, Path] | None:
+def _target(socket: Path | None, file: Path | None) -> Target | MeshcacheError:
+    """Return the node to ask, as all commands find it, or why there is none."""
+    try:
+        return Target(socket, file)
+    except (ConfigError, NodeAbsentError) as error:
+        return error
+
+
+def _other_user(target: Target | MeshcacheError) -> tuple[int, Path] | None:
     """Return the user that runs the node, and the socket that says so, where it is another than the one that asks."""
-    path = socket or (settings.admin.socket if settings is not None else None)
-    owner = None if path is None else runs_as(path)
-    return None if path is None or owner is None else (owner, path)
+    if isinstance(target, MeshcacheError):
+        return None
+    owner = runs_as(target.socket)
+    return None if owner is None else (owner, target.socket)
 
 
-def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
+def _node(settings: Settings | None, target: Target | MeshcacheError) -> Iterator[Finding]:
     from meshcache.doctor.groups import group_findings
     from meshcache.doctor.mdns import hearing_findings
     from meshcache.doctor.mesh import mesh_findings
     from meshcache.doctor.ticket_exports import left_alone_findings
 
-    if socket is None and settings is not None and settings.admin.socket is not None:
-        socket = settings.admin.socket
     peers = 0
     try:
-        client = Target(socket).client
-        stats, policies, clocks = client.stats(), client.policy(), client.clocks()
-        silent = client.mesh()["silent"]
-        groups = list(group_findings(stats, client.peers()))
+        if isinstance(target, MeshcacheError):
+            raise target
+        stats, policies, clocks, silent, others = target.ask(_asked)
+        groups = list(group_findings(stats, others))
     except ConfigError:
         yield skipped("node", "none is asked: the file doesn't say where")
     except (AdminError, PolicyError, KeyError) as error:
-        if _other_user(settings, socket) is not None:
+        if _other_user(target) is not None:
             yield note("node", f"it can't be asked: {error}", AS_THE_NODE)
         elif not isinstance(error, NodeAbsentError):
             do = "read its log; if it does not go on, restart it. To be asked it needs to be of this version"
@@ -170,10 +186,14 @@ def _node(settings: Settings | None, socket: Path | None) -> Iterator[Finding]:
         yield from groups
         if settings is not None:
             yield from hearing_findings(settings, stats["node"].get("address", ""))
-            yield _files(settings, client, peers)
+            yield _files(settings, target.client, peers)
             return
     if settings is not None:
         yield machine.file_limit_finding(settings, peers)
+
+
+def _asked(client: AdminClient) -> tuple[Any, Any, Any, Any, Any]:
+    return client.stats(), client.policy(), client.clocks(), client.mesh()["silent"], client.peers()
 
 
 def _files(settings: Settings, client: AdminClient, peers: int) -> Finding:

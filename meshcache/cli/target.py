@@ -1,4 +1,7 @@
-"""Finds the node that a command asks: by --socket, $MESHCACHE_SOCKET, or meshcache.toml in the current folder."""
+"""Finds the node that a command asks: by --socket, $MESHCACHE_SOCKET, or meshcache.toml in the current folder.
+
+A file that is named on the command line comes before the variable: it was named for its node.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ VARIABLE: Final = "MESHCACHE_SOCKET"
 SIBLINGS_MAX: Final = 5
 """Other nodes' sockets that are named when one isn't there."""
 
+_OF_WORKER: Final = "admin.sock"
+"""What `workers.naming` calls a worker's socket, whatever that of the file is called."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -33,36 +39,38 @@ def asks_a_node(command: Command) -> Command:
 
 
 class Target:
-    """The node to ask. `ask` raises AdminError that says where it looked, and ConfigError for a file that doesn't
-    tell where its node is."""
+    """The node to ask. `ask` raises AdminError that says where it looked."""
 
-    def __init__(self, socket: Path | None) -> None:
-        self._socket, self._source = _find(socket)
-        self.client = AdminClient(self._socket)
+    def __init__(self, socket: Path | None, file: Path | None = None) -> None:
+        """Take what the command line names, if it does. Raises NodeAbsentError where nothing says which node, and
+        ConfigError for a file that doesn't tell where its node is.
+        """
+        self.socket, self._source = _find(socket, file)
+        self.client = AdminClient(self.socket)
 
     def ask(self, question: Callable[[AdminClient], Any]) -> Any:
         """Return the answer to one question."""
         try:
             return question(self.client)
         except AdminError as error:
-            raise type(error)(f"{error} (from {self._source}){_siblings(self._socket)}") from None
+            raise type(error)(f"{error} (from {self._source}){_siblings(self.socket)}") from None
 
 
-def _find(given: Path | None) -> tuple[Path, str]:
+def _find(given: Path | None, named: Path | None) -> tuple[Path, str]:
     if given is not None:
         return given, "--socket"
     variable = os.environ.get(VARIABLE)
-    if variable:
+    if variable and named is None:
         return Path(variable), f"${VARIABLE}"
-    file = Path(FILE)
-    if not file.exists():
+    file = named or Path(FILE)
+    if named is None and not file.exists():
         raise NodeAbsentError(
             f"which node? There is no {FILE} in {Path.cwd()}, and ${VARIABLE} is not set; name the node's admin socket "
             "with --socket"
         )
     source = f"admin.socket in {file.absolute()}"
     plain = plain_socket(file)
-    if plain is not None:
+    if plain is not None and answers(plain):
         return plain, source
     from meshcache.config.load import load_whereabouts  # here: most files are plain, and it takes twice all the rest
 
@@ -78,11 +86,12 @@ def _find(given: Path | None) -> tuple[Path, str]:
 
 def _of_a_worker(state_dir: Path | None, socket: Path) -> Path:
     """Return the socket of the file's node; where only workers of it run, the first that answers."""
-    with suppress(OSError):  # another user's folder: asking there says so
-        if state_dir is not None and not socket.exists():
-            workers = sorted(state_dir.glob(f"worker-*/{socket.name}"), key=lambda path: (len(str(path)), path))
-            return next(filter(answers, workers), socket)
-    return socket
+    if state_dir is None or answers(socket):  # in another user's folder too: asking there says so
+        return socket
+    workers: list[Path] = []
+    with suppress(OSError):  # a folder that can't be listed
+        workers = sorted(state_dir.glob("worker-*"), key=lambda path: (len(str(path)), path))
+    return next(filter(answers, (folder / _OF_WORKER for folder in workers)), socket)
 
 
 def _siblings(socket: Path) -> str:

@@ -25,7 +25,7 @@ def export_findings(exports: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def left_alone_findings(settings: Settings) -> Iterator[Finding]:
-    """Of a node that doesn't run: whose servers go on with keys that nobody changes."""
+    """Of a node that wasn't found: whose servers go on with keys that nobody changes, unless it runs elsewhere."""
     for export in settings.tickets.export:
         vip = settings.vip(export.vip)
         with suppress(OSError):
@@ -33,8 +33,9 @@ def left_alone_findings(settings: Settings) -> Iterator[Finding]:
             if vip is not None and age_s > vip.sharing.rotate_s:
                 yield problem(
                     f"ticket keys of VIP {export.vip} for {export.format}",
-                    f"those in {export.path} are {age_s / 3600:.1f} h old, and no node runs that changes them",
-                    "start the node: whoever gets a key opens all that was encrypted with it, the longer the more",
+                    f"those in {export.path} are {age_s / 3600:.1f} h old, and no node was found that changes them",
+                    "start the node, if it doesn't run: whoever gets a key opens all that was encrypted with it, the "
+                    "longer the more",
                 )
 
 

@@ -130,6 +130,56 @@ def test_without_file_and_node_the_machine_alone_is_looked_at(meshcache: Meshcac
     assert "-- node: none is asked" in ended.out
 
 
+class TestWhichNode:
+    """As the other commands find it."""
+
+    def test_where_only_workers_run_the_first_that_answers_is_looked_at(
+        self, meshcache: Meshcache, folder: Path
+    ) -> None:
+        (folder / "meshcache.toml").write_text('[node]\nname = "web"\n[mesh]\nmdns = false\n')
+        create_keyring(folder / "mesh.key", Keyring.new())
+        with MeshNode(settings(folder, admin={"socket": folder / "state/web/worker-3/admin.sock"})):
+            for file in ([], ["meshcache.toml"]):
+                ended = meshcache("doctor", *file)
+                assert "ok node: edge-1 in ams1 answers" in ended.out, ended
+        ended = meshcache("doctor")
+        assert f"-- node: none is asked: no node at {folder}/state/web/admin.sock" in ended.out
+        assert f"(from admin.socket in {folder}/meshcache.toml)" in ended.out
+
+    def test_the_variable_comes_before_the_file_in_this_folder_and_after_one_that_is_named(
+        self, meshcache: Meshcache, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (folder / "meshcache.toml").write_text('[admin]\nsocket = "file.sock"\n')
+        with (
+            MeshNode(settings(folder, "by-file", admin={"socket": folder / "file.sock"})),
+            MeshNode(settings(folder, "by-variable", admin={"socket": folder / "variable.sock"})),
+        ):
+            assert "ok node: by-file in" in meshcache("doctor").out
+            monkeypatch.setenv("MESHCACHE_SOCKET", "variable.sock")
+            assert "ok node: by-variable in" in meshcache("doctor").out
+            assert "ok node: by-file in" in meshcache("doctor", "meshcache.toml").out
+            assert "ok node: by-variable in" in meshcache("doctor", "--socket", "variable.sock", "meshcache.toml").out
+            monkeypatch.setenv("MESHCACHE_SOCKET", "none.sock")
+            assert "there is no such socket (from $MESHCACHE_SOCKET)" in meshcache("doctor").out
+
+    def test_of_a_file_whose_node_cant_be_asked_no_other_is(
+        self, meshcache: Meshcache, node: MeshNode, folder: Path
+    ) -> None:
+        (folder / "meshcache.toml").write_text('[admin]\nsocket = "admin.sock"\n')
+        (folder / "other.toml").write_text("[admin]\nsocket = false\n")
+        assert "ok node: edge-1 in" in meshcache("doctor").out
+        assert "other.toml has no admin socket" in meshcache("doctor", "other.toml").out
+        assert "the file doesn't say where" in meshcache("doctor", "none.toml").out
+
+    def test_a_file_with_faults_elsewhere_says_where_its_node_is(
+        self, meshcache: Meshcache, node: MeshNode, folder: Path
+    ) -> None:
+        (folder / "other.toml").write_text('[admin]\nsocket = "admin.sock"\n[cache]\nmax_bytes = "many"\n')
+        ended = meshcache("doctor", "other.toml")
+        assert "!! file: other.toml: 1 fault" in ended.out
+        assert "ok node: edge-1 in" in ended.out
+
+
 def test_a_missing_key_is_told(meshcache: Meshcache, folder: Path) -> None:
     ended = meshcache("doctor", write(folder, listen="127.0.0.1:0"))
     assert ended.code == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket as sockets
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,34 @@ def test_where_only_workers_run_the_first_that_answers_is_asked(
     dead.touch()
     with AdminServer(node, AdminSettings(socket=tmp_path / "state/web/worker-10/admin.sock")):
         assert meshcache("peers", "--json").code == 0
+
+
+def test_a_worker_is_found_beside_what_is_left_of_one_process_and_by_its_own_name(
+    meshcache: Meshcache, node: BusyNode, tmp_path: Path
+) -> None:
+    with AdminServer(node, AdminSettings(socket=tmp_path / "state/web/worker-1/admin.sock")):
+        for own, file in (
+            (tmp_path / "state/web/admin.sock", ""),
+            (tmp_path / "own.sock", '[admin]\nsocket="own.sock"'),
+        ):
+            Path("meshcache.toml").write_text(f'[node]\nname = "web"\n{file}')
+            assert meshcache("peers", "--json").code == 0
+            with sockets.socket(sockets.AF_UNIX) as left:
+                left.bind(str(own))
+            assert meshcache("peers", "--json").code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_folder_of_another_users_worker_is_asked_which_says_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "state").mkdir(mode=0o755)
+    (tmp_path / "state/worker-2").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        found = target._of_a_worker(tmp_path / "state", tmp_path / "state/admin.sock")
+    finally:
+        os.seteuid(0)
+    assert found == tmp_path / "state/worker-2/admin.sock"
 
 
 def test_a_folder_of_another_users_is_left_to_whoever_asks_there(tmp_path: Path) -> None:

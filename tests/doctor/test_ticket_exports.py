@@ -56,4 +56,4 @@ def test_keys_that_nobody_changes_any_more_are_a_problem(tmp_path: Path) -> None
     os.utime(tmp_path / "keys", (old, old))
     (finding,) = left_alone_findings(settings)
     assert finding.state is FindingState.PROBLEM
-    assert "2.0 h old, and no node runs that changes them" in finding.text
+    assert "2.0 h old, and no node was found that changes them" in finding.text
