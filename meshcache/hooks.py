@@ -136,7 +136,9 @@ class SharingPolicy(Hook):
     policies must all agree. Each is called on one thread, one question at a time, so it needs no lock of its own.
 
     Tickets that clients keep are good wherever their key is, and nobody is asked: a node with a policy starts only when
-    all its VIPs have ``resumption = "sessions"``.
+    all its VIPs have ``resumption = "sessions"``. Who will read what lies in a tier that isn't `Tier.private`, such as
+    a store, isn't known when it is written: a node with one doesn't start with a policy that defines `may_send`. Say
+    it in `may_accept` there, on every node.
 
     It holds on the nodes that have it, and a session that was sent is out of its hands: give the same policy to all
     nodes, and take back with ``meshcache sessions withdraw``. Names of nodes and colos are what members say of
@@ -279,7 +281,8 @@ class Tier(Hook):
 
     private: bool = False
     """Whether nobody but this node, in this life or former ones, writes to it or reads it. Then its own sessions come
-    back whatever their reach is. What isn't private is given none whose reach is "server"."""
+    back whatever their reach is. What isn't private is given none whose reach is "server", and no node starts with it
+    and a policy that defines `SharingPolicy.may_send`, which couldn't be asked who reads there."""
 
     def open(self) -> Awaitable[None] | None:
         """Get ready. Called before all else, and again after a rest until it doesn't raise."""

@@ -132,6 +132,8 @@ class MeshNode(TlsSide, WarmSide):
             kept = policy_file.load()
             self._plugins = Plugins(settings.hooks, self._given_hooks, self.stats)
             self._plugins.check(settings)
+            self._tiers = configured_tiers(settings, self._given_hooks)
+            self._plugins.check_tiers(self._tiers.shared)
             self._transport = Transport(self._keyring, settings.mesh.listen, self._link_changed)
             self._transport.bind()
             try:
@@ -145,9 +147,7 @@ class MeshNode(TlsSide, WarmSide):
             self._pump = Pump(core, self._transport, time.monotonic, self._happened, ports)
             self.bequest = Bequest(self._pump, settings.mesh.name, self.name, self.colo)
             self._remembered = RememberedPeers(PeerFile(settings.node.state_dir, settings.mesh.name), self._pump)
-            self._tiers = configured_tiers(settings, self._given_hooks)
-            mesh = settings.mesh
-            alone = not (mesh.seeds or mesh.mdns or self._slot or core.places(time.monotonic()))
+            alone = not (settings.mesh.seeds or settings.mesh.mdns or self._slot or core.places(time.monotonic()))
             self._warming = Warming(self._pump, lambda: self._tiers.loaded, alone=alone)
             self._plugins.join(self._pump)
             self._vips = AttachedVips(settings, self._pump, self._tokens, ports, self._plugins.may_resume)

@@ -20,6 +20,7 @@ from meshcache.plugins.health import Health, Kind
 from meshcache.plugins.loading import NotLoadedError, load_hook
 from meshcache.plugins.observers import ObserverRunner
 from meshcache.plugins.policy import OwnPolicies, PolicyRunner
+from meshcache.plugins.shared_tiers import defines, shared_tier_faults
 from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.vip_ports.session_ports import MayResume
 
@@ -73,6 +74,12 @@ class Plugins:
         """
         faults = [] if self.policies is None else list(ticket_faults(enumerate(settings.vips)))
         if faults:
+            raise ConfigError(faults)
+
+    def check_tiers(self, shared: Sequence[str]) -> None:
+        """Raises ConfigError where a policy says what may be sent and there are tiers, named here, that others read."""
+        senders = [policy.health.name for policy in self._policies if defines(policy.hook, "may_send")]
+        if faults := shared_tier_faults(senders, shared):
             raise ConfigError(faults)
 
     @property

@@ -15,6 +15,7 @@ from meshcache.edges import native
 from meshcache.hooks import ANSWERS_MAX, BUDGET_S_MAX, Crossing, Resuming, SharingPolicy
 from meshcache.plugins.caller import Caller, NoAnswerError
 from meshcache.plugins.health import Health, Tell, What, name_of
+from meshcache.plugins.shared_tiers import defines
 
 _NEVER = float("inf")
 
@@ -42,7 +43,7 @@ class PolicyRunner:
         self._asked_again = False
         self._closed = False
         self._caller = Caller(f"hook-{self.health.name}", self._idle)
-        self.asks_at_lookups = _defines(policy, "may_resume")
+        self.asks_at_lookups = defines(policy, "may_resume")
 
     def start(self) -> None:
         """Begin to answer."""
@@ -62,7 +63,7 @@ class PolicyRunner:
 
     def allows(self, gate: str, source: Terms, target: Terms) -> bool:
         """Return what the policy says of a crossing; no when it can't say."""
-        if not _defines(self.hook, gate):
+        if not defines(self.hook, gate):
             return True
         key = gate, _crossing(source, target)
         known = self._answers.get(key)
@@ -172,10 +173,6 @@ class OwnPolicies:
     def retry_at(self) -> float:
         """Return when a policy that rests may be asked again; never while none does."""
         return min((runner.health.rests_until for runner in self._runners if runner.health.resting), default=_NEVER)
-
-
-def _defines(policy: SharingPolicy, gate: str) -> bool:
-    return getattr(type(policy), gate) is not getattr(SharingPolicy, gate) or gate in vars(policy)
 
 
 def _crossing(source: Terms, target: Terms) -> Crossing:

@@ -65,6 +65,8 @@ def _named(settings: Settings, name: str) -> Tier:
 class _Absent(Tier):
     """Stands for one that can't be had, so that it is counted and told like all others."""
 
+    private = True  # nobody reads anything there
+
     def __init__(self, why: str) -> None:
         self._why = why
 

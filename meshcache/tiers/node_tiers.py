@@ -132,6 +132,11 @@ class NodeTiers:
             runner.forked()
 
     @property
+    def shared(self) -> list[str]:
+        """The names of those that other nodes may read."""
+        return [runner.health.name for runner in self.runners if not runner.hook.private]
+
+    @property
     def loaded(self) -> bool:
         """Whether all has come that a restart finds in its tiers, or none will."""
         if self._pump is None:

@@ -16,3 +16,15 @@ def test_each_that_cant_is_named_with_its_place() -> None:
     faults = hook_faults(Settings.model_validate({"hooks": named}))
     assert [fault.partition(":")[0] for fault in faults] == ["hooks.policies[0]", "hooks.observers[1]"]
     assert "is no SharingPolicy" in faults[0]
+
+
+def test_a_policy_that_says_what_may_be_sent_is_a_fault_beside_what_others_read() -> None:
+    store = {"valkey": {"url": "valkey://127.0.0.1:1"}}
+    sends, tier = {"policies": ["tests.plugins.hooks:Refuses"]}, {"tiers": ["tests.tiers.tiers:Evicted"]}
+    for told in ({"hooks": sends, "tier": store}, {"hooks": sends | tier}):
+        (fault,) = hook_faults(Settings.model_validate(told))
+        assert "may_send of the policy tests.plugins.hooks:Refuses" in fault
+    asked_on_arrival = {"policies": ["tests.plugins.hooks:Raises"]} | tier
+    assert not hook_faults(Settings.model_validate({"hooks": asked_on_arrival, "tier": store}))
+    ours = sends | {"tiers": ["tests.tiers.tiers:Kept"]}
+    assert not hook_faults(Settings.model_validate({"hooks": ours}))
