@@ -189,7 +189,7 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except MeshcacheError as error:  # a node that isn't running, or workers of which none serves
         return answer({"error": str(error)}, 503)
     except Exception:  # noqa: BLE001 - the last line before a stranger: nothing of the fault may get out
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s %r failed", request.method, request.path[:100])
         return answer({"error": "the node could not answer; its log says why"}, 500)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Self, cast
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from meshcache.admin.api import AdminNode, http_app, unix_app
 from meshcache.admin.certificate import LOOK_S, AdminCertificate
@@ -40,6 +41,18 @@ STOP_S: Final = 2.0
 """How long a request that is being answered may keep the node from stopping, and TLS that ends its connection."""
 
 _log = logging.getLogger("meshcache.admin")
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Return whether something of ours failed: what is no HTTP, and who leaves, is no line of the log, which any
+    stranger could fill.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, ConnectionError))
+
+
+_requests_log = logging.getLogger("meshcache.admin.requests")
+_requests_log.addFilter(_is_ours)
 
 
 class AdminServer:
@@ -164,7 +177,9 @@ class AdminServer:
     async def _answering(
         self, listener: socket.socket, app: web.Application, tls: ssl.SSLContext | None
     ) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S)
+        runner = web.AppRunner(
+            app, access_log=None, logger=_requests_log, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S
+        )
         await runner.setup()
         assert runner.server is not None
         accept = functools.partial(self._accept, listener, AcceptedConnections(CONNECTIONS_MAX, IDLE_S), runner.server)

@@ -20,7 +20,7 @@ from meshcache.config.values import split_address
 from meshcache.errors import ConfigError
 
 BACKLOG = 64
-"""AcceptedConnections that wait to be accepted; operators and scrapers come by the handful."""
+"""Connections that wait to be accepted; operators and scrapers come by the handful."""
 
 LOCK_S = 2.0
 """How long another node may take to open or remove its socket in the same folder; it takes milliseconds. In a folder

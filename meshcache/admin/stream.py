@@ -130,11 +130,11 @@ class DashboardStream:
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=_HEADERS)
-        await response.prepare(request)
-        self._wake.set()
-        seen = self._turn
-        frame = b"retry: 1000\n" + _encode("history", {"points": list(self._points)})
         try:
+            await response.prepare(request)
+            self._wake.set()
+            seen = self._turn
+            frame = b"retry: 1000\n" + _encode("history", {"points": list(self._points)})
             while not self._closing:
                 await asyncio.wait_for(response.write(frame), STALL_S)
                 seen, frame = await self._next(seen)

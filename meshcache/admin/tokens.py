@@ -38,7 +38,7 @@ def asks_for(token: str) -> Any:
 def _shown(header: str) -> bytes:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode()
+        return value.strip().encode(errors="surrogateescape")  # as aiohttp decoded it, whatever the bytes were
     if scheme.lower() != "basic":
         return b""
     try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import socket
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
+from meshcache.admin.api import unix_app
 from meshcache.admin.client import AdminClient
 from meshcache.admin.server import AdminServer
 from meshcache.errors import AdminError
@@ -71,3 +76,29 @@ def test_a_fault_of_the_node_tells_a_stranger_nothing_and_the_log_everything(
     assert "key 1234" in caplog.text
     node.fault = None
     assert client.stats()
+
+
+async def test_nobody_can_write_a_line_of_the_log_with_a_path(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(_request: web.Request) -> web.Response:
+        raise RuntimeError("a fault of ours")
+
+    app = unix_app(PlainNode())
+    app.router.add_get("/{any:(.|\\n)*}", fails)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get(URL("/%0A2026-11-30%20ERROR%20forged" + "x" * 500, encoded=True))
+        assert answer.status == 500
+    (record,) = caplog.records
+    assert record.getMessage() == r"GET '/\n2026-11-30 ERROR forged" + "x" * 76 + "' failed"
+    assert "\n" not in record.getMessage()
+
+
+def test_a_viewer_that_has_left_already_is_no_fault(
+    server: AdminServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def left(*_: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(web.StreamResponse, "prepare", left)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(server, "GET", "/v1/stream")
+    assert "failed" not in caplog.text

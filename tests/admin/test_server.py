@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import select
 import signal
@@ -47,6 +48,28 @@ def test_garbage_costs_that_connection_only(server: AdminServer, client: AdminCl
         stranger.sendall(b"\x16\x03\x01" + os.urandom(512) + b"\r\n\r\n")
         assert stranger.recv(64).startswith(b"HTTP/1.")
     assert client.stats()
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\n\nERROR\r\n\r\n", b"GET / HTTP/1.1\r\nX\n: y\r\n\r\n", b"GET / HTTP/9\r\n\r\n"]
+)
+def test_what_is_no_http_is_no_line_of_the_log(
+    server: AdminServer, garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+    host, port = str(server.http_address).split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as stranger:
+        stranger.sendall(garbage)
+        assert b" 400 " in stranger.recv(64)
+        assert closes_within(stranger, 30.0)
+    assert not [record for record in caplog.records if record.name != "meshcache.admin" or record.exc_info]
+
+
+def test_a_fault_that_aiohttp_finds_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("meshcache.admin.requests")
+    for error in (RuntimeError("ours"), ConnectionResetError("theirs")):
+        log.error("unhandled", exc_info=error)
+    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records] == ["ours"]
 
 
 def test_connections_over_the_limit_are_closed_at_once(server: AdminServer) -> None:

@@ -13,7 +13,7 @@ import pytest
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings
 from meshcache.errors import ConfigError
-from tests.admin.nodes import PlainNode
+from tests.admin.nodes import PlainNode, ask
 from tests.support.material import Authority
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -60,6 +60,17 @@ def test_only_who_shows_the_token_gets_anything_but_health(token_file: Path) -> 
         for right in (f"Bearer {TOKEN}", f"bearer {TOKEN}", basic(TOKEN)):
             assert get(url + "/v1/peers", right)[0] == 200
         assert get(url + "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "\xff"])
+def test_bytes_that_are_no_text_show_no_token_and_are_no_line_of_the_log(
+    token_file: Path, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with AdminServer(PlainNode(), AdminSettings(http="127.0.0.1:0", token_file=token_file)) as server:
+        caplog.clear()
+        status, _, _ = ask(server, "GET", "/v1/stats", Authorization=f"{scheme} \xff\xfe")  # sent as Latin-1
+        assert status == 401
+        assert not caplog.records
 
 
 def test_tls_where_a_certificate_is_named(tmp_path: Path, token_file: Path) -> None:
