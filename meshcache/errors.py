@@ -6,8 +6,8 @@ MeshcacheError
 ├── HookError        this OpenSSL can't be hooked; the context is as it was
 ├── AttachError      this context can't join this VIP; the context is as it was
 ├── TransportError   the mesh's own socket can't be had (port in use, no CURVE)
-├── AdminError       a running node can't be asked: it could not answer, or
-│   └── NodeAbsentError   none is there: it isn't running, or its socket is elsewhere
+├── AdminError       a running node can't be asked: it could not answer, and a change was made or not; or
+│   └── NodeAbsentError   none is there: it isn't running, or its socket is elsewhere; nothing changed
 └── PolicyError      a policy change was refused; nothing changed anywhere
 """
 
@@ -46,11 +46,12 @@ class TransportError(MeshcacheError):
 
 
 class AdminError(MeshcacheError):
-    """A node's admin interface could not be asked; says where it was looked for. Nothing changed."""
+    """A node's admin interface could not be asked; says where it was looked for. A change that it was asked for may
+    have been made before it failed."""
 
 
 class NodeAbsentError(AdminError):
-    """No node is there to be asked: it isn't running, or its socket is elsewhere."""
+    """No node is there to be asked: it isn't running, or its socket is elsewhere. Nothing changed."""
 
 
 class PolicyError(MeshcacheError):

@@ -1,7 +1,8 @@
 """One admin interface for several workers of a server: asks each at its own socket, and answers for all of them.
 
 What is read is added up (`merging`). What changes something goes to one worker where the mesh spreads it anyway, and to
-each where it is the node's own. Holds no node and no session.
+each where it is the node's own. Only what a worker refuses is told as refused: nothing changed then. Holds no node and
+no session.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from meshcache.admin.merging import Plain, merged_peers, merged_stats
 from meshcache.admin.server import AdminServer
 from meshcache.config import Settings
 from meshcache.edges import native
-from meshcache.errors import AdminError, MeshcacheError, NodeAbsentError, PolicyError
+from meshcache.errors import MeshcacheError, NodeAbsentError, PolicyError
 from meshcache.runtime.event_log import KEPT_MAX
 from meshcache.runtime.front import Front
 from meshcache.ticket_files.layouts import Rendered
@@ -33,6 +34,8 @@ older than what was changed here since."""
 
 LIVES_MAX = 256
 """Lives of workers of which is remembered up to where their events were told: those that answered last."""
+
+NOBODY = "no worker answers: they are starting, or ending; the server's log says more"
 
 Answer = TypeVar("Answer")
 
@@ -137,18 +140,45 @@ class AdminGroup:
     def ask_each(self, question: Callable[[AdminClient], Answer]) -> list[Answer]:
         """Ask every worker at once; one that has just gone is left out. Raises MeshcacheError where none answers."""
         answers = list(self._pool.map(lambda path: _asked(question, path), self._sockets()))
-        found = [answer[0] for answer in answers if answer is not None]
+        found = [answer for answer in answers if not isinstance(answer, MeshcacheError)]
         if not found:
-            raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+            raise MeshcacheError(NOBODY)
         return found
 
     def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
-        """Ask a worker, and the next where one has just gone. Raises PolicyError with what it says against it, and
-        MeshcacheError where none answers."""
+        """Ask a worker, and the next where one has just gone. Raises PolicyError with what it says against it,
+        AdminError where it fails, so that a change was made or not, and MeshcacheError where none answers.
+        """
         for path in self._sockets():
             with suppress(NodeAbsentError):
                 return question(AdminClient(path))
-        raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+        raise MeshcacheError(NOBODY)
+
+    def change_each(self, change: Callable[[AdminClient], Plain]) -> Plain:
+        """Have every worker make a change that is a node's own, and return what the first says. One that has just gone
+        reads what the others keep when it starts.
+
+        Raises PolicyError where all refuse, MeshcacheError where none answers, and where some did it and others not, or
+        nobody knows: it names those.
+        """
+        paths = self._sockets()
+        answers = list(self._pool.map(lambda path: _asked(change, path), paths))
+        done = [answer for answer in answers if not isinstance(answer, MeshcacheError)]
+        failed = [
+            (path.parent.name, answer)
+            for path, answer in zip(paths, answers, strict=True)
+            if isinstance(answer, MeshcacheError) and not isinstance(answer, NodeAbsentError)
+        ]
+        if not done and not failed:
+            raise MeshcacheError(NOBODY)
+        if not done and all(isinstance(error, PolicyError) for _, error in failed):
+            raise failed[0][1]
+        if failed:
+            others = "; ".join(f"{name}: {error}" for name, error in failed)
+            raise MeshcacheError(
+                f"done on {len(done)} of {len(done) + len(failed)} workers, and perhaps not on {others}"
+            )
+        return done[0]
 
     def reload_each(self) -> Plain:
         """Let the workers take their file again, one after the other; the first that can't ends it, so that a bad
@@ -165,7 +195,7 @@ class AdminGroup:
         finally:
             self.changed()
         if not result:
-            raise MeshcacheError("no worker answers: they are starting, or ending; the server's log says more")
+            raise MeshcacheError(NOBODY)
         return result
 
 
@@ -198,10 +228,10 @@ class _Policies:
         return self._change(lambda client: client.withdraw(**asked))
 
     def explain_way(self, source: str, target: str) -> Plain:
-        return self._ask(lambda client: client.explain(**{"from": source, "to": target}))
+        return self._group.ask_one(lambda client: client.explain(**{"from": source, "to": target}))
 
     def explain_session(self, session: str) -> Plain:
-        return self._ask(lambda client: client.explain(session=session))
+        return self._group.ask_one(lambda client: client.explain(session=session))
 
     def ticket_rings(self) -> list[Plain]:
         return self._group.ask_one(AdminClient.tickets)
@@ -210,32 +240,22 @@ class _Policies:
         return int(self._change(lambda client: client.rotate_tickets(vip))["generation"])
 
     def clocks(self) -> dict[str, float]:
-        return self._ask(AdminClient.clocks)
+        return self._group.ask_one(AdminClient.clocks)
 
     def figures(self) -> Plain:
-        return self._ask(AdminClient.mesh)
+        return self._group.ask_one(AdminClient.mesh)
 
-    def _change(self, question: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
-        """Ask for a change: numbers of before it are forgotten."""
+    def _change(self, change: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
+        """Ask one for a change, or each for what is a node's own: numbers of before it are forgotten."""
         try:
-            return self._ask(question, each=each)
+            return self._group.change_each(change) if each else self._group.ask_one(change)
         finally:
             self._group.changed()
 
-    def _ask(self, question: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
-        """Ask one, or what is a node's own of each of them, and return the first answer."""
-        try:
-            return self._group.ask_each(question)[0] if each else self._group.ask_one(question)
-        except PolicyError:
-            raise
-        except MeshcacheError as error:
-            raise PolicyError(str(error)) from None
 
-
-def _asked(question: Callable[[AdminClient], Answer], path: Path) -> tuple[Answer] | None:
+def _asked(question: Callable[[AdminClient], Answer], path: Path) -> Answer | MeshcacheError:
+    """Return the answer, or why there is none."""
     try:
-        return (question(AdminClient(path)),)
-    except PolicyError:
-        raise
-    except AdminError:
-        return None
+        return question(AdminClient(path))
+    except MeshcacheError as error:
+        return error

@@ -25,11 +25,14 @@ class Policies:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.vip, self.breaks = "shop", False
 
     def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]:
-        if vip != "shop":
+        if vip != self.vip:
             raise PolicyError(f"there is no VIP {vip}")
         self.asked.append(("set", vip, values, node_only))
+        if self.breaks:
+            raise RuntimeError("after the change")
         return {"version": len(self.asked)}
 
     def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> dict[str, Any]:
@@ -168,13 +171,53 @@ def test_one_that_has_just_gone_is_left_out_and_with_none_the_answer_says_so(
     assert client.set_policy("shop", {"reach": "colo"}) == {"version": 1}
     workers[1].server.close()
     wait_until(lambda: _refuses(client), what="numbers of a moment ago are forgotten")
-    for ask in (client.stats, client.peers, client.policy, client.events):
+    asks: list[Callable[[], Any]] = [
+        *(client.stats, client.peers, client.policy, client.events, client.tickets, client.mesh, client.clocks),
+        lambda: client.explain(session="3fa9"),
+        lambda: client.set_policy("shop", {"reach": "colo"}),
+        lambda: client.unset_policy("shop", [], node_only=True),
+        lambda: client.withdraw(all=True),
+        lambda: client.rotate_tickets("shop"),
+    ]
+    for ask in asks:  # exit code 1, and 2 is for what was refused
         with pytest.raises(AdminError, match="answered 503: no worker answers"):
             ask()
-    with pytest.raises(PolicyError, match="no worker answers"):
-        client.set_policy("shop", {"reach": "colo"})
     with pytest.raises(MeshcacheError, match="no worker answers"):
         group.reload_each()
+
+
+def test_a_worker_that_fails_in_a_change_does_not_say_that_nothing_changed(
+    client: AdminClient, workers: list[Worker]
+) -> None:
+    workers[0].policies.breaks = True
+    with pytest.raises(AdminError, match=rf"answered 503: the node at {workers[0].path} answered 500: the node could"):
+        client.set_policy("shop", {"reach": "colo"})
+    assert [len(worker.policies.asked) for worker in workers] == [1, 0]
+
+
+def test_of_a_change_to_each_those_are_named_that_perhaps_lack_it(
+    client: AdminClient, workers: list[Worker], folder: Path
+) -> None:
+    def narrow() -> dict[str, Any]:
+        return client.set_policy("shop", {"reach": "server"}, node_only=True)
+
+    workers[1].policies.breaks = True
+    one = rf"done on 1 of 2 workers, and perhaps not on {folder.name}: "
+    with pytest.raises(AdminError, match=rf"answered 503: {one}the node at {workers[1].path} answered 500: the node"):
+        narrow()
+    assert [len(worker.policies.asked) for worker in workers] == [1, 1]
+    workers[0].policies.vip = "elsewhere"
+    with pytest.raises(AdminError, match=rf"done on 0 of 2 workers, .*: there is no VIP shop; .*{workers[1].path}"):
+        narrow()
+    workers[1].policies.breaks = False
+    with pytest.raises(AdminError, match=rf"{one}there is no VIP shop$"):
+        narrow()
+    workers[1].policies.vip = "elsewhere"
+    with pytest.raises(PolicyError, match=r"^there is no VIP shop$"):
+        narrow()
+    workers[1].policies.vip = "shop"
+    workers[0].server.close()
+    assert narrow() == {"version": 4}
 
 
 def _refuses(client: AdminClient) -> bool:
