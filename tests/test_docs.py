@@ -30,6 +30,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not [target for target in targets if not (page.parent / target).exists()]
 
 
+def test_every_command_that_a_message_or_a_docstring_names_exists() -> None:
+    sources = [*(ROOT / "meshcache").rglob("*.py"), *(ROOT / "server").rglob("*.py")]
+    found = {words for path in sources for words in re.findall(r"`meshcache ([a-z]+)(?: ([a-z]+))?", path.read_text())}
+    assert ("tickets", "agent") in found
+    for word, second in found:
+        assert word in COMMANDS, word
+        group = getattr(cli.get_command(None, word), "commands", {second: None})  # type: ignore[arg-type]
+        assert second in ("", *group), f"{word} {second}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_and_option_exists(page: Path) -> None:
     for words in commands(page):

@@ -326,8 +326,8 @@ class Settings(BaseModel):
             faults.append("tier.disk.path: each of server.workers has a folder of its own in its state; leave it out")
         if self.tickets.export:
             faults.append(
-                "tickets.export: each of server.workers would write the same files; let `meshcache agent`, with a "
-                "node.name of its own, write them"
+                "tickets.export: each of server.workers would write the same files; let `meshcache tickets agent`, "
+                "with a node.name of its own, write them"
             )
         return faults
 
