@@ -147,13 +147,11 @@ class VipChanges:
         self._outlet.vip_added(now)
 
     def _change(self, served: ServedVip, vip: LocalVip, now: float) -> None:
-        old, served.vip = served.vip, vip
+        old = served.vip
         served.stream.terms = vip.terms
         self._cache.renew()
         self._cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
-        told_anew = (vip.terms, vip.note) != (old.terms, old.note)
-        if told_anew:
-            self._vips.put(served)
+        told_anew = self._vips.change(served, vip)
         if not vip.export_client_certificates:
             self._publisher.drop_certified(vip.terms.vip)
         self._recall.vip_changed(old, vip, now)

@@ -76,6 +76,9 @@ class ServedVips:
         self._last_seqs: dict[str, int] = {}  # of VIPs that aren't served any more
         self._accepted: dict[int, tuple[Terms, tuple[Verdict, str]]] = {}
         self.terms: tuple[Terms, ...] = ()
+        self.generation = 0
+        """Grows with every change of which VIPs are served and of their settings; the record's revision only when
+        others are to hear of it."""
         self.record = NodeRecord(
             identity.node, identity.incarnation, identity.colo, identity.address, 1, (), identity.version
         )
@@ -99,6 +102,17 @@ class ServedVips:
         served.own_policy = self.own_policy
         self._served[served.vip.terms.vip] = served
         self._changed()
+
+    def change(self, served: ServedVip, vip: LocalVip) -> bool:
+        """Serve a VIP by other settings from now on. Return whether others are to hear of it: its terms changed, or
+        what is noted of it.
+        """
+        before, served.vip = served.vip, vip
+        self.generation += 1
+        told_anew = (vip.terms, self._note(vip)) != (before.terms, self._note(before))
+        if told_anew:
+            self._changed()
+        return told_anew
 
     def go_on_as(self, incarnation: int) -> None:
         """Tell what is served as a later life of this node."""
@@ -179,6 +193,7 @@ class ServedVips:
         return replace(vip.note, tickets=vip.rotate_s is not None and self.own_policy is NO_OWN_POLICY)
 
     def _changed(self) -> None:
+        self.generation += 1
         in_order = sorted(self._served.items())
         self._served.clear()
         self._served.update(in_order)

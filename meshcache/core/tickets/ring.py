@@ -40,8 +40,9 @@ _OVER_S = 60.0
 @dataclass(slots=True)
 class Ring:
     """One border's keys, highest first. ``vips`` are served here in it; ``shared`` is false where reach keeps all on
-    this server. ``ended_at``: keys made up to then were withdrawn. ``empty_since`` is when it had no key for the first
-    time, ``current`` the key that encrypts: it may be over, so ask `encrypting`.
+    this server. ``turns_since`` is when ``rotate_s`` changed last. ``ended_at``: keys made up to then were withdrawn.
+    ``empty_since`` is when it had no key for the first time, ``current`` the key that encrypts: it may be over, so ask
+    `encrypting`.
     """
 
     id: bytes
@@ -56,6 +57,7 @@ class Ring:
     current: TicketKey | None = None
     ended_at: float = float("-inf")
     top: int = 0
+    turns_since: float = float("-inf")
     learned_at: dict[bytes, float] = field(default_factory=dict)
     _first_birth: dict[bytes, float] = field(default_factory=dict)
     _wiped: OrderedDict[bytes, None] = field(default_factory=OrderedDict)

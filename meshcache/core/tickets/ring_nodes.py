@@ -43,12 +43,18 @@ class RingNodes:
         return rank(f"ticket key {ring.id.hex()}", {self._vips.record.node, *others})
 
     def turn(self, ring: Ring) -> tuple[int, bool]:
-        """Return this node's place in that order, 0 for the first, and whether any other node is in the ring."""
+        """Return this node's place in that order, 0 for the first, and whether another node is in the ring, or may be
+        without having said so yet: settings change on many at once.
+        """
         self._forget_outdated()
         turn = self._turns.get(ring.id)
         if turn is None:
             others = self.others(ring)
-            turn = self._turns[ring.id] = self.in_turn(ring, others).index(self._vips.record.node), bool(others)
+            heard = ring.shared and any(peer.usable for peer in self._members)
+            turn = self._turns[ring.id] = (
+                self.in_turn(ring, others).index(self._vips.record.node),
+                bool(others) or heard,
+            )
         return turn
 
     def without(self, ring: Ring, key: TicketKey) -> list[str]:

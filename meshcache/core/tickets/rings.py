@@ -1,6 +1,7 @@
 """All rings that this node is in, as its VIPs' terms have them, and which other nodes are in each.
 
-Follows the terms: a VIP whose group, settings or reach change gets another ring, and a ring without a VIP is wiped.
+Follows the VIPs: one whose group, settings or reach change gets another ring, a ring without a VIP is wiped, and the
+next keys are made for the times that hold then. A key keeps those that it was made for: all nodes know it by them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Rings:
         self._of_vip: dict[str, bytes] = {}
         self._terms: dict[bytes, Terms] = {}
         self._members: OrderedDict[int, tuple[NodeRecord, frozenset[bytes]]] = OrderedDict()
-        self._revision = -1
+        self._generation = -1
         self.version = 0
 
     def __iter__(self) -> Iterator[Ring]:
@@ -52,11 +53,11 @@ class Rings:
         return None if ring is None else self._rings.get(ring)
 
     def follow(self, now: float) -> bool:
-        """Take over what the VIPs' terms are now; says whether anything changed. Cheap when nothing did."""
-        revision = self._vips.record.revision
-        if revision == self._revision:
+        """Take over what the VIPs' settings are now; says whether anything changed. Cheap when nothing did."""
+        generation = self._vips.generation
+        if generation == self._generation:
             return False
-        self._revision = revision
+        self._generation = generation
         served: dict[bytes, list[ServedVip]] = {}
         for each in self._vips:
             if each.vip.rotate_s is not None:
@@ -103,6 +104,8 @@ class Rings:
                 found, terms.group, vips, shared, rotate_s, lifetime_s, self._limits, empty_since=now
             )
         else:
+            if rotate_s != ring.rotate_s:
+                ring.turns_since = now
             ring.vips, ring.rotate_s, ring.lifetime_s = vips, rotate_s, lifetime_s
 
     def _wiped(self, ring: Ring, now: float) -> None:

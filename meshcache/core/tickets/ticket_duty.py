@@ -238,7 +238,7 @@ class TicketDuty:
         """Return when it is this node's turn to make the next key, if nobody has by then."""
         place, others = self.nodes.turn(ring)
         if ring.keys:
-            at = ring.turns_at(ring.keys[0])
+            at = max(ring.turns_at(ring.keys[0]), ring.turns_since)  # overdue for all nodes at once: still in turn
         else:
             first_s = self._limits.ticket_first_s if others else 0.0
             at = max(ring.empty_since + first_s, ring.ended_at + self._quiet_s(ring))
@@ -383,7 +383,7 @@ class TicketDuty:
     # --- when
 
     def _now_stamp(self) -> tuple[int, ...]:
-        mesh = self._members.generation, self._vips.record.revision, self._roster.generation
+        mesh = self._members.generation, self._vips.generation, self._roster.generation
         return *mesh, self._withdraws.acts, self._joining.joining
 
     def _ring_due(self, ring: Ring, now: float) -> float:

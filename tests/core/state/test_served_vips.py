@@ -107,3 +107,17 @@ def test_the_parts_of_an_island_are_its_groups_and_empty_where_nobody_tells() ->
     told = NodeRecord("edge-2", 1, "ams1", "edge-2:1", 1, (theirs("shop", "store"),), "0", (VipNote(b"part"),))
     assert vips.island_parts(told, "store") == (b"", b"part")
     assert vips.island_parts(told, "other") == (b"", b"")
+
+
+def test_a_change_of_settings_counts_and_others_hear_of_it_where_it_is_theirs_to_know() -> None:
+    vips = ServedVips(ME)
+    shop = serve(vips, "shop")
+    told, counted = vips.record.revision, vips.generation
+    assert not vips.change(shop, vip("me", lifetime_s=60.0))
+    assert (vips.record.revision, vips.generation) == (told, counted + 1)
+    assert vips.change(shop, vip("me", lifetime_s=60.0, rotate_s=600.0)), "it takes part in a ring now"
+    assert vips.record.note_of("shop").tickets
+    assert not vips.change(shop, vip("me", lifetime_s=60.0, rotate_s=300.0))
+    assert vips.change(shop, vip("me", lifetime_s=60.0))
+    assert not vips.record.note_of("shop").tickets
+    assert vips.record.revision == told + 2

@@ -7,7 +7,7 @@ from meshcache.core.policy.own_policy import NO_OWN_POLICY
 from meshcache.core.policy.ring_id import ring_id
 from meshcache.core.tickets.rings import Rings
 from meshcache.core.values.events import TicketKeysWiped
-from tests.core.net import Net, Puppet, mesh, vip
+from tests.core.net import Host, Net, Puppet, mesh, vip
 
 
 def rings_of(net: Net, *vips: object) -> tuple[object, Rings]:
@@ -92,3 +92,87 @@ def test_with_a_policy_of_one_s_own_keys_stay_here_since_it_can_t_be_asked_about
     net.run(10)
     again = [host.core.tickets.of_vip("shop", net.now) for host in hosts]
     assert len({found.encrypting.name for found in again if found is not None and found.encrypting is not None}) == 1
+
+
+def names(host: Host, net: Net) -> list[bytes]:
+    """The names of the keys that a host has for the shop."""
+    found = host.core.tickets.of_vip("shop", net.now)
+    return [] if found is None else [key.name for key in found.opening]
+
+
+def times(host: Host, net: Net) -> tuple[float, float]:
+    """The times for which a host would make the next key."""
+    ring = host.core.tickets.rings.of_vip("shop")
+    assert ring is not None
+    return ring.rotate_s, ring.lifetime_s
+
+
+def test_a_vip_that_begins_to_give_tickets_is_in_the_ring_and_one_that_ends_it_is_out_of_it() -> None:
+    net = Net()
+    giving, other = net.add("a", "ams1", vip("a", rotate_s=600.0)), net.add("b", "ams1", vip("b"), seeds=("a:7946",))
+    net.run(10)
+    assert names(other, net) == []
+    assert len(names(giving, net)) == 1
+    other.core.set_vip(vip("b", rotate_s=600.0), net.now)
+    net.until(lambda: names(other, net) == names(giving, net), within=1)
+    told = giving.core.records()
+    assert [record.notes[0].tickets for record, _ in told] == [True, True]
+    net.run(5)
+    assert giving.core.tickets.show(net.now)[0]["nodes"] == ["a", "b"]
+    secret = other.core.tickets.of_vip("shop", net.now).opening[0]  # type: ignore[union-attr]
+    other.core.set_vip(vip("b"), net.now)
+    net.run(0.01)
+    assert secret.wiped
+    assert len(other.core.tickets.rings) == 0
+    assert [event.keys for event in other.happened(TicketKeysWiped)] == [1]
+    assert giving.core.tickets.show(net.now)[0]["nodes"] == ["a"]
+    net.run(20)
+    giving.core.tickets.rotate("shop", net.now)
+    net.run(20)
+    assert len(names(giving, net)) == 2
+    assert names(other, net) == []
+
+
+def test_both_ends_that_begin_to_give_tickets_have_one_key() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"])
+    net.run(10)
+    for host in hosts:
+        host.core.set_vip(vip(host.name, rotate_s=600.0), net.now)
+    net.run(10)
+    assert [len(names(host, net)) for host in hosts] == [1, 1]
+    assert names(hosts[0], net) == names(hosts[1], net)
+
+
+def test_other_times_hold_for_the_next_key_and_a_shorter_turn_at_once() -> None:
+    net = Net()
+    hosts = mesh(net, ["a", "b"], rotate_s=3600.0)
+    net.run(90)
+    first = names(hosts[0], net)
+    for host in hosts:
+        host.core.set_vip(vip(host.name, rotate_s=60.0, lifetime_s=600.0), net.now)
+    net.until(lambda: len(names(hosts[0], net)) == 2, within=3)
+    assert [times(host, net) for host in hosts] == [(60.0, 600.0)] * 2
+    key, former = hosts[1].core.tickets.of_vip("shop", net.now).opening  # type: ignore[union-attr]
+    assert (key.rotate_s, key.lifetime_s) == (60.0, 600.0)
+    assert [former.name] == first
+    assert (former.rotate_s, former.lifetime_s) == (3600.0, 3600.0)  # it goes when it was to go
+    for host in hosts:
+        host.core.set_vip(vip(host.name, rotate_s=600.0, lifetime_s=3600.0), net.now)
+    net.run(61)
+    assert [times(host, net) for host in hosts] == [(600.0, 3600.0)] * 2
+    key = hosts[1].core.tickets.of_vip("shop", net.now).opening[0]  # type: ignore[union-attr]
+    assert (key.generation, key.rotate_s, key.lifetime_s) == (3, 600.0, 3600.0)
+    net.run(500)
+    assert names(hosts[1], net)[0] == key.name
+
+
+def test_another_quota_changes_no_key_and_is_told_nobody() -> None:
+    net = Net()
+    (host,) = mesh(net, ["a"], rotate_s=600.0)
+    net.run(10)
+    revision, before = host.core.duties.vips.record.revision, names(host, net)
+    host.core.set_vip(vip("a", rotate_s=600.0, sessions=99), net.now)
+    net.run(10)
+    assert names(host, net) == before
+    assert host.core.duties.vips.record.revision == revision

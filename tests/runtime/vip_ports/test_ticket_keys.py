@@ -113,3 +113,33 @@ def test_a_node_that_keeps_sessions_and_one_that_gives_tickets_don_t_share(place
     client = client_context("1.3")
     assert sessions.policies.ticket_rings() == []
     assert not visit(contexts[0], client, session=visit(contexts[1], client).session).resumed
+
+
+def reload(node: MeshNode, **vip: Any) -> None:
+    """Reload a node with its file, in which the shop alone is another."""
+    running = node.internals.settings
+    (shop,) = running.vips
+    node.reload(running.model_copy(update={"vips": (shop.model_copy(update=vip),)}))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_reload_begins_with_tickets_on_all_nodes_and_one_that_ends_them_wipes_the_keys(
+    place: Place, version: str
+) -> None:
+    nodes = [place.node(name, vip=[TICKETS[0] | {"resumption": "sessions"}]) for name in ("edge-1", "edge-2")]
+    contexts = [place.server(node, version=version) for node in nodes]
+    place.wait_until_met()
+    for node in nodes:
+        reload(node, resumption="tickets")
+    wait_until(partial(agree, nodes), what="both encrypt with one key")
+    client = client_context(version)
+    first = visit(contexts[0], client)
+    assert visit(contexts[1], client, session=first.session).resumed
+    assert nodes[0].policies.ticket_rings()[0]["nodes"] == ["edge-1", "edge-2"]
+    key = nodes[1].internals.pump.core.tickets.of_vip("shop", nodes[1].internals.pump.clock()).opening[0]
+    reload(nodes[1], resumption="sessions")
+    wait_until(lambda: key.wiped, what="the key is gone")
+    assert nodes[1].policies.ticket_rings() == []
+    wait_until(lambda: nodes[0].policies.ticket_rings()[0]["nodes"] == ["edge-1"], what="the other knows")
+    assert not visit(contexts[1], client, session=first.session).resumed
+    assert visit(contexts[1], client, session=visit(contexts[1], client).session).resumed
