@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,9 +13,9 @@ import click
 
 from meshcache.admin.client import AdminClient
 from meshcache.cli.figures import duration
+from meshcache.cli.following import answers
 from meshcache.cli.output import clean, colours, print_json
 from meshcache.cli.target import Target, asks_a_node
-from meshcache.errors import AdminError
 
 PERIOD_S: Final = 1.0
 
@@ -44,21 +43,16 @@ def _later(target: Target, uptime_s: float, seen: int) -> Iterator[list[dict[str
     """Yield what happens from now on, a second at a time.
     Numbers begin anew with a node that restarts, and so does this.
     """
-    away = False
-    while True:
-        time.sleep(PERIOD_S)
-        try:
-            now_s, found = target.ask(partial(_read, since=seen))
-            if now_s < uptime_s:
-                now_s, found = target.ask(partial(_read, since=0))
-        except AdminError as error:
-            if not away:
-                click.echo(clean(f"no answer, trying again: {error}".partition("\n")[0]), err=True)
-            away = True
-            continue
-        uptime_s, away = now_s, False
-        seen = found[-1]["seq"] if found else seen
-        yield found
+
+    def read() -> list[dict[str, Any]]:
+        nonlocal uptime_s, seen
+        now_s, found = target.ask(partial(_read, since=seen))
+        if now_s < uptime_s:
+            now_s, found = target.ask(partial(_read, since=0))
+        uptime_s, seen = now_s, found[-1]["seq"] if found else seen
+        return list(found)
+
+    return answers(read, PERIOD_S)
 
 
 def _read(client: AdminClient, since: int) -> tuple[float, list[dict[str, Any]]]:

@@ -10,11 +10,11 @@ import os
 import select
 import sys
 import termios
-import time
 import tty
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import Any, Final
 
 import click
@@ -22,10 +22,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from meshcache.cli.following import AWAY, answers, trouble
 from meshcache.cli.front_view import front_lines
 from meshcache.cli.output import clean, colours, plain_table
 from meshcache.cli.view import RATES, elapsed_s, gossip_rates, heading, rate_rows, warnings
-from meshcache.errors import AdminError
 
 PERIOD_S: Final = 1.0
 
@@ -84,13 +84,10 @@ def on_terminal(first: dict[str, Any], read: Read) -> None:
 
 
 def as_lines(first: dict[str, Any], read: Read) -> None:
-    """Print one JSON object a line, once a second, until the reader or Ctrl-C ends it."""
-    stats = first
+    """Print one JSON object a line, once a second, until the reader or Ctrl-C ends it; none while the node is away."""
     with suppress(KeyboardInterrupt):
-        while True:
+        for stats in chain([first], answers(read, PERIOD_S)):
             click.echo(json.dumps(stats, ensure_ascii=False))
-            time.sleep(PERIOD_S)
-            stats = read()
 
 
 def frame(readings: Readings, height: int) -> Group:
@@ -112,8 +109,8 @@ def frame(readings: Readings, height: int) -> Group:
 def _read_into(readings: Readings, read: Read) -> None:
     try:
         readings.add(read())
-    except AdminError as error:
-        readings.trouble = f"no answer, trying again: {error}".partition("\n")[0]
+    except AWAY as error:
+        readings.trouble = trouble(error)
 
 
 def _line(text: str, style: str = "") -> Text:

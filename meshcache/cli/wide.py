@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 import click
 
 from meshcache.cli.figures import count, cropped, percent
+from meshcache.cli.following import AWAY, answers, trouble
 from meshcache.cli.output import Column, clean, colours, plain_table, print_json, print_table, warn
 
 PERIOD_S: Final = 2.0
@@ -93,12 +94,10 @@ def _show(mesh: dict[str, Any]) -> None:
         warn(line)
 
 
-def _lines(mesh: dict[str, Any], read: Read) -> None:
+def _lines(first: dict[str, Any], read: Read) -> None:
     with suppress(KeyboardInterrupt):
-        while True:
+        for mesh in chain([first], answers(read, PERIOD_S)):
             click.echo(json.dumps(mesh, ensure_ascii=False))
-            time.sleep(PERIOD_S)
-            mesh = read()
 
 
 def _on_terminal(mesh: dict[str, Any], read: Read) -> None:
@@ -106,25 +105,24 @@ def _on_terminal(mesh: dict[str, Any], read: Read) -> None:
     from rich.live import Live
 
     from meshcache.cli.watch import keys_at_once, quit_within
-    from meshcache.errors import AdminError
 
-    trouble: list[str] = []
+    told: list[str] = []
     console = Console(no_color=not colours(), highlight=False)
     with keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(_screen(mesh, trouble, console.size.height), refresh=True)
+            live.update(_screen(mesh, told, console.size.height), refresh=True)
             if quit_within(PERIOD_S):
                 return
             try:
-                mesh, trouble = read(), []
-            except AdminError as error:
-                trouble = [f"no answer, trying again: {error}".partition("\n")[0]]
+                mesh, told = read(), []
+            except AWAY as error:
+                told = [trouble(error)]
 
 
-def _screen(mesh: dict[str, Any], trouble: list[str], height: int) -> Any:
+def _screen(mesh: dict[str, Any], away: list[str], height: int) -> Any:
     from rich.text import Text
 
-    told = (trouble + warnings(mesh))[: max(height // 3, 1)]
+    told = (away + warnings(mesh))[: max(height // 3, 1)]
     title, *lines = plain_table(COLUMNS, [[clean(cell) for cell in row] for row in rows(mesh)]).split("\n")
     room = max(height - len(told) - 3, 1)
     if len(lines) > room:

@@ -17,14 +17,18 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from meshcache.admin.server import AdminServer
+from meshcache.cli import watch
+from meshcache.cli.stats import only_vip
 from meshcache.cli.watch import READINGS_MAX, TOLD_S, WINDOW_S, Readings, frame
 from meshcache.config import AdminSettings
 from tests.cli.conftest import BusyNode
+from tests.support.waiting import wait_until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -129,6 +133,54 @@ def test_json_is_one_object_a_line_until_it_is_told_to_end(socket: Path) -> None
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stderr.read() == ""
+
+
+class WideNode(BusyNode):
+    """A node alone in its mesh, with these VIPs."""
+
+    def __init__(self, vips: dict[str, Any]) -> None:
+        super().__init__()
+        self.vips, self.asked, self.policies = vips, 0, self
+
+    def stats(self) -> dict[str, Any]:
+        self.asked += 1
+        return super().stats() if self.vips else {"node": {"name": "edge-1", "uptime_s": 0.5}, "vips": {}}
+
+    def figures(self) -> dict[str, Any]:
+        self.asked += 1
+        return {"nodes": [{"name": "edge-1", "colo": "ams1", "vips": self.vips}], "silent": []}
+
+
+@pytest.mark.parametrize("mesh", [[], ["--mesh"]], ids=["node", "mesh"])
+def test_a_program_that_reads_lines_outlasts_a_node_that_restarts(tmp_path: Path, mesh: list[str]) -> None:
+    """It is away for a while, then there without its VIP; the program has no line of that time."""
+    path, node = tmp_path / "a.sock", WideNode(BusyNode().vips)
+    server = AdminServer(node, AdminSettings(socket=path)).start()
+    command = [sys.executable, "-m", "meshcache", "stats", "--watch", "--json", "--vip", "shop", *mesh]
+    with subprocess.Popen(
+        [*command, "--socket", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            process.stdout.readline()
+            server.close()
+            assert process.stderr.readline().startswith("no answer, trying again: ")
+            bare = WideNode({})
+            with AdminServer(bare, AdminSettings(socket=path)):
+                wait_until(lambda: bare.asked)
+            with AdminServer(node, AdminSettings(socket=path)):
+                assert '"shop"' in process.stdout.readline()
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def test_on_a_terminal_a_vip_that_is_not_there_yet_is_waited_for(node: BusyNode) -> None:
+    readings = readings_of(node, 3)
+    watch._read_into(readings, lambda: only_vip(WideNode({}).stats(), "shop"))
+    assert readings.trouble == 'trying again: node edge-1 has no VIP "shop"; it has none'
 
 
 def lines_of(readings: Readings, height: int) -> list[str]:
