@@ -13,7 +13,7 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import HELD_BYTES_MAX
-from meshcache.live_policy.values import ALL, KEYS, allowed, in_file, parse, value_of, with_values, written
+from meshcache.live_policy.values import ALL, KEYS, allowed, in_file, parse, same, value_of, with_values, written
 from meshcache.runtime.contexts.attaching import InForce
 
 EPOCH = "epoch"
@@ -53,7 +53,8 @@ def overlay(file: Settings, live: LivePolicies, node_only: Values) -> Overlay:
         vips.append(changed)
     vips = _fitting_quotas(file, vips, sources, faults)
     settings = file.model_copy(update={"vips": tuple(vips)})
-    return Overlay(InForce(settings, _epochs(vips, live), _notes(vips, live, sources)), sources, tuple(faults))
+    notes = _notes(vips, live, sources, file.node.colo)
+    return Overlay(InForce(settings, _epochs(vips, live), notes), sources, tuple(faults))
 
 
 def hidden(before: Settings, file: Settings, holds: Overlay) -> list[tuple[str, str]]:
@@ -69,7 +70,9 @@ def hidden(before: Settings, file: Settings, holds: Overlay) -> list[tuple[str, 
             file_values(holds.in_force.settings, in_force),
         )
         live = [key for key in KEYS if holds.sources[vip.name][key].name in ("live", "node")]
-        found += [(vip.name, key) for key in live if was[key] != now[key] != shown[key]]
+        colo = file.node.colo
+        changed = [key for key in live if not same(was[key], now[key], colo)]
+        found += [(vip.name, key) for key in changed if not same(now[key], shown[key], colo)]
     return found
 
 
@@ -92,7 +95,7 @@ def _changed(
                 continue
             holds = allowed(key, vip, own[key], wanted, file.node.colo)
             if vip.sharing.live == "none":
-                sources[key] = Source(sources[key].name, texts[key])
+                sources[key] = Source(sources[key].name, None if holds == wanted else texts[key])
                 continue
             values[key] = holds
             sources[key] = Source(layer, None if holds == wanted else texts[key])
@@ -141,22 +144,23 @@ def _epochs(vips: list[VipSettings], live: LivePolicies) -> dict[str, int]:
 
 
 def _notes(
-    vips: list[VipSettings], live: LivePolicies, sources: Mapping[str, Mapping[str, Source]]
+    vips: list[VipSettings], live: LivePolicies, sources: Mapping[str, Mapping[str, Source]], colo: str
 ) -> dict[str, VipNote]:
     notes = {}
     for vip in vips:
         version = live.version(VIP, vip.name)
-        held = _held(vip, {key: entry.value for key, entry in live.values(VIP, vip.name).items()}, sources[vip.name])
+        set_live = {key: entry.value for key, entry in live.values(VIP, vip.name).items()}
+        held = _held(vip, set_live, sources[vip.name], colo)
         notes[vip.name] = VipNote(b"", version.number, version.digest, held)
     return notes
 
 
-def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, Source]) -> tuple[str, ...]:
+def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, Source], colo: str) -> tuple[str, ...]:
     """Return where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
     held = []
     for key in KEYS:
         holds = value_of(vip, key)
-        if key not in set_live or holds == _parsed(vip, key, set_live[key], []):
+        if key not in set_live or same(holds, _parsed(vip, key, set_live[key], []), colo):
             continue
         value = "the file's" if holds is None else written(holds)
         why = "set on that node alone" if sources[key].name == "node" else why_not(key, vip, sources[key])

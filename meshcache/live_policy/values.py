@@ -86,8 +86,27 @@ def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -
 
     With ``live = "none"`` the file's value, with "tighten" the stricter of both. With "any" the live value, but no
     lifetime beyond the protocol's own, and sessions with client certificates travel only where the file lets them.
-    Where nothing may be fetched every server needs its copy.
+    Where nothing may be fetched every server needs its copy. Where all of `live` holds, it is returned as it was set.
     """
+    holds = _allowed(key, vip, file_value, live, colo)
+    return live if same(holds, live, colo) else holds
+
+
+def same(one: Any, other: Any, colo: str) -> bool:
+    """Return whether two values are one to a node in `colo`: a list of colos that leaves it out, and one that doesn't,
+    are, and a list of it alone and ``colo``.
+    """
+    if isinstance(one, Reach) and isinstance(other, Reach):
+        return _border(one, colo) == _border(other, colo)
+    return bool(one == other)
+
+
+def _border(reach: Reach, colo: str) -> frozenset[str] | ReachKind:
+    """Return what `Reach.allows` and `core.policy.ring_id` make of a reach: the colos, or that it is none of colos."""
+    return reach.colos | {colo} if reach.kind in (ReachKind.COLO, ReachKind.COLOS) else reach.kind
+
+
+def _allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -> Any:
     mode = vip.sharing.live
     if key == "copies" and vip.fetch == "off":
         return file_value

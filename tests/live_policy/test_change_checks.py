@@ -50,6 +50,15 @@ def test_a_file_that_takes_only_stricter_values_names_its_own() -> None:
         found.values(vip, {"lifetime_s": "601"})
 
 
+@pytest.mark.parametrize("reach", ["ams1", "fra1", "ams1,fra1", "colo", "server"])
+def test_a_reach_that_is_not_wider_is_taken_with_or_without_this_nodes_own_colo(reach: str) -> None:
+    found, vip = checks({"live": "tighten", "reach": ["ams1", "fra1"]}, "fra1", "sin1")
+    assert found.values(vip, {"reach": reach}) == {"reach": reach}
+    for wider in ("everywhere", "sin1", "ams1,fra1,sin1"):
+        with pytest.raises(PolicyError, match="this would be wider"):
+            found.values(vip, {"reach": wider})
+
+
 def test_names_may_be_those_of_the_file_or_of_any_node() -> None:
     found, _ = checks({}, "fra1")
     for what, name in (("vip", "shop"), ("group", "front"), ("group", "shop"), ("origin", "fra1"), ("origin", "gone")):

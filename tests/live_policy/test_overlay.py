@@ -7,7 +7,7 @@ from typing import Any
 from meshcache import Settings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
-from meshcache.live_policy.overlay import Overlay, Source, overlay
+from meshcache.live_policy.overlay import Overlay, Source, hidden, overlay
 from tests.core.net import Net, vip
 
 
@@ -51,6 +51,35 @@ def test_what_the_file_forbids_is_shown_as_wanted() -> None:
     holds = overlay(made, live(reach="everywhere"), {})
     assert sharing(holds).reach == REACH_COLO
     assert holds.sources["shop"]["reach"] == Source("live", "everywhere")
+
+
+def test_a_reach_that_is_the_same_to_a_node_is_in_force_there() -> None:
+    made = file({**SHOP, "sharing": {"live": "tighten", "reach": ["ams1", "fra1", "sin1"]}})
+    elsewhere = made.model_copy(update={"node": made.node.model_copy(update={"colo": "sin1"})})
+    for of_node, own in ((made, "ams1"), (elsewhere, "sin1")):
+        for set_live in ("ams1,fra1", "fra1", own):
+            holds = overlay(of_node, live(reach=set_live), {})
+            assert holds.in_force.notes["shop"].held == (), (own, set_live)
+            assert holds.sources["shop"]["reach"] == Source("live")
+        holds = overlay(of_node, live(reach="fra1,lon1"), {})
+        both = ",".join(sorted(("fra1", own)))
+        assert holds.in_force.notes["shop"].held == (f'reach={both} (its file allows no more: live = "tighten")',)
+
+
+def test_a_file_that_takes_nothing_live_and_says_the_same_is_in_force() -> None:
+    made = file({**SHOP, "sharing": {"live": "none", "reach": ["fra1"]}})
+    holds = overlay(made, live(reach="ams1,fra1", lifetime_s="3600"), {})
+    assert holds.in_force.notes["shop"].held == ()
+    assert (holds.sources["shop"]["reach"], holds.sources["shop"]["lifetime_s"]) == (Source("file"), Source("default"))
+    assert overlay(made, live(reach="colo"), {}).sources["shop"]["reach"] == Source("file", "colo")
+
+
+def test_a_file_that_changes_to_what_is_in_force_is_not_hidden() -> None:
+    before, after = (file({**SHOP, "sharing": {"reach": reach}}) for reach in ("colo", ["fra1"]))
+    assert hidden(before, after, overlay(after, live(reach="ams1,fra1"), {})) == []
+    assert hidden(before, after, overlay(after, live(reach="everywhere"), {})) == [("shop", "reach")]
+    same = file({**SHOP, "sharing": {"reach": ["ams1"]}})
+    assert hidden(before, same, overlay(same, live(reach="everywhere"), {})) == [], "nothing has changed"
 
 
 def test_values_that_this_version_can_not_read_are_left_and_told() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from typing import Any
 
 import pytest
 
 from meshcache import VipSettings
-from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
+from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms
+from meshcache.core.policy.ring_id import ring_id
 from meshcache.live_policy.values import (
     FIXED,
     KEYS,
@@ -22,6 +24,11 @@ from meshcache.live_policy.values import (
 )
 
 AMS_FRA, AMS_LON = Reach.parse(["ams1", "fra1"]), Reach.parse(["ams1", "lon1"])
+
+
+def ring(reach: Reach, colo: str) -> bytes:
+    """Return what tells one border of ticket keys from another."""
+    return ring_id(Terms("edge-1", colo, "shop", "shop", bytes(32), reach))
 
 
 def vip(**sharing: Any) -> VipSettings:
@@ -160,6 +167,35 @@ class TestAllowed:
     )
     def test_tighten_takes_the_stricter_of_both(self, key: str, file: Any, live: Any, holds: Any) -> None:
         assert allowed(key, vip(live="tighten"), file, live, "ams1") == holds
+
+    @pytest.mark.parametrize(
+        "file, live",
+        [
+            (["ams1", "fra1"], ["ams1"]),
+            (["ams1", "fra1"], ["fra1"]),
+            (["fra1"], ["ams1", "fra1"]),
+            ("colo", ["ams1"]),
+            (["ams1"], "colo"),
+            (["ams1", "fra1", "lon1"], ["fra1"]),
+            ("everywhere", ["fra1"]),
+        ],
+    )
+    def test_a_reach_that_is_not_wider_holds_as_it_was_set_with_or_without_the_own_colo(
+        self, file: Any, live: Any
+    ) -> None:
+        wanted = Reach.parse(live)
+        assert allowed("reach", vip(live="tighten"), Reach.parse(file), wanted, "ams1") == wanted
+
+    def test_no_reach_that_is_set_allows_more_than_a_file_that_is_only_tightened(self) -> None:
+        colos = ("ams1", "fra1", "lon1")
+        lists = [list(some) for size in (1, 2, 3) for some in combinations(colos, size)]
+        reaches = [Reach.parse(plain) for plain in ("server", "colo", "everywhere", *lists)]
+        for file, live, own in product(reaches, reaches, (*colos, "nyc1")):
+            holds = allowed("reach", vip(live="tighten"), file, live, own)
+            for other in (*colos, "nyc1", "sin1"):
+                assert holds.allows(own, other) == (file.allows(own, other) and live.allows(own, other))
+            assert (holds == live) == (ring(holds, own) == ring(live, own)), "what is one border is told as one value"
+            assert ring(allowed("reach", vip(live="none"), file, live, own), own) == ring(file, own)
 
     def test_none_takes_the_files(self) -> None:
         assert allowed("reach", vip(live="none"), REACH_EVERYWHERE, REACH_SERVER, "ams1") == REACH_EVERYWHERE
