@@ -73,9 +73,11 @@ def parse(key: str, text: str) -> Any:
 
 
 def written(value: Any) -> str:
-    """Return a value as text; `parse` is its inverse."""
+    """Return a value as text; `parse` is its inverse, that of version 0.1 too, which reads all as TOML first."""
     if isinstance(value, Reach):
-        return str(value)
+        text = str(value)
+        is_other = text in _REACHES or parse_value(text) != text
+        return f'["{text}"]' if value.kind is ReachKind.COLOS and is_other else text
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
@@ -155,14 +157,14 @@ def _value_if_any(key: str, text: str) -> Any:
 
 
 def _reach(text: str) -> Reach:
-    value = parse_value(text)
+    """Read words, or TOML where that begins as a list or a string: of a colo named ``1`` it would make a number."""
+    text = text.strip()
+    value = parse_value(text) if text.startswith(("[", '"', "'")) else text
     if isinstance(value, str):
         value = value.strip()
         if value in _REACHES:
             return _REACHES[value]
         value = [colo.strip() for colo in value.split(",")]
-    if not isinstance(value, list):
-        raise ValueError(f"a reach is server, colo, everywhere or colos such as ams1,fra1, not {shown(value)}")  # noqa: TRY004
     return Reach.parse([parse_name(colo) for colo in value])
 
 

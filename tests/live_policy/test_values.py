@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations, product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshcache import VipSettings
+from meshcache.config.overrides import parse_value
+from meshcache.config.values import parse_reach
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, Terms
 from meshcache.core.policy.ring_id import ring_id
 from meshcache.live_policy.values import (
@@ -44,6 +49,12 @@ def vip(**sharing: Any) -> VipSettings:
         ("reach", "ams1, fra1", AMS_FRA),
         ("reach", '["ams1", "fra1"]', AMS_FRA),
         ("reach", "fra1", Reach.parse(["fra1"])),
+        ("reach", " 1 ", Reach.parse(["1"])),
+        ("reach", '["1"]', Reach.parse(["1"])),
+        ("reach", "1,true", Reach.parse(["1", "true"])),
+        ("reach", "'colo'", REACH_COLO),
+        ("reach", '["colo"]', Reach.parse(["colo"])),
+        ("reach", "ams1,server", Reach.parse(["ams1", "server"])),
         ("lifetime_s", "3600", 3600.0),
         ("lineage_s", "1.5", 1.5),
         ("quota", "25%", 0.25),
@@ -64,7 +75,10 @@ def test_a_value_is_read_and_written_back_to_the_same(key: str, text: str, value
     "key, text",
     [
         ("reach", "no where"),
-        ("reach", "5"),
+        ("reach", ""),
+        ("reach", "[5]"),
+        ("reach", '["5"'),
+        ("reach", "{a = 1}"),
         ("reach", "[]"),
         ("reach", "a,,b"),
         ("reach", ","),
@@ -94,6 +108,27 @@ def test_a_value_is_read_and_written_back_to_the_same(key: str, text: str, value
 def test_what_is_no_value_is_refused(key: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(key, text)
+
+
+NAMES = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,20}[A-Za-z0-9_])?", fullmatch=True),
+    st.sampled_from(["server", "colo", "everywhere", "1", "1.5", "0x1F", "1_0", "inf", "nan", "true", "1979-05-27"]),
+)
+
+
+@given(st.frozensets(NAMES, min_size=1, max_size=8))
+def test_a_reach_of_any_names_is_read_as_it_was_written(colos: frozenset[str]) -> None:
+    reach = parse_reach(sorted(colos))
+    assert parse("reach", written(reach)) == reach
+    assert parse("reach", json.dumps(sorted(colos))) == reach
+    of_01 = parse_value(written(reach))
+    assert Reach.parse(of_01.split(",") if isinstance(of_01, str) else of_01) == reach
+
+
+@given(st.floats(1, 86_400), st.floats(0, 1, exclude_min=True))
+def test_any_number_is_read_as_it_was_written(seconds: float, part: float) -> None:
+    assert parse("lifetime_s", written(seconds)) == parse("lineage_s", written(seconds)) == seconds
+    assert parse("quota", written(part)) == part
 
 
 def test_every_key_is_one_of_the_files_and_none_is_fixed() -> None:
