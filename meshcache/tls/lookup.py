@@ -88,7 +88,7 @@ def _looker(state: State) -> Callable[[int, Attached, bytes, int], int]:
         der, token = found
         if attached.pauses and attached.port.asking is not None and mark_of(ssl, pause_index) == PAUSE_PULLED:
             token = attached.port.asking.pulled(token)
-        return session_for(ssl, attached, session_id, der, token)
+        return session_for(ssl, attached, session_id, der, token, mark)
 
     return look_for
 
@@ -120,7 +120,7 @@ def _refuser(state: State) -> Callable[[int, Attached, Verdict, int, int], int]:
     return refuse
 
 
-def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int], int]:
+def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int, int], int]:
     functions, address = state.functions, ffi.from_buffer
     decode, free, set_ex = functions.d2i_SSL_SESSION, functions.SSL_SESSION_free, functions.SSL_SESSION_set_ex_data
     version_of, agreed_version = functions.SSL_SESSION_get_protocol_version, functions.SSL_version
@@ -130,45 +130,69 @@ def _session_maker(state: State) -> Callable[[int, Attached, bytes, bytes, int],
         state.token_index,
         state.mark_index,
     )
-    set_mark, mark_use = functions.SSL_set_ex_data, use_marker(state)
-    fitness, restart_clock, name_as_asked = fitness_check(state), clock_restarter(state), name_keeper(state)
+    set_mark, mark_use, refuse = functions.SSL_set_ex_data, use_marker(state), _refuser(state)
+    flaw_of, fitness, in_scope = _flaw_finder(state), fitness_check(state), scope_check(state)
+    restart_clock, name_as_asked = clock_restarter(state), name_keeper(state)
 
-    def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int) -> int:
-        """Return a session object, or 0. OpenSSL itself compares session id contexts."""
+    def session_for(ssl: int, attached: Attached, session_id: bytes, der: bytes, token: int, mark: int) -> int:
+        """Return a session object, or 0. OpenSSL itself compares session id contexts, after this.
+
+        An entry that is flawed is flawed for everybody, and goes. What isn't for this connection alone stays: whoever
+        saw an id can offer it under another version, and to another context of the group.
+        """
         scratch = take()
         start = address(der)
         scratch.cursor[0] = start
         session: int = decode(0, scratch.cursor, len(der))
-        verdict, given = DER, 0
+        flaw, unfit, given = DER, ALLOWED, 0
         try:
             if session and scratch.cursor[0] - start == len(der):  # OpenSSL ignores a tail
-                # A stranger who saw an id can offer it under another version: a miss that burns nothing. (OpenSSL would
-                # compare too, in TLS 1.3 only after a binder that can't verify, which is fatal.)
-                version = version_of(session)
-                same_version = version == agreed_version(ssl)
-                verdict = fitness(ssl, attached, session, session_id, token, scratch) if same_version else ALLOWED
-                marked = version <= TLS12 or not attached.port.single_use or mark_use(session, session_id)
-                if same_version and verdict is ALLOWED and marked:
-                    set_ex(session, token_index, token)
-                    restart_clock(ssl, session)
-                    if version <= TLS12:
-                        name_as_asked(ssl, session, scratch)
-                        attached.port.hit(token)  # its resumptions end without a callback
-                    given = session
+                flaw, version = flaw_of(session, session_id, scratch), version_of(session)
+                # Another version is a miss. (OpenSSL would compare too, in TLS 1.3 only after a binder that can't
+                # verify, which is fatal.)
+                if flaw is ALLOWED and version == agreed_version(ssl):
+                    unfit = fitness(ssl, attached, session, token)
+                    if unfit is not ALLOWED:
+                        unfit = unfit if in_scope(ssl, attached, session, scratch) else ALLOWED  # a miss
+                    elif version <= TLS12 or not attached.port.single_use or mark_use(session, session_id):
+                        set_ex(session, token_index, token)
+                        restart_clock(ssl, session)
+                        if version <= TLS12:
+                            name_as_asked(ssl, session, scratch)
+                            attached.port.hit(token)  # its resumptions end without a callback
+                        given = session
         finally:
             if not given:
                 free(session)
         give_back(scratch)
-        if verdict is ALLOWED:
+        if unfit is not ALLOWED:
+            return refuse(ssl, attached, unfit, mark, REFUSED)
+        if flaw is ALLOWED:
             set_mark(ssl, mark_index, token if given else ASKED)
             return given
         # What was queued by a failed decoding would turn this connection's next "want read" into an error.
         functions.ERR_clear_error()
-        attached.port.unusable(session_id, verdict)
+        attached.port.unusable(session_id, flaw)
         set_mark(ssl, mark_index, REFUSED)
         return 0
 
     return session_for
+
+
+def scope_check(state: State) -> Callable[[int, Attached, int, Any], bool]:
+    """Return a function that says whether a session is of a connection's scope; `hot/tickets.c` has its twin."""
+    functions, unpack = state.functions, ffi.unpack
+    extension_of, context_of = functions.SSL_client_hello_get0_ext, functions.SSL_SESSION_get0_id_context
+
+    def in_scope(ssl: int, attached: Attached, session: int, scratch: Any) -> bool:
+        """Return whether a session was made under the session id context that this connection's ClientHello gets."""
+        place = context_of(session, scratch.count)
+        context, extension = unpack(place, scratch.count[0]), None
+        if extension_of(ssl, EXT_SERVER_NAME, scratch.cursor, scratch.size):
+            extension = unpack(scratch.cursor[0], min(scratch.size[0], EXTENSION_BYTES_MAX + 1))
+        return bool(context == attached.scopes.of_extension(extension))
+
+    return in_scope
 
 
 def clock_restarter(state: State) -> Callable[[int, int], None]:
@@ -206,47 +230,40 @@ def name_keeper(state: State) -> Callable[[int, int, Any], None]:
     return name_as_asked
 
 
-def fitness_check(state: State) -> Callable[..., Verdict]:
-    """Return a function that says why a session may not resume on a connection, or ALLOWED."""
-    functions, unpack = state.functions, ffi.unpack
-    id_of, cipher_of, peer_of = (
-        functions.SSL_SESSION_get_id,
-        functions.SSL_SESSION_get0_cipher,
-        functions.SSL_SESSION_get0_peer,
-    )
+def _flaw_finder(state: State) -> Callable[[int, bytes, Any], Verdict]:
+    id_of, unpack, ordinary = state.functions.SSL_SESSION_get_id, ffi.unpack, ordinary_check(state.functions)
+
+    def flaw_of(session: int, session_id: bytes, scratch: Any) -> Verdict:
+        """Return why an entry may resume nowhere, or ALLOWED: another id is in it, or what `ordinary` says."""
+        place = id_of(session, scratch.count)
+        if unpack(place, scratch.count[0]) != session_id:
+            return DER
+        return ordinary(session)
+
+    return flaw_of
+
+
+def fitness_check(state: State) -> Callable[[int, Attached, int, int], Verdict]:
+    """Return a function that says why an ordinary session may not resume on a connection, or ALLOWED."""
+    functions = state.functions
+    cipher_of, peer_of = functions.SSL_SESSION_get0_cipher, functions.SSL_SESSION_get0_peer
     supported, position, free_stack = (
         functions.SSL_get1_supported_ciphers,
         functions.OPENSSL_sk_find,
         functions.OPENSSL_sk_free,
     )
-    ordinary = ordinary_check(functions)
 
-    def fitness(
-        ssl: int, attached: Attached, session: int, session_id: bytes | None, token: int, scratch: Any
-    ) -> Verdict:
-        """Return what OpenSSL does not look at: the entry's own id (a ticket has none), what `ordinary` says, today's
-        ciphers, the certificate.
-        """
-        if session_id is not None:
-            place = id_of(session, scratch.count)
-            if unpack(place, scratch.count[0]) != session_id:
-                return DER
-        verdict = ordinary(session)
-        if verdict is not ALLOWED:
-            return verdict
-        if not agreeable(ssl, cipher_of(session)):
+    def fitness(ssl: int, attached: Attached, session: int, token: int) -> Verdict:
+        """Return what OpenSSL does not look at: today's ciphers, the certificate. Says nothing of other connections."""
+        ciphers = supported(ssl)  # that it would agree to: listed, of its versions, not below its security level
+        agreeable = ciphers and position(ciphers, cipher_of(session)) >= 0
+        free_stack(ciphers)
+        if not agreeable:
             return Verdict.PROTOCOL
         certificate = peer_of(session)
         if certificate and not allowed(ssl, attached, certificate, token):
             return Verdict.CLIENT_CERTIFICATE
         return ALLOWED
-
-    def agreeable(ssl: int, cipher: int) -> bool:
-        """Return whether the connection would agree to the cipher: it may be listed, and below the security level."""
-        ciphers = supported(ssl)
-        found = ciphers and position(ciphers, cipher) >= 0
-        free_stack(ciphers)
-        return bool(found)
 
     def allowed(ssl: int, attached: Attached, certificate: int, token: int) -> bool:
         port = attached.port

@@ -130,10 +130,14 @@ class SessionPort(Protocol):
         """
 
     def unusable(self, session_id: bytes, reason: Verdict, /) -> None:
-        """Take away what `find` gave, and count it: it is not for OpenSSL. Never for what strangers can cause."""
+        """Take away what `find` gave, and count it: it is not for OpenSSL, on no connection. Never for what strangers
+        can cause.
+        """
 
     def lookup_refused(self, reason: Verdict, /) -> None:
-        """Count, once in a handshake, what `find` answered with, or an id on a connection that may look nothing up."""
+        """Count, once in a handshake, what `find` answered with, an id on a connection that may look nothing up, or a
+        session that isn't for this connection, and may be for others.
+        """
 
     def session_refused(self, reason: Verdict, /) -> None:
         """Count a session that was made and may not be kept."""

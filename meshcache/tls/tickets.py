@@ -15,8 +15,8 @@ from meshcache.core.policy.gates import Verdict
 from meshcache.tls.creation import full_handshake_counter, objection_check, resumption_counter
 from meshcache.tls.functions import ffi
 from meshcache.tls.lineage import lineage_marker
-from meshcache.tls.lookup import EXT_SERVER_NAME, clock_restarter, fitness_check, name_keeper
-from meshcache.tls.scopes import EXTENSION_BYTES_MAX
+from meshcache.tls.lookup import clock_restarter, fitness_check, name_keeper, scope_check
+from meshcache.tls.ordinary import ordinary_check
 from meshcache.tls.state import (
     APART,
     APART_REFUSED,
@@ -194,9 +194,9 @@ def _unopened_counter(state: State) -> Callable[[int, Attached, bytes, int], Non
 def _judge(state: State) -> Callable[[int, Attached, int, bytes], tuple[Verdict, int, EdgeKey | None]]:
     functions = state.functions
     version_of, agreed_version = functions.SSL_SESSION_get_protocol_version, functions.SSL_version
-    verify_mode_of, context_of = functions.SSL_get_verify_mode, functions.SSL_SESSION_get0_id_context
-    peer_of = functions.SSL_SESSION_get0_peer
-    fitness, note_of, scope_of, unpack = fitness_check(state), _note_reader(state), _scope_reader(state), ffi.unpack
+    verify_mode_of, peer_of = functions.SSL_get_verify_mode, functions.SSL_SESSION_get0_peer
+    note_of, in_scope = _note_reader(state), scope_check(state)
+    ordinary, fitness = ordinary_check(functions), fitness_check(state)
 
     def judge(ssl: int, attached: Attached, session: int, name: bytes) -> tuple[Verdict, int, EdgeKey | None]:
         """Return what today's policy says to the session in a ticket,
@@ -212,9 +212,9 @@ def _judge(state: State) -> Callable[[int, Attached, int, bytes], tuple[Verdict,
         if verify_mode_of(ssl) != attached.verify_mode:
             return Verdict.SETTINGS_DIFFER, 0, key
         scratch = state.take_scratch()
-        place = context_of(session, scratch.count)
-        context = unpack(place, scratch.count[0])
-        if context != scope_of(ssl, attached, scratch):
+        mine = in_scope(ssl, attached, session, scratch)
+        state.scratch.append(scratch)
+        if not mine:
             return Verdict.NAME_CLASS, 0, key
         age_s = max(now - key.born_at - note.key_age_s, 0.0)
         lifetime_s = keys.lifetime12_s if version_of(session) <= TLS12 else keys.lifetime13_s
@@ -226,9 +226,8 @@ def _judge(state: State) -> Callable[[int, Attached, int, bytes], tuple[Verdict,
         if not attached.port.ticket_may_resume(note.node, born_at, ends_at, peer_of(session) != 0):
             return Verdict.OWN_POLICY, 0, key
         token = attached.port.ticket_token(note.node, born_at)
-        verdict = fitness(ssl, attached, session, None, token, scratch)
-        state.scratch.append(scratch)
-        return verdict, token, key
+        verdict = ordinary(session)
+        return fitness(ssl, attached, session, token) if verdict is Verdict.ALLOWED else verdict, token, key
 
     return judge
 
@@ -261,21 +260,6 @@ def _user(state: State) -> Callable[[int, Attached, int, int, Any], int]:
         return USE
 
     return use
-
-
-def _scope_reader(state: State) -> Callable[[int, Attached, Any], bytes | None]:
-    functions, unpack = state.functions, ffi.unpack
-    extension_of = functions.SSL_client_hello_get0_ext
-
-    def scope_of(ssl: int, attached: Attached, scratch: Any) -> bytes | None:
-        """Return the session id context that this connection's ClientHello gets."""
-        extension = None
-        if extension_of(ssl, EXT_SERVER_NAME, scratch.cursor, scratch.size):
-            size = scratch.size[0]
-            extension = unpack(scratch.cursor[0], min(size, EXTENSION_BYTES_MAX + 1))
-        return attached.scopes.of_extension(extension)
-
-    return scope_of
 
 
 def _note_reader(state: State) -> Callable[[int], Note | None]:

@@ -15,12 +15,17 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.nodes import Place
 from tests.security.hellos import client_hello, offered_id, say, with_broken_binder, with_random_id
+from tests.support.hot_paths import hot_path
 from tests.support.material import Authority, Node, write_key, write_nodes
 from tests.support.mesh import Mesh
 from tests.support.processes import Processes
 from tests.support.programs import python_visit
 from tests.support.waiting import wait_until
+from tests.tls.world import StdlibEnd, client_context, server_context, server_end, set_ciphers, visit
+
+__all__ = ["hot_path"]
 
 HELLOS = int(os.environ.get("MESHCACHE_HELLOS", "200"))
 
@@ -136,3 +141,36 @@ def test_an_id_is_found_in_a_client_hello_of_either_version(servers: Servers) ->
         found.append(offered_id(hello))
         assert with_random_id(hello) != hello
     assert {len(each) for each in found} == {32}
+
+
+@pytest.mark.usefixtures("hot_path")
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["a.test", "b.test"])
+def test_ids_of_one_vip_burn_nothing_at_another_of_its_group_with_other_ciphers(
+    place: Place, version: str, name: str
+) -> None:
+    """Both are looked for in the whole group, and ciphers may differ in it."""
+    sharing = {"sharing": {"group": "shop"}}
+    node = place.node("edge-1", vip=[{"name": "legacy", **sharing}, {"name": "modern", **sharing}])
+    legacy, modern = server_context("stdlib", version), server_context("stdlib", version)
+    for context, vip, ciphers in zip((legacy, modern), ("legacy", "modern"), CIPHERS[version], strict=True):
+        set_ciphers(context, version, ciphers)
+        node.attach(context, vip=vip)
+    client = client_context(version)
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    session = visit(legacy, client).session
+    for _ in range(3):
+        end, server = StdlibEnd(client, server=False, name=name, session=session), server_end(modern)
+        assert not end.shake()
+        server.feed(with_broken_binder(end.take()) if version == "1.3" else end.take())
+        assert not server.shake(), "the server's flight, and no alert"
+    vips = node.stats()["vips"]
+    assert vips["legacy"]["entries"] == 1
+    assert vips["modern"]["lookups"]["refused"] == ({"protocol": 3} if name == "a.test" else {})
+    assert visit(legacy, client, session=session).resumed
+
+
+CIPHERS = {
+    "1.2": ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "1.3": ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+}

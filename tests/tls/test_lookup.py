@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1
 
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.policy.scope import Names
@@ -21,6 +22,7 @@ from tests.tls.world import (
     attach,
     client_context,
     server_context,
+    set_ciphers,
     visit,
 )
 
@@ -138,6 +140,68 @@ def test_a_session_that_allows_early_data_is_refused(kind: str, version: str) ->
     functions.SSL_SESSION_free(session)
     assert not visit(context, client, session=first.session).resumed
     assert port.unusable_reasons() == [Verdict.DER]
+
+
+CIPHERS = {
+    "1.2": ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "1.3": ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+}
+"""Of each version, two that have no client in common but one that takes both."""
+
+
+def legacy_and_modern(kind: str, version: str, store: dict[bytes, bytes], *names: str) -> list[tuple[Any, DictPort]]:
+    """Two servers over one store, the second with other ciphers and, where given, for another name."""
+    made = []
+    for ciphers, name in zip(CIPHERS[version], names, strict=True):
+        context, port = server_context(kind, version, (name,)), DictPort(store=store)
+        set_ciphers(context, version, ciphers)
+        attach(context, port)
+        made.append((context, port))
+    return made
+
+
+def any_cipher(version: str) -> Any:
+    client = client_context(version)
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    return client
+
+
+def test_an_id_offered_where_its_cipher_is_not_agreed_to_burns_nothing(kind: str, version: str) -> None:
+    """Whoever saw it may offer it anywhere in its group, where ciphers may differ: no digest has them."""
+    store: dict[bytes, bytes] = {}
+    (legacy, here), (modern, there) = legacy_and_modern(kind, version, store, "a.test", "a.test")
+    client = any_cipher(version)
+    first = visit(legacy, client)
+    kept = dict(store)
+    again = visit(modern, client, session=first.session)
+    assert not again.resumed
+    assert (there.unusable_reasons(), there.refusals()) == ([], [Verdict.PROTOCOL])
+    assert kept.items() <= store.items()
+    assert visit(legacy, client, session=first.session).resumed
+    assert here.unusable_reasons() == []
+
+
+def test_an_id_of_another_scope_is_a_plain_miss_where_its_cipher_is_not_agreed_to(kind: str, version: str) -> None:
+    store: dict[bytes, bytes] = {}
+    (legacy, _), (modern, there) = legacy_and_modern(kind, version, store, "a.test", "b.test")
+    client = any_cipher(version)
+    first = visit(legacy, client, name="a.test")
+    again = visit(modern, client, name="b.test", session=first.session)
+    assert not again.resumed
+    assert (there.unusable_reasons(), there.refusals(), there.count("missed")) == ([], [], 1)
+    assert visit(legacy, client, name="a.test", session=first.session).resumed
+
+
+def test_a_refusal_is_counted_once_behind_a_hello_retry_request(kind: str, version: str) -> None:
+    if (kind, version) != ("pyopenssl", "1.3"):
+        pytest.skip("one kind will do")
+    store: dict[bytes, bytes] = {}
+    (legacy, _), (modern, there) = legacy_and_modern(kind, version, store, "a.test", "a.test")
+    modern.set_tmp_ecdh(SECP384R1())  # which the client sends no key share for
+    client = any_cipher(version)
+    first = visit(legacy, client)
+    assert not visit(modern, client, session=first.session).resumed
+    assert there.refusals() == [Verdict.PROTOCOL]
 
 
 def test_a_failed_decoding_leaves_nothing_in_openssls_queue_of_errors(kind: str, version: str) -> None:

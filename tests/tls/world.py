@@ -20,9 +20,10 @@ from OpenSSL import SSL, crypto
 
 from meshcache.core.policy.gates import Verdict
 from meshcache.core.policy.scope import Names, Security, group_digest
-from meshcache.tls import elf
+from meshcache.tls import elf, libssl
 from meshcache.tls.contexts import Attachment, attach_context
 from meshcache.tls.facts import ContextFacts, read_facts
+from meshcache.tls.functions import ffi
 from meshcache.tls.libssl import Library, find_connection
 from meshcache.tls.scopes import scopes_for
 from meshcache.tls.ticket_keys import EdgeKeys
@@ -139,6 +140,9 @@ class DictPort:
 
     def unusable_reasons(self) -> list[Verdict]:
         return [event[1] for event in self.log if event[0] == "unusable"]
+
+    def refusals(self) -> list[Verdict]:
+        return [event[1] for event in self.log if event[0] == "lookup_refused"]
 
 
 # Certificates
@@ -442,6 +446,15 @@ def address_in(library: Library, name: str) -> int:
     address = elf.hidden(image, [name]).get(name) or elf.exported(library.path)(name)
     assert address
     return address
+
+
+def set_ciphers(context: Any, version: str, ciphers: str) -> None:
+    """By OpenSSL's own functions: Python 3.11 has none for the suites of TLS 1.3."""
+    found = libssl.find(context)
+    name = "SSL_CTX_set_ciphersuites" if version == "1.3" else "SSL_CTX_set_cipher_list"
+    listed = f"{ciphers}:@SECLEVEL=0" if version == "1.2" else ciphers
+    call = ffi.cast("int(*)(uintptr_t, char *)", address_in(found.library, name))
+    assert call(found.pointer, listed.encode()) == 1
 
 
 # Memory

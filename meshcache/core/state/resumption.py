@@ -2,7 +2,8 @@
 
 First its end, then the policy (`policy.gates.may_resume`, which `ServedVip` remembers by terms), then the VIP's own
 limits. `LocalSessions.lookup` asks it, and `explain` says what it says. What only OpenSSL's session object can show is
-asked afterwards, in `tls.lookup` (`fitness`); `hot/door.c` has the same order in C, with the policy's answer by stream.
+asked afterwards, in `tls.lookup` (`flaw_of`, `fitness`); `hot/door.c` has the same order in C, with the policy's
+answer by stream.
 """
 
 from __future__ import annotations
