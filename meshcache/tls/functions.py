@@ -82,6 +82,7 @@ PROTOTYPES: Mapping[str, str] = {
     "SSL_CIPHER_get_kx_nid": "int(uintptr_t)",
     "SSL_get_negotiated_server_cert_type": "int(uintptr_t)",
     "SSL_get_verify_mode": "int(uintptr_t)",
+    "SSL_get_verify_callback": "uintptr_t(uintptr_t)",
     "SSL_get_security_level": "int(uintptr_t)",
     "SSL_get0_param": "uintptr_t(uintptr_t)",
     "SSL_set_session_id_context": "int(uintptr_t, char *, unsigned int)",

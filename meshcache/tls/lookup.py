@@ -247,6 +247,7 @@ def fitness_check(state: State) -> Callable[[int, Attached, int, int], Verdict]:
     """Return a function that says why an ordinary session may not resume on a connection, or ALLOWED."""
     functions = state.functions
     cipher_of, peer_of = functions.SSL_SESSION_get0_cipher, functions.SSL_SESSION_get0_peer
+    callback_of = functions.SSL_get_verify_callback
     supported, position, free_stack = (
         functions.SSL_get1_supported_ciphers,
         functions.OPENSSL_sk_find,
@@ -268,6 +269,8 @@ def fitness_check(state: State) -> Callable[[int, Attached, int, int], Verdict]:
     def allowed(ssl: int, attached: Attached, certificate: int, token: int) -> bool:
         port = attached.port
         if not attached.revalidates or not (port.allows_client_certificates or port.made_here(token)):
+            return False
+        if callback_of(ssl):  # set on this connection alone: it can be asked again as little as a context's
             return False
         return certificate_still_good(functions, ssl, certificate)
 

@@ -6,7 +6,7 @@ purpose, so that a certificate that has expired, or stands in a revocation list 
 
 A session holds the client's own certificate and none of its issuers (d2i_SSL_SESSION(3)): intermediate authorities
 must be in the context's store, else such clients shake hands in full. An application's own verify callback is not
-asked, and therefore a context that has one never gets here.
+asked, and therefore a context or a connection that has one never gets here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,16 @@ from meshcache.core.policy.gates import Verdict
 from meshcache.tls import libssl
 from meshcache.tls.contexts import resumption
 from meshcache.tls.facts import read_facts
+from meshcache.tls.functions import ffi
+from meshcache.tls.state import Mode
+from meshcache.tls.ticket_keys import EdgeKey, EdgeKeys
 from tests.tls.world import (
     KINDS,
     LOCAL,
     TLS_ERRORS,
     VERSIONS,
     DictPort,
+    StdlibEnd,
     address_in,
     ask_clients,
     attach,
@@ -33,6 +40,8 @@ from tests.tls.world import (
     load_list,
     revoking,
     server_context,
+    server_end,
+    shake_hands,
     visit,
 )
 
@@ -203,6 +212,72 @@ def test_a_callback_of_the_applications_cannot_be_asked_again(kind: str, version
     first = visit(context, client)
     assert not visit(context, client, session=first.session).resumed
     assert port.refusals() == [Verdict.CLIENT_CERTIFICATE]
+
+
+def ticket_keys() -> EdgeKeys:
+    key = EdgeKey(b"k" * 16, os.urandom(32), os.urandom(32), 900.0, 1800.0, 5400.0, 3600.0)
+    return EdgeKeys(key, {key.name: key}, "edge-1", lifetime12_s=3600.0, lifetime13_s=3600.0, lineage_s=86400.0)
+
+
+def let_nobody_in(connection: SSL.Connection) -> None:
+    """By a verify callback, in the mode of `ask_clients`."""
+    connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: False)
+
+
+def come_to(context: Any, client: ssl.SSLContext, session: Any, prepare: Callable[[Any], None]) -> None:
+    """Shake hands on a connection that the program has set up itself."""
+    server, end = server_end(context), StdlibEnd(client, server=False, name="a.test", session=session)
+    prepare(server.tls)
+    shake_hands(end, server)
+
+
+@pytest.mark.parametrize("mode", [Mode.SESSIONS, Mode.TICKETS])
+def test_a_callback_that_a_connection_alone_has_is_not_passed_by(kind: str, version: str, mode: Mode) -> None:
+    """An admin's port may ask more of its clients than others of its context, in the same mode."""
+    if kind == "stdlib":
+        return  # Python's ssl has no verify callback
+    port, client = DictPort(ticket_keys=ticket_keys()), client_context(version, client_certificate())
+    context = server_context(kind, version)
+    ask_clients(context)
+    attach(context, port, mode=mode)
+    first = visit(context, client)
+    with pytest.raises(TLS_ERRORS):
+        come_to(context, client, None, let_nobody_in)
+    with pytest.raises(TLS_ERRORS):
+        come_to(context, client, first.session, let_nobody_in)
+    assert port.unusable_reasons() == []
+    assert port.count("lookup_refused" if mode is Mode.SESSIONS else "ticket_refused", Verdict.CLIENT_CERTIFICATE) == 1
+    assert visit(context, client, session=first.session).resumed, "where no callback is to be asked"
+
+
+def other_name(connection: Any) -> None:
+    found = libssl.find_connection(connection)
+    assert found is not None
+    set_host = ffi.cast("int(*)(uintptr_t, char *)", address_in(found.library, "SSL_set1_host"))
+    assert set_host(found.pointer, b"elsewhere.test") == 1
+
+
+def other_authority(connection: Any) -> None:
+    found = libssl.find_connection(connection)
+    assert found is not None
+    context = server_context("pyopenssl" if isinstance(connection, SSL.Connection) else "stdlib")
+    ask_clients(context, ca="second")
+    store = found.library.functions.SSL_CTX_get_cert_store(libssl.find(context).pointer)
+    assert found.library.functions.SSL_ctrl(found.pointer, 106, 1, ffi.cast("void *", store)) == 1
+
+
+@pytest.mark.parametrize("asks", [other_name, other_authority])
+def test_what_a_connection_alone_asks_of_certificates_is_asked_again(
+    kind: str, version: str, asks: Callable[[Any], None]
+) -> None:
+    """SSL_set1_host(3), and SSL_set1_verify_cert_store(3), which is SSL_CTRL_SET_VERIFY_CERT_STORE."""
+    port, client = DictPort(), client_context(version, client_certificate())
+    context = serve(kind, version, port)
+    first = visit(context, client)
+    with pytest.raises(TLS_ERRORS):
+        come_to(context, client, first.session, asks)
+    assert port.refusals() == [Verdict.CLIENT_CERTIFICATE]
+    assert visit(context, client, session=first.session).resumed
 
 
 def test_optional_authentication_keeps_sessions_with_and_without_certificate_apart(kind: str, version: str) -> None:
