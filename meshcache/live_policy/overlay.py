@@ -13,7 +13,19 @@ from meshcache.config import Settings, VipSettings
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import HELD_BYTES_MAX
-from meshcache.live_policy.values import ALL, KEYS, allowed, in_file, parse, same, value_of, with_values, written
+from meshcache.live_policy.values import (
+    ALL,
+    KEYS,
+    STRICTEST,
+    allowed,
+    in_file,
+    parse,
+    same,
+    value_if_any,
+    value_of,
+    with_values,
+    written,
+)
 from meshcache.runtime.contexts.attaching import InForce
 
 EPOCH = "epoch"
@@ -90,15 +102,17 @@ def _changed(
     sources = {key: Source("file" if in_file(vip, key) else "default") for key in KEYS}
     for layer, texts in layers.items():
         for key in KEYS:
-            wanted = _parsed(vip, key, texts.get(key), faults)
+            if key not in texts:
+                continue
+            wanted = _parsed(vip, key, texts[key], faults)
             if wanted is None:
+                sources[key] = Source(sources[key].name, texts[key])
                 continue
             holds = allowed(key, vip, own[key], wanted, file.node.colo)
-            if vip.sharing.live == "none":
-                sources[key] = Source(sources[key].name, None if holds == wanted else texts[key])
-                continue
-            values[key] = holds
-            sources[key] = Source(layer, None if holds == wanted else texts[key])
+            as_set = holds == value_if_any(key, texts[key])
+            if vip.sharing.live != "none":
+                values[key] = holds
+            sources[key] = Source(layer if key in values else sources[key].name, None if as_set else texts[key])
     changed = with_values(vip, values)  # each was right where it was set, and none knew of the others
     if changed.sharing.lifetime_s > changed.sharing.lineage_s:
         changed = with_values(changed, {"lifetime_s": changed.sharing.lineage_s})
@@ -109,14 +123,17 @@ def _changed(
     return changed, sources
 
 
-def _parsed(vip: VipSettings, key: str, text: str | None, faults: list[str]) -> Any:
-    if text is None:
-        return None
+def _parsed(vip: VipSettings, key: str, text: str, faults: list[str]) -> Any:
+    """Return the value of a text; of one that can't be read, which a newer version may have set, the strictest there
+    is, and None for what says nothing of who may have sessions: the file's holds, then.
+    """
     try:
         return parse(key, text)
     except ValueError as error:
-        faults.append(f"VIP {vip.name}: {key}, as it was set live, can't be used here: {error}")
-        return None
+        strictest = STRICTEST.get(key)
+        taken = "the file's" if strictest is None or vip.sharing.live == "none" else written(strictest)
+        faults.append(f"VIP {vip.name}: {key}, as it was set live, can't be used here: {error}; {taken} holds")
+        return strictest
 
 
 def _fitting_quotas(
@@ -128,11 +145,11 @@ def _fitting_quotas(
     if total < 1 or (total == 1 and len(given) == len(vips)):
         return vips
     faults.append("the quotas set live don't fit into this node's cache together with its others; the file's hold")
-    for vip in file.vips:
+    for vip, changed in zip(file.vips, vips, strict=True):
         source = sources[vip.name]["quota"]
         if source.name in ("live", "node"):
             of_file = "file" if in_file(vip, "quota") else "default"
-            sources[vip.name]["quota"] = Source(of_file, source.wanted or "set live")
+            sources[vip.name]["quota"] = Source(of_file, source.wanted or written(changed.sharing.quota))
     own = {vip.name: vip.sharing.quota for vip in file.vips}
     return [vip.model_copy(update={"sharing": vip.sharing.model_copy(update={"quota": own[vip.name]})}) for vip in vips]
 
@@ -159,8 +176,10 @@ def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, S
     """Return where something else holds here than what was set live, with the reason; `key_of` finds the key in it."""
     held = []
     for key in KEYS:
-        holds = value_of(vip, key)
-        if key not in set_live or same(holds, _parsed(vip, key, set_live[key], []), colo):
+        if key not in set_live:
+            continue
+        holds, wanted = value_of(vip, key), value_if_any(key, set_live[key])
+        if wanted is not None and same(holds, wanted, colo):
             continue
         value = "the file's" if holds is None else written(holds)
         why = "set on that node alone" if sources[key].name == "node" else why_not(key, vip, sources[key])
@@ -170,6 +189,8 @@ def _held(vip: VipSettings, set_live: Mapping[str, str], sources: Mapping[str, S
 
 def why_not(key: str, vip: VipSettings, source: Source) -> str:
     """Return the reason for which something else holds on a node than what was set; ``vip`` is as it holds."""
+    if source.wanted is not None and value_if_any(key, source.wanted) is None:
+        return "what was set can't be read there"
     if key == "quota" and source.name != "live":
         return "more does not fit beside its other quotas"
     if key == "lifetime_s" and vip.sharing.lifetime_s == vip.sharing.lineage_s:

@@ -38,6 +38,9 @@ FIXED: Final = {
 }
 """Keys of a VIP that an operator might try, and why they are only in the file."""
 
+STRICTEST: Final = {"reach": REACH_SERVER, "client_certificates": "never"}
+"""Of what says who may have sessions: what holds where it can't be read, since nobody knows how strict it was meant."""
+
 _REACHES = {"server": REACH_SERVER, "colo": REACH_COLO, "everywhere": REACH_EVERYWHERE}
 
 
@@ -70,6 +73,14 @@ def with_values(vip: VipSettings, values: Mapping[str, Any]) -> VipSettings:
 def parse(key: str, text: str) -> Any:
     """Return the value that `text` is for a key. Raises ValueError, with what would be right."""
     return _PARSERS[key](text)
+
+
+def value_if_any(key: str, text: str) -> Any:
+    """Return the value that `text` is for a key, or None, which is the value of no text."""
+    try:
+        return parse(key, text)
+    except (LookupError, ValueError):
+        return None
 
 
 def written(value: Any) -> str:
@@ -123,7 +134,7 @@ def stricter(key: str, one: str, other: str, colo: str) -> str:
     """Return the stricter of two texts for a key, for a node in `colo`; one that is empty, or no value, yields."""
     if one == other:
         return one
-    first, second = (_value_if_any(key, text) for text in (one, other))
+    first, second = (value_if_any(key, text) for text in (one, other))
     if first is None and second is None:
         return one or other
     if first is None or second is None:
@@ -146,14 +157,6 @@ def both(one: Reach, other: Reach, colo: str) -> Reach:
         return one
     common = (one.colos & other.colos) - {colo}
     return Reach(ReachKind.COLOS, common | {colo}) if common else REACH_COLO
-
-
-def _value_if_any(key: str, text: str) -> Any:
-    """Return the value that `text` is for a key, or None, which is the value of no text."""
-    try:
-        return parse(key, text)
-    except (LookupError, ValueError):
-        return None
 
 
 def _reach(text: str) -> Reach:

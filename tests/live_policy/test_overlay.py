@@ -82,11 +82,53 @@ def test_a_file_that_changes_to_what_is_in_force_is_not_hidden() -> None:
     assert hidden(before, same, overlay(same, live(reach="everywhere"), {})) == [], "nothing has changed"
 
 
-def test_values_that_this_version_can_not_read_are_left_and_told() -> None:
-    holds = overlay(file(SHOP), live(reach="a new kind", lifetime_s="60", colour="blue"), {})
-    assert (sharing(holds).reach, sharing(holds).lifetime_s) == (REACH_COLO, 60)
-    assert len(holds.faults) == 1
-    assert "VIP shop: reach, as it was set live" in holds.faults[0]
+def test_a_border_that_can_not_be_read_is_the_strictest_there_is_and_told() -> None:
+    wide = {"reach": "everywhere", "client_certificates": "revalidate", "live": "any"}
+    unread = live(reach="a new kind", client_certificates="seldom", lifetime_s="60", colour="blue")
+    for mode in ("any", "tighten"):
+        holds = overlay(file({**SHOP, "sharing": wide | {"live": mode}}), unread, {})
+        assert (sharing(holds).reach, sharing(holds).client_certificates) == (REACH_SERVER, "never")
+        assert sharing(holds).lifetime_s == 60
+        assert [fault.split(";")[-1] for fault in holds.faults] == [" server holds", " never holds"]
+        assert "VIP shop: reach, as it was set live" in holds.faults[0]
+        assert holds.sources["shop"]["reach"] == Source("live", "a new kind")
+        assert holds.in_force.notes["shop"].held == (
+            "reach=server (what was set can't be read there)",
+            "client_certificates=never (what was set can't be read there)",
+        )
+    holds = overlay(file({**SHOP, "sharing": wide | {"live": "none"}}), unread, {})
+    assert (sharing(holds).reach, sharing(holds).client_certificates) == (REACH_EVERYWHERE, "revalidate")
+    assert holds.faults[0].endswith("; the file's holds")
+
+
+def test_a_border_that_can_not_be_read_is_told_also_where_it_is_the_files() -> None:
+    holds = overlay(file({**SHOP, "sharing": {"reach": "server", "live": "any"}}), live(reach="a new kind"), {})
+    assert holds.sources["shop"]["reach"] == Source("live", "a new kind")
+    assert len(holds.in_force.notes["shop"].held) == 1
+    holds = overlay(file({**SHOP, "sharing": {"reach": "server", "live": "none"}}), live(reach="a new kind"), {})
+    assert holds.sources["shop"]["reach"] == Source("file", "a new kind")
+    assert holds.in_force.notes["shop"].held == ("reach=server (what was set can't be read there)",)
+
+
+def test_what_this_server_was_told_alone_holds_over_a_border_that_can_not_be_read_and_the_other_way() -> None:
+    holds = overlay(file(SHOP), live(reach="a new kind"), {"shop": {"reach": "everywhere"}})
+    assert (sharing(holds).reach, holds.sources["shop"]["reach"]) == (REACH_EVERYWHERE, Source("node"))
+    holds = overlay(file(SHOP), live(reach="everywhere"), {"shop": {"reach": "a new kind"}})
+    assert (sharing(holds).reach, holds.sources["shop"]["reach"]) == (REACH_SERVER, Source("node", "a new kind"))
+
+
+def test_of_what_is_no_border_and_can_not_be_read_the_file_holds_which_is_told() -> None:
+    unread = live(lifetime_s="5m", quota="much", copies="some", push="a bit")
+    holds = overlay(file({**SHOP, "sharing": {"lifetime_s": 60}}, {"name": "pay"}), unread, {})
+    assert holds.in_force.settings == file({**SHOP, "sharing": {"lifetime_s": 60}}, {"name": "pay"})
+    assert holds.sources["shop"]["lifetime_s"] == Source("file", "5m")
+    assert holds.in_force.notes["shop"].held == (
+        "lifetime_s=60 (what was set can't be read there)",
+        "quota=the file's (what was set can't be read there)",
+        "copies=all (what was set can't be read there)",
+        "push=all (what was set can't be read there)",
+    )
+    assert all(fault.endswith("; the file's holds") for fault in holds.faults)
 
 
 def test_a_lifetime_never_outlives_the_lineage_that_another_node_set() -> None:
@@ -105,7 +147,8 @@ def test_quotas_that_do_not_fit_here_leave_the_files() -> None:
     made = file(SHOP, {"name": "pay", "sharing": {"quota": "60%"}})
     holds = overlay(made, live(quota="80%", reach="everywhere"), {})
     assert (sharing(holds).quota, sharing(holds).reach) == (None, REACH_EVERYWHERE)
-    assert holds.sources["shop"]["quota"].name == "default"
+    assert holds.sources["shop"]["quota"] == Source("default", "0.8")
+    assert holds.in_force.notes["shop"].held == ("quota=the file's (more does not fit beside its other quotas)",)
     assert "don't fit" in holds.faults[0]
 
 
