@@ -11,7 +11,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import meshcache.hot as hot
@@ -21,10 +20,11 @@ from meshcache.core.values.events import HookFaulted
 from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
-from meshcache.hooks import TIER_BATCH_MAX, TierEntry
+from meshcache.hooks import TierEntry
 from meshcache.runtime.lookups.asking import Asking, Step
 from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.tracing import shown
+from meshcache.tiers.errands import Tries, in_batches
 from meshcache.tiers.kept_withdraws import KeptWithdraws
 from meshcache.tiers.reads import TierReads
 from meshcache.tiers.runner import TierRunner
@@ -79,7 +79,9 @@ class NodeTiers:
         """What paused handshakes ask, once the node has started with a tier."""
         self._memory_records = SealedRecords(Sealer([secrets.token_bytes(32)], mesh))
         self._withdraws = KeptWithdraws(node)
-        self._loaded: set[Border] = set()
+        self._loaded: dict[TierRunner, set[Border]] = {runner: set() for runner in self.runners}
+        """For which borders each has been read, or is being read just now; none before it is open."""
+        self._tries = {runner: Tries() for runner in self.runners}
         self._seen_revision: tuple[int, int] = (0, 0)
         self._changed_at = float("inf")
         self._room = 0
@@ -143,7 +145,11 @@ class NodeTiers:
             return True
         with self._pump.lock:
             borders = set(self._pump.core.tiering.borders())
-        return all(runner.settled for runner in self.runners if runner.hook.everything) and borders <= self._loaded
+        return all(
+            runner.settled and (not runner.is_open or borders <= self._loaded[runner])
+            for runner in self.runners
+            if runner.hook.everything
+        )
 
     def stats(self) -> list[dict[str, Any]]:
         """Return ``tiers`` of ``stats``."""
@@ -243,20 +249,33 @@ class NodeTiers:
         pump, now = self._pump, time.monotonic()
         assert pump is not None, "it was started"
         with pump.lock:
-            revision, borders = pump.core.tiering.revision, set(pump.core.tiering.borders())
+            tiering = pump.core.tiering
+            revision, borders, held = tiering.revision, set(tiering.borders()), tiering.held
         if revision != self._seen_revision:
             self._seen_revision, self._changed_at = revision, now
-        if borders - self._loaded and all(runner.is_open or runner.health.resting for runner in self.runners):
+        if all(runner.is_open or runner.health.resting for runner in self.runners):
             for runner in self.runners:
-                if runner.is_open and runner.hook.everything:
-                    runner.run(self._load(runner, tuple(borders - self._loaded)))
-            self._loaded |= borders
+                missing = borders - self._loaded[runner]
+                if missing and runner.is_open and runner.hook.everything:
+                    self._read_for(runner, missing, held)
         if self._store_withdraws():
             self._changed_at = now
         if now - self._changed_at >= SETTLED_S:
             self._changed_at = float("inf")
             for runner in self.runners:
-                runner.run(self._revise(runner))
+                runner.run(self._tries[runner].of(self._revise(runner), self._revise_later))
+
+    def _read_for(self, runner: TierRunner, borders: set[Border], held: int) -> None:
+        """Have a tier read for these borders, which it hasn't been yet: at the start, once it opens, for a new VIP."""
+        loaded = self._loaded[runner]
+        # It may open hours after the start: what is here is younger then, and isn't to make room.
+        entries_max = self._room if loaded else max(self._room - held, 0)
+        loaded |= borders
+        errand = self._load(runner, tuple(borders), entries_max)
+        runner.run(self._tries[runner].of(errand, lambda: loaded.difference_update(borders)))
+
+    def _revise_later(self) -> None:
+        self._changed_at = time.monotonic()
 
     def _store_withdraws(self) -> bool:
         pump = self._pump
@@ -268,11 +287,11 @@ class NodeTiers:
 
     # --- errands, on the tiers' writing threads
 
-    def _load(self, runner: TierRunner, borders: Sequence[Border]) -> Iterator[None]:
-        """Bring back what a tier has for these borders, as much as memory has room for."""
+    def _load(self, runner: TierRunner, borders: Sequence[Border], entries_max: int) -> Iterator[None]:
+        """Bring back what a tier has for these borders, of the newest so many."""
         pump = self._pump
         assert pump is not None, "it was started"
-        for rows in _in_batches(runner.hook.newest(self._room)):
+        for rows in in_batches(runner.hook.newest(entries_max)):
             found = self._read(runner, rows, borders)
             for start in range(0, len(found), _CHUNK):
                 some = [record for _, _, _, record in found[start : start + _CHUNK]]
@@ -289,7 +308,7 @@ class NodeTiers:
         pump = self._pump
         assert pump is not None, "it was started"
         records = self._records_of(runner)
-        for rows in _in_batches(runner.hook.newest(_ALL)):
+        for rows in in_batches(runner.hook.newest(_ALL)):
             native.sleep(_REVISE_PAUSE_S)
             with pump.lock:
                 borders = pump.core.tiering.borders()
@@ -357,9 +376,3 @@ def _takers(runners: Sequence[TierRunner], kind: _Kind) -> list[TierRunner]:
 def _offer(runners: Sequence[TierRunner], entries: Sequence[TierEntry]) -> None:
     for runner in runners:
         runner.offer(entries)
-
-
-def _in_batches(rows: Any) -> Iterator[list[tuple[bytes, bytes]]]:
-    rows = iter(rows)
-    while some := list(islice(rows, TIER_BATCH_MAX)):
-        yield some

@@ -16,7 +16,7 @@ from meshcache.edges.keyfile import load_keyring, save_keyring
 from meshcache.hooks import Tier
 from tests.nodes import settings
 from tests.support.waiting import wait_until
-from tests.tiers.tiers import Evicted, Kept
+from tests.tiers.tiers import BreaksOff, Evicted, Kept, OpensLater
 from tests.tls.world import client_context, server_context, visit
 
 DISK = {"disk": {"max_bytes": "16MiB"}}
@@ -278,6 +278,64 @@ def test_a_folder_that_cant_be_had_is_told_once_and_the_node_goes_on(start: Star
     assert node.wait_warm(60)
     assert set(found(node, ids)) == {Outcome.LOCAL}
     assert len([event for event in node.events() if event["kind"] == "HookFaulted"]) == 1
+
+
+def kept_before(start: Start, count: int) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """What a former life has left in a tier, and the ids."""
+    tier = Kept()
+    node = start(tier)
+    ids = make(node, count)
+    node.close()
+    assert len(tier.kept) == count
+    return tier.kept, ids
+
+
+def test_what_a_tier_has_that_opens_late_comes_back_then_and_nobody_waits_for_it(start: Start) -> None:
+    kept, ids = kept_before(start, 20)
+    tier, well = OpensLater(), Kept()
+    tier.tries, tier.kept = -2, dict(kept)
+    node = start(well, tier)
+    assert node.wait_warm(60)
+    assert restored(node) == 0, "it rests"
+    wait_until(lambda: set(found(node, ids)) == {Outcome.LOCAL}, 60, what="it is open")
+    assert restored(node) == 20
+    wait_until(lambda: node.warm, what="it is loaded")
+
+
+def test_what_comes_back_late_takes_nobodys_place(start: Start) -> None:
+    kept, ids = kept_before(start, 20)
+    tier = OpensLater()
+    tier.tries, tier.kept = -1, dict(kept)
+    node = start(tier, cache={"max_sessions": 30})
+    new = make(node, 25)
+    wait_until(lambda: counts(node).get("loaded"), 60, what="it is open")
+    wait_until(lambda: node.warm, what="it is loaded")
+    assert set(found(node, new)) == {Outcome.LOCAL}
+    assert found(node, ids).count(Outcome.LOCAL) <= 5
+
+
+@pytest.mark.parametrize(("times", "back"), [(1, 20), (2, 20), (3, 10)])
+def test_a_tier_that_breaks_off_as_it_is_read_is_read_again_so_often(start: Start, times: int, back: int) -> None:
+    kept, ids = kept_before(start, 20)
+    tier = BreaksOff(times)
+    tier.kept = dict(kept)
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert found(node, ids).count(Outcome.LOCAL) == back
+    assert tier.reads == min(times + 1, 3)
+    assert counts(node)["raised"] == times
+
+
+def test_what_is_to_be_sealed_again_is_looked_at_again_where_the_tier_breaks_off(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    tier = BreaksOff(0)
+    make(start(tier), 20)
+    wait_until(lambda: len(tier.kept) == 20, what="they are written")
+    tier.reads, tier.times = -1, 1  # the load of the next life goes well
+    start(tier, sharing={"group": "other"})
+    wait_until(lambda: not tier.kept, what="what is for nobody is taken out")
 
 
 def test_a_second_node_cant_have_the_folder_of_the_first(start: Start, tmp_path: Path) -> None:

@@ -100,8 +100,26 @@ class Coroutines(Kept):
         super().remove(keys)
 
 
+class BreaksOff(Kept):
+    """Can't be read to its end, so many times."""
+
+    name = "breaks_off"
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.reads = 0
+
+    def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
+        self.reads += 1
+        rows = list(super().newest(entries_max))
+        yield from rows[: len(rows) // 2] if self.reads <= self.times else rows
+        if self.reads <= self.times:
+            raise OSError("input/output error")
+
+
 class OpensLater(Kept):
-    """Can be had at the third try."""
+    """Can be had at the second try."""
 
     name = "opens_later"
 

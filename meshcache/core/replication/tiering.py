@@ -154,6 +154,11 @@ class Tiering:
         """How many sessions wait to be written."""
         return self._waiting
 
+    @property
+    def held(self) -> int:
+        """How many sessions are in memory."""
+        return len(self._cache)
+
     def borders(self) -> list[Border]:
         """Return the borders that this node serves VIPs within: what lies in a tier for another is of no use here."""
         return list({_border(terms): None for terms in self._vips.terms})
