@@ -16,7 +16,7 @@ lies behind a page that can't be read isn't lost: it is found when its client co
 Rows = list[tuple[bytes, bytes]]
 
 
-class Tries:
+class Retry:
     """How often reading one tier has failed since it last went right."""
 
     def __init__(self) -> None:

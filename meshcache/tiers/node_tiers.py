@@ -24,7 +24,7 @@ from meshcache.hooks import TierEntry
 from meshcache.runtime.lookups.asking import Asking, Step
 from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.tracing import shown
-from meshcache.tiers.errands import Tries, in_batches
+from meshcache.tiers.errands import Retry, in_batches
 from meshcache.tiers.kept_withdraws import KeptWithdraws
 from meshcache.tiers.reads import TierReads
 from meshcache.tiers.runner import TierRunner
@@ -81,7 +81,7 @@ class NodeTiers:
         self._withdraws = KeptWithdraws(node)
         self._loaded: dict[TierRunner, set[Border]] = {runner: set() for runner in self.runners}
         """For which borders each has been read, or is being read just now; none before it is open."""
-        self._tries = {runner: Tries() for runner in self.runners}
+        self._retry = {runner: Retry() for runner in self.runners}
         self._seen_revision: tuple[int, int] = (0, 0)
         self._changed_at = float("inf")
         self._room = 0
@@ -263,7 +263,7 @@ class NodeTiers:
         if now - self._changed_at >= SETTLED_S:
             self._changed_at = float("inf")
             for runner in self.runners:
-                runner.run(self._tries[runner].of(self._revise(runner), self._revise_later))
+                runner.run(self._retry[runner].of(self._revise(runner), self._revise_later))
 
     def _read_for(self, runner: TierRunner, borders: set[Border], held: int) -> None:
         """Have a tier read for these borders, which it hasn't been yet: at the start, once it opens, for a new VIP."""
@@ -272,7 +272,7 @@ class NodeTiers:
         entries_max = self._room if loaded else max(self._room - held, 0)
         loaded |= borders
         errand = self._load(runner, tuple(borders), entries_max)
-        runner.run(self._tries[runner].of(errand, lambda: loaded.difference_update(borders)))
+        runner.run(self._retry[runner].of(errand, lambda: loaded.difference_update(borders)))
 
     def _revise_later(self) -> None:
         self._changed_at = time.monotonic()

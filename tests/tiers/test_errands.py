@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshcache.hooks import TIER_BATCH_MAX
-from meshcache.tiers.errands import TRIES_MAX, Tries, in_batches
+from meshcache.tiers.errands import TRIES_MAX, Retry, in_batches
 
 
 def rows(count: int, *, breaks_off: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -39,12 +39,12 @@ def test_an_errand_is_tried_so_often_and_as_often_again_once_it_went_right() -> 
         if fails:
             raise OSError("it breaks off")
 
-    tries = Tries()
+    retry = Retry()
     for _ in range(2):
         again.clear()
         for _ in range(TRIES_MAX + 2):
             with pytest.raises(OSError, match="breaks off"):
-                list(tries.of(errand(fails=True), lambda: again.append(1)))
+                list(retry.of(errand(fails=True), lambda: again.append(1)))
         assert len(again) == TRIES_MAX - 1
-        assert list(tries.of(errand(fails=False), lambda: again.append(1))) == [None]
+        assert list(retry.of(errand(fails=False), lambda: again.append(1))) == [None]
     assert len(again) == TRIES_MAX - 1
