@@ -19,6 +19,7 @@ from aiohttp import web
 from meshcache.admin import dashboard
 from meshcache.admin.control import HasPolicies, control_routes
 from meshcache.admin.key_giving import HasExports, key_routes
+from meshcache.admin.reading import AskingNode, read
 from meshcache.admin.stream import DashboardStream
 from meshcache.admin.tokens import asks_for
 from meshcache.errors import MeshcacheError
@@ -39,8 +40,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AdminNode(Protocol):
-    """What the admin interface needs of a node. Each is quick, may be called on any thread, and returns plain values
-    that JSON can hold."""
+    """What the admin interface needs of a node. Each is quick, where the node isn't one of `reading.AskingNode`, may be
+    called on any thread, and returns plain values that JSON can hold."""
 
     def stats(self) -> dict[str, Any]: ...
     def peers(self) -> list[dict[str, Any]]: ...
@@ -84,7 +85,7 @@ def http_app(node: AdminNode, hosts: Collection[str] = (), token: str | None = N
     stream = DashboardStream(node)
     app.cleanup_ctx.append(stream.lifespan)
     app.add_routes(
-        [*read_routes(node), *health_routes(node), *metrics.routes(node.stats), *stream.routes(), *dashboard.routes()]
+        [*read_routes(node), *health_routes(node), *metrics.routes(node), *stream.routes(), *dashboard.routes()]
     )
     return app
 
@@ -93,16 +94,16 @@ def read_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
     """``GET /v1/stats``, ``/v1/peers``, ``/v1/policy`` and ``/v1/events?since=SEQ``."""
 
     async def stats(_request: web.Request) -> web.Response:
-        return answer(node.stats())
+        return answer(await read(node, node.stats))
 
     async def peers(_request: web.Request) -> web.Response:
-        return answer({"peers": node.peers()})
+        return answer({"peers": await read(node, node.peers)})
 
     async def policy(_request: web.Request) -> web.Response:
-        return answer({"policy": node.policy()})
+        return answer({"policy": await read(node, node.policy)})
 
     async def events(request: web.Request) -> web.Response:
-        return answer({"events": node.events(_since(request))})
+        return answer({"events": await read(node, node.events, _since(request))})
 
     return [
         web.get("/v1/stats", stats),
@@ -115,15 +116,17 @@ def read_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
 def health_routes(node: AdminNode) -> list[web.AbstractRouteDef]:
     """``GET /healthz``: the node answers. ``GET /readyz``: and the server around it takes connections, else 503.
 
-    Where no server of ours is around the node, it is ready when it is warm.
+    Where no server of ours is around the node, it is ready when it is warm. One that asks others answers for itself:
+    whoever probes it would else end all for one that is stuck.
     """
 
     async def healthz(_request: web.Request) -> web.Response:
-        node.stats()
+        if not isinstance(node, AskingNode):
+            node.stats()
         return answer({"ok": True})
 
     async def readyz(_request: web.Request) -> web.Response:
-        stats = node.stats()
+        stats = await read(node, node.stats)
         front = stats.get("front")
         ready = bool(stats["node"]["warm"] if front is None else front["ready"])
         return answer({"ready": ready}, 200 if ready else 503)

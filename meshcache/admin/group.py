@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self
 
 from meshcache.admin.client import RELOAD_S, AdminClient
 from meshcache.admin.merging import Plain, merged_peers, merged_stats
 from meshcache.admin.server import AdminServer
+from meshcache.admin.worker_questions import Answer, WorkerQuestions, asked_at
 from meshcache.config import Settings
 from meshcache.edges import native
 from meshcache.errors import MeshcacheError, NodeAbsentError, PolicyError
@@ -25,8 +26,8 @@ from meshcache.runtime.event_log import KEPT_MAX
 from meshcache.runtime.front import Front
 from meshcache.ticket_files.layouts import Rendered
 
-ASKING_MAX = 16
-"""Workers that are asked at one time."""
+ASKING_MAX = 64
+"""Workers that are asked at one time: all that there may be (`server.workers`), so that none waits for a stuck one."""
 
 STATS_AGE_S = 0.2
 """How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often. None is
@@ -37,14 +38,15 @@ LIVES_MAX = 256
 
 NOBODY = "no worker answers: they are starting, or ending; the server's log says more"
 
-Answer = TypeVar("Answer")
-
 
 class AdminGroup:
     """The admin interface of a group of workers. `start` once, then `close`.
 
-    Looks like a node to whoever asks: the command line, Prometheus, the dashboard.
+    Looks like a node to whoever asks: the command line, Prometheus, the dashboard. Each question may take a worker's
+    time; on `admin.server`'s loop nobody asks one.
     """
+
+    asks_others: Final = True
 
     def __init__(self, settings: Settings, sockets: Callable[[], Sequence[Path]], node: Callable[[], Plain]) -> None:
         """`sockets` are those of the workers that live, `node` is what the group is called and how it is."""
@@ -54,6 +56,7 @@ class AdminGroup:
         self._node = node
         self._server = AdminServer(self, settings.admin)
         self._pool = ThreadPoolExecutor(ASKING_MAX, "meshcache-group")
+        self._questions = WorkerQuestions(sockets, self._pool)
         self._lock = native.Lock()  # around events, and never held while a worker is asked
         self._asking = native.Lock()  # held by the one who asks for numbers; nothing else waits for it
         self._events: deque[Plain] = deque(maxlen=KEPT_MAX)
@@ -74,6 +77,11 @@ class AdminGroup:
         self._server.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def http_address(self) -> str | None:
+        """Where the HTTP port really is, ``host:port``; None without one."""
+        return self._server.http_address
+
     # --- what a node is asked
 
     def stats(self) -> Plain:
@@ -83,11 +91,15 @@ class AdminGroup:
             # Those who came while others were answered slowly share the next answer: not one each, one after the other.
             if self._stats is None or self._stats[0] <= max(came_at - STATS_AGE_S, self._changed_at):
                 began_at = time.monotonic()
-                self._stats = began_at, merged_stats(self.ask_each(AdminClient.stats), self._node())
+                self._stats = began_at, self._sum()
             merged = self._stats[1]
         # The group knows itself how its last reload ended: that is never a moment old.
         reload = (self.front.stats() or {}).get("reload")
         return merged | {"front": (merged.get("front") or {}) | {"reload": reload}}
+
+    def _sum(self) -> Plain:
+        found = self.ask_each(AdminClient.stats)
+        return merged_stats(found, self._node(), late=[path.parent.name for path in self._questions.late])
 
     def peers(self) -> list[Plain]:
         """Return the nodes outside of the group, as the worker sees each that hears it best."""
@@ -96,7 +108,7 @@ class AdminGroup:
 
     def policy(self) -> list[Plain]:
         """Return what one of the workers says: the mesh makes it the same on all."""
-        return self.ask_one(AdminClient.policy)
+        return self.read_one(AdminClient.policy)
 
     def events(self, since: int = 0) -> list[Plain]:
         """Return events of all workers with a higher number than `since`, numbered anew, each with its ``worker``."""
@@ -138,18 +150,26 @@ class AdminGroup:
         self._changed_at = time.monotonic()
 
     def ask_each(self, question: Callable[[AdminClient], Answer]) -> list[Answer]:
-        """Ask every worker at once; one that has just gone is left out. Raises MeshcacheError where none answers."""
-        answers = list(self._pool.map(lambda path: _asked(question, path), self._sockets()))
-        found = [answer for answer in answers if not isinstance(answer, MeshcacheError)]
+        """Ask every worker at once; one that has just gone is left out, and one that is stuck. Raises MeshcacheError
+        where none answers.
+        """
+        found = self._questions.ask_each(question)
         if not found:
             raise MeshcacheError(NOBODY)
-        return found
+        return list(found.values())
+
+    def read_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
+        """Ask a worker for what all would answer alike, and the next where it doesn't. Raises as `ask_one` does."""
+        try:
+            return self._questions.ask_one(question)
+        except NodeAbsentError:
+            raise MeshcacheError(NOBODY) from None
 
     def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
         """Ask a worker, and the next where one has just gone. Raises PolicyError with what it says against it,
         AdminError where it fails, so that a change was made or not, and MeshcacheError where none answers.
         """
-        for path in self._sockets():
+        for path in self._questions.in_turn:
             with suppress(NodeAbsentError):
                 return question(AdminClient(path))
         raise MeshcacheError(NOBODY)
@@ -162,7 +182,7 @@ class AdminGroup:
         nobody knows: it names those.
         """
         paths = self._sockets()
-        answers = list(self._pool.map(lambda path: _asked(change, path), paths))
+        answers = list(self._pool.map(lambda path: asked_at(path, change), paths))
         done = [answer for answer in answers if not isinstance(answer, MeshcacheError)]
         failed = [
             (path.parent.name, answer)
@@ -228,22 +248,22 @@ class _Policies:
         return self._change(lambda client: client.withdraw(**asked))
 
     def explain_way(self, source: str, target: str) -> Plain:
-        return self._group.ask_one(lambda client: client.explain(**{"from": source, "to": target}))
+        return self._group.read_one(lambda client: client.explain(**{"from": source, "to": target}))
 
     def explain_session(self, session: str) -> Plain:
-        return self._group.ask_one(lambda client: client.explain(session=session))
+        return self._group.read_one(lambda client: client.explain(session=session))
 
     def ticket_rings(self) -> list[Plain]:
-        return self._group.ask_one(AdminClient.tickets)
+        return self._group.read_one(AdminClient.tickets)
 
     def rotate_tickets(self, vip: str) -> int:
         return int(self._change(lambda client: client.rotate_tickets(vip))["generation"])
 
     def clocks(self) -> dict[str, float]:
-        return self._group.ask_one(AdminClient.clocks)
+        return self._group.read_one(AdminClient.clocks)
 
     def figures(self) -> Plain:
-        return self._group.ask_one(AdminClient.mesh)
+        return self._group.read_one(AdminClient.mesh)
 
     def _change(self, change: Callable[[AdminClient], Plain], *, each: bool = False) -> Plain:
         """Ask one for a change, or each for what is a node's own: numbers of before it are forgotten."""
@@ -251,11 +271,3 @@ class _Policies:
             return self._group.change_each(change) if each else self._group.ask_one(change)
         finally:
             self._group.changed()
-
-
-def _asked(question: Callable[[AdminClient], Answer], path: Path) -> Answer | MeshcacheError:
-    """Return the answer, or why there is none."""
-    try:
-        return question(AdminClient(path))
-    except MeshcacheError as error:
-        return error

@@ -7,17 +7,19 @@ from typing import Any
 
 Plain = dict[str, Any]
 
+_HANDSHAKES = ("full", "local", "remote", "pulled", "failed")
 _STATES = ("alive", "suspect", "lost")
 
 
-def merged_stats(each: Sequence[Plain], node: Plain) -> Plain:
+def merged_stats(each: Sequence[Plain], node: Plain, *, late: Sequence[str] = ()) -> Plain:
     """Return the `stats` of a group, of which there is one at least: counters are sums, of percentiles the worst is
-    told, and peers are those outside of the group. `node` is what the group is called.
+    told, and peers are those outside of the group. `node` is what the group is called, `late` are workers that don't
+    answer.
     """
     merged: Plain = _merged("", each)
     own = {stats["node"]["name"] for stats in each}
     merged["node"] = {**each[0]["node"], **node, "warm": all(stats["node"]["warm"] for stats in each)}
-    merged["node"]["workers"] = [_worker(stats) for stats in each]
+    merged["node"]["workers"] = [*map(_worker, each), *map(_late_worker, late)]
     merged["peers"] = merged_peers([stats["peers"] for stats in each], own)
     return merged
 
@@ -44,15 +46,19 @@ def _worker(stats: Plain) -> Plain:
     node, front = stats["node"], stats.get("front") or {}
     return {
         "name": node["name"],
+        "answers": True,
         "uptime_s": node["uptime_s"],
         "warm": node["warm"],
         "ready": bool(front.get("ready")),
         "connections": front.get("connections", {}).get("open", 0),
-        "handshakes": {
-            how: sum(vip["handshakes"][how] for vip in stats["vips"].values())
-            for how in ("full", "local", "remote", "pulled", "failed")
-        },
+        "handshakes": {how: sum(vip["handshakes"][how] for vip in stats["vips"].values()) for how in _HANDSHAKES},
     }
+
+
+def _late_worker(name: str) -> Plain:
+    """Return the same of one of which nothing is known now."""
+    unknown = {"uptime_s": 0.0, "warm": False, "ready": False, "connections": 0}
+    return {"name": name, "answers": False, **unknown, "handshakes": dict.fromkeys(_HANDSHAKES, 0)}
 
 
 def _merged(place: str, values: Iterable[Any]) -> Any:

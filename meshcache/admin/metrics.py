@@ -8,13 +8,15 @@ series would make Prometheus refuse the whole page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+
+from meshcache.admin.reading import read
 
 Stats = Mapping[str, Any]
 Row = tuple[tuple[str, ...], float]
@@ -60,13 +62,19 @@ def registry_of(stats: Callable[[], Stats]) -> CollectorRegistry:
     return registry
 
 
-def routes(stats: Callable[[], Stats]) -> list[web.AbstractRouteDef]:
+class HasStats(Protocol):
+    """What is told of."""
+
+    def stats(self) -> dict[str, Any]: ...
+
+
+def routes(node: HasStats) -> list[web.AbstractRouteDef]:
     """`GET /metrics`, in the text format that the scraper asks for."""
-    registry = registry_of(stats)
+    registry = registry_of(node.stats)
 
     async def scrape(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        return web.Response(body=await read(node, encode, registry), headers={"Content-Type": content_type})
 
     return [web.get("/metrics", scrape)]
 

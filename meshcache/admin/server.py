@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self, cast
 
@@ -162,7 +163,10 @@ class AdminServer:
             self._serving.set()
 
     async def _serve(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(DescriptorShortage())
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(DescriptorShortage())
+        # A thread for each connection that there may be: a change that takes a minute keeps nobody's question waiting.
+        loop.set_default_executor(ThreadPoolExecutor(2 * CONNECTIONS_MAX, "meshcache-admin-work"))
         self._stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as open_listeners:
             if self._unix is not None:

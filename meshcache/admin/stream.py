@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from meshcache.admin.reading import read
 from meshcache.errors import MeshcacheError
 
 PERIOD_S: Final = 1.0
@@ -108,8 +109,9 @@ class DashboardStream:
                 continue
 
     async def _read(self) -> None:
-        stats = self._node.stats()
-        self._events.extend(self._node.events(self._events[-1]["seq"] if self._events else 0))
+        stats = await read(self._node, self._node.stats)
+        seen = self._events[-1]["seq"] if self._events else 0
+        self._events.extend(await read(self._node, self._node.events, seen))
         point = chart_point(stats)
         self._points.append(point)
         while self._points[0]["at"] < point["at"] - HISTORY_S:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from meshcache.admin import group as group_module
+from meshcache.admin import worker_questions
 from meshcache.admin.client import AdminClient
 from meshcache.admin.group import AdminGroup
 from meshcache.admin.server import AdminServer
@@ -97,9 +101,20 @@ def workers(folder: Path) -> Iterator[list[Worker]]:
 
 @pytest.fixture
 def group(workers: list[Worker], folder: Path) -> Iterator[AdminGroup]:
-    settings = Settings(admin=AdminSettings(socket=folder / "group.sock"))
-    made = AdminGroup(settings, lambda: [worker.path for worker in workers], _about)
+    made = group_of(workers, AdminSettings(socket=folder / "group.sock"))
     made.start()
+    yield made
+    made.close()
+
+
+def group_of(workers: list[Worker], settings: AdminSettings) -> AdminGroup:
+    return AdminGroup(Settings(admin=settings), lambda: [worker.path for worker in workers], _about)
+
+
+@pytest.fixture
+def watched(workers: list[Worker]) -> Iterator[AdminGroup]:
+    """One with a dashboard, which reads now and then by itself."""
+    made = group_of(workers, AdminSettings(http="127.0.0.1:0")).start()
     yield made
     made.close()
 
@@ -292,6 +307,7 @@ def test_those_who_come_while_a_worker_is_slow_share_one_answer(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(group_module, "time", clock)
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
     workers[0].slow = 1
     threads = [threading.Thread(target=group.stats)]
     threads[0].start()
@@ -332,3 +348,48 @@ def test_a_worker_that_does_not_answer_once_tells_nothing_twice(
         patched.setattr(workers[0], "path", workers[0].path.with_name("nobody"))
         assert group.events(1) == []
     assert len(group.events()) == 1
+
+
+def test_health_of_a_group_asks_nobody_and_is_told_while_a_worker_is_waited_for(
+    watched: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
+    workers[0].slow = 10**6
+    waiting = [threading.Thread(target=fetched, args=(watched, path)) for path in ("/metrics", "/v1/stats", "/readyz")]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: workers[0].asked)
+    began_at = time.monotonic()
+    assert fetched(watched, "/healthz") == {"ok": True}
+    assert time.monotonic() - began_at < 5.0
+    assert all(thread.is_alive() for thread in waiting)
+    workers[0].go_on.set()
+    for thread in waiting:
+        thread.join(60)
+
+
+def fetched(group: AdminGroup, path: str) -> Any:
+    with urllib.request.urlopen(f"http://{group.http_address}{path}", timeout=60) as answer:
+        return json.load(answer) if path != "/metrics" else answer.read()
+
+
+def test_a_stuck_worker_is_waited_for_once_and_named_until_it_answers_again(
+    client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(worker_questions, "REST_S", 0.0)
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
+    assert [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True]
+    workers[0].slow = 10**6
+    full = workers[1].stats()["vips"]["shop"]["handshakes"]["full"]
+    stats = client.stats()
+    assert [(each["name"], each["answers"]) for each in stats["node"]["workers"]] == [
+        ("edge-1.aa.w1", True),
+        (workers[0].path.parent.name, False),
+    ]
+    assert stats["vips"]["shop"]["handshakes"]["full"] == full
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
+    for ask in (client.stats, client.peers, client.policy, client.events, client.tickets):
+        assert ask() is not None, "nobody waits for it again"
+    workers[0].go_on.set()
+    wait_until(lambda: [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True])

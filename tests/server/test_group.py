@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,6 +190,30 @@ def test_a_reload_is_obeyed_by_all_and_a_bad_file_by_none(running: Deployment) -
     finally:
         running.file.write_text(before)
         assert client.reload()["ok"]
+
+
+def test_a_worker_that_froze_makes_nobody_wait_but_the_first_who_asks(running: Deployment) -> None:
+    http = re.search(r'http = "(127\.0\.0\.1:\d+)"', running.file.read_text())
+    assert http
+    url, victim = f"http://{http[1]}", process_ids(running)[0]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        first = threading.Thread(target=lambda: admin(running).stats())
+        first.start()
+        began_at = time.monotonic()
+        with urllib.request.urlopen(f"{url}/healthz", timeout=30) as answer:
+            assert json.load(answer) == {"ok": True}
+        assert time.monotonic() - began_at < 2.0
+        first.join()
+        began_at = time.monotonic()
+        for path in ("/v1/stats", "/v1/policy", "/v1/events", "/metrics", "/readyz"):
+            with urllib.request.urlopen(f"{url}{path}", timeout=30) as answer:
+                assert answer.status == 200
+        assert time.monotonic() - began_at < 4.0
+        assert sorted(each["answers"] for each in workers(running)) == [False, True]
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    wait_until(lambda: [each["answers"] for each in workers(running)] == [True, True])
 
 
 def test_it_is_not_taken_over_nor_started_twice(running: Deployment) -> None:

@@ -1,0 +1,121 @@
+"""Asks the workers of a group at their sockets, and waits for one that is stuck once, not again and again.
+
+For what is only read: a change has to be waited for, and who was asked for it is told. Keeps no answer.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from meshcache.admin.client import AdminClient
+from meshcache.edges import native
+from meshcache.errors import AdminError, MeshcacheError, NodeAbsentError, PolicyError
+
+PATIENCE_S: Final = 2.5
+"""How long one worker is waited for: it answers from memory, and waits for other nodes for 2 s at most. Two of them fit
+into the 5 s that `client` waits for the group."""
+
+REST_S: Final = 5.0
+"""How long one that didn't answer is left alone. Then it is asked again, and nobody waits for that."""
+
+_log = logging.getLogger("meshcache.admin")
+
+Answer = TypeVar("Answer")
+
+
+class WorkerQuestions:
+    """Who is asked, and who is late. Threads may share it."""
+
+    def __init__(self, sockets: Callable[[], Sequence[Path]], pool: ThreadPoolExecutor) -> None:
+        self._sockets = sockets
+        self._pool = pool
+        self._lock = native.Lock()
+        self._late: dict[Path, float] = {}  # and when it may be asked again: never, while it is being asked
+
+    @property
+    def late(self) -> list[Path]:
+        """Those that were waited for in vain, and haven't answered since."""
+        with self._lock:
+            return list(self._late)
+
+    @property
+    def in_turn(self) -> list[Path]:
+        """All, in the order in which to ask them where one will do: who is late comes last."""
+        late = set(self.late)
+        return sorted(self._sockets(), key=late.__contains__)
+
+    def ask_each(self, question: Callable[[AdminClient], Answer]) -> dict[Path, Answer]:
+        """Ask all at once, and return the answers of those that give one in time."""
+        paths = self._sockets()
+        self._look_again(paths)
+        late = set(self.late)
+        asked = {path: self._pool.submit(asked_at, path, question) for path in paths if path not in late}
+        concurrent.futures.wait(asked.values(), PATIENCE_S)
+        answers = {path: self._taken(path, future) for path, future in asked.items()}
+        return {path: answer for path, answer in answers.items() if not isinstance(answer, MeshcacheError)}
+
+    def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
+        """Ask one, and the next where it doesn't answer. Raises PolicyError with what one says against it, else what
+        the last one did instead of an answer; NodeAbsentError where none is there.
+        """
+        failure: MeshcacheError = NodeAbsentError("no worker is there")
+        for path in self.in_turn:
+            future = self._pool.submit(asked_at, path, question)
+            concurrent.futures.wait([future], PATIENCE_S)
+            answer = self._taken(path, future)
+            if isinstance(answer, PolicyError):
+                raise answer
+            if not isinstance(answer, MeshcacheError):
+                return answer
+            if not isinstance(answer, NodeAbsentError):
+                failure = answer
+        raise failure
+
+    def _taken(self, path: Path, future: Future[Answer | MeshcacheError]) -> Answer | MeshcacheError:
+        if future.done():
+            return future.result()
+        with self._lock:
+            known = path in self._late
+            self._late[path] = float("inf")
+        if not known:
+            _log.warning("%s does not answer: it is left out until it does", path.parent.name)
+        future.add_done_callback(lambda done: self._answered(path, done))
+        return AdminError(f"{path.parent.name} did not answer within {PATIENCE_S:g} s")
+
+    def _answered(self, path: Path, done: Future[Answer | MeshcacheError]) -> None:
+        answer = None if done.cancelled() else done.result()
+        is_stuck = answer is None or (isinstance(answer, AdminError) and not isinstance(answer, NodeAbsentError))
+        with self._lock:
+            known = path in self._late
+            if is_stuck and known:
+                self._late[path] = time.monotonic() + REST_S
+            elif known:
+                del self._late[path]
+        if known and answer is not None and not isinstance(answer, AdminError):
+            _log.info("%s answers again", path.parent.name)
+
+    def _look_again(self, paths: Sequence[Path]) -> None:
+        """Ask those that have rested, for numbers that nobody takes."""
+        now = time.monotonic()
+        with self._lock:
+            for gone in self._late.keys() - set(paths):
+                del self._late[gone]
+            due = [path for path, at in self._late.items() if at <= now]
+            self._late |= dict.fromkeys(due, float("inf"))
+        for path in due:
+            future = self._pool.submit(asked_at, path, AdminClient.stats)
+            future.add_done_callback(lambda done, path=path: self._answered(path, done))  # type: ignore[misc]
+
+
+def asked_at(path: Path, question: Callable[[AdminClient], Answer]) -> Answer | MeshcacheError:
+    """Return the answer of the worker at `path`, or why there is none."""
+    try:
+        return question(AdminClient(path))
+    except MeshcacheError as error:
+        return error
