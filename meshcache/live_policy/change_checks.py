@@ -10,11 +10,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from meshcache.config import Settings, VipSettings
+from meshcache.config.vip import TICKET_KEYS_OPEN
 from meshcache.core.policy.gates import Reach
 from meshcache.core.values.topology import NodeRecord
 from meshcache.errors import PolicyError
 from meshcache.live_policy.overlay import Overlay, file_values
-from meshcache.live_policy.values import ALL, FIXED, KEYS, allowed, lifetime_s_max, nearest, parse, with_values, written
+from meshcache.live_policy.values import (
+    ALL,
+    FIXED,
+    KEYS,
+    allowed,
+    lifetime_s_of_keys,
+    lifetime_s_of_protocol,
+    nearest,
+    parse,
+    with_values,
+    written,
+)
 
 _OF_THE_FILE = frozenset(VipSettings.model_fields)
 
@@ -84,10 +96,8 @@ class Checks:
             raise PolicyError(f"{key}: {error}") from None
         if isinstance(value, Reach):
             self._colos_exist(value)
-        if key == "lifetime_s" and value > lifetime_s_max(vip):
-            raise PolicyError(
-                f"lifetime_s: at most {lifetime_s_max(vip)} (24 hours) while VIP {vip.name} speaks TLS 1.2"
-            )
+        if key == "lifetime_s":
+            _lifetime_fits(vip, value)
         self._file_allows(vip, key, value)
         return value
 
@@ -129,6 +139,19 @@ class Checks:
             total = round(sum(quota or 0 for quota in quotas), 6)
             if total > 1 or (total == 1 and None in quotas):
                 raise PolicyError("quota: all quotas together leave nothing of this node's cache for others; lower one")
+
+
+def _lifetime_fits(vip: VipSettings, lifetime_s: float) -> None:
+    if lifetime_s > lifetime_s_of_protocol(vip):
+        raise PolicyError(
+            f"lifetime_s: at most {lifetime_s_of_protocol(vip)} (24 hours) while VIP {vip.name} speaks TLS 1.2"
+        )
+    if lifetime_s > lifetime_s_of_keys(vip):
+        raise PolicyError(
+            f"lifetime_s: at most {lifetime_s_of_keys(vip):g} while rotate_s of VIP {vip.name} is "
+            f"{vip.sharing.rotate_s:g}, {TICKET_KEYS_OPEN} times that: each node keeps that many ticket keys. Raise "
+            "rotate_s in the files first, and reload"
+        )
 
 
 def _refuse(vip: VipSettings, key: str, reason: str) -> NoReturn:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshcache.config import Settings, VipSettings
+from meshcache.config.vip import TICKET_KEYS_OPEN
 from meshcache.core.control.live_policies import GROUP, VIP, LivePolicies
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.queries import HELD_BYTES_MAX
@@ -19,6 +20,8 @@ from meshcache.live_policy.values import (
     STRICTEST,
     allowed,
     in_file,
+    lifetime_s_of_keys,
+    lifetime_s_of_protocol,
     parse,
     same,
     value_if_any,
@@ -195,6 +198,10 @@ def why_not(key: str, vip: VipSettings, source: Source) -> str:
         return "more does not fit beside its other quotas"
     if key == "lifetime_s" and vip.sharing.lifetime_s == vip.sharing.lineage_s:
         return "no longer than lineage_s there"
+    if key == "lifetime_s" and vip.sharing.lifetime_s == lifetime_s_of_keys(vip):
+        return f"no longer than {TICKET_KEYS_OPEN} times rotate_s there: so many ticket keys are kept"
+    if key == "lifetime_s" and vip.sharing.lifetime_s == lifetime_s_of_protocol(vip):
+        return "no longer than the TLS versions there allow"
     if key == "copies" and vip.fetch == "off":
         return 'its file has fetch = "off", and who holds no session has to fetch it'
     if key == "push" and vip.copies == ALL and vip.sharing.live != "none":

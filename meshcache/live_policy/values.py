@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshcache.config import VipSettings
 from meshcache.config.overrides import parse_value
 from meshcache.config.values import parse_copies, parse_name, parse_share, shown
+from meshcache.config.vip import TICKET_KEYS_OPEN
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach, ReachKind
 from meshcache.core.values.session import LIFETIME_S_MAX_TLS12, LIFETIME_S_MAX_TLS13, LINEAGE_S_MAX
 from meshcache.core.wire.messages import LIVE_VALUE_BYTES_MAX
@@ -98,8 +99,9 @@ def allowed(key: str, vip: VipSettings, file_value: Any, live: Any, colo: str) -
     """Return what holds when `live` was set and the file has `file_value`: the file has the last word.
 
     With ``live = "none"`` the file's value, with "tighten" the stricter of both. With "any" the live value, but no
-    lifetime beyond the protocol's own, and sessions with client certificates travel only where the file lets them.
-    Where nothing may be fetched every server needs its copy. Where all of `live` holds, it is returned as it was set.
+    lifetime beyond the longest that the VIP can have, and sessions with client certificates travel only where the file
+    lets them. Where nothing may be fetched every server needs its copy. Where all of `live` holds, it
+    is returned as it was set.
     """
     holds = _allowed(key, vip, file_value, live, colo)
     return live if same(holds, live, colo) else holds
@@ -142,9 +144,19 @@ def stricter(key: str, one: str, other: str, colo: str) -> str:
     return written(_STRICTER[key](first, second, colo))
 
 
-def lifetime_s_max(vip: VipSettings) -> int:
+def lifetime_s_max(vip: VipSettings) -> float:
+    """Return the longest lifetime that the VIP can have; its file is held to the same."""
+    return min(lifetime_s_of_protocol(vip), lifetime_s_of_keys(vip))
+
+
+def lifetime_s_of_protocol(vip: VipSettings) -> int:
     """Return the longest lifetime that the VIP's protocol versions allow."""
     return LIFETIME_S_MAX_TLS12 if vip.min_tls == "1.2" else LIFETIME_S_MAX_TLS13
+
+
+def lifetime_s_of_keys(vip: VipSettings) -> float:
+    """Return the longest lifetime for which a node has room for all ticket keys that open meanwhile."""
+    return math.inf if vip.resumption == "sessions" else vip.sharing.rotate_s * TICKET_KEYS_OPEN
 
 
 def both(one: Reach, other: Reach, colo: str) -> Reach:

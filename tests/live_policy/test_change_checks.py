@@ -59,6 +59,21 @@ def test_a_reach_that_is_not_wider_is_taken_with_or_without_this_nodes_own_colo(
             found.values(vip, {"reach": wider})
 
 
+@pytest.mark.parametrize("resumption", ["tickets", "both"])
+def test_a_lifetime_needs_room_for_the_ticket_keys_that_open_meanwhile(resumption: str) -> None:
+    sharing = {"rotate_s": 900, "lifetime_s": 3600}
+    found, vip = checks(sharing, own={"resumption": resumption})
+    assert found.values(vip, {"lifetime_s": "21600"})
+    with pytest.raises(
+        PolicyError, match=r"at most 21600 while rotate_s of VIP shop is 900, 24 times that.* and reload"
+    ):
+        found.values(vip, {"lifetime_s": "21601"})
+    with pytest.raises(PolicyError, match=r"at most 86400 .24 hours. while VIP shop speaks TLS 1.2"):
+        found.values(vip, {"lifetime_s": "86401", "lineage_s": "604800"})
+    found, vip = checks(sharing)
+    assert found.values(vip, {"lifetime_s": "86400"})
+
+
 def test_names_may_be_those_of_the_file_or_of_any_node() -> None:
     found, _ = checks({}, "fra1")
     for what, name in (("vip", "shop"), ("group", "front"), ("group", "shop"), ("origin", "fra1"), ("origin", "gone")):

@@ -137,6 +137,26 @@ def test_a_lifetime_never_outlives_the_lineage_that_another_node_set() -> None:
     assert holds.sources["shop"]["lifetime_s"] == Source("live", "7200")
 
 
+def test_a_lifetime_never_needs_more_ticket_keys_than_a_node_keeps() -> None:
+    made = file({**SHOP, "resumption": "tickets", "sharing": {"rotate_s": 900}})
+    holds = overlay(made, live(lifetime_s="86400"), {})
+    assert sharing(holds).lifetime_s == 21600
+    assert holds.sources["shop"]["lifetime_s"] == Source("live", "86400")
+    (held,) = holds.in_force.notes["shop"].held
+    assert held == "lifetime_s=21600 (no longer than 24 times rotate_s there: so many ticket keys are kept)"
+    assert sharing(overlay(made, live(lifetime_s="21600"), {})).lifetime_s == 21600
+    assert (
+        sharing(overlay(file({**SHOP, "sharing": {"rotate_s": 900}}), live(lifetime_s="86400"), {})).lifetime_s == 86400
+    )
+
+
+def test_a_lifetime_that_the_protocol_cuts_is_told_with_that_reason() -> None:
+    holds = overlay(file(SHOP), live(lifetime_s="86401", lineage_s="604800"), {})
+    assert sharing(holds).lifetime_s == 86400
+    (held,) = holds.in_force.notes["shop"].held
+    assert held == "lifetime_s=86400 (no longer than the TLS versions there allow)"
+
+
 def test_a_quota_lies_over_the_files_and_the_rest_is_divided_anew() -> None:
     holds = overlay(file(SHOP, {"name": "pay"}), live(quota="80%"), {})
     assert holds.in_force.settings.quota_of("shop") == 0.8
