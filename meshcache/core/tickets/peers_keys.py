@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from meshcache.core.state.members import Members, Peer
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.ticket_key import TicketKey
 from meshcache.core.values.token_bucket import Bucket
-from meshcache.core.wire.ticket_messages import HeldKey, RingStatus
+from meshcache.core.wire.ticket_messages import KEYS_MAX, HeldKey, RingStatus
 
 _AGAIN_S = 1.0
 """Between two times that one node is sent one key: its status may have crossed the first."""
@@ -32,6 +33,15 @@ class PeerKeys:
         """Return whether the peer is known to have this key of this ring."""
         status = self.rings.get(ring)
         return status is not None and any(held.name == name for held in status.held)
+
+    def lacks(self, key: TicketKey) -> bool:
+        """Return whether the peer isn't known to have a key and would keep it: of more than there is room for, the
+        lowest go.
+        """
+        status = self.rings.get(key.ring)
+        held = () if status is None else status.held
+        room = len(held) < KEYS_MAX or key.rank > min(each.rank for each in held)
+        return room and not self.has(key.ring, key.name)
 
     def newest(self, ring: bytes) -> HeldKey:
         """Return the highest key that it has; number 0 when it has none."""

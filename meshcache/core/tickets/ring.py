@@ -130,7 +130,9 @@ class Ring:
         return True
 
     def put(self, key: TicketKey, now: float) -> None:
-        """Keep a key."""
+        """Keep a key. Where there are as many as a ring keeps, the one that `_first_out` says goes for it."""
+        if len(self.keys) >= KEYS_MAX:
+            self._drop([self._first_out()], now, may_come_back=True)
         self.keys.append(key)
         self.keys.sort(key=lambda each: each.rank, reverse=True)
         self.learned_at[key.name] = now
@@ -149,10 +151,6 @@ class Ring:
         over = [key for key in self.keys if key.born_at <= self.ended_at]
         self._drop(over, now)
         return len(over)
-
-    def push_out(self, now: float) -> None:
-        """Wipe the lowest key, which has opened for longest: there is no room for another."""
-        self._drop([self.keys[-1]], now)
 
     def wipe(self, now: float) -> int:
         """Wipe all keys: the ring isn't served here any more. Return how many those were."""
@@ -173,11 +171,19 @@ class Ring:
         ended_at = self.ended_at + _DRIFT * (now - self.ended_at) if self.ended_at > float("-inf") else self.ended_at
         if self.opens_until(key) <= now or key.born_at <= ended_at or key.fingerprint() in self._wiped:
             return Drop.TICKET_KEY_OLD
-        return Drop.TICKET_KEYS_FULL if len(self.keys) >= KEYS_MAX else None
+        full = len(self.keys) >= KEYS_MAX and key.rank < self._first_out().rank
+        return Drop.TICKET_KEYS_FULL if full else None
 
-    def _drop(self, over: list[TicketKey], now: float) -> None:
+    def _first_out(self) -> TicketKey:
+        """Return the key that goes where there is no room: the lowest, which encrypted longest ago, but never the one
+        that encrypts. It is the same on all nodes of a ring, so that they end with the same keys.
+        """
+        return next(key for key in reversed(self.keys) if key is not self.current)
+
+    def _drop(self, over: list[TicketKey], now: float, *, may_come_back: bool = False) -> None:
         for key in over:
-            self._wiped[key.fingerprint()] = None
+            if not may_come_back:
+                self._wiped[key.fingerprint()] = None
             self.keys.remove(key)
             del self.learned_at[key.name], self._first_birth[key.name]
             if key is self.current:

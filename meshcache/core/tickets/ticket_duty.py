@@ -28,7 +28,7 @@ from meshcache.core.tickets.rings import Rings
 from meshcache.core.tickets.view import shown_ring
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.events import TicketKeyInUse, TicketKeyMade, TicketKeysWiped
-from meshcache.core.values.ticket_key import SECRET_BYTES, TicketKey, weakness
+from meshcache.core.values.ticket_key import TicketKey, new_secret
 from meshcache.core.wire.ticket_messages import KEYS_MAX, HeldKey, RingStatus, TicketKeys, TicketStatus, ToldKey
 
 _HURRY = 0.1
@@ -225,7 +225,10 @@ class TicketDuty:
         if not self._peers.of(peer).may_bring(len(told.keys), self._limits, now):
             self._telemetry.drop(Drop.TICKET_KEY_RATE, len(told.keys))
             return
-        news = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
+        room = KEYS_MAX - len(ring.keys)
+        taken = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
+        self._pushed_out(ring, len(taken) - room, now)
+        news = [key for key in taken if not key.wiped]
         if news:
             self._changed()
             self._send_keys(ring, [each for each in self.nodes.linked(ring) if each.colo != peer.colo], news, now)
@@ -251,9 +254,8 @@ class TicketDuty:
         self._expected_at = max(self._expected_at, now)
 
     def _make(self, ring: Ring, now: float) -> TicketKey:
-        if len(ring.keys) >= KEYS_MAX:
-            ring.push_out(now)
-        key = TicketKey(ring.id, self._secret(), ring.top + 1, now, ring.rotate_s, ring.lifetime_s)
+        self._pushed_out(ring, len(ring.keys) + 1 - KEYS_MAX, now)
+        key = TicketKey(ring.id, new_secret(self._rng), ring.top + 1, now, ring.rotate_s, ring.lifetime_s)
         ring.put(key, now)
         self._telemetry.events.add(TicketKeyMade(now, ring.group, key.generation))
         self._send_keys(ring, self.nodes.linked(ring), [key], now)
@@ -261,12 +263,6 @@ class TicketDuty:
         self._status_at = self._due_at = now
         self._use(ring, now)
         return key
-
-    def _secret(self) -> bytes:
-        while True:
-            secret = self._rng.randrange(1 << 8 * SECRET_BYTES).to_bytes(SECRET_BYTES, "big")
-            if weakness(secret) is None:
-                return secret
 
     def _use(self, ring: Ring, now: float) -> None:
         """Encrypt with the highest key that everybody has, or that has waited for them long enough.
@@ -336,6 +332,12 @@ class TicketDuty:
     def _expire(self, ring: Ring, now: float) -> None:
         self._wiped(ring, ring.expire(now), "over", now)
 
+    def _pushed_out(self, ring: Ring, count: int, now: float) -> None:
+        """Count keys that go for newer ones, and say so: their tickets end early."""
+        if count > 0:
+            self._telemetry.drop(Drop.TICKET_KEYS_FULL, count)
+            self._telemetry.events.add(TicketKeysWiped(now, ring.group, count, f"only {KEYS_MAX} are kept"))
+
     def _wiped(self, ring: Ring, count: int, why: str, now: float) -> None:
         if count:
             self._changed()
@@ -368,7 +370,7 @@ class TicketDuty:
 
     def _send_missing(self, ring: Ring, peer: Peer, now: float) -> None:
         known = self._peers.of(peer)
-        missing = [key for key in ring.keys if not known.has(ring.id, key.name)]
+        missing = [key for key in ring.keys if known.lacks(key)]
         self._send_keys(ring, [peer], missing, now)
 
     def _send_keys(self, ring: Ring, peers: Iterable[Peer], keys: list[TicketKey], now: float) -> None:

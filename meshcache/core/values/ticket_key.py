@@ -8,6 +8,8 @@ from __future__ import annotations
 import hmac
 from typing import NoReturn
 
+from meshcache.core.values.topology import Rng
+
 SECRET_BYTES = 32
 """As much as AES-256 and HMAC-SHA-256 each can use: whoever guesses the secret has both."""
 
@@ -84,6 +86,14 @@ class TicketKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a ticket key is not for files")
+
+
+def new_secret(rng: Rng) -> bytes:
+    """Return the secret of a key that is made now."""
+    while True:
+        secret = rng.randrange(1 << 8 * SECRET_BYTES).to_bytes(SECRET_BYTES, "big")
+        if weakness(secret) is None:
+            return secret
 
 
 def weakness(secret: bytes) -> str | None:

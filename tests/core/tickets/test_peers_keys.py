@@ -6,8 +6,9 @@ from meshcache.core.state.members import Members
 from meshcache.core.tickets.peers_keys import PeersKeys
 from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.ticket_key import TicketKey
 from meshcache.core.values.topology import NodeRecord
-from meshcache.core.wire.ticket_messages import HeldKey, RingStatus
+from meshcache.core.wire.ticket_messages import KEYS_MAX, HeldKey, RingStatus
 
 RING, NAME, OTHER = b"r" * 16, b"n" * 16, b"o" * 16
 
@@ -31,6 +32,20 @@ def test_what_it_has_is_forgotten_with_its_life_and_with_its_link() -> None:
     known.forget_gone()
     back = members.join(NodeRecord("a", 2, "ams1", "a:1", 1, ()), "a:1", 0.0)
     assert not known.of(back).has(RING, NAME)
+
+
+def test_a_peer_lacks_what_it_hasn_t_and_would_keep() -> None:
+    members = Members(Limits(), EventLog())
+    said = PeersKeys(members).of(members.join(NodeRecord("a", 1, "ams1", "a:1", 1, ()), "a:1", 0.0))
+    low, high = (TicketKey(RING, bytes(range(number, number + 32)), number, 0.0, 600, 3600) for number in (1, 99))
+    assert said.lacks(low)
+    said.rings[RING] = RingStatus(RING, tuple(HeldKey(number, OTHER) for number in range(KEYS_MAX, 1, -1)))
+    assert said.lacks(low), "it has room for one"
+    said.rings[RING] = RingStatus(RING, tuple(HeldKey(number, OTHER) for number in range(KEYS_MAX + 1, 1, -1)))
+    assert not said.lacks(low)
+    assert said.lacks(high)
+    said.rings[RING] = RingStatus(RING, (HeldKey(99, high.name),))
+    assert not said.lacks(high)
 
 
 def test_a_key_is_sent_again_after_a_second() -> None:

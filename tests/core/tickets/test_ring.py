@@ -83,15 +83,34 @@ class TestTaking:
         assert one.wipe(NOW) == 1
         assert one.take(told(age_ms=0), NOW) is Drop.TICKET_KEY_OLD
 
-    def test_there_is_room_for_so_many(self) -> None:
+    def test_of_more_than_there_is_room_for_the_lowest_goes_wherever_it_came_first(self) -> None:
+        numbers = range(1, KEYS_MAX + 3)
+        for order in (numbers, reversed(numbers)):
+            one = ring()
+            taken = [one.take(told(number), NOW) for number in order]
+            assert {key.generation for key in one.keys} == set(range(3, KEYS_MAX + 3))
+            assert set(taken) <= {True, Drop.TICKET_KEYS_FULL}
+
+    def test_what_goes_for_want_of_room_is_overwritten_and_may_come_back_once_there_is_some(self) -> None:
         one = ring()
-        for number in range(1, KEYS_MAX + 1):
+        lowest = taken(one, told(1))
+        for number in range(2, KEYS_MAX + 2):
+            assert not lowest.wiped
             taken(one, told(number))
-        assert one.take(told(KEYS_MAX + 1), NOW) is Drop.TICKET_KEYS_FULL
-        lowest = one.keys[-1]
-        one.push_out(NOW)
-        assert one.take(told(KEYS_MAX + 1), NOW) is True
         assert lowest.wiped
+        assert one.take(told(1), NOW) is Drop.TICKET_KEYS_FULL
+        one.end(one.keys[0].born_at, NOW)
+        assert one.take(told(1, age_ms=9_000), NOW) is True
+
+    def test_the_key_that_encrypts_never_goes_for_another(self) -> None:
+        one = ring()
+        one.current = taken(one, told(1))
+        for number in range(2, 3 * KEYS_MAX):
+            taken(one, told(number))
+        assert one.current is one.keys[-1]
+        assert not one.current.wiped
+        assert len(one.keys) == KEYS_MAX
+        assert one.take(told(2), NOW) is Drop.TICKET_KEYS_FULL
 
     def test_the_oldest_birth_that_is_heard_counts_within_a_minute(self) -> None:
         one = ring()

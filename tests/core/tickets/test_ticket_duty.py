@@ -15,6 +15,7 @@ from meshcache.core.values.ticket_key import TicketKey
 from meshcache.core.wire.codec import Decoder
 from meshcache.core.wire.messages import Digest, Message, Withdraw
 from meshcache.core.wire.ticket_messages import (
+    KEYS_MAX,
     HeldKey,
     RingStatus,
     TicketKeys,
@@ -232,6 +233,37 @@ class TestSpreading:
         net.lose = lambda *_: False
         net.until(lambda: agreed(net, hosts, of=2), within=20)
         assert all(tickets_of <= {key.name for key in keys(host, net)} for host in hosts)
+
+
+class TestMoreKeysThanARingKeeps:
+    @pytest.mark.slow
+    def test_nodes_whose_files_differ_fill_a_ring_and_still_open_all_that_is_encrypted(self) -> None:
+        net = Net()
+        hosts = [
+            net.add("a", "ams1", vip("a", rotate_s=60.0, lifetime_s=240.0)),
+            net.add("b", "ams1", vip("b", rotate_s=21600.0, lifetime_s=86400.0), seeds=("a:7946",)),
+        ]
+        full = 0
+        for _ in range(110):
+            net.run(60)
+            net.sent.clear()
+            assert opens_everywhere(net, hosts)
+            assert all(encrypting(host, net) for host in hosts)
+            full += len(keys(hosts[0], net)) == KEYS_MAX
+        assert full > 15
+        assert {key.name for key in keys(hosts[0], net)} == {key.name for key in keys(hosts[1], net)}
+        assert dropped(hosts[0], net)["ticket_keys_full"] > 0
+        assert dropped(hosts[0], net).get("ticket_key_old", 0) == 0
+        assert "only 48 are kept" in {event.why for event in hosts[0].happened(TicketKeysWiped)}
+
+    def test_an_operator_who_rotates_too_often_ends_old_keys_and_no_new_one(self) -> None:
+        net = Net()
+        hosts = started(net, "a", "b", "c")
+        for turn in range(2, KEYS_MAX + 6):
+            net.run(11)
+            assert hosts[turn % 3].core.tickets.rotate("shop", net.now) == turn
+            net.until(lambda turn=turn: agreed(net, hosts, of=turn), within=2)  # type: ignore[misc]
+        assert all(len(keys(host, net)) == KEYS_MAX for host in hosts)
 
 
 class TestBorders:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import random
 
 import pytest
 
-from meshcache.core.values.ticket_key import NAME_BYTES, TicketKey, weakness
+from meshcache.core.values.ticket_key import NAME_BYTES, TicketKey, new_secret, weakness
 
 SECRET = bytes(range(100, 132))
 RING = b"r" * 16
@@ -71,3 +72,19 @@ def test_what_could_be_guessed_is_weak(secret: bytes, why: str) -> None:
 
 def test_random_bytes_are_not_weak() -> None:
     assert weakness(SECRET) is None
+
+
+class Dice(random.Random):
+    """Throws a weak secret first."""
+
+    thrown = 0
+
+    def randrange(self, start: int, /) -> int:  # type: ignore[override]
+        self.thrown += 1
+        return 0 if self.thrown == 1 else super().randrange(start)
+
+
+def test_a_new_secret_is_thrown_again_where_it_is_weak() -> None:
+    dice = Dice(7)
+    assert weakness(new_secret(dice)) is None
+    assert dice.thrown == 2
