@@ -270,7 +270,11 @@ class PolicyController:
             "notes": self._notes(done),
         }
         if done.node_only:
-            return result | {"recalled": {"here": done.recalled, "mesh": done.recalled}, "nodes": None}
+            return result | {
+                "recalled": {"here": done.recalled, "mesh": done.recalled},
+                "nodes": None,
+                "superseded": {},
+            }
         total = ask_policy(self._pump, self._reachable(done.vip), done.vip, done.changed, done.since)
         self._add_unaware(total, done)
         recalled = {"here": done.recalled, "mesh": total["sessions"] if done.news else done.recalled}

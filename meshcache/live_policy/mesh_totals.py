@@ -50,8 +50,8 @@ def ask_withdraw(pump: Pump, expected: Collection[str], number: int) -> dict[str
 def ask_policy(pump: Pump, expected: Collection[str], vip: str, keys: Collection[str], since: float) -> dict[str, Any]:
     """Ask until the policy of a VIP as it is known here is in force on every expected node, at most `WAIT_S`.
 
-    Besides `_summed`, ``differ`` names the nodes that know it and where something else holds for one of `keys`, with
-    what and why. Blocks; call it on a thread that may.
+    See `_summed`: ``differ`` names the nodes that know it and where something else holds for one of `keys`, with what
+    and why. Blocks; call it on a thread that may.
     """
 
     def ask() -> Question:
@@ -77,8 +77,8 @@ def _ask_all(pump: Pump, expected: Collection[str], ask: Callable[[], Question])
 
 
 def _summed(expected: Collection[str], found: dict[str, QueryReply]) -> dict[str, Any]:
-    """Return ``sessions`` on the ``answered`` nodes; on how many of those ``expected`` it is done,
-    which are ``missing``.
+    """Return ``sessions`` on the ``answered`` nodes; on how many of those ``expected`` it is done, which are
+    ``missing``; and on which something else holds, which ``differ``: none, unless a policy was asked about.
     """
     have = {node: answer for node, answer in found.items() if answer.has}
     return {
@@ -87,6 +87,7 @@ def _summed(expected: Collection[str], found: dict[str, QueryReply]) -> dict[str
         "have": len(have),
         "expected": len(expected),
         "missing": sorted(set(expected) - set(have)),
+        "differ": [],
     }
 
 

@@ -27,6 +27,18 @@ def test_a_node_that_does_not_answer_costs_a_moment_and_is_named(place: Place) -
     assert (total["answered"], total["expected"]) == (1, 2)
 
 
+def test_a_withdraw_has_the_same_keys_as_a_change_of_policy(place: Place) -> None:
+    node = place.node("edge-1")
+    place.server(node)
+    change = node.policies.set_policy("shop", {"reach": "server"})
+    withdraw = node.policies.withdraw(vip="shop")
+    assert withdraw["nodes"].keys() == change["nodes"].keys()
+    assert (withdraw["nodes"]["differ"], withdraw["nodes"]["have"]) == ([], 1)
+    alone = node.policies.set_policy("shop", {"reach": "colo"}, node_only=True)
+    assert alone.keys() == change.keys()
+    assert (alone["nodes"], alone["superseded"]) == (None, {})
+
+
 def test_clocks_of_one_machine_agree(place: Place) -> None:
     first, second = place.node("edge-1"), place.node("edge-2")
     for node in (first, second):
