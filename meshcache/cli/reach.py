@@ -51,7 +51,8 @@ def explained_way(found: dict[str, Any]) -> Lines:
     """Return what `policy explain --from --to` prints."""
     ways = found["ways"]
     if not ways:
-        return [f"{found['from']} to {found['to']}: one node serves both, so nothing crosses between nodes"], True
+        where = f"{found['from']} to {found['to']}"
+        return [f"{where}: allowed; one node serves it alone, and nothing crosses between nodes"], True
     verdict = {"all": "allowed", "none": "refused", "some": "allowed between some nodes only"}[found["allowed"]]
     lines = [f"{found['from']} to {found['to']}: {verdict}"]
     for way in ways:

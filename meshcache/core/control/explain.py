@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from meshcache.core.policy.digest_parts import differing
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_cross, may_resume, may_send
 from meshcache.core.policy.own_policy import NO_OWN_POLICY, OwnPolicy
-from meshcache.core.policy.ring_id import may_share
+from meshcache.core.policy.ring_id import may_share, ring_id
 from meshcache.core.state.resumption import resume_verdict
 from meshcache.core.values.session import Session
 from meshcache.core.values.topology import LocalVip, NodeRecord, VipNote
@@ -61,19 +61,21 @@ def explain_way(
     ``resumption`` is, and ``tickets``: the same for those, None where neither end has any. The gate is `may_accept` on
     the way to the node called `own`, which answers; elsewhere it is the sender's `may_send`. That node's operator's own
     policy is asked about its own ways; of others' nobody else knows.
+
+    Where one node alone serves both, the one way is that node's from the one VIP to the other, by `may_resume`; from a
+    VIP to itself there is none, and all is allowed.
     """
     records = list(records)
-    ways = [
-        way
-        for one in _alike(records, source)
-        for other in _alike(records, target)
-        if (one.nodes, len(one.nodes)) != (other.nodes, 1)
-        for way in _narrowed(_way(one, other, own), one, other, own, own_policy)
-    ]
+    senders, receivers = _alike(records, source), _alike(records, target)
+    pairs = [(one, other) for one in senders for other in receivers]
+    between = [(one, other) for one, other in pairs if (one.nodes, len(one.nodes)) != (other.nodes, 1)]
+    ways = [way for one, other in between for way in _narrowed(_way(one, other, own), one, other, own, own_policy)]
+    if not between and source != target:
+        ways = [_way(one, other, own, within=True) for one, other in pairs]
     return {
         "from": str(source),
         "to": str(target),
-        "allowed": _summary(list(map(_is_open, ways))),
+        "allowed": "all" if pairs and not ways else _summary(list(map(_is_open, ways))),
         "ways": sorted(ways, key=lambda way: (way["verdict"], way["from_nodes"], way["to_nodes"])),
     }
 
@@ -145,13 +147,14 @@ def _spread(source: Terms, target: Terms) -> str:
     return f"; {source.copies} server{plural} of the colo hold{'s' * (not plural)} a session, the others may fetch it"
 
 
-def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
+def _way(one: _Alike, other: _Alike, own: str, *, within: bool = False) -> dict[str, Any]:
+    """Return one way between nodes; or `within` the one node that both ends are."""
     gate = may_accept if other.nodes == (own,) else may_send
-    verdict = gate(one.terms, [other.terms])
+    verdict = may_resume(one.terms, other.terms) if within else gate(one.terms, [other.terms])
     differs = differing(one.parts, other.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
     return {
         "verdict": verdict.value,
-        "gate": None if verdict else gate.__name__,
+        "gate": None if verdict else (may_resume if within else gate).__name__,
         "why": why(verdict, one.terms, other.terms, differs),
         "differs": list(differs),
         "from_nodes": list(one.nodes[:NODES_SHOWN_MAX]),
@@ -159,11 +162,11 @@ def _way(one: _Alike, other: _Alike, own: str) -> dict[str, Any]:
         "copies": one.terms.copies or "all",
         "push": "all" if one.terms.push else "none",
         "resumption": {"from": one.note.resumption, "to": other.note.resumption},
-        "tickets": _tickets(one, other),
+        "tickets": _tickets(one, other, within=within),
     }
 
 
-def _tickets(one: _Alike, other: _Alike) -> dict[str, str] | None:
+def _tickets(one: _Alike, other: _Alike, *, within: bool) -> dict[str, str] | None:
     """Return whether tickets made at the one end open at the other: the verdict, and why."""
     if not (one.note.tickets or other.note.tickets):
         return None
@@ -171,7 +174,7 @@ def _tickets(one: _Alike, other: _Alike) -> dict[str, str] | None:
         vip, colo = next((each.terms.vip, each.terms.colo) for each in (one, other) if not each.note.tickets)
         reason = f'{vip} in {colo} has resumption = "sessions" there, and is given no ticket keys'
         return {"verdict": NO_TICKETS, "why": reason}
-    verdict = may_share(one.terms, other.terms)
+    verdict = _one_ring(one.terms, other.terms) if within else may_share(one.terms, other.terms)
     if verdict is Verdict.OTHER_RING:
         ends = " and ".join(f"{each.terms.vip} in {each.terms.colo} {each.terms.reach}" for each in (one, other))
         reason = f"keys are for one border, and the reach of {ends} are two"
@@ -179,6 +182,12 @@ def _tickets(one: _Alike, other: _Alike) -> dict[str, str] | None:
         differs = differing(one.parts, other.parts) if verdict is Verdict.SETTINGS_DIFFER else ()
         reason = why(verdict, one.terms, other.terms, differs)
     return {"verdict": verdict.value, "why": reason}
+
+
+def _one_ring(one: Terms, other: Terms) -> Verdict:
+    """Return whether two VIPs of one node have one ring's keys, whatever may leave it."""
+    verdict = may_resume(one, other)
+    return verdict if not verdict or ring_id(one) == ring_id(other) else Verdict.OTHER_RING
 
 
 def _is_open(way: dict[str, Any]) -> bool:

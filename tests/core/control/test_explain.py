@@ -74,8 +74,8 @@ def test_a_way_of_which_not_everybody_gets_copies_says_who_does(copies: int, pus
     assert (told["why"], told["copies"], told["push"]) == (words, copies, "all" if push else "none")
 
 
-def mode(resumption: str, node: str, colo: str, reach: Reach = REACH_EVERYWHERE) -> NodeRecord:
-    made = record(node, colo, reach)
+def mode(resumption: str, node: str, colo: str, reach: Reach = REACH_EVERYWHERE, vip: str = "shop") -> NodeRecord:
+    made = record(node, colo, reach, vip)
     note = replace(made.notes[0], tickets=resumption != "sessions", both=resumption == "both")
     return replace(made, notes=(note,))
 
@@ -154,8 +154,40 @@ def test_other_groups_are_named() -> None:
 
 
 def test_within_one_place_a_node_is_not_a_way_to_itself() -> None:
-    assert way([record("a", "ams1")], AMS, AMS)["ways"] == []
+    alone = way([record("a", "ams1", REACH_SERVER)], AMS, AMS)
+    assert (alone["ways"], alone["allowed"]) == ([], "all"), "what it makes resumes there"
     assert way([record("a", "ams1"), record("b", "ams1")], AMS, AMS)["allowed"] == "all"
+
+
+def both(shop: NodeRecord, pay: NodeRecord) -> NodeRecord:
+    """Return a node that serves what these two do."""
+    return replace(shop, vips=shop.vips + pay.vips, notes=shop.notes + pay.notes)
+
+
+def test_from_one_vip_of_a_node_to_another_of_it_is_what_a_lookup_there_would_say() -> None:
+    pay = ("pay", "ams1")
+    grouped = both(record("a", "ams1", REACH_SERVER), record("a", "ams1", vip="pay"))
+    told = way([grouped, record("b", "fra1")], AMS, pay)
+    assert told["allowed"] == "all", "a node's own sessions skip the reach"
+    assert [(each["verdict"], each["from_nodes"], each["to_nodes"]) for each in told["ways"]] == [
+        ("allowed", ["a"], ["a"])
+    ]
+    apart = both(record("a", "ams1"), record("a", "ams1", vip="pay", settings=replace(PLAIN, group="pay")))
+    (only,) = (told := way([apart], AMS, pay))["ways"]
+    assert (told["allowed"], only["verdict"], only["gate"]) == ("none", "other_group", "may_resume")
+    assert only["why"] == "share group shop is not share group pay"
+
+
+def test_tickets_of_two_vips_of_one_node_are_good_for_both_in_one_ring() -> None:
+    pay = ("pay", "ams1")
+    for reach, allowed, verdict in ((REACH_SERVER, "all", "allowed"), (REACH_COLO, "none", "other_ring")):
+        vips = mode("tickets", "a", "ams1", REACH_SERVER), mode("tickets", "a", "ams1", reach, "pay")
+        (only,) = (told := way([both(*vips)], AMS, pay))["ways"]
+        assert (told["allowed"], only["verdict"], only["tickets"]["verdict"]) == (allowed, "allowed", verdict)
+
+
+def test_where_nobody_serves_a_vip_nothing_is_allowed() -> None:
+    assert way([record("a", "ams1")], AMS, FRA)["allowed"] == "none"
 
 
 def test_a_node_that_tells_no_parts_is_no_reason_to_guess() -> None:
