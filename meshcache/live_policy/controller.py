@@ -99,6 +99,7 @@ class PolicyController:
             self._vips.reload(holds.in_force)
             before, self._file, self._holds = self._file, file, holds
             self._hidden_before, self._hidden = self._hidden, hidden(before, file, holds)
+            self._tell_faults()
         for vip, key in self._hidden:
             log.warning(HIDDEN, vip, key, vip, key)
 
@@ -107,6 +108,7 @@ class PolicyController:
         with self._lock:
             self._file, self._holds, self._hidden = file, self._over(file), self._hidden_before
             self._vips.put_back(self._holds.in_force)
+            self._tell_faults()
 
     def _over(self, file: Settings) -> Overlay:
         with self._pump.lock:
@@ -378,6 +380,11 @@ class PolicyController:
         with self._pump.lock:
             self._holds = overlay(self._file, self._pump.core.live, self._node_only)
         self._vips.apply(self._holds.in_force)
-        for fault in set(self._holds.faults) - set(self._faults):
-            log.warning("%s", fault)
+        self._tell_faults()
+
+    def _tell_faults(self) -> None:
+        """Log what can't hold here as it was set, once for as long as that is so."""
+        for fault in self._holds.faults:
+            if fault not in self._faults:
+                log.warning("%s", fault)
         self._faults = self._holds.faults

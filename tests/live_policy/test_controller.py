@@ -511,6 +511,28 @@ def test_a_reload_that_can_not_be_taken_over_changes_nothing(place: Place, folde
     assert visit(context, client_context()).session is not None
 
 
+def test_a_quota_that_no_longer_fits_after_a_reload_is_told_once(
+    place: Place, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vips = [{"name": "shop"}, {"name": "pay"}]
+    node = place.node("edge-1", vip=vips)
+    place.server(node)
+    node.policies.set_policy("shop", {"quota": "80%"})
+    fuller = settings(folder, "edge-1", vip=[vips[0], {**vips[1], "sharing": {"quota": "60%"}}])
+    with caplog.at_level(logging.WARNING, "meshcache.policy"):
+        put_back = node.reload(fuller)
+        node.policies.set_policy("shop", {"lifetime_s": "60"})
+        node.reload(fuller)
+        told = [record.message for record in caplog.records if "don't fit" in record.message]
+        assert told == [
+            "the quotas set live don't fit into this node's cache together with its others; the file's hold"
+        ]
+        put_back()
+        node.reload(settings(folder, "edge-1", vip=vips))
+        node.reload(fuller)
+        assert [record.message for record in caplog.records if "don't fit" in record.message] == told * 2, "it is news"
+
+
 def test_a_reload_says_what_of_the_file_is_hidden_by_what_was_set_live(
     place: Place, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
