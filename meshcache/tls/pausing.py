@@ -33,14 +33,18 @@ def pauser(state: State) -> Callable[[int, Attached, tuple[bytes, ...]], bool]:
     """Return the function that says whether a handshake pauses, or goes on being paused.
 
     Its arguments are the connection, its attachment, and the ids that its client offers; it is called in the
-    ClientHello callback.
+    ClientHello callback. What is raised in it is counted, and the handshake goes on.
     """
     set_mark, mark_of, index = state.functions.SSL_set_ex_data, state.functions.SSL_get_ex_data, state.pause_index
     pauses = state.pauses
 
     def paused(ssl: int, attached: Attached, ids: tuple[bytes, ...]) -> bool:
-        mark = mark_of(ssl, index)
-        return begins(ssl, attached, ids) if mark == _NEVER else mark == _PAUSED and goes_on(ssl)
+        try:
+            mark = mark_of(ssl, index)
+            return begins(ssl, attached, ids) if mark == _NEVER else mark == _PAUSED and goes_on(ssl)
+        except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
+            attached.port.fault("client_hello")
+            return False
 
     def begins(ssl: int, attached: Attached, ids: tuple[bytes, ...]) -> bool:
         asking = attached.port.asking

@@ -58,7 +58,9 @@ class Asker(Protocol):
         """
 
     def end(self, lookup: PausedLookup, now: float, /) -> None:
-        """Forget a lookup that was begun: it is over, whoever found it. Called once; until then a late find helps."""
+        """Forget a lookup that was begun: it is over, whoever found it. Called once, also where `begin` raised; until
+        then a late find helps.
+        """
 
 
 class PausedLookup:
@@ -174,19 +176,24 @@ class PausedLookup:
         """Ask the next who has something to wait for, and return true; false, and over, when there is none."""
         for step, asker in self._steps:
             with self._lock:
-                self._asker = asker
-            until = asker.begin(self, now)
+                self._asker, self._denied = asker, False
+            self._begun.append((step, asker))
+            try:
+                until = asker.begin(self, now)
+            except Exception:  # noqa: BLE001 - it may have begun something: it stays with those that are to end
+                self._asking.fault(in_callback=self.wait_s is not None)
+                continue
             if until is not None:
-                self._begun.append((step, asker))
                 self.until = min(until, self._until_at_most)
                 return True
+            self._begun.pop()
         self._over(None, now)
         return False
 
     def cancel(self) -> None:
         """Nobody waits any more: the client is gone."""
         if not self.over:
-            self._over(End.GIVEN_UP, self._asking.clock())
+            self._over(End.GIVEN_UP if self._begun else None, self._asking.clock())
 
     def _has_come_unread(self) -> bool:
         """Read what has arrived, before it counts as late: on a busy machine this thread, and the one that reads, may
@@ -293,7 +300,11 @@ class VipAsking:
             return None
         now = self.clock()
         lookup = PausedLookup(self, ids, now)
-        waits = lookup.begin(now) and lookup.go_on(now) is not None
+        try:
+            waits = lookup.begin(now) and lookup.go_on(now) is not None
+        except BaseException:  # Ctrl-C too: what was begun is bounded
+            lookup.cancel()
+            raise
         return lookup if waits or lookup.found_by is not None else None
 
     @property
@@ -333,6 +344,10 @@ class VipAsking:
     def pulled(self, token: int) -> int:
         """Return the token of a session as one that was fetched for this handshake."""
         return self._port.tokens.with_outcome(token, Outcome.PULLED)
+
+    def fault(self, *, in_callback: bool) -> None:
+        """Count what an asker raised: in the get callback, or anywhere else, as one of the ClientHello."""
+        self._port.fault("get" if in_callback else "client_hello")
 
     def count(self, step: Step, end: End) -> None:
         """Count how a step ended."""

@@ -25,7 +25,8 @@ class Awaiter:
         self._ids = ids
         self._core = pump.core
         self._waiting: dict[bytes, list[PausedLookup]] = {}  # with the pump's lock held
-        self._waits = 0
+        self.waits = 0
+        """Handshakes that wait now."""
         pump.call_when_awaited_came(self._came)
 
     def serves(self, vip: str) -> bool:
@@ -40,12 +41,12 @@ class Awaiter:
             return None
         with self._pump.lock:
             awaited = self._on_their_way(lookup.vip, claims, now)
-            if not awaited or self._waits >= AWAITED_MAX:
+            if not awaited or self.waits >= AWAITED_MAX:
                 return None
-            self._waits += 1
             for session_id in awaited:
                 self._core.awaiting.want(session_id)
                 self._waiting.setdefault(session_id, []).append(lookup)
+            self.waits += 1
             here = any(self._core.holds(lookup.vip, each) for each in awaited)
         if here:  # it came between the first look and this one
             lookup.answer(self, found=True)
@@ -53,16 +54,18 @@ class Awaiter:
         return now + (settings.await_ms / 1000 if lookup.wait_s is None else lookup.wait_s)
 
     def end(self, lookup: PausedLookup, _now: float) -> None:
-        """Wait for it no longer."""
+        """Wait for it no longer, if it waits."""
+        waited = False
         with self._pump.lock:
-            self._waits -= 1
             for session_id in lookup.ids:
                 waiting = self._waiting.get(session_id, [])
                 if lookup in waiting:
+                    waited = True
                     waiting.remove(lookup)
                     self._core.awaiting.unwant(session_id)
                     if not waiting:
                         del self._waiting[session_id]
+            self.waits -= waited
 
     def _on_their_way(self, vip: str, claims: list[Claim], now: float) -> list[bytes]:
         whereabouts = self._core.awaiting.whereabouts

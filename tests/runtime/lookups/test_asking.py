@@ -32,6 +32,7 @@ class Asker:
         self.begun: list[PausedLookup] = []
         self.ended: list[PausedLookup] = []
         self.at_once: bool | None = None
+        self.broken = False
         self.served = {"shop"}
 
     def serves(self, vip: str) -> bool:
@@ -41,6 +42,8 @@ class Asker:
         self.begun.append(lookup)
         if self.at_once is not None:
             lookup.answer(self, self.at_once)
+        if self.broken:
+            raise RuntimeError("broken")
         return None if self.waits_s is None else now + self.waits_s
 
     def end(self, lookup: PausedLookup, now: float) -> None:
@@ -114,6 +117,38 @@ def test_an_answer_at_once_pauses_nobody(shop: Shop, found: bool) -> None:
     lookup = shop.asking.begin(IDS)
     assert (lookup is not None and lookup.over) == found
     assert len(shop.third.begun) == (0 if found else 1)
+
+
+def test_a_fault_of_one_is_counted_and_the_next_is_asked(shop: Shop) -> None:
+    shop.first.broken = True
+    lookup = shop.begin()
+    assert len(shop.second.begun) == 1
+    assert shop.node.stats()["faults"] == {"shop": {"client_hello": 1}}
+    lookup.answer(shop.second, True)
+    assert lookup.go_on() is None
+    assert shop.asked() == {"tier": {"found": 1}}
+    assert (shop.first.ended, shop.second.ended) == ([lookup], [lookup]), "it may have begun something"
+
+
+@pytest.mark.parametrize("answer", [None, True, False])
+def test_a_fault_of_the_last_ends_what_the_others_began(shop: Shop, answer: bool | None) -> None:
+    shop.first.at_once, shop.third.at_once = False, answer
+    shop.second.broken = shop.third.broken = True
+    assert shop.asking.begin(IDS) is None, "what it found is in memory, and looked up as ever"
+    assert [len(each.ended) for each in (shop.first, shop.second, shop.third)] == [1, 1, 1]
+    assert shop.node.stats()["faults"] == {"shop": {"client_hello": 2}}
+
+
+def test_a_fault_of_the_order_itself_ends_what_was_begun(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PausedLookup, "go_on", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        shop.asking.begin(IDS)
+    assert len(shop.first.ended) == 1
+    for each in (shop.first, shop.second, shop.third):
+        each.waits_s = None
+    monkeypatch.setattr(PausedLookup, "begin", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        shop.asking.begin(IDS)
 
 
 def test_a_late_find_of_an_earlier_step_counts_as_its_own(shop: Shop) -> None:
@@ -286,6 +321,24 @@ def test_without_an_asker_or_the_contexts_word_nothing_pauses(place: Place, vers
         shop.node.attach(shop.context, vip="shop")
     assert not visit(shop.context, shop.client, session=shop.session).resumed
     assert shop.asker.begun == []
+
+
+@pytest.mark.usefixtures("hot_path")
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("whose", ["the asker's", "the order's"])
+def test_a_fault_of_who_is_asked_is_counted_and_a_miss(place: Place, version: str, whose: str) -> None:
+    shop = Visitors(place, version)
+    if whose == "the asker's":
+        shop.asker.broken = True
+    else:
+        port = shop.node.internals.vips.port("shop")
+        assert port is not None
+        port.asking.begin = None  # type: ignore[union-attr,assignment,method-assign]
+    seen = visit(shop.context, shop.client, session=shop.session)
+    assert not seen.resumed
+    assert shop.node.stats()["faults"] == {"shop": {"client_hello": 1}}
+    assert shop.node.stats()["vips"]["shop"]["lookups"]["miss"] == 1
+    assert visit(shop.context, shop.client, session=seen.session).resumed, "what it made is kept"
 
 
 @pytest.mark.usefixtures("hot_path")

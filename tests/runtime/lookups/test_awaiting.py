@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from meshcache import MeshNode
 from meshcache.runtime.lookups import awaiting
+from meshcache.runtime.lookups.asking import PausedLookup, Step
 from tests.nodes import Place, places
 from tests.support.waiting import wait_until
 from tests.tls.world import VERSIONS, StdlibEnd, client_context, server_context, server_end, shake_hands, visit
@@ -72,6 +73,45 @@ def test_a_client_that_is_faster_than_its_session_waits_for_it(place: Place, ver
     assert two.lookups()["asked"] == {"await": {"on_its_way": 1, "found": 1}}
     assert (two.lookups()["remote"], two.lookups()["miss"]) == (1, 0)
     assert not two.came_to.internals.pump.core.awaiting
+
+
+@pytest.mark.usefixtures("hot_path")
+def test_a_fault_of_who_is_asked_after_it_keeps_no_place_of_those_that_wait(place: Place) -> None:
+    two = Two(place, "1.2")
+    asking = two.came_to.internals.vips.asking
+    awaiter, broken = asking.asker(Step.AWAIT), BrokenAsker()
+    assert isinstance(awaiter, awaiting.Awaiter)
+    asking.plug(Step.FETCH, broken)
+    lock = two.made_on.internals.pump.sending
+    lock.acquire()  # nobody sends
+    try:
+        session = visit(two.first, two.client).session
+        end, server = two.back(session)
+        with pytest.raises(SSL.Error):
+            server.tls.do_handshake()
+        assert awaiter.waits == 1
+        lookup = two.came_to.paused(server.tls)
+        assert lookup is not None
+        assert lookup.go_on(lookup.until) is None
+        shake_hands(end, server)
+    finally:
+        lock.release()
+    assert not server.resumed
+    assert (awaiter.waits, bool(two.came_to.internals.pump.core.awaiting)) == (0, False)
+    awaiter.end(lookup, 0.0)
+    assert awaiter.waits == 0, "of what it knows nothing it gives nothing back"
+    assert two.came_to.stats()["faults"] == {"shop": {"client_hello": 1}}
+
+
+class BrokenAsker:
+    def serves(self, _vip: str) -> bool:
+        return True
+
+    def begin(self, _lookup: PausedLookup, _now: float) -> float | None:
+        raise RuntimeError("broken")
+
+    def end(self, lookup: PausedLookup, now: float) -> None:
+        """It began nothing."""
 
 
 @pytest.mark.usefixtures("hot_path")
