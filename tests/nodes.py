@@ -57,9 +57,13 @@ class Place:
         return node.attach(server_context(kind, version), vip=vip)
 
     def wait_until_met(self) -> None:
+        """Wait until each sees the others alive and knows their newest record: what a context attached a moment ago has
+        changed, as the lowest TLS version, makes the node an island to whoever hasn't heard of it."""
         for node in self.nodes:
             others = {other.name for other in self.nodes} - {node.name}
             wait_until(partial(_sees, node, others), what=f"{node.name} meets {others}")
+        for node in self.nodes:
+            wait_until(partial(_knows, node, self.nodes), what=f"{node.name} knows what all are now")
 
     def wait_until_dialled(self, node: MeshNode, address: str) -> None:
         """Wait until `node` sends on a connection of its own to this address: who has met may do so on the other's."""
@@ -71,6 +75,11 @@ class Place:
 
 def _dials(node: MeshNode, address: str) -> bool:
     return any(peer["address"] == address and peer["link"] in ("both", "outbound") for peer in node.peers())
+
+
+def _knows(node: MeshNode, nodes: list[MeshNode]) -> bool:
+    known = {record.node: record.age for record, _ in node.internals.pump.core.records()}
+    return all(known.get(other.name) == other.internals.pump.core.records()[0][0].age for other in nodes)
 
 
 def _sees(node: MeshNode, others: set[str]) -> bool:
