@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshcache.hooks import Tier, TierEntry
@@ -69,10 +70,17 @@ class Hangs(Kept):
     def __init__(self) -> None:
         super().__init__()
         self.may_answer = threading.Event()
+        self.asked_at = 0.0
 
     def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        if not self.may_answer.is_set():
+            self.asked_at = time.monotonic()
         self.may_answer.wait(60)
         return super().get(keys)
+
+    def is_late(self) -> bool:
+        """Whether it has been asked, doesn't answer, and had its time."""
+        return not self.may_answer.is_set() and 0 < self.asked_at < time.monotonic() - self.budget_s
 
 
 class Coroutines(Kept):
