@@ -231,7 +231,7 @@ class TierRunner:
     def _write_some(self, *, errands: bool = True) -> bool:
         """Do a little of what waits. Return whether there was anything."""
         if time.monotonic() < self._writes_at:
-            return False
+            return errands and self._read_on()
         if keys := self._due_removals():
             if self._attempt(lambda: self.hook.remove(keys)):
                 self.health.count("removed", len(keys))
@@ -251,6 +251,13 @@ class TierRunner:
         elif not self._entries and not self._removals:
             return self._tend()
         return True
+
+    def _read_on(self) -> bool:
+        """Go on with an errand, which reads: a disk that is full may be read, and a start waits for what it has."""
+        if self.errands:
+            self._step(self.errands[0])
+            return True
+        return False
 
     def _due_removals(self) -> list[bytes]:
         """Take those before which nothing is to be written any more."""

@@ -195,7 +195,9 @@ class Served:
 
         def held(path: Path) -> bool:
             vips = AdminClient(path).stats()["vips"] if path.exists() else {}
-            return all(vip["entries"] == self.held for vip in vips.values())
+            entries = [vip["entries"] for vip in vips.values()]
+            assert all(held == self.held for held in entries), f"{entries} are; all: {self.stats()}"
+            return True
 
         for path in self.met if more else ():
             wait_until(lambda p=path: held(p), what=f"{self.held} sessions are at {path}")

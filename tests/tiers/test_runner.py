@@ -172,6 +172,20 @@ def test_one_that_cant_be_written_is_read_on() -> None:
         assert asked(runner, entry(1).key) == b"v1"
 
 
+def test_errands_go_on_while_writing_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start waits for what is read; a full disk can be read."""
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 600.0)
+    tier, steps = Kept(), list[int]()
+    with running(tier) as runner:
+        tier.put = lambda _entries: (_ for _ in ()).throw(OSError(28, "No space left"))  # type: ignore[method-assign]
+        runner.offer([entry(1)])
+        wait_until(lambda: counts(runner).get("raised") == 1, what="it can't be written")
+        runner.offer([entry(2)])
+        runner.run(iter(steps.append(number) for number in range(3)))
+        wait_until(lambda: runner.settled, what="nobody waits for it")
+        assert (steps, runner.waiting) == ([0, 1, 2], 1)
+
+
 def test_what_couldnt_be_taken_out_is_tried_again_and_others_are_written_meanwhile() -> None:
     tier = Evicted()
     with running(tier) as runner:
