@@ -328,6 +328,8 @@ class MeshNode(TlsSide, WarmSide):
         elif settings.mesh == before.mesh:
             return
         self._look_for_peers()
+        for seed in set(before.mesh.seeds) - set(settings.mesh.seeds):
+            self._candidate(seed, "seed", found=False)
 
     def _put_back(self, settings: Settings, keyring: Keyring) -> None:
         with self._lock:
@@ -340,8 +342,7 @@ class MeshNode(TlsSide, WarmSide):
     def _look_for_peers(self) -> None:
         if self._finders is not None:
             self._finders.close()
-        finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate, self._slot)
-        self._finders = finders.start()
+        self._finders = Finders(self._settings.mesh, self._address, self._keyring, self._candidate, self._slot).start()
 
     def _start_admin(self) -> None:
         if self._settings.admin.socket or self._settings.admin.http:
@@ -349,17 +350,16 @@ class MeshNode(TlsSide, WarmSide):
 
             self._admin = AdminServer(self, self._settings.admin, http_needed=self._slot is None).start()
 
-    def _candidate(self, address: str, source: str) -> None:
+    def _candidate(self, address: str, source: str, *, found: bool = True) -> None:
         with self._pump.lock:
-            self._pump.core.candidate(address, source, time.monotonic())
+            if found:
+                self._pump.core.candidate(address, source, time.monotonic())
+            else:
+                self._pump.core.candidate_lost(address, source)
         self._pump.wake()
 
     def _hinted(self, address: str, found: bool) -> None:
-        if found:
-            self._candidate(address, "hook")
-        else:
-            with self._pump.lock:
-                self._pump.core.candidate_lost(address)
+        self._candidate(address, "hook", found=found)
 
     def _happened(self, events: list[Event]) -> None:
         self._plugins.happened(self._events.take(events))

@@ -507,6 +507,17 @@ class TestReload:
         second.reload(settings(place.folder, "edge-2", mesh={"seeds": [first.address]}))
         place.wait_until_met()
 
+    def test_a_seed_that_is_gone_is_dialled_no_more_and_who_is_linked_stays(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2", mesh={"seeds": []})
+        silent = "127.0.0.1:9"
+        other.reload(settings(place.folder, "edge-2", mesh={"seeds": [one.address, silent]}))
+        place.wait_until_met()
+        core = other.internals.pump.core
+        wait_until(lambda: silent in core.links())
+        other.reload(settings(place.folder, "edge-2", mesh={"seeds": []}))
+        assert core.links() == {one.address}
+        assert alive(other) == {"edge-1"}
+
     def _with_sharing(self, node: MeshNode, **sharing: Any) -> meshcache.Settings:
         return settings(Path(node.internals.settings.mesh.key_file).parent, node.name, colo=node.colo, sharing=sharing)
 

@@ -264,9 +264,9 @@ class MeshCore:
         """Return where members listen or listened, with the seconds since one was heard there: for `remembered`."""
         return {address: now - heard_at for address, heard_at in self.duties.joining.places().items()}
 
-    def candidate_lost(self, address: str) -> None:
-        """Try an address no longer that only a hint named; a peer that is linked there stays."""
-        self.duties.joining.candidates.lost(address)
+    def candidate_lost(self, address: str, source: str = "") -> None:
+        """Try an address no longer that only a hint named, or a ``"seed"`` its operator; a linked peer there stays."""
+        self.duties.joining.candidates.lost(address, source)
 
     def receive(self, connection: bytes, payload: bytes, now: float) -> None:
         """Take in one message; `connection` is the transport's name for the link it came on. Never raises for bytes."""

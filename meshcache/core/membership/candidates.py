@@ -25,7 +25,9 @@ _JITTER = 0.2
 
 @dataclass(slots=True)
 class Candidate:
-    """An address that is being tried. ``node`` is who answered from it, once somebody did."""
+    """An address that is being tried. ``node`` is who answered from it, once somebody did; ``also`` is the source that
+    names it besides, where it is a seed.
+    """
 
     address: str
     source: str
@@ -33,6 +35,7 @@ class Candidate:
     pause_s: float
     tries: int = 0
     node: str | None = None
+    also: str = ""
 
 
 class Candidates:
@@ -42,7 +45,7 @@ class Candidates:
         self._limits = limits
         self._known: dict[str, Candidate] = {}
         self.generation = 0
-        """Grows whenever a candidate falls silent."""
+        """Grows whenever a candidate falls silent, or a seed is none any more."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -58,7 +61,10 @@ class Candidates:
         """Try an address from now on. Return False when there is no room for it."""
         known = self._known.get(address)
         if known is not None:
-            if known.source not in (SEED, RELAY) or source == SEED:
+            if SEED in (source, known.source):
+                known.also = next((each for each in (source, known.source) if each != SEED), known.also)
+                known.source = SEED
+            elif known.source != RELAY:
                 known.source = source
             known.tries = 0
             return True
@@ -101,10 +107,18 @@ class Candidates:
         """Stop trying this address: it is this node's own."""
         self._known.pop(address, None)
 
-    def lost(self, address: str) -> None:
-        """Stop trying an address that was only a hint: not one that an operator wrote, or that is wanted as a relay."""
+    def lost(self, address: str, source: str = "") -> None:
+        """Stop trying an address that was only a hint, not one that is wanted as a relay; or, with `SEED`, one that an
+        operator wrote and has taken out again.
+        """
         known = self._known.get(address)
-        if known is not None and known.source not in (SEED, RELAY):
+        if known is None:
+            return
+        if source == SEED:
+            self._no_seed(known)
+        elif known.source in (SEED, RELAY):
+            known.also = ""
+        else:
             del self._known[address]
 
     def missing(self, node: str, now: float) -> None:
@@ -118,6 +132,17 @@ class Candidates:
         known = self._known.get(address)
         if known is not None and known.node is not None:
             self._begin_anew(known, now)
+
+    def _no_seed(self, known: Candidate) -> None:
+        """Try an address as what it is known for besides. As `generation` has grown, who is wanted as a relay there is
+        dialled anew."""
+        if known.source != SEED:
+            return
+        self.generation += 1
+        if known.also and known.node is None:
+            known.source, known.also, known.tries = known.also, "", 0
+        else:
+            del self._known[known.address]
 
     def _begin_anew(self, candidate: Candidate, now: float) -> None:
         candidate.node, candidate.due_at, candidate.pause_s = None, now, self._limits.hello_s

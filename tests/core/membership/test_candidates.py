@@ -38,6 +38,62 @@ def test_a_seed_is_tried_for_ever_and_a_hint_is_not() -> None:
         assert ("a:1" in candidates) is there
 
 
+def test_a_seed_that_is_taken_out_is_tried_no_more_whether_it_had_answered_or_not() -> None:
+    for answered in (False, True):
+        candidates = Candidates(Limits())
+        candidates.hint("a:1", SEED, 0.0)
+        candidates.hint("a:1", SEED, 30.0)
+        if answered:
+            candidates.answered("a:1", "edge-1")
+        before = candidates.generation
+        candidates.lost("a:1", SEED)
+        assert "a:1" not in candidates
+        assert candidates.generation > before
+        candidates.missing("edge-1", 40.0)
+        assert candidates.next_due() == float("inf")
+
+
+@pytest.mark.parametrize("sources", ((SEED, "mdns"), ("mdns", SEED), (SEED, "mdns", SEED)))
+def test_a_seed_that_is_taken_out_and_known_otherwise_is_a_hint_from_then_on(sources: tuple[str, ...]) -> None:
+    candidates = Candidates(Limits())
+    for source in sources:
+        candidates.hint("a:1", source, 0.0)
+    tries(candidates, 600.0)
+    candidates.lost("a:1", SEED)
+    assert candidates.dialling() == ["a:1"]
+    tries(candidates, 1200.0)
+    assert "a:1" not in candidates
+
+
+def test_what_is_a_hint_only_is_no_seed_to_be_taken_out() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", "dns", 0.0)
+    candidates.want({"b:1": "b"}, 0.0)
+    for address in ("a:1", "b:1", "c:1"):
+        candidates.lost(address, SEED)
+    assert candidates.dialling() == ["a:1", "b:1"]
+
+
+def test_a_seed_is_known_otherwise_no_longer_than_somebody_says_so() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", SEED, 0.0)
+    candidates.hint("a:1", "hook", 0.0)
+    candidates.lost("a:1", "hook")
+    assert "a:1" in candidates
+    candidates.lost("a:1", SEED)
+    assert "a:1" not in candidates
+
+
+def test_a_seed_that_is_taken_out_is_wanted_as_a_relay_all_the_same() -> None:
+    candidates = Candidates(Limits())
+    candidates.hint("a:1", SEED, 0.0)
+    candidates.want({"a:1": "a"}, 0.0)
+    candidates.lost("a:1", SEED)
+    candidates.want({"a:1": "a"}, 0.0)
+    tries(candidates, 600.0)
+    assert candidates.dialling() == ["a:1"]
+
+
 def test_an_answered_hint_is_done_and_an_answered_seed_rests() -> None:
     candidates = Candidates(Limits())
     candidates.hint("a:1", SEED, 0.0)
