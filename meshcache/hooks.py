@@ -175,7 +175,8 @@ class SharingPolicy(Hook):
         """Call it, from any thread, when answers have changed. Does nothing before the node has started.
 
         All crossings are asked about anew, away from handshakes, and the old answers hold until then. What is here and
-        no longer allowed is removed and counted.
+        no longer allowed is removed and counted. A crossing that there is no answer to is refused until the hook has
+        rested, and is asked about once more then.
         """
         self._ask_again()
 

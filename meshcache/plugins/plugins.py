@@ -57,6 +57,8 @@ class Plugins:
         self._pump: Pump | None = None
         self._faults: deque[HookFaulted] = deque(maxlen=FAULTS_WAITING_MAX)
         self._changed = False
+        self._rested = False
+        """Whether a policy began to rest since it was last looked when that ends."""
         self._retry_at = _NEVER
         self._not_loaded: list[Health] = []
         policies = [*_of_kind(given, SharingPolicy), *_named_policies(settings)]
@@ -141,6 +143,7 @@ class Plugins:
 
     def _note_change(self, changed: bool) -> None:
         self._changed = self._changed or changed
+        self._rested = self._rested or not changed
         self._wake()
 
     def _wake(self) -> None:
@@ -154,8 +157,10 @@ class Plugins:
             self._pump.core.note(self._faults.popleft())
         if self.policies is None:
             return
-        now = self._pump.clock()
-        if self._changed or self._retry_at <= now:
+        now, rested = self._pump.clock(), self._rested
+        self._rested = False
+        is_over = rested and self.policies.retry_at() == _NEVER  # already, where this thread was held up
+        if self._changed or is_over or self._retry_at <= now:
             self._changed = False
             self._pump.core.follow(self.policies, now)
         self._retry_at = self.policies.retry_at()

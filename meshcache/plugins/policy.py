@@ -41,6 +41,8 @@ class PolicyRunner:
         self._to_ask: list[_Key] = []
         self._anew: dict[_Key, bool] = {}
         self._asked_again = False
+        self._well = True
+        """Whether every crossing had an answer since `ask_again`."""
         self._closed = False
         self._caller = Caller(f"hook-{self.health.name}", self._idle)
         self.asks_at_lookups = defines(policy, "may_resume")
@@ -88,11 +90,8 @@ class PolicyRunner:
         except NoAnswerError:
             self._rest("slow", f"no answer within {self._budget_s:g} s")
             return None
-        except WrongAnswerError as error:
-            self._rest("wrong_answer", str(error))
-            return None
         except Exception as error:  # noqa: BLE001 - whatever a hook raises is its own fault
-            self._rest("raised", error)
+            self._rest(*_fault(error))
             return None
         self.health.went_right()
         return answer
@@ -122,24 +121,32 @@ class PolicyRunner:
         with self._lock:
             if self._asked_again:
                 self._asked_again, self._to_ask, self._anew = False, list(self._answers), {}
+                self._well = True
                 if not self._to_ask:
                     return False
             if not self._to_ask:
                 return False
             key = self._to_ask.pop()
-        self._anew[key] = self._again(key)
+        self._ask_anew(key)
         if not self._to_ask:
             with self._lock:
                 self._answers |= self._anew
             self._on_change(True)
         return bool(self._to_ask)
 
-    def _again(self, key: _Key) -> bool:
+    def _ask_anew(self, key: _Key) -> None:
+        """Without an answer its old one holds no longer: it is refused, and asked about once the policy has rested."""
         try:
-            return self._checked(*key)
-        except Exception as error:  # noqa: BLE001 - as above; unanswered is refused
-            self.health.fault("raised", error)
-            return False
+            self._anew[key] = self._checked(*key)
+        except Exception as error:  # noqa: BLE001 - as above
+            with self._lock:
+                self._answers.pop(key, None)
+            what, why = _fault(error)
+            if self._well:
+                self._well = False
+                self._rest(what, why)
+            else:  # one rest for all: with ten crossings it would last a minute
+                self.health.count(what)
 
 
 class OwnPolicies:
@@ -173,6 +180,10 @@ class OwnPolicies:
     def retry_at(self) -> float:
         """Return when a policy that rests may be asked again; never while none does."""
         return min((runner.health.rests_until for runner in self._runners if runner.health.resting), default=_NEVER)
+
+
+def _fault(error: Exception) -> tuple[What, BaseException | str]:
+    return ("wrong_answer", str(error)) if isinstance(error, WrongAnswerError) else ("raised", error)
 
 
 def _crossing(source: Terms, target: Terms) -> Crossing:

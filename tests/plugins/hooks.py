@@ -57,6 +57,24 @@ class Raises(Patient):
         return True
 
 
+class Stumbles(Patient):
+    """Allows all, but for the next so many questions, which it has no answer to."""
+
+    def __init__(self, *faults: Any) -> None:
+        self.faults = list(faults)
+        """Each an exception to raise, or something to answer that is no answer."""
+        self.asked: list[Crossing] = []
+
+    def may_accept(self, crossing: Crossing) -> bool:
+        self.asked.append(crossing)
+        if not self.faults:
+            return True
+        fault = self.faults.pop()
+        if isinstance(fault, Exception):
+            raise fault
+        return fault  # type: ignore[no-any-return]
+
+
 class Hangs(SharingPolicy):
     """Answers when it is let."""
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from meshcache import ConfigError, MeshNode
+from meshcache.config import HooksSettings
+from meshcache.core.policy.gates import REACH_COLO, Terms
+from meshcache.core.policy.own_policy import OwnPolicy
 from meshcache.hooks import Observer, SharingPolicy
 from meshcache.plugins.plugins import Plugins
+from meshcache.runtime.pump.pump import Pump
 from tests.nodes import Place, places, settings
+from tests.plugins.hooks import Stumbles
 from tests.support.waiting import wait_until
 
 
@@ -57,6 +64,55 @@ def test_a_node_without_hooks_has_none_and_asks_nobody(place: Place) -> None:
     node = place.node("edge-1")
     assert node.stats()["hooks"] == []
     assert Plugins(node.internals.settings.hooks, (), node.stats).policies is None
+
+
+class HeldUp:
+    """A pump whose steps come when a test wants them; notes when the core is to judge anew."""
+
+    def __init__(self) -> None:
+        self.core = self
+        self.followed = 0
+        self.steps: list[Callable[[], None]] = []
+        self.call_in_each_step = self.steps.append
+        self.clock = time.monotonic
+
+    def follow(self, _policies: OwnPolicy, _now: float) -> None:
+        self.followed += 1
+
+    def note(self, _event: Any) -> None:
+        """It is told elsewhere."""
+
+    def wake(self) -> None:
+        """It comes when it comes."""
+
+    def call_before_sleep(self, until: Callable[[], float]) -> None:
+        self.until = until
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_when_a_policy_has_rested_the_core_judges_anew_also_where_the_pump_comes_late(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshcache.plugins.health.REST_S_MIN", 0.2)
+    policy, pump = Stumbles(OSError()), HeldUp()
+    plugins = Plugins(HooksSettings(), [policy], dict)
+    plugins.join(cast("Pump", pump))
+    try:
+        assert plugins.policies is not None
+        here, there = (Terms(name, "ams1", "shop", "shop", b"d" * 32, REACH_COLO) for name in ("edge-1", "edge-2"))
+        assert not plugins.policies.may_accept(there, here)
+        assert pump.followed == 1, "as it joined"
+        if not late:
+            pump.steps[0]()
+            assert 0 < pump.until() - time.monotonic() <= 1
+        wait_until(lambda: not plugins.stats()[0]["resting"], what="it has rested")
+        pump.steps[0]()
+        assert pump.followed == 2
+        pump.steps[0]()
+        assert pump.followed == 2
+        assert plugins.policies.may_accept(there, here)
+    finally:
+        plugins.close()
 
 
 @pytest.mark.parametrize("resumption", ["tickets", "both"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from meshcache import MeshNode
+from meshcache.core.policy.gates import REACH_COLO, Terms
 from meshcache.hooks import SharingPolicy
+from meshcache.plugins.policy import PolicyRunner
 from tests.nodes import Place, places
-from tests.plugins.hooks import AtLookups, Hangs, Mumbles, Raises, Refuses
+from tests.plugins.hooks import AtLookups, Hangs, Mumbles, Raises, Refuses, Stumbles
 from tests.support.hot_paths import hot_path  # noqa: F401 - a fixture
 from tests.support.waiting import wait_until
 from tests.tls.world import VERSIONS, client_context, visit
@@ -147,6 +150,50 @@ def test_a_policy_that_is_well_again_is_asked_again_without_anybody_coming(place
     assert not visit(two.servers[1], two.client, session=session).resumed
     policy.broken = False
     wait_until(lambda: visit(two.servers[1], two.client, session=session).resumed, 120, "what was refused is fetched")
+
+
+@pytest.mark.parametrize(("fault", "what"), [(RuntimeError("a secret"), "raised"), ("yes", "wrong_answer")])
+def test_a_policy_that_stumbles_as_it_is_asked_again_refuses_until_it_has_rested(
+    place: Place, fault: Any, what: str
+) -> None:
+    policy = Stumbles()
+    two = Two(place, policy)
+    session = two.made()
+    wait_until(lambda: vip(two.nodes[1])["entries"] == 1, what="it is there")
+    asked = len(policy.asked)
+    policy.faults.append(fault)
+    policy.ask_again()
+    wait_until(lambda: vip(two.nodes[1])["sessions"]["recalled"] == 1, what="unanswered is refused")
+    assert hook(two.nodes[1])["counts"][what] == 1
+    assert not policy.faults
+    wait_until(lambda: len(policy.asked) > asked + 1, 60, "it is asked anew by itself")
+    wait_until(lambda: visit(two.servers[1], two.client, session=session).resumed, 60, "what was refused is fetched")
+
+
+def test_however_many_crossings_it_has_no_answer_to_it_rests_once() -> None:
+    changes: list[bool] = []
+    policy = Stumbles()
+    runner = PolicyRunner(policy, "", lambda _fault: None, changes.append)
+    here = Terms("edge-0", "ams1", "shop", "shop", b"d" * 32, REACH_COLO)
+    others = [Terms(f"edge-{number}", "ams1", "shop", "shop", b"d" * 32, REACH_COLO) for number in range(1, 11)]
+
+    def allowed() -> int:
+        return sum(runner.allows("may_accept", other, here) for other in others)
+
+    runner.start()
+    try:
+        assert allowed() == 10
+        policy.faults += [OSError()] * 9
+        policy.ask_again()
+        wait_until(lambda: True in changes, what="all were asked about anew")
+        assert changes == [False, True]
+        assert allowed() == 1 or not runner.health.resting
+        rests_s = runner.health.rests_until - time.monotonic()
+        assert rests_s <= 1
+        assert runner.health.to_plain()["counts"]["raised"] == 9
+        wait_until(lambda: allowed() == 10, 60, "it has rested")
+    finally:
+        runner.close(60)
 
 
 def test_without_a_question_at_lookups_the_compiled_path_answers_by_itself(place: Place, hot_path: str) -> None:  # noqa: F811
