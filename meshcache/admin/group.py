@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from meshcache.admin.client import RELOAD_S, AdminClient
-from meshcache.admin.merging import Plain, merged_peers, merged_stats
+from meshcache.admin.merging import Plain, merged_peers, merged_stats, unheard
 from meshcache.admin.server import AdminServer
+from meshcache.admin.worker_counters import WorkerCounters
 from meshcache.admin.worker_questions import Answer, WorkerQuestions, asked_at
 from meshcache.config import Settings
 from meshcache.edges import native
@@ -59,6 +60,7 @@ class AdminGroup:
         self._questions = WorkerQuestions(sockets, self._pool)
         self._lock = native.Lock()  # around events, and never held while a worker is asked
         self._asking = native.Lock()  # held by the one who asks for numbers; nothing else waits for it
+        self._counters = WorkerCounters()
         self._events: deque[Plain] = deque(maxlen=KEPT_MAX)
         self._count = 0
         self._seen: dict[str, int] = {}
@@ -85,7 +87,10 @@ class AdminGroup:
     # --- what a node is asked
 
     def stats(self) -> Plain:
-        """Return the sum of the workers' `stats`. Raises MeshcacheError while none answers."""
+        """Return the sum of the workers' `stats`, in which no counter is less than it was.
+
+        Raises MeshcacheError while none answers.
+        """
         came_at = time.monotonic()
         with self._asking:
             # Those who came while others were answered slowly share the next answer: not one each, one after the other.
@@ -98,13 +103,20 @@ class AdminGroup:
         return merged | {"front": (merged.get("front") or {}) | {"reload": reload}}
 
     def _sum(self) -> Plain:
-        found = self.ask_each(AdminClient.stats)
-        return merged_stats(found, self._node(), late=[path.parent.name for path in self._questions.late])
+        answers = self._questions.ask_each(_life_of)
+        if not answers:
+            raise MeshcacheError(NOBODY)
+        self._counters.take(answers)
+        late = [self._counters.last(path) or unheard(path.parent.name) for path in self._questions.late]
+        each = [stats for _, stats in answers.values()]
+        total = merged_stats(each, self._node(), late=late, names=self._counters.names)
+        return self._counters.complete(total, answers)
 
     def peers(self) -> list[Plain]:
         """Return the nodes outside of the group, as the worker sees each that hears it best."""
-        own = [stats["node"]["name"] for stats in self.ask_each(AdminClient.stats)]
-        return merged_peers(self.ask_each(AdminClient.peers), own)
+        flaps = {peer["name"]: peer["flaps"] for peer in self.stats()["peers"]}
+        found = merged_peers(self.ask_each(AdminClient.peers), self._counters.names)
+        return [{**peer, "flaps": max(peer["flaps"], flaps.get(peer["name"], 0))} for peer in found]
 
     def policy(self) -> list[Plain]:
         """Return what one of the workers says: the mesh makes it the same on all."""
@@ -271,3 +283,7 @@ class _Policies:
             return self._group.change_each(change) if each else self._group.ask_one(change)
         finally:
             self._group.changed()
+
+
+def _life_of(client: AdminClient) -> tuple[int | None, Plain]:
+    return client.process_id(), client.stats()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Plain = dict[str, Any]
@@ -11,17 +11,24 @@ _HANDSHAKES = ("full", "local", "remote", "pulled", "failed")
 _STATES = ("alive", "suspect", "lost")
 
 
-def merged_stats(each: Sequence[Plain], node: Plain, *, late: Sequence[str] = ()) -> Plain:
+def merged_stats(
+    each: Sequence[Plain], node: Plain, *, late: Sequence[Plain] = (), names: Collection[str] = ()
+) -> Plain:
     """Return the `stats` of a group, of which there is one at least: counters are sums, of percentiles the worst is
-    told, and peers are those outside of the group. `node` is what the group is called, `late` are workers that don't
-    answer.
+    told, and peers are those outside of the group. `node` is what the group is called, `late` is what workers said
+    last that don't answer, `names` are those of others that are none outside.
     """
-    merged: Plain = _merged("", each)
-    own = {stats["node"]["name"] for stats in each}
-    merged["node"] = {**each[0]["node"], **node, "warm": all(stats["node"]["warm"] for stats in each)}
-    merged["node"]["workers"] = [*map(_worker, each), *map(_late_worker, late)]
-    merged["peers"] = merged_peers([stats["peers"] for stats in each], own)
-    return merged
+    total: Plain = merged(each)
+    own = {stats["node"]["name"] for stats in each}.union(names)
+    total["node"] = {**each[0]["node"], **node, "warm": all(stats["node"]["warm"] for stats in each)}
+    total["node"]["workers"] = [*map(_worker, each), *map(_late_worker, late)]
+    total["peers"] = merged_peers([stats["peers"] for stats in each], own)
+    return total
+
+
+def merged(each: Iterable[Any], name: str = "") -> Any:
+    """Return one of several values of the same form and name: of numbers the sum, of words the first."""
+    return _merged(name, each)
 
 
 def merged_peers(each: Iterable[Sequence[Plain]], own: Iterable[str]) -> list[Plain]:
@@ -55,10 +62,14 @@ def _worker(stats: Plain) -> Plain:
     }
 
 
-def _late_worker(name: str) -> Plain:
-    """Return the same of one of which nothing is known now."""
-    unknown = {"uptime_s": 0.0, "warm": False, "ready": False, "connections": 0}
-    return {"name": name, "answers": False, **unknown, "handshakes": dict.fromkeys(_HANDSHAKES, 0)}
+def _late_worker(stats: Plain) -> Plain:
+    """Return the same of one of which only that is known which it has counted."""
+    return {**_worker(stats), "answers": False, "ready": False, "connections": 0}
+
+
+def unheard(name: str) -> Plain:
+    """Return the `stats` of a worker that has said nothing yet."""
+    return {"node": {"name": name, "uptime_s": 0.0, "warm": False}, "vips": {}}
 
 
 def _merged(place: str, values: Iterable[Any]) -> Any:
@@ -75,7 +86,9 @@ def _merged(place: str, values: Iterable[Any]) -> Any:
     if isinstance(first, bool):
         return any(present)
     if isinstance(first, (int, float)):
-        return sum(present)
+        total = sum(present)
+        # Rounded, since a sum of the same in another order may be less by its last bit, and that is less for a counter.
+        return round(total, 6) if isinstance(total, float) else total
     is_table = isinstance(first, list) and all(isinstance(row, Mapping) for rows in present for row in rows)
     return _rows(())(present) if is_table else first
 

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from meshcache.admin import group as group_module
 from meshcache.admin import worker_questions
 from meshcache.admin.client import AdminClient
 from meshcache.admin.group import AdminGroup
+from meshcache.admin.metrics import registry_of
 from meshcache.admin.server import AdminServer
 from meshcache.config import AdminSettings, Settings
 from meshcache.errors import AdminError, MeshcacheError, PolicyError
@@ -381,15 +383,62 @@ def test_a_stuck_worker_is_waited_for_once_and_named_until_it_answers_again(
     monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
     assert [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True]
     workers[0].slow = 10**6
-    full = workers[1].stats()["vips"]["shop"]["handshakes"]["full"]
+    full = sum(worker.vips["shop"]["handshakes"]["full"] for worker in workers)
     stats = client.stats()
     assert [(each["name"], each["answers"]) for each in stats["node"]["workers"]] == [
         ("edge-1.aa.w1", True),
-        (workers[0].path.parent.name, False),
+        ("edge-1.aa.w0", False),
     ]
-    assert stats["vips"]["shop"]["handshakes"]["full"] == full
+    assert stats["node"]["workers"][1]["ready"] is False
+    assert stats["vips"]["shop"]["handshakes"]["full"] == full, "what it has counted stays"
+    assert stats["front"]["connections"]["open"] == 214, "what is open there isn't known"
     monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
     for ask in (client.stats, client.peers, client.policy, client.events, client.tickets):
         assert ask() is not None, "nobody waits for it again"
     workers[0].go_on.set()
     wait_until(lambda: [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True])
+
+
+def test_counters_never_go_down_when_a_worker_goes_and_comes_back_as_another(
+    group: AdminGroup, workers: list[Worker], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
+    workers[0].front = deepcopy(workers[0].front) | {"ended_badly": {"its own": 9}}
+    before = counted(group)
+    workers[0].server.close()
+    assert falling(before, counted(group)) == {}
+    workers[0] = Worker(0, folder)
+    workers[0].advance(1)
+    with workers[0].server:
+        again = counted(group)
+        assert falling(before, again) == {}
+        assert again["meshcache_handshakes_total", "shop full"] > before["meshcache_handshakes_total", "shop full"]
+        stats = group.stats()
+        full = stats["vips"]["shop"]["handshakes"]["full"]
+        assert again["meshcache_handshakes_total", "shop full"] == full, "all views say the same"
+        assert [each["name"] for each in stats["node"]["workers"]] == ["edge-1.aa.w0", "edge-1.aa.w1"]
+
+
+def counted(group: AdminGroup) -> dict[tuple[str, str], float]:
+    return {
+        (sample.name, " ".join(map(str, sample.labels.values()))): sample.value
+        for metric in registry_of(group.stats).collect()
+        if metric.type in ("counter", "histogram") and metric.name.startswith("meshcache_")
+        for sample in metric.samples
+    }
+
+
+def falling(before: dict[tuple[str, str], float], after: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    return {key: value for key, value in before.items() if after.get(key, -1.0) < value}
+
+
+def test_a_worker_that_is_being_replaced_is_no_peer_of_its_server(
+    client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
+    workers[1].peers_plain = [*workers[1].peers_plain, {**workers[1].peers_plain[0], "name": workers[0].name}]
+    outside = [peer["name"] for peer in client.stats()["peers"]]
+    workers[0].server.close()
+    assert [peer["name"] for peer in client.stats()["peers"]] == outside
+    assert [peer["name"] for peer in client.peers()] == outside
+    assert workers[0].name not in outside
