@@ -66,8 +66,9 @@ class Ids(Protocol):
 class SessionPort(Protocol):
     """One VIP's door to the node.
 
-    Hostile: the session id given to `find` is whatever a client sent, 1 to 32 bytes. What `find` returns may have been
-    made by another node, so the edge checks it before OpenSSL uses it. What `created` is given is OpenSSL's own.
+    Hostile: the session id given to `find` is whatever a client sent, 1 to 32 bytes; in TLS 1.3 32, since OpenSSL
+    looks for no other identity. What `find` returns may have been made by another node, so the edge checks it before
+    OpenSSL uses it. What `created` is given is OpenSSL's own.
     Secret: ids and DERs; neither may reach a log, an error or a `repr`. May be lost: anything. A session that isn't
     kept, or not found, costs its client a full handshake and nothing else.
 

@@ -17,11 +17,13 @@ from tests.tls.world import (
     REMOTE,
     VERSIONS,
     DictPort,
+    StdlibEnd,
     address_in,
     ask_clients,
     attach,
     client_context,
     server_context,
+    server_end,
     set_ciphers,
     visit,
 )
@@ -81,6 +83,41 @@ def test_ids_on_the_wire_reach_the_port_as_they_are(kind: str, version: str) -> 
     visit(context, client, session=first.session)
     assert asked == [port.made[0][0]]
     assert len(asked[0]) == 32
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 200, 4000])
+def test_only_an_identity_as_long_as_an_id_reaches_the_port(kind: str, version: str, size: int) -> None:
+    """OpenSSL looks for no other where sessions are kept (tls_get_stateful_ticket of its statem/extensions_srvr.c)."""
+    if version == "1.2":
+        pytest.skip("there a session id has 32 bytes at most (RFC 5246 section 7.4.1.2), and an empty one is none")
+    port, client = DictPort(), client_context(version)
+    context = server_context(kind, version)
+    attach(context, port)
+    end = StdlibEnd(client, server=False, name="a.test", session=visit(context, client).session)
+    assert not end.shake()
+    asked: list[bytes] = []
+    port.find = lambda session_id: asked.append(session_id)  # type: ignore[method-assign]
+    server = server_end(context)
+    server.feed(with_identity(end.take(), port.made[0][0], bytes(range(256)) * 16, size))
+    assert not server.shake(), "it answers, with no alert"
+    assert asked == ([(bytes(range(256)) * 16)[:32]] if size == 32 else [])
+    assert port.count("fault", "get") == 0
+
+
+def with_identity(hello: bytes, session_id: bytes, other: bytes, size: int) -> bytes:
+    """A TLS 1.3 ClientHello with another identity in place of an id: whatever holds it, up to the record, says how long
+    it is.
+    """
+    start = hello.index(session_id, 5 + 4 + 2 + 32 + 33)
+    changed = bytearray(hello[:start] + other[:size] + hello[start + len(session_id) :])
+    at = 5 + 4 + 2 + 32
+    at += 1 + changed[at]
+    at += 2 + int.from_bytes(changed[at : at + 2])
+    at += 1 + changed[at]  # identity, list of identities, extension; extensions, message, record
+    for place, width in ((start - 2, 2), (start - 4, 2), (start - 6, 2), (at, 2), (6, 3), (3, 2)):
+        length = int.from_bytes(changed[place : place + width]) + size - len(session_id)
+        changed[place : place + width] = length.to_bytes(width)
+    return bytes(changed)
 
 
 def test_a_hit_that_openssl_does_not_resume_is_counted_once(kind: str, version: str) -> None:
