@@ -91,7 +91,7 @@ class PolicyRunner:
             self._rest("slow", f"no answer within {self._budget_s:g} s")
             return None
         except Exception as error:  # noqa: BLE001 - whatever a hook raises is its own fault
-            self._rest(*_fault(error))
+            self._rest_after(error)
             return None
         self.health.went_right()
         return answer
@@ -100,6 +100,12 @@ class PolicyRunner:
         if not self._closed:
             self.health.fault(what, error, rests=True)
             self._on_change(False)
+
+    def _rest_after(self, error: Exception) -> None:
+        if isinstance(error, WrongAnswerError):
+            self._rest("wrong_answer", str(error))
+        else:
+            self._rest("raised", error)
 
     def _checked(self, gate: str, asked: Any) -> bool:
         self.health.count("calls")
@@ -141,12 +147,11 @@ class PolicyRunner:
         except Exception as error:  # noqa: BLE001 - as above
             with self._lock:
                 self._answers.pop(key, None)
-            what, why = _fault(error)
             if self._well:
                 self._well = False
-                self._rest(what, why)
+                self._rest_after(error)
             else:  # one rest for all: with ten crossings it would last a minute
-                self.health.count(what)
+                self.health.count("wrong_answer" if isinstance(error, WrongAnswerError) else "raised")
 
 
 class OwnPolicies:
@@ -180,10 +185,6 @@ class OwnPolicies:
     def retry_at(self) -> float:
         """Return when a policy that rests may be asked again; never while none does."""
         return min((runner.health.rests_until for runner in self._runners if runner.health.resting), default=_NEVER)
-
-
-def _fault(error: Exception) -> tuple[What, BaseException | str]:
-    return ("wrong_answer", str(error)) if isinstance(error, WrongAnswerError) else ("raised", error)
 
 
 def _crossing(source: Terms, target: Terms) -> Crossing:
