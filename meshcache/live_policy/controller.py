@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from meshcache.checks.copies import vip_notes
 from meshcache.config import Settings
-from meshcache.core.control.live_policies import GROUP, KEYS_MAX, VIP
+from meshcache.core.control.live_policies import ENTRIES_MAX, GROUP, KEYS_MAX, VIP
 from meshcache.core.values.events import Event, PolicyChanged
 from meshcache.core.values.topology import VIPS_MAX, NodeRecord
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX
@@ -167,8 +167,7 @@ class PolicyController:
         with self._lock:
             for what, name in chosen.items():
                 self._checks().known(what, name, self._origins())
-            here, number = self._issue(vip, group, origin)
-            epochs = {name: self._new_epoch(name) for name in self._groups(vip, group)} if new_epoch else {}
+            here, number, epochs = self._issue(vip, group, origin, self._groups(vip, group) if new_epoch else [])
             kept = self._take_over() if new_epoch else True
             tickets = self._tickets_of(frozenset(self._groups(vip, group)), left=bool(origin))
         total = ask_withdraw(self._pump, self._reachable(), number)
@@ -234,7 +233,7 @@ class PolicyController:
         if node_only:
             self._set_own(vip, texts)
         else:
-            self._set_live(VIP, vip, texts)
+            self._set_live(vip, texts)
         kept = self._take_over()
         version, recalled = self._version(vip), self._recalled(vip) - before
         return _Done(vip, node_only, version, since, recalled, kept, version != was, dict(texts))
@@ -310,30 +309,34 @@ class PolicyController:
             if (entry.scope, entry.name) == (VIP, done.vip) and done.changed.get(entry.key, entry.value) != entry.value
         }
 
-    def _set_live(self, scope: str, name: str, texts: Mapping[str, str]) -> int:
+    def _set_live(self, vip: str, texts: Mapping[str, str]) -> None:
         with self._pump.lock:
             live = self._pump.core.live
-            now = {key: entry.value for key, entry in live.values(scope, name).items()}
-            news = {key: text for key, text in texts.items() if now.get(key, "") != text or scope == GROUP}
+            now = {key: entry.value for key, entry in live.values(VIP, vip).items()}
+            news = {key: text for key, text in texts.items() if now.get(key, "") != text}
             if news:
                 try:
-                    live.set(scope, name, news, self._pump.clock())
+                    live.set(VIP, vip, news, self._pump.clock())
                 except ValueError as error:
                     raise PolicyError(str(error)) from None
-            version = live.version(scope, name).number
         self._pump.wake()
-        return version
 
-    def _issue(self, vip: str, group: str, origin: str) -> tuple[int, int]:
+    def _issue(self, vip: str, group: str, origin: str, anew: list[str]) -> tuple[int, int, dict[str, int]]:
+        """Withdraw, and begin a new epoch of these groups; both or nothing. Raises PolicyError."""
         with self._pump.lock:
-            core = self._pump.core
-            here = core.withdraw(self._pump.clock(), vip=vip, group=group, origin=origin)
+            core, now = self._pump.core, self._pump.clock()
+            if not core.live.has_room(GROUP, anew, [EPOCH]):
+                raise PolicyError(
+                    f"there is no room for a new epoch of {', '.join(anew[:5])}: no more than {ENTRIES_MAX} values can "
+                    "be set in one mesh. Without --new-epoch sessions are withdrawn all the same; and a node makes "
+                    "room for its own groups: ask one that serves it, with --group"
+                )
+            here = core.withdraw(now, vip=vip, group=group, origin=origin)
             number = core.withdraws.number
+            core.live.set_each(GROUP, anew, {EPOCH: "new"}, now)
+            epochs = {name: core.live.version(GROUP, name).number for name in anew}
         self._pump.wake()
-        return here, number
-
-    def _new_epoch(self, group: str) -> int:
-        return self._set_live(GROUP, group, {EPOCH: "new"})
+        return here, number, epochs
 
     def _groups(self, vip: str, group: str) -> list[str]:
         if group:

@@ -445,6 +445,21 @@ class TestWithdraw:
         wait_for(late, "epoch", 2)
         wait_until(partial(shared, one, two), what="sessions of the second epoch are shared")
 
+    def test_without_room_for_every_epoch_nothing_is_withdrawn(self, place: Place, folder: Path) -> None:
+        many = [LiveEntry(VIP, f"vip-{number}", "reach", 9, "edge-9", "colo") for number in range(ENTRIES_MAX)]
+        PolicyFile(folder / "edge-1", "test").save(Kept(many, {}))
+        first, second = place.node("edge-1"), place.node("edge-2", vip=[{"name": "shop"}, {"name": "pay"}])
+        one, _, _ = place.server(first), place.server(second), place.server(second, vip="pay")
+        place.wait_until_met()
+        make_sessions(first, one, 2, second)
+        with pytest.raises(PolicyError, match=r"no room for a new epoch of pay, shop: .* Without --new-epoch"):
+            first.policies.withdraw(everything=True, new_epoch=True)
+        assert (entries(first), entries(second)) == (2, 2)
+        assert first.policies.withdraw(group="shop", new_epoch=True)["epochs"] == {"shop": 1}
+        assert entries(first) == 0
+        with first.internals.pump.lock:
+            assert len(first.internals.pump.core.live) == ENTRIES_MAX
+
     def test_contexts_that_join_later_are_in_the_epoch_too(self, place: Place) -> None:
         node = place.node("edge-1")
         one = place.server(node)

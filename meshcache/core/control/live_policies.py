@@ -88,16 +88,32 @@ class LivePolicies:
 
         Raises ValueError when the table is full; nothing has changed then.
         """
-        number = self.version(scope, name).number + 1
-        author = self._local.identity.node
-        entries = [LiveEntry(scope, name, key, number, author, value) for key, value in sorted(values.items())]
-        if not all(self._has_room(entry) for entry in entries):
+        self.set_each(scope, [name], values, now)
+        return self.version(scope, name)
+
+    def set_each(self, scope: str, names: Iterable[str], values: Mapping[str, str], now: float) -> None:
+        """Give each of these VIPs or groups these values, or none of them: see `set`."""
+        about = sorted(set(names))
+        if not self.has_room(scope, about, values):
             raise ValueError(f"no more than {ENTRIES_MAX} values, and {KEYS_MAX} for each, can be set in one mesh")
+        author, entries = self._local.identity.node, []
+        for name in about:
+            number = self.version(scope, name).number + 1
+            entries += [LiveEntry(scope, name, key, number, author, value) for key, value in sorted(values.items())]
+        spared = {(scope, name) for name in about}
         for entry in entries:
-            self._put(entry)
+            self._put(entry, spared)
         self._happened(entries, now)
         self._send([peer for peer in self._members if peer.usable], entries)
-        return self.version(scope, name)
+
+    def has_room(self, scope: str, names: Collection[str], keys: Collection[str]) -> bool:
+        """Return whether each of these VIPs or groups can be given values for these keys, all together."""
+        new = {name: len(set(keys) - self._known.get((scope, name), {}).keys()) for name in names}
+        if any(len(self._known.get((scope, name), {})) + count > KEYS_MAX for name, count in new.items() if count):
+            return False
+        free = ENTRIES_MAX - len(self)
+        foreign = sum(count for name, count in new.items() if not self._is_ours(scope, name))
+        return sum(new.values()) <= free or (foreign <= free and sum(new.values()) <= free + self._spare(scope, names))
 
     def load(self, entries: Iterable[LiveEntry], ours: Collection[tuple[str, str]] = ()) -> None:
         """Take in what an earlier life of this node knew. Tells nobody: the next comparisons do, where it is news.
@@ -105,7 +121,7 @@ class LivePolicies:
         `ours` are the VIPs and groups that will be served here; what concerns them is taken in first.
         """
         for entry in by_need(entries, ours):
-            if self._has_room(entry) and self._is_news(entry):
+            if self._is_news(entry) and self.has_room(entry.scope, [entry.name], [entry.key]):
                 self._put(entry)
 
     def entries(self) -> list[LiveEntry]:
@@ -162,7 +178,7 @@ class LivePolicies:
         """
         if not self._is_news(entry):
             return None
-        if not self._has_room(entry):
+        if not self.has_room(entry.scope, [entry.name], [entry.key]):
             self._telemetry.drop(Drop.LIVE_FULL)
             return None
         if not self._rate.take(1, now):
@@ -179,29 +195,25 @@ class LivePolicies:
         known = self._known.get((entry.scope, entry.name), {}).get(entry.key)
         return known is None or _rank(entry) > _rank(known)
 
-    def _has_room(self, entry: LiveEntry) -> bool:
-        """Return whether there is room for a new key. One that concerns this node pushes out one that doesn't."""
-        known = self._known.get((entry.scope, entry.name), {})
-        if entry.key in known:
-            return True
-        if len(known) >= KEYS_MAX:
-            return False
-        return len(self) < ENTRIES_MAX or (self._is_ours(entry.scope, entry.name) and self._push_out())
+    def _foreign(self, spared: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the VIPs and groups whose values may go for those that concern this node, epochs last: without its own
+        a dead session lives again.
+        """
+        slots = (slot for slot in self._known if slot not in spared and not self._is_ours(*slot))
+        return sorted(slots, key=lambda slot: (slot[0] == GROUP, slot))
 
-    def _push_out(self) -> bool:
-        foreign = next((slot for slot in sorted(self._known) if not self._is_ours(*slot)), None)
-        if foreign is None:
-            return False
-        del self._known[foreign]
-        self._digest = None
-        return True
+    def _spare(self, scope: str, names: Iterable[str]) -> int:
+        return sum(len(self._known[slot]) for slot in self._foreign({(scope, name) for name in names}))
 
     def _is_ours(self, scope: str, name: str) -> bool:
         if scope == VIP:
             return self._vips.get(name) is not None
         return scope == GROUP and any(terms.group == name for terms in self._vips.terms)
 
-    def _put(self, entry: LiveEntry) -> None:
+    def _put(self, entry: LiveEntry, spared: Collection[tuple[str, str]] = ()) -> None:
+        """Keep an entry. If all room is taken, values of a VIP or group that doesn't concern this node go for it."""
+        if entry.key not in self._known.get((entry.scope, entry.name), {}) and len(self) >= ENTRIES_MAX:
+            del self._known[self._foreign(spared)[0]]
         self._known.setdefault((entry.scope, entry.name), {})[entry.key] = entry
         self._digest = None
 

@@ -265,6 +265,40 @@ class TestHostility:
         assert value(host) == "server"
         assert len(host.core.live) == ENTRIES_MAX
 
+    def full(self, net: Net, count: int = ENTRIES_MAX) -> Host:
+        """A host whose table has so many values, of VIPs and one group that it doesn't serve."""
+        host = net.add("h", "ams1", vip("h"))
+        host.core.live.load([entry("epoch", 1, "p", "new", name="elsewhere", scope=GROUP)])
+        host.core.live.load([entry("reach", 1, "p", "colo", name=f"vip-{i}") for i in range(count - 1)])
+        assert len(host.core.live) == count
+        return host
+
+    def test_several_values_that_have_no_room_together_are_refused_together(self, net: Net) -> None:
+        host = self.full(net, ENTRIES_MAX - 1)
+        before = host.core.live.entries()
+        with pytest.raises(ValueError, match="no more than"):
+            host.core.live.set(VIP, "far", {"reach": "colo", "quota": "5%"}, net.now)
+        with pytest.raises(ValueError, match="no more than"):
+            host.core.live.set_each(GROUP, ["far", "farther"], {"epoch": "new"}, net.now)
+        assert host.core.live.entries() == before
+        assert host.core.live.set(VIP, "far", {"reach": "colo"}, net.now).number == 1
+        assert len(host.core.live) == ENTRIES_MAX
+
+    def test_several_values_of_our_own_push_out_what_isn_t_ours_and_epochs_last(self, net: Net) -> None:
+        host = self.full(net)
+        put(net, host, reach="colo", quota="5%", lifetime_s="60")
+        assert len(host.core.live) == ENTRIES_MAX
+        assert value(host) == "colo"
+        assert host.core.live.version(GROUP, "elsewhere").number == 1
+
+    def test_groups_are_set_together_and_none_of_them_goes_for_another(self, net: Net) -> None:
+        host = self.full(net, ENTRIES_MAX - 1)
+        host.core.live.set_each(GROUP, ["shop", "zoo"], {"epoch": "new"}, net.now)
+        assert len(host.core.live) == ENTRIES_MAX
+        assert {host.core.live.version(GROUP, name).number for name in ("shop", "zoo", "elsewhere")} == {1}
+        host.core.live.set_each(GROUP, ["elsewhere", "shop"], {"epoch": "new"}, net.now)
+        assert host.core.live.version(GROUP, "shop").number == 2
+
     def test_a_vip_has_few_keys(self, net: Net) -> None:
         host = self.talk(net, *(entry(f"key-{i}", 1, "p", "x") for i in range(KEYS_MAX + 4)))
         assert len(host.core.live) == KEYS_MAX
