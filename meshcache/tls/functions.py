@@ -148,6 +148,7 @@ PROTOTYPES: Mapping[str, str] = {
     "X509_STORE_CTX_new": "uintptr_t(void)",
     "X509_STORE_CTX_init": "int(uintptr_t, uintptr_t, uintptr_t, uintptr_t)",
     "X509_STORE_CTX_free": "void(uintptr_t)",
+    "X509_STORE_CTX_set_flags": "void(uintptr_t, unsigned long)",
     "X509_STORE_CTX_set_default": "int(uintptr_t, char *)",
     "X509_STORE_CTX_get0_param": "uintptr_t(uintptr_t)",
     "X509_VERIFY_PARAM_set1": "int(uintptr_t, uintptr_t)",

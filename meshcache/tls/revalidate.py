@@ -17,6 +17,13 @@ _GET_VERIFY_CERT_STORE = 137
 """SSL_CTRL_GET_VERIFY_CERT_STORE: the store that SSL_CTX_set1_verify_cert_store(3) set, if any."""
 
 
+_GET_CERT_FLAGS = 99
+"""SSL_CTRL_CERT_FLAGS, which adds the flags that it is given and tells all."""
+
+_SUITE_B = 0x30000
+"""SSL_CERT_FLAG_SUITEB_128_LOS, of cipher lists such as "SUITEB128" (RFC 6460); X509_V_FLAG_… has the same bits."""
+
+
 def certificate_still_good(functions: Functions, ssl: int, certificate: int) -> bool:
     """Return whether the chain of a client's ``X509 *`` verifies now, under what the connection asks of its clients.
 
@@ -39,6 +46,7 @@ def _prepare(functions: Functions, ssl: int, context: int, certificate: int) -> 
         return False
     parameters = functions.X509_STORE_CTX_get0_param(context)
     functions.X509_VERIFY_PARAM_set_auth_level(parameters, functions.SSL_get_security_level(ssl))
+    functions.X509_STORE_CTX_set_flags(context, functions.SSL_ctrl(ssl, _GET_CERT_FLAGS, 0, ffi.NULL) & _SUITE_B)
     return bool(
         functions.X509_STORE_CTX_set_default(context, b"ssl_client") == 1
         and functions.X509_VERIFY_PARAM_set1(parameters, functions.SSL_get0_param(ssl)) == 1

@@ -200,6 +200,25 @@ def server_only_certificate() -> trustme.LeafCert:
     return trustme.LeafCert(template.private_key_pem.bytes(), pem, [])
 
 
+def test_a_certificate_that_suite_b_rules_out_does_not_resume_where_that_is_asked_for(kind: str, version: str) -> None:
+    """RFC 6460 section 3: of the curves P-256 and P-384 alone. OpenSSL has it from the cipher list."""
+    leaf = authority().issue_cert("rsa@example.test", key_type=trustme.KeyType.RSA)
+    port, client = DictPort(), client_context(version, leaf)
+    lax = serve(kind, version, port)
+    first = visit(lax, client)
+    assert visit(serve(kind, version, port, suite_b), client_context(version, client_certificate())).server.peer
+    with pytest.raises(TLS_ERRORS):
+        visit(serve(kind, version, port, suite_b), client, session=first.session)
+    assert port.refusals() == [Verdict.CLIENT_CERTIFICATE]
+    assert visit(lax, client, session=first.session).resumed
+
+
+def suite_b(context: Any) -> None:
+    found = libssl.find(context)
+    set_list = ffi.cast("int(*)(uintptr_t, char *)", address_in(found.library, "SSL_CTX_set_cipher_list"))
+    assert set_list(found.pointer, b"SUITEB128") == 1
+
+
 def test_a_callback_of_the_applications_cannot_be_asked_again(kind: str, version: str) -> None:
     if kind == "stdlib":
         return  # Python's ssl has no verify callback
