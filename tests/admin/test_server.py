@@ -116,7 +116,7 @@ def closes_within(connection: socket.socket, seconds: float) -> bool:
 def test_who_asks_on_and_on_and_never_reads_is_let_go(
     method: str, node: PlainNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "IDLE_S", 1.0)
+    monkeypatch.setattr(server_module, "IDLE_S", 3.0)
     monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 4)
     monkeypatch.setattr(api, "answer", lambda *_: web.Response(text="x" * 2**20))
     with AdminServer(node, AdminSettings(socket=None, http="127.0.0.1:0")) as server:

@@ -203,13 +203,13 @@ def test_a_worker_that_froze_makes_nobody_wait_but_the_first_who_asks(running: D
         began_at = time.monotonic()
         with urllib.request.urlopen(f"{url}/healthz", timeout=30) as answer:
             assert json.load(answer) == {"ok": True}
-        assert time.monotonic() - began_at < 2.0
+        assert time.monotonic() - began_at < 4.0
         first.join()
         began_at = time.monotonic()
         for path in ("/v1/stats", "/v1/policy", "/v1/events", "/metrics", "/readyz"):
             with urllib.request.urlopen(f"{url}{path}", timeout=30) as answer:
                 assert answer.status == 200
-        assert time.monotonic() - began_at < 4.0
+        assert time.monotonic() - began_at < 10.0
         assert sorted(each["answers"] for each in workers(running)) == [False, True]
     finally:
         os.kill(victim, signal.SIGCONT)
