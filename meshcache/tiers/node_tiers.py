@@ -345,6 +345,8 @@ class NodeTiers:
         for at, (key, value) in enumerate(rows):
             if at % at_a_time == 0:
                 native.sleep(0)  # as in `SealedRecords.entries`
+            if runner.is_going(key):
+                continue
             try:
                 border = records.border_in(value, by_tag)
                 reason = "border"

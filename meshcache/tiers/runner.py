@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -86,6 +86,8 @@ class TierRunner:
         self._offering = native.Lock()
         self._removals: deque[tuple[int, bytes]] = deque()
         """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
+        self._going: Counter[bytes] = Counter()
+        """How often each key is among those, or is being taken out just now; what it finds counts as gone."""
         self._taken = 0
         self._unwritten = False
         self._ahead = 0
@@ -158,12 +160,17 @@ class TierRunner:
         self._to_write.set()
 
     def remove(self, keys: Sequence[bytes]) -> None:
-        """Have entries taken out in time, however many wait. Returns at once."""
+        """Have entries taken out in time, however many wait; until then nobody is given them. Returns at once."""
         with self._offering:
             self._removals.extend((self._offered, key) for key in keys)
+            self._going.update(keys)
             while len(self._removals) > TIER_WAITING_MAX:
-                self._removals.popleft()
+                self._has_gone(self._removals.popleft()[1])
         self._to_write.set()
+
+    def is_going(self, key: bytes) -> bool:
+        """Return whether what lies under this key is to be taken out, which a tier that can't be written delays."""
+        return key in self._going
 
     def run(self, errand: Iterator[None]) -> None:
         """Have a piece of work done in steps, on the writing thread."""
@@ -202,6 +209,7 @@ class TierRunner:
                 self._to_write.wait(self._wait_s())
             self._to_write.clear()
         if self.is_open:
+            self._writes_at = 0.0  # the last try for what couldn't be written or taken out
             while self._write_some(errands=False):
                 pass
         self.is_open = False
@@ -235,6 +243,9 @@ class TierRunner:
         if keys := self._due_removals():
             if self._attempt(lambda: self.hook.remove(keys)):
                 self.health.count("removed", len(keys))
+                with self._offering:
+                    for key in keys:
+                        self._has_gone(key)
                 return True
             with self._offering:  # they have to go, even if what was offered after them is written before
                 self._removals.extendleft((self._taken, key) for key in reversed(keys))
@@ -258,6 +269,11 @@ class TierRunner:
             self._step(self.errands[0])
             return True
         return False
+
+    def _has_gone(self, key: bytes) -> None:
+        self._going[key] -= 1
+        if not self._going[key]:
+            del self._going[key]
 
     def _due_removals(self) -> list[bytes]:
         """Take those before which nothing is to be written any more."""
@@ -318,7 +334,7 @@ class TierRunner:
     def _answer(self, questions: list[_Question]) -> None:
         found = None if self._doubted else self._get([question.key for question in questions])
         for question in questions:
-            value = (found or {}).get(question.key)
+            value = None if self.is_going(question.key) else (found or {}).get(question.key)
             if found is not None:
                 self.health.count("misses" if value is None else "hits")
             try:

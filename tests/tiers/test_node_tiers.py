@@ -338,6 +338,20 @@ def test_what_is_to_be_sealed_again_is_looked_at_again_where_the_tier_breaks_off
     wait_until(lambda: not tier.kept, what="what is for nobody is taken out")
 
 
+def test_what_couldnt_be_taken_out_doesnt_come_back_as_a_tier_is_read(start: Start) -> None:
+    kept, ids = kept_before(start, 20)
+    tier = OpensLater()
+    tier.tries, tier.kept = -1, dict(kept)
+    tier.remove = lambda _keys: 1 / 0  # type: ignore[assignment, method-assign]
+    node = start(tier)
+    pump = node.internals.pump
+    with pump.lock:
+        pump.core.session_removed("shop", ids[0])
+    wait_until(lambda: counts(node).get("loaded"), 60, what="it is open")
+    assert found(node, ids) == [None] + 19 * [Outcome.LOCAL]
+    assert len(tier.kept) == 20
+
+
 def test_a_second_node_cant_have_the_folder_of_the_first(start: Start, tmp_path: Path) -> None:
     disk = {"disk": {"path": str(tmp_path / "shared")}}
     start(tier=disk)

@@ -202,6 +202,47 @@ def test_what_couldnt_be_taken_out_is_tried_again_and_others_are_written_meanwhi
         assert set(tier.kept) == {entry(3).key}
 
 
+def test_what_couldnt_be_taken_out_is_found_by_nobody_until_it_is() -> None:
+    tier = Evicted()
+    with running(tier) as runner:
+        runner.offer([entry(1), entry(2)])
+        wait_until(lambda: len(tier.kept) == 2, what="they are written")
+        remove, tier.remove = tier.remove, lambda _keys: 1 / 0  # type: ignore[assignment, method-assign]
+        for _ in range(2):
+            runner.remove([entry(1).key])
+        wait_until(lambda: counts(runner).get("raised"), what="taking it out fails")
+        assert runner.is_going(entry(1).key)
+        assert (asked(runner, entry(1).key), asked(runner, entry(2).key)) == (None, b"v2")
+        assert (counts(runner)["misses"], counts(runner)["hits"]) == (1, 1)
+        assert entry(1).key in tier.kept
+        tier.remove = remove  # type: ignore[method-assign]
+        wait_until(lambda: counts(runner).get("removed") == 2, what="it is taken out after all, twice")
+        assert not runner.is_going(entry(1).key)
+        runner.offer([entry(1)])
+        wait_until(lambda: entry(1).key in tier.kept, what="it is written again")
+        assert asked(runner, entry(1).key) == b"v1"
+
+
+def test_of_what_cant_be_taken_out_so_much_is_remembered() -> None:
+    runner = TierRunner(Kept(), "", lambda _fault: None, lambda _runner: None)
+    runner.remove([entry(number).key for number in range(TIER_WAITING_MAX + 5)])
+    assert [runner.is_going(entry(number).key) for number in (0, 4, 5, TIER_WAITING_MAX + 4)] == [False] * 2 + [
+        True
+    ] * 2
+
+
+def test_what_couldnt_be_taken_out_is_tried_a_last_time_at_the_end() -> None:
+    tier = Evicted()
+    with running(tier) as runner:
+        runner.offer([entry(1)])
+        wait_until(lambda: tier.kept, what="it is written")
+        remove, tier.remove = tier.remove, lambda _keys: 1 / 0  # type: ignore[assignment, method-assign]
+        runner.remove([entry(1).key])
+        wait_until(lambda: counts(runner).get("raised", 0) >= 3, what="it has failed, and rests for four seconds")
+        tier.remove = remove  # type: ignore[method-assign]
+    assert tier.kept == {}
+
+
 def test_one_is_closed_when_its_last_answer_has_come() -> None:
     """LMDB's file is gone from memory when it is closed: a reader would end the process."""
     tier, answers = Hangs(), list[bytes | None]()
