@@ -97,18 +97,19 @@ class PolicyController:
         with self._lock:
             holds = self._over(file)
             self._vips.reload(holds.in_force)
-            before, self._file, self._holds = self._file, file, holds
+            before, self._file = self._file, file
             self._hidden_before, self._hidden = self._hidden, hidden(before, file, holds)
-            self._tell_faults()
+            self._hold(holds)
         for vip, key in self._hidden:
             log.warning(HIDDEN, vip, key, vip, key)
 
     def put_back(self, file: Settings) -> None:
         """Lay what was set live over the file from before the last reload again."""
         with self._lock:
-            self._file, self._holds, self._hidden = file, self._over(file), self._hidden_before
-            self._vips.put_back(self._holds.in_force)
-            self._tell_faults()
+            self._file, self._hidden = file, self._hidden_before
+            holds = self._over(file)
+            self._vips.put_back(holds.in_force)
+            self._hold(holds)
 
     def _over(self, file: Settings) -> Overlay:
         with self._pump.lock:
@@ -362,8 +363,18 @@ class PolicyController:
             self._take_over()
 
     def _take_over(self) -> bool:
-        """Let what is set now hold, and keep it; says whether it could be kept."""
-        self._apply()
+        """Keep what is set now, which others have by now as well; says whether it could be kept. Then let it hold.
+        Should that fail, it is tried again soon."""
+        kept, holds = self._keep(), self._over(self._file)
+        try:
+            self._vips.apply(holds.in_force)
+        except BaseException:
+            self._keeper.wake()
+            raise
+        self._hold(holds)
+        return kept
+
+    def _keep(self) -> bool:
         with self._pump.lock:
             entries = self._pump.core.live.entries()
         try:
@@ -379,15 +390,10 @@ class PolicyController:
         """
         self._pump.core.queries.tell_time(time.time() - self._pump.clock())
 
-    def _apply(self) -> None:
-        with self._pump.lock:
-            self._holds = overlay(self._file, self._pump.core.live, self._node_only)
-        self._vips.apply(self._holds.in_force)
-        self._tell_faults()
-
-    def _tell_faults(self) -> None:
-        """Log what can't hold here as it was set, once for as long as that is so."""
-        for fault in self._holds.faults:
+    def _hold(self, holds: Overlay) -> None:
+        """Take it for what holds, and log what can't hold here as it was set, once for as long as that is so."""
+        self._holds = holds
+        for fault in holds.faults:
             if fault not in self._faults:
                 log.warning("%s", fault)
-        self._faults = self._holds.faults
+        self._faults = holds.faults

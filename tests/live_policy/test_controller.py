@@ -17,8 +17,11 @@ from meshcache import AttachError, MeshNode, PolicyError
 from meshcache.core.control.live_policies import ENTRIES_MAX, VIP
 from meshcache.core.values.topology import VIPS_MAX
 from meshcache.core.wire.messages import LIVE_NUMBER_MAX, LiveEntry
+from meshcache.live_policy import debouncer
 from meshcache.live_policy.kept import Kept
 from meshcache.live_policy.policy_file import PolicyFile
+from meshcache.runtime.contexts.attached_vips import AttachedVips
+from meshcache.runtime.contexts.attaching import InForce
 from tests.nodes import Place, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import ask_clients, client_context, server_context, visit
@@ -546,6 +549,30 @@ def test_a_quota_that_no_longer_fits_after_a_reload_is_told_once(
         node.reload(settings(folder, "edge-1", vip=vips))
         node.reload(fuller)
         assert [record.message for record in caplog.records if "don't fit" in record.message] == told * 2, "it is news"
+
+
+def test_what_could_not_be_taken_over_is_not_shown_as_in_force_and_is_kept_and_tried_again(
+    place: Place, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = place.node("edge-1", sharing={"lifetime_s": 3600})
+    place.server(node)
+    apply, fails = AttachedVips.apply, [True]
+
+    def apply_unless_it_fails(self: AttachedVips, in_force: InForce) -> None:
+        if fails:
+            raise RuntimeError
+        apply(self, in_force)
+
+    monkeypatch.setattr(debouncer, "AGAIN_S", 0.05)
+    monkeypatch.setattr(AttachedVips, "apply", apply_unless_it_fails)
+    with pytest.raises(RuntimeError):
+        node.policies.set_policy("shop", {"lifetime_s": "600"})
+    wait_until(lambda: "it is tried again" in caplog.text)
+    assert holds(node, "lifetime_s", 3600)
+    kept = json.loads((folder / "edge-1" / "policy.json").read_text())
+    assert "600" in json.dumps(kept)
+    fails.clear()
+    wait_for(node, "lifetime_s", 600)
 
 
 def test_a_reload_says_what_of_the_file_is_hidden_by_what_was_set_live(

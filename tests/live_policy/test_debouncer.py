@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from meshcache.live_policy import debouncer
 from meshcache.live_policy.debouncer import Keeper
 from tests.support.waiting import wait_until
 
@@ -34,23 +35,45 @@ def test_a_chore_is_done_after_each_wake_and_once_for_many() -> None:
     keeper.close()
 
 
-def test_a_fault_is_told_and_the_next_chore_is_done(caplog: pytest.LogCaptureFixture) -> None:
-    done = threading.Event()
+def test_what_failed_is_told_once_and_done_again_without_being_asked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debouncer, "AGAIN_S", 0.01)
+    times: list[int] = []
 
     def chore() -> None:
-        if not caplog.records:
+        times.append(1)
+        if len(times) < 4:
             raise RuntimeError("secret")
-        done.set()
 
     keeper = Keeper(chore)
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         keeper.start()
         keeper.wake()
-        wait_until(lambda: "please report it" in caplog.text)
+        wait_until(lambda: "is in force now" in caplog.text)
+        assert len(times) == 4
+        assert caplog.text.count("it is tried again, please report it: RuntimeError") == 1
         keeper.wake()
-        assert done.wait(60)
+        wait_until(lambda: len(times) == 5)
         keeper.close()
     assert "secret" not in caplog.text
+
+
+def test_while_it_fails_it_is_done_at_a_pace_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debouncer, "AGAIN_S", 60)
+    tried = threading.Semaphore(0)
+
+    def chore() -> None:
+        keeper.wake()  # as what it is about may do
+        tried.release()
+        raise RuntimeError
+
+    keeper = Keeper(chore)
+    keeper.start()
+    keeper.wake()
+    assert tried.acquire(timeout=10)
+    assert not tried.acquire(timeout=0.1)
+    keeper.close()
 
 
 def test_one_that_never_started_can_be_closed() -> None:

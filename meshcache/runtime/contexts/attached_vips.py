@@ -6,16 +6,17 @@ Changes when a context joins or the settings are reloaded, never in a handshake.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from meshcache.config import Settings
-from meshcache.core.values.topology import LocalVip, VipNote
+from meshcache.core.values.topology import VipNote
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AttachError
 from meshcache.runtime.contexts.attaching import InForce, JoiningContext, vip_settings, warn_of_few_copies, with_waits
 from meshcache.runtime.contexts.drift_watch import DriftWatch
 from meshcache.runtime.contexts.guessed_facts import guessed_facts
+from meshcache.runtime.contexts.vip_contexts import AttachedContext, VipChange, VipContexts
 from meshcache.runtime.lookups.asking import Asking, Step
 from meshcache.runtime.lookups.awaiting import Awaiter
 from meshcache.runtime.lookups.fetching import Fetcher
@@ -23,51 +24,11 @@ from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.vip_ports.origin_tokens import Tokens
 from meshcache.runtime.vip_ports.ports import Ports
 from meshcache.runtime.vip_ports.session_ports import MayResume, VipPort
-from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
+from meshcache.tls.contexts import OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
 from meshcache.tls.names import NameMap, has_ours
 from meshcache.tls.scopes import scopes_for
 from meshcache.tls.state import Mode
-
-PRUNE_AT = 64
-"""Attachments of one VIP before those whose context is gone are looked for; then at twice what was left, so that a
-server with a context for each connection pays for it once in many."""
-
-
-@dataclass(slots=True)
-class _Attached:
-    attachment: Attachment
-    joining: JoiningContext
-    generation: int
-
-
-@dataclass(slots=True)
-class _Served:
-    port: VipPort
-    joining: JoiningContext
-    """The newest; kept when its context is gone, since the VIP is served on, by contexts that are yet to come."""
-    told: LocalVip | None = None
-    attached: list[_Attached] = field(default_factory=list)
-    prune_at: int = field(default_factory=lambda: PRUNE_AT)
-    alike: bool = True
-    """Whether all that are attached bind their sessions to the same: a reload may tell apart what it didn't before."""
-    pauses: bool = False
-    """Whether handshakes can be paused on all contexts that ever joined."""
-
-    def live(self) -> list[_Attached]:
-        """Return the attachments whose context still exists."""
-        self.attached = [each for each in self.attached if each.attachment.attached]
-        self.prune_at = max(PRUNE_AT, 2 * len(self.attached))
-        return self.attached
-
-    def joinings(self) -> list[JoiningContext]:
-        """Return the newest, and then that of each attachment whose context still exists."""
-        return [self.joining, *(each.joining for each in self.live())]
-
-    def add(self, attached: _Attached) -> None:
-        if len(self.attached) >= self.prune_at:
-            self.live()
-        self.attached.append(attached)
 
 
 class AttachedVips:
@@ -92,7 +53,7 @@ class AttachedVips:
         self._in_force = InForce(settings)
         self._pump = pump
         self._tokens = tokens
-        self._served: dict[str, _Served] = {}
+        self._served: dict[str, VipContexts] = {}
         self._generation = 0
         self._lock = native.RLock()
         self._drift = DriftWatch(pump.clock())
@@ -155,7 +116,7 @@ class AttachedVips:
                 raise
             self._supersede(served, joining)
             served.joining = joining
-            served.add(_Attached(attachment, joining, self._generation))
+            served.add(AttachedContext(attachment, joining, self._generation))
             self._serve(name, served)
             served.port.forget_ticket_keys()  # those that came before any change of them is told here
 
@@ -250,11 +211,11 @@ class AttachedVips:
         for served in list(self._served.values()):
             served.port.close(why)
 
-    def _new(self, joining: JoiningContext) -> _Served:
+    def _new(self, joining: JoiningContext) -> VipContexts:
         port = VipPort(joining.vip, self._pump, self._tokens, self._may_resume, self.ids, self.asking)
-        return _Served(port, joining)
+        return VipContexts(port, joining)
 
-    def _serve(self, name: str, served: _Served) -> None:
+    def _serve(self, name: str, served: VipContexts) -> None:
         if name not in self._served:
             self._served[name] = served
             self.ports.add(served.port)
@@ -272,22 +233,20 @@ class AttachedVips:
     def _take_over(self, in_force: InForce, *, checked: bool = False) -> None:
         kept = {vip.name for vip in in_force.settings.vips}
         changes = [
-            (served, [in_force.joining(name, joining.facts) for joining in served.joinings()])
+            served.change(lambda former: in_force.joining(former.vip.name, former.facts))
             for name, served in self._served.items()
             if name in kept
         ]
-        for _, (_, *joinings) in changes:
-            for joining in () if checked else joinings:
-                joining.check()
+        for change in () if checked else changes:
+            change.check()
         before, self._in_force = self._in_force, in_force
-        former = [(served, served.joinings()) for served, _ in changes]
         try:
-            for served, joinings in changes:
-                self._change(served, joinings)
+            for change in changes:
+                self._make(change)
         except BaseException:
             self._in_force = before
-            for served, joinings in former:
-                self._change(served, joinings)
+            for change in changes:
+                self._make(change.back())
             raise
         self.asking.refresh()
 
@@ -299,7 +258,7 @@ class AttachedVips:
                     yield each.joining
                     break
 
-    def _tell(self, served: _Served, joining: JoiningContext) -> None:
+    def _tell(self, served: VipContexts, joining: JoiningContext) -> None:
         note = self._in_force.notes.get(joining.vip.name, VipNote())
         if served.pauses and self.ids is not None:
             note = with_waits(note, joining.vip)
@@ -319,7 +278,7 @@ class AttachedVips:
         served.told = local
         self._pump.wake()
 
-    def _supersede(self, served: _Served, joining: JoiningContext) -> None:
+    def _supersede(self, served: VipContexts, joining: JoiningContext) -> None:
         """End earlier attachments that bind their sessions to something else: those would be found and not resume."""
         digest = joining.digest
         if served.alike and digest == served.joining.digest:
@@ -329,21 +288,14 @@ class AttachedVips:
                 each.attachment.detach()
         served.alike = True
 
-    def _change(self, served: _Served, joinings: list[JoiningContext]) -> None:
-        if served.attached and joinings[0].vip.copies != served.joining.vip.copies:
-            warn_of_few_copies(joinings[0].vip, pauses=served.pauses)
-        served.joining, *each_joining = joinings
-        for each, joining in zip(served.attached, each_joining, strict=True):
-            each.joining = joining
-            each.attachment.scopes = scopes_for(joining.names, joining.digest)
-            each.attachment.limit(
-                int(joining.vip.sharing.lifetime_s), joining.vip.tickets, Mode(joining.vip.resumption)
-            )
-            each.attachment.note_setup()
-        served.alike = len({joining.digest for joining in joinings}) == 1
-        served.port.configure(served.joining.vip)
-        self.asking.configure(served.joining.vip)
-        self._tell(served, served.joining)
+    def _make(self, change: VipChange) -> None:
+        served, vip = change.contexts, change.joining.vip
+        if served.attached and vip.copies != served.joining.vip.copies:
+            warn_of_few_copies(vip, pauses=served.pauses)
+        change.make()
+        served.port.configure(vip)
+        self.asking.configure(vip)
+        self._tell(served, change.joining)
 
     def _end(self, name: str) -> None:
         served = self._served.pop(name)

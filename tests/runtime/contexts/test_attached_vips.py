@@ -15,7 +15,7 @@ from OpenSSL import SSL, crypto
 from urllib3.contrib.pyopenssl import PyOpenSSLContext
 
 from meshcache import AttachError, MeshNode, Settings
-from meshcache.runtime.contexts import attached_vips as module
+from meshcache.runtime.contexts import vip_contexts as module
 from tests.nodes import alive, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import (
