@@ -181,7 +181,7 @@ def _node(settings: Settings | None, target: Target | MeshcacheError) -> Iterato
                 yield from left_alone_findings(settings)
     else:
         peers = len(stats["peers"])
-        yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers")
+        yield fine("node", f"{stats['node']['name']} in {stats['node']['colo']} answers (from {target.source})")
         yield from mesh_findings(stats, policies, clocks, silent)
         yield from groups
         if settings is not None:

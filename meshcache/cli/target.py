@@ -45,7 +45,7 @@ class Target:
         """Take what the command line names, if it does. Raises NodeAbsentError where nothing says which node, and
         ConfigError for a file that doesn't tell where its node is.
         """
-        self.socket, self._source = _find(socket, file)
+        self.socket, self.source = _find(socket, file)
         self.client = AdminClient(self.socket)
 
     def ask(self, question: Callable[[AdminClient], Any]) -> Any:
@@ -53,7 +53,7 @@ class Target:
         try:
             return question(self.client)
         except AdminError as error:
-            raise type(error)(f"{error} (from {self._source}){_siblings(self.socket)}") from None
+            raise type(error)(f"{error} (from {self.source}){_siblings(self.socket)}") from None
 
 
 def _find(given: Path | None, named: Path | None) -> tuple[Path, str]:

@@ -156,7 +156,7 @@ class TestWhichNode:
         ):
             assert "ok node: by-file in" in meshcache("doctor").out
             monkeypatch.setenv("MESHCACHE_SOCKET", "variable.sock")
-            assert "ok node: by-variable in" in meshcache("doctor").out
+            assert "ok node: by-variable in ams1 answers (from $MESHCACHE_SOCKET)" in meshcache("doctor").out
             assert "ok node: by-file in" in meshcache("doctor", "meshcache.toml").out
             assert "ok node: by-variable in" in meshcache("doctor", "--socket", "variable.sock", "meshcache.toml").out
             monkeypatch.setenv("MESHCACHE_SOCKET", "none.sock")
