@@ -529,6 +529,25 @@ def test_a_reload_that_can_not_be_taken_over_changes_nothing(place: Place, folde
     assert visit(context, client_context()).session is not None
 
 
+def test_a_reach_within_all_files_is_in_force_everywhere_whatever_its_colos_are_called(place: Place) -> None:
+    sharing = {"live": "tighten", "reach": ["1", "fra1", "sin1"]}
+    nodes = [place.node(f"edge-{colo}", colo=colo, sharing=sharing) for colo in ("1", "fra1", "sin1")]
+    contexts = [place.server(node) for node in nodes]
+    place.wait_until_met()
+    for reach, holds in (
+        ("1,fra1", ["1", "fra1"]),
+        ('["1"]', ["1"]),
+        ("1", ["1"]),
+        ("1,fra1,sin1", ["1", "fra1", "sin1"]),
+    ):
+        done = nodes[0].policies.set_policy("shop", {"reach": reach})
+        assert (done["nodes"]["have"], done["nodes"]["differ"]) == (3, []), reach
+        assert [policy(node)["reach"] for node in nodes] == [holds] * 3
+    with pytest.raises(PolicyError, match="this would be wider"):
+        nodes[0].policies.set_policy("shop", {"reach": "everywhere"})
+    del contexts
+
+
 def test_a_quota_that_no_longer_fits_after_a_reload_is_told_once(
     place: Place, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
