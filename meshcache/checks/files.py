@@ -16,6 +16,7 @@ from meshcache.checks.folders import socket_folder_faults, state_folder_faults
 from meshcache.checks.hooks import hook_faults
 from meshcache.checks.single_use import single_use_notes
 from meshcache.checks.staples import staple_faults, staple_notes
+from meshcache.checks.ticket_keys import ticket_key_notes
 from meshcache.checks.tiers import tier_faults
 from meshcache.checks.waits import wait_notes
 from meshcache.config import Settings, VipSettings
@@ -55,6 +56,7 @@ def file_notes(settings: Settings) -> list[str]:
         *single_use_notes(settings),
         *copies_notes(settings),
         *wait_notes(settings),
+        *ticket_key_notes(settings),
     ]
 
 
