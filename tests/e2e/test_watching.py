@@ -103,11 +103,13 @@ async def test_the_page_shows_what_stats_says_of_a_real_mesh(mesh: Watched, page
     after = command(mesh)
     still = 0
     for of in numbers:
+        if of["key"] in ("rtt_ms", "last_seen_s", "queue"):
+            continue  # these go up and down, and are the same twice only by chance
         low, high = expected(before, of), expected(after, of)
         if low == high:
             still += 1
             assert same(of["value"], low), of
-        elif of["key"] not in ("rtt_ms", "last_seen_s", "queue"):
+        else:
             assert min(low, high) <= float(of["value"]) <= max(low, high), of  # a certificate has less and less left
     assert still > 40, "handshakes, sessions, cache and policy rest while nobody visits"
     keys = {of["key"]: of["value"] for of in numbers}
