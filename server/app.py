@@ -72,10 +72,11 @@ class ServerApp:
         self._hurried = False
 
     async def serve(self, beside: Beside = nullcontext) -> None:
-        """Serve until a signal says to stop, and drain. The node is started here, and closed by whoever made it;
+        """Serve until a signal says to stop, and drain. The node is started here; `close` follows, however this ends.
         `beside` is entered when the server is ready.
 
-        Raises ConfigError and the node's own errors before anything is served.
+        Raises ConfigError and the node's own errors before anything is served, and MeshcacheError where it could go on
+        no more.
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._fault_in_loop)
@@ -92,17 +93,21 @@ class ServerApp:
             await self._stop.wait()
             renewing.cancel()
             await self._drain()
+        if self.succession.failed:
+            raise MeshcacheError("the server could not go on after another did not take its place; the log says why")
+
+    def close(self) -> None:
+        """Leave the mesh and give back what is held; last the place of a process before, which then goes on at once."""
+        self.node.close()
+        self.state_folder.release()
+        self._inheritance.close()
 
     async def _start(self) -> bool:
         """Begin to accept. Returns False if a signal ended it before."""
         inherited = self._inheritance
-        try:
-            self.access.open()
-            contexts = make_contexts(self.settings)
-            listeners = self._bind(self.settings)
-        except BaseException:
-            inherited.close()
-            raise
+        self.access.open()
+        contexts = make_contexts(self.settings)
+        listeners = self._bind(self.settings)
         inherited.leave_the_rest()
         try:
             await asyncio.to_thread(inherited.claim)
@@ -117,7 +122,6 @@ class ServerApp:
             await wait_warm(self.node, warm_s, self._stop, for_keys=for_keys)
             if self._stop.is_set():
                 _close(listeners.values())
-                inherited.close()
                 self.table.stop()
                 return False
             _listen(self.settings, listeners)
@@ -125,17 +129,16 @@ class ServerApp:
             await self._install(self.settings, contexts, listeners, routes)
         except BaseException:
             _close(listeners.values())
-            inherited.close()
             raise
         self.report.serving()
         gc.freeze()  # what is there now stays; collections needn't look at it again
         return True
 
-    async def go_on(self, node: MeshNode) -> None:
-        """Serve with another node, after the one before has given its place in vain."""
+    async def go_on(self, node: MeshNode, take: Callable[[], None]) -> None:
+        """Serve with another node, after the one before has given its place in vain; `take` brings it the sessions."""
         self.node = node
-        self.state_folder.hold()
         routes = self._attach(self.settings, self.contexts)
+        await asyncio.to_thread(take)
         await self._install(self.settings, self.contexts, self.listeners, routes)
         self._tell_of_itself(asyncio.get_running_loop())
 

@@ -42,8 +42,7 @@ def run(
         try:
             runner.run(app.serve())
         finally:
-            app.node.close()
-            app.state_folder.release()
+            app.close()
 
 
 def inherit(settings: Settings, take_over: TakeOver | None) -> Inheritance:

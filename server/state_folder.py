@@ -20,8 +20,8 @@ class StateFolder:
         self._descriptor: int | None = None
 
     def hold(self) -> None:
-        """Take it. Raises ConfigError when another process has it, or it can't be had."""
-        if self.path is None:
+        """Take it, if it isn't taken yet. Raises ConfigError when another process has it, or it can't be had."""
+        if self.path is None or self._descriptor is not None:
             return
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

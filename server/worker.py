@@ -54,8 +54,7 @@ def run(told: dict[str, Any]) -> None:
         try:
             runner.run(_serve(app))
         finally:
-            app.node.close()
-            app.state_folder.release()
+            app.close()
 
 
 def _of_worker(settings: Settings) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,16 +43,17 @@ class Replaced(Protocol):
     @property
     def stopping(self) -> bool: ...
     def stop(self) -> None: ...
-    async def go_on(self, node: MeshNode) -> None: ...
+    async def go_on(self, node: MeshNode, take: Callable[[], None]) -> None: ...
 
 
 class Succession:
-    """Of one server. ``given`` says that its place is another's, for good."""
+    """Of one server. ``given`` says that its place is another's, for good; ``failed`` that it has none, nor another."""
 
     def __init__(self, app: Replaced) -> None:
         self._app = app
         self._giving: asyncio.Task[None] | None = None
-        self.given = False
+        self._paused = False
+        self.given = self.failed = False
 
     def hand_over(self, loop: asyncio.AbstractEventLoop, path: str) -> dict[str, Any]:
         """Begin, for another thread; the rest follows on the loop. Raises LinkError."""
@@ -66,32 +68,35 @@ class Succession:
         return {"ok": True}
 
     async def _give(self, link: Link) -> None:
-        """Under the turn of reloads: what is given must not change meanwhile."""
-        app, left = self._app, False
-        try:
-            async with app.reload_turn:
-                await asyncio.to_thread(self._offer, link)
-                log.info("process %d takes over", link.process_id)
-                await asyncio.to_thread(self._send, link, False)
-                await self._pause()
-                left = True
-                await asyncio.to_thread(self._leave, link)
-                await asyncio.to_thread(self._await_serving, link)
-                self.given = True
-                app.node.bequest.forget()
-        except (MeshcacheError, OSError) as error:
-            log.error("process %d did not take over, this one goes on: %s", link.process_id, error)  # noqa: TRY400
-            if left:
+        """Under the turn of reloads: what is given must not change meanwhile, nor before this server goes on."""
+        app, self._paused = self._app, False
+        async with app.reload_turn:
+            try:
+                await self._hand_to(link)
+            except (MeshcacheError, OSError) as error:
+                log.error("process %d did not take over, this one goes on: %s", link.process_id, error)  # noqa: TRY400
+            except Exception:
+                log.exception("process %d did not take over, this one goes on", link.process_id)
+            else:
+                log.info("process %d has taken over", link.process_id)
+                app.stop()
+                return
+            finally:
+                link.close()
+            if self._paused:
                 await self._return()
-        except Exception:
-            log.exception("process %d did not take over, this one goes on", link.process_id)
-            if left:
-                await self._return()
-        else:
-            log.info("process %d has taken over", link.process_id)
-            app.stop()
-        finally:
-            link.close()
+
+    async def _hand_to(self, link: Link) -> None:
+        app = self._app
+        await asyncio.to_thread(self._offer, link)
+        log.info("process %d takes over", link.process_id)
+        await asyncio.to_thread(self._send, link, False)
+        self._paused = True
+        await self._pause()
+        await asyncio.to_thread(self._leave, link)
+        await asyncio.to_thread(self._await_serving, link)
+        self.given = True
+        app.node.bequest.forget()
 
     def _offer(self, link: Link) -> None:
         app = self._app
@@ -131,18 +136,47 @@ class Succession:
         link.say(go=True)
 
     async def _return(self) -> None:
-        """Go on, as the next life of the same node, with all sessions."""
+        """Go on as before, as soon as that can be. Where it never can, end the process, so that another is started."""
         app, before = self._app, self._app.node
-        about, frames = before.bequest.about(), list(before.bequest.all_frames())
-        before.bequest.forget()
-        while not app.stopping:
-            node = MeshNode(app.settings)
-            try:
-                await asyncio.to_thread(node.start)
-            except MeshcacheError as error:
-                log.error("the node can't go on yet: %s", error)  # noqa: TRY400
-                await asyncio.sleep(AGAIN_S)
-                continue
-            await app.go_on(node)
-            await asyncio.to_thread(node.bequest.take, about, frames)
-            return
+        try:
+            given = (before.bequest.about(), list(before.bequest.all_frames())) if before.closed else None
+            if given is not None:
+                before.bequest.forget()
+            while not app.stopping:
+                try:
+                    await (self._accept() if given is None else self._live_again(*given))
+                except (MeshcacheError, OSError) as error:
+                    log.error("the server can't go on yet: %s", error)  # noqa: TRY400
+                    await asyncio.sleep(AGAIN_S)
+                else:
+                    return
+        except Exception:
+            log.exception("the server can't go on, and ends")
+            self.failed = True
+            app.stop()
+
+    async def _accept(self) -> None:
+        """Let clients in again: the mesh was not left yet."""
+        for listener in self._app.listeners.values():
+            await listener.serve(listener.routes)
+
+    async def _live_again(self, about: Any, frames: list[bytes]) -> None:
+        """Be the next life of the same node, with all sessions. The other process may still end, and have what is this
+        one's: its port, or its state folder.
+        """
+        app = self._app
+        app.state_folder.hold()
+        node = MeshNode(app.settings)
+        try:
+            await asyncio.to_thread(node.start)
+            await app.go_on(node, lambda: _take_back(node, about, frames))
+        except BaseException:
+            await asyncio.to_thread(node.close)
+            raise
+
+
+def _take_back(node: MeshNode, about: Any, frames: list[bytes]) -> None:
+    try:
+        node.bequest.take(about, frames)
+    except MeshcacheError as error:
+        log.error("the server goes on without its sessions: %s", error)  # noqa: TRY400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import pkgutil
@@ -22,8 +23,10 @@ import psutil
 import pytest
 from meshcache_server.app import ServerApp
 from meshcache_server.connections.routes import Routes
+from meshcache_server.state_folder import StateFolder
+from meshcache_server.takeover.inheritance import Inheritance
 
-from meshcache import MeshNode, Settings, load
+from meshcache import MeshcacheError, MeshNode, Settings, load
 from meshcache.edges.keyfile import load_keyring, save_keyring
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.harness import connect
@@ -331,6 +334,42 @@ async def test_what_only_a_restart_changes_waits_for_it_however_often_the_file_i
         assert app.settings.vips[0].sharing.lifetime_s == 60
         app.stop()
         await serving
+
+
+async def test_a_server_that_gave_its_place_in_vain_and_can_not_go_on_does_not_end_as_if_all_were_well(
+    shop: Deployment,
+) -> None:
+    settings = load(shop.file)
+    with closing(ServerApp(settings, MeshNode(settings), lambda: settings)) as app:
+        serving = asyncio.create_task(app.serve())
+        await wait_until_async(lambda: app.report.stats()["ready"])
+        app.succession.failed = True
+        app.stop()
+        with pytest.raises(MeshcacheError, match="could not go on"):
+            await serving
+
+
+async def test_whoever_goes_on_in_its_place_finds_port_and_state_folder_free(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, found = load(shop.file), list[bool]()
+
+    class Watched(Inheritance):
+        def close(self) -> None:
+            other = StateFolder(settings.node.state_dir)
+            other.hold()
+            other.release()
+            found.append(app.node.closed)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("meshcache_server.app._listen", broken)
+    with closing(ServerApp(settings, MeshNode(settings), lambda: settings, inheritance=Watched({}))) as app:
+        with pytest.raises(OSError, match="too many open files"):
+            await app.serve()
+        assert not found
+    assert found == [True]
 
 
 async def test_a_reload_that_takes_its_time_stops_no_handshake(

@@ -13,6 +13,7 @@ from meshcache import ConfigError
 def test_a_folder_has_one_node_at_a_time(tmp_path: Path) -> None:
     one, other = StateFolder(tmp_path / "state"), StateFolder(tmp_path / "state")
     one.hold()
+    one.hold()
     with pytest.raises(ConfigError, match=r"node\.state_dir: .*state is in use by another node"):
         other.hold()
     one.release()

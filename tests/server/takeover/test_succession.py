@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import re
 import signal
 import socket
@@ -10,15 +12,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from meshcache_server.takeover.link import Link
+from meshcache_server.state_folder import StateFolder
+from meshcache_server.takeover import succession
+from meshcache_server.takeover.link import Link, LinkError
+from meshcache_server.takeover.succession import Succession
 
+from meshcache import Settings
 from meshcache.admin.client import AdminClient
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.test_app import body
 from tests.support.processes import Process, Processes
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 
 NEVER_LEAVES = '[vip.sharing]\nreach = "server"'
 
@@ -65,8 +72,8 @@ def admin(shop: Deployment) -> AdminClient:
     return AdminClient(shop.folder / "state/edge-1/admin.sock")
 
 
-def take_over_in_vain(shop: Deployment) -> None:
-    """Be the successor: one that gets everything and hangs up instead of serving."""
+def get_everything(shop: Deployment) -> Link:
+    """Be the successor up to where it would serve."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(shop.folder / "s"))
         listener.listen()
@@ -83,7 +90,12 @@ def take_over_in_vain(shop: Deployment) -> None:
         heard, frames = link.hear()[0], frames + 1
     assert heard["yours"]
     assert frames
-    link.close()
+    return link
+
+
+def take_over_in_vain(shop: Deployment) -> None:
+    """Be the successor: one that gets everything and hangs up instead of serving."""
+    get_everything(shop).close()
     wait_until(lambda: shop.process is not None and "this one goes on" in shop.process.output)
     wait_until(lambda: admin(shop).stats()["front"]["ready"])
 
@@ -154,6 +166,22 @@ def test_a_successor_that_fails_late_leaves_a_server_that_goes_on_with_its_sessi
     assert body(answer)["session"] == "local"
 
 
+def test_a_successor_that_fails_and_takes_its_time_to_end_leaves_a_server_that_goes_on_then(shop: Deployment) -> None:
+    """It has the state folder still, which was an end of all: no client was answered any more, and nobody was told."""
+    first = shop.start()
+    clients = shop.certificates.client(ssl.TLSVersion.TLSv1_3)
+    kept, _ = shop.visit(None, clients)
+    link, folder = get_everything(shop), StateFolder(shop.folder / "state/edge-1")
+    folder.hold()
+    link.close()
+    wait_until(lambda: "can't go on yet: node.state_dir" in first.output)
+    folder.release()
+    _, answer = shop.visit(kept, clients)
+    assert body(answer)["session"] == "local"
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0
+
+
 def test_a_server_that_goes_on_is_as_before_whatever_waits_for_a_restart_in_its_file(shop: Deployment) -> None:
     """Another colo would move the border of its sessions, and another state folder lack what was narrowed live."""
     shop.start()
@@ -185,3 +213,105 @@ def test_a_ticket_from_before_resumes_at_the_successor_of_a_node_alone(
     assert first.wait() == 0, first.output
     _, answer = shop.visit(session, clients)
     assert body(answer)["session"] == "local", second.output
+
+
+class Successor:
+    """The other end of a link: it is ready, and hangs up when it is told that all is its own."""
+
+    process_id = 4711
+
+    def say(self, given: Any = None, **word: Any) -> None:
+        if "yours" in word:
+            raise LinkError("the other process is gone")
+
+    def hear_word(self) -> tuple[dict[str, Any], None]:
+        return {"ready": True}, None
+
+    def close(self) -> None:
+        pass
+
+
+class Stub:
+    """A server, its node and its table: what a hand-over asks of them, and nothing behind."""
+
+    def __init__(self) -> None:
+        self.node = self.bequest = self.table = self
+        self.settings = Settings()
+        self.state_folder = StateFolder(None)
+        self.reload_turn = asyncio.Lock()
+        self.listeners: dict[str, Any] = {}
+        self.closed = self.stopping = self.forgot = False
+
+    def close(self, goodbye: bool = False) -> None:
+        self.closed = True
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+    def frames(self, last: bool) -> list[bytes]:
+        return []
+
+    def all_frames(self) -> list[bytes]:
+        return []
+
+    def forget(self) -> None:
+        self.forgot = True
+
+    def handshakes(self) -> bool:
+        return False
+
+    def stop(self) -> None:
+        self.stopping = True
+
+
+class Gate:
+    """A listener that can't be paused, as where no descriptor is left, and can't serve at once."""
+
+    listening = None
+    routes = "routes"
+
+    def __init__(self) -> None:
+        self.served: list[str] = []
+
+    def pause(self) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def serve(self, routes: str) -> None:
+        self.served.append(routes)
+        if len(self.served) == 1:
+            raise OSError(errno.EMFILE, "too many open files")
+
+
+async def in_vain(app: Stub, monkeypatch: pytest.MonkeyPatch) -> Succession:
+    """Hand over to a successor that hangs up, until all that follows on that is done."""
+    monkeypatch.setattr(succession.Link, "to", lambda _: Successor())
+    giving = Succession(cast(Any, app))
+    giving.hand_over(asyncio.get_running_loop(), "s")
+    await wait_until_async(app.reload_turn.locked)
+    await wait_until_async(lambda: not app.reload_turn.locked())
+    return giving
+
+
+async def test_where_clients_can_not_be_held_back_they_are_let_in_again_and_the_mesh_is_not_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(succession, "AGAIN_S", 0.01)
+    app, gate = Stub(), Gate()
+    app.listeners["shop"] = gate
+    giving = await in_vain(app, monkeypatch)
+    assert gate.served == ["routes", "routes"]
+    assert (giving.given, giving.failed, app.stopping, app.forgot) == (False, False, False, False)
+    assert "can't go on yet: [Errno 24]" in caplog.text
+
+
+async def test_a_server_that_can_not_go_on_by_a_fault_of_its_own_ends_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(succession, "MeshNode", broken)
+    app = Stub()
+    giving = await in_vain(app, monkeypatch)
+    assert (giving.given, giving.failed, app.stopping, app.forgot) == (False, True, True, True)
+    assert "unforeseen" in caplog.text
