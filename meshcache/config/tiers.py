@@ -78,7 +78,7 @@ class ValkeyTierSettings(Table):
     """Of the store's ACL. It needs GETRANGE, SET, UNLINK, INFO and PING, on keys that begin with ``meshcache:``."""
 
     password_file: FilePath | None = Field(default=None, examples=["valkey.password"])
-    """A file with the password in its first line, mode 0600."""
+    """A file with the password in its first line, mode 0600; read at each new connection, so it may be changed."""
 
     ca_file: FilePath | None = Field(default=None, examples=["store-ca.pem"])
     """PEM: the authorities that the store's certificate is checked with. Default: the system's."""

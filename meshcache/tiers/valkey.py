@@ -46,6 +46,24 @@ class Store:
     password_file: Path | None = None
 
 
+class _Credentials:
+    """What is shown to the store at each new connection: a password that was changed holds from the next one on."""
+
+    def __init__(self, username: str | None, password_file: Path) -> None:
+        self._username = username
+        self._password_file = password_file
+
+    def get_credentials(self) -> tuple[str, ...]:
+        """Return the username, where there is one, and the password, as the library's `CredentialProvider` does."""
+        import valkey
+
+        try:
+            password = read_secret(self._password_file)
+        except TierError as error:  # after all else the library would go on with this connection, unknown to the store
+            raise valkey.AuthenticationError(str(error)) from None
+        return (password,) if self._username is None else (self._username, password)
+
+
 class ValkeyTier(Tier):
     """Use `open` first. Every method raises TierError when the store doesn't do what it should."""
 
@@ -147,12 +165,11 @@ class ValkeyTier(Tier):
         from valkey.retry import Retry
 
         store = self._store
-        password = None if store.password_file is None else read_secret(store.password_file)
+        credentials: Any = None if store.password_file is None else _Credentials(store.username, store.password_file)
         settings: dict[str, Any] = {"unix_socket_path": store.path} if store.path else self._over_tcp()
         return valkey.Valkey(
             db=store.database,
-            username=store.username,
-            password=password,
+            credential_provider=credentials,
             socket_timeout=timeout_s,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),

@@ -167,6 +167,47 @@ def test_with_a_name_and_a_password(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize("username", [None, "cache"])
+def test_a_password_that_was_changed_is_read_at_the_next_connection(tmp_path: Path, username: str | None) -> None:
+    commands = "+getrange +set +unlink +info +ping +client|setname +select"
+    server = StoreServer(tmp_path, user=f"cache on >one ~meshcache:* {commands}", requirepass="one")
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("one\n")
+
+    def change(old: str, new: str) -> None:
+        with valkey.Valkey(port=server.port, password=old) as admin:
+            admin.execute_command("acl", "setuser", "cache", "resetpass", f">{new}")
+            admin.execute_command("config", "set", "requirepass", new)
+            admin.execute_command("client", "kill", "skipme", "yes")
+
+    tier = opened(Store("127.0.0.1", server.port, username=username, password_file=password))
+    try:
+        tier.put([entry(1)])
+        change("one", "two")
+        for _ in range(2):
+            with pytest.raises(TierError, match=r"(?i)auth|wrongpass|invalid|closed") as caught:
+                tier.get([entry(1).key])
+        assert "one" not in str(caught.value)
+        password.write_text("two\n")
+        assert tier.get([entry(1).key])
+        tier.put([entry(2)])
+        change("two", "three")
+        password.write_text("three\n")
+        password.chmod(0o644)  # which others can read: refused as at the start, and nobody goes on without it
+        for _ in range(3):
+            with pytest.raises(TierError, match=r"closed|password: .*others") as caught:
+                tier.tend()
+        assert "password: " in str(caught.value)
+        password.chmod(0o600)
+        tier.tend()
+        tier.put([entry(3)])
+        assert len(tier.get([entry(number).key for number in (1, 2, 3)])) == 3
+    finally:
+        tier.close()
+        server.stop()
+
+
 def test_over_tls_with_the_right_authority_only(tmp_path: Path) -> None:
     server = StoreServer(tmp_path, Authority.new("127.0.0.1"))
     other = tmp_path / "other"
