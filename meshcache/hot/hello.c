@@ -61,6 +61,12 @@ static struct attachment *choose(struct attachment *attachment, SSL *ssl, bool *
     return found;
 }
 
+/* Whether what was found is a ticket, and this no renegotiation, which TLS 1.3 has none of. */
+static bool keeps_ticket(const struct attachment *attachment, SSL *ssl)
+{
+    return attachment->mode == MODE_TICKETS && attachment->callbacks->openssl->version(ssl) == TLS13;
+}
+
 /* False for a connection that shares nothing. */
 static bool give_scope(struct attachment *attachment, SSL *ssl)
 {
@@ -76,9 +82,10 @@ static bool give_scope(struct attachment *attachment, SSL *ssl)
         set_apart(callbacks, ssl);
         return false;
     }
-    /* A second ClientHello may have another name; what was refused or missed at the first one it goes on being. */
+    /* A second ClientHello may have another name; what was refused or missed at the first one it goes on being, and a
+     * ticket that was opened is counted. */
     mark former = mark_of(callbacks, ssl);
-    if (is_apart(former) || former >= MARK_HIT)
+    if (is_apart(former) || (former >= MARK_HIT && !keeps_ticket(attachment, ssl)))
         set_mark(callbacks, ssl, MARK_NONE);
     return true;
 }

@@ -240,8 +240,9 @@ static int use_ticket(struct attachment *attachment, const struct ticket_keys *k
     openssl->session_set_ex_data(session, callbacks->counted_index, NULL);
     set_note(openssl, session, NULL, 0);
     restart_clock(openssl, ssl, session);
+    if (mark_of(callbacks, ssl) < MARK_HIT) /* else it was in the first of two ClientHellos */
+        door_count_ticket_opened(attachment->door, now - key->born_at);
     set_mark(callbacks, ssl, (mark)token);
-    door_count_ticket_opened(attachment->door, now - key->born_at);
     if (openssl->session_get_protocol_version(session) > TLS12)
         return TICKET_USE_RENEW; /* clients use each once (RFC 8446 section C.4) */
     name_as_asked(openssl, ssl, session);

@@ -50,7 +50,7 @@ def hello_callback(state: State) -> Callable[[int, object, int], int]:
                 return CLIENT_HELLO_ERROR
             if chosen is not None:
                 choose_mode(ssl, chosen)
-                scoped = give_scope(ssl, chosen.scopes.of_extension(extension))
+                scoped = give_scope(ssl, chosen, chosen.scopes.of_extension(extension))
                 if scoped and chosen.pauses and paused(ssl, chosen, ids_of(ssl, chosen)):
                     return CLIENT_HELLO_RETRY
         except Exception:  # noqa: BLE001 - nothing may reach OpenSSL
@@ -78,8 +78,8 @@ def _name_reader(state: State) -> Callable[[int], bytes | None]:
     return read
 
 
-def _scope_givers(state: State) -> tuple[Callable[[int], None], Callable[[int, bytes | None], bool]]:
-    functions, mark_index = state.functions, state.mark_index
+def _scope_givers(state: State) -> tuple[Callable[[int], None], Callable[[int, Attached, bytes | None], bool]]:
+    functions, mark_index, version_of = state.functions, state.mark_index, state.functions.SSL_version
     set_context, mark_of, set_mark = (
         functions.SSL_set_session_id_context,
         functions.SSL_get_ex_data,
@@ -92,18 +92,23 @@ def _scope_givers(state: State) -> tuple[Callable[[int], None], Callable[[int, b
         if mark_of(ssl, mark_index) != APART_REFUSED:
             set_mark(ssl, mark_index, APART)
 
-    def give_scope(ssl: int, context: bytes | None) -> bool:
+    def give_scope(ssl: int, attached: Attached, context: bytes | None) -> bool:
         """Give it the context of its scope, and forget that of the first of two ClientHellos: the second may have
-        another name. What was refused stays so. False for a connection that shares nothing.
+        another name. What was refused stays so, and that a ticket was opened, which is counted by then. False for a
+        connection that shares nothing.
         """
         if context is None:
             set_apart(ssl)
             return False
         set_context(ssl, context, CONTEXT_BYTES)
         mark = mark_of(ssl, mark_index)
-        if mark in (APART, APART_REFUSED) or mark >= HIT:
+        if mark in (APART, APART_REFUSED) or (mark >= HIT and not keeps_ticket(ssl, attached)):
             set_mark(ssl, mark_index, NOTHING)
         return True
+
+    def keeps_ticket(ssl: int, attached: Attached) -> bool:
+        """Return whether what was found is a ticket, and this no renegotiation, which TLS 1.3 has none of."""
+        return attached.mode is Mode.TICKETS and version_of(ssl) == TLS13
 
     return set_apart, give_scope
 

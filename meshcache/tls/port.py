@@ -176,7 +176,7 @@ class SessionPort(Protocol):
         """Count a ticket that is given."""
 
     def ticket_opened(self, key_age_s: float, /) -> None:
-        """Count a ticket that OpenSSL may use, with the age of its key."""
+        """Count a ticket that OpenSSL may use, once in a handshake, with the age of its key."""
 
     def ticket_refused(self, reason: Verdict, /) -> None:
         """Count a ticket of a known key that may not be used, once in a handshake."""

@@ -21,6 +21,7 @@ from meshcache.tls.state import (
     APART,
     APART_REFUSED,
     ASKED,
+    HIT,
     NOTHING,
     REFUSED,
     SSL_OP_NO_TICKET,
@@ -162,7 +163,7 @@ def ticket_opened_callback(state: State) -> Callable[[int, int, Any, int, int, A
         else:
             reason, token, key = judge(ssl, attached, session, name)
         if reason is Verdict.ALLOWED:
-            return use(ssl, attached, session, token, key)
+            return use(ssl, attached, session, token, key, mark)
         if mark not in (REFUSED, APART_REFUSED):
             attached.port.ticket_refused(reason)
             set_mark(ssl, mark_index, APART_REFUSED if mark == APART else REFUSED)
@@ -232,7 +233,7 @@ def _judge(state: State) -> Callable[[int, Attached, int, bytes], tuple[Verdict,
     return judge
 
 
-def _user(state: State) -> Callable[[int, Attached, int, int, Any], int]:
+def _user(state: State) -> Callable[[int, Attached, int, int, Any, int], int]:
     functions = state.functions
     set_ex, set_mark, version_of = (
         functions.SSL_SESSION_set_ex_data,
@@ -241,7 +242,7 @@ def _user(state: State) -> Callable[[int, Attached, int, int, Any], int]:
     )
     restart_clock, name_as_asked, set_note = clock_restarter(state), name_keeper(state), _note_writer(state)
 
-    def use(ssl: int, attached: Attached, session: int, token: int, key: EdgeKey) -> int:
+    def use(ssl: int, attached: Attached, session: int, token: int, key: EdgeKey, mark: int) -> int:
         """Let OpenSSL have the session. In TLS 1.3 with a new ticket, since clients use each once (RFC 8446 section
         C.4); in TLS 1.2 without, so that its lifetime counts from the full handshake, as a cached session's does.
         """
@@ -250,7 +251,8 @@ def _user(state: State) -> Callable[[int, Attached, int, int, Any], int]:
         set_note(session, b"")
         restart_clock(ssl, session)
         set_mark(ssl, state.mark_index, token)
-        attached.port.ticket_opened(attached.port.now() - key.born_at)
+        if mark < HIT:  # else it was in the first of two ClientHellos
+            attached.port.ticket_opened(attached.port.now() - key.born_at)
         if version_of(session) > TLS12:
             return USE_RENEW
         scratch = state.take_scratch()

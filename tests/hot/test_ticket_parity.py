@@ -22,8 +22,15 @@ from meshcache.tls.contexts import session_id
 from meshcache.tls.ticket_keys import LINEAGE_BYTES, EdgeKey, read_note, write_note
 from tests.nodes import Place, places
 from tests.support.waiting import wait_until
-from tests.tls.test_experiments import set_ciphers
-from tests.tls.world import VERSIONS, ask_clients, client_certificate, client_context, server_context, visit
+from tests.tls.world import (
+    VERSIONS,
+    ask_clients,
+    client_certificate,
+    client_context,
+    server_context,
+    set_ciphers,
+    visit,
+)
 
 VIP = {"name": "shop", "resumption": "tickets", "tickets": 1, "sharing": {"live": "any"}}
 
@@ -92,6 +99,21 @@ def test_tickets_that_return_resume_and_are_counted_and_python_is_asked_once(
     assert (counts["tickets"]["refused"], counts["tickets"]["unknown_key"]) == ({}, 0)
     assert (counts["lookups"]["local"], counts["handshakes"]["full"], counts["entries"]) == (4, 1, 0)
     assert shop.asked == (1 if hot_path == "c" else 4)
+
+
+def test_a_ticket_that_is_offered_again_after_a_hello_retry_request_is_counted_once(place: Place) -> None:
+    shop = Shop(place, "1.3")
+    shop.context.set_ecdh_curve("secp384r1")  # which the client sends no key share for
+    shop.attach()
+    session = shop.come().session
+    for _ in range(3):
+        seen = shop.come(session)
+        assert seen.resumed
+        session = seen.session
+    counts = shop.counts()
+    assert sum(counts["tickets"]["opened"].values()) == counts["lookups"]["local"] == 3
+    assert not shop.come(session, name="b.test").resumed
+    assert shop.counts()["tickets"]["refused"] == {"name_class": 1}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
