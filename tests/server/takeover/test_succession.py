@@ -25,7 +25,7 @@ from meshcache.admin.client import AdminClient
 from tests.server.deployment import ASK, Deployment, deploy
 from tests.server.test_app import body
 from tests.support.processes import Process, Processes
-from tests.support.waiting import wait_until, wait_until_async
+from tests.support.waiting import wait_until
 
 NEVER_LEAVES = '[vip.sharing]\nreach = "server"'
 
@@ -286,10 +286,12 @@ async def in_vain(app: Stub, monkeypatch: pytest.MonkeyPatch) -> Succession:
     """Hand over to a successor that hangs up, until all that follows on that is done."""
     monkeypatch.setattr(succession.Link, "to", lambda _: Successor())
     giving = Succession(cast(Any, app))
-    giving.hand_over(asyncio.get_running_loop(), "s")
-    await wait_until_async(app.reload_turn.locked)
-    await wait_until_async(lambda: not app.reload_turn.locked())
-    return giving
+    async with app.reload_turn:
+        giving.hand_over(asyncio.get_running_loop(), "s")
+        for _ in range(3):
+            await asyncio.sleep(0)  # it waits for its turn by then, which is before ours
+    async with app.reload_turn:
+        return giving
 
 
 async def test_where_clients_can_not_be_held_back_they_are_let_in_again_and_the_mesh_is_not_left(
