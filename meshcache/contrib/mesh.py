@@ -130,6 +130,15 @@ class _NoNode:
     def join_named(self, _context: object, _vip: str, _names: object) -> None:
         left_out.count("not started")
 
+    def join_as_before(self, _context: object, _former: object) -> None:
+        """Nobody joined here."""
+
+    def resumption_of(self, _vip: str) -> str:
+        return "sessions"
+
+    def turn(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
     def detach(self, _context: object) -> bool:
         return False
 

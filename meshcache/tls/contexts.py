@@ -42,6 +42,7 @@ class Attachment:
         "_verify_mode",
         "callbacks",
         "names",
+        "on_unclean_close",
         "pauses",
         "pointer",
         "port",
@@ -65,6 +66,8 @@ class Attachment:
         """Whether its handshakes may be paused: whoever drives them knows what to do then."""
         self.names = names
         """The contexts that it stands for, by server name; None: it serves every name by itself."""
+        self.on_unclean_close: OnUncleanClose = "keep"
+        """What becomes of a session whose connection ended without close_notify."""
         self._mode = mode
         self._scopes = scopes
         self.pointer = pointer
@@ -225,7 +228,7 @@ def attach_context(
     with _lock:
         former = _leave_former(callbacks, found.pointer, port)
         attachment = Attachment(callbacks, found.pointer, port, scopes, mode, pauses, names)
-        drop = on_unclean_close == "drop"
+        attachment.on_unclean_close, drop = on_unclean_close, on_unclean_close == "drop"
         attachment._bind(context, remove=drop, lifetime_s=lifetime_s, tickets=tickets, former=former)  # noqa: SLF001
     return attachment
 

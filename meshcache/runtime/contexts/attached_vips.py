@@ -24,7 +24,7 @@ from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.vip_ports.origin_tokens import Tokens
 from meshcache.runtime.vip_ports.ports import Ports
 from meshcache.runtime.vip_ports.session_ports import MayResume, VipPort
-from meshcache.tls.contexts import OnUncleanClose, attach_context, attachment_of
+from meshcache.tls.contexts import Attachment, OnUncleanClose, attach_context, attachment_of
 from meshcache.tls.facts import read_facts
 from meshcache.tls.names import NameMap, has_ours
 from meshcache.tls.scopes import scopes_for
@@ -119,6 +119,18 @@ class AttachedVips:
             served.add(AttachedContext(attachment, joining, self._generation))
             self._serve(name, served)
             served.port.forget_ticket_keys()  # those that came before any change of them is told here
+
+    def attach_as_before(self, context: object, former: Attachment) -> None:
+        """Let a context that joined here be what it was before that again. Raises as `attach`."""
+        with self._lock:
+            if self.port(former.port.name) is former.port:
+                self.attach(context, former.port.name, former.on_unclean_close, former.pauses, former.names)
+            else:  # of a node that was closed
+                self.detach(context)
+
+    def resumption_of(self, name: str) -> str:
+        """Return how clients of a VIP resume, by the settings in force. Raises AttachError for one that isn't there."""
+        return vip_settings(self._in_force.settings, name).resumption
 
     def port(self, name: str) -> VipPort | None:
         """Return what contexts of a VIP file sessions through; None where no context joined it yet."""

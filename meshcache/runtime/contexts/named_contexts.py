@@ -7,15 +7,15 @@ and that isn't required, the names go on leading to their contexts, without the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, Protocol
 
 from meshcache.core.policy.scope import covers, normal_address
-from meshcache.errors import AttachError
+from meshcache.errors import AttachError, HookError
 from meshcache.tls import libssl
 from meshcache.tls.carried import differences
-from meshcache.tls.contexts import attachment_of, chosen_for, left_behind_by
+from meshcache.tls.contexts import Attachment, attachment_of, chosen_for, left_behind_by
 from meshcache.tls.facts import read_facts
 from meshcache.tls.names import (
     NameCallback,
@@ -41,6 +41,15 @@ class Home(Protocol):
 
     def join_named(self, context: object, vip: str, names: NameMap | None) -> None:
         """Let a context join a VIP, `names` being the map of one that listens. Raises what `attach` does."""
+
+    def join_as_before(self, context: object, former: Attachment) -> None:
+        """Let a context that joined be what it was before that again. Raises what `attach` does."""
+
+    def resumption_of(self, vip: str) -> str:
+        """Return the `resumption` of a VIP. Raises AttachError for a VIP that isn't there."""
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Return what to hold while a context joins and gets its name: no reload comes between."""
 
     def detach(self, context: object) -> bool:
         """Let a context leave its VIP. Return false when it is in none here."""
@@ -74,6 +83,8 @@ class NamedContexts:
         if sni_callback(self._inner) is not None and not has_ours(self._inner):
             raise AttachError("the listening context has an SNI callback: its names are to be given here in its place")
         self._map = NameMap(self._inner, pointer, refuses=unknown == "refuse")
+        self._came: list[tuple[Any, Attachment | None]] = []
+        """Contexts that joined in the call that is under way, each with the place in a VIP that it had before."""
         self._ours: set[int] = set()
         """Addresses of contexts that joined here, and leave when no name leads to them any more."""
         self._lock = threading.RLock()
@@ -99,14 +110,8 @@ class NamedContexts:
         Raises AttachError or HookError, and nothing has changed then. Where the mesh isn't required, what a node
         refuses is counted and said once, and the name leads to the context all the same.
         """
-        name = checked_name(name)
-        inner, vip = self._fit(name, context), vip or self._vip
-        with self._lock:
-            self._map.forget_leaving()
-            pointer = pointer_of(inner)
-            with self._home.unless(self._required, vip):
-                self._join(name, inner, pointer, vip)
-            self._leave(self._map.put(name, inner, pointer))
+        with self._all_or_nothing():
+            self._add(name, context, vip or self._vip)
 
     def remove(self, name: str) -> bool:
         """Let a name lead nowhere: who asks for it is unknown from now on. Return false when it led nowhere."""
@@ -117,24 +122,44 @@ class NamedContexts:
         return known
 
     def _begin(self, names: dict[str, tuple[Any, str]]) -> None:
-        with self._lock:
-            done = False
-            try:
-                with self._home.unless(self._required, self._vip):
-                    self._home.join_named(self._inner, self._vip, self._map)
-                    self._tell_joined(self._inner, self._vip)
-                for name, (context, vip) in names.items():
-                    self.add(name, context, vip=vip)
-                set_sni_callback(self._inner, NameCallback(self._map, chosen_for))
-                done = True
-            finally:
-                if not done:
-                    self._undo()
+        with self._all_or_nothing():
+            with self._home.unless(self._required, self._vip):
+                self._come(self._inner, self._vip, self._map)
+                self._tell_joined(self._inner, self._vip)
+            for name, (context, vip) in names.items():
+                self._add(name, context, vip)
+            set_sni_callback(self._inner, NameCallback(self._map, chosen_for))
 
-    def _undo(self) -> None:
-        self._home.detach(self._inner)
-        for name in self._map.names():
-            self.remove(name)
+    def _add(self, name: str, context: Any, vip: str) -> None:
+        name = checked_name(name)
+        inner = self._fit(name, context)
+        self._map.forget_leaving()
+        pointer = pointer_of(inner)
+        with self._home.turn():
+            with self._home.unless(self._required, vip):
+                self._join(name, inner, pointer, vip)
+            self._leave(self._map.put(name, inner, pointer))
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Return a context manager after whose body, if it raises, each context is where it was before."""
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                for context, former in reversed(self._came):
+                    self._ours.discard(pointer_of(context))
+                    self._put_back(context, former)
+                raise
+            finally:
+                self._came.clear()
+
+    def _put_back(self, context: Any, former: Attachment | None) -> None:
+        if former is None:
+            self._home.detach(context)
+            return
+        with self._home.unless(False, former.port.name):  # what is raised is why it goes back
+            self._home.join_as_before(context, former)
 
     def _with_vip(self, given: Any) -> tuple[Any, str]:
         context, vip = given if isinstance(given, tuple) else (given, None)
@@ -167,16 +192,24 @@ class NamedContexts:
                 f"{name}: a connection that is moved to its context keeps what it had where it came to, and "
                 f"{'; '.join(differs)}. Make them equal, or listen with a context for each"
             )
-        self._home.join_named(context, vip, None)
-        mine, listening = attachment_of(context), attachment_of(self._inner)
-        if mine is not None and listening is not None and mine.mode is not listening.mode:
-            self._home.detach(context)
-            raise AttachError(f"{name}: VIP {vip} resumes by {mine.mode}, the listening context's by {listening.mode}")
+        listening = attachment_of(self._inner)
+        if listening is not None and (mode := self._home.resumption_of(vip)) != listening.mode:
+            raise AttachError(f"{name}: VIP {vip} resumes by {mode}, the listening context's by {listening.mode}")
+        self._come(context, vip, None)
+        mine = attachment_of(context)
         if mine is not None:
             self._map.ports[vip] = mine.port
         if former is None:
             self._ours.add(pointer)
         self._tell_joined(context, vip)
+
+    def _come(self, context: Any, vip: str, names: NameMap | None) -> None:
+        try:
+            former = attachment_of(context)
+        except HookError:  # as joining is going to say
+            former = None
+        self._home.join_named(context, vip, names)
+        self._came.append((context, former))
 
     def _leave(self, context: Any) -> None:
         pointer = 0 if context is None else pointer_of(context)

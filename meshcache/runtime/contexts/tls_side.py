@@ -14,7 +14,7 @@ from meshcache.runtime.contexts.named_contexts import Contexts, Joined, NamedCon
 from meshcache.runtime.lookups.asking import PausedLookup
 from meshcache.runtime.pump.pump import Pump
 from meshcache.runtime.vip_ports.origin_tokens import Resumption, Tokens
-from meshcache.tls.contexts import OnUncleanClose, counter, lineage, paused, server_name
+from meshcache.tls.contexts import Attachment, OnUncleanClose, counter, lineage, paused, server_name
 from meshcache.tls.contexts import resumption as token_of
 from meshcache.tls.names import NameMap
 
@@ -169,6 +169,21 @@ class _Home:
         with node._lock:  # noqa: SLF001 - a part of it
             node._require("running", "start the node first")  # noqa: SLF001
             node._vips.attach(context, vip, self._on_unclean_close, self._pauses, names)  # noqa: SLF001
+
+    def join_as_before(self, context: object, former: Attachment) -> None:
+        node = self._node
+        with node._lock:  # noqa: SLF001 - a part of it
+            node._require("running", "start the node first")  # noqa: SLF001
+            node._vips.attach_as_before(context, former)  # noqa: SLF001
+
+    def resumption_of(self, vip: str) -> str:
+        node = self._node
+        node._require("running", "start the node first")  # noqa: SLF001
+        return node._vips.resumption_of(vip)  # noqa: SLF001
+
+    def turn(self) -> AbstractContextManager[object]:
+        lock: AbstractContextManager[object] = self._node._lock  # noqa: SLF001
+        return lock
 
     def detach(self, context: object) -> bool:
         return self._node.detach(context)

@@ -59,6 +59,10 @@ def shown(context: Any, name: str | None) -> str:
     return str(visit(context, client_context(), name=name).client.tls.getpeercert()["subjectAltName"][0][1])  # type: ignore[index]
 
 
+def resumes(context: Any, client: Any, name: str = "a.test") -> bool:
+    return bool(visit(context, client, name=name, session=visit(context, client, name=name).session).resumed)
+
+
 @by_kind
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_session_resumes_on_another_node_under_its_name_and_nowhere_else(
@@ -246,6 +250,80 @@ def test_vips_that_resume_in_different_ways_are_not_behind_one_context(folder: P
         assert attachment_of(named) is None
 
 
+def test_a_context_that_serves_already_goes_on_where_its_name_is_refused(folder: Path) -> None:
+    """It has a listener of its own, whose clients go on resuming."""
+    vips = [{"name": "shop"}, {"name": "bank", "resumption": "tickets"}]
+    with MeshNode(settings(folder, vip=vips)) as node:
+        bank = node.attach(site("stdlib", "a.test"), vip="bank")
+        sites = node.attach_names(site("stdlib", "listening.test"), {}, vip="shop")
+        with pytest.raises(AttachError, match="VIP bank resumes by tickets, the listening context's by sessions"):
+            sites.add("a.test", bank, vip="bank")
+        assert sites.names() == []
+        lenient = node.attach_names(site("stdlib", "listening.test"), {}, vip="shop", required=False)
+        lenient.add("a.test", bank, vip="bank")
+        assert node.left_out == {"AttachError": 1}
+        assert attachment_of(bank) is not None
+        client = client_context()
+        wait_until(partial(resumes, bank, client), what="it has a key")
+
+
+@by_kind
+def test_contexts_that_served_before_do_so_as_before_where_a_later_name_is_refused(node: MeshNode, kind: str) -> None:
+    pauses = kind == "pyopenssl"
+    listening = node.attach(site(kind, "listening.test"), vip="shop", on_unclean_close="drop", pauses=pauses)
+    own = node.attach(site(kind, "a.test"), vip="bank", on_unclean_close="drop", pauses=pauses)
+    names = {"a.test": (own, "bank"), "b.test": site(kind, "b.test"), "c.test": site(kind, "another.test")}
+    with pytest.raises(AttachError, match="doesn't cover it"):
+        node.attach_names(listening, names, vip="shop")
+    for context, name in ((listening, "listening.test"), (own, "a.test")):
+        attachment = attachment_of(context)
+        assert attachment is not None
+        assert (attachment.on_unclean_close, attachment.pauses, attachment.names) == ("drop", pauses, None)
+        assert shown(context, "a.test") == name
+        assert resumes(context, client_context("1.2"), name)
+    assert attachment_of(names["b.test"]) is None
+
+
+@by_kind
+def test_names_go_on_where_others_for_the_same_listening_context_are_refused(node: MeshNode, kind: str) -> None:
+    sites = node.attach_names(site(kind, "listening.test"), {"a.test": site(kind, "a.test")}, vip="shop")
+    with pytest.raises(AttachError, match="doesn't cover it"):
+        node.attach_names(sites.context, {"b.test": site(kind, "a.test")}, vip="shop")
+    with pytest.raises(AttachError, match="attached to VIP 'shop' already"):
+        node.attach_names(sites.context, {}, vip="bank")
+    assert shown(sites.context, "a.test") == "a.test"
+    assert resumes(sites.context, client_context("1.2"), "a.test")
+
+
+def test_a_context_leaves_again_where_whoever_is_told_of_it_fails(node: MeshNode) -> None:
+    fails: list[int] = []
+
+    def joined(_context: Any, _vip: str) -> None:
+        if fails:
+            raise KeyError
+
+    sites = node.attach_names(site("stdlib", "listening.test"), {}, vip="shop", joined=joined)
+    named = site("stdlib", "a.test")
+    fails.append(1)
+    with pytest.raises(KeyError):
+        sites.add("a.test", named)
+    assert attachment_of(named) is None
+    fails.clear()
+    sites.add("a.test", named)
+    sites.remove("a.test")
+    assert attachment_of(named) is None
+
+
+def test_a_context_of_a_node_that_was_closed_is_in_no_vip_after_a_refusal(made: Settings, folder: Path) -> None:
+    listening = site("stdlib", "listening.test")
+    with MeshNode(settings(folder, "edge-2", vip=VIPS)) as gone:
+        gone.attach(listening, vip="shop")
+    with MeshNode(made) as node:
+        with pytest.raises(AttachError, match="doesn't cover it"):
+            node.attach_names(listening, {"a.test": site("stdlib", "b.test")}, vip="shop")
+        assert attachment_of(listening) is None
+
+
 def test_tickets_keep_to_their_names_too(folder: Path) -> None:
     modes = {"stdlib": "both", "pyopenssl": "tickets"}
     vips = [{"name": f"{vip}-{mode}", "resumption": mode} for mode in modes.values() for vip in ("shop", "bank")]
@@ -256,14 +334,14 @@ def test_tickets_keep_to_their_names_too(folder: Path) -> None:
             for version in ("1.2", "1.3"):
                 client = client_context(version)
 
-                def resumes(made: str, asked: str, context: Any = sites.context, client: Any = client) -> bool:
+                def carries(made: str, asked: str, context: Any = sites.context, client: Any = client) -> bool:
                     session = visit(context, client, name=made).session
                     return visit(context, client, name=asked, session=session).resumed
 
                 for name in ("a.test", "b.test"):
-                    wait_until(partial(resumes, name, name), what=f"{name} has a key")
-                assert not resumes("a.test", "b.test")
-                assert not resumes("b.test", "listening.test")
+                    wait_until(partial(carries, name, name), what=f"{name} has a key")
+                assert not carries("a.test", "b.test")
+                assert not carries("b.test", "listening.test")
 
 
 @by_kind
