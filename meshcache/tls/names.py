@@ -116,6 +116,11 @@ class NameMap:
         """Return whether a name leads to the context at this address."""
         return pointer in self._uses
 
+    def led_to(self) -> list[int]:
+        """Return the addresses of the contexts that names lead to, without the one that listens."""
+        with self._lock:
+            return list(self._uses)
+
     def find(self, server_name: str | None) -> Named | None:
         """Return what a server name leads to; None: nothing, so `refuses` decides."""
         name = normal_name(server_name or "")

@@ -16,7 +16,7 @@ from meshcache.errors import AttachError
 from meshcache.runtime.contexts.attaching import InForce, JoiningContext, vip_settings, warn_of_few_copies, with_waits
 from meshcache.runtime.contexts.drift_watch import DriftWatch
 from meshcache.runtime.contexts.guessed_facts import guessed_facts
-from meshcache.runtime.contexts.vip_contexts import AttachedContext, VipChange, VipContexts
+from meshcache.runtime.contexts.vip_contexts import AttachedContext, VipChange, VipContexts, check_names
 from meshcache.runtime.lookups.asking import Asking, Step
 from meshcache.runtime.lookups.awaiting import Awaiter
 from meshcache.runtime.lookups.fetching import Fetcher
@@ -249,8 +249,10 @@ class AttachedVips:
             for name, served in self._served.items()
             if name in kept
         ]
-        for change in () if checked else changes:
-            change.check()
+        if not checked:
+            for change in changes:
+                change.check()
+            check_names(changes)
         before, self._in_force = self._in_force, in_force
         try:
             for change in changes:

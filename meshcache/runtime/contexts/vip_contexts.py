@@ -6,10 +6,11 @@ once, and what has ended since is changed to no effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from meshcache.core.values.topology import LocalVip
+from meshcache.errors import AttachError
 from meshcache.runtime.contexts.attaching import JoiningContext
 from meshcache.runtime.vip_ports.session_ports import VipPort
 from meshcache.tls.contexts import Attachment
@@ -92,3 +93,25 @@ class VipChange:
         yield self.joining
         for _, _, joining in self.each:
             yield joining
+
+
+def check_names(changes: Iterable[VipChange]) -> None:
+    """Raises AttachError where a context that listens for others is to resume in another way than one of those.
+
+    Connections keep whether there are tickets from the context that they came to: nobody would resume at the other's
+    VIP. Those that differ already were refused as they joined, and the name leads to its context without the mesh.
+    """
+    each = {entry[0].attachment.pointer: entry for change in changes for entry in change.each}
+    for context, former, joining in each.values():
+        names = context.attachment.names
+        for pointer in () if names is None else names.led_to():
+            if pointer not in each:
+                continue
+            _, named_former, named = each[pointer]
+            differed = former.vip.resumption != named_former.vip.resumption
+            if named.vip.resumption != joining.vip.resumption and not differed:
+                raise AttachError(
+                    f"VIP {named.vip.name}: resumption would be {named.vip.resumption}, and that of VIP "
+                    f"{joining.vip.name}, whose context listens for its names, {joining.vip.resumption}. Make them "
+                    "equal, or listen with a context for each"
+                )

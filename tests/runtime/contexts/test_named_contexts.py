@@ -267,6 +267,39 @@ def test_a_context_that_serves_already_goes_on_where_its_name_is_refused(folder:
         wait_until(partial(resumes, bank, client), what="it has a key")
 
 
+def test_a_reload_after_which_they_would_is_refused(folder: Path) -> None:
+    def made(shop: str, bank: str) -> Settings:
+        return settings(folder, vip=[{"name": "shop", "resumption": shop}, {"name": "bank", "resumption": bank}])
+
+    with MeshNode(made("sessions", "sessions")) as node:
+        named = {"a.test": (site("stdlib", "a.test"), "bank")}
+        sites, client = node.attach_names(site("stdlib", "b.test"), named, vip="shop"), client_context()
+        for differing in (("sessions", "tickets"), ("both", "sessions")):
+            with pytest.raises(
+                AttachError, match=f"VIP bank: resumption would be {differing[1]}, and that of VIP shop"
+            ):
+                node.reload(made(*differing))
+            assert resumes(sites.context, client, "a.test")
+            assert resumes(sites.context, client, "b.test")
+        node.reload(made("tickets", "tickets"))
+        for name in ("a.test", "b.test"):
+            wait_until(partial(resumes, sites.context, client, name), what=f"{name} has a key")
+        sites.remove("a.test")
+        node.reload(made("tickets", "sessions"))
+
+
+def test_a_context_that_is_left_without_the_mesh_under_its_name_stops_no_reload(folder: Path) -> None:
+    """It goes on in its own VIP, by a listener of its own."""
+    vips = [{"name": "shop"}, {"name": "bank", "resumption": "tickets"}]
+    with MeshNode(settings(folder, vip=vips)) as node:
+        bank = node.attach(site("stdlib", "a.test"), vip="bank")
+        sites = node.attach_names(site("stdlib", "b.test"), {"a.test": (bank, "bank")}, vip="shop", required=False)
+        node.reload(settings(folder, vip=vips))
+        assert sites.names() == ["a.test"]
+        assert resumes(sites.context, client_context(), "b.test")
+        wait_until(partial(resumes, bank, client_context()), what="its VIP has a key")
+
+
 @by_kind
 def test_contexts_that_served_before_do_so_as_before_where_a_later_name_is_refused(node: MeshNode, kind: str) -> None:
     pauses = kind == "pyopenssl"
