@@ -272,7 +272,7 @@ class NodeTiers:
         entries_max = self._room if loaded else max(self._room - held, 0)
         loaded |= borders
         errand = self._load(runner, tuple(borders), entries_max)
-        runner.run(self._retry[runner].of(errand, lambda: loaded.difference_update(borders)))
+        runner.run(self._retry[runner].of(errand, lambda: loaded.difference_update(borders)), reads=True)
 
     def _revise_later(self) -> None:
         self._changed_at = time.monotonic()

@@ -25,7 +25,7 @@ from meshcache.hooks import (
 from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
 from meshcache.runtime.tracing import shown
 from meshcache.tiers.own_loop import CALL_S_MAX, OwnLoop
-from meshcache.tiers.sealed_entries import SealedEntries
+from meshcache.tiers.sealed_entries import joined
 
 TEND_S = 5.0
 """Between two calls of `Tier.tend`."""
@@ -59,6 +59,12 @@ class _Question(NamedTuple):
     answer: Answer
 
 
+class _Errand(NamedTuple):
+    steps: Iterator[None]
+    reads: bool
+    """Whether it does no more than that, so that it goes on where nothing can be written."""
+
+
 class TierRunner:
     """One tier. `opened` is called on its writing thread, once it can be used; errands run there a step at a time."""
 
@@ -77,7 +83,7 @@ class TierRunner:
         self.health = Health("tier", name_of(tier, given_name), tell, QUIET_S)
         self.budget_s = max(tier.budget_s, 0.0)
         self.is_open = False
-        self.errands: deque[Iterator[None]] = deque()
+        self.errands: deque[_Errand] = deque()
         """Each a piece of work that yields after every part of it; for the writing thread."""
         self._opened = opened
         self._entries: deque[Sequence[TierEntry]] = deque()
@@ -98,7 +104,7 @@ class TierRunner:
         self._doubted = True
         self._closing = False
         self._tended_at = time.monotonic()
-        self._writes_at = 0.0
+        self._writes_at = self._reads_at = 0.0
         self._pause_s = REST_S_MIN
         self._loop = OwnLoop(self.health.name)
         self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
@@ -135,8 +141,8 @@ class TierRunner:
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to wait for at a start: it is open, or won't be soon, and has no errand."""
-        return (self.is_open and not self.errands) or self.health.resting
+        """Whether there is nothing to wait for at a start: it is open, or won't be soon, and nothing reads it now."""
+        return (self.is_open and not any(each.reads for each in list(self.errands))) or self.health.resting
 
     @property
     def waiting(self) -> int:
@@ -172,9 +178,9 @@ class TierRunner:
         """Return whether what lies under this key is to be taken out, which a tier that can't be written delays."""
         return key in self._going
 
-    def run(self, errand: Iterator[None]) -> None:
-        """Have a piece of work done in steps, on the writing thread."""
-        self.errands.append(errand)
+    def run(self, errand: Iterator[None], *, reads: bool = False) -> None:
+        """Have a piece of work done in steps, on the writing thread; one that only `reads` also while writing rests."""
+        self.errands.append(_Errand(errand, reads))
         self._to_write.set()
 
     def ask(self, *questions: tuple[bytes, Answer]) -> bool:
@@ -250,7 +256,7 @@ class TierRunner:
             with self._offering:  # they have to go, even if what was offered after them is written before
                 self._removals.extendleft((self._taken, key) for key in reversed(keys))
         if self._entries:
-            entries = _joined(self._due_entries())
+            entries = joined(self._due_entries())
             done = self._attempt(lambda: self.hook.put(entries))
             self.health.count("written" if done else "skipped", len(entries))
             self._unwritten = not done
@@ -264,11 +270,14 @@ class TierRunner:
         return True
 
     def _read_on(self) -> bool:
-        """Go on with an errand, which reads: a disk that is full may be read, and a start waits for what it has."""
-        if self.errands:
-            self._step(self.errands[0])
-            return True
-        return False
+        """Go on with an errand that reads: a disk that is full may be read, and a start waits for what it has. What
+        another one would have written doesn't fit into the queues; and after one that raised all wait.
+        """
+        errand = next((each for each in list(self.errands) if each.reads), None)
+        if errand is None or time.monotonic() < self._reads_at:
+            return False
+        self._step(errand)
+        return True
 
     def _has_gone(self, key: bytes) -> None:
         self._going[key] -= 1
@@ -301,12 +310,15 @@ class TierRunner:
             self._attempt(self.hook.tend)
         return False
 
-    def _step(self, errand: Iterator[None]) -> None:
+    def _step(self, errand: _Errand) -> None:
         """Do one step of an errand; one that raises is over."""
         over = object()
         left: list[object] = []
-        if not self._attempt(lambda: left.append(next(errand, over))) or left[0] is over:
-            self.errands.remove(errand)
+        if not self._attempt(lambda: left.append(next(errand.steps, over))):
+            self._reads_at = self._writes_at
+        elif left[0] is not over:
+            return
+        self.errands.remove(errand)
 
     def _attempt(self, what: Callable[[], Any]) -> bool:
         """Call a tier to write. Whatever it raises is counted, and nothing is written for a while; it is read on."""
@@ -368,16 +380,6 @@ class TierRunner:
 
     def _done(self, result: T | Awaitable[T]) -> T:
         return self._loop.wait_for(result) if inspect.isawaitable(result) else result
-
-
-def _joined(parts: Sequence[Sequence[TierEntry]]) -> Sequence[TierEntry]:
-    """Return one sequence, which is packed when all of them are."""
-    if len(parts) == 1:
-        return parts[0]
-    packed = [part for part in parts if isinstance(part, SealedEntries)]
-    if len(packed) == len(parts):
-        return SealedEntries(b"".join(part.packed for part in packed), sum(map(len, packed)))
-    return [entry for part in parts for entry in part]
 
 
 def _some(waiting: deque[T]) -> list[T]:

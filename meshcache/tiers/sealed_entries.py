@@ -48,3 +48,13 @@ def pack(entries: Sequence[TierEntry]) -> bytes:
     if isinstance(entries, SealedEntries):
         return entries.packed
     return b"".join(_HEAD.pack(lasts_s, len(value), key) + value for key, value, lasts_s in entries)
+
+
+def joined(parts: Sequence[Sequence[TierEntry]]) -> Sequence[TierEntry]:
+    """Return one sequence, which is packed when all of them are."""
+    if len(parts) == 1:
+        return parts[0]
+    packed = [part for part in parts if isinstance(part, SealedEntries)]
+    if len(packed) == len(parts):
+        return SealedEntries(b"".join(part.packed for part in packed), sum(map(len, packed)))
+    return [entry for part in parts for entry in part]

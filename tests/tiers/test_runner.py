@@ -172,7 +172,7 @@ def test_one_that_cant_be_written_is_read_on() -> None:
         assert asked(runner, entry(1).key) == b"v1"
 
 
-def test_errands_go_on_while_writing_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errands_that_only_read_go_on_while_writing_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start waits for what is read; a full disk can be read."""
     monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 600.0)
     tier, steps = Kept(), list[int]()
@@ -181,9 +181,10 @@ def test_errands_go_on_while_writing_rests(monkeypatch: pytest.MonkeyPatch) -> N
         runner.offer([entry(1)])
         wait_until(lambda: counts(runner).get("raised") == 1, what="it can't be written")
         runner.offer([entry(2)])
-        runner.run(iter(steps.append(number) for number in range(3)))
+        runner.run(iter(steps.append(number + 10) for number in range(3)))
+        runner.run(iter(steps.append(number) for number in range(3)), reads=True)
         wait_until(lambda: runner.settled, what="nobody waits for it")
-        assert (steps, runner.waiting) == ([0, 1, 2], 1)
+        assert (steps, runner.waiting) == ([0, 1, 2], 1), "what writes, too, waits for its turn"
 
 
 def test_what_couldnt_be_taken_out_is_tried_again_and_others_are_written_meanwhile() -> None:
@@ -322,6 +323,20 @@ def test_errands_run_in_steps_between_writes_and_one_that_raises_is_over() -> No
         wait_until(lambda: len(tier.kept) == 3 * TIER_BATCH_MAX, what="all is written")
         assert done == [1] * 5
         assert counts(runner)["raised"] == 1
+
+
+def test_after_one_that_raised_the_next_errand_waits_too() -> None:
+    def errand() -> Iterator[None]:
+        began_at.append(time.monotonic())
+        yield from ()
+        raise OSError("it breaks off")
+
+    began_at: list[float] = []
+    with running(Kept()) as runner:
+        for _ in range(2):
+            runner.run(errand(), reads=True)
+        wait_until(lambda: len(began_at) == 2, what="both are done")
+    assert began_at[1] - began_at[0] >= 1
 
 
 def test_an_errand_lets_what_waits_go_first_and_isnt_left_out_for_ever() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshcache.hooks import TierEntry
-from meshcache.tiers.sealed_entries import SealedEntries, pack
+from meshcache.tiers.sealed_entries import SealedEntries, joined, pack
 
 SOME = [TierEntry(bytes([number]) * 16, b"v" * number, number / 2) for number in range(5)]
 
@@ -32,3 +32,12 @@ def test_they_show_nothing() -> None:
 def test_there_is_no_entry_beyond_the_last() -> None:
     with pytest.raises(IndexError):
         SealedEntries(pack(SOME), 5)[5]
+
+
+def test_packed_ones_are_joined_packed_and_others_as_entries() -> None:
+    some, more = ([TierEntry(bytes([number]) * 16, b"value", 60.0)] for number in (1, 2))
+    packed = [SealedEntries(pack(each), 1) for each in (some, more)]
+    both = joined(packed)
+    assert isinstance(both, SealedEntries)
+    assert list(both) == joined([packed[0], more]) == some + more
+    assert joined(packed[:1]) is packed[0]
