@@ -30,6 +30,10 @@ _BIRTH_OFF_S_MAX = 60.0
 """By how much a key may be older than it was said to be at first: what its message waited on the way. Each node takes
 the oldest birth that it hears within that."""
 
+_BIRTH_STEP_S = 0.1
+"""A birth moves by no less: edges hear of each move, and clocks that run apart would move it with every message. Ages
+of tickets are held against whole seconds."""
+
 _DRIFT = 2e-4
 """By how much two clocks run apart, as for withdraws of sessions."""
 
@@ -103,12 +107,23 @@ class Ring:
         """Return the key as it travels."""
         return ToldKey(key.generation, key.reveal(), _age_ms(key, now), int(key.rotate_s), int(key.lifetime_s))
 
-    def age_heard(self, name: bytes, age_ms: int, now: float) -> None:
-        """Somebody knows a key to be so old. Messages are late and never early, so the oldest birth is the truest."""
+    def age_heard(self, name: bytes, age_ms: int, now: float) -> TicketKey | None:
+        """Somebody knows a key to be so old. Messages are late and never early, so the oldest birth is the truest.
+
+        Return the key when that is news, for edges to hear of; it is wiped if it proves older than a withdraw.
+        """
         key = self.find(name)
-        if key is not None:
-            oldest = self._first_birth[name] - _BIRTH_OFF_S_MAX
-            key.born_at = max(min(key.born_at, now - age_ms / 1000), oldest)
+        if key is None:
+            return None
+        born_at = max(now - age_ms / 1000, self._first_birth[name] - _BIRTH_OFF_S_MAX)
+        apart_s = 2 * _DRIFT * max(now - born_at, 0.0)  # for a key that lives for days: what clocks do proves nothing
+        withdrawn = born_at + apart_s <= self.ended_at
+        if not withdrawn and born_at > key.born_at - _BIRTH_STEP_S:
+            return None
+        key.born_at = min(key.born_at, born_at)
+        if withdrawn:
+            self._drop([key], now)
+        return key
 
     def take(self, told: ToldKey, now: float) -> Drop | bool:
         """Keep a key that a node of the ring tells of. Return why not, or whether it is news."""

@@ -190,7 +190,7 @@ class TicketDuty:
             self._peers.forget_gone()
         self.follow(now)
         for ring in self.rings:
-            self._expire(ring, now)
+            self._wiped(ring, ring.expire(now), "over", now)
             if not self._joining.joining and max(self._make_at(ring), self._hold_until) <= now:
                 self._make(ring, now)
             self._use(ring, now)
@@ -209,8 +209,8 @@ class TicketDuty:
                 continue
             known.rings[told.ring] = told
             for held in told.held:
-                ring.age_heard(held.name, held.age_ms, now)
-            self._send_missing(ring, peer, now)
+                self._age_heard(ring, held.name, held.age_ms, now)
+            self._send_keys(ring, [peer], [key for key in ring.keys if known.lacks(key)], now)
             if any(ring.find(held.name) is None for held in told.held) and known.may_tell(told.ring, now):
                 self._outbox.send_all([peer.address], TicketStatus((self._status(ring, now),)))
         self._due_at = now
@@ -299,6 +299,7 @@ class TicketDuty:
         key = TicketKey(ring.id, told.secret, told.generation, now, told.rotate_s, told.lifetime_s)
         name, fingerprint = key.name, key.fingerprint()
         key.wipe()
+        self._age_heard(ring, name, told.age_ms, now)
         elsewhere = any(
             other.fingerprint() == fingerprint and other.name != name for each in self.rings for other in each.keys
         )
@@ -308,6 +309,12 @@ class TicketDuty:
             return None
         self._note_held(ring, peer, HeldKey(told.generation, name))
         return ring.find(name) if taken else None
+
+    def _age_heard(self, ring: Ring, name: bytes, age_ms: int, now: float) -> None:
+        older = ring.age_heard(name, age_ms, now)
+        if older is not None:
+            self._changed()
+            self._wiped(ring, int(older.wiped), "withdrawn", now)
 
     def _note_held(self, ring: Ring, peer: Peer, held: HeldKey) -> None:
         """A node has what it sends."""
@@ -328,9 +335,6 @@ class TicketDuty:
         if ended_at > ring.ended_at:
             self._wiped(ring, ring.end(ended_at, now), "withdrawn", now)
         ring.ended_at = ended_at  # lower than before where a withdraw had come late
-
-    def _expire(self, ring: Ring, now: float) -> None:
-        self._wiped(ring, ring.expire(now), "over", now)
 
     def _pushed_out(self, ring: Ring, count: int, now: float) -> None:
         """Count keys that go for newer ones, and say so: their tickets end early."""
@@ -367,11 +371,6 @@ class TicketDuty:
         newest = ring.keys[0] if ring.keys else None
         spread = newest is not None and self.nodes.near_have(ring, newest)
         return RingStatus(ring.id, ring.held(now), newest.name if newest is not None and spread else b"")
-
-    def _send_missing(self, ring: Ring, peer: Peer, now: float) -> None:
-        known = self._peers.of(peer)
-        missing = [key for key in ring.keys if known.lacks(key)]
-        self._send_keys(ring, [peer], missing, now)
 
     def _send_keys(self, ring: Ring, peers: Iterable[Peer], keys: list[TicketKey], now: float) -> None:
         """Send keys to nodes of their ring, and to nobody else: the gate that every key passes on its way out."""

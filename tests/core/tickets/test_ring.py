@@ -122,6 +122,14 @@ class TestTaking:
         one.take(told(age_ms=4_000_000), NOW)
         assert key.born_at == NOW - 10 - 60
 
+    def test_a_birth_moves_by_a_tenth_of_a_second_or_not_at_all(self) -> None:
+        one = ring()
+        key = taken(one, told())
+        for age_ms, news in ((10_099, False), (10_101, True), (10_101, False), (10_200, False), (10_202, True)):
+            assert (one.age_heard(key.name, age_ms, NOW) is key) == news
+        assert one.age_heard(b"unknown", 20_000, NOW) is None
+        assert key.born_at == NOW - 10.202
+
 
 class TestTimes:
     def test_it_turns_at_the_stricter_of_two_times(self) -> None:
@@ -164,3 +172,24 @@ class TestEnding:
         taken(one, told(7))
         one.wipe(NOW)
         assert one.top == 7
+
+    def test_a_key_that_proves_older_than_a_withdraw_is_wiped(self) -> None:
+        one = ring()
+        one.end(10.0, 12.0)
+        key = one.current = taken(one, told(age_ms=0), now=12.0)
+        assert one.age_heard(key.name, 1_980, 12.0) is key
+        assert not key.wiped
+        assert one.age_heard(key.name, 2_010, 12.0) is key
+        assert key.wiped
+        assert one.keys == []
+        assert one.current is None
+        assert one.take(told(age_ms=0), 12.0) is Drop.TICKET_KEY_OLD
+
+    def test_what_clocks_run_apart_is_no_proof(self) -> None:
+        day_s, one = 24 * 3600, ring(lifetime_s=2.0 * 24 * 3600)
+        one.end(10.0, 12.0)
+        key = taken(one, told(age_ms=0, lifetime_s=2 * day_s), now=40.0)
+        assert one.age_heard(key.name, (day_s + 34) * 1000, 40.0 + day_s) is key
+        assert not key.wiped
+        assert one.age_heard(key.name, (day_s + 59) * 1000, 40.0 + day_s) is key
+        assert not key.wiped

@@ -525,3 +525,28 @@ class TestWithdrawing:
         other.says(host, Withdraw("elsewhere", 1, 5, 0, 3600, "shop"))
         other.says(host, TicketKeys(ring, (told(2, age_ms=10_000),)))
         assert [key.generation for key in keys(host, net)] == [2, 1]
+
+    @pytest.mark.parametrize("again", (True, False))
+    def test_a_key_that_came_late_ends_when_its_age_shows_that_it_was_withdrawn(self, again: bool) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        host.core.withdraw(net.now, vip="shop")
+        other.lives(host, 4)
+        other.says(host, TicketKeys(ring, (told(2, age_ms=1_000),)))  # it was 3.5 s on its way
+        (late,) = keys(host, net)
+        before = host.core.tickets.version
+        truth = told(2, age_ms=4_500)
+        held = RingStatus(ring, (HeldKey(2, late.name, 4_500),))
+        other.says(host, TicketKeys(ring, (truth,)) if again else TicketStatus((held,)))
+        assert late.wiped
+        assert keys(host, net) == ()
+        assert host.core.tickets.version > before, "edges drop it at once"
+        assert host.happened(TicketKeysWiped)[-1].why == "withdrawn"
+
+    def test_edges_hear_that_a_key_is_older_than_it_seemed(self) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        before, (key,) = host.core.tickets.version, keys(host, net)
+        age_ms = int((net.now - key.born_at) * 1000)
+        other.says(host, TicketStatus((RingStatus(ring, (HeldKey(1, key.name, age_ms),)),)))
+        assert host.core.tickets.version == before
+        other.says(host, TicketStatus((RingStatus(ring, (HeldKey(1, key.name, age_ms + 5_000),)),)))
+        assert host.core.tickets.version > before
