@@ -149,30 +149,38 @@ class Group:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), worker.pause_s or 0.001)
                 return
-            await self._start(worker)
-            assert worker.process is not None, "just started"
-            if self._stop.is_set():
-                worker.say(STOP)
-            code = await worker.process.wait()
-            worker.ready = False
+            code, how = await self._run_one(worker)
             if self._stop.is_set():
                 return
             if not worker.was_ready and not self._all_ready.is_set():
+                log.error("%s", how)
                 self._failed = code
                 self._stop.set()
                 return
             steady = worker.was_ready and time.monotonic() - worker.started_at >= STEADY_S
             worker.pause_s = 0.0 if steady else min(max(2 * worker.pause_s, PAUSE_S), PAUSE_S_MAX)
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
             when = f"in {worker.pause_s:g} s" if worker.pause_s else "now"
-            log.error("worker process %d %s; another starts %s", worker.process.pid, how, when)
+            log.error("%s; another starts %s", how, when)
             systemd.ready(self._status())
 
-    async def _start(self, worker: _Worker) -> None:
+    async def _run_one(self, worker: _Worker) -> tuple[int, str]:
+        """Start a worker's process, and wait until it ends. Return its exit code, and in words how it ended."""
+        try:
+            process = await self._start(worker)
+        except (OSError, RuntimeError, MemoryError) as error:  # no process, thread, descriptor or memory is left
+            return 1, f"a worker process can't be started: {str(error) or type(error).__name__}"
+        if self._stop.is_set():
+            worker.say(STOP)
+        code = await process.wait()
+        worker.ready = False
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        return code, f"worker process {process.pid} {how}"
+
+    async def _start(self, worker: _Worker) -> asyncio.subprocess.Process:
         form, level = messages.chosen()
         descriptors = {key: listener.listening.fileno() for key, listener in self._listeners.items()}
-        worker.was_ready, worker.started_at = False, time.monotonic()
-        worker.process = await asyncio.create_subprocess_exec(
+        worker.process, worker.was_ready, worker.started_at = None, False, time.monotonic()
+        worker.process = process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", f"{__package__}.worker"),
             stdin=asyncio.subprocess.PIPE,
@@ -189,6 +197,7 @@ class Group:
             "listens": self._listens,
         }
         worker.say(json.dumps(told).encode())
+        return process
 
     def _heard(self, process_id: int, told: dict[str, str]) -> None:
         """Take what a worker tells of itself, as it would tell systemd."""

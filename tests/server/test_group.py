@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import re
@@ -17,15 +19,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from meshcache_server.group import Group
 from OpenSSL import SSL
 
+from meshcache import load
 from meshcache.admin.client import AdminClient
 from meshcache.errors import MeshcacheError, PolicyError
 from tests.server.deployment import READY_S_MAX, Deployment, deploy
 from tests.server.test_app import body
 from tests.support.material import free_ports
 from tests.support.processes import Process, Processes, run
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 
 TWO = "[server]\nworkers = 2\ndrain_s = 20\n"
 
@@ -279,6 +283,51 @@ def test_a_worker_that_is_killed_is_replaced_and_no_client_notices(shop: Deploym
     children = process_ids(shop)
     process.kill()
     wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="its workers end, too")
+
+
+class Spawner:
+    """Starts processes as asyncio does, but for those whose turn, counted from 0, is among `fails`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *fails: int) -> None:
+        self.started: list[asyncio.subprocess.Process | None] = []
+        self._fails = fails
+        self._starts = asyncio.create_subprocess_exec
+        monkeypatch.setattr("asyncio.create_subprocess_exec", self.start)
+
+    async def start(self, *command: Any, **more: Any) -> asyncio.subprocess.Process:
+        self.started.append(None)
+        turn = len(self.started) - 1
+        if turn in self._fails:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        process = self.started[turn] = await self._starts(*command, **more)
+        return process
+
+
+async def test_a_worker_that_can_not_be_started_once_is_started_later(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.server")
+    spawner, group = Spawner(monkeypatch, 2, 3), Group(load(shop.file), shop.file, ())
+    serving = asyncio.create_task(group.serve())
+    await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
+    assert spawner.started[0] is not None
+    spawner.started[0].kill()
+    await wait_until_async(lambda: len(spawner.started) == 5, what="another is started at last")
+    said = "a worker process can't be started: [Errno 11] Resource temporarily unavailable; another starts in "
+    assert [line for line in caplog.messages if "can't be started" in line] == [f"{said}1 s", f"{said}2 s"]
+    await asyncio.to_thread(wait_until, lambda: [each["ready"] for each in workers(shop)] == [True, True])
+    group.stop()
+    await serving
+
+
+async def test_where_a_first_worker_can_not_be_started_the_server_ends_and_says_why(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spawner = Spawner(monkeypatch, 1)
+    with pytest.raises(MeshcacheError, match="a worker could not start"):
+        await Group(load(shop.file), shop.file, ()).serve()
+    assert "a worker process can't be started: [Errno 11]" in caplog.text
+    assert all(process is None or process.returncode is not None for process in spawner.started)
 
 
 def refuses(port: int) -> bool:
