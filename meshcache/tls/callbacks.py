@@ -104,7 +104,7 @@ class Callbacks:
     def drop(self, attached: Attached) -> None:
         """Forget an attachment. Must happen before its SSL_CTX is freed: another may get the same address."""
         if self.at(attached.pointer) is attached:
-            del self.state.attachments[attached.pointer]
+            self.state.attachments.pop(attached.pointer, None)  # another thread may drop it as well
             if self._compiled is not None:
                 self._compiled.drop(attached.pointer)
 

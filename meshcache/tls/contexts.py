@@ -146,15 +146,21 @@ class Attachment:
 
     def detach(self) -> None:
         """Leave the VIP: no later handshake finds or keeps a session. Handshakes under way end in full ones."""
-        if self._finalizer is not None and self._finalizer.detach() is not None:
+        alive = None if self._finalizer is None else self._finalizer.detach()
+        if alive is not None:  # holds the context, as in `limit`
             uninstall(self.callbacks, self.pointer)
             if not self._own_tickets:  # else it would look like the program's own, should it join again
                 self.callbacks.functions.SSL_CTX_set_num_tickets(self.pointer, OPENSSL_TICKETS)
         self.callbacks.drop(self)
 
     def _changed(self) -> None:
-        if self.attached:
-            self.callbacks.add(self)
+        finalizer = self._finalizer
+        alive = None if finalizer is None else finalizer.peek()
+        if finalizer is None or alive is None or not self.attached:
+            return
+        self.callbacks.add(self)  # its context is held: nothing else is at its address before it is dropped
+        if not finalizer.alive:  # it was detached meanwhile, on another thread
+            self.callbacks.drop(self)
 
     @property
     def own_tickets(self) -> int:

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from OpenSSL import SSL
 from meshcache.core.policy.scope import Names
 from meshcache.errors import AttachError
 from meshcache.tls import contexts
-from meshcache.tls.contexts import attach_context, resumption
+from meshcache.tls.contexts import Attachment, attach_context, resumption
+from meshcache.tls.install import uninstall
 from meshcache.tls.scopes import scopes_for
 from tests.tls.world import (
     KINDS,
@@ -209,6 +211,64 @@ def test_new_scopes_hold_for_the_next_handshake(kind: str, version: str) -> None
     first = visit(context, client)
     attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
     assert not visit(context, client, session=first.session).resumed
+
+
+@by_kind
+def test_a_context_that_ends_while_it_gets_new_scopes_leaves_nothing_at_its_address(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last reference to it goes on whatever thread, also after it was seen to be there."""
+    held, before = [server_context(kind)], attachments()
+    attachment = attach(held[0], DictPort())
+    is_attached = Attachment.attached.fget  # type: ignore[attr-defined]
+
+    def look_and_let_go(self: Attachment) -> bool:
+        answer = bool(is_attached(self))
+        held.clear()
+        gc.collect()
+        return answer
+
+    monkeypatch.setattr(Attachment, "attached", property(look_and_let_go))
+    attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
+    assert attachments() == before
+
+
+@by_kind
+def test_a_context_that_is_detached_while_it_gets_new_scopes_stays_so(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, before = server_context(kind), attachments()
+    attachment = attach(context, DictPort(name="shop"))
+    is_attached = Attachment.attached.fget  # type: ignore[attr-defined]
+
+    def look_and_detach(self: Attachment) -> bool:
+        answer = bool(is_attached(self))
+        self.detach()
+        return answer
+
+    monkeypatch.setattr(Attachment, "attached", property(look_and_detach))
+    attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
+    monkeypatch.undo()
+    assert attachments() == before
+    attach(context, DictPort(name="bank"))
+
+
+@by_kind
+def test_a_context_lives_for_as_long_as_it_takes_to_detach_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its SSL_CTX is written to meanwhile."""
+    held = [server_context(kind)]
+    attachment, alive = attach(held[0], DictPort()), weakref.ref(held[0])
+
+    def let_go_and_uninstall(*given: Any) -> None:
+        held.clear()
+        gc.collect()
+        assert alive() is not None
+        uninstall(*given)
+
+    monkeypatch.setattr(contexts, "uninstall", let_go_and_uninstall)
+    attachment.detach()
+    gc.collect()
+    assert alive() is None
 
 
 @by_kind
