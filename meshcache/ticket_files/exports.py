@@ -18,13 +18,17 @@ from meshcache.runtime.pump.pump import Pump
 from meshcache.ticket_files.export import Export, ExportResult, Keys
 from meshcache.ticket_files.layouts import FORMATS, Rendered, Wanted, render, server_key
 from meshcache.ticket_files.places import ExportPlace
-from meshcache.ticket_files.telling import tell
+from meshcache.ticket_files.telling import COMMAND_S, tell
 
 LOOK_S: Final = 30.0
 """Between two looks at keys that nobody told of: one may end by time alone."""
 
 CLOSE_S: Final = 1.0
 """How long the end of a node waits for each: a command that runs goes on without us."""
+
+FORMER_S: Final = COMMAND_S + 5.0
+"""How long a changed export waits for the former one of its path, whose command may still run: its files would be
+taken for old ones, and its server could hear of the newer keys first."""
 
 _FAULT_S: Final = 1.0
 
@@ -53,7 +57,8 @@ class Exports:
         self._settings = settings
         self._pump = pump
         self._vips = vips
-        self._runners: list[_Runner] = []
+        self._runners: list[_Runner] = []  # replaced and never changed: the pump's thread walks it
+        self._ending: list[_Runner] = []
         self._version = -1
 
     def start(self) -> None:
@@ -66,7 +71,8 @@ class Exports:
         wanted = settings.tickets.export
         for runner in [each for each in self._runners if each.settings not in wanted]:
             runner.close()
-            self._runners.remove(runner)
+            self._runners = [each for each in self._runners if each is not runner]
+            self._ending = [each for each in (*self._ending, runner) if each.runs]
             if all(runner.settings.path != each.path for each in wanted):
                 log.warning("nobody changes the ticket keys in %s any more: delete them", runner.settings.path)
         self._settings = settings
@@ -126,7 +132,8 @@ class Exports:
             if vip is not None and not vip.listen:
                 self._vips.serve(export.vip)
             if export not in present:
-                self._runners.append(_Runner(export, self._pump, self._note))
+                formers = [each for each in self._ending if each.settings.path == export.path]
+                self._runners = [*self._runners, _Runner(export, self._pump, self._note, formers)]
                 self._runners[-1].start()
 
     def _look(self) -> None:
@@ -139,17 +146,29 @@ class Exports:
 
 
 class _Runner:
-    """One export and its thread; also the hands of it."""
+    """One export and its thread; also the hands of it. Begins when `formers`, of the same path, have ended."""
 
-    def __init__(self, settings: ExportSettings, pump: Pump, note: Callable[[list[Event]], None]) -> None:
+    def __init__(
+        self,
+        settings: ExportSettings,
+        pump: Pump,
+        note: Callable[[list[Event]], None],
+        formers: list[_Runner],
+    ) -> None:
         self.settings = settings
         self._pump = pump
         self._note = note
         self._place = ExportPlace.of(settings)
         self._woken = native.Event()
         self._stopping = False
+        self._formers = formers
         self.export = Export(settings.vip, settings.format, str(settings.path), settings.settle_s, self)
         self._thread = native.thread(self._run, "meshcache-tickets")
+
+    @property
+    def runs(self) -> bool:
+        """Whether its thread isn't at its end yet."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         self._thread.start()
@@ -169,9 +188,12 @@ class _Runner:
         tell(self.settings, self._place.file, rendered)
 
     def tidy(self, rendered: Rendered) -> None:
-        self._place.tidy(rendered)
+        """Nothing where it has ended meanwhile: another node's export may have written there since."""
+        if not self._stopping:
+            self._place.tidy(rendered)
 
     def _run(self) -> None:
+        self._wait_for_formers()
         while not self._stopping:
             self._woken.clear()
             try:
@@ -181,8 +203,16 @@ class _Runner:
                 due_at = self._pump.clock() + _FAULT_S
             self._woken.wait(max(min(due_at - self._pump.clock(), LOOK_S), 0.0))
 
+    def _wait_for_formers(self) -> None:
+        until = self._pump.clock() + FORMER_S
+        for former in self._formers:
+            former._thread.join(max(until - self._pump.clock(), 0.0))  # noqa: SLF001 - one of its own kind
+        self._formers = []
+
     def _step(self) -> float:
         keys = keys_for(self._pump, self.settings.vip, self.settings.format)
+        if self._stopping:  # meanwhile: the core's lock may take a moment
+            return self._pump.clock()
         outcome, due_at = self.export.step(keys or Keys(), self._pump.clock())
         events = list(self._events(outcome))
         if events:

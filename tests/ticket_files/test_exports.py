@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from meshcache import MeshNode, Settings
 from meshcache.core.tickets import ticket_duty
 from meshcache.errors import PolicyError
+from meshcache.ticket_files import exports
 from meshcache.ticket_files.exports import keys_for
 from tests.nodes import settings
 from tests.support.waiting import wait_until
@@ -93,6 +96,54 @@ def test_a_reload_begins_changes_and_ends_exports(
     node.policies.rotate_tickets("shop")
     wait_until(lambda: node.stats()["ticket_exports"][0]["written"] > 1)
     assert written(keys) == before
+
+
+def exporting() -> int:
+    return sum(each.name == "meshcache-tickets" for each in threading.enumerate())
+
+
+def test_a_changed_export_waits_for_the_command_of_the_former_one(
+    folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CLOSE_S", 0.05)
+    os.mkfifo(folder / "gate")
+    vips = [VIP, VIP | {"name": "pay"}]
+
+    def of(vip: str, command: str) -> Settings:
+        export = {"vip": vip, "settle_s": 0.0, "format": "nginx", "path": str(keys)}
+        export["command"] = ["sh", "-c", f"{command} && echo {vip} >> {folder}/told"]
+        always = {"vip": "pay", "format": "openssl", "path": str(folder / "pay")}
+        return settings(folder, vip=vips, tickets={"export": [export, always]})
+
+    with MeshNode(of("shop", f"cat {folder}/gate")) as node:
+        wait_until(lambda: (keys / "tickets.conf").exists() and (folder / "pay").exists(), what="the command runs")
+        former = written(keys)
+        for command in ("true", "sleep 0"):  # twice: the second waits for the very first
+            node.reload(of("pay", command))
+        with pytest.raises(AssertionError):
+            wait_until(lambda: written(keys) != former, within_s=0.3)
+        assert node.ticket_exports.without == [f"VIP pay (nginx, {keys})"]
+        (folder / "gate").write_text("go on")
+        wait_until(lambda: not node.ticket_exports.without and exporting() == 2, what="the new one has told its keys")
+        assert (folder / "told").read_text().split() == ["shop", "pay"]
+        conf = (keys / "tickets.conf").read_text()
+        assert written(keys), "what the server is told of is there"
+        assert all(name in conf for name in written(keys))
+        assert conf.count(".key") == len(written(keys))
+        assert not written(keys) & former
+
+
+def test_a_node_that_ended_deletes_no_key_files(folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "CLOSE_S", 0.05)
+    os.mkfifo(folder / "gate")
+    export = {"format": "nginx", "path": str(keys), "command": ["cat", str(folder / "gate")]}
+    with MeshNode(with_exports(folder, export)):
+        wait_until(lambda: (keys / "tickets.conf").exists(), what="the command runs")
+    other = keys / f"{'ab' * 16}.key"
+    other.write_bytes(b"of its next life")
+    (folder / "gate").write_text("go on")
+    wait_until(lambda: not exporting())
+    assert other.exists()
 
 
 def test_a_live_policy_that_keeps_sessions_on_their_server_takes_the_keys_back(node: MeshNode, keys: Path) -> None:
