@@ -32,6 +32,9 @@ WAITING_MAX = 10_000
 
 STOP_S = 2.0
 
+_NO_LINE = b""
+"""Wakes the writer."""
+
 _STDOUT = Path("/dev/stdout")
 _STRANGE = re.compile(r"[^A-Za-z0-9._:-]")
 
@@ -39,28 +42,32 @@ log = logging.getLogger("meshcache.server")
 
 
 class AccessLog:
-    """One server's. `open` it, `write` from the loop, `reopen` when the file was moved away, `close` at the end."""
+    """One server's. `open` it, `write` from the loop, `reopen` when the file was moved away, `close` at the end.
+
+    The file is the writer's alone once it is open: whatever that waits for, nobody waits for it but `close`.
+    """
 
     def __init__(self, settings: LogSettings) -> None:
         self.settings = settings
         self.dropped = 0
         self._lines: queue.Queue[bytes | None] = queue.Queue(WAITING_MAX)
-        self._lock = threading.Lock()
-        self._descriptor: int | None = None
+        self._moved = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
 
     def open(self) -> None:
         """Begin. Raises ConfigError when the file can't be written to."""
-        self._descriptor = _open(self.settings.access)
-        if self._descriptor is not None:
-            self._thread = threading.Thread(target=self._run, name="meshcache-access-log", daemon=True)
+        descriptor = _open(self.settings.access)
+        if descriptor is not None:
+            self._thread = threading.Thread(
+                target=self._run, args=(descriptor,), name="meshcache-access-log", daemon=True
+            )
             self._thread.start()
 
     @property
     def on(self) -> bool:
         """Whether lines are wanted."""
-        return self._descriptor is not None
+        return self._thread is not None
 
     def write(self, what: dict[str, Any]) -> None:
         """Take one line; never waits."""
@@ -71,40 +78,43 @@ class AccessLog:
             self.dropped += 1
 
     def reopen(self) -> None:
-        """Go on in a new file of that name; in the old one if there can't be one."""
-        if not self.on:
-            return
+        """Go on in a new file of that name, soon; in the old one if there can't be one. Never waits."""
+        if self.on:
+            self._moved.set()
+            with suppress(queue.Full):  # then the writer has enough to wake up for
+                self._lines.put_nowait(_NO_LINE)
+
+    def close(self) -> None:
+        """Let the writer write what waits, and end. One that takes longer than a moment is left alone."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            until = time.monotonic() + STOP_S
+            with suppress(queue.Full):
+                self._lines.put(None, timeout=STOP_S)
+            thread.join(max(until - time.monotonic(), 0.0))
+
+    def _run(self, descriptor: int) -> None:
+        while (line := self._lines.get()) is not None:
+            if self._moved.is_set():
+                self._moved.clear()
+                descriptor = self._opened_anew(descriptor)
+            if line:
+                self._put(descriptor, line)
+        os.close(descriptor)
+
+    def _opened_anew(self, before: int) -> int:
         try:
             fresh = _open(self.settings.access)
         except ConfigError as error:
             log.error("the access log goes on in the old file: %s", error)  # noqa: TRY400
-            return
-        with self._lock:
-            before, self._descriptor = self._descriptor, fresh
-        if before is not None:
-            os.close(before)
+            return before
+        assert fresh is not None, "there is a file, since there was one"
+        os.close(before)
+        return fresh
 
-    def close(self) -> None:
-        """Write what waits, for a moment at most, and end."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            with suppress(queue.Full):
-                self._lines.put(None, timeout=STOP_S)
-            thread.join(STOP_S)
-        with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-            self._descriptor = None
-
-    def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            with self._lock:
-                self._put(line)
-
-    def _put(self, line: bytes) -> None:
+    def _put(self, descriptor: int, line: bytes) -> None:
         try:
-            if self._descriptor is not None:
-                os.write(self._descriptor, line)
+            os.write(descriptor, line)
             self._failing = False
         except OSError as error:
             self.dropped += 1

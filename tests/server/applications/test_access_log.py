@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from meshcache_server.applications.access_log import AccessLog
+from meshcache_server.applications.access_log import STOP_S, AccessLog
 
 from meshcache import ConfigError, LogSettings
 from tests.server.deployment import Deployment, deploy
@@ -61,6 +63,50 @@ def test_text_is_pairs_and_a_line_that_cant_be_kept_up_with_is_counted(tmp_path:
     for _ in range(10_001):
         stuck.write({"vip": "shop"})
     assert stuck.dropped == 1
+
+
+def test_a_reader_that_stands_still_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's loop asks for a new file at each reload, and closes the log when it ends."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, bytes(4096))
+    os.set_blocking(writes, True)
+    with open(reads, "rb", buffering=0) as reader, open(writes, "wb") as stdout:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", stdout)
+        access = AccessLog(LogSettings(access=Path("/dev/stdout")))
+        access.open()
+        access.write({"vip": "shop"})
+        access.write({"vip": "pay"})
+
+        def end() -> None:
+            access.reopen()
+            access.close()
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        ending.join(STOP_S + 1)
+        assert not ending.is_alive()
+        assert not access.on
+        said = b""
+        while not said.endswith(b"vip=pay\n"):
+            said += reader.read(65536).lstrip(b"\0")
+        assert said == b"vip=shop\nvip=pay\n"
+
+
+def test_where_there_can_be_no_new_file_it_goes_on_in_the_old_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").mkdir()
+    access = AccessLog(LogSettings(access=tmp_path / "logs/a"))
+    access.open()
+    (tmp_path / "logs").rename(tmp_path / "moved")
+    access.reopen()
+    access.write({"vip": "shop"})
+    access.close()
+    assert lines(tmp_path / "moved/a") == ["vip=shop"]
+    assert "goes on in the old file: log.access: " in caplog.text
 
 
 def test_a_place_that_cant_be_had_is_named_and_none_is_off(tmp_path: Path) -> None:
