@@ -77,8 +77,9 @@ class Rendered:
 
     @property
     def labels(self) -> list[str]:
-        """The mesh's names of the keys, for logs."""
-        return [key.key.hex()[:SHOWN_DIGITS] for key in self.keys if key.key]
+        """The mesh's names of the keys, for logs. One that fills a place before its own is named once."""
+        names = dict.fromkeys(key.key for key in reversed(self.keys) if key.key)
+        return [name.hex()[:SHOWN_DIGITS] for name in reversed(names)]
 
 
 def render(server: str, wanted: Wanted, path: str) -> Rendered:
@@ -125,10 +126,15 @@ def _nginx(wanted: Wanted, path: str) -> Rendered:
 
 
 def _haproxy(wanted: Wanted, path: str) -> Rendered:
-    """Three keys, of which the last but one encrypts and all open: the next one is last, a former one first."""
+    """Three keys, of which the last but one encrypts and all open: the next one is last, a former one first.
+
+    Where there are fewer, a former one is there twice, or the one that encrypts: while HAProxy is given one after the
+    other, the last of those before and then the first of these encrypt, so that neither may be nobody's.
+    """
     own, *others = _encrypting_first(wanted)
     room = HAPROXY_KEYS - 1
-    last, first = [*others, nobodys_key(), nobodys_key()][:room]
+    formers = wanted.opening[wanted.opening.index(own) + 1 :] if own in wanted.opening else ()
+    last, first = [*others, *formers, own, own][:room]
     keys = (first, own, last)
     lines = b"".join(base64.b64encode(key.name_aes_mac) + b"\n" for key in keys)
     return Rendered({os.path.basename(path): lines}, keys, max(len(others) - room, 0))  # noqa: PTH119 - text, no path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 from typing import Any
 
@@ -89,11 +90,27 @@ def test_haproxy_gets_three_of_which_the_last_but_one_encrypts() -> None:
     assert made.left_out == 2
 
 
-def test_where_there_are_fewer_the_others_are_nobodys_and_never_in_the_place_that_encrypts() -> None:
-    first, second = (render("haproxy", wanted(1, encrypts=1, server="haproxy"), PATH) for _ in range(2))
-    assert lines(first)[1:2] == lines(second)[1:2] == haproxy_keys(1)
-    assert not {lines(first)[0], lines(first)[2]} & {lines(second)[0], lines(second)[2]}
-    assert first.labels == [key(1).key.hex()[:8]]
+def test_where_there_are_fewer_the_ring_s_own_are_there_more_than_once() -> None:
+    for generations, encrypts, there in (((1,), 1, (1, 1, 1)), ((2, 1), 1, (1, 1, 2)), ((2, 1), 2, (1, 2, 1))):
+        made = render("haproxy", wanted(*generations, encrypts=encrypts, server="haproxy"), PATH)
+        assert lines(made) == haproxy_keys(*there)
+        others = [each for each in generations if each != encrypts]
+        assert made.labels == [key(each, "haproxy").key.hex()[:8] for each in (encrypts, *others)]
+        assert made.left_out == 0
+
+
+def test_between_two_commands_haproxy_encrypts_with_a_key_of_the_ring_and_still_opens_all_that_stay() -> None:
+    """Each command drops the first key and appends one. A new key, which others may lack, doesn't encrypt early."""
+    life = (((1,), 1), ((2, 1), 1), ((2, 1), 2), ((3, 2, 1), 2))
+    held = lines(render("haproxy", wanted(*life[0][0], encrypts=1, server="haproxy"), PATH))
+    for (before, _), (generations, encrypts) in itertools.pairwise(life):
+        used, stay = [], haproxy_keys(*(each for each in generations if each in before))
+        for line in lines(render("haproxy", wanted(*generations, encrypts=encrypts, server="haproxy"), PATH)):
+            held = [*held[1:], line]
+            used.append(held[1])
+            assert set(held) >= set(stay)
+        assert set(used) <= set(haproxy_keys(*range(1, encrypts + 1)))
+        assert used[-1:] == haproxy_keys(encrypts)
 
 
 def test_openssl_holds_one() -> None:
