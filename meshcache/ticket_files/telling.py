@@ -65,7 +65,7 @@ def run(command: Sequence[str], about: dict[str, str] | None = None, within_s: f
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            # What it says isn't read to the end: a daemon that it left in another session may hold the pipe for ever.
             raise TellingError(f"{shown}: didn't end within {within_s:g} s, and was killed") from None
     if process.returncode:
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit status {process.returncode}"

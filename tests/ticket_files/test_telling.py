@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import threading
 import time
@@ -66,6 +67,18 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     while _lives(child):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_what_a_command_left_in_a_session_of_its_own_is_not_waited_for(tmp_path: Path) -> None:
+    """It holds the pipe that the command was to speak by, and nobody kills it."""
+    pid = tmp_path / "pid"
+    began = time.monotonic()
+    try:
+        with pytest.raises(TellingError, match="was killed"):
+            run(["sh", "-c", f"setsid sh -c 'echo $$ > {pid}; exec sleep 30' & sleep 300"], within_s=1.0)
+        assert time.monotonic() - began < 20
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def _lives(pid: int) -> bool:
