@@ -153,7 +153,8 @@ class Succession:
         except Exception:
             log.exception("the server can't go on, and ends")
             self.failed = True
-            app.stop()
+            if not app.stopping:  # the second stop would end connections that are still being served
+                app.stop()
 
     async def _accept(self) -> None:
         """Let clients in again: the mesh was not left yet."""

@@ -240,7 +240,12 @@ class Stub:
         self.state_folder = StateFolder(None)
         self.reload_turn = asyncio.Lock()
         self.listeners: dict[str, Any] = {}
-        self.closed = self.stopping = self.forgot = False
+        self.closed = self.forgot = False
+        self.stops = 0
+
+    @property
+    def stopping(self) -> bool:
+        return self.stops > 0
 
     def close(self, goodbye: bool = False) -> None:
         self.closed = True
@@ -261,7 +266,7 @@ class Stub:
         return False
 
     def stop(self) -> None:
-        self.stopping = True
+        self.stops += 1
 
 
 class Gate:
@@ -317,3 +322,18 @@ async def test_a_server_that_can_not_go_on_by_a_fault_of_its_own_ends_and_says_s
     giving = await in_vain(app, monkeypatch)
     assert (giving.given, giving.failed, app.stopping, app.forgot) == (False, True, True, True)
     assert "unforeseen" in caplog.text
+
+
+async def test_a_server_that_is_ending_already_is_not_hurried_by_a_fault_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second stop ends connections that are being served."""
+    app = Stub()
+
+    def broken(*_: object) -> None:
+        app.stop()  # as a signal does meanwhile
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(succession, "MeshNode", broken)
+    giving = await in_vain(app, monkeypatch)
+    assert (giving.failed, app.stops) == (True, 1)
