@@ -378,7 +378,7 @@ def fetched(group: AdminGroup, path: str) -> Any:
 def test_a_stuck_worker_is_waited_for_once_and_named_until_it_answers_again(
     client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_questions, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 4.0)
     monkeypatch.setattr(worker_questions, "REST_S", 0.0)
     monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
     assert [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True]

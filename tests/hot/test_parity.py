@@ -119,13 +119,18 @@ def test_most_of_it_takes_the_short_way_where_there_is_one(place: Place, version
         short.extend([] if ready is None else [ready.sessions])
         return ready
 
+    def made() -> int:
+        for _ in range(30):
+            first.come()
+        return int(first.node.stats()["vips"]["shop"]["sessions"]["made"])
+
     core.push_made = watched
-    for _ in range(30):
-        first.come()
-    made = first.node.stats()["vips"]["shop"]["sessions"]["made"]
-    assert (sum(short) > made // 2) if hot_path == "c" else not short
-    wait_until(lambda: other.stats()["vips"]["shop"]["sessions"]["received"] == made, what="the sessions arrive")
-    assert len(first.table) == made
+    count = made()
+    while hot_path == "c" and sum(short) <= count // 2 and count < 3000:
+        count = made()  # on a machine that stands still at times other messages come between
+    assert (sum(short) > count // 2) if hot_path == "c" else not short
+    wait_until(lambda: other.stats()["vips"]["shop"]["sessions"]["received"] == count, what="the sessions arrive")
+    assert len(first.table) == count
 
 
 def test_a_session_of_another_node_resumes_and_is_counted_as_remote(place: Place, version: str) -> None:

@@ -46,6 +46,7 @@ by_version = pytest.mark.parametrize("version", VERSIONS)
 
 
 def attachments() -> int:
+    gc.collect()  # those of tests before, which may be kept by a cycle
     return sum(len(callbacks) for callbacks in contexts._callbacks.values())
 
 

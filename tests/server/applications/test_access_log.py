@@ -86,7 +86,7 @@ def test_a_reader_that_stands_still_makes_nobody_wait(monkeypatch: pytest.Monkey
 
         ending = threading.Thread(target=end, daemon=True)
         ending.start()
-        ending.join(STOP_S + 1)
+        ending.join(STOP_S + 10)
         assert not ending.is_alive()
         assert not access.on
         said = b""
