@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -136,7 +136,7 @@ class AdminGroup:
 
         def fresh(client: AdminClient) -> tuple[str, list[Plain]]:
             stats = client.stats()["node"]
-            life = f"{stats['name']} {client.process_id()}"  # whoever takes a dead worker's place counts anew
+            life = _life(stats["name"], client.process_id(), seen)
             ahead_s = self._node()["uptime_s"] - stats["uptime_s"]
             events = client.events(seen.get(life, 0))
             return life, [{**event, "at_s": round(event["at_s"] + ahead_s, 3)} for event in events]
@@ -283,6 +283,14 @@ class _Policies:
             return self._group.change_each(change) if each else self._group.ask_one(change)
         finally:
             self._group.changed()
+
+
+def _life(name: str, process: int | None, known: Collection[str]) -> str:
+    """Return what a worker's events are counted by: whoever takes a dead one's place counts anew. Where its process
+    can't be had just now it is the one heard last; events of another are told at the next look then.
+    """
+    before = () if process is not None else [life for life in known if life.partition(" ")[0] == name]
+    return before[-1] if before else f"{name} {process}"
 
 
 def _life_of(client: AdminClient) -> tuple[int | None, Plain]:

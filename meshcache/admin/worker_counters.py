@@ -97,9 +97,13 @@ class WorkerCounters:
     def take(self, answers: Answers) -> None:
         """Note what they say; of a worker in whose place another one answers, what it said last."""
         for path, (process, stats) in answers.items():
-            if path in self._last and _is_another(self._last[path], (process, stats)):
-                self._end(path)
-            self._last[path] = process, stats
+            known = None
+            if path in self._last:
+                if _is_another(self._last[path], (process, stats)):
+                    self._end(path)
+                else:
+                    known = self._last[path][0]
+            self._last[path] = known if process is None else process, stats
 
     def complete(self, total: Plain, answered: Answers) -> Plain:
         """Return the sum of those who `answered`, with what the others have counted."""
@@ -127,9 +131,10 @@ class WorkerCounters:
 
 def _is_another(before: tuple[int | None, Plain], after: tuple[int | None, Plain]) -> bool:
     """A process that answers at the end of another's life may be asked for its number, and not be the one that gives
-    the answer: it is younger then.
+    the answer: it is younger then. A number that couldn't be had says nothing.
     """
-    return before[0] != after[0] or after[1]["node"]["uptime_s"] < before[1]["node"]["uptime_s"]
+    has_other_number = before[0] is not None and after[0] is not None and before[0] != after[0]
+    return has_other_number or after[1]["node"]["uptime_s"] < before[1]["node"]["uptime_s"]
 
 
 def _counters(value: Any, form: Any = _COUNTERS) -> Any:

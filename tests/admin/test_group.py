@@ -159,6 +159,22 @@ def test_events_of_all_are_told_once_in_order_with_their_worker(client: AdminCli
     assert len(client.events()) == 3
 
 
+def test_events_are_told_once_where_a_workers_process_can_not_be_had_for_a_moment(
+    client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers[0].happen("PeerJoined", "info", "far", "ams1", "far joined")
+    assert len(client.events()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(AdminClient, "process_id", lambda _: None)
+        workers[0].happen("PeerLost", "warning", "far", "ams1", "far lost")
+        workers[1].happen("PeerLost", "warning", "far", "ams1", "far lost")
+        assert len(client.events()) == 3
+    assert [event["kind"] for event in client.events() if event["worker"] == "edge-1.aa.w0"] == [
+        "PeerJoined",
+        "PeerLost",
+    ]
+
+
 def test_what_the_mesh_spreads_goes_to_one_and_what_is_a_nodes_own_to_each(
     client: AdminClient, workers: list[Worker]
 ) -> None:

@@ -133,6 +133,24 @@ def test_who_is_younger_than_before_is_another_whatever_its_number() -> None:
     )
 
 
+def test_a_number_that_could_not_be_had_once_is_no_other_process() -> None:
+    counters, first = WorkerCounters(), worker(0)
+    for process in (7, None, 7, None, None, 7):
+        stats = total(counters, {FIRST: (process, first)})
+        assert stats["vips"]["shop"]["handshakes"] == first["vips"]["shop"]["handshakes"]
+    total(counters, {FIRST: (None, first)})
+    stats = total(counters, {FIRST: (8, first)})
+    assert stats["vips"]["shop"]["handshakes"]["full"] == 2 * first["vips"]["shop"]["handshakes"]["full"]
+
+
+def test_the_number_of_one_that_ended_is_not_its_followers() -> None:
+    counters, old, young = WorkerCounters(), worker(0, 10), worker(0, 1)
+    for process, life in ((7, old), (None, young), (8, young)):
+        stats = total(counters, {FIRST: (process, life)})
+    full = sum(each["vips"]["shop"]["handshakes"]["full"] for each in (old, young))
+    assert stats["vips"]["shop"]["handshakes"]["full"] == full
+
+
 def test_a_peers_flaps_are_the_most_that_any_place_has_seen() -> None:
     def flapping(seed: int, flaps: int, seconds: float = 10) -> dict[str, Any]:
         stats = worker(seed, seconds)
