@@ -39,7 +39,11 @@ IDLE_S: Final = 15.0
 a drip of bytes doesn't extend it."""
 
 STOP_S: Final = 2.0
-"""How long a request that is being answered may keep the node from stopping, and TLS that ends its connection."""
+"""How long a request that is being answered may keep the node from stopping."""
+
+TLS_END_S: Final = 30.0
+"""How long TLS may take to end a connection; asyncio's own. It begins when the answer of a client that wants no other
+one is handed over, so most of that may be sent within it. Who takes nothing is ended after `IDLE_S`."""
 
 _log = logging.getLogger("meshcache.admin")
 
@@ -212,7 +216,7 @@ class AdminServer:
         start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
         if tls is None:
             return await start(factory, sock=copy)
-        return await start(factory, sock=copy, ssl=tls, ssl_handshake_timeout=IDLE_S, ssl_shutdown_timeout=STOP_S)
+        return await start(factory, sock=copy, ssl=tls, ssl_handshake_timeout=IDLE_S, ssl_shutdown_timeout=TLS_END_S)
 
     async def _renew(
         self, accept: Callable[[ssl.SSLContext], Awaitable[asyncio.Server]], server: asyncio.Server

@@ -6,13 +6,16 @@ import os
 import select
 import socket
 import ssl
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import web
 
+from meshcache.admin import api
 from meshcache.admin import server as server_module
 from meshcache.admin.certificate import AdminCertificate
 from meshcache.admin.server import CONNECTIONS_MAX, AdminServer
@@ -44,6 +47,11 @@ class Files:
             fresh.touch(0o600)
             fresh.write_bytes(content)
             fresh.replace(path)
+
+    def client(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        return context
 
     @property
     def settings(self) -> AdminSettings:
@@ -113,8 +121,7 @@ def test_the_port_answers_with_a_new_certificate_and_never_with_half_of_one(
     files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server_module, "LOOK_S", 0.01)
-    client = ssl.create_default_context()
-    files.authority.configure_trust(client)
+    client = files.client()
 
     def served() -> str:
         host, _, port = str(server.http_address).rpartition(":")
@@ -133,6 +140,35 @@ def test_the_port_answers_with_a_new_certificate_and_never_with_half_of_one(
             assert answer.status == 200
 
 
+def test_an_answer_is_whole_for_a_client_that_wants_no_other_and_takes_its_time(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port begins to end TLS as soon as the answer waits to be sent."""
+    monkeypatch.setattr(server_module, "STOP_S", 0.1)
+    monkeypatch.setattr(api, "answer", lambda *_: web.Response(body=bytes(2**24)))
+    with AdminServer(PlainNode(), files.settings) as server, speaks_tls(server, files) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert client.recv(1)
+        time.sleep(1.0)
+        size = 1
+        while part := client.recv(2**20):
+            size += len(part)
+    assert size > 2**24
+
+
+def test_who_does_not_end_tls_keeps_nobody_from_ending_the_port(files: Files) -> None:
+    with AdminServer(PlainNode(), files.settings) as server, speaks_tls(server, files) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(2**16)
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < server_module.TLS_END_S / 2
+
+
+def speaks_tls(server: AdminServer, files: Files) -> ssl.SSLSocket:
+    return files.client().wrap_socket(connects(server), server_hostname="127.0.0.1")
+
+
 def connects(server: AdminServer) -> socket.socket:
     host, _, port = str(server.http_address).rpartition(":")
     return socket.create_connection((host, int(port)), timeout=60)
@@ -149,8 +185,7 @@ def is_answered(server: AdminServer, client: ssl.SSLContext) -> bool:
 
 
 def test_who_never_begins_tls_counts_among_the_connections(files: Files) -> None:
-    client = ssl.create_default_context()
-    files.authority.configure_trust(client)
+    client = files.client()
     with AdminServer(PlainNode(), files.settings) as server:
         silent = [connects(server) for _ in range(CONNECTIONS_MAX + 10)]
         try:
@@ -165,9 +200,8 @@ def test_who_never_begins_tls_counts_among_the_connections(files: Files) -> None
 
 def test_who_never_begins_tls_or_never_ends_it_is_let_go(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "IDLE_S", 3.0)  # in which the one below has to shake hands, too
-    monkeypatch.setattr(server_module, "STOP_S", 0.5)
-    client = ssl.create_default_context()
-    files.authority.configure_trust(client)
+    monkeypatch.setattr(server_module, "TLS_END_S", 0.5)
+    client = files.client()
     with AdminServer(PlainNode(), files.settings) as server, connects(server) as silent, connects(server) as half:
         idle = client.wrap_socket(connects(server), server_hostname="127.0.0.1")
         idle.setblocking(False)  # it won't read what the port says as it ends: for asyncio the end takes 30 s then
