@@ -30,6 +30,7 @@ class AdminCertificate:
         self._certificate = certificate
         self._private_key = private_key
         self._taken = self._before = self._signature()
+        self._told: Signature | None = None  # of what didn't fit
 
     @classmethod
     def of(cls, settings: AdminSettings) -> AdminCertificate | None:
@@ -57,19 +58,20 @@ class AdminCertificate:
     def renewed(self) -> ssl.SSLContext | None:
         """Return a new context when the files have changed, haven't since the last look, and fit; once for each change.
 
-        What doesn't fit is one line in the log.
+        What doesn't fit is one line in the log, and looked at again: perhaps it was only that no descriptor was left.
         """
         now = self._signature()
         settled, self._before = now == self._before, now
         if not settled or now == self._taken:
             return None
-        self._taken = now
         try:
             context = self.context()
         except ConfigError as error:
-            _log.warning("the certificate of admin.http changed and isn't taken yet: %s", "; ".join(error.faults))
+            if now != self._told:
+                _log.warning("the certificate of admin.http changed and isn't taken yet: %s", "; ".join(error.faults))
+            self._told = now
             return None
-        _log.info("the certificate of admin.http is renewed")
+        self._taken = now
         return context
 
     def _signature(self) -> Signature:

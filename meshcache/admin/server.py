@@ -214,21 +214,39 @@ class AdminServer:
         self._accepting.append(copy)
         loop = asyncio.get_running_loop()
         start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-        if tls is None:
-            return await start(factory, sock=copy)
-        return await start(factory, sock=copy, ssl=tls, ssl_handshake_timeout=IDLE_S, ssl_shutdown_timeout=TLS_END_S)
+        try:
+            if tls is None:
+                return await start(factory, sock=copy)
+            return await start(
+                factory, sock=copy, ssl=tls, ssl_handshake_timeout=IDLE_S, ssl_shutdown_timeout=TLS_END_S
+            )
+        except OSError:
+            self._accepting.remove(copy)
+            copy.close()
+            raise
 
     async def _renew(
         self, accept: Callable[[ssl.SSLContext], Awaitable[asyncio.Server]], server: asyncio.Server
     ) -> None:
-        """Accept with the new certificate once there is one. Who comes meanwhile waits in the kernel, and connections
-        that are open go on.
+        """Accept with the new certificate once there is one, and with the one before until that can be. Who comes
+        meanwhile waits in the kernel, and connections that are open go on.
         """
         assert self._certificate is not None
+        waiting: ssl.SSLContext | None = None
+        told = False
         while True:
             await asyncio.sleep(LOOK_S)
-            if (tls := self._certificate.renewed()) is not None:
-                former, server = server, await accept(tls)
-                self._accepting_tls = server
-                former.close()
-                self._accepting = [each for each in self._accepting if each.fileno() >= 0]
+            waiting = self._certificate.renewed() or waiting
+            if waiting is None:
+                continue
+            try:
+                former, server = server, await accept(waiting)
+            except OSError as error:  # no descriptor is left
+                if not told:
+                    _log.warning("the new certificate of admin.http waits, and is tried again: %s", error)
+                told = True
+                continue
+            self._accepting_tls, waiting, told = server, None, False
+            former.close()
+            self._accepting = [each for each in self._accepting if each.fileno() >= 0]
+            _log.info("the certificate of admin.http is renewed")

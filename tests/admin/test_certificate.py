@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -19,6 +21,7 @@ from meshcache.admin import api
 from meshcache.admin import server as server_module
 from meshcache.admin.certificate import AdminCertificate
 from meshcache.admin.server import CONNECTIONS_MAX, AdminServer
+from meshcache.admin.sockets import BoundedListener
 from meshcache.config import AdminSettings
 from meshcache.errors import ConfigError
 from tests.admin.nodes import PlainNode
@@ -138,6 +141,60 @@ def test_the_port_answers_with_a_new_certificate_and_never_with_half_of_one(
         assert served().strip() == newer.cert_chain_pems[0].bytes().decode().strip()
         with urllib.request.urlopen(f"https://{server.http_address}/healthz", timeout=30, context=client) as answer:
             assert answer.status == 200
+
+
+def test_a_new_certificate_waits_until_the_port_can_take_it(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where no descriptor is left, for the files and for a copy of the port's socket."""
+    caplog.set_level("INFO", "meshcache.admin")
+    monkeypatch.setattr(server_module, "LOOK_S", 0.01)
+    tries: list[int] = []
+
+    class Listener(BoundedListener):
+        def __init__(self, *given: Any) -> None:
+            tries.append(len(tries))
+            if 0 < len(tries) - 1 <= 3:
+                raise OSError(errno.EMFILE, "too many open files")
+            super().__init__(*given)
+
+    monkeypatch.setattr(server_module, "BoundedListener", Listener)
+    with AdminServer(PlainNode(), files.settings) as server:
+        newer = files.pair()
+        files.write(newer)
+        wait_until(lambda: "is renewed" in caplog.text)
+        served = ssl.get_server_certificate(("127.0.0.1", int(str(server.http_address).rpartition(":")[2])))
+        assert served.strip() == newer.cert_chain_pems[0].bytes().decode().strip()
+    said = [message for message in caplog.messages if "certificate" in message]
+    assert said == [
+        "the new certificate of admin.http waits, and is tried again: [Errno 24] too many open files",
+        "the certificate of admin.http is renewed",
+    ]
+    assert len(tries) == 5
+
+
+def test_what_could_not_be_read_once_is_looked_at_again(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = of(files)
+    files.write(files.pair())
+    assert certificate.renewed() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", Full)
+        assert [certificate.renewed() for _ in range(3)] == [None] * 3
+    assert caplog.text.count("can't be used: too many open files") == 1
+    assert certificate.renewed() is not None
+    assert certificate.renewed() is None
+
+
+class Full:
+    """A context of a process that can open no file."""
+
+    def __init__(self, purpose: ssl.Purpose) -> None:
+        del purpose
+
+    def load_cert_chain(self, *_files: object, **_more: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_an_answer_is_whole_for_a_client_that_wants_no_other_and_takes_its_time(
