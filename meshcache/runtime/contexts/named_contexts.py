@@ -135,10 +135,28 @@ class NamedContexts:
         inner = self._fit(name, context)
         self._map.forget_leaving()
         pointer = pointer_of(inner)
+        joins = False
         with self._home.turn():
             with self._home.unless(self._required, vip):
-                self._join(name, inner, pointer, vip)
-            self._leave(self._map.put(name, inner, pointer))
+                joins = self._join(name, inner, pointer, vip)
+            was_known = name in self._map
+            before = self._map.put(name, inner, pointer)
+        if joins:  # told outside of that turn: the program may wait for another thread, which needs one
+            try:
+                with self._home.unless(self._required, vip):
+                    self._tell_joined(inner, vip)
+            except BaseException:
+                self._lead_back(name, was_known, before)
+                raise
+        self._leave(before)
+
+    def _lead_back(self, name: str, was_known: bool, before: Any) -> None:
+        """Let a name lead to where it led before; None is the listening context where it was known."""
+        if not was_known:
+            self._map.remove(name)
+            return
+        context = self._inner if before is None else before
+        self._map.put(name, context, pointer_of(context))
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -175,8 +193,10 @@ class NamedContexts:
             raise AttachError(f"{name}: its context has an SNI callback, which would be called in place of these names")
         return inner
 
-    def _join(self, name: str, context: Any, pointer: int, vip: str) -> None:
-        """Let a context join its VIP, unless it is there. Raises AttachError where sharing is unsafe or of no use."""
+    def _join(self, name: str, context: Any, pointer: int, vip: str) -> bool:
+        """Let a context join its VIP. Return false where it is there already. Raises AttachError where sharing is
+        unsafe or of no use.
+        """
         if context is self._inner and vip != self._vip:
             raise AttachError(f"{name}: it leads to the listening context, which serves VIP {self._vip}")
         facts = read_facts(context)
@@ -185,7 +205,7 @@ class NamedContexts:
             raise AttachError(f"{name}: the certificate of its context doesn't cover it; it covers {known}")
         former = attachment_of(context)
         if context is self._inner or (former is not None and self._map.leads_to(pointer) and former.port.name == vip):
-            return
+            return False
         differs = differences(left_behind_by(context), left_behind_by(self._inner))
         if differs:
             raise AttachError(
@@ -201,7 +221,7 @@ class NamedContexts:
             self._map.ports[vip] = mine.port
         if former is None:
             self._ours.add(pointer)
-        self._tell_joined(context, vip)
+        return True
 
     def _come(self, context: Any, vip: str, names: NameMap | None) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -428,6 +429,41 @@ def test_joined_is_told_of_each_context_with_its_vip(node: MeshNode) -> None:
     )
     sites.add("b.test", b)
     assert told == [(listening, "shop"), (a, "bank"), (b, "shop")]
+
+
+def test_whoever_is_told_may_wait_for_another_thread_that_uses_the_node(node: MeshNode) -> None:
+    ended: list[bool] = []
+    other = node.attach(site("stdlib", "other.test"), vip="shop")
+
+    def joined(_context: Any, _vip: str) -> None:
+        thread = threading.Thread(target=node.detach, args=(other,), daemon=True)
+        thread.start()
+        thread.join(20)
+        ended.append(not thread.is_alive())
+
+    sites = node.attach_names(site("stdlib", "listening.test"), {}, vip="shop", joined=joined)
+    sites.add("a.test", site("stdlib", "a.test"))
+    assert ended == [True, True]
+
+
+@by_kind
+@pytest.mark.parametrize("before", ["another context", "the listening context", "nothing"])
+def test_a_name_leads_to_where_it_led_where_whoever_is_told_of_another_fails(
+    node: MeshNode, kind: str, before: str
+) -> None:
+    def joined(context: Any, _vip: str) -> None:
+        if context is named:
+            raise KeyError
+
+    named, former, listening = (site(kind, *names.split()) for names in ("a.test", "b.test a.test", "l.test a.test"))
+    given = {"another context": {"a.test": former}, "the listening context": {"a.test": listening}, "nothing": {}}
+    sites = node.attach_names(listening, given[before], vip="shop", joined=joined)
+    with pytest.raises(KeyError):
+        sites.add("a.test", named)
+    assert attachment_of(named) is None
+    assert ("a.test" in sites) is (before != "nothing")
+    assert shown(listening, "a.test") == ("b.test" if before == "another context" else "l.test")
+    assert resumes(listening, client_context("1.2"))
 
 
 @by_kind
