@@ -19,7 +19,7 @@ from meshcache.admin.client import RELOAD_S, AdminClient
 from meshcache.admin.merging import Plain, merged_peers, merged_stats, unheard
 from meshcache.admin.server import AdminServer
 from meshcache.admin.worker_counters import WorkerCounters
-from meshcache.admin.worker_questions import Answer, WorkerQuestions, asked_at
+from meshcache.admin.worker_questions import Answer, WorkerQuestions, answered, asked_at
 from meshcache.config import Settings
 from meshcache.edges import native
 from meshcache.errors import MeshcacheError, NodeAbsentError, PolicyError
@@ -103,11 +103,15 @@ class AdminGroup:
         return merged | {"front": (merged.get("front") or {}) | {"reload": reload}}
 
     def _sum(self) -> Plain:
-        answers = self._questions.ask_each(_life_of)
+        outcomes = self._questions.outcomes(_life_of)
+        answers = answered(outcomes)
         if not answers:
             raise MeshcacheError(NOBODY)
         self._counters.take(answers)
-        late = [self._counters.last(path) or unheard(path.parent.name) for path in self._questions.late]
+        silent = [
+            path for path, why in outcomes.items() if path not in answers and not isinstance(why, NodeAbsentError)
+        ]
+        late = [self._counters.last(path) or unheard(path.parent.name) for path in silent]
         each = [stats for _, stats in answers.values()]
         total = merged_stats(each, self._node(), late=late, names=self._counters.names)
         return self._counters.complete(total, answers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -52,13 +52,16 @@ class WorkerQuestions:
 
     def ask_each(self, question: Callable[[AdminClient], Answer]) -> dict[Path, Answer]:
         """Ask all at once, and return the answers of those that give one in time."""
+        return answered(self.outcomes(question))
+
+    def outcomes(self, question: Callable[[AdminClient], Answer]) -> dict[Path, Answer | MeshcacheError]:
+        """Ask all at once, and return what each answers in time, or why there is no answer."""
         paths = self._sockets()
         self._look_again(paths)
         late = set(self.late)
         asked = {path: self._pool.submit(asked_at, path, question) for path in paths if path not in late}
         concurrent.futures.wait(asked.values(), PATIENCE_S)
-        answers = {path: self._taken(path, future) for path, future in asked.items()}
-        return {path: answer for path, answer in answers.items() if not isinstance(answer, MeshcacheError)}
+        return {path: self._taken(path, asked[path]) if path in asked else _late(path) for path in paths}
 
     def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
         """Ask one, and the next where it doesn't answer. Raises PolicyError with what one says against it, else what
@@ -86,7 +89,7 @@ class WorkerQuestions:
         if not known:
             _log.warning("%s does not answer: it is left out until it does", path.parent.name)
         future.add_done_callback(lambda done: self._answered(path, done))
-        return AdminError(f"{path.parent.name} did not answer within {PATIENCE_S:g} s")
+        return _late(path)
 
     def _answered(self, path: Path, done: Future[Answer | MeshcacheError]) -> None:
         answer = None if done.cancelled() else done.result()
@@ -113,9 +116,18 @@ class WorkerQuestions:
             future.add_done_callback(lambda done, path=path: self._answered(path, done))  # type: ignore[misc]
 
 
+def answered(outcomes: Mapping[Path, Answer | MeshcacheError]) -> dict[Path, Answer]:
+    """Return the answers alone."""
+    return {path: answer for path, answer in outcomes.items() if not isinstance(answer, MeshcacheError)}
+
+
 def asked_at(path: Path, question: Callable[[AdminClient], Answer]) -> Answer | MeshcacheError:
     """Return the answer of the worker at `path`, or why there is none."""
     try:
         return question(AdminClient(path))
     except MeshcacheError as error:
         return error
+
+
+def _late(path: Path) -> AdminError:
+    return AdminError(f"{path.parent.name} did not answer within {PATIENCE_S:g} s")

@@ -415,6 +415,25 @@ def test_a_stuck_worker_is_waited_for_once_and_named_until_it_answers_again(
     wait_until(lambda: [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True])
 
 
+def test_a_worker_that_answers_with_an_error_is_named_as_one_that_does_not_answer(
+    client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> dict[str, Any]:
+        raise RuntimeError("a fault of its own")
+
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)
+    full = client.stats()["vips"]["shop"]["handshakes"]["full"]
+    with monkeypatch.context() as patch:
+        patch.setattr(workers[0], "stats", broken)
+        stats = client.stats()
+    assert {each["name"]: each["answers"] for each in stats["node"]["workers"]} == {
+        "edge-1.aa.w0": False,
+        "edge-1.aa.w1": True,
+    }
+    assert stats["vips"]["shop"]["handshakes"]["full"] == full
+    assert [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True], "it wasn't late"
+
+
 def test_counters_never_go_down_when_a_worker_goes_and_comes_back_as_another(
     group: AdminGroup, workers: list[Worker], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
