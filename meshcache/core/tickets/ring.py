@@ -28,7 +28,7 @@ _REMEMBERED_MAX = 256
 
 _BIRTH_OFF_S_MAX = 60.0
 """By how much a key may be older than it was said to be at first: what its message waited on the way. Each node takes
-the oldest birth that it hears within that."""
+the oldest birth that it hears within that. For as long after it came, that can prove it to be withdrawn."""
 
 _BIRTH_STEP_S = 0.1
 """A birth moves by no less: edges hear of each move, and clocks that run apart would move it with every message. Ages
@@ -110,14 +110,19 @@ class Ring:
     def age_heard(self, name: bytes, age_ms: int, now: float) -> TicketKey | None:
         """Somebody knows a key to be so old. Messages are late and never early, so the oldest birth is the truest.
 
-        Return the key when that is news, for edges to hear of; it is wiped if it proves older than a withdraw.
+        Return the key when that is news, for edges to hear of; it is wiped if it proves older than a withdraw. That
+        counts only while the key is young here, when it is its message that was late: afterwards it is this node's
+        clock that stood still (a paused VM, a suspend), and the key stays above the withdraw.
         """
         key = self.find(name)
         if key is None:
             return None
         born_at = max(now - age_ms / 1000, self._first_birth[name] - _BIRTH_OFF_S_MAX)
         apart_s = 2 * _DRIFT * max(now - born_at, 0.0)  # for a key that lives for days: what clocks do proves nothing
-        withdrawn = born_at + apart_s <= self.ended_at
+        young = now - self.learned_at[name] <= _BIRTH_OFF_S_MAX
+        withdrawn = young and born_at + apart_s <= self.ended_at
+        if not young:
+            born_at = max(born_at, self.ended_at + _BIRTH_STEP_S)
         if not withdrawn and born_at > key.born_at - _BIRTH_STEP_S:
             return None
         key.born_at = min(key.born_at, born_at)

@@ -188,8 +188,26 @@ class TestEnding:
     def test_what_clocks_run_apart_is_no_proof(self) -> None:
         day_s, one = 24 * 3600, ring(lifetime_s=2.0 * 24 * 3600)
         one.end(10.0, 12.0)
-        key = taken(one, told(age_ms=0, lifetime_s=2 * day_s), now=40.0)
+        key = taken(one, told(age_ms=day_s * 1000, lifetime_s=2 * day_s), now=40.0 + day_s)
         assert one.age_heard(key.name, (day_s + 34) * 1000, 40.0 + day_s) is key
         assert not key.wiped
-        assert one.age_heard(key.name, (day_s + 59) * 1000, 40.0 + day_s) is key
-        assert not key.wiped
+
+    @pytest.mark.parametrize("hour_s", (60.1, 3600.0))
+    def test_a_clock_that_stood_still_is_no_proof_either(self, hour_s: float) -> None:
+        one = ring()
+        one.end(90.0, 92.0)
+        key = one.current = taken(one, told(age_ms=0), now=100.0)
+        for stood_s in (30, 45):
+            one.age_heard(key.name, int((hour_s + stood_s) * 1000), 100.0 + hour_s)
+            assert not key.wiped
+            assert 90.0 < key.born_at <= 90.2, "as much older as it can be"
+        assert one.take(told(age_ms=int(hour_s + 30) * 1000), 100.0 + hour_s) is False
+        assert one.current is key
+        assert one.end(95.0, 100.0 + hour_s) == 1, "a later withdraw ends it"
+
+    def test_a_key_that_came_a_minute_ago_can_still_prove_older_than_a_withdraw(self) -> None:
+        one = ring()
+        one.end(90.0, 92.0)
+        key = taken(one, told(age_ms=0), now=100.0)
+        assert one.age_heard(key.name, 75_000, 160.0) is key
+        assert key.wiped
