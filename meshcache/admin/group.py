@@ -57,6 +57,8 @@ class AdminGroup:
         self._node = node
         self._server = AdminServer(self, settings.admin)
         self._pool = ThreadPoolExecutor(ASKING_MAX, "meshcache-group")
+        # Apart: a change waits for a stuck worker until its end, and no question is to wait with it for a thread.
+        self._changing = ThreadPoolExecutor(ASKING_MAX, "meshcache-group-changes")
         self._questions = WorkerQuestions(sockets, self._pool)
         self._lock = native.Lock()  # around events, and never held while a worker is asked
         self._asking = native.Lock()  # held by the one who asks for numbers; nothing else waits for it
@@ -77,7 +79,8 @@ class AdminGroup:
     def close(self) -> None:
         """Answer no more."""
         self._server.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._changing):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def http_address(self) -> str | None:
@@ -198,7 +201,7 @@ class AdminGroup:
         nobody knows: it names those.
         """
         paths = self._sockets()
-        answers = list(self._pool.map(lambda path: asked_at(path, change), paths))
+        answers = list(self._changing.map(lambda path: asked_at(path, change), paths))
         done = [answer for answer in answers if not isinstance(answer, MeshcacheError)]
         failed = [
             (path.parent.name, answer)

@@ -83,6 +83,10 @@ class WorkerQuestions:
     def _taken(self, path: Path, future: Future[Answer | MeshcacheError]) -> Answer | MeshcacheError:
         if future.done():
             return future.result()
+        if future.cancel():  # it waited for a thread all the time: that says nothing of the worker
+            return AdminError(
+                f"{path.parent.name} could not be asked within {PATIENCE_S:g} s: too much is asked at once"
+            )
         with self._lock:
             known = path in self._late
             self._late[path] = float("inf")

@@ -415,6 +415,31 @@ def test_a_stuck_worker_is_waited_for_once_and_named_until_it_answers_again(
     wait_until(lambda: [each["answers"] for each in client.stats()["node"]["workers"]] == [True, True])
 
 
+def test_a_change_that_waits_for_stuck_workers_keeps_no_question_from_being_asked(
+    workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "ASKING_MAX", 2)
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 20.0)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def stuck(_worker: AdminClient) -> dict[str, Any]:
+        begun.release()
+        assert go_on.wait(60)
+        return {"version": 1}
+
+    group = group_of(workers, AdminSettings(socket=None))
+    changing = threading.Thread(target=group.change_each, args=(stuck,))
+    changing.start()
+    try:
+        assert all(begun.acquire(timeout=60) for _ in workers)
+        assert [each["answers"] for each in group.stats()["node"]["workers"]] == [True, True]
+        assert group.peers()
+    finally:
+        go_on.set()
+        changing.join(60)
+        group.close()
+
+
 def test_a_worker_that_answers_with_an_error_is_named_as_one_that_does_not_answer(
     client: AdminClient, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,3 +109,20 @@ def test_where_one_will_do_the_next_is_asked_but_a_refusal_is_an_answer(
     workers.go_on.set()
     with pytest.raises(NodeAbsentError):
         questions.ask_one(workers)
+
+
+def test_who_could_not_be_asked_for_lack_of_a_thread_is_not_late(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        questions = WorkerQuestions(lambda: [FIRST, SECOND], pool)
+        pool.submit(workers.go_on.wait, 60)
+        assert questions.ask_each(workers) == {}
+        with pytest.raises(AdminError, match=r"worker-1 could not be asked within 0\.1 s"):
+            questions.ask_one(workers)
+        workers.go_on.set()
+        monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
+        assert questions.ask_each(workers) == {FIRST: FIRST, SECOND: SECOND}
+    assert workers.asked == [FIRST, SECOND], "nobody waits for an answer of before"
+    assert (questions.late, caplog.messages) == ([], [])
