@@ -102,7 +102,7 @@ slot store table telemetry template traffic transport version watch
 anomaly attachment callback caller change check collector constant controller core counter decoder end error event
 exchange export facts field figure file finding folder force front function handler histogram identity image internals
 kind library list load lock loop map mapping note observer outcome overlay pending piece place plan plugin predecessor
-question range reader result rng runner schedule scope sealer security setting side source spec start state stats
+question queue range reader result rng runner schedule scope sealer security setting side source spec start state stats
 status step surroundings sweep tally turn update way
 
 ask attached behind c closable collecting down find forkable found held home joining keeper kept leave like made named

@@ -1,6 +1,7 @@
 """Asks one tier and writes to it, on two threads, so that nobody else waits for it; lets it rest when it goes wrong.
 
-Knows keys and sealed values only. Two bounded queues lead to it; what doesn't fit is counted and left out.
+Knows keys and sealed values only. Two bounded queues lead to it; what doesn't fit is counted and left out. Each thing
+that it does on the writing thread rests by itself when it fails, so that one that works makes none that fails hurry.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +17,6 @@ from meshcache.edges import native
 from meshcache.hooks import (
     TIER_BATCH_MAX,
     TIER_KEY_BYTES,
-    TIER_WAITING_MAX,
     BeginsEmptyError,
     Tier,
     TierEntry,
@@ -26,6 +26,7 @@ from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What,
 from meshcache.runtime.tracing import shown
 from meshcache.tiers.own_loop import CALL_S_MAX, OwnLoop
 from meshcache.tiers.sealed_entries import joined
+from meshcache.tiers.write_queue import WriteQueue
 
 TEND_S = 5.0
 """Between two calls of `Tier.tend`."""
@@ -65,6 +66,30 @@ class _Errand(NamedTuple):
     """Whether it does no more than that, so that it goes on where nothing can be written."""
 
 
+class _Rest:
+    """When one kind of call may be made again: after a second, then two, a minute at most, until it goes right."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.failed = False
+        """Whether the last call did."""
+        self._pause_s = REST_S_MIN
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def begin(self) -> None:
+        """It failed."""
+        self.until = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, REST_S_MAX)
+        self.failed = True
+
+    def went_right(self) -> None:
+        """Be patient with it again."""
+        self._pause_s, self.failed = REST_S_MIN, False
+
+
 class TierRunner:
     """One tier. `opened` is called on its writing thread, once it can be used; errands run there a step at a time."""
 
@@ -86,16 +111,7 @@ class TierRunner:
         self.errands: deque[_Errand] = deque()
         """Each a piece of work that yields after every part of it; for the writing thread."""
         self._opened = opened
-        self._entries: deque[Sequence[TierEntry]] = deque()
-        """As they were offered, up to a batch in each."""
-        self._offered = 0
-        self._offering = native.Lock()
-        self._removals: deque[tuple[int, bytes]] = deque()
-        """Each with how many entries had been offered before it: those are written first, or it would do nothing."""
-        self._going: Counter[bytes] = Counter()
-        """How often each key is among those, or is being taken out just now; what it finds counts as gone."""
-        self._taken = 0
-        self._unwritten = False
+        self._queue = WriteQueue()
         self._ahead = 0
         """Batches that were written since the last step of an errand, while more waited."""
         self._questions: deque[_Question] = deque()
@@ -104,8 +120,7 @@ class TierRunner:
         self._doubted = True
         self._closing = False
         self._tended_at = time.monotonic()
-        self._writes_at = self._reads_at = 0.0
-        self._pause_s = REST_S_MIN
+        self._putting, self._removing, self._tending, self._stepping = _Rest(), _Rest(), _Rest(), _Rest()
         self._loop = OwnLoop(self.health.name)
         self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
         self._reading = native.thread(self._read_all, f"meshcache-tier-{self.health.name}-reads")
@@ -147,36 +162,23 @@ class TierRunner:
     @property
     def waiting(self) -> int:
         """How many entries wait to be written."""
-        return self._offered - self._taken
+        return self._queue.waiting
 
     def offer(self, entries: Sequence[TierEntry]) -> None:
         """Have entries written in time. Returns at once."""
-        with self._offering:
-            room = max(TIER_WAITING_MAX - self.waiting, 0)
-            skipped = len(entries) - room
-            if skipped > 0:
-                entries = entries[:room]
-            if 0 < len(entries) <= TIER_BATCH_MAX:
-                self._entries.append(entries)
-            else:
-                self._entries.extend(entries[at : at + TIER_BATCH_MAX] for at in range(0, len(entries), TIER_BATCH_MAX))
-            self._offered += len(entries)
-        if skipped > 0:
+        skipped = self._queue.offer(entries)
+        if skipped:
             self.health.count("skipped", skipped)
         self._to_write.set()
 
     def remove(self, keys: Sequence[bytes]) -> None:
-        """Have entries taken out in time, however many wait; until then nobody is given them. Returns at once."""
-        with self._offering:
-            self._removals.extend((self._offered, key) for key in keys)
-            self._going.update(keys)
-            while len(self._removals) > TIER_WAITING_MAX:
-                self._has_gone(self._removals.popleft()[1])
+        """Have entries taken out in time; until then nobody is given them. Returns at once."""
+        self._queue.remove(keys)
         self._to_write.set()
 
     def is_going(self, key: bytes) -> bool:
         """Return whether what lies under this key is to be taken out, which a tier that can't be written delays."""
-        return key in self._going
+        return key in self._queue.going
 
     def run(self, errand: Iterator[None], *, reads: bool = False) -> None:
         """Have a piece of work done in steps, on the writing thread; one that only `reads` also while writing rests."""
@@ -197,7 +199,7 @@ class TierRunner:
 
     def to_plain(self) -> dict[str, Any]:
         """Return an object of ``tiers`` in ``stats``."""
-        failing = self._unwritten or self._doubted or not self.is_open
+        failing = self._putting.failed or self._removing.failed or self._doubted or not self.is_open
         told = {"open": self.is_open, "failing": failing, "waiting": self.waiting}
         return {**self.health.to_plain(), **told, **_figures(self.hook)}
 
@@ -215,13 +217,13 @@ class TierRunner:
                 self._to_write.wait(self._wait_s())
             self._to_write.clear()
         if self.is_open:
-            self._writes_at = 0.0  # the last try for what couldn't be written or taken out
+            self._putting, self._removing = _Rest(), _Rest()  # the last try for what couldn't be written or taken out
             while self._write_some(errands=False):
                 pass
         self.is_open = False
         self._reading.join(CALL_S_MAX)
         if not self._reading.is_alive():  # a file that is closed under its reader would end the process
-            self._attempt(self.hook.close)
+            self._attempt(self.hook.close, self._tending)
 
     def _open(self) -> None:
         try:
@@ -240,96 +242,75 @@ class TierRunner:
 
     def _wait_s(self) -> float:
         now = time.monotonic()
-        return max(min(max(self._writes_at, self._tended_at + TEND_S) - now, _IDLE_S), 0.01)
+        rests = (self._putting, self._removing, self._tending, self._stepping)
+        return max(min((rest.until - now for rest in rests if rest.until > now), default=_IDLE_S), 0.01)
 
     def _write_some(self, *, errands: bool = True) -> bool:
-        """Do a little of what waits. Return whether there was anything."""
-        if time.monotonic() < self._writes_at:
-            return errands and self._read_on()
-        if keys := self._due_removals():
-            if self._attempt(lambda: self.hook.remove(keys)):
-                self.health.count("removed", len(keys))
-                with self._offering:
-                    for key in keys:
-                        self._has_gone(key)
-                return True
-            with self._offering:  # they have to go, even if what was offered after them is written before
-                self._removals.extendleft((self._taken, key) for key in reversed(keys))
-        if self._entries:
-            entries = joined(self._due_entries())
-            done = self._attempt(lambda: self.hook.put(entries))
-            self.health.count("written" if done else "skipped", len(entries))
-            self._unwritten = not done
-            self._ahead = self._ahead + 1 if self.waiting >= TIER_BATCH_MAX else _AHEAD_MAX
+        """Do a little of what waits and doesn't rest. Return whether there was anything."""
+        if self._removing.over and (keys := self._queue.take_removals()):
+            self._take_out(keys)
+            return True
+        puts = self._putting.over and self._queue.has_entries
+        if puts:
+            self._put()
         if errands and self.errands:
-            if self._ahead >= _AHEAD_MAX or not self._entries:
-                self._ahead = 0
-                self._step(self.errands[0])
-        elif not self._entries and not self._removals:
-            return self._tend()
-        return True
+            return self._go_on(lets_first=puts and self._queue.has_entries) or puts
+        return puts or self._tend()
 
-    def _read_on(self) -> bool:
-        """Go on with an errand that reads: a disk that is full may be read, and a start waits for what it has. What
-        another one would have written doesn't fit into the queues; and after one that raised all wait.
+    def _take_out(self, keys: Sequence[bytes]) -> None:
+        if self._attempt(lambda: self.hook.remove(keys), self._removing):
+            self.health.count("removed", len(keys))
+            self._queue.gone(keys)
+            self._removing.went_right()
+        else:
+            self._queue.put_back(keys)
+
+    def _put(self) -> None:
+        entries = joined(self._queue.take_entries())
+        done = self._attempt(lambda: self.hook.put(entries), self._putting)
+        self.health.count("written" if done else "skipped", len(entries))
+        if done:
+            self._putting.went_right()
+        self._ahead = self._ahead + 1 if self.waiting >= TIER_BATCH_MAX else _AHEAD_MAX
+
+    def _go_on(self, *, lets_first: bool) -> bool:
+        """Do a step of an errand, unless it `lets_first` what waits to be written. One that reads goes on where nothing
+        can be written: a disk that is full may be read, and a start waits for what it has. What another one would have
+        written doesn't fit into the queues; and after one that raised all wait.
         """
-        errand = next((each for each in list(self.errands) if each.reads), None)
-        if errand is None or time.monotonic() < self._reads_at:
+        can_write = self._putting.over and self._removing.over
+        errand = next((each for each in list(self.errands) if can_write or each.reads), None)
+        if errand is None or not self._stepping.over or (lets_first and self._ahead < _AHEAD_MAX):
             return False
+        self._ahead = 0
         self._step(errand)
         return True
 
-    def _has_gone(self, key: bytes) -> None:
-        self._going[key] -= 1
-        if not self._going[key]:
-            del self._going[key]
-
-    def _due_removals(self) -> list[bytes]:
-        """Take those before which nothing is to be written any more."""
-        keys: list[bytes] = []
-        with self._offering:
-            while self._removals and len(keys) < TIER_BATCH_MAX and self._removals[0][0] <= self._taken:
-                keys.append(self._removals.popleft()[1])
-        return keys
-
-    def _due_entries(self) -> list[Sequence[TierEntry]]:
-        """Take some, up to the next removal, which stands between two that were offered."""
-        with self._offering:
-            ahead = self._removals[0][0] - self._taken if self._removals else TIER_BATCH_MAX
-            some = [self._entries.popleft()]
-            count = len(some[0])
-            while self._entries and count + len(self._entries[0]) <= min(ahead, TIER_BATCH_MAX):
-                some.append(self._entries.popleft())
-                count += len(some[-1])
-            self._taken += count
-        return some
-
     def _tend(self) -> bool:
-        if time.monotonic() - self._tended_at >= TEND_S:
+        if self._tending.over and time.monotonic() - self._tended_at >= TEND_S:
             self._tended_at = time.monotonic()
-            self._attempt(self.hook.tend)
+            if self._attempt(self.hook.tend, self._tending):
+                self._tending.went_right()
         return False
 
     def _step(self, errand: _Errand) -> None:
         """Do one step of an errand; one that raises is over."""
         over = object()
         left: list[object] = []
-        if not self._attempt(lambda: left.append(next(errand.steps, over))):
-            self._reads_at = self._writes_at
-        elif left[0] is not over:
-            return
+        if self._attempt(lambda: left.append(next(errand.steps, over)), self._stepping):
+            if left[0] is not over:
+                return  # the next step may be the one that fails each time
+            self._stepping.went_right()
         self.errands.remove(errand)
 
-    def _attempt(self, what: Callable[[], Any]) -> bool:
-        """Call a tier to write. Whatever it raises is counted, and nothing is written for a while; it is read on."""
+    def _attempt(self, what: Callable[[], Any], rest: _Rest) -> bool:
+        """Call a tier. Whatever it raises is counted, and it isn't called for this for a while; it is read on."""
         try:
             self._done(what())
         except Exception as error:  # noqa: BLE001 - as above
             self.health.fault("raised", _told(error))
-            self._writes_at = time.monotonic() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, REST_S_MAX)
+            rest.begin()
             return False
-        self._pause_s = REST_S_MIN
         return True
 
     # --- the reading thread

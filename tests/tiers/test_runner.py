@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count, pairwise
 
 import pytest
 
@@ -201,6 +202,88 @@ def test_what_couldnt_be_taken_out_is_tried_again_and_others_are_written_meanwhi
         tier.remove = remove  # type: ignore[method-assign]
         wait_until(lambda: counts(runner).get("removed") == 2, what="they are taken out after all")
         assert set(tier.kept) == {entry(3).key}
+
+
+class Timed(Evicted):
+    """Notes when it is asked to take something out, which it can't."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removes_at: list[float] = []
+
+    def remove(self, keys: Sequence[bytes]) -> None:
+        self.removes_at.append(time.monotonic())
+        raise OSError("no space left")
+
+    def pauses(self) -> list[float]:
+        return [after - before for before, after in pairwise(self.removes_at)]
+
+
+def test_taking_out_is_tried_less_and_less_often_whatever_is_written_read_or_tended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
+    tier, numbers = Timed(), count(1)
+    with running(tier) as runner:
+        runner.remove([entry(0).key])
+
+        def tried() -> bool:
+            runner.offer([entry(next(numbers))])
+            if not runner.errands:
+                runner.run(iter([None, None]), reads=True)
+            return len(tier.removes_at) >= 5
+
+        wait_until(tried, what="it is tried five times")
+        assert all(pause >= 0.1 * 2**at for at, pause in enumerate(tier.pauses())), tier.pauses()
+        assert tier.kept, "others are written meanwhile"
+        assert runner.to_plain()["failing"]
+
+
+def test_writing_is_tried_less_and_less_often_whatever_is_taken_out_read_or_tended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
+
+    class Full(Evicted):
+        def put(self, entries: Sequence[TierEntry]) -> None:
+            puts_at.append(time.monotonic())
+            raise OSError("no space left")
+
+    puts_at: list[float] = []
+    with running(Full()) as runner:
+
+        def tried() -> bool:
+            runner.offer([entry(1)])
+            runner.remove([entry(2).key])
+            if not runner.errands:
+                runner.run(iter([None, None]), reads=True)
+            return len(puts_at) >= 5
+
+        wait_until(tried, what="it is tried five times")
+        assert all(after - before >= 0.1 * 2**at for at, (before, after) in enumerate(pairwise(puts_at))), puts_at
+        assert counts(runner)["removed"], "others are taken out meanwhile"
+        assert runner.to_plain()["failing"]
+
+
+def test_an_errand_that_breaks_off_after_good_steps_is_waited_for_longer_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.runner._IDLE_S", 0.01)
+
+    def errand() -> Iterator[None]:
+        began_at.append(time.monotonic())
+        yield from [None] * 3
+        raise OSError("it breaks off")
+
+    began_at: list[float] = []
+    with running(Kept()) as runner:
+        for _ in range(4):
+            runner.run(errand(), reads=True)
+        wait_until(lambda: len(began_at) == 4, what="all are done")
+    assert all(after - before >= 0.1 * 2**at for at, (before, after) in enumerate(pairwise(began_at))), began_at
 
 
 def test_what_couldnt_be_taken_out_is_found_by_nobody_until_it_is() -> None:
