@@ -26,6 +26,10 @@ with the highest number there is would be the last key ever."""
 _REMEMBERED_MAX = 256
 """Fingerprints of wiped keys, so that nobody brings one back with a younger age."""
 
+PUSHED_OUT_MAX = 2048
+"""Births of keys that went for want of room, which may come back with no younger age: past a withdraw, say. More than
+one node can push out at once (`Limits.ticket_keys_burst`)."""
+
 _BIRTH_OFF_S_MAX = 60.0
 """By how much a key may be older than it was said to be at first: what its message waited on the way. Each node takes
 the oldest birth that it hears within that. For as long after it came, that can prove it to be withdrawn."""
@@ -65,6 +69,7 @@ class Ring:
     learned_at: dict[bytes, float] = field(default_factory=dict)
     _first_birth: dict[bytes, float] = field(default_factory=dict)
     _wiped: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    _pushed_out: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
     # --- times
 
@@ -125,7 +130,7 @@ class Ring:
             born_at = max(born_at, self.ended_at + _BIRTH_STEP_S)
         if not withdrawn and born_at > key.born_at - _BIRTH_STEP_S:
             return None
-        key.born_at = min(key.born_at, born_at)
+        key.born_by(born_at)
         if withdrawn:
             self._drop([key], now)
         return key
@@ -142,6 +147,7 @@ class Ring:
             key.wipe()
             self.age_heard(known.name, told.age_ms, now)
             return False
+        key.born_by(self._pushed_out.get(key.fingerprint(), born_at))
         reason = self._too_late(key, now)
         if reason is not None:
             key.wipe()
@@ -152,7 +158,11 @@ class Ring:
     def put(self, key: TicketKey, now: float) -> None:
         """Keep a key. Where there are as many as a ring keeps, the one that `_first_out` says goes for it."""
         if len(self.keys) >= KEYS_MAX:
-            self._drop([self._first_out()], now, may_come_back=True)
+            first_out = self._first_out()
+            self._pushed_out[first_out.fingerprint()] = first_out.born_at
+            if len(self._pushed_out) > PUSHED_OUT_MAX:
+                self._pushed_out.popitem(last=False)
+            self._drop([first_out], now, may_come_back=True)
         self.keys.append(key)
         self.keys.sort(key=lambda each: each.rank, reverse=True)
         self.learned_at[key.name] = now

@@ -69,6 +69,10 @@ class TicketKey:
         """Return what tells secrets apart, whatever ring they are said to be of; says nothing about them."""
         return hmac.digest(self._secret, b"meshcache/1 ticket fingerprint", "sha256")[:NAME_BYTES]
 
+    def born_by(self, born_at: float) -> None:
+        """Take an older birth for its own. It never gets younger."""
+        self.born_at = min(self.born_at, born_at)
+
     def reveal(self) -> bytes:
         """Return the secret itself, for the wire and nothing else."""
         return bytes(self._secret)

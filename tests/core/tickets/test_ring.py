@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from meshcache.core.tickets.ring import JUMP_MAX, Ring
+from meshcache.core.tickets.ring import JUMP_MAX, PUSHED_OUT_MAX, Ring
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.ticket_key import TicketKey
@@ -96,11 +97,29 @@ class TestTaking:
         lowest = taken(one, told(1))
         for number in range(2, KEYS_MAX + 2):
             assert not lowest.wiped
-            taken(one, told(number))
+            taken(one, told(number, age_ms=20_000))
         assert lowest.wiped
         assert one.take(told(1), NOW) is Drop.TICKET_KEYS_FULL
         one.end(one.keys[0].born_at, NOW)
         assert one.take(told(1, age_ms=9_000), NOW) is True
+        assert one.keys[0].born_at == NOW - 10, "no younger than it was"
+
+    def test_what_went_for_want_of_room_doesn_t_come_back_past_a_withdraw(self) -> None:
+        one = ring()
+        for number in range(1, KEYS_MAX + 2):
+            taken(one, told(number))
+        assert one.end(NOW, NOW) == KEYS_MAX
+        assert one.take(told(1, age_ms=0), NOW + 100) is Drop.TICKET_KEY_OLD
+        assert one.take(told(KEYS_MAX + 2, age_ms=0), NOW + 100) is True
+
+    @pytest.mark.parametrize(("more", "remembered"), ((0, True), (1, False)))
+    def test_what_is_remembered_of_keys_that_went_has_an_end(self, more: int, remembered: bool) -> None:
+        one = ring()
+        for number in range(1, KEYS_MAX + PUSHED_OUT_MAX + 1 + more):
+            taken(one, told(number, secret=sha256(b"%d" % number).digest()))
+        one.end(NOW - 10, NOW)
+        again = one.take(told(1, secret=sha256(b"1").digest(), age_ms=0), NOW)
+        assert again is (Drop.TICKET_KEY_OLD if remembered else True)
 
     def test_the_key_that_encrypts_never_goes_for_another(self) -> None:
         one = ring()

@@ -88,3 +88,10 @@ def test_a_new_secret_is_thrown_again_where_it_is_weak() -> None:
     dice = Dice(7)
     assert weakness(new_secret(dice)) is None
     assert dice.thrown == 2
+
+
+def test_a_key_gets_older_by_what_is_heard_and_never_younger() -> None:
+    key = TicketKey(b"r" * 16, bytes(range(32)), 1, 100.0, 600, 3600)
+    for born_at, then in ((90.0, 90.0), (95.0, 90.0), (80.0, 80.0)):
+        key.born_by(born_at)
+        assert key.born_at == then
