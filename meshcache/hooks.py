@@ -63,6 +63,7 @@ COUNTS: Mapping[str, str] = {
     "skipped": "sessions that weren't given to it, since too many waited or it rested",
     "loaded": "sessions that came from it at the start",
     "removed": "sessions that were taken out of it",
+    "removals_lost": "sessions that were to be taken out of it, and of which too many waited: they may be found again",
     "begun_anew": "times that a tier had to begin empty, since what it had couldn't be used",
     "refused_version": "values of a tier in a form that this version doesn't know: removed",
     "refused_key": "values sealed with a key that isn't in the keyring: removed",

@@ -50,14 +50,25 @@ def _of(tier: Mapping[str, Any]) -> Iterator[Finding]:
             yield note(name, f"works, and didn't before: {told}; the last: {tier['last_fault']}")
     if tier.get("noeviction"):
         yield _noeviction(name, tier)
-    if counts.get("begun_anew"):
-        yield note(name, f"began empty {counts['begun_anew']} times: what was there couldn't be used", "see the events")
-    if counts.get("skipped"):
-        yield note(name, f"{counts['skipped']} sessions weren't written: it is slower than they are made")
+    yield from _left_out(name, counts)
     for what, words in REFUSALS.items():
         if counts.get(what):
             tell = problem if what in _SUSPICIOUS else note
             yield tell(f"{name}, {what}", f"{counts[what]} values: {words}; removed", _DO[what])
+
+
+def _left_out(name: str, counts: Mapping[str, int]) -> Iterator[Finding]:
+    """What isn't there and should be, or the other way round."""
+    if counts.get("begun_anew"):
+        yield note(name, f"began empty {counts['begun_anew']} times: what was there couldn't be used", "see the events")
+    if counts.get("removals_lost"):
+        yield problem(
+            name,
+            f"{counts['removals_lost']} sessions that were used up or withdrawn couldn't be taken out and may resume",
+            "see why it can't be written to; `meshcache sessions withdraw --new-epoch` ends them for good",
+        )
+    if counts.get("skipped"):
+        yield note(name, f"{counts['skipped']} sessions weren't written: it is slower than they are made")
 
 
 def _noeviction(name: str, tier: Mapping[str, Any]) -> Finding:

@@ -13,7 +13,7 @@ from meshcache.hooks import Hook
 from meshcache.runtime.tracing import shown
 
 Kind = Literal["policy", "discovery", "observer", "tier"]
-What = Literal["raised", "slow", "wrong_answer", "not_loaded", "bad_address", "missed", "begun_anew"]
+What = Literal["raised", "slow", "wrong_answer", "not_loaded", "bad_address", "missed", "begun_anew", "removals_lost"]
 
 REST_S_MIN, REST_S_MAX = 1.0, 60.0
 """How long a hook that went wrong is left alone: twice as long each time until it goes right."""
@@ -57,12 +57,12 @@ class Health:
         """Be patient with it again."""
         self._rest_s = REST_S_MIN
 
-    def fault(self, what: What, error: BaseException | str, *, rests: bool = False) -> float:
-        """Count and tell a fault; return how long the hook should rest, and let it (`rests`)."""
+    def fault(self, what: What, error: BaseException | str, *, rests: bool = False, times: int = 1) -> float:
+        """Count a fault, so many `times`, and tell it; return how long the hook should rest, and let it (`rests`)."""
         now = time.monotonic()
         why = error if isinstance(error, str) else shown(error)
         with self._lock:
-            self._counts[what] += 1
+            self._counts[what] += times
             self._last = f"{what}: {why}"
             pause_s, loud = self._rest_s, now - self._told_at.get(what, -self._quiet_s) >= self._quiet_s
             self._rest_s = min(2 * pause_s, REST_S_MAX)

@@ -15,7 +15,7 @@ from typing import Any
 
 import meshcache.hot as hot
 from meshcache.config import CacheSettings
-from meshcache.core.replication.tiering import LeavingSession, LeavingSessions, Records
+from meshcache.core.replication.leaving_sessions import LeavingSession, LeavingSessions, Records
 from meshcache.core.values.events import HookFaulted
 from meshcache.core.wire.tier_record import Border, TierRecord
 from meshcache.edges import native
@@ -85,7 +85,7 @@ class NodeTiers:
         self._seen_revision: tuple[int, int] = (0, 0)
         self._changed_at = float("inf")
         self._room = 0
-        self._skipped = 0
+        self._skipped = self._removals_lost = 0
         self._closing = False
         self._new_records: Callable[[], Records] | None = None
         self._woken = native.Event()
@@ -207,8 +207,8 @@ class NodeTiers:
                 else:
                     many = tiering.take_many(_CHUNK_COMPILED, now, unix_now)
                 gone = tiering.take_forgotten()
-                waiting, skipped = tiering.waiting, tiering.skipped
-            self._count_skipped(skipped)
+                waiting, skipped, lost = tiering.waiting, tiering.skipped, tiering.removals_lost
+            self._count_left_out(skipped, lost)
             try:
                 self._hand_out(leaving, many, gone)
             finally:
@@ -238,11 +238,13 @@ class NodeTiers:
             for runner in runners if keys else ():
                 runner.remove(keys)
 
-    def _count_skipped(self, skipped: int) -> None:
-        if skipped > self._skipped:
-            for runner in self.runners:
+    def _count_left_out(self, skipped: int, removals_lost: int) -> None:
+        for runner in self.runners:
+            if skipped > self._skipped:
                 runner.health.count("skipped", skipped - self._skipped)
-            self._skipped = skipped
+            if removals_lost > self._removals_lost:
+                runner.removals_lost(removals_lost - self._removals_lost)
+        self._skipped, self._removals_lost = skipped, removals_lost
 
     def _look(self) -> None:
         """See to what follows from changes of VIPs, policies and withdraws."""

@@ -172,9 +172,17 @@ class TierRunner:
         self._to_write.set()
 
     def remove(self, keys: Sequence[bytes]) -> None:
-        """Have entries taken out in time; until then nobody is given them. Returns at once."""
-        self._queue.remove(keys)
+        """Have entries taken out in time; until then nobody is given them. Returns at once. Of more than
+        `TIER_WAITING_MAX` that wait the oldest stay where they are, and are found again: that is a fault.
+        """
+        lost = self._queue.remove(keys)
+        if lost:
+            self.removals_lost(lost)
         self._to_write.set()
+
+    def removals_lost(self, count: int) -> None:
+        """Count and tell that so many that had to go stay in it."""
+        self.health.fault("removals_lost", "what was used up or withdrawn stays there, and may resume", times=count)
 
     def is_going(self, key: bytes) -> bool:
         """Return whether what lies under this key is to be taken out, which a tier that can't be written delays."""

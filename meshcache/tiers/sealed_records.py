@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from meshcache.core.replication.tiering import LeavingSession, LeavingSessions
+from meshcache.core.replication.leaving_sessions import LeavingSession, LeavingSessions
 from meshcache.core.wire.tier_record import Border, RecordReader, TierRecord, TierRecordError
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring

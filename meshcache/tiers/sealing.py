@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import meshcache.hot as hot
-from meshcache.core.replication.tiering import Records
+from meshcache.core.replication.leaving_sessions import Records
 from meshcache.core.wire.tier_record import Border
 from meshcache.errors import HookError
 from meshcache.hooks import TIER_KEY_BYTES

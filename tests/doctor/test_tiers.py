@@ -48,6 +48,12 @@ def test_one_that_began_empty_or_is_too_slow_is_a_note() -> None:
     assert [finding.state for finding in findings] == [FindingState.NOTE, FindingState.NOTE]
 
 
+def test_one_in_which_lies_what_had_to_go_is_a_problem() -> None:
+    (finding,) = tier_findings([tier(removals_lost=3)])
+    assert finding.state is FindingState.PROBLEM
+    assert finding.text.startswith("3 sessions")
+
+
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_each_refusal_is_told_with_what_to_do(reason: str) -> None:
     (finding,) = tier_findings([tier(**{reason: 4})])

@@ -11,7 +11,7 @@ import pytest
 
 from meshcache import hot
 from meshcache.core.cache.entry import pack_head
-from meshcache.core.replication.tiering import LeavingSessions
+from meshcache.core.replication.leaving_sessions import LeavingSessions
 from meshcache.core.values.session import DER_BYTES_MAX, SEQ_MAX, Session, StreamKey
 from meshcache.core.wire.tier_record import ORIGIN_BYTES_MAX, Border, write_record
 from meshcache.hooks import TIER_VALUE_BYTES_MAX

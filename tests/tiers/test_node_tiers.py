@@ -352,6 +352,16 @@ def test_what_couldnt_be_taken_out_doesnt_come_back_as_a_tier_is_read(start: Sta
     assert len(tier.kept) == 20
 
 
+def test_what_had_to_go_and_found_no_room_is_counted_at_each_tier_and_told(start: Start) -> None:
+    node = start(Kept())
+    pump = node.internals.pump
+    with pump.lock:
+        pump.core.tiering.removals_lost += 7
+    wait_until(lambda: counts(node).get("removals_lost") == 7, what="it is counted")
+    events = wait_until(lambda: [e for e in node.events() if e["kind"] == "HookFaulted"], what="it is told")
+    assert "may resume" in events[0]["text"]
+
+
 def test_a_second_node_cant_have_the_folder_of_the_first(start: Start, tmp_path: Path) -> None:
     disk = {"disk": {"path": str(tmp_path / "shared")}}
     start(tier=disk)

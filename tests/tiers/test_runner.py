@@ -308,8 +308,14 @@ def test_what_couldnt_be_taken_out_is_found_by_nobody_until_it_is() -> None:
 
 
 def test_of_what_cant_be_taken_out_so_much_is_remembered() -> None:
-    runner = TierRunner(Kept(), "", lambda _fault: None, lambda _runner: None)
-    runner.remove([entry(number).key for number in range(TIER_WAITING_MAX + 5)])
+    told: list[HookFaulted] = []
+    runner = TierRunner(Kept(), "", told.append, lambda _runner: None)
+    runner.remove([entry(number).key for number in range(TIER_WAITING_MAX)])
+    assert "removals_lost" not in counts(runner)
+    runner.remove([entry(TIER_WAITING_MAX + number).key for number in range(4)])
+    runner.remove([entry(TIER_WAITING_MAX + 4).key])
+    assert counts(runner)["removals_lost"] == 5
+    assert [fault.what for fault in told] == ["removals_lost"], "it is told once"
     assert [runner.is_going(entry(number).key) for number in (0, 4, 5, TIER_WAITING_MAX + 4)] == [False] * 2 + [
         True
     ] * 2

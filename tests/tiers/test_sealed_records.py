@@ -7,7 +7,7 @@ import os
 import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, Terms
-from meshcache.core.replication.tiering import LeavingSession
+from meshcache.core.replication.leaving_sessions import LeavingSession
 from meshcache.core.values.session import Session, StreamKey
 from meshcache.core.wire.tier_record import Border, Origin, write_origin, write_record
 from meshcache.edges.keyring import Keyring

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, inf
-from typing import NamedTuple, Protocol
 
 from meshcache.core.cache.cache import SessionCache
 from meshcache.core.cache.journal import NamedIds
@@ -17,6 +16,7 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.policy.gates import ReachKind, Terms
 from meshcache.core.replication.intake import Intake
+from meshcache.core.replication.leaving_sessions import LeavingSession, LeavingSessions, Records
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.outlet import Fits
 from meshcache.core.state.served_vips import ServedVip, ServedVips
@@ -38,77 +38,6 @@ LASTS_S_MIN = 2.0
 
 _ORIGINS_MAX = 4096
 """Streams whose head of a record is remembered; forgotten all at once."""
-
-
-class LeavingSession(NamedTuple):
-    """A session for the tiers: where it belongs, its bytes, how long it is good, whether memory has it no more, and
-    whether it stays on this server (reach "server"), so that no tier may have it that others read.
-    """
-
-    border: Border
-    session_id: bytes
-    record: bytes
-    lasts_s: float
-    evicted: bool
-    stays: bool
-
-    def __repr__(self) -> str:
-        return f"<LeavingSession {self.border.group}>"
-
-
-class Records(Protocol):
-    """Records of sessions that Python never sees: the compiled module's."""
-
-    def __len__(self) -> int: ...
-
-    def add(self, session_id: bytes, record: bytes, lasts_s: float) -> None:
-        """Add one that is written already."""
-
-    def add_from(
-        self,
-        table: object,
-        ids: Sequence[bytes],
-        stream: int,
-        origin: bytes,
-        epoch: float,
-        now: float,
-        unix_offset: float,
-        lifetime_s: float,
-        lasts_min_s: float,
-        certified: bool,
-    ) -> None:
-        """Write those of these ids that are in a table, as this stream's, and are to leave."""
-
-    def add_named(
-        self,
-        table: object,
-        names: bytes,
-        first_seq: int,
-        stream: int,
-        origin: bytes,
-        epoch: float,
-        now: float,
-        unix_offset: float,
-        lifetime_s: float,
-        lasts_min_s: float,
-        certified: bool,
-    ) -> None:
-        """Do the same by names, of entries whose numbers follow on one another."""
-
-    def wipe(self) -> None:
-        """Forget them."""
-
-
-class LeavingSessions(NamedTuple):
-    """Sessions of one border for the tiers, as `LeavingSession` is one."""
-
-    border: Border
-    records: Records
-    evicted: bool
-    stays: bool
-
-    def __repr__(self) -> str:
-        return f"<LeavingSessions {self.border.group}: {len(self.records)}>"
 
 
 class Tiering:
@@ -138,6 +67,8 @@ class Tiering:
         self._new_records: Callable[[], Records] | None = None
         self.skipped = 0
         """Sessions that weren't written, since too many waited."""
+        self.removals_lost = 0
+        """Sessions that had to leave the tiers and won't, since too many waited."""
 
     def begin(self, *, everything: bool, new_records: Callable[[], Records] | None = None) -> None:
         """Note from now on what leaves memory to make room, and with `everything` also all that is filed.
@@ -177,6 +108,8 @@ class Tiering:
         """Take a session out of the tiers as well, and out of what waits for them."""
         if self.on and len(self._forgotten) < WAITING_MAX:
             self._forgotten.append((_border(served.vip.terms), session_id))
+        elif self.on:
+            self.removals_lost += 1
         if self._evicted and len(self._over) < WAITING_MAX:
             self._over.add(session_id)
 
@@ -191,7 +124,9 @@ class Tiering:
         self._waiting -= len(self._evicted) - len(kept)
         self._evicted = deque(kept)
         room = WAITING_MAX - len(self._forgotten)
-        self._forgotten.extend([(border, session_id) for border in self.borders() for session_id in ids][:room])
+        named = [(border, session_id) for border in self.borders() for session_id in ids]
+        self._forgotten.extend(named[:room])
+        self.removals_lost += max(len(named) - room, 0)
 
     def take_forgotten(self) -> list[tuple[Border, bytes]]:
         """Return what is to be taken out of the tiers since the last call."""

@@ -9,7 +9,8 @@ import pytest
 
 from meshcache import hot
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
-from meshcache.core.replication.tiering import WAITING_MAX, LeavingSession, Tiering
+from meshcache.core.replication.leaving_sessions import LeavingSession
+from meshcache.core.replication.tiering import WAITING_MAX, Tiering
 from meshcache.core.values.session import Outcome
 from meshcache.core.wire.tier_record import RecordReader, TierRecord
 from tests.core.net import Host, Net, has, make, mesh, sid, vip
@@ -329,6 +330,22 @@ def test_what_is_restored_at_a_start_isnt_written_again() -> None:
     new.core.tiering.begin(everything=True)
     restore(net, new, found)
     assert leaving(net, new) == []
+
+
+def test_what_has_to_go_and_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.core.replication.tiering.WAITING_MAX", 3)
+    net = Net()
+    host = one(net)
+    host.core.session_removed("shop", sid(0))
+    host.core.tiering.begin(everything=True)
+    for number in range(3):
+        host.core.session_removed("shop", sid(number))
+    assert host.core.tiering.removals_lost == 0
+    host.core.session_removed("shop", sid(3))
+    assert host.core.tiering.removals_lost == 1
+    host.core.tiering.sessions_withdrawn([sid(4), sid(5)], lambda _terms, _session: False)
+    assert host.core.tiering.removals_lost == 3
+    assert len(host.core.tiering.take_forgotten()) == 3
 
 
 def test_a_session_that_is_unusable_is_taken_out_of_the_tiers_too() -> None:
