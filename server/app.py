@@ -210,7 +210,7 @@ class ServerApp:
         try:
             await self._replace(self.settings, keys=False)
         except MeshcacheError as error:
-            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
+            for fault in self.renewal.news(error.faults if isinstance(error, ConfigError) else [str(error)]):
                 log.warning("certificates changed and are not taken yet: %s", fault)
         except Exception:
             log.exception("certificates not renewed, by a fault of the server's own")
@@ -221,6 +221,7 @@ class ServerApp:
         taken = settings.without_restart(self.settings)
         files = self.renewal.look(taken)
         contexts = make_contexts(taken)
+        self.renewal.read(files)
         listeners = self._bind(taken, self.listeners)
         held = self.settings, self.contexts, self.listeners, {key: of.routes for key, of in self.listeners.items()}
         before, after = set(self.listeners.values()), set(listeners.values())

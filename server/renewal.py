@@ -2,7 +2,7 @@
 
 Looks at what the names lead to, so a link that is turned to another folder (Kubernetes' ``..data``, an ACME client's
 ``live/``) is a change too. Waits until a change is over, and tells each one once: half a new pair is a
-change that can't be used, and its other half the next.
+change that can't be used, and its other half the next. One that couldn't be read is told again, now and then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from meshcache import Settings
 LOOK_S = 2.0
 """Between two looks. A look costs a stat(2) for each file; polling works on every file system, notification doesn't."""
 
+AGAIN_LOOKS = 30
+"""After so many, a minute, what couldn't be read is tried again: perhaps only no descriptor was left just then."""
+
 Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
@@ -22,6 +25,8 @@ class Renewal:
     """What the files of one configuration were when they were last taken."""
 
     def __init__(self, settings: Settings) -> None:
+        self._faults: list[str] = []
+        self._looks = 0
         self.taken(self.look(settings))
 
     def look(self, settings: Settings) -> tuple[list[Path], Signature]:
@@ -34,18 +39,34 @@ class Renewal:
     def taken(self, looked: tuple[list[Path], Signature]) -> None:
         """The files as they were at that look, or after, are in use."""
         self._files, self._taken = looked
-        self._before = self._taken
+        self._before = self._tried = self._read = self._taken
+
+    def read(self, looked: tuple[list[Path], Signature]) -> None:
+        """The files as they were at that look, or after, could be read: whatever else is wrong, trying them again is
+        of no use.
+        """
+        self._read = looked[1]
 
     def due(self) -> bool:
-        """Return whether the files have changed since they were taken and not since the last look;
-        once for each change.
+        """Return whether the files have changed since they were taken and not since the last look; once for each
+        change, and again after `AGAIN_LOOKS` where they couldn't be read.
         """
         now = _signature(self._files)
         settled, self._before = now == self._before, now
+        if now == self._taken:
+            self._tried = now
         if not settled or now == self._taken:
             return False
-        self._taken = now
-        return True
+        if now != self._tried:
+            self._tried, self._faults, self._looks = now, [], 0
+            return True
+        self._looks += 1
+        return now != self._read and self._looks % AGAIN_LOOKS == 0
+
+    def news(self, faults: list[str]) -> list[str]:
+        """Return those faults of a change that weren't found when it was tried before."""
+        known, self._faults = self._faults, faults
+        return [fault for fault in faults if fault not in known]
 
 
 def _files(settings: Settings) -> Iterator[Path]:

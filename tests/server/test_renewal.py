@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from meshcache_server.renewal import Renewal
+from meshcache_server import app as app_module
+from meshcache_server.app import ServerApp
+from meshcache_server.renewal import AGAIN_LOOKS, Renewal
 
-from meshcache import Settings
+from meshcache import ConfigError, Settings
 
 
 @pytest.fixture
@@ -62,3 +65,56 @@ def test_a_file_that_goes_on_changing_is_left_alone(settings: Settings, tmp_path
     assert [renewal.due() for _ in range(3)] == [False, True, False]
     renewal.taken(renewal.look(settings))
     assert not renewal.due()
+
+
+def test_what_could_not_be_read_is_due_again_after_a_while_and_what_could_is_not(
+    settings: Settings, tmp_path: Path
+) -> None:
+    renewal = Renewal(settings)
+    (tmp_path / "one" / "tls.crt").write_text("another")
+    again = [False] * (AGAIN_LOOKS - 1) + [True]
+    assert [renewal.due() for _ in range(2 + 2 * AGAIN_LOOKS)] == [False, True, *again, *again]
+    renewal.read(renewal.look(settings))
+    assert not any(renewal.due() for _ in range(2 * AGAIN_LOOKS))
+    (tmp_path / "one" / "tls.key").write_text("its key")
+    assert [renewal.due() for _ in range(3)] == [False, True, False]
+
+
+def test_files_that_were_put_back_are_due_when_they_come_again(settings: Settings, tmp_path: Path) -> None:
+    renewal = Renewal(settings)
+    folder(tmp_path, "two")
+    for target, due in (("two", True), ("one", False), ("two", True)):
+        (tmp_path / "..new").symlink_to(target)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+        assert [renewal.due() for _ in range(3)] == [False, due, False]
+
+
+def test_what_is_wrong_is_told_once_for_each_change(settings: Settings, tmp_path: Path) -> None:
+    renewal = Renewal(settings)
+    for content in ("another", "one more"):
+        (tmp_path / "one" / "tls.crt").write_text(content)
+        assert [renewal.due() for _ in range(2)] == [False, True]
+        assert renewal.news(["no descriptor"]) == ["no descriptor"]
+        assert [renewal.due() for _ in range(AGAIN_LOOKS)][-1]
+        assert renewal.news(["no descriptor", "no memory"]) == ["no memory"]
+
+
+@pytest.mark.parametrize("is_readable", [False, True])
+async def test_a_server_tries_again_what_it_could_not_read_and_nothing_else(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_readable: bool
+) -> None:
+    def contexts(_settings: Settings) -> dict[str, Any]:
+        if is_readable:
+            return {}
+        raise ConfigError(["vip[0].certificate: too many open files"])
+
+    class Node:
+        def reload(self, *_: object, **__: object) -> None:
+            raise ConfigError(["it isn't the files"])
+
+    monkeypatch.setattr(app_module, "make_contexts", contexts)
+    app = ServerApp(settings, cast(Any, Node()), lambda: settings)
+    (tmp_path / "one" / "tls.crt").write_text("another")
+    assert [app.renewal.due() for _ in range(2)] == [False, True]
+    assert not await app.reload()
+    assert any(app.renewal.due() for _ in range(2 * AGAIN_LOOKS)) is not is_readable
