@@ -50,7 +50,7 @@ class Ring:
     """One border's keys, highest first. ``vips`` are served here in it; ``shared`` is false where reach keeps all on
     this server. ``turns_since`` is when ``rotate_s`` changed last. ``ended_at``: keys made up to then were withdrawn.
     ``empty_since`` is when it had no key for the first time, ``current`` the key that encrypts: it may be over, so ask
-    `encrypting`.
+    `encrypting`. ``pushed_out`` counts the keys that went for want of room.
     """
 
     id: bytes
@@ -65,11 +65,12 @@ class Ring:
     current: TicketKey | None = None
     ended_at: float = float("-inf")
     top: int = 0
+    pushed_out: int = 0
     turns_since: float = float("-inf")
     learned_at: dict[bytes, float] = field(default_factory=dict)
     _first_birth: dict[bytes, float] = field(default_factory=dict)
     _wiped: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
-    _pushed_out: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+    _born_at: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
     # --- times
 
@@ -147,7 +148,7 @@ class Ring:
             key.wipe()
             self.age_heard(known.name, told.age_ms, now)
             return False
-        key.born_by(self._pushed_out.get(key.fingerprint(), born_at))
+        key.born_by(self._born_at.get(key.fingerprint(), born_at))
         reason = self._too_late(key, now)
         if reason is not None:
             key.wipe()
@@ -159,9 +160,10 @@ class Ring:
         """Keep a key. Where there are as many as a ring keeps, the one that `_first_out` says goes for it."""
         if len(self.keys) >= KEYS_MAX:
             first_out = self._first_out()
-            self._pushed_out[first_out.fingerprint()] = first_out.born_at
-            if len(self._pushed_out) > PUSHED_OUT_MAX:
-                self._pushed_out.popitem(last=False)
+            self.pushed_out += 1
+            self._born_at[first_out.fingerprint()] = first_out.born_at
+            if len(self._born_at) > PUSHED_OUT_MAX:
+                self._born_at.popitem(last=False)
             self._drop([first_out], now, may_come_back=True)
         self.keys.append(key)
         self.keys.sort(key=lambda each: each.rank, reverse=True)

@@ -225,9 +225,9 @@ class TicketDuty:
         if not self._peers.of(peer).may_bring(len(told.keys), self._limits, now):
             self._telemetry.drop(Drop.TICKET_KEY_RATE, len(told.keys))
             return
-        room = KEYS_MAX - len(ring.keys)
+        before = ring.pushed_out
         taken = [key for key in (self._take(ring, peer, each, now) for each in told.keys) if key is not None]
-        self._pushed_out(ring, len(taken) - room, now)
+        self._pushed_out(ring, ring.pushed_out - before, now)
         news = [key for key in taken if not key.wiped]
         if news:
             self._changed()
@@ -254,9 +254,10 @@ class TicketDuty:
         self._expected_at = max(self._expected_at, now)
 
     def _make(self, ring: Ring, now: float) -> TicketKey:
-        self._pushed_out(ring, len(ring.keys) + 1 - KEYS_MAX, now)
+        before = ring.pushed_out
         key = TicketKey(ring.id, new_secret(self._rng), ring.top + 1, now, ring.rotate_s, ring.lifetime_s)
         ring.put(key, now)
+        self._pushed_out(ring, ring.pushed_out - before, now)
         self._telemetry.events.add(TicketKeyMade(now, ring.group, key.generation))
         self._send_keys(ring, self.nodes.linked(ring), [key], now)
         self._changed()

@@ -99,7 +99,9 @@ class TestTaking:
             assert not lowest.wiped
             taken(one, told(number, age_ms=20_000))
         assert lowest.wiped
+        assert one.pushed_out == 1
         assert one.take(told(1), NOW) is Drop.TICKET_KEYS_FULL
+        assert one.pushed_out == 1
         one.end(one.keys[0].born_at, NOW)
         assert one.take(told(1, age_ms=9_000), NOW) is True
         assert one.keys[0].born_at == NOW - 10, "no younger than it was"

@@ -256,6 +256,19 @@ class TestMoreKeysThanARingKeeps:
         assert dropped(hosts[0], net).get("ticket_key_old", 0) == 0
         assert "only 48 are kept" in {event.why for event in hosts[0].happened(TicketKeysWiped)}
 
+    def test_only_what_goes_for_want_of_room_is_counted_so(self) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        host.core.withdraw(net.now, vip="shop")
+        other.lives(host, 4)
+        young = [told(number, age_ms=1_000) for number in range(2, KEYS_MAX + 2)]
+        other.says(host, TicketKeys(ring, tuple(young)))
+        assert len(keys(host, net)) == KEYS_MAX
+        other.says(host, TicketKeys(ring, (told(2, age_ms=5_000), told(KEYS_MAX + 2))))  # one was withdrawn
+        assert len(keys(host, net)) == KEYS_MAX
+        assert "ticket_keys_full" not in dropped(host, net)
+        other.says(host, TicketKeys(ring, (told(KEYS_MAX + 3),)))
+        assert dropped(host, net)["ticket_keys_full"] == 1
+
     def test_an_operator_who_rotates_too_often_ends_old_keys_and_no_new_one(self) -> None:
         net = Net()
         hosts = started(net, "a", "b", "c")
