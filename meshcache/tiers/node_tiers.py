@@ -306,7 +306,9 @@ class NodeTiers:
         pump.wake()
 
     def _revise(self, runner: TierRunner) -> Iterator[None]:
-        """Look at all that a tier has: what nobody here can use goes, what an older key sealed is sealed anew."""
+        """Look at all that a tier has: what nobody here can use goes, and what others may not read who read this tier;
+        what an older key sealed is sealed anew.
+        """
         pump = self._pump
         assert pump is not None, "it was started"
         records = self._records_of(runner)
@@ -315,18 +317,20 @@ class NodeTiers:
             with pump.lock:
                 borders = pump.core.tiering.borders()
                 withdraws = len(pump.core.withdraws)
-            if not withdraws:
+            if runner.hook.private and not withdraws:
                 by_tag = records.by_tag(borders)
                 rows = [row for row in rows if not records.is_fresh(row[1], by_tag)]
             found = self._read(runner, rows, borders, known_only=True)
             sessions = [record for _, _, _, record in found]
             with pump.lock:
-                withdrawn = set(pump.core.tiering.withdrawn(sessions, pump.clock(), time.time()))
-            runner.remove([found[at][0] for at in withdrawn])
+                goes = set(pump.core.tiering.withdrawn(sessions, pump.clock(), time.time()))
+                if not runner.hook.private:
+                    goes.update(pump.core.tiering.staying(sessions))
+            runner.remove([found[at][0] for at in goes])
             stale = [
                 records.again(key, value, record, border)
                 for at, (key, value, border, record) in enumerate(found)
-                if at not in withdrawn and not records.sealer.is_current(value)
+                if at not in goes and not records.sealer.is_current(value)
             ]
             runner.offer(stale)
             yield

@@ -390,6 +390,42 @@ def test_what_stays_on_its_server_goes_to_no_tier_that_others_read(start: Start)
     assert (theirs.kept, everything.kept) == ({}, {})
 
 
+@pytest.mark.parametrize(("before", "now"), [("server", "colo"), ("colo", "server"), ("server", "server")])
+def test_what_may_not_lie_in_a_tier_that_others_read_and_was_written_before_is_taken_out(
+    start: Start, monkeypatch: pytest.MonkeyPatch, before: str, now: str
+) -> None:
+    """By a version that did so, or before its reach was narrowed."""
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    ours, theirs = Kept(), Evicted()
+    ids = make(start(ours, sharing={"reach": before}), 20)
+    node = start(sharing={"reach": before})
+    theirs.kept = dict(ours.kept)
+    assert len(theirs.kept) == 20
+    node = start(ours, theirs, sharing={"reach": now})
+    wait_until(lambda: not theirs.kept, what="they are taken out")
+    assert len(ours.kept) == 20, "what nobody else reads keeps them"
+    assert set(found(node, ids)) == {Outcome.LOCAL}
+
+
+def test_what_others_may_read_is_left_where_they_do(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    looked: list[int] = []
+
+    class Looked(Evicted):
+        def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
+            yield from super().newest(entries_max)
+            looked.append(entries_max)
+
+    ours, theirs = Kept(), Looked()
+    make(start(ours), 20)
+    start()
+    theirs.kept = dict(ours.kept)
+    node = start(theirs)
+    wait_until(lambda: looked, what="it was looked at")
+    node.close()
+    assert len(theirs.kept) == 20
+
+
 def test_after_a_key_was_promoted_what_is_kept_is_sealed_again(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

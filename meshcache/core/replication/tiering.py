@@ -199,6 +199,18 @@ class Tiering:
             )
         ]
 
+    def staying(self, records: Sequence[TierRecord]) -> list[int]:
+        """Return the indices of those that no tier may have that others read: what was made under the reach "server",
+        and what this node made for a VIP that has it now. Another's are its own to take out.
+        """
+        node = self._local.identity.node
+        stay = {terms.vip for terms in self._vips.terms if terms.reach.kind is ReachKind.SERVER}
+        return [
+            at
+            for at, terms in enumerate(record.origin.terms for record in records)
+            if terms.reach.kind is ReachKind.SERVER or (terms.node == node and terms.vip in stay)
+        ]
+
     def _lifetime_of(self, terms: Terms, inherited: bool) -> float:
         """Return how old sessions may get in the VIP that these would be filed under."""
         _, vip = self._vips.inherit(terms) if inherited else self._vips.accept(terms)

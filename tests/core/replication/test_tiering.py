@@ -277,6 +277,28 @@ def test_what_was_withdrawn_doesnt_come_back() -> None:
     assert new.core.tiering.withdrawn(records(found), net.now, UNIX + net.now) == list(range(20))
 
 
+@pytest.mark.parametrize(
+    ("made", "now", "maker", "stay"),
+    [
+        (REACH_SERVER, REACH_COLO, "a", True),
+        (REACH_SERVER, REACH_COLO, "b", True),
+        (REACH_COLO, REACH_SERVER, "a", True),
+        (REACH_COLO, REACH_SERVER, "b", False),
+        (REACH_COLO, REACH_COLO, "a", False),
+    ],
+)
+def test_what_stays_on_its_server_is_known_by_the_terms_of_then_and_its_makers_of_now(
+    made: Reach, now: Reach, maker: str, stay: bool
+) -> None:
+    net = Net()
+    old = one(net, maker, reach=made)
+    old.core.tiering.begin(everything=True)
+    make(net, old, 1)
+    old.up = False
+    found = records(leaving(net, old))
+    assert one(net, "a", reach=now).core.tiering.staying(found) == ([0] if stay else [])
+
+
 def test_a_withdraw_by_name_takes_sessions_out_of_the_tiers_of_every_node() -> None:
     net = Net()
     a, b = mesh(net, ["a", "b"])
