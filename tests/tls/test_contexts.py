@@ -247,9 +247,9 @@ def test_a_context_that_is_detached_while_it_gets_new_scopes_stays_so(
         self.detach()
         return answer
 
-    monkeypatch.setattr(Attachment, "attached", property(look_and_detach))
-    attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:  # not undo(), which ends what a fixture has patched as well
+        patched.setattr(Attachment, "attached", property(look_and_detach))
+        attachment.scopes = scopes_for(Names(("a.test",)), b"another digest")
     assert attachments() == before
     attach(context, DictPort(name="bank"))
 
