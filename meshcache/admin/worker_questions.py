@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from meshcache.admin.client import AdminClient
 from meshcache.edges import native
@@ -59,9 +59,13 @@ class WorkerQuestions:
         paths = self._sockets()
         self._look_again(paths)
         late = set(self.late)
-        asked = {path: self._pool.submit(asked_at, path, question) for path in paths if path not in late}
-        concurrent.futures.wait(asked.values(), PATIENCE_S)
-        return {path: self._taken(path, asked[path]) if path in asked else _late(path) for path in paths}
+        asked = {path: _Asked(self._pool, path, question) for path in paths if path not in late}
+        concurrent.futures.wait([each.future for each in asked.values()], PATIENCE_S)
+        outcomes: dict[Path, Answer | MeshcacheError] = {path: _late(path) for path in paths}
+        for path, each in asked.items():
+            answer = self._taken(path, each)
+            outcomes[path] = answer
+        return outcomes
 
     def ask_one(self, question: Callable[[AdminClient], Answer]) -> Answer:
         """Ask one, and the next where it doesn't answer. Raises PolicyError with what one says against it, else what
@@ -69,9 +73,9 @@ class WorkerQuestions:
         """
         failure: MeshcacheError = NodeAbsentError("no worker is there")
         for path in self.in_turn:
-            future = self._pool.submit(asked_at, path, question)
-            concurrent.futures.wait([future], PATIENCE_S)
-            answer = self._taken(path, future)
+            asked = _Asked(self._pool, path, question)
+            concurrent.futures.wait([asked.future], PATIENCE_S)
+            answer = self._taken(path, asked)
             if isinstance(answer, PolicyError):
                 raise answer
             if not isinstance(answer, MeshcacheError):
@@ -80,10 +84,11 @@ class WorkerQuestions:
                 failure = answer
         raise failure
 
-    def _taken(self, path: Path, future: Future[Answer | MeshcacheError]) -> Answer | MeshcacheError:
+    def _taken(self, path: Path, asked: _Asked[Answer]) -> Answer | MeshcacheError:
+        future = asked.future
         if future.done():
             return future.result()
-        if future.cancel():  # it waited for a thread all the time: that says nothing of the worker
+        if future.cancel() or not asked.long_ago:  # it waited for a thread: that says nothing of the worker
             return AdminError(
                 f"{path.parent.name} could not be asked within {PATIENCE_S:g} s: too much is asked at once"
             )
@@ -118,6 +123,23 @@ class WorkerQuestions:
         for path in due:
             future = self._pool.submit(asked_at, path, AdminClient.stats)
             future.add_done_callback(lambda done, path=path: self._answered(path, done))  # type: ignore[misc]
+
+
+class _Asked(Generic[Answer]):
+    """A question to one worker, which may wait for a thread before it is asked."""
+
+    def __init__(self, pool: ThreadPoolExecutor, path: Path, question: Callable[[AdminClient], Answer]) -> None:
+        self._began_at = float("inf")
+        self.future = pool.submit(self._ask, path, question)
+
+    @property
+    def long_ago(self) -> bool:
+        """Whether the worker had most of the time that it is waited for."""
+        return time.monotonic() - self._began_at > PATIENCE_S / 2
+
+    def _ask(self, path: Path, question: Callable[[AdminClient], Answer]) -> Answer | MeshcacheError:
+        self._began_at = time.monotonic()
+        return asked_at(path, question)
 
 
 def answered(outcomes: Mapping[Path, Answer | MeshcacheError]) -> dict[Path, Answer]:

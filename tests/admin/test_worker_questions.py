@@ -126,3 +126,24 @@ def test_who_could_not_be_asked_for_lack_of_a_thread_is_not_late(
         assert questions.ask_each(workers) == {FIRST: FIRST, SECOND: SECOND}
     assert workers.asked == [FIRST, SECOND], "nobody waits for an answer of before"
     assert (questions.late, caplog.messages) == ([], [])
+
+
+def test_who_was_asked_only_as_the_others_were_done_is_not_late(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first keeps the only thread until the second's time is nearly over."""
+    monkeypatch.setattr(worker_questions, "PATIENCE_S", 4.0)
+
+    def slowly(client: AdminClient) -> Path:
+        if client.path == FIRST:
+            workers.go_on.wait(3.0)
+            return FIRST
+        assert over.wait(60)
+        return SECOND
+
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        questions = WorkerQuestions(lambda: [FIRST, SECOND], pool)
+        found, late = questions.ask_each(slowly), questions.late
+        over.set()
+    assert SECOND not in {*found, *late}
