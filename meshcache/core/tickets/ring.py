@@ -27,8 +27,8 @@ _REMEMBERED_MAX = 256
 """Fingerprints of wiped keys, so that nobody brings one back with a younger age."""
 
 PUSHED_OUT_MAX = 2048
-"""Births of keys that went for want of room, which may come back with no younger age: past a withdraw, say. More than
-one node can push out at once (`Limits.ticket_keys_burst`)."""
+"""Births of keys that went and may come back, with no younger age: past a withdraw, say. More than one node can push
+out at once (`Limits.ticket_keys_burst`)."""
 
 _BIRTH_OFF_S_MAX = 60.0
 """By how much a key may be older than it was said to be at first: what its message waited on the way. Each node takes
@@ -133,7 +133,7 @@ class Ring:
             return None
         key.born_by(born_at)
         if withdrawn:
-            self._drop([key], now)
+            self._drop([key], now, may_come_back=True)  # if it is the withdraw that turns out to be older
         return key
 
     def take(self, told: ToldKey, now: float) -> Drop | bool:
@@ -159,12 +159,8 @@ class Ring:
     def put(self, key: TicketKey, now: float) -> None:
         """Keep a key. Where there are as many as a ring keeps, the one that `_first_out` says goes for it."""
         if len(self.keys) >= KEYS_MAX:
-            first_out = self._first_out()
+            self._drop([self._first_out()], now, may_come_back=True)
             self.pushed_out += 1
-            self._born_at[first_out.fingerprint()] = first_out.born_at
-            if len(self._born_at) > PUSHED_OUT_MAX:
-                self._born_at.popitem(last=False)
-            self._drop([first_out], now, may_come_back=True)
         self.keys.append(key)
         self.keys.sort(key=lambda each: each.rank, reverse=True)
         self.learned_at[key.name] = now
@@ -214,7 +210,9 @@ class Ring:
 
     def _drop(self, over: list[TicketKey], now: float, *, may_come_back: bool = False) -> None:
         for key in over:
-            if not may_come_back:
+            if may_come_back:
+                self._born_at[key.fingerprint()] = key.born_at
+            else:
                 self._wiped[key.fingerprint()] = None
             self.keys.remove(key)
             del self.learned_at[key.name], self._first_birth[key.name]
@@ -223,6 +221,8 @@ class Ring:
             key.wipe()
         while len(self._wiped) > _REMEMBERED_MAX:
             self._wiped.popitem(last=False)
+        while len(self._born_at) > PUSHED_OUT_MAX:
+            self._born_at.popitem(last=False)
         if over and not self.keys:
             self.empty_since = now
 

@@ -555,6 +555,22 @@ class TestWithdrawing:
         assert host.core.tickets.version > before, "edges drop it at once"
         assert host.happened(TicketKeysWiped)[-1].why == "withdrawn"
 
+    def test_a_key_that_seemed_withdrawn_comes_back_when_it_is_the_withdraw_that_is_older(self) -> None:
+        net, host, other, ring = TestBadMembers().stage()
+        withdraw = Withdraw("elsewhere", 1, 5, 0, 3600, "shop")
+        other.says(host, withdraw)  # the host's clock stands still after this, for half a minute
+        other.lives(host, 4)
+        other.says(host, TicketKeys(ring, (told(2, age_ms=1_000),)))
+        truth = TicketKeys(ring, (told(2, age_ms=26_000),))
+        other.says(host, truth)
+        other.says(host, truth)
+        assert keys(host, net) == ()
+        other.says(host, replace(withdraw, elapsed_s=34))
+        other.lives(host, 0.5)
+        other.says(host, TicketKeys(ring, (told(2, age_ms=0),)))
+        (key,) = keys(host, net)
+        assert 25 < net.now - key.born_at < 27, "no younger than it was"
+
     def test_edges_hear_that_a_key_is_older_than_it_seemed(self) -> None:
         net, host, other, ring = TestBadMembers().stage()
         before, (key,) = host.core.tickets.version, keys(host, net)
