@@ -17,19 +17,23 @@ Rows = list[tuple[bytes, bytes]]
 
 
 class Retry:
-    """How often reading one tier has failed since it last went right."""
+    """How often one kind of reading of one tier has failed since it last went right or was given up."""
 
     def __init__(self) -> None:
         self._failed = 0
 
     def of(self, errand: Iterator[None], again: Callable[[], object]) -> Iterator[None]:
-        """Do an errand. Where it raises, call `again`, which is to see to another, but for the last of `TRIES_MAX`."""
+        """Do an errand. Where it raises, call `again`, which is to see to another, but for the last of `TRIES_MAX`.
+        What is read later, for a reason of its own, has as many tries again.
+        """
         try:
             yield from errand
         except Exception:
             self._failed += 1
             if self._failed < TRIES_MAX:
                 again()
+            else:
+                self._failed = 0
             raise
         self._failed = 0
 

@@ -81,7 +81,8 @@ class NodeTiers:
         self._withdraws = KeptWithdraws(node)
         self._loaded: dict[TierRunner, set[Border]] = {runner: set() for runner in self.runners}
         """For which borders each has been read, or is being read just now; none before it is open."""
-        self._retry = {runner: Retry() for runner in self.runners}
+        self._load_retry = {runner: Retry() for runner in self.runners}
+        self._revise_retry = {runner: Retry() for runner in self.runners}
         self._seen_revision: tuple[int, int] = (0, 0)
         self._changed_at = float("inf")
         self._room = 0
@@ -265,7 +266,7 @@ class NodeTiers:
         if now - self._changed_at >= SETTLED_S:
             self._changed_at = float("inf")
             for runner in self.runners:
-                runner.run(self._retry[runner].of(self._revise(runner), self._revise_later))
+                runner.run(self._revise_retry[runner].of(self._revise(runner), self._revise_later))
 
     def _read_for(self, runner: TierRunner, borders: set[Border], held: int) -> None:
         """Have a tier read for these borders, which it hasn't been yet: at the start, once it opens, for a new VIP."""
@@ -274,7 +275,7 @@ class NodeTiers:
         entries_max = self._room if loaded else max(self._room - held, 0)
         loaded |= borders
         errand = self._load(runner, tuple(borders), entries_max)
-        runner.run(self._retry[runner].of(errand, lambda: loaded.difference_update(borders)), reads=True)
+        runner.run(self._load_retry[runner].of(errand, lambda: loaded.difference_update(borders)), reads=True)
 
     def _revise_later(self) -> None:
         self._changed_at = time.monotonic()
@@ -294,14 +295,16 @@ class NodeTiers:
         pump = self._pump
         assert pump is not None, "it was started"
         for rows in in_batches(runner.hook.newest(entries_max)):
-            found = self._read(runner, rows, borders)
+            found, loaded = self._read(runner, rows, borders), 0
             for start in range(0, len(found), _CHUNK):
                 some = [record for _, _, _, record in found[start : start + _CHUNK]]
                 with pump.lock:
+                    before = pump.core.tiering.restored
                     pump.core.tiering.restore(
                         some, pump.clock(), time.time(), private=runner.hook.private, loading=True
                     )
-            runner.health.count("loaded", len(found))
+                    loaded += pump.core.tiering.restored - before
+            runner.health.count("loaded", loaded)
             yield
         pump.wake()
 

@@ -42,9 +42,26 @@ def test_an_errand_is_tried_so_often_and_as_often_again_once_it_went_right() -> 
     retry = Retry()
     for _ in range(2):
         again.clear()
-        for _ in range(TRIES_MAX + 2):
+        for _ in range(TRIES_MAX - 1):
             with pytest.raises(OSError, match="breaks off"):
                 list(retry.of(errand(fails=True), lambda: again.append(1)))
         assert len(again) == TRIES_MAX - 1
         assert list(retry.of(errand(fails=False), lambda: again.append(1))) == [None]
     assert len(again) == TRIES_MAX - 1
+
+
+def test_after_one_that_was_given_up_a_later_one_is_tried_as_often() -> None:
+    def errand() -> Iterator[None]:
+        yield from ()
+        raise OSError("it breaks off")
+
+    retry, tries = Retry(), list[int]()
+    for _ in range(2):
+        tries.clear()
+        while True:
+            before = len(tries)
+            with pytest.raises(OSError, match="breaks off"):
+                list(retry.of(errand(), lambda: tries.append(1)))
+            if len(tries) == before:
+                break
+        assert len(tries) == TRIES_MAX - 1

@@ -308,7 +308,7 @@ def test_what_comes_back_late_takes_nobodys_place(start: Start) -> None:
     tier.tries, tier.kept = -1, dict(kept)
     node = start(tier, cache={"max_sessions": 30})
     new = make(node, 25)
-    wait_until(lambda: counts(node).get("loaded"), 60, what="it is open")
+    wait_until(lambda: "loaded" in counts(node), 60, what="it is open")
     wait_until(lambda: node.warm, what="it is loaded")
     assert set(found(node, new)) == {Outcome.LOCAL}
     assert found(node, ids).count(Outcome.LOCAL) <= 5
@@ -324,6 +324,31 @@ def test_a_tier_that_breaks_off_as_it_is_read_is_read_again_so_often(start: Star
     assert found(node, ids).count(Outcome.LOCAL) == back
     assert tier.reads == min(times + 1, 3)
     assert counts(node)["raised"] == times
+    assert counts(node)["loaded"] == back, "what came before it broke off is counted once"
+
+
+def test_what_couldnt_be_looked_at_again_costs_no_later_load_its_tries(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    kept, ids = kept_before(start, 20)
+    loads = [20]
+
+    class OfBoth(Kept):
+        def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
+            looks, rows = entries_max == 1 << 62, list(kept.items())
+            last = 0 if looks else loads.pop(0)
+            yield from rows[:last]
+            if last < 20:
+                raise OSError("input/output error")
+
+    node = start(OfBoth(), vip=[{"name": "other"}, {"name": "shop"}])
+    node.attach(server_context("stdlib", None), vip="other")
+    wait_until(lambda: counts(node).get("raised", 0) >= 2, what="looking at all has failed twice")
+    loads += [10, 20]
+    node.attach(server_context("stdlib", None), vip="shop")
+    wait_until(lambda: found(node, ids).count(Outcome.LOCAL) == 20, what="all is loaded at the second try")
 
 
 def test_what_is_to_be_sealed_again_is_looked_at_again_where_the_tier_breaks_off(

@@ -90,6 +90,11 @@ class Tiering:
         """How many sessions are in memory."""
         return len(self._cache)
 
+    @property
+    def restored(self) -> int:
+        """How many sessions of the VIPs that are served now came from the tiers."""
+        return sum(served.counters.restored for served in self._vips)
+
     def borders(self) -> list[Border]:
         """Return the borders that this node serves VIPs within: what lies in a tier for another is of no use here."""
         return list({_border(terms): None for terms in self._vips.terms})
