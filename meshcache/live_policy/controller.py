@@ -377,12 +377,7 @@ class PolicyController:
     def _keep(self) -> bool:
         with self._pump.lock:
             entries = self._pump.core.live.entries()
-        try:
-            self._store.save(Kept(entries, self._node_only, self._numbers))
-        except OSError as error:
-            log.warning("live policies can't be kept in %s: %s", self._store.path, error.strerror or error)
-            return False
-        return True
+        return self._store.keep(Kept(entries, self._node_only, self._numbers))
 
     def _tell_time(self) -> None:
         """Tell the core the wall clock in each step of the pump, which holds its lock:

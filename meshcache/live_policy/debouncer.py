@@ -18,6 +18,12 @@ STOP_S = 5.0
 AGAIN_S = 2.0
 """How long after a failure the chore is done again: a policy that isn't taken over is one that doesn't hold."""
 
+AGAIN_S_MAX = 60.0
+"""Twice as long each time until then, unless it is asked for anew: one that fails for hours tells nothing new by it."""
+
+TOLD_MAX = 8
+"""Different failures in a row that are told; what alternates isn't told each time."""
+
 log = logging.getLogger("meshcache.policy")
 
 
@@ -46,24 +52,28 @@ class Keeper:
             self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        told: str | None = None
+        told: set[str] = set()
+        pause_s = AGAIN_S
         while not self._closing.is_set():
-            if told is None:
+            if not told:
                 self._woken.wait()
             self._woken.clear()
             try:
                 self._chore()
             except Exception as error:  # noqa: BLE001 - the policy must be taken over yet, and later ones too
-                told = self._tell(error, told)
-                self._closing.wait(AGAIN_S)
+                self._tell(error, told)
+                self._woken.clear()  # the chore itself may have asked
+                if not self._closing.wait(AGAIN_S):
+                    self._woken.wait(pause_s - AGAIN_S)
+                pause_s = min(2 * pause_s, AGAIN_S_MAX)
             else:
-                if told is not None:
+                if told:
                     log.warning("what couldn't be taken over of a policy is in force now")
-                told = None
+                told, pause_s = set(), AGAIN_S
 
-    def _tell(self, error: Exception, told: str | None) -> str:
-        """Log what failed, unless that was told the last time; returns what is told."""
+    def _tell(self, error: Exception, told: set[str]) -> None:
+        """Log what failed, unless that was told since it last went right, and add it to what was."""
         what = shown(error)
-        if what != told:
+        if what not in told and len(told) < TOLD_MAX:
+            told.add(what)
             log.error("a fault while a policy was taken over; it is tried again, please report it: %s", what)
-        return what

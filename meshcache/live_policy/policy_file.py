@@ -57,6 +57,7 @@ class PolicyFile:
         self._colo = colo
         self._ours = ours
         self._in_file = _NOTHING
+        self._told = ""
 
     @classmethod
     def of(cls, settings: Settings, *, of_worker: bool = False) -> PolicyFile:
@@ -88,6 +89,18 @@ class PolicyFile:
             for words in taken_over(before, kept):
                 log.warning("live policies: taken over from %s: %s", path, words)
         return kept
+
+    def keep(self, kept: Kept) -> bool:
+        """Save, and return whether that could be; why not is logged once for as long as it is so."""
+        try:
+            self.save(kept)
+        except OSError as error:
+            before, self._told = self._told, error.strerror or str(error)
+            if self._told != before:
+                log.warning("live policies can't be kept in %s: %s", self.path, self._told)
+            return False
+        self._told = ""
+        return True
 
     def save(self, kept: Kept) -> None:
         """Replace what is kept, if it isn't that already. Raises OSError, also for what `load` would not take: such a

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -57,6 +59,47 @@ def test_what_failed_is_told_once_and_done_again_without_being_asked(
         wait_until(lambda: len(times) == 5)
         keeper.close()
     assert "secret" not in caplog.text
+
+
+def test_what_fails_for_long_is_done_less_and_less_often_and_each_of_its_words_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debouncer, "AGAIN_S", 0.1)
+    times: list[float] = []
+
+    def chore() -> None:
+        times.append(time.monotonic())
+        keeper.wake()  # as one does that failed
+        raise (RuntimeError if len(times) % 2 else LookupError)
+
+    keeper = Keeper(chore)
+    keeper.start()
+    keeper.wake()
+    wait_until(lambda: len(times) >= 5)
+    keeper.close()
+    assert all(after - before >= 0.1 * 2**at for at, (before, after) in enumerate(pairwise(times))), times
+    assert caplog.text.count("please report it: RuntimeError") == 1
+    assert caplog.text.count("please report it: LookupError") == 1
+
+
+def test_what_is_asked_for_anew_while_it_fails_isnt_kept_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debouncer, "AGAIN_S", 0.01)
+    monkeypatch.setattr(debouncer, "AGAIN_S_MAX", 600.0)
+    times: list[int] = []
+
+    def chore() -> None:
+        times.append(1)
+        raise RuntimeError
+
+    keeper = Keeper(chore)
+    keeper.start()
+    keeper.wake()
+    wait_until(lambda: len(times) >= 6)
+    for count in (7, 8):
+        time.sleep(0.05)
+        keeper.wake()
+        wait_until(lambda count=count: len(times) >= count)
+    keeper.close()
 
 
 def test_while_it_fails_it_is_done_at_a_pace_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,28 @@ def test_file_and_folder_are_the_owners_whatever_the_umask(store: PolicyFile) ->
     assert [path.name for path in store.path.parent.iterdir()] == [POLICY_FILE]
 
 
+def test_why_nothing_can_be_kept_is_told_once_for_as_long_as_it_is_so_and_what_is_kept_isnt_written_again(
+    store: PolicyFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    written: list[int] = []
+    fails = [True]
+
+    def replace(_path: Path, _text: str) -> None:
+        written.append(1)
+        if fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("meshcache.live_policy.policy_file.state_file.replace", replace)
+    assert [store.keep(KEPT), store.keep(KEPT)] == [False, False]
+    assert caplog.text.count("No space left") == 1
+    fails.clear()
+    assert [store.keep(KEPT), store.keep(KEPT)] == [True, True]
+    assert len(written) == 3
+    fails.append(True)
+    assert not store.keep(Kept([], {}))
+    assert caplog.text.count("No space left") == 2, "it is news"
+
+
 def test_another_meshs_policies_are_left_alone(store: PolicyFile) -> None:
     store.save(KEPT)
     assert PolicyFile(store.path.parent, "test").load() == Kept([], {})
