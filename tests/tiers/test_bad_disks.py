@@ -31,6 +31,7 @@ def on(script: str, folder: Path, disk: Path, ballast: Path = Path("/nonexistent
 
 
 def told_once(told: dict[str, Any], words: str) -> None:
+    assert len(told["events"]) == 1, told["events"]
     (event,) = told["events"]
     assert words in event
     (state, text), *_ = told["findings"]
