@@ -221,7 +221,8 @@ class ServerApp:
         taken = settings.without_restart(self.settings)
         files = self.renewal.look(taken)
         contexts = make_contexts(taken)
-        self.renewal.read(files)
+        if not keys:  # of a reload that is refused they are no reason not to try them again
+            self.renewal.read(files)
         listeners = self._bind(taken, self.listeners)
         held = self.settings, self.contexts, self.listeners, {key: of.routes for key, of in self.listeners.items()}
         before, after = set(self.listeners.values()), set(listeners.values())
@@ -243,9 +244,7 @@ class ServerApp:
         self.renewal.taken(files)
 
     def _bind(self, settings: Settings, present: dict[str, Listener] | None = None) -> dict[str, Listener]:
-        """Return the listeners for these settings: those that are present, and new ones that hold their addresses
-        already. Beside present ones they listen, too.
-        """
+        """Return these settings' listeners: present ones, and new ones, bound, which listen where some are present."""
         listens, present = present is not None, present or {}
         bound = {listener.bound_address: listener for listener in present.values()}
         listeners: dict[str, Listener] = {}

@@ -49,7 +49,7 @@ def test_the_page_is_what_the_code_says() -> None:
 def test_every_count_is_explained() -> None:
     folders = (ROOT / "meshcache" / room for room in ("plugins", "tiers"))
     sources = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
-    counted = set(re.findall(r"(?:count|fault|_rest)\(\s*\"(\w+)\"", sources)) | {"hits", "misses", "written"}
+    counted = set(re.findall(r"(?:count|fault|follows|_rest)\(\s*\"(\w+)\"", sources)) | {"hits", "misses", "written"}
     counted |= {f"refused_{reason}" for reason in re.findall(r"(?:RefusedError|SealError)\(\"(\w+)\"\)", sources)}
     assert counted >= {"calls", "raised", "slow", "refused_forged", "refused_clock"}
     assert counted | {"refused_send", "refused_accept"} == set(COUNTS)

@@ -57,22 +57,29 @@ class Health:
         """Be patient with it again."""
         self._rest_s = REST_S_MIN
 
-    def fault(self, what: What, error: BaseException | str, *, rests: bool = False, times: int = 1) -> float:
-        """Count a fault, so many `times`, and tell it; return how long the hook should rest, and let it (`rests`)."""
+    def fault(self, what: What, error: BaseException | str, *, rests: bool = False) -> float:
+        """Count a fault and tell it; return how long the hook should rest, and let it (`rests`)."""
         now = time.monotonic()
         why = error if isinstance(error, str) else shown(error)
         with self._lock:
-            self._counts[what] += times
             self._last = f"{what}: {why}"
-            pause_s, loud = self._rest_s, now - self._told_at.get(what, -self._quiet_s) >= self._quiet_s
+            pause_s = self._rest_s
             self._rest_s = min(2 * pause_s, REST_S_MAX)
             if rests:
                 self._rests_until = now + pause_s
+        self.follows(what, why)
+        return pause_s
+
+    def follows(self, what: What, why: str, times: int = 1) -> None:
+        """Count, so many `times`, and tell what follows from faults: theirs stays the last one, and it asks no rest."""
+        now = time.monotonic()
+        with self._lock:
+            self._counts[what] += times
+            loud = now - self._told_at.get(what, -self._quiet_s) >= self._quiet_s
             if loud:
                 self._told_at[what] = now
         if loud:
             self._tell(HookFaulted(now, self.name, self.kind, what, why))
-        return pause_s
 
     def to_plain(self) -> dict[str, Any]:
         """Return an object of ``hooks`` in ``stats``."""

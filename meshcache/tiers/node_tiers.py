@@ -85,6 +85,7 @@ class NodeTiers:
         self._revise_retry = {runner: Retry() for runner in self.runners}
         self._seen_revision: tuple[int, int] = (0, 0)
         self._changed_at = float("inf")
+        self._to_revise: set[TierRunner] = set()
         self._room = 0
         self._skipped = self._removals_lost = 0
         self._closing = False
@@ -265,8 +266,10 @@ class NodeTiers:
             self._changed_at = now
         if now - self._changed_at >= SETTLED_S:
             self._changed_at = float("inf")
-            for runner in self.runners:
-                runner.run(self._revise_retry[runner].of(self._revise(runner), self._revise_later))
+            self._to_revise.update(self.runners)
+        for runner in [each for each in self._to_revise if not each.writes_errands]:  # one look at a time
+            self._to_revise.discard(runner)
+            runner.run(self._revise_retry[runner].of(self._revise(runner), self._revise_later))
 
     def _read_for(self, runner: TierRunner, borders: set[Border], held: int) -> None:
         """Have a tier read for these borders, which it hasn't been yet: at the start, once it opens, for a new VIP."""

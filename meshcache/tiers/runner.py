@@ -120,6 +120,8 @@ class TierRunner:
         self._doubted = True
         self._closing = False
         self._tended_at = time.monotonic()
+        self._stepped_until = 0.0
+        """Which rest of taking out has seen a step of an errand that writes."""
         self._putting, self._removing, self._tending, self._stepping = _Rest(), _Rest(), _Rest(), _Rest()
         self._loop = OwnLoop(self.health.name)
         self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
@@ -160,6 +162,11 @@ class TierRunner:
         return (self.is_open and not any(each.reads for each in list(self.errands))) or self.health.resting
 
     @property
+    def writes_errands(self) -> bool:
+        """Whether it has an errand that does more than read."""
+        return any(not each.reads for each in list(self.errands))
+
+    @property
     def waiting(self) -> int:
         """How many entries wait to be written."""
         return self._queue.waiting
@@ -182,7 +189,7 @@ class TierRunner:
 
     def removals_lost(self, count: int) -> None:
         """Count and tell that so many that had to go stay in it."""
-        self.health.fault("removals_lost", "what was used up or withdrawn stays there, and may resume", times=count)
+        self.health.follows("removals_lost", "what was used up or withdrawn stays there, and may resume", count)
 
     def is_going(self, key: bytes) -> bool:
         """Return whether what lies under this key is to be taken out, which a tier that can't be written delays."""
@@ -261,9 +268,8 @@ class TierRunner:
         puts = self._putting.over and self._queue.has_entries
         if puts:
             self._put()
-        if errands and self.errands:
-            return self._go_on(lets_first=puts and self._queue.has_entries) or puts
-        return puts or self._tend()
+        went_on = errands and bool(self.errands) and self._go_on(lets_first=puts and self._queue.has_entries)
+        return went_on or puts or self._tend()
 
     def _take_out(self, keys: Sequence[bytes]) -> None:
         if self._attempt(lambda: self.hook.remove(keys), self._removing):
@@ -275,22 +281,28 @@ class TierRunner:
 
     def _put(self) -> None:
         entries = joined(self._queue.take_entries())
+        had_failed = self._putting.failed
         done = self._attempt(lambda: self.hook.put(entries), self._putting)
         self.health.count("written" if done else "skipped", len(entries))
         if done:
             self._putting.went_right()
+        elif had_failed and (skipped := self._queue.skip_to_removals()):  # a full store can be taken from
+            self.health.count("skipped", skipped)
         self._ahead = self._ahead + 1 if self.waiting >= TIER_BATCH_MAX else _AHEAD_MAX
 
     def _go_on(self, *, lets_first: bool) -> bool:
         """Do a step of an errand, unless it `lets_first` what waits to be written. One that reads goes on where nothing
         can be written: a disk that is full may be read, and a start waits for what it has. What another one would have
-        written doesn't fit into the queues; and after one that raised all wait.
+        written doesn't fit into the queues; where taking out fails it takes a step with each try of that, and after one
+        that raised all wait.
         """
-        can_write = self._putting.over and self._removing.over
+        can_write = self._putting.over and (self._removing.over or self._stepped_until != self._removing.until)
         errand = next((each for each in list(self.errands) if can_write or each.reads), None)
         if errand is None or not self._stepping.over or (lets_first and self._ahead < _AHEAD_MAX):
             return False
         self._ahead = 0
+        if not errand.reads:
+            self._stepped_until = self._removing.until
         self._step(errand)
         return True
 

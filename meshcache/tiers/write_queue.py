@@ -78,6 +78,16 @@ class WriteQueue:
         with self._lock:
             self._removals.extendleft((self._taken, key) for key in reversed(keys))
 
+    def skip_to_removals(self) -> int:
+        """Leave out the entries that removals wait behind, since they can't be written. Return how many those were."""
+        skipped = 0
+        with self._lock:
+            ahead = self._removals[-1][0] - self._taken if self._removals else 0
+            while self._entries and skipped < ahead:
+                skipped += len(self._entries.popleft())
+            self._taken += skipped
+        return skipped
+
     def take_entries(self) -> list[Sequence[TierEntry]]:
         """Take some of those that wait, of which there are any: up to the next removal, which stands between two that
         were offered, unless it is one that couldn't be made.

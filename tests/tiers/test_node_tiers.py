@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -361,6 +362,31 @@ def test_what_is_to_be_sealed_again_is_looked_at_again_where_the_tier_breaks_off
     tier.reads, tier.times = -1, 1  # the load of the next life goes well
     start(tier, sharing={"group": "other"})
     wait_until(lambda: not tier.kept, what="what is for nobody is taken out")
+
+
+def test_of_looks_that_wait_for_a_slow_tier_there_is_one(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.05)
+    looks: list[threading.Event] = []
+
+    class Slow(Kept):
+        def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
+            if entries_max == 1 << 62:
+                looks.append(threading.Event())
+                looks[-1].wait(60)
+            yield from ()
+
+    node = start(Slow())
+    tiers = node._tiers
+    (runner,) = tiers.runners
+    wait_until(lambda: looks, what="it looks at all there is")
+    for lifetime_s in (1000, 1001, 1002):
+        node.policies.set_policy("shop", {"lifetime_s": str(lifetime_s)})
+        wait_until(lambda: tiers._changed_at == float("inf") and tiers._to_revise, what="another look is due")
+        assert len(runner.errands) == 1
+    looks[0].set()
+    wait_until(lambda: len(looks) == 2, what="the tier is looked at once more")
+    assert not tiers._to_revise
+    looks[1].set()
 
 
 def test_what_couldnt_be_taken_out_doesnt_come_back_as_a_tier_is_read(start: Start) -> None:

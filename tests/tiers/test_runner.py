@@ -267,6 +267,36 @@ def test_writing_is_tried_less_and_less_often_whatever_is_taken_out_read_or_tend
         assert runner.to_plain()["failing"]
 
 
+def test_where_nothing_can_be_written_what_is_taken_out_waits_for_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is full takes removals, and is tried once a minute in the end."""
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    tier = Evicted()
+    with running(tier) as runner:
+        tier.put = lambda _entries: 1 / 0  # type: ignore[assignment, method-assign]
+        for number in range(20):
+            runner.offer([entry(number)])
+            runner.remove([entry(100 + number).key])
+        runner.offer([entry(20)])
+        wait_until(lambda: counts(runner).get("removed") == 20, what="all are taken out")
+        assert runner.waiting <= 1, "what came after them may still be written"
+        assert counts(runner)["skipped"] >= 20
+
+
+def test_where_nothing_can_be_taken_out_it_is_still_looked_through_and_tended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.02)
+    monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
+    tier, tended = Evicted(), list[bool]()
+    with running(tier) as runner:
+        tier.remove = lambda _keys: 1 / 0  # type: ignore[assignment, method-assign]
+        tier.tend = lambda: tended.append(bool(runner.errands))  # type: ignore[method-assign]
+        runner.remove([entry(1).key])
+        wait_until(lambda: counts(runner).get("raised"), what="taking out fails")
+        runner.run(iter([None] * 4))
+        assert runner.writes_errands
+        wait_until(lambda: not runner.errands, what="a step comes with each try")
+        assert any(tended), "also while an errand waits"
+
+
 def test_an_errand_that_breaks_off_after_good_steps_is_waited_for_longer_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -319,6 +349,9 @@ def test_of_what_cant_be_taken_out_so_much_is_remembered() -> None:
     assert [runner.is_going(entry(number).key) for number in (0, 4, 5, TIER_WAITING_MAX + 4)] == [False] * 2 + [
         True
     ] * 2
+    runner.health.fault("raised", "no space is left")
+    runner.remove([entry(TIER_WAITING_MAX + 5).key])
+    assert runner.to_plain()["last_fault"] == "raised: no space is left", "why, and not what follows"
 
 
 def test_what_couldnt_be_taken_out_is_tried_a_last_time_at_the_end() -> None:

@@ -174,8 +174,14 @@ class Ring:
         return len(over)
 
     def end(self, ended_at: float, now: float) -> int:
-        """Wipe the keys that were made up to a withdraw, and take none like them again. Return how many those were."""
+        """Wipe the keys that were made up to a withdraw, and take none like them again. Return how many those were.
+
+        Nor those that went before and are remembered: by a lie about the withdraw's age they would be younger than it.
+        """
         self.ended_at = max(self.ended_at, ended_at)
+        for fingerprint, born_at in self._born_at.items():
+            if born_at <= self.ended_at:
+                self._born_at[fingerprint] = float("-inf")
         over = [key for key in self.keys if key.born_at <= self.ended_at]
         self._drop(over, now)
         return len(over)

@@ -114,6 +114,16 @@ class TestTaking:
         assert one.take(told(1, age_ms=0), NOW + 100) is Drop.TICKET_KEY_OLD
         assert one.take(told(KEYS_MAX + 2, age_ms=0), NOW + 100) is True
 
+    def test_nor_by_a_lie_about_the_withdraw_s_age(self) -> None:
+        one = ring()
+        for number in range(1, KEYS_MAX + 2):
+            taken(one, told(number))
+        one.end(NOW, NOW)
+        one.ended_at = NOW - 1000  # whoever repeats it may call it older, and the older time holds
+        assert one.take(told(1), NOW) is Drop.TICKET_KEY_OLD
+        assert one.take(told(KEYS_MAX + 1), NOW) is Drop.TICKET_KEY_OLD
+        assert one.take(told(KEYS_MAX + 2), NOW) is True
+
     @pytest.mark.parametrize(("more", "remembered"), ((0, True), (1, False)))
     def test_what_is_remembered_of_keys_that_went_has_an_end(self, more: int, remembered: bool) -> None:
         one = ring()
