@@ -204,9 +204,10 @@ class ServerApp:
             await asyncio.sleep(LOOK_S)
             async with self.reload_turn:
                 if self.renewal.due():
-                    await self._renew()
+                    await self.renew()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Take the certificates that are on disk now, or log why not."""
         try:
             await self._replace(self.settings, keys=False)
         except MeshcacheError as error:

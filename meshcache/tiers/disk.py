@@ -177,7 +177,7 @@ class DiskTier(Tier):
             for key in keys:
                 turn = reading.get(key, db=self._turns)
                 packed = None if turn is None else reading.get(turn, db=self._sessions)
-                if packed is not None and _HEAD.unpack_from(packed)[0] > now:
+                if packed is not None and len(packed) >= _HEAD.size and _HEAD.unpack_from(packed)[0] > now:
                     found[key] = bytes(packed[_HEAD.size :])
         return found
 
@@ -356,9 +356,10 @@ class DiskTier(Tier):
             for _ in range(count):
                 if not there:
                     break
-                expires, key = _HEAD.unpack_from(sessions.value())
-                if expires <= now:
-                    over.append(key)
+                row = sessions.value()
+                if len(row) >= _HEAD.size:  # else it is damaged, and goes with all at the next start
+                    expires, key = _HEAD.unpack_from(row)
+                    over += [key] * (expires <= now)
                 there = sessions.next()
             self._swept = bytes(sessions.key()) if there else b""
         if over:
@@ -379,6 +380,6 @@ class DiskTier(Tier):
         with self._open_env().begin() as reading:
             sessions = reading.cursor(self._sessions)
             for each, packed in islice(sessions, TIER_BATCH_MAX) if sessions.set_range(turn) else ():
-                expires, key = _HEAD.unpack_from(packed)
+                expires, key = _HEAD.unpack_from(packed) if len(packed) >= _HEAD.size else (0, b"")
                 rows.append((each, key, packed[_HEAD.size :] if expires > now else b""))
         return rows

@@ -13,6 +13,9 @@ from pathlib import Path
 NAMES = (b"sessions", b"turns")
 """The databases in the file."""
 
+_BYTES = {NAMES[0]: (8, 20), NAMES[1]: (16, 8)}
+"""How long the keys of each are, and its values at least; see `disk`, which reads them without looking."""
+
 
 def entries_in(folder: Path) -> int:
     """Return how many entries there are, having read each of them. Raises what lmdb does, or ends the process."""
@@ -34,12 +37,13 @@ def _walk(env: object, name: bytes) -> int:
 
     assert isinstance(env, lmdb.Environment)
     database = env.open_db(name, create=False)
-    count = 0
-    before = b""
+    count, before, (key_bytes, value_bytes_min) = 0, b"", _BYTES[name]
     with env.begin() as reading:
         for key, value in reading.cursor(database):
-            if key <= before or not value:
+            if key <= before:
                 raise ValueError("keys are out of order")
+            if len(key) != key_bytes or len(value) < value_bytes_min:
+                raise ValueError("an entry isn't of this form")
             before = key
             count += 1
     return count

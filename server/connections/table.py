@@ -164,6 +164,12 @@ class ConnectionTable:
 
     def _sweep(self) -> None:
         self.now = now = self._clock()
+        try:
+            self._mind(now)
+        finally:  # a fault with one connection, such as no memory left, is logged and ends no other's deadline
+            self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._sweep)
+
+    def _mind(self, now: float) -> None:
         if self.front is not None:
             self.front.expire(now)
         for entry in [entry for entry in self._entries if entry.deadline <= now]:
@@ -174,4 +180,3 @@ class ConnectionTable:
                 entry.rest()
         self.faults.report(now)
         self.silent.expire(now)
-        self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._sweep)

@@ -118,5 +118,5 @@ async def test_a_server_tries_again_what_it_could_not_read_and_nothing_else(
     assert [app.renewal.due() for _ in range(2)] == [False, True]
     assert not await app.reload()  # of a refused one nothing follows
     assert any(app.renewal.due() for _ in range(2 * AGAIN_LOOKS))
-    await app._renew()
+    await app.renew()
     assert any(app.renewal.due() for _ in range(2 * AGAIN_LOOKS)) is not is_readable

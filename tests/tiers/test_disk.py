@@ -149,11 +149,26 @@ def test_a_row_that_no_key_leads_to_goes_when_room_is_made_and_takes_no_other_al
     assert set(disk.get([key(1)])) == {key(1)}
 
 
+_WRITES_A_SHORT_ROW = """
+import sys
+import lmdb
+with lmdb.open(sys.argv[1], max_dbs=2) as env, env.begin(write=True) as writing:
+    writing.put(bytes(8), b"short", db=env.open_db(b"sessions", txn=writing))
+"""
+"""For another process: LMDB is opened once in each."""
+
+
 def test_a_row_that_is_none_is_a_fault_and_holds_up_nobody(disk: DiskTier, tmp_path: Path) -> None:
-    tampered(disk, tmp_path, b"short")
+    disk.put([entry(1)])
+    subprocess.run([sys.executable, "-c", _WRITES_A_SHORT_ROW, tmp_path / "t"], check=True)
+    disk.tend()
+    assert [found for found, _ in disk.newest(10)] == [key(1)]
     with pytest.raises(TierError, match="damaged"):
         fill(disk, range(10, 4500), size=4000)
     assert set(disk.get([key(1)])) == {key(1)}
+    disk.close()
+    with pytest.raises(BeginsEmptyError):
+        disk.open()
 
 
 def test_it_never_grows_beyond_its_bound_and_the_oldest_go(disk: DiskTier, tmp_path: Path) -> None:

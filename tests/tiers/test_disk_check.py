@@ -16,11 +16,11 @@ from tests.support.waiting import PATIENCE_S
 
 def made(folder: Path, entries: int = 100) -> Path:
     with lmdb.open(str(folder), max_dbs=2) as env:
-        databases = [env.open_db(name) for name in disk_check.NAMES]
+        sessions, turns = (env.open_db(name) for name in disk_check.NAMES)
         with env.begin(write=True) as writing:
-            for database in databases:
-                for number in range(entries):
-                    writing.put(number.to_bytes(8, "big"), bytes(300), db=database)
+            for number in range(entries):
+                writing.put(number.to_bytes(8, "big"), bytes(300), db=sessions)
+                writing.put(number.to_bytes(16, "big"), bytes(8), db=turns)
     return folder
 
 
@@ -41,6 +41,17 @@ def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
     found = run(str(tmp_path / "t"))
     assert found.returncode == 1
     assert "shorter" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("sessions", bytes(8), bytes(19)), ("sessions", bytes(9), bytes(300)), ("turns", b"k" * 16, bytes(7))],
+)
+def test_an_entry_of_another_form_is_damage(tmp_path: Path, name: str, key: bytes, value: bytes) -> None:
+    with lmdb.open(str(made(tmp_path / "t")), max_dbs=2) as env, env.begin(write=True) as writing:
+        writing.put(key, value, db=env.open_db(name.encode(), txn=writing))
+    found = run(str(tmp_path / "t"))
+    assert (found.returncode, found.stderr.strip()) == (1, "ValueError: an entry isn't of this form")
 
 
 def test_a_file_without_our_databases_is_refused(tmp_path: Path) -> None:
