@@ -28,7 +28,7 @@ from meshcache.cli.stats import only_vip
 from meshcache.cli.watch import READINGS_MAX, TOLD_S, WINDOW_S, Readings, frame
 from meshcache.config import AdminSettings
 from tests.cli.conftest import BusyNode
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -50,12 +50,11 @@ class Terminal:
             start_new_session=True,
         )
 
-    def wait_for(self, text: str, within_s: float = 20.0) -> None:
-        deadline = time.monotonic() + within_s
+    def wait_for(self, text: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
         while text not in ESCAPES.sub("", self.seen):
             assert time.monotonic() < deadline, f"no {text!r} in {ESCAPES.sub('', self.seen)[-2000:]!r}"
-            if select.select([self.controller], [], [], 0.1)[0]:
-                self.seen += os.read(self.controller, 65536).decode()
+            self._read(0.1)
 
     def type(self, keys: bytes) -> None:
         os.write(self.controller, keys)
@@ -64,9 +63,17 @@ class Terminal:
         """Wait for the command to end, reading what it still says."""
         deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
-            if select.select([self.controller], [], [], 0.05)[0]:
-                self.seen += os.read(self.controller, 65536).decode()
-        return self.process.wait(60)
+            self._read(0.05)
+        code = self.process.wait(60)
+        while self._read(0):  # its last words, which may come between a look and its end
+            pass
+        return code
+
+    def _read(self, within_s: float) -> bool:
+        if not select.select([self.controller], [], [], within_s)[0]:
+            return False
+        self.seen += os.read(self.controller, 65536).decode()
+        return True
 
     def close(self) -> None:
         if self.process.poll() is None:
