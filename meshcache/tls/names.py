@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +60,8 @@ class NameMap:
         self._listening_pointer = pointer
         self._by_name: dict[str, Named] = {}
         self._uses: dict[int, tuple[object, int]] = {}
-        self._leaving: deque[tuple[float, int, object]] = deque(maxlen=LEAVING_MAX)
+        self._leaving: OrderedDict[int, tuple[float, object]] = OrderedDict()
+        """By address, each once: one whose name comes and goes pushes out no other."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -139,7 +140,7 @@ class NameMap:
         with self._lock:
             if pointer in self._uses:
                 return self._uses[pointer][0]
-            return next((context for _, at, context in self._leaving if at == pointer), None)
+            return self._leaving.get(pointer, (0.0, None))[1]
 
     def forget_leaving(self) -> None:
         """Let go of contexts that left some time ago."""
@@ -153,12 +154,15 @@ class NameMap:
         if uses > 1:
             self._uses[former.pointer] = context, uses - 1
         else:
-            self._leaving.append((time.monotonic() + LEAVING_S, former.pointer, context))
+            self._leaving[former.pointer] = time.monotonic() + LEAVING_S, context
+            self._leaving.move_to_end(former.pointer)
+            if len(self._leaving) > LEAVING_MAX:
+                self._leaving.popitem(last=False)
 
     def _forget_leaving(self) -> None:
         now = time.monotonic()
-        while self._leaving and self._leaving[0][0] <= now:
-            self._leaving.popleft()
+        while self._leaving and next(iter(self._leaving.values()))[0] <= now:
+            self._leaving.popitem(last=False)
 
 
 def checked_name(name: str) -> str:

@@ -17,7 +17,15 @@ from meshcache.tls import names as module
 from meshcache.tls.contexts import attachment_of, chosen_for
 from meshcache.tls.functions import ffi
 from meshcache.tls.libssl import find, find_connection
-from meshcache.tls.names import NameCallback, NameMap, checked_name, has_ours, set_sni_callback, sni_callback
+from meshcache.tls.names import (
+    LEAVING_MAX,
+    NameCallback,
+    NameMap,
+    checked_name,
+    has_ours,
+    set_sni_callback,
+    sni_callback,
+)
 from tests.tls.world import (
     KINDS,
     TLS_ERRORS,
@@ -337,6 +345,24 @@ def test_our_sni_callback_is_known_from_others(kind: str) -> None:
     assert sni_callback(plain) is not None
     assert not has_ours(plain)
     assert not has_ours(sites.listening)
+
+
+class _Kept:
+    """In place of a context, where only the map is looked at."""
+
+
+def test_one_whose_name_comes_and_goes_pushes_out_no_other_that_has_left() -> None:
+    names, contexts = NameMap(_Kept(), 1, refuses=False), [_Kept() for _ in range(LEAVING_MAX + 1)]
+    names.put("a.test", contexts[0], 100)
+    names.remove("a.test")
+    for _ in range(2 * LEAVING_MAX):
+        names.put("b.test", contexts[1], 101)
+        names.remove("b.test")
+    assert names.context_at(100) is contexts[0], "a handshake that chose it may be waiting for the interpreter"
+    for at, context in enumerate(contexts):
+        names.put("c.test", context, 100 + at)
+    names.remove("c.test")
+    assert [names.context_at(at) for at in (100, 101)] == [None, contexts[1]], "so many are kept"
 
 
 @by_kind
