@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -369,12 +368,17 @@ def test_what_is_to_be_sealed_again_is_looked_at_again_where_the_tier_breaks_off
 def test_of_looks_that_wait_for_a_slow_tier_there_is_one(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.01)
     looks: list[threading.Event] = []
+    asked: list[bool] = []
     queued: list[bool] = []
-    run = TierRunner.run
+    run, has_one = TierRunner.run, TierRunner.writes_errands.fget  # type: ignore[attr-defined]
 
     def noted(runner: TierRunner, errand: Iterator[None], *, reads: bool = False) -> None:
-        queued.extend([] if reads else [runner.writes_errands])
+        queued.extend([] if reads else [has_one(runner)])
         run(runner, errand, reads=reads)
+
+    def is_asked(runner: TierRunner) -> bool:
+        asked.append(has_one(runner))
+        return asked[-1]
 
     class Slow(Kept):
         def newest(self, entries_max: int) -> Iterator[tuple[bytes, bytes]]:
@@ -384,11 +388,13 @@ def test_of_looks_that_wait_for_a_slow_tier_there_is_one(start: Start, monkeypat
             yield from ()
 
     monkeypatch.setattr(TierRunner, "run", noted)
+    monkeypatch.setattr(TierRunner, "writes_errands", property(is_asked))
     node = start(Slow())
     wait_until(lambda: looks, what="it looks at all there is")
-    for lifetime_s in range(1000, 1020):
+    for lifetime_s in (1000, 1001):
+        asked.clear()
         node.policies.set_policy("shop", {"lifetime_s": str(lifetime_s)})
-        time.sleep(0.05)
+        wait_until(lambda: any(asked), what="another look is due while there is one")
     looks[0].set()
     wait_until(lambda: len(looks) == 2, what="the tier is looked at once more")
     looks[1].set()
