@@ -14,7 +14,7 @@ NAMES = (b"sessions", b"turns")
 """The databases in the file."""
 
 _BYTES = {NAMES[0]: (8, 20), NAMES[1]: (16, 8)}
-"""How long the keys of each are, and its values at least; see `disk`, which reads them without looking."""
+"""How long the keys of each are, and its values at least: the form that `disk` writes."""
 
 
 def entries_in(folder: Path) -> int:
