@@ -48,7 +48,7 @@ PURE = "MESHCACHE_PURE"
 """An environment variable: whatever it is set to but nothing, 0 or no, Python does all of it."""
 
 
-INTERFACE = 20
+INTERFACE = 21
 """Which methods the module has and what they mean, as module.c says too: one from before a change is not used."""
 
 

@@ -209,6 +209,17 @@ struct span letter_bytes(struct letter *letter); /* borrowed */
 void letter_close(struct letter *letter);
 PyObject *letter_to_python(struct letter *letter);
 
+/* Whether a ROUTER may hold letters of which its descriptor doesn't tell: it tells of the first ones alone. One for each
+ * reader, all zero at first. All from any thread. */
+struct backlog {
+    atomic_bool left;
+    atomic_uint process;
+};
+
+void backlog_note(struct backlog *backlog, bool left);
+bool backlog_anywhere(void); /* in this process */
+void backlogs_forget(void);  /* in a child, whose parent's are none of its own */
+
 PyObject *mail_use(PyObject *module, PyObject *args);
 PyObject *mail_receive(PyObject *module, PyObject *args);
 PyObject *mail_send(PyObject *module, PyObject *args);

@@ -67,6 +67,7 @@ typedef struct {
     atomic_bool closed;            /* its sockets are about to go */
     atomic_bool resting; /* nobody looks at what comes */
     atomic_bool answers; /* something is here that no descriptor tells of */
+    struct backlog backlog; /* as it was left by who stays */
     bool rests;          /* the last rest was worth it; this and the next one are the pump's own */
     double read_at;
 } InflowObject;
@@ -363,6 +364,7 @@ static void read_letters(struct stay *stay)
         errno = 0;
     }
     stay->mail = errno != 0; /* Python meets it, too */
+    backlog_note(&stay->self->backlog, stay->read == LETTERS_MAX);
     pthread_mutex_unlock(&sockets->mutex);
     while (stay->first < stay->read && file_letter(stay, &stay->letters[stay->first]))
         letter_close(&stay->letters[stay->first++]);
@@ -464,9 +466,12 @@ static PyObject *inflow_stay(PyObject *object, PyObject *args)
                          &stay->rests_s[1], &stay->rests_s[2])) {
         stay->router = (void *)(uintptr_t)router;
         atomic_store(&self->answers, false);
+        backlog_note(&self->backlog, false); /* Python has read all since */
         Py_BEGIN_ALLOW_THREADS
         stay_until_needed(stay, received);
         Py_END_ALLOW_THREADS
+        if (atomic_load(&self->closed))
+            backlog_note(&self->backlog, false); /* nobody reads them any more */
         result = brought(stay);
     }
     free(stay);
@@ -488,6 +493,20 @@ static PyObject *inflow_resting(PyObject *object, void *unused)
     return PyBool_FromLong(atomic_load(&((InflowObject *)object)->resting));
 }
 
+static PyObject *inflow_backlog(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(atomic_load(&((InflowObject *)object)->backlog.left));
+}
+
+/* Python has read all that is here. */
+static PyObject *inflow_caught_up(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    backlog_note(&((InflowObject *)object)->backlog, false);
+    Py_RETURN_NONE;
+}
+
 static PyObject *inflow_stop(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -501,6 +520,7 @@ static PyObject *inflow_close(PyObject *object, PyObject *unused)
     (void)unused;
     InflowObject *self = (InflowObject *)object;
     atomic_store(&self->closed, true);
+    backlog_note(&self->backlog, false);
     forget_all(self);
     Py_RETURN_NONE;
 }
@@ -526,6 +546,7 @@ static void inflow_dealloc(PyObject *object)
 {
     InflowObject *self = (InflowObject *)object;
     PyTypeObject *type = Py_TYPE(object);
+    backlog_note(&self->backlog, false);
     forget_all(self);
     Py_XDECREF(self->lock);
     Py_XDECREF(self->sockets);
@@ -539,12 +560,15 @@ static PyMethodDef inflow_methods[] = {
     {"take", inflow_take, METH_NOARGS, "What was filed since this was asked before."},
     {"stay", inflow_stay, METH_VARARGS, "Wait, read and file until Python is needed."},
     {"answer_waits", inflow_answer_waits, METH_NOARGS, "Something waits that no descriptor tells of."},
+    {"caught_up", inflow_caught_up, METH_NOARGS, "Nothing is left of what came and was not read at once."},
     {"stop", inflow_stop, METH_NOARGS, "Read nothing any more."},
     {"close", inflow_close, METH_NOARGS, "Forget all permits, and take no more."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef inflow_getters[] = {
+    {"backlog", inflow_backlog, NULL, "Whether more came than was read at once; what is left may be told of by no descriptor.",
+     NULL},
     {"resting", inflow_resting, NULL, "Whether what comes lies unread.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -28,6 +28,33 @@ static struct {
     int (*error)(void);
 } zmq; /* all of them are found before the first use; never changes after that */
 
+static atomic_uint backlogs;      /* how many readers have noted that they left letters */
+static atomic_uint process_number; /* counts forks, from the first process on */
+
+void backlog_note(struct backlog *backlog, bool left)
+{
+    unsigned process = atomic_load(&process_number);
+    if (atomic_exchange(&backlog->process, process) != process)
+        atomic_store(&backlog->left, false);
+    if (atomic_exchange(&backlog->left, left) == left)
+        return;
+    if (left)
+        atomic_fetch_add(&backlogs, 1);
+    else
+        atomic_fetch_sub(&backlogs, 1);
+}
+
+bool backlog_anywhere(void)
+{
+    return atomic_load(&backlogs) != 0;
+}
+
+void backlogs_forget(void)
+{
+    atomic_fetch_add(&process_number, 1);
+    atomic_store(&backlogs, 0);
+}
+
 /* Whether a function is there; ISO C has no other way from an object's address to a function's. */
 static bool found(void *library, const char *name, void *function)
 {

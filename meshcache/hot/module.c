@@ -120,6 +120,8 @@ static void after_fork(bool forked)
     scopes_unlock_all();
     tables_unlock_all();
     doors_unlock_all(forked);
+    if (forked)
+        backlogs_forget();
     pthread_mutex_unlock(&all_lock);
 }
 
@@ -152,7 +154,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_hot", "The handshake's hot path in C.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 20 }; /* of __init__.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 21 }; /* of __init__.py: one higher with each change of what Python may ask */
 
 static bool add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
 {

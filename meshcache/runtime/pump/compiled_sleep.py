@@ -78,6 +78,7 @@ class CompiledSleep:
         self._sockets = sockets
         self.plan()
         self.answer_waits = self._compiled.answer_waits
+        self.caught_up = self._compiled.caught_up
         self.stopped = False
         """Whether `stay` would return at once."""
         _all.add(self)
@@ -108,6 +109,11 @@ class CompiledSleep:
     def resting(self) -> bool:
         """Whether what comes lies unread for a while."""
         return self._compiled.resting
+
+    @property
+    def backlog(self) -> bool:
+        """Whether more has come than was read at once: handshakes that find nothing ask in Python, which reads it."""
+        return self._compiled.backlog
 
     def stop(self) -> None:
         """Use no socket any more without the interpreter's lock; the pump goes on in Python, with which it ends."""

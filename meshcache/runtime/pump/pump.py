@@ -107,8 +107,8 @@ class Pump:
         self._deadlines.append(due)
 
     def call_when_awaited_came(self, tell: Callable[[list[bytes]], None]) -> None:
-        """Have this told of sessions that handshakes wait for (`core.awaiting`), once they were filed or it is known
-        that they won't come; without the lock, by whichever thread read the message."""
+        """Have this told of sessions that handshakes wait for (`MeshCore.awaiting`), once they were filed or it is
+        known that they won't come; without the lock, by whichever thread read the message."""
         self._tell_came.append(tell)
 
     @property
@@ -277,6 +277,8 @@ class Pump:
         self._more = len(here) == RECEIVE_MAX
         if self._unread or self._more:
             self._note_unread(self._more)
+        if self._mail and not self._more and self._compiled_sleep is not None:
+            self._compiled_sleep.caught_up()
         return received + here
 
     def _receive(self, connection: bytes, payload: bytes) -> None:

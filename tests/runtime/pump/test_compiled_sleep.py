@@ -7,6 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,9 @@ from meshcache.core.wire.messages import Pong, Push
 from meshcache.edges import mail
 from meshcache.runtime.pump.compiled_sleep import CompiledSleep, core_lock
 from tests.core.net import Host, Net, Puppet, sessions, sid, vip
+from tests.nodes import Place, places
 from tests.support.waiting import wait_until
+from tests.tls.world import client_context, visit
 
 pytestmark = pytest.mark.skipif(
     hot.compiled is None or not hasattr(hot.compiled, "Inflow"), reason=hot.why_not or "there is no epoll"
@@ -127,6 +130,11 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
     made.close()
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[Place]:
+    yield from places(folder)
 
 
 def test_pushes_like_those_before_them_are_filed_and_counted_without_being_brought(receiver: Receiver) -> None:
@@ -262,6 +270,40 @@ def test_what_comes_lies_for_a_while_and_a_wake_up_ends_that() -> None:
         wait_until(lambda: receiver.brought or receiver.has(4))
     finally:
         receiver.close()
+
+
+def test_handshakes_ask_where_more_came_than_is_read_at_once(receiver: Receiver, place: Place) -> None:
+    """ZeroMQ's descriptor tells of the first message alone: behind those that were read may be the client's session."""
+    node = place.node("edge-1")
+    context, client = place.server(node, version="1.2"), client_context("1.2")
+    session = visit(context, client).session
+    port: Any = node.internals.vips.port("shop")
+    for session_id in node.internals.pump.core.duties.cache.vip_cache("shop").ids():
+        port.removed(session_id)
+    wait_until(lambda: node.stats()["cache"]["entries"] == 0)
+    asked: list[bytes] = []
+    find = port.find
+
+    def watched(session_id: bytes) -> Any:
+        asked.append(session_id)
+        return find(session_id)
+
+    port.find = watched
+
+    def asks() -> bool:
+        before = len(asked)
+        assert not visit(context, client, session=session).resumed
+        return len(asked) > before
+
+    wait_until(lambda: not asks(), what="the mesh is quiet, and C alone says that there is no such session")
+    with receiver.quietly:  # nothing is filed
+        with receiver.sockets:  # nothing is read until all are there
+            for number in range(3, 103):
+                receiver.push(number)
+        wait_until(lambda: receiver.sleep.backlog)
+        assert asks()
+    wait_until(lambda: receiver.has(102) and not receiver.sleep.backlog)
+    wait_until(lambda: not asks())
 
 
 def test_a_lock_is_one_for_c_and_python() -> None:
