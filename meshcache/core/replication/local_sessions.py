@@ -105,14 +105,14 @@ class LocalSessions:
         """File a session that this node made, and publish it unless it has to stay."""
         vip = served.vip
         if len(self._withdraws) and self._withdraws.refuses_new(vip.terms, session_id, born_at, now):
-            served.counters.sessions_refused[Verdict.WITHDRAWN.value] += 1
+            served.counters.refuse(Verdict.WITHDRAWN)
             return
         stays = certified and not vip.export_client_certificates
         seq = 0 if stays else served.last_seq + 1
         expires_at = now + min(lifetime_s, vip.lifetime_s)
         end = self._cache.put(served.stream, seq, session_id, der, expires_at, born_at, certified)
         if end is not PutResult.STORED:
-            served.counters.sessions_refused[end.value] += 1
+            served.counters.refuse(end)
             return
         served.counters.made += 1
         if seq:
@@ -128,6 +128,8 @@ class LocalSessions:
             if any(each.born_at <= born_after for each in made):
                 return 0
         first, until = served.last_seq + 1, now + served.vip.lifetime_s
+        if any(each.expires_at > until + 1 for each in made):  # made under a longer lifetime, which was cut since
+            return 0
         kept = self._filed_in_c.keep_made(served.stream, [each.id for each in made], first)
         if not kept:
             return 0

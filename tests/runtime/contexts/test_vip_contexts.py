@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meshcache import AttachError, MeshNode
+from meshcache import AttachError, MeshNode, hot
 from meshcache.runtime.contexts.attaching import InForce, JoiningContext
 from meshcache.runtime.contexts.vip_contexts import AttachedContext, VipContexts
 from meshcache.tls.contexts import attachment_of
@@ -91,6 +92,31 @@ def test_what_is_refused_after_one_has_ended_is_put_back_on_those_that_are_left(
         node.reload(settings(folder, sharing={"group": "front"}))
     assert node.policy()[0]["group"] == "shop"
     assert_each_has_its_own_names(contexts)
+
+
+@pytest.mark.skipif(hot.compiled is None, reason=hot.why_not)
+def test_what_is_made_while_a_lifetime_is_cut_ends_as_early_as_the_rest(
+    node: MeshNode, contexts: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake in C ends without the core's lock: after the core was told, and before the callbacks are."""
+    core, port = node.internals.pump.core, node.internals.vips.port("shop")
+    core_type = type(core)
+    set_vip = core_type.set_vip
+
+    def one_more(self: Any, *given: Any) -> None:
+        set_vip(self, *given)
+        assert port is not None
+        assert port.door is not None
+        port.door.collect(time.monotonic() + 60, False)  # whoever makes one waits for nobody
+        visit(contexts[0], client_context("1.2"), name=NAMES[0])
+
+    monkeypatch.setattr(core_type, "set_vip", one_more)
+    node.reload(settings(folder, sharing={"lifetime_s": 60}))
+    with node.internals.pump.lock:
+        (session_id,) = core.session_ids("shop")
+        found = core.duties.cache.peek("shop", session_id)
+    assert found is not None
+    assert found.expires_at - time.monotonic() <= 61
 
 
 def test_a_change_back_is_what_was(node: MeshNode, contexts: list[Any], folder: Path) -> None:
