@@ -11,7 +11,7 @@ from meshcache.config.settings import Settings
 
 RESTART_ONLY = (
     *("node.", "admin.", "log.", "hooks.", "tier.", "mesh.name", "mesh.listen", "mesh.advertise"),
-    "server.workers",
+    *("mesh.worker_ports", "server.workers"),
 )
 """What a running node can't change."""
 

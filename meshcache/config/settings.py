@@ -32,6 +32,7 @@ from meshcache.config.values import (
     Listed,
     Name,
     Number,
+    Ports,
     Seed,
     Size,
     Target,
@@ -94,6 +95,10 @@ class MeshSettings(Table):
     advertise: Target | None = Field(default=None, examples=["10.0.0.4:7946"])
     """The address that peers are told to connect to. Needed where they can't reach the one in ``listen``."""
 
+    worker_ports: Ports | None = Field(default=None, examples=["7947-7962"])
+    """Where workers listen, each on the port of its number from the first on. Default: on any free one, which no list
+    of seeds and no firewall can name."""
+
     interfaces: Annotated[tuple[InterfaceAddress, ...], Listed] = Field(
         default_factory=lambda valid: _specific_host(valid["listen"]), max_length=64, examples=[["10.0.0.4"]]
     )
@@ -125,7 +130,7 @@ class CacheSettings(Table):
     """With the default lifetime of an hour: 28 new sessions a second, from the whole mesh."""
 
     max_bytes: Size = Field(default=64 * 2**20, ge=MAX_BYTES_MIN, examples=["64MiB"])
-    """A session takes about 450 bytes; 64 MiB hold more than the default number of sessions needs."""
+    """A session counts as about 360 bytes; 64 MiB hold more than the default number of sessions needs."""
 
 
 class AdminSettings(Table):
@@ -333,7 +338,7 @@ class Settings(BaseModel):
 
     def without_restart(self, running: Settings) -> Settings:
         """These settings as a node that runs takes them over: what needs a restart is as it is there."""
-        kept = {key: getattr(running.mesh, key) for key in ("name", "listen", "advertise")}
+        kept = {key: getattr(running.mesh, key) for key in ("name", "listen", "advertise", "worker_ports")}
         return self.model_copy(
             update={
                 "node": running.node,

@@ -14,7 +14,7 @@ import re
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AllowInfNan, BeforeValidator, PlainValidator, Strict, ValidationInfo
 
@@ -194,6 +194,27 @@ def split_backend(backend: str) -> tuple[str, int]:
     return (target, int(weight)) if space else (backend, 1)
 
 
+class PortRange(NamedTuple):
+    """Ports from the first to the last, both among them."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+def parse_ports(plain: object) -> PortRange:
+    """Return the ports that ``"7947-7962"`` names."""
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", plain, re.ASCII) if isinstance(plain, str) else None
+    if found is None:
+        raise ValueError(f'ports look like "7947-7962", not {shown(plain)}')
+    ports = PortRange(int(found[1]), int(found[2]))
+    if not 1 <= ports.first <= ports.last <= 65535:
+        raise ValueError(f"{shown(plain)} is no range of ports: they are 1 to 65535, the lower one first")
+    return ports
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of a checked address; an IPv6 host comes without its brackets."""
     host, _, port = address.rpartition(":")
@@ -286,6 +307,7 @@ HostName = Annotated[str, BeforeValidator(parse_host_name)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
 Target = Annotated[str, BeforeValidator(parse_target)]
 BackendTarget = Annotated[str, BeforeValidator(parse_backend)]
+Ports = Annotated[PortRange, BeforeValidator(parse_ports)]
 Seed = Annotated[str, BeforeValidator(parse_seed)]
 InterfaceAddress = Annotated[str, BeforeValidator(parse_ip)]
 Network = Annotated[str, BeforeValidator(parse_network)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshcache.config import Settings, load, split_address
-from meshcache.config.values import NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX, join_address
+from meshcache.config import MeshSettings, Settings, load, split_address
+from meshcache.config.values import NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX, PortRange, join_address
 from meshcache.workers.slots import TAG_CHARS, Slot
 
 log = logging.getLogger("meshcache.mesh")
@@ -36,10 +37,10 @@ def worker_settings(path: Path, overrides: Sequence[str] = (), slot: Slot | None
             *overrides,
             f"node.name={json.dumps(_name(path, overrides, slot))}",
             f"node.state_dir={json.dumps(str(folder))}",
-            f"mesh.listen={json.dumps(join_address(split_address(server.mesh.listen)[0], 0))}",
         ]
         own += _socket(path, own, slot, folder)
-        return load(path, own, placeholders=_values(slot)), slot
+        settings = load(path, own, placeholders=_values(slot))
+        return settings.model_copy(update={"mesh": _listening(settings.mesh, slot)}), slot
     except BaseException:
         if given is None:
             slot.release()
@@ -61,6 +62,36 @@ def _name(path: Path, overrides: Sequence[str], slot: Slot) -> str:
     if name != another:
         return name
     return f"{name[: NAME_CHARS_MAX - _SUFFIX_CHARS_MAX].rstrip('.-')}.{slot.tag}.w{slot.number}"
+
+
+def _listening(mesh: MeshSettings, slot: Slot) -> MeshSettings:
+    """Return the settings with the worker's own port, which its slot keeps: one that reads its file again uses it."""
+    host = split_address(mesh.listen)[0]
+    port = slot.port
+    if port is None:
+        port = _port(mesh.worker_ports, host, slot.number)
+        slot.keep_port(port)
+        if mesh.advertise is not None and not port:
+            log.warning("mesh.advertise: left out, since this worker has a free port; give workers mesh.worker_ports")
+    told = mesh.advertise and port and join_address(split_address(mesh.advertise)[0], port)
+    return mesh.model_copy(update={"listen": join_address(host, port), "advertise": told or None})
+
+
+def _port(ports: PortRange | None, host: str, number: int) -> int:
+    """Return the port of a worker's number; 0, any that is free, where there is none for it."""
+    if ports is None:
+        return 0
+    port = ports.first + number
+    if port > ports.last:
+        log.warning("mesh.worker_ports: worker %d is beyond %s, and has any free port", number, ports)
+        return 0
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return port
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        log.warning("mesh.worker_ports: worker %d has any free port: %d: %s", number, port, why)
+        return 0
 
 
 def _socket(path: Path, overrides: Sequence[str], slot: Slot, folder: Path) -> list[str]:

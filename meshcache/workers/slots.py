@@ -47,6 +47,8 @@ class Slot:
         self.number = number
         self.tag = tag
         """Tells hosts apart that have one name, and containers that share all but their processes: a few hex digits."""
+        self.port: int | None = None
+        """Of its listener, 0 for any that is free; None until it was chosen."""
         self._folder = folder
         self._descriptor: int | None = descriptor
 
@@ -69,6 +71,10 @@ class Slot:
             reason = (error.strerror or str(error)).lower()
             raise ConfigError([f"node.state_dir: {folder} can't be had: {reason}"]) from None
         return cls(folder, number, descriptor, tag)
+
+    def keep_port(self, port: int) -> None:
+        """Remember the port that was chosen, for as long as this worker has the slot."""
+        self.port = port
 
     def publish(self, mesh: str, fingerprint: str, address: str) -> None:
         """Tell other workers of this mesh where this one listens."""

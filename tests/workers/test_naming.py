@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from meshcache import ConfigError
 from meshcache.config.settings import default_node_name
 from meshcache.workers.naming import host_of, worker_settings
+from tests.support.material import free_ports
 
 
 def file(folder: Path, node: str = "", admin: str = "", mesh: str = "") -> Path:
@@ -28,6 +30,39 @@ def test_each_worker_has_a_name_a_folder_a_port_and_a_socket_of_its_own(folder: 
     assert host_of(one.node.name) == host_of(other.node.name) == f"web-1.{first.tag}"
     first.release()
     assert worker_settings(path)[0].node.name == one.node.name, "the next worker in the slot has its name"
+
+
+def test_workers_listen_on_the_ports_of_their_numbers(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second, third = sorted(free_ports(3))
+    with socket.create_server(("127.0.0.1", third)):
+        path = file(folder, mesh=f"listen = '127.0.0.1:7946'\nworker_ports = '{third}-{third}'")
+        one, other = worker_settings(path), worker_settings(path)
+        assert [each.mesh.listen for each, _ in (one, other)] == ["127.0.0.1:0", "127.0.0.1:0"]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"mesh.worker_ports: worker 0 has any free port: {third}: address already in use",
+            f"mesh.worker_ports: worker 1 is beyond {third}-{third}, and has any free port",
+        ]
+    for _, slot in (one, other):
+        slot.release()
+    path = file(folder, mesh=f"listen = '127.0.0.1:7946'\nworker_ports = '{first}-{65535}'\nadvertise = '127.0.0.9:1'")
+    settings, slot = worker_settings(path)
+    assert (settings.mesh.listen, settings.mesh.advertise) == (f"127.0.0.1:{first}", f"127.0.0.9:{first}")
+    assert second > first
+    with socket.create_server(("127.0.0.1", first)):  # as its node does from then on
+        again, _ = worker_settings(path, slot=slot)
+    assert again == settings, "one that reads its file again has its port already"
+
+
+def test_what_all_workers_would_tell_as_their_address_is_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody listens there: each worker has a port of its own."""
+    settings, slot = worker_settings(file(folder, mesh="advertise = '10.0.0.4:7946'"))
+    assert settings.mesh.advertise is None
+    assert "mesh.advertise: left out" in caplog.text
+    caplog.clear()
+    worker_settings(folder / "meshcache.toml", slot=slot)
+    assert not caplog.records, "told once"
 
 
 def test_without_a_name_it_is_the_host_s(folder: Path) -> None:
