@@ -37,6 +37,7 @@ def create_keyring(path: Path, keyring: Keyring) -> None:
 def save_keyring(path: Path, keyring: Keyring) -> None:
     """Put a keyring in the place of the one at `path`; a reader sees the old file or the new one, never half of one.
 
+    It stays the same owner's and group's, and as readable for the group: whoever rotates a service's key is root.
     Raises KeyringError when it can't be written; the old file is as it was.
     """
     _write(path, keyring, replace=True)
@@ -74,7 +75,7 @@ def _check(path: Path, status: os.stat_result) -> None:
 def _write(path: Path, keyring: Keyring, *, replace: bool) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write_all(temporary, keyring.to_toml().encode())
+        _write_all(temporary, keyring.to_toml().encode(), path.stat() if replace else None)
         try:
             _put_in_place(temporary, path, replace=replace)
         finally:
@@ -86,12 +87,22 @@ def _write(path: Path, keyring: Keyring, *, replace: bool) -> None:
         raise KeyringError(f"key file {path} can't be written: {error.strerror}") from None
 
 
-def _write_all(path: Path, content: bytes) -> None:
+def _write_all(path: Path, content: bytes, like: os.stat_result | None) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     with os.fdopen(descriptor, "wb") as file:
+        if like is not None:
+            _give_to(descriptor, like)
         file.write(content)
         file.flush()
         os.fsync(descriptor)
+
+
+def _give_to(descriptor: int, like: os.stat_result) -> None:
+    """Make a file its predecessor's owner's and group's. Raises PermissionError where only root may."""
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, _MODE | like.st_mode & stat.S_IRGRP)
 
 
 def _put_in_place(temporary: Path, path: Path, *, replace: bool) -> None:

@@ -32,6 +32,27 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert path.stat().st_mode & 0o7777 == 0o600
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_that_is_handed_to_a_group_still_is_after_a_change(path: Path) -> None:
+    """Whoever changes a service's key is root, and the service is to read the new one."""
+    os.chown(path, 0, 7946)
+    path.chmod(0o640)
+    save_keyring(path, load_keyring(path).add())
+    changed = path.stat()
+    assert (changed.st_uid, changed.st_gid, changed.st_mode & 0o7777) == (0, 7946, 0o640)
+    assert len(load_keyring(path).in_order) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read it")
+def test_nothing_but_reading_is_kept_of_what_a_group_may(path: Path) -> None:
+    keyring = load_keyring(path)
+    os.chown(path, 1234, 7946)
+    path.chmod(0o677)
+    save_keyring(path, keyring)
+    changed = path.stat()
+    assert (changed.st_uid, changed.st_gid, changed.st_mode & 0o7777) == (1234, 7946, 0o640)
+
+
 def test_creating_never_overwrites(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(KeyringError, match="is there already"):
