@@ -105,8 +105,8 @@ class Assembly:
         self.consumed = ConsumedIds(limits.consumed_max, limits.consumed_s, now)
         self.vips = ServedVips(identity)
         self.members = Members(limits, events)
-        self.roster = RosterTable(identity.colo, limits.roster_max, counters.dropped)
-        self.outbox = Outbox(self.local, counters)
+        self.roster = RosterTable(identity.colo, limits.roster_max, self.telemetry.drop)
+        self.outbox = Outbox(self.local, self.telemetry)
 
     def _make_duties(self, now: float) -> None:
         local, telemetry, streams, cache = self.local, self.telemetry, self.streams, self.cache

@@ -211,7 +211,8 @@ class MeshCore:
     def session_unusable(
         self, vip: str, session_id: bytes, reason: Verdict, now: float, *, counted: bool = True
     ) -> None:
-        """Forget, quarantine and count an entry that was found, and as a hit if ``counted``, and isn't for OpenSSL."""
+        """Remove and quarantine a session that `lookup` gave and OpenSSL can't use, and count that. With ``counted`` it
+        was counted as a hit, which is taken back."""
         served = self._vips.get(vip)
         if served is not None:
             self.duties.sessions.unusable(served, session_id, reason, now, counted=counted)
@@ -233,7 +234,7 @@ class MeshCore:
         """Count a session that a handshake made here and that may not be kept."""
         served = self._vips.get(vip)
         if served is not None:
-            served.counters.sessions_refused[reason.value] += 1
+            served.counters.refuse(reason)
 
     def handshake(self, vip: str, result: HandshakeResult) -> None:
         """Count how a handshake ended. This method alone needs no lock of the caller's."""
@@ -326,7 +327,7 @@ class MeshCore:
         """Say goodbye to all peers: send what `messages_to_send` then gives, and stop.
 
         Without `goodbye` the next life of this node follows at once, which is all that they need to hear. The ticket
-        keys stay until that has them: call `tickets.forget` then.
+        keys stay until that has them: call `TicketDuty.forget` then.
         """
         self.duties.woken(now)
         self.duties.flush_all(now)

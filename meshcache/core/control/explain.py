@@ -57,10 +57,10 @@ def explain_way(
     """Return whether sessions of `source`, and tickets where it gives any, may be used at `target`, in words.
 
     ``allowed`` is "all", "some" or "none" of the ways between their nodes, by what `source` gives its clients. Each of
-    ``ways`` is a verdict with the gate that gives it, its reason in words, whom it is between, what either end's
-    ``resumption`` is, and ``tickets``: the same for those, None where neither end has any. The gate is `may_accept` on
-    the way to the node called `own`, which answers; elsewhere it is the sender's `may_send`. That node's operator's own
-    policy is asked about its own ways; of others' nobody else knows.
+    ``ways`` is a verdict with the gate that refuses it (None where it is allowed), its reason in words, whom it is
+    between, what either end's ``resumption`` is, and ``tickets``: the same for those, None where neither end has any.
+    The gate is `may_accept` on the way to the node called `own`, which answers; elsewhere it is the sender's
+    `may_send`. That node's operator's own policy is asked about its own ways; of others' nobody else knows.
 
     Where one node alone serves both, the one way is that node's from the one VIP to the other, by `may_resume`; from a
     VIP to itself there is none, and all is allowed.
@@ -228,8 +228,10 @@ def _refused(ours: _Alike, theirs: _Alike, own: str, own_policy: OwnPolicy, *, s
     mine = replace(ours.terms, node=own)
     others = [(name, replace(theirs.terms, node=name)) for name in theirs.nodes if name != own]
     if sends:
-        return tuple(name for name, terms in others if not own_policy.may_send(mine, terms))
-    return tuple(name for name, terms in others if not own_policy.may_accept(terms, mine))
+        verdicts = [(name, may_send(mine, [terms], own_policy.may_send)) for name, terms in others]
+    else:
+        verdicts = [(name, may_accept(terms, [mine], own_policy.may_accept)) for name, terms in others]
+    return tuple(name for name, verdict in verdicts if verdict is Verdict.OWN_POLICY)
 
 
 _ALLOWED = Verdict.ALLOWED.value

@@ -18,14 +18,14 @@ from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import INCARNATION_MAX, LocalVip
 
 _OUTBID_S_MIN = 0.5
-"""Before a third life in a row, then twice as long each time: two machines of one name in two colos outbid each other.
-"""
+"""The pause before a third life in a row, which doubles each time: two machines of one name in two colos outbid each
+other."""
 
 _OUTBID_S_MAX = 15.0
-"""And no longer: a life that others know and never was keeps this node's sessions from them."""
+"""The longest such pause: a life that others know and never was keeps this node's sessions from them."""
 
 _OUTBID_QUIET_S = 300.0
-"""After which the next one comes at once again."""
+"""After so long without a new life the next one comes at once."""
 
 _STEP_MAX = 1000
 """How much higher a later life may be: two machines of one name that outbid the same life mustn't go on as one."""

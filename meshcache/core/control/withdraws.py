@@ -63,7 +63,7 @@ class _Known:
     withdraw: Withdraw
     issued_at: float
     told_at: float
-    """When it was issued by the truest word heard since: messages are late and never early."""
+    """The earliest time of issue that was heard so far, for ticket keys: a message may come late, and never early."""
 
     @property
     def name(self) -> _Name:
@@ -83,7 +83,7 @@ class _Known:
         return born_at <= self.over_at(now) and self.fits_all(terms)
 
     def over_at(self, now: float) -> float:
-        """Return up to which birth sessions may be of those that it is about."""
+        """Return the latest birth of sessions that this withdraw ends; in doubt a later one."""
         return self.issued_at + _ROUNDING_S + _DRIFT * (now - self.issued_at)
 
     def fits_all(self, terms: Terms) -> bool:

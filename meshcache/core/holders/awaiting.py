@@ -85,7 +85,7 @@ class Awaiting:
             self._came.append(session_id)
 
     def take(self) -> list[bytes]:
-        """Return of what that was awaited there is news, since this was called before."""
+        """Return the awaited ids that have come, or won't, since the last call."""
         came, self._came = self._came, []
         return came
 

@@ -12,7 +12,7 @@ from meshcache.core.policy.gates import Terms, anything
 
 
 class OwnPolicy(Protocol):
-    """Answers for crossings that the terms of both ends allow: the same answer until `MeshCore.own_policy_changed`."""
+    """Answers for crossings that the terms of both ends allow: the same answer until `MeshCore.follow`."""
 
     def may_send(self, source: Terms, target: Terms) -> bool:
         """Return whether this node may give sessions made under `source` to the node that says `target`."""

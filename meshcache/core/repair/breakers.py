@@ -13,7 +13,7 @@ from meshcache.core.values.limits import Limits
 
 @dataclass(slots=True)
 class _Breaker:
-    """Of one peer: how often in a row it didn't answer, or too late, and since and until when it isn't asked for it."""
+    """One peer's circuit breaker: how many questions in a row had no answer, or a late one, and when it isn't asked."""
 
     silent: int = 0
     late: int = 0

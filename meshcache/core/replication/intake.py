@@ -217,7 +217,7 @@ class Intake:
         if served is None:
             self._telemetry.drop(Drop.REFUSED, len(batch.entries.ids))
         else:
-            served.counters.sessions_refused[verdict.value] += len(batch.entries.ids)
+            served.counters.refuse(verdict, len(batch.entries.ids))
 
     def _open(self, batch: Batch, served: ServedVip, now: float) -> Stream | None:
         newest, age = self._newest(batch)
@@ -262,7 +262,7 @@ class Intake:
             elif end is PutResult.DUPLICATE:
                 counters.duplicate += count
             else:
-                counters.sessions_refused[end.value] += count
+                counters.refuse(end, count)
         return entries
 
     def permitted_to_stay(self, stream: Stream, entries: Entries, served: ServedVip, now: float) -> Entries:
@@ -273,7 +273,7 @@ class Intake:
         """Return the entries that limits, withdraws, quarantine and single use let in; lifetimes cut to the VIP's."""
         out = self._kept_out(stream.terms, entries, vip, now)
         for reason in out.values():
-            served.counters.sessions_refused[reason.value] += 1
+            served.counters.refuse(reason)
         if out:
             entries = entries.chosen([at for at in range(len(entries.ids)) if at not in out])
         return _shortened(entries, int(served.vip.lifetime_s))

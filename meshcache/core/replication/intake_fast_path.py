@@ -263,4 +263,4 @@ class IntakeFastPath:
         for session_id in over:
             self._cache.remove(stream.vip, session_id)
         served.counters.received -= len(over)
-        served.counters.sessions_refused[Verdict.CONSUMED.value] += len(over)
+        served.counters.refuse(Verdict.CONSUMED, len(over))

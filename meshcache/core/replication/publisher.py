@@ -33,7 +33,7 @@ ALONE_S = 0.05
 
 
 _FLUSH_S_MIN = 0.0005
-"""What is flushed sooner after something else counts as much as if it were so late."""
+"""Flushes that follow each other sooner count as if so much time were between them, so that a rate stays finite."""
 
 
 class _PushQueue:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import count
 from typing import NamedTuple
 
@@ -115,6 +116,10 @@ class VipCounters:
     """By earlier parts of the cache that this VIP had: one that is given back takes its own count along."""
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Looking elsewhere while a handshake was paused, by step and how that ended."""
+
+    def refuse(self, reason: Enum, count: int = 1) -> None:
+        """Count sessions that aren't kept here, by why: a `Verdict`, or what the cache says in place of "stored"."""
+        self.sessions_refused[reason.value] += count
 
     def add_found(self, found: FoundAtDoor) -> None:
         self.local += found.local

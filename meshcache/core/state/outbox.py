@@ -9,8 +9,8 @@ from collections import deque
 from itertools import chain
 from typing import NamedTuple
 
-from meshcache.core.state.counters import Counters
 from meshcache.core.state.local_node import LocalNode
+from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.wire.codec import encode
 from meshcache.core.wire.messages import Message
@@ -32,10 +32,10 @@ class Outgoing(NamedTuple):
 class Outbox:
     """One bounded queue for each address. It is false when nothing waits, which is cheap to see."""
 
-    def __init__(self, local: LocalNode, counters: Counters) -> None:
+    def __init__(self, local: LocalNode, telemetry: Telemetry) -> None:
         self._local = local
         self._limits = local.limits
-        self._counters = counters
+        self._telemetry = telemetry
         self._queues: dict[str, deque[Outgoing]] = {}
         self._bytes: dict[str, int] = {}
 
@@ -72,7 +72,7 @@ class Outbox:
 
     def count_sent(self, count: int, payload: bytes, kind: type[Message], sessions: int) -> None:
         """Count a message to so many that didn't wait here."""
-        sent = self._counters.sent
+        sent = self._telemetry.counters.sent
         sent.messages += count
         sent.bytes += count * len(payload)
         sent.sessions += count * sessions
@@ -97,7 +97,7 @@ class Outbox:
         """
         for address, queue in list(self._queues.items()):
             kept = deque(message for message in queue if not (message.sessions or message.secret))
-            self._counters.dropped[Drop.RECALLED_UNSENT] += len(queue) - len(kept)
+            self._telemetry.drop(Drop.RECALLED_UNSENT, len(queue) - len(kept))
             self._queues[address], self._bytes[address] = kept, sum(len(message.payload) for message in kept)
             if not kept:
                 self.drop(address)
@@ -111,5 +111,5 @@ class Outbox:
         size = self._bytes.get(address, 0) + len(message.payload)
         while len(queue) > self._limits.queue_messages or size > self._limits.queue_bytes:
             size -= len(queue.popleft().payload)
-            self._counters.dropped[Drop.QUEUE_FULL] += 1
+            self._telemetry.drop(Drop.QUEUE_FULL)
         self._bytes[address] = size

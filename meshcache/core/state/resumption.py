@@ -16,7 +16,7 @@ _ALLOWED = Verdict.ALLOWED  # looking it up takes as long as a call
 
 
 def resume_verdict(policy: Verdict, vip: LocalVip, session: Session, now: float, made_here: bool) -> Verdict:
-    """Return whether a session may resume on this VIP, of whose terms the policy gave this answer."""
+    """Return whether a session may resume on this VIP; `policy` is what `may_resume` answered for its terms."""
     if session.expires_at <= now:
         return Verdict.LIFETIME
     if policy is not _ALLOWED:

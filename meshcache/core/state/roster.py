@@ -6,8 +6,8 @@ Hearsay decides whom to dial and nothing else: what may be sent to a node is jud
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -46,12 +46,12 @@ class _Colo:
 
 
 class RosterTable:
-    """Records by colo. ``generation`` grows with every change of a set, ``dropped`` counts what isn't kept."""
+    """Records by colo. ``generation`` grows with every change of a set; ``drop`` is told what isn't kept."""
 
-    def __init__(self, own_colo: str, records_max: int, dropped: Counter[Drop] | None = None) -> None:
+    def __init__(self, own_colo: str, records_max: int, drop: Callable[[Drop], object]) -> None:
         self._own_colo = own_colo
         self._records_max = records_max
-        self._dropped = Counter() if dropped is None else dropped
+        self._drop = drop
         self._colos: dict[str, _Colo] = {}
         self._index: dict[str, NodeRecord] = {}
         self._indexed_at = -1
@@ -177,10 +177,10 @@ class RosterTable:
         others = [colo.held for colo in self._colos.values() if colo is not known]
         many = sum(len(each.records) for each in others) + len(found.records) > self._records_max
         if many or (known is None and len(self._colos) >= COLOS_KNOWN_MAX):
-            self._dropped[Drop.ROSTER_FULL] += 1
+            self._drop(Drop.ROSTER_FULL)
             return False
         if sum(each.size for each in others) + found.size > ROSTER_BYTES_MAX:
-            self._dropped[Drop.TOO_HEAVY] += 1
+            self._drop(Drop.TOO_HEAVY)
             return False
         return True
 

@@ -143,7 +143,7 @@ def terms(value: Any) -> Terms:
 
 
 def record(value: Any) -> NodeRecord:
-    """Return a node's record; its VIPs are in order and none comes twice. Equal reaches are kept once (`weight`)."""
+    """Return a node's record; its VIPs are in order and none comes twice. Equal reaches are kept once."""
     node, born, colo, where, changed, vips, version, *more = array(value, 7)[:8]
     node, colo = name(node), name(colo)
     reaches: dict[Reach, Reach] = {}

@@ -342,7 +342,7 @@ class Withdraw:
 
 
 class LiveEntry(NamedTuple):
-    """One value of a policy that was set while the mesh ran, by which node, and as its how manyeth change.
+    """One value of a policy that was set while the mesh ran, by whom, and its ``number``: one higher with each change.
 
     ``scope`` and ``name`` say of what: ``"vip"`` or ``"group"``. Empty ``value``: there is none any more.
     """

@@ -1,7 +1,7 @@
 """Writes pushes of what this node makes, which are most of what it sends, from bytes that are the same in all of them.
 
-The general way costs more than everything else about publishing. The bytes are those of `wire.encode`, as a test shows;
-sessions that are unusual are left to that.
+The general way costs more than everything else about publishing. The bytes are those of `wire.codec.encode`, as a test
+shows; sessions that are unusual are left to that.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class TestMerge:
         entry("quota", 2, "b", "10%"),
     )
 
-    @pytest.mark.parametrize("order", permutations(ENTRIES, 5))
+    @pytest.mark.parametrize("order", list(permutations(ENTRIES, 5)))
     def test_any_order_ends_the_same(self, order: tuple[LiveEntry, ...]) -> None:
         net = Net()
         host = net.add("h", "ams1", vip("h"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -71,7 +70,7 @@ def test_a_copy_that_left_before_its_victim_was_heard_is_outbid_too() -> None:
 
 def looking(roster: NodeRecord | None, age: tuple[int, int]) -> tuple[SupersededLives, list[tuple[str, int]]]:
     told: list[tuple[str, int]] = []
-    table = RosterTable("ams1", 100, Counter())
+    table = RosterTable("ams1", 100, [].append)
     if roster is not None:
         table.note(roster, 0, 0.0)
     members = Members(Limits(), EventLog())

@@ -7,6 +7,9 @@ from random import Random
 from meshcache.core.state.counters import Counters
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.outbox import Outbox
+from meshcache.core.state.refusals import Refusals
+from meshcache.core.state.telemetry import Telemetry
+from meshcache.core.values.events import EventLog
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.topology import Identity
 from meshcache.core.wire.codec import Decoder
@@ -16,8 +19,9 @@ ME = Identity("test", "me", 1, "ams1", "me:1", "0")
 
 
 def post(**limits: int) -> tuple[Outbox, Counters]:
-    counters = Counters()
-    return Outbox(LocalNode(ME, Limits(**limits), Random(1)), counters), counters
+    counters, events = Counters(), EventLog()
+    telemetry = Telemetry(counters, events, Refusals(events))
+    return Outbox(LocalNode(ME, Limits(**limits), Random(1)), telemetry), counters
 
 
 def tokens(queue: Outbox) -> list[tuple[str, int]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from meshcache.core.state.roster import RECALLED_MAX, RosterTable, digest_of
+from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.messages import ColoDigest
 from meshcache.core.wire.record_size import ROSTER_BYTES_MAX, weight
@@ -22,7 +21,7 @@ def names(roster: RosterTable, colo: str = "fra1") -> list[str]:
 
 
 def roster() -> RosterTable:
-    table = RosterTable("ams1", 100)
+    table = RosterTable("ams1", 100, [].append)
     assert table.learn("fra1", [record("b"), record("a")], (), 10, 1000.0)
     return table
 
@@ -88,7 +87,7 @@ def test_a_node_that_speaks_for_itself_is_newer_than_hearsay_and_never_older() -
 
 
 def test_the_first_of_a_colo_is_replaced_by_anybodys_whole_set() -> None:
-    table = RosterTable("ams1", 100)
+    table = RosterTable("ams1", 100, [].append)
     table.note(record("a"), 300, 1000.0)
     assert names(table) == ["a"]
     assert table.learn("fra1", [record("a"), record("b")], (), 200, 1000.0)
@@ -103,7 +102,7 @@ def test_a_colo_that_nobody_vouches_for_is_forgotten() -> None:
 
 
 def test_records_are_bounded_in_all_colos_together() -> None:
-    table = RosterTable("ams1", 3)
+    table = RosterTable("ams1", 3, [].append)
     assert table.learn("fra1", [record("a"), record("b")], (), 0, 1000.0)
     assert not table.learn("lon1", [record("c", "lon1"), record("d", "lon1")], (), 0, 1000.0)
     assert table.learn("lon1", [record("c", "lon1")], (), 0, 1000.0)
@@ -125,8 +124,8 @@ def heavy(colo: str, count: int, revision: int = 1) -> list[NodeRecord]:
 
 @pytest.mark.slow
 def test_records_are_bounded_by_their_weight_in_all_colos_together() -> None:
-    dropped: Counter[str] = Counter()
-    table = RosterTable("ams1", 4096, dropped)
+    dropped: list[Drop] = []
+    table = RosterTable("ams1", 4096, dropped.append)
     fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])
     assert not table.learn("c0", heavy("c0", fit + 1), (), 0, 1000.0)
     assert table.learn("c0", heavy("c0", fit - 1), (), 0, 1000.0)
@@ -135,12 +134,12 @@ def test_records_are_bounded_by_their_weight_in_all_colos_together() -> None:
     table.note(large_record("more", "c1"), 300, 1000.0)
     assert names(table, "c1") == ["n00"]
     assert table.learn("fra1", [record("a"), record("b")], (), 0, 1000.0)
-    assert dropped == {"too_heavy": 3}
+    assert dropped == [Drop.TOO_HEAVY] * 3
 
 
 @pytest.mark.slow
 def test_sets_that_are_only_remembered_weigh_too_and_make_room() -> None:
-    table = RosterTable("ams1", 4096)
+    table = RosterTable("ams1", 4096, [].append)
     fit = ROSTER_BYTES_MAX // weight(heavy("c0", 1)[0])
     for at in range(RECALLED_MAX):
         table.learn("c0", heavy("c0", fit // 2, revision=at), (), 0, 1001.0 + at)
@@ -151,18 +150,18 @@ def test_sets_that_are_only_remembered_weigh_too_and_make_room() -> None:
 
 
 def test_a_set_that_is_remembered_comes_back_only_where_it_fits() -> None:
-    dropped: Counter[str] = Counter()
-    table = RosterTable("ams1", 3, dropped)
+    dropped: list[Drop] = []
+    table = RosterTable("ams1", 3, dropped.append)
     both = [record("a"), record("b")]
     table.learn("fra1", both, (), 5, 1000.0)
     table.learn("fra1", [record("a")], (), 4, 1000.0)
     table.learn("lon1", [record("c", "lon1"), record("d", "lon1")], (), 0, 1000.0)
     assert not table.compare(ColoDigest("fra1", digest_of(both), 0), 1001.0)
-    assert (names(table), dropped) == (["a"], {"roster_full": 1})
+    assert (names(table), dropped) == (["a"], [Drop.ROSTER_FULL])
 
 
 def test_a_node_that_speaks_again_costs_no_room_when_the_table_is_full() -> None:
-    table = RosterTable("ams1", 2)
+    table = RosterTable("ams1", 2, [].append)
     table.learn("fra1", [record("a"), record("b")], (), 5, 1000.0)
     table.note(record("a", revision=2), 300, 1000.0)
     assert table.find("a") == record("a", revision=2)
@@ -170,7 +169,7 @@ def test_a_node_that_speaks_again_costs_no_room_when_the_table_is_full() -> None
 
 def test_a_set_that_was_told_while_another_life_was_linked_is_asked_for_again_when_that_is_gone() -> None:
     """Seed 782 of `mixed`: the record of a copy stayed, as it had been merged into what its colo told."""
-    table = RosterTable("ams1", 100, Counter())
+    table = RosterTable("ams1", 100, [].append)
     says = NodeRecord("x", 1, "fra1", "x:1", 1, (), "0")
     copy = NodeRecord("x", 2, "fra1", "copy:1", 1, (), "0")
     table.learn("fra1", (says,), (copy,), 0, 10.0)
