@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshcache.demo.servers import DemoError
-from meshcache.demo.stage import VIPS, Door, Stage
+from meshcache.demo.stage import VIPS, Endpoint, Stage
 
 VISIT_S_MAX = 5.0
 """A handshake on loopback takes milliseconds."""
@@ -47,12 +47,12 @@ class Visit:
 
 
 class Client(Protocol):
-    """Connects to a door, with a ticket of its own from an earlier visit or without."""
+    """Connects to an endpoint, with a ticket of its own from an earlier visit or without."""
 
     label: str
     tls: str
 
-    def visit(self, door: Door, ticket: Any = None) -> Visit: ...
+    def visit(self, endpoint: Endpoint, ticket: Any = None) -> Visit: ...
 
 
 def clients(stage: Stage) -> list[Client]:
@@ -71,30 +71,30 @@ class OpensslClient:
         self._program = program
         self._number = count(1)
 
-    def visit(self, door: Door, ticket: Path | None = None) -> Visit:
+    def visit(self, endpoint: Endpoint, ticket: Path | None = None) -> Visit:
         saved = self._stage.folder / f"session-{self.tls}-{next(self._number)}.pem"
         resume = ["-sess_in", str(ticket)] if ticket else []
-        done = self._run(door, [*resume, "-sess_out", str(saved)])
+        done = self._run(endpoint, [*resume, "-sess_out", str(saved)])
         word = re.search(r"^(New|Reused), TLSv", done.stdout.decode(errors="replace"), re.MULTILINE)
         if done.returncode or not word:
-            raise DemoError(f"openssl s_client failed at {door}: {done.stderr.decode(errors='replace')[-500:]}")
+            raise DemoError(f"openssl s_client failed at {endpoint}: {done.stderr.decode(errors='replace')[-500:]}")
         return _visit(done.stdout, resumed=word[1] == "Reused", ticket=saved)
 
-    def _run(self, door: Door, options: list[str]) -> subprocess.CompletedProcess[bytes]:
-        host, port = self._stage.address(door)
+    def _run(self, endpoint: Endpoint, options: list[str]) -> subprocess.CompletedProcess[bytes]:
+        host, port = self._stage.address(endpoint)
         version = "-tls1_2" if self.tls == "1.2" else "-tls1_3"
-        trust = ["-CAfile", str(self._stage.authority(door.vip)), "-verify_return_error"]
-        command = [self._program, "s_client", "-connect", f"{host}:{port}", "-servername", door.vip.host, version]
+        trust = ["-CAfile", str(self._stage.authority(endpoint.vip)), "-verify_return_error"]
+        command = [self._program, "s_client", "-connect", f"{host}:{port}", "-servername", endpoint.vip.host, version]
         try:
             return subprocess.run(  # noqa: S603  # the program that PATH names, arguments of our own
                 [*command, *trust, "-ign_eof", *options],
-                input=_request(door),
+                input=_request(endpoint),
                 capture_output=True,
                 timeout=VISIT_S_MAX,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise DemoError(f"openssl s_client got no answer at {door} within {VISIT_S_MAX:.0f} s") from None
+            raise DemoError(f"openssl s_client got no answer at {endpoint} within {VISIT_S_MAX:.0f} s") from None
 
 
 class PythonClient:
@@ -111,17 +111,17 @@ class PythonClient:
         version = ssl.TLSVersion.TLSv1_2 if tls == "1.2" else ssl.TLSVersion.TLSv1_3
         self._context.minimum_version = self._context.maximum_version = version
 
-    def visit(self, door: Door, ticket: ssl.SSLSession | None = None) -> Visit:
+    def visit(self, endpoint: Endpoint, ticket: ssl.SSLSession | None = None) -> Visit:
         try:
             with (
-                socket.create_connection(self._stage.address(door), VISIT_S_MAX) as plain,
-                self._context.wrap_socket(plain, server_hostname=door.vip.host, session=ticket) as tls,
+                socket.create_connection(self._stage.address(endpoint), VISIT_S_MAX) as plain,
+                self._context.wrap_socket(plain, server_hostname=endpoint.vip.host, session=ticket) as tls,
             ):
-                tls.sendall(_request(door))
+                tls.sendall(_request(endpoint))
                 answer = _read_all(tls.recv)
                 return _visit(answer, resumed=bool(tls.session_reused), ticket=tls.session)
         except OSError as error:
-            raise DemoError(f"Python's ssl failed at {door}: {error}") from None
+            raise DemoError(f"Python's ssl failed at {endpoint}: {error}") from None
 
 
 def _openssl(stage: Stage, tls: str) -> OpensslClient:
@@ -131,8 +131,8 @@ def _openssl(stage: Stage, tls: str) -> OpensslClient:
     return OpensslClient(stage, tls, program)
 
 
-def _request(door: Door) -> bytes:
-    return f"GET / HTTP/1.1\r\nHost: {door.vip.host}\r\nConnection: close\r\n\r\n".encode()
+def _request(endpoint: Endpoint) -> bytes:
+    return f"GET / HTTP/1.1\r\nHost: {endpoint.vip.host}\r\nConnection: close\r\n\r\n".encode()
 
 
 def _read_all(receive: Callable[[int], bytes]) -> bytes:

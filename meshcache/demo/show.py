@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meshcache.demo.stage import SERVERS, Door
+from meshcache.demo.stage import SERVERS, Endpoint
 from meshcache.demo.trials import Trial
 
 _STYLES = {"full": "yellow", "local": "cyan", "remote": "green", "pulled": "green"}
@@ -90,8 +90,8 @@ class Stagehand:
         return Table(*headings, box=style, pad_edge=self._plain, header_style="" if self._plain else "bold")
 
 
-def _place(door: Door) -> str:
-    return f"{door.server.name} {door.server.colo} {door.vip.name}"
+def _place(endpoint: Endpoint) -> str:
+    return f"{endpoint.server.name} {endpoint.server.colo} {endpoint.vip.name}"
 
 
 def _cell(trials: Sequence[Trial]) -> Text:

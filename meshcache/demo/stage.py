@@ -82,7 +82,7 @@ http = "127.0.0.1:0"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """One VIP on one server: where a client knocks."""
 
     vip: Vip
@@ -113,8 +113,8 @@ class Stage:
         """Return what a client trusts: the certificate signs itself."""
         return self.folder / f"{vip.certificate}.pem"
 
-    def address(self, door: Door) -> tuple[str, int]:
-        return door.server.host, self.ports[door.vip.name]
+    def address(self, endpoint: Endpoint) -> tuple[str, int]:
+        return endpoint.server.host, self.ports[endpoint.vip.name]
 
 
 def build(folder: Path, *, mdns: bool) -> Stage:

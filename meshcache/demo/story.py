@@ -17,7 +17,7 @@ from meshcache.demo.clients import clients
 from meshcache.demo.servers import DemoError, Fleet
 from meshcache.demo.show import Stagehand
 from meshcache.demo.stage import SERVERS, Stage, build, has_multicast
-from meshcache.demo.trials import BORDERS, Tester, Trial, door, everywhere, survivors
+from meshcache.demo.trials import BORDERS, Tester, Trial, endpoint, everywhere, survivors
 from meshcache.demo.visitors import visitors
 
 DEMO_S_MAX = 230.0
@@ -95,7 +95,7 @@ def _meet_borders(hand: Stagehand, tester: Tester) -> list[Trial]:
 
 def _kill(hand: Stagehand, fleet: Fleet, tester: Tester) -> list[Trial]:
     hand.act(4, f"{KILLED} is killed (SIGKILL), and its sessions live on")
-    fleet.kill(door("shop", KILLED).server)
+    fleet.kill(endpoint("shop", KILLED).server)
     with hand.console.status("its clients come back to the others"):
         trials = tester.test(survivors("shop", KILLED))
     hand.matrix(trials)
@@ -121,7 +121,7 @@ def _count(hand: Stagehand, fleet: Fleet, tester: Tester) -> bool:
 def _stay(hand: Stagehand, fleet: Fleet) -> None:
     """Say what to try, and wait for Ctrl-C."""
     stage = fleet.stage
-    first, other = door("shop", "edge-1"), door("shop", "edge-5")
+    first, other = endpoint("shop", "edge-1"), endpoint("shop", "edge-5")
     program = Path(sys.executable).with_name("meshcache")
     socket = f"--socket {stage.admin_socket(first.server)}"
     request = f"printf 'GET / HTTP/1.1\\r\\nHost: {first.vip.host}\\r\\nConnection: close\\r\\n\\r\\n'"
@@ -148,7 +148,7 @@ def _stay(hand: Stagehand, fleet: Fleet) -> None:
 
 
 def _at(stage: Stage, server: str) -> str:
-    host, port = stage.address(door("shop", server))
+    host, port = stage.address(endpoint("shop", server))
     return f"{host}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""What the demo expects, and what came of it: one trial is a session made at one door and tried at another."""
+"""What the demo expects, and what came of it: one trial is a session made at one endpoint and tried at another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from meshcache.demo.clients import Client, Visit
 from meshcache.demo.servers import DemoError, Fleet
-from meshcache.demo.stage import SERVERS, VIPS, Door, Server
+from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Server
 
 ARRIVAL_S_MAX = 5.0
 """Gossip takes about a millisecond; after this the trials show what is missing."""
@@ -19,16 +19,16 @@ _VIP = {vip.name: vip for vip in VIPS}
 _SERVER = {server.name: server for server in SERVERS}
 
 
-def door(vip: str, server: str) -> Door:
-    return Door(_VIP[vip], _SERVER[server])
+def endpoint(vip: str, server: str) -> Endpoint:
+    return Endpoint(_VIP[vip], _SERVER[server])
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """A session made at `made` and brought to `tried` ends as `outcome`, for the reason that `why` gives."""
 
-    made: Door
-    tried: Door
+    made: Endpoint
+    tried: Endpoint
     outcome: str
     why: str = ""
 
@@ -59,28 +59,30 @@ class Trial:
 def everywhere(vip: str) -> list[Expectation]:
     """Return every server against every server."""
     return [
-        Expectation(door(vip, here.name), door(vip, there.name), "local" if here == there else "remote")
+        Expectation(endpoint(vip, here.name), endpoint(vip, there.name), "local" if here == there else "remote")
         for here in SERVERS
         for there in SERVERS
     ]
 
 
 BORDERS = [
-    Expectation(door("shop", "edge-1"), door("checkout", "edge-2"), "remote", "one share group"),
-    Expectation(door("shop", "edge-1"), door("checkout", "edge-4"), "full", "beyond its reach"),
-    Expectation(door("checkout", "edge-1"), door("shop", "edge-3"), "remote", "one share group"),
-    Expectation(door("checkout", "edge-1"), door("shop", "edge-5"), "full", "beyond its reach"),
-    Expectation(door("intranet", "edge-1"), door("intranet", "edge-2"), "remote", "one VIP"),
-    Expectation(door("intranet", "edge-1"), door("intranet", "edge-6"), "full", "beyond its reach"),
-    Expectation(door("intranet", "edge-1"), door("shop", "edge-1"), "full", "another group"),
-    Expectation(door("shop", "edge-1"), door("intranet", "edge-1"), "full", "another group"),
+    Expectation(endpoint("shop", "edge-1"), endpoint("checkout", "edge-2"), "remote", "one share group"),
+    Expectation(endpoint("shop", "edge-1"), endpoint("checkout", "edge-4"), "full", "beyond its reach"),
+    Expectation(endpoint("checkout", "edge-1"), endpoint("shop", "edge-3"), "remote", "one share group"),
+    Expectation(endpoint("checkout", "edge-1"), endpoint("shop", "edge-5"), "full", "beyond its reach"),
+    Expectation(endpoint("intranet", "edge-1"), endpoint("intranet", "edge-2"), "remote", "one VIP"),
+    Expectation(endpoint("intranet", "edge-1"), endpoint("intranet", "edge-6"), "full", "beyond its reach"),
+    Expectation(endpoint("intranet", "edge-1"), endpoint("shop", "edge-1"), "full", "another group"),
+    Expectation(endpoint("shop", "edge-1"), endpoint("intranet", "edge-1"), "full", "another group"),
 ]
 
 
 def survivors(vip: str, killed: str) -> list[Expectation]:
     """Return what was made on the server that is gone, at every one that is left."""
     return [
-        Expectation(door(vip, killed), door(vip, server.name), "remote") for server in SERVERS if server.name != killed
+        Expectation(endpoint(vip, killed), endpoint(vip, server.name), "remote")
+        for server in SERVERS
+        if server.name != killed
     ]
 
 
@@ -91,7 +93,7 @@ class Tester:
         self._fleet = fleet
         self._clients = clients
         self._deadline = deadline
-        self._tickets: dict[tuple[Client, Door], Any] = {}
+        self._tickets: dict[tuple[Client, Endpoint], Any] = {}
         self.told: Counter[tuple[str, str]] = Counter()
 
     def test(self, expectations: Sequence[Expectation]) -> list[Trial]:
@@ -103,8 +105,9 @@ class Tester:
         visit = self._visit(client, expected.tried, self._tickets[client, expected.made])
         return Trial(expected, client, visit)
 
-    def _make(self, doors: Iterable[Door]) -> None:
-        missing = [(client, door) for door in doors for client in self._clients if (client, door) not in self._tickets]
+    def _make(self, endpoints: Iterable[Endpoint]) -> None:
+        every = [(client, endpoint) for endpoint in endpoints for client in self._clients]
+        missing = [each for each in every if each not in self._tickets]
         before = {server: self._received(server) for server in self._fleet.alive} if missing else {}
         for client, made in missing:
             self._tickets[client, made] = self._visit(client, made, None).ticket
@@ -113,7 +116,7 @@ class Tester:
         while any(self._received(server) < count for server, count in due.items()) and time.monotonic() < until:
             time.sleep(0.01)
 
-    def _visit(self, client: Client, at: Door, ticket: Any) -> Visit:
+    def _visit(self, client: Client, at: Endpoint, ticket: Any) -> Visit:
         if time.monotonic() > self._deadline:
             raise DemoError("this machine is too busy: the demo did not end in time")
         visit = client.visit(at, ticket)
@@ -124,7 +127,7 @@ class Tester:
         return sum(vip["sessions"]["received"] for vip in self._fleet.stats(server)["vips"].values())
 
 
-def _arrives(made: Door, server: Server) -> bool:
+def _arrives(made: Endpoint, server: Server) -> bool:
     """Return whether the policies of the stage send a session made there to this server."""
     near = made.vip.reach == "everywhere" or made.server.colo == server.colo
     return near and made.server != server

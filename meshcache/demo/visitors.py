@@ -14,7 +14,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from meshcache.demo.stage import VIPS, Door, Server, Stage, Vip
+from meshcache.demo.stage import VIPS, Endpoint, Server, Stage, Vip
 
 CLIENTS: Final = MappingProxyType({"shop": 4, "checkout": 2, "intranet": 1})
 """Of each VIP: a few visits a second in all, which no machine feels."""
@@ -62,7 +62,7 @@ def _visit(
     session = None
     while not over.wait(rng.expovariate(1 / pause_s)):
         with suppress(OSError):
-            session = _ask(context, stage.address(Door(vip, rng.choice(alive()))), vip.host, session)
+            session = _ask(context, stage.address(Endpoint(vip, rng.choice(alive()))), vip.host, session)
         if rng.random() < FIRST_VISITS:
             session = None
 

@@ -13,9 +13,9 @@ import pytest
 
 from meshcache.demo.clients import Client, Visit, clients
 from meshcache.demo.servers import DemoError
-from meshcache.demo.stage import SERVERS, VIPS, Door, Stage, build
+from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Stage, build
 
-DOOR = Door(VIPS[0], SERVERS[0])
+ENDPOINT = Endpoint(VIPS[0], SERVERS[0])
 
 
 class PlainServer:
@@ -23,8 +23,8 @@ class PlainServer:
 
     def __init__(self, stage: Stage, body: bytes | None = None) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(stage.authority(DOOR.vip), stage.folder / "storefront.key")
-        self.listener = create_server(stage.address(DOOR))
+        self.context.load_cert_chain(stage.authority(ENDPOINT.vip), stage.folder / "storefront.key")
+        self.listener = create_server(stage.address(ENDPOINT))
         self.body = body
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -72,16 +72,16 @@ def test_there_are_two_clients_in_two_protocol_versions(stage: Stage) -> None:
 @pytest.mark.parametrize("number", range(4))
 def test_a_client_comes_back_with_its_session(stage: Stage, server: PlainServer, number: int) -> None:
     client: Client = clients(stage)[number]
-    first = client.visit(DOOR)
-    again = client.visit(DOOR, first.ticket)
+    first = client.visit(ENDPOINT)
+    again = client.visit(ENDPOINT, first.ticket)
     assert (first.outcome, first.resumed) == ("full", False)
     assert (again.outcome, again.resumed) == ("local", True)
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_a_door_where_nobody_answers_stops_the_demo_with_its_name(stage: Stage, number: int) -> None:
+def test_an_endpoint_where_nobody_answers_stops_the_demo_with_its_name(stage: Stage, number: int) -> None:
     with pytest.raises(DemoError, match=r"failed at shop on edge-1 \(ams1\)"):
-        clients(stage)[number].visit(DOOR)
+        clients(stage)[number].visit(ENDPOINT)
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -90,7 +90,7 @@ def test_an_answer_of_something_else_stops_the_demo(stage: Stage, number: int, b
     plain = PlainServer(stage, body)
     try:
         with pytest.raises(DemoError, match="what no built-in responder would"):
-            clients(stage)[number].visit(DOOR)
+            clients(stage)[number].visit(ENDPOINT)
     finally:
         plain.listener.close()
 

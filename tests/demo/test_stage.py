@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from meshcache.config import load
-from meshcache.demo.stage import DASHBOARD, SERVERS, VIPS, Door, _free_ports, build, has_multicast
+from meshcache.demo.stage import DASHBOARD, SERVERS, VIPS, Endpoint, _free_ports, build, has_multicast
 from meshcache.edges.keyfile import load_keyring
 
 
@@ -28,7 +28,7 @@ def test_every_server_gets_a_file_that_loads(folder: Path, mdns: bool) -> None:
         for vip in VIPS:
             found = settings.vip(vip.name)
             assert found is not None
-            assert found.listen == ("{}:{}".format(*stage.address(Door(vip, server))),)
+            assert found.listen == ("{}:{}".format(*stage.address(Endpoint(vip, server))),)
             assert (found.sharing.group, str(found.sharing.reach)) == (vip.group, vip.reach)
 
 
@@ -98,6 +98,6 @@ def test_an_interface_without_multicast_is_no_error(monkeypatch: pytest.MonkeyPa
     assert has_multicast() is False
 
 
-def test_a_door_reads_as_a_place() -> None:
-    assert str(Door(VIPS[0], SERVERS[3])) == "shop on edge-4 (fra1)"
+def test_an_endpoint_reads_as_a_place() -> None:
+    assert str(Endpoint(VIPS[0], SERVERS[3])) == "shop on edge-4 (fra1)"
     assert replace(SERVERS[0], name="x") != SERVERS[0]

@@ -8,13 +8,13 @@ import pytest
 
 from meshcache.core.policy.gates import Reach, Terms, may_cross, may_resume
 from meshcache.demo.clients import PythonClient, Visit
-from meshcache.demo.stage import SERVERS, VIPS, Door, build
-from meshcache.demo.trials import BORDERS, Expectation, Trial, _arrives, door, everywhere, survivors
+from meshcache.demo.stage import SERVERS, VIPS, Endpoint, build
+from meshcache.demo.trials import BORDERS, Expectation, Trial, _arrives, endpoint, everywhere, survivors
 
 ALL = [*BORDERS, *everywhere("shop"), *survivors("shop", "edge-2")]
 
 
-def terms(at: Door) -> Terms:
+def terms(at: Endpoint) -> Terms:
     return Terms(at.server.name, at.server.colo, at.vip.name, at.vip.group, b"d" * 32, Reach.parse(at.vip.reach))
 
 
@@ -29,9 +29,9 @@ def test_the_core_s_policy_expects_the_same(expected: Expectation) -> None:
 
 @pytest.mark.parametrize(("vip", "here", "there"), list(product(VIPS, SERVERS[:1], SERVERS)))
 def test_it_waits_for_exactly_the_sessions_that_the_policy_sends(vip, here, there) -> None:
-    made = terms(Door(vip, here))
-    sent = here != there and any(may_cross(made, terms(Door(other, there))) for other in VIPS)
-    assert _arrives(Door(vip, here), there) is sent
+    made = terms(Endpoint(vip, here))
+    sent = here != there and any(may_cross(made, terms(Endpoint(other, there))) for other in VIPS)
+    assert _arrives(Endpoint(vip, here), there) is sent
 
 
 def test_the_borders_show_crossings_and_refusals() -> None:
@@ -58,7 +58,7 @@ def test_survivors_are_all_but_the_killed() -> None:
     ],
 )
 def test_a_trial_holds_only_when_server_client_and_origin_agree(folder, session, origin, resumed, held) -> None:
-    expected = Expectation(door("shop", "edge-1"), door("shop", "edge-2"), "remote")
+    expected = Expectation(endpoint("shop", "edge-1"), endpoint("shop", "edge-2"), "remote")
     client = PythonClient(build(folder, mdns=False), "1.3")
     trial = Trial(expected, client, Visit("edge-2", session, origin, resumed, None))
     assert trial.held is held

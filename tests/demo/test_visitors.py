@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meshcache.demo.stage import SERVERS, VIPS, Door, Stage, build
+from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Stage, build
 from meshcache.demo.visitors import visitors
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ def server(stage: Stage, reused: list[bool]) -> Iterator[None]:
     """Python's own TLS server at the place of the first one, which resumes by its tickets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(stage.folder / f"{SHOP.certificate}.pem", stage.folder / f"{SHOP.certificate}.key")
-    with socket.create_server(stage.address(Door(SHOP, SERVERS[0]))) as listener:
+    with socket.create_server(stage.address(Endpoint(SHOP, SERVERS[0]))) as listener:
         thread = threading.Thread(target=serve, args=(listener, context, reused))
         thread.start()
         try:
