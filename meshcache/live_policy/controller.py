@@ -21,7 +21,7 @@ from meshcache.edges import native
 from meshcache.errors import PolicyError
 from meshcache.live_policy import explanations
 from meshcache.live_policy.change_checks import Checks
-from meshcache.live_policy.debouncer import Keeper
+from meshcache.live_policy.debouncer import Debouncer
 from meshcache.live_policy.kept import Kept, bounded, concerns
 from meshcache.live_policy.mesh_totals import ask_clocks, ask_figures, ask_policy, ask_withdraw
 from meshcache.live_policy.older_nodes import older_nodes
@@ -70,7 +70,7 @@ class PolicyController:
         self._kept = kept
         self._node_only, self._numbers = kept.node, kept.numbers
         self._lock = native.RLock()
-        self._keeper = Keeper(self._catch_up)
+        self._debouncer = Debouncer(self._catch_up)
         self._faults: tuple[str, ...] = ()
         self._holds: Overlay
 
@@ -81,16 +81,16 @@ class PolicyController:
                 self._pump.core.live.load(self._kept.live, concerns(self._file))
             self._take_over()
         self._pump.call_in_each_step(self._tell_time)
-        self._keeper.start()
+        self._debouncer.start()
 
     def close(self) -> None:
         """Finish what is under way; may be called again."""
-        self._keeper.close()
+        self._debouncer.close()
 
     def noticed(self, events: Iterable[Event]) -> None:
         """Take the core's events, on the pump's thread: policies that came from elsewhere are in force soon."""
         if any(isinstance(event, PolicyChanged) for event in events):
-            self._keeper.wake()
+            self._debouncer.wake()
 
     def reload(self, file: Settings) -> None:
         """Lay what was set live over a file that changed. Raises AttachError; nothing changed then."""
@@ -121,7 +121,7 @@ class PolicyController:
         return [f"{vip}.{key}" for vip, key in self._hidden]
 
     def show(self) -> list[dict[str, Any]]:
-        """Return what holds for each VIP that a context serves here; see `shown.shown_vip`."""
+        """Return what holds for each VIP that a context serves here; see `policy_view.shown_vip`."""
         with self._lock, self._pump.lock:
             core, holds = self._pump.core, self._holds
             served = {vip.terms.vip for vip in core.local_vips()}
@@ -197,14 +197,14 @@ class PolicyController:
         return number
 
     def explain_way(self, source: str, target: str) -> dict[str, Any]:
-        """See `explaining.way`."""
+        """See `explanations.way`."""
         vips = self._holds.in_force.settings.vips
         return explanations.way(
             self._pump, source, target, frozenset(vip.name for vip in vips if vip.single_use != "off")
         )
 
     def explain_session(self, session: str) -> dict[str, Any]:
-        """See `explaining.session`."""
+        """See `explanations.session`."""
         return explanations.session(self._pump, session)
 
     def clocks(self) -> dict[str, float]:
@@ -369,7 +369,7 @@ class PolicyController:
         try:
             self._vips.apply(holds.in_force)
         except BaseException:
-            self._keeper.wake()
+            self._debouncer.wake()
             raise
         self._hold(holds)
         return kept

@@ -27,7 +27,7 @@ TOLD_MAX = 8
 log = logging.getLogger("meshcache.policy")
 
 
-class Keeper:
+class Debouncer:
     """Does `chore` on a thread of its own after each `wake`, and after each failure."""
 
     def __init__(self, chore: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ CLOCKS_S: Final = 1.0
 """For an answer about a clock; a later one would say little."""
 
 _AGAIN_S: Final = 0.1
-"""Between two questions, which all nodes answer; `core.queries` takes in 20 a second."""
+"""Between two questions, which all nodes answer; `MeshCore.queries` takes in 20 a second."""
 
 _ROUND_S: Final = 0.5
 """How long answers to one question are waited for; across two links and back it is some 0.3 s."""
@@ -30,7 +30,7 @@ _LOOK_S: Final = 0.01
 
 
 class Question(NamedTuple):
-    """What `core.queries` is told to ask; see there."""
+    """What `MeshCore.queries` is told to ask; see there."""
 
     matter: QueryKind
     number: int = 0

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from meshcache.live_policy import debouncer
-from meshcache.live_policy.debouncer import Keeper
+from meshcache.live_policy.debouncer import Debouncer
 from tests.support.waiting import wait_until
 
 
@@ -23,18 +23,18 @@ def test_a_chore_is_done_after_each_wake_and_once_for_many() -> None:
         assert go.acquire(timeout=10)
         times.append(1)
 
-    keeper = Keeper(chore)
-    keeper.start()
-    keeper.wake()
+    worker = Debouncer(chore)
+    worker.start()
+    worker.wake()
     assert begun.acquire(timeout=10)
     for _ in range(100):
-        keeper.wake()
+        worker.wake()
     go.release(3)
     assert begun.acquire(timeout=10)
     wait_until(lambda: len(times) == 2)
-    keeper.close()
+    worker.close()
     assert len(times) == 3, "closing finishes what was asked for"
-    keeper.close()
+    worker.close()
 
 
 def test_what_failed_is_told_once_and_done_again_without_being_asked(
@@ -48,16 +48,16 @@ def test_what_failed_is_told_once_and_done_again_without_being_asked(
         if len(times) < 4:
             raise RuntimeError("secret")
 
-    keeper = Keeper(chore)
+    worker = Debouncer(chore)
     with caplog.at_level(logging.WARNING):
-        keeper.start()
-        keeper.wake()
+        worker.start()
+        worker.wake()
         wait_until(lambda: "is in force now" in caplog.text)
         assert len(times) == 4
         assert caplog.text.count("it is tried again, please report it: RuntimeError") == 1
-        keeper.wake()
+        worker.wake()
         wait_until(lambda: len(times) == 5)
-        keeper.close()
+        worker.close()
     assert "secret" not in caplog.text
 
 
@@ -69,14 +69,14 @@ def test_what_fails_for_long_is_done_less_and_less_often_and_each_of_its_words_i
 
     def chore() -> None:
         times.append(time.monotonic())
-        keeper.wake()  # as one does that failed
+        worker.wake()  # as one does that failed
         raise (RuntimeError if len(times) % 2 else LookupError)
 
-    keeper = Keeper(chore)
-    keeper.start()
-    keeper.wake()
+    worker = Debouncer(chore)
+    worker.start()
+    worker.wake()
     wait_until(lambda: len(times) >= 5)
-    keeper.close()
+    worker.close()
     assert all(after - before >= 0.1 * 2**at for at, (before, after) in enumerate(pairwise(times))), times
     assert caplog.text.count("please report it: RuntimeError") == 1
     assert caplog.text.count("please report it: LookupError") == 1
@@ -92,13 +92,13 @@ def test_what_is_asked_for_anew_while_it_fails_isnt_kept_waiting(monkeypatch: py
         raise RuntimeError
 
     def woken() -> bool:
-        keeper.wake()
+        worker.wake()
         return len(times) >= 3
 
-    keeper = Keeper(chore)
-    keeper.start()
+    worker = Debouncer(chore)
+    worker.start()
     wait_until(woken, what="it is done again")
-    keeper.close()
+    worker.close()
 
 
 def test_while_it_fails_it_is_done_at_a_pace_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,17 +106,17 @@ def test_while_it_fails_it_is_done_at_a_pace_however_often_it_is_asked_for(monke
     tried = threading.Semaphore(0)
 
     def chore() -> None:
-        keeper.wake()  # as what it is about may do
+        worker.wake()  # as what it is about may do
         tried.release()
         raise RuntimeError
 
-    keeper = Keeper(chore)
-    keeper.start()
-    keeper.wake()
+    worker = Debouncer(chore)
+    worker.start()
+    worker.wake()
     assert tried.acquire(timeout=10)
     assert not tried.acquire(timeout=0.1)
-    keeper.close()
+    worker.close()
 
 
 def test_one_that_never_started_can_be_closed() -> None:
-    Keeper(lambda: None).close()
+    Debouncer(lambda: None).close()
