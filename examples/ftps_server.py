@@ -4,12 +4,14 @@
 
 FTP tells a client a port, and whoever connects there first gets the file: what vsftpd's ``require_ssl_reuse`` prevents.
 A data connection must resume a session of the control connection's lineage; nobody else has one. Give pyftpdlib's
-`Handler` an authorizer of your own; this one lets anybody read and write the folder it is started in.
+`Handler` an authorizer of your own: this one lets anybody read and write the folder ``public`` where it is started.
+Never give out the folder with keys in it.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import TLS_DTPHandler, TLS_FTPHandler
@@ -46,7 +48,8 @@ def main(path: str, address: str, overrides: list[str]) -> None:
     (shop,) = settings.vips
     Handler.certfile, Handler.keyfile = str(shop.certificate), str(shop.private_key)
     Handler.authorizer = DummyAuthorizer()
-    Handler.authorizer.add_anonymous(".", perm="elradfmw")
+    Path("public").mkdir(exist_ok=True)
+    Handler.authorizer.add_anonymous("public", perm="elradfmw")
     with MeshNode(settings) as Handler.node:
         Handler.node.attach(Handler.get_ssl_context(), vip="shop")
         server = FTPServer(split_address(address), Handler)

@@ -119,7 +119,7 @@ class Resuming:
 
 
 class Hook:
-    """What all hooks have in common; subclass one of the three below."""
+    """What all hooks have in common; subclass one of the four below."""
 
     name: str = ""
     """Under which it is counted; by default its name in the file, or that of its class."""

@@ -52,7 +52,8 @@ def port(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iter
     folder = tmp_path_factory.mktemp("ftps")
     authority.write(folder)
     write_key(folder)
-    (folder / "file.txt").write_bytes(CONTENT)
+    (folder / "public").mkdir()
+    (folder / "public/file.txt").write_bytes(CONTENT)
     (folder / "meshcache.toml").write_text(
         '[mesh]\nkey_file = "mesh.key"\nlisten = "127.0.0.1:0"\nmdns = false\n[admin]\nsocket = false\n'
         '[[vip]]\nname = "shop"\ncertificate = "shop.pem"\nprivate_key = "shop.key"\n'
