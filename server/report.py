@@ -35,7 +35,7 @@ class Reported(Protocol):
 
 
 class Report:
-    """Of one server. `stats` and `reload` may be called on any thread."""
+    """Tells what one server does, and reloads it. `stats` and `reload` may be called on any thread."""
 
     def __init__(self, app: Reported) -> None:
         self._app = app

@@ -105,8 +105,8 @@ kind library list load lock loop map mapping note observer outcome overlay pendi
 question queue range reader result rng runner schedule scope sealer security setting side source spec start state stats
 status step surroundings sweep tally turn update way
 
-ask attached behind c closable collecting down find forkable found held home joining keeper kept leave like made named
-out outgoing read rendered seen serving unkept up wait wanted warming
+ask attached behind c closable collecting debouncer down find forkable found held home joining kept leave like made
+named out outgoing read rendered seen serving unkept up wait wanted warming
 """
 """What names of classes end in and nobody looks up: words of networks and databases, words of programs, and parts of
 speech that say something with what is before them, as in `CatchUp`. All else stands in the glossary."""

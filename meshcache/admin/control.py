@@ -24,7 +24,7 @@ _TEXT_CHARS_MAX = 2048
 
 
 class ChangesPolicies(Protocol):
-    """What changes policies and explains them; see `live_policy.PolicyController`. Each call may take seconds."""
+    """Changes policies and explains them, as `live_policy.controller.PolicyController`. Each call may take seconds."""
 
     def set_policy(self, vip: str, values: dict[str, str], *, node_only: bool = False) -> dict[str, Any]: ...
     def unset_policy(self, vip: str, keys: list[str], *, node_only: bool = False) -> dict[str, Any]: ...

@@ -28,7 +28,7 @@ from meshcache.runtime.front import Front
 from meshcache.ticket_files.layouts import Rendered
 
 ASKING_MAX = 64
-"""Workers that are asked at one time: all that there may be (`server.workers`), so that none waits for a stuck one."""
+"""Workers that are asked at one time: as many as there may be, so that none waits for a stuck one."""
 
 STATS_AGE_S = 0.2
 """How old numbers may be: a page that is watched by many, or scraped often, asks each worker no more often. None is

@@ -198,8 +198,8 @@ def _vip(settings: Settings, load: Load, colo: str, vip: VipSettings) -> Planned
     nodes = load.colos[colo]
     abroad = sum(load.colos[other] for other in _reaches(vip, load, colo))
     taken = made * (_inside(vip, load, colo) + abroad * _copies(vip, nodes) / nodes)
-    share = settings.quota_of(vip.name)
-    held_max = min(settings.cache.max_sessions * share, settings.cache.max_bytes * share / _ENTRY_BYTES)
+    quota = settings.quota_of(vip.name)
+    held_max = min(settings.cache.max_sessions * quota, settings.cache.max_bytes * quota / _ENTRY_BYTES)
     rate = made + taken
     held_for_s = min(vip.sharing.lifetime_s, held_max / rate if rate else vip.sharing.lifetime_s)
     return PlannedVip(vip.name, made, taken, ceil(rate * vip.sharing.lifetime_s), int(held_max), held_for_s)
@@ -238,7 +238,7 @@ def _node(settings: Settings, load: Load, colo: str) -> PlannedNode:
 
 def _batch(made_per_s: float, receivers: int) -> float:
     """Return sessions that one message carries: what is made while the last one was sent
-    (`core.limits.Limits.flush_s`).
+    (`core.values.limits.Limits.flush_s`).
     """
     return max(1.0, made_per_s * Limits().flush_s(receivers))
 

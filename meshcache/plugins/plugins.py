@@ -47,7 +47,7 @@ class Runner(Protocol):
 
 
 class Plugins:
-    """One node's. Without hooks it costs nothing: the core asks nobody."""
+    """Holds the hooks of one node. Without any it costs nothing: the core asks nobody."""
 
     def __init__(self, settings: HooksSettings, given: Sequence[Hook], stats: Callable[[], dict[str, Any]]) -> None:
         """Raises ConfigError for a policy that can't be loaded, and TypeError for what is no hook."""

@@ -9,4 +9,7 @@ above what it may import; `tests/test_layering.py` holds the order:
     vip_ports     what OpenSSL's callbacks call, for one VIP
     succession    what a node has from its earlier lives, and leaves to the next
     pump          the thread that moves messages
+
+Beside them `internals` names the parts, `finders`, `forks`, `front` and `event_log` each join the node to something
+outside it, and `state_file` and `tracing` are for all.
 """

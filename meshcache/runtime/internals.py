@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Internals(NamedTuple):
-    """The parts of a node that runs; `pump.core` is its core, whose tables and duties are in `MeshCore.duties`."""
+    """The parts of a node that runs; `Pump.core` is its core, whose tables and duties are in `MeshCore.duties`."""
 
     settings: Settings
     lock: AbstractContextManager[object]

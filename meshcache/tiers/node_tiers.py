@@ -67,7 +67,7 @@ log = logging.getLogger("meshcache.mesh")
 
 
 class NodeTiers:
-    """Of one node; with no tiers there is no thread, and nothing is noted."""
+    """Runs the tiers of one node. With none there is no thread, and nothing is noted."""
 
     def __init__(self, runners: Callable[[NodeTiers], Sequence[TierRunner]], mesh: str, node: str) -> None:
         self._mesh = mesh

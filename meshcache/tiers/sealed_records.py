@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 class SealedRecords:
-    """Of one node, with the keys that it has now. May be used on several threads."""
+    """Writes and reads one node's sealed records with the keys that it has now, on any thread."""
 
     def __init__(self, sealer: Sealer, unix_clock: Callable[[], float] = time.time) -> None:
         self.sealer = sealer

@@ -85,7 +85,7 @@ class _Key:
 
 
 class Sealer:
-    """Of one node. `seal` and `open` may be called on any thread; a change of keys gives a new sealer."""
+    """Seals and opens one node's entries, on any thread; a change of keys makes a new sealer."""
 
     def __init__(self, secrets: Sequence[bytes], mesh: str) -> None:
         """The first secret seals; each of them opens."""

@@ -64,7 +64,7 @@ class Ids(Protocol):
 
 
 class SessionPort(Protocol):
-    """One VIP's door to the node.
+    """What OpenSSL's callbacks ask and tell about one VIP.
 
     Hostile: the session id given to `find` is whatever a client sent, 1 to 32 bytes; in TLS 1.3 32, since OpenSSL
     looks for no other identity. What `find` returns may have been made by another node, so the edge checks it before

@@ -1,7 +1,7 @@
 """Says which session id context a connection gets, from the server name in its ClientHello.
 
 A connection without a scope shares nothing: the caller gives it a context that nobody else has. What a name class is,
-and what is hashed, is `core.scope`'s; this module adds the reading of RFC 6066 and a bounded memory of answers.
+and what is hashed, is `core.policy.scope`'s; this module adds the reading of RFC 6066 and a bounded memory of answers.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ SPOKEN_MAX = 16_384
 
 
 class SilentAddresses:
-    """Of one server. The clock is the table's."""
+    """Remembers addresses from which nothing but silence came, and those that spoke, at one server."""
 
     __slots__ = ("_seen", "_spoken")
 
@@ -63,8 +63,8 @@ class SilentAddresses:
 
 
 class Doubt:
-    """Of one connection, until it shows to be a client's: by its first byte or its close_notify, by staying, or by
-    taking an answer that ends the connection (protocols in which the server alone speaks).
+    """Holds one connection back until it shows to be a client's: by its first byte or its close_notify, by staying, or
+    by taking an answer that ends the connection (protocols in which the server alone speaks).
     """
 
     __slots__ = ("_host", "_silent", "answered")

@@ -47,7 +47,8 @@ class Replaced(Protocol):
 
 
 class Succession:
-    """Of one server. ``given`` says that its place is another's, for good; ``failed`` that it has none, nor another."""
+    """Gives one server's place to its successor. ``given``: the successor has it, for good; ``failed``: giving it
+    failed, and this server could not go on either."""
 
     def __init__(self, app: Replaced) -> None:
         self._app = app

@@ -13,8 +13,8 @@ from meshcache.core.values.session import Outcome
 from meshcache.edges import native
 
 ORIGINS_MAX = (1 << 16) - 1
-"""Nodes that can be told apart as origins; four times those that a node remembers (`core.limits`). Later ones are
-shown as nobody's. The names are kept as long as the process: at most 64 bytes each, 4 MiB."""
+"""Nodes that can be told apart as origins; four times those that a node remembers (`core.values.limits`). Later ones
+are shown as nobody's. The names are kept as long as the process: at most 64 bytes each, 4 MiB."""
 
 _OUTCOMES = (Outcome.FULL, Outcome.LOCAL, Outcome.REMOTE, Outcome.PULLED)
 _RESULTS: tuple[HandshakeResult, ...] = ("full", "local", "remote", "pulled")
