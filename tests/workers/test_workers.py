@@ -16,7 +16,7 @@ import meshcache
 from meshcache import ConfigError, MeshcacheError, MeshNode
 from meshcache.workers.naming import worker_settings
 from tests.nodes import alive
-from tests.support.material import write_key
+from tests.support.material import free_ports, write_key
 from tests.support.waiting import wait_until
 from tests.tls.world import client_context, server_context, visit
 
@@ -63,6 +63,23 @@ def test_workers_find_each_other_and_are_shown_as_one_host(file: Path, workers: 
         assert hosts == {node.stats()["node"]["host"]}
         assert hosts.pop().startswith("web.")
         assert len({*workers, node.name}) == 3
+
+
+def test_a_seed_that_names_the_first_worker_of_another_host_leads_to_all_of_them(file: Path) -> None:
+    """Without mDNS: each host has a state folder of its own, and a second worker on any free port."""
+    ports, nodes = free_ports(2), []
+    with ExitStack() as stack:
+        for at, name in enumerate(("web-1", "web-2")):
+            host = file.with_name(f"{name}.toml")
+            own, other = ports[at], ports[1 - at]
+            mesh = f'worker_ports = "{own}-{own}"\nseeds = ["127.0.0.1:{other}"]\nmdns = false\n'
+            host.write_text(file.read_text().replace("mdns = false\n", mesh).replace('"web"', f'"{name}"'))
+            two = [MeshNode.for_worker(host, more) for more in ((), ("cache.max_sessions=1000",))]
+            nodes += [stack.enter_context(node) for node in two]
+        everybody = {node.name for node in nodes}
+        wait_until(lambda: all(alive(node) == everybody - {node.name} for node in nodes))
+        addresses = {peer["name"]: peer["address"] for peer in nodes[0].peers()}
+        assert addresses[nodes[2].name] == f"127.0.0.1:{ports[1]}"
 
 
 def test_one_process_has_one_node_however_often_it_asks(file: Path) -> None:
