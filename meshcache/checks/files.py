@@ -19,6 +19,7 @@ from meshcache.checks.staples import staple_faults, staple_notes
 from meshcache.checks.ticket_keys import ticket_key_notes
 from meshcache.checks.tiers import tier_faults
 from meshcache.checks.waits import wait_notes
+from meshcache.checks.workers import worker_notes
 from meshcache.config import Settings, VipSettings
 from meshcache.core.policy.gates import ReachKind
 from meshcache.edges.keyfile import load_keyring
@@ -51,23 +52,12 @@ def file_notes(settings: Settings) -> list[str]:
     return [
         *notes,
         *_one_sided_reaches(settings),
-        *_reaches_of_a_worker(settings),
+        *worker_notes(settings),
         *export_notes(settings),
         *single_use_notes(settings),
         *copies_notes(settings),
         *wait_notes(settings),
         *ticket_key_notes(settings),
-    ]
-
-
-def _reaches_of_a_worker(settings: Settings) -> list[str]:
-    """Return VIPs whose sessions stay with the worker that made them."""
-    workers = settings.server.workers
-    return [
-        f'vip[{index}].sharing.reach: "server" is one of server.workers = {workers}, each a server of its own: only '
-        f'one return in {workers} resumes; "colo" lets them share'
-        for index, vip in enumerate(settings.vips)
-        if workers > 1 and vip.listen and vip.sharing.reach.kind is ReachKind.SERVER
     ]
 
 
