@@ -197,7 +197,9 @@ class Assembly:
         self.tickets = TicketDuty(
             local, telemetry, vips, members, roster, outbox, self.withdraws, self.joining, self._edge, now
         )
-        self.hand_over = HandOver(local, cache, vips, members, self.seen, self.intake, self.withdraws, self.tickets)
+        self.hand_over = HandOver(
+            local, cache, vips, members, self.seen, self.intake, self.withdraws, self.consumed, self.tickets
+        )
         connections = Connections(limits)
         self.intake_fast_path = IntakeFastPath(
             local,

@@ -47,6 +47,14 @@ class ConsumedIds:
         prefix, newer, older = _prefix(group), self._newer, self._older
         return [at for at, each in enumerate(ids) if (key := prefix + each) in newer or key in older]
 
+    def by_group(self) -> dict[str, list[bytes]]:
+        """Return all that are remembered, those of each share group from the oldest to the newest."""
+        groups: dict[str, list[bytes]] = {}
+        for key in (*self._older, *self._newer):
+            prefix, _, session_id = key.partition(b"\0")
+            groups.setdefault(prefix.decode(), []).append(session_id)
+        return groups
+
     def expire(self, now: float) -> None:
         """Let go of those whose time is over."""
         if now >= self._turns_at:

@@ -6,12 +6,13 @@ and ticket keys from it. All else is judged as what comes from a peer is: groups
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import floor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from meshcache.core.cache.cache import SessionCache
+from meshcache.core.cache.consumed_ids import ConsumedIds
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.repair.seen_streams import SeenStreams
 from meshcache.core.repair.serving import batch_of, parts_of
@@ -30,10 +31,15 @@ from meshcache.core.wire.messages import (
     Message,
     Withdraw,
 )
+from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 from meshcache.core.wire.ticket_messages import TicketKeys
 
 STAYING = 1
 """The token of a batch whose sessions never leave their node: they get no number of their stream."""
+
+
+Given: TypeAlias = tuple[str, Sequence[bytes]]
+"""A share group, and ids of sessions of it that were given. Ids are secrets."""
 
 
 class Piece(NamedTuple):
@@ -63,6 +69,7 @@ class HandOver:
         seen: SeenStreams,
         intake: Intake,
         withdraws: Withdraws,
+        consumed: ConsumedIds,
         tickets: TicketDuty,
     ) -> None:
         self._local = local
@@ -72,6 +79,7 @@ class HandOver:
         self._seen = seen
         self._intake = intake
         self._withdraws = withdraws
+        self._consumed = consumed
         self._tickets = tickets
         self._former_s: Mapping[str, float] = {}
         """By VIP, how long sessions lived at the predecessor: an entry says when it ends, not when it was made."""
@@ -106,7 +114,7 @@ class HandOver:
             for piece in _cut(stream.key, low, high, list(stream.entries.downwards(high + 1)))
         ]
 
-    def messages(self, piece: Piece, now: float) -> list[Message]:
+    def messages(self, piece: Piece, now: float) -> list[FetchReply]:
         """Return the sessions of one piece that are here still."""
         stream = self._cache.streams.get(piece.key)
         if stream is None:
@@ -122,15 +130,15 @@ class HandOver:
         ]
 
     def rest(self, now: float) -> list[Message]:
-        """Return what has no place in a stream: sessions that never leave their node, the withdraws in force, and the
-        ticket keys, each ring's with the one that encrypts first. They are secrets.
+        """Return what has no place in a stream: sessions that never leave their node, the withdraws in force, the
+        ticket keys, each ring's with the one that encrypts first, and what was used up of late. They are secrets.
         """
         staying: dict[StreamKey, list[Session]] = {}
         for served in self._vips:
             for session in self._cache.sessions(served.vip.terms.vip):
                 if not session.seq and session.expires_at - now >= 1:
                     staying.setdefault(session.stream, []).append(session)
-        messages: list[Message] = [*self._withdraws.in_force(now), *self._tickets.bequeathed(now)]
+        messages: list[Message] = []
         for key, sessions in staying.items():
             stream = self._cache.streams.get(key)
             if stream is None:
@@ -139,14 +147,32 @@ class HandOver:
                 batch = batch_of(stream, 1, len(some), some, now)
                 entries = batch.entries._replace(seqs=range(1, len(some) + 1))
                 messages.append(FetchReply(STAYING, replace(batch, entries=entries), FetchEnd.DONE))
-        return messages
+        messages += (*self._withdraws.in_force(now), *self._tickets.bequeathed(now))
+        return messages + _used_up(self._consumed.by_group())
+
+    def gone(self, given: Iterable[Given]) -> list[Message]:
+        """Return word of what was given before and isn't here any more: it was used up, withdrawn or dropped since.
+
+        What went for want of room is told with it: it is what was used longest ago, and not worth telling apart.
+        """
+        gone: dict[str, list[bytes]] = {}
+        for group, ids in given:
+            vips = self._filed_under(group)
+            left = (each for each in ids if not any(self._cache.holds(vip, each) for vip in vips))
+            gone.setdefault(group, []).extend(left)
+        return _used_up(gone)
 
     # --- the side that comes ---
 
     def take(self, message: Message, now: float) -> int:
-        """Take over what a predecessor's `messages` and `rest` gave. Return how many sessions it brought."""
+        """Take over what a predecessor's `messages`, `rest` and `gone` gave, in whatever order. Return how many
+        sessions it brought.
+        """
         if isinstance(message, Withdraw):
             self._withdraws.inherit(message, now)
+            self._tickets.follow(now)
+        elif isinstance(message, Consumed):
+            self._take_used_up(message, now)
         elif isinstance(message, TicketKeys):
             self._tickets.inherit(message, now)
         elif isinstance(message, FetchReply) and message.batch is not None:
@@ -178,6 +204,16 @@ class HandOver:
         ]
         return replace(batch, entries=entries._replace(remaining_s=left))
 
+    def _take_used_up(self, told: Consumed, now: float) -> None:
+        vips = self._filed_under(told.group)
+        for session_id in told.ids:
+            self._consumed.add(told.group, session_id, now, here="")
+            for vip in vips:
+                self._cache.remove(vip, session_id)
+
+    def _filed_under(self, group: str) -> list[str]:
+        return [served.vip.terms.vip for served in self._vips if served.vip.terms.group == group]
+
     def _take_staying(self, batch: Batch, served: ServedVip, now: float) -> None:
         stream = self._cache.streams.open(batch.terms, batch.key, served.vip.terms.vip, now)
         if stream is None:
@@ -199,6 +235,14 @@ def _cut(key: StreamKey, low: int, high: int, rows: list[tuple[int, bytes]]) -> 
         last = first - 1
     if not rows:
         yield Piece(key, low, high, [])
+
+
+def _used_up(ids: Mapping[str, Sequence[bytes]]) -> list[Message]:
+    return [
+        Consumed(group, tuple(some[at : at + CONSUMED_IDS_MAX]))
+        for group, some in ids.items()
+        for at in range(0, len(some), CONSUMED_IDS_MAX)
+    ]
 
 
 def _by_bytes(sessions: list[Session]) -> Iterator[list[Session]]:

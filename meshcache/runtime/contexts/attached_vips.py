@@ -213,6 +213,8 @@ class AttachedVips:
         with self._lock:
             with self._pump.lock:
                 self.ports.settle()  # what was made a moment ago is published before the end
+                for port in self.ports:
+                    port.take_removed()  # and what was dropped isn't given to the next life
             for served in self._served.values():
                 served.port.close()
                 for each in served.live():

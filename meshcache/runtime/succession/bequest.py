@@ -1,15 +1,17 @@
 """Carries a node's sessions to the process that follows it, as bytes; `core.repair.hand_over` says what they are.
 
-The one side gives nearly all of them while it serves on, closes, and gives what came meanwhile. The other takes them
-when its contexts are attached. A cache of 100,000 sessions is about 25 MB of frames, so none of it is kept here.
+The one side gives nearly all of them while it serves on, closes, and gives what came meanwhile and word of what went.
+The other takes them when its contexts are attached. A cache of 100,000 sessions is about 25 MB of frames, so none of it
+is kept here but, until the second time, the ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from meshcache.core.repair.hand_over import Given
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.codec import Decoder, WireError, encode
 from meshcache.core.wire.messages import Message
@@ -43,12 +45,13 @@ class Predecessor:
 
 
 class Bequest:
-    """What one node hands to its successor. `frames` gives what came since it was asked last; any thread may."""
+    """What one node hands to its successor; any thread may ask for it."""
 
     def __init__(self, pump: Pump, mesh: str, node: str, colo: str) -> None:
         self._pump = pump
         self._name = mesh, node, colo
-        self._given: dict[StreamKey, int] = {}
+        self._marks: dict[StreamKey, int] = {}
+        self._given: list[Given] = []
 
     def about(self) -> dict[str, Any]:
         """Return who this is, for `take`: plain values that JSON can hold."""
@@ -57,40 +60,52 @@ class Bequest:
             return asdict(Predecessor(*self._name, hand_over.lives(), hand_over.peers(), hand_over.lifetimes()))
 
     def frames(self, *, last: bool = False) -> Iterator[bytes]:
-        """Yield what isn't given yet; the `last` time, when nothing is made any more,
-        also what has no place in a stream.
+        """Yield what there is; the `last` time, when nothing is made any more, what has come since, which of what was
+        given is gone, and what has no place in a stream.
         """
         core, lock = self._pump.core, self._pump.lock
+        if not last:  # nor is anything given yet where another process asked before, and failed
+            self._begin_anew()
         with lock:
             core.settle()
-            given, self._given = self._given, core.hand_over.marks()
-            pieces = core.hand_over.pieces(given)
-            rest = core.hand_over.rest(self._pump.clock()) if last else []
+            before, self._marks = self._marks, core.hand_over.marks()
+            pieces = core.hand_over.pieces(before)
+            rest = [*core.hand_over.rest(self._pump.clock()), *core.hand_over.gone(self._given)] if last else []
+        if last:
+            self._given = []
         for piece in pieces:
             with lock:  # for each piece, so that a handshake waits for one and not for all
                 messages = core.hand_over.messages(piece, self._pump.clock())
+            self._given += [(each.batch.terms.group, each.batch.entries.ids) for each in messages if each.batch]
             yield from map(_encoded, messages)
         yield from map(_encoded, rest)
 
     def all_frames(self) -> Iterator[bytes]:
         """Return everything, whatever was given before: for a node that is closed, and goes on as another."""
-        self._given = {}
+        self._begin_anew()
         return self.frames(last=True)
+
+    def _begin_anew(self) -> None:
+        self._marks, self._given = {}, []
 
     def forget(self) -> None:
         """Wipe the ticket keys, which `close` without a goodbye leaves for the next life, once that has them."""
         with self._pump.lock:
             self._pump.core.tickets.forget(self._pump.clock())
 
-    def take(self, about: object, frames: Iterable[bytes]) -> int:
-        """Take over what a predecessor gave. Return how many sessions that were. Raises MeshcacheError."""
+    def take(self, about: object, frames: Sequence[bytes]) -> int:
+        """Take over what a predecessor gave. Return how many sessions that were. Raises MeshcacheError.
+
+        What was given last comes first: it says which of the others are gone by now, and those aren't to be filed for a
+        moment, nor to reach a tier in it.
+        """
         predecessor = Predecessor.from_plain(about)
         if (predecessor.mesh, predecessor.node, predecessor.colo) != self._name:
             raise MeshcacheError("the process before was another node, or in another colo or mesh")
         decoder, hand_over, taken = Decoder(), self._pump.core.hand_over, 0
         with self._pump.lock:
             hand_over.succeed(predecessor.lives, predecessor.lifetimes)
-        for frame in frames:
+        for frame in reversed(frames):
             try:
                 message = decoder.decode(frame).message
             except WireError as error:

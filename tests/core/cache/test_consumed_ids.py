@@ -80,3 +80,12 @@ def test_a_thousand_a_second_take_less_than_ten_megabytes() -> None:
     print(f"{len(ids)} ids take {taken / 1e6:.1f} MB")
     assert (len(ids), ids.forgotten) == (60_000, 0)
     assert taken < 10_000_000
+
+
+def test_all_that_are_remembered_are_told_by_group_with_the_newest_last() -> None:
+    ids = ConsumedIds(100, 30.0, 0.0)
+    assert ids.by_group() == {}
+    ids.add("shop", ident(0), 1.0, here="shop")  # 32 zero bytes, and a zero byte ends the group
+    ids.add("other", ident(7), 1.0, here="")
+    ids.add("shop", ident(2), 31.0, here="")
+    assert ids.by_group() == {"shop": [ident(0), ident(2)], "other": [ident(7)]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
 from meshcache.core.values.session import Outcome
 from meshcache.core.wire.codec import Decoder, encode
-from meshcache.core.wire.messages import BATCH_BYTES_MAX
+from meshcache.core.wire.messages import BATCH_BYTES_MAX, Message
 from meshcache.core.wire.ticket_messages import TicketKeys
 from tests.core.net import DER, Host, Net, has, make, mesh, sid, vip
 
@@ -20,6 +22,12 @@ def give(net: Net, old: Host, new: Host, pieces: object = None) -> int:
     taking.succeed(giving.lives(), giving.lifetimes())
     frames = [encode("before", 0, message) for message in (*messages, *giving.rest(net.now))]
     return sum(taking.take(Decoder().decode(frame).message, net.now) for frame in frames)
+
+
+def tell(net: Net, new: Host, messages: Iterable[Message]) -> None:
+    """As the wire has it."""
+    for message in messages:
+        new.core.hand_over.take(Decoder().decode(encode("before", 0, message)).message, net.now)
 
 
 @pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
@@ -148,6 +156,83 @@ def test_what_was_withdrawn_stays_withdrawn() -> None:
     (piece,) = late.core.hand_over.pieces({})
     (reply,) = late.core.hand_over.messages(piece, net.now)
     new.core.duties.intake.take(reply.batch, net.now)
+    assert not has(net, new, sid(1))
+
+
+def a_vip_is_withdrawn(net: Net, host: Host) -> None:
+    host.core.withdraw(net.now, vip="shop")
+
+
+def one_is_withdrawn(net: Net, host: Host) -> None:
+    host.core.withdraw_session("shop", sid(1), net.now)
+
+
+def one_is_used_up(net: Net, host: Host) -> None:
+    host.core.consuming.consumed("shop", sid(1), net.now)
+
+
+def one_is_dropped(_: Net, host: Host) -> None:
+    host.core.session_removed("shop", sid(1))
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
+@pytest.mark.parametrize("end", [a_vip_is_withdrawn, one_is_withdrawn, one_is_used_up, one_is_dropped])
+def test_what_goes_after_it_was_given_doesnt_come_back_with_the_next_life(
+    end: Callable[[Net, Host], None], reach: Reach, newest_first: bool
+) -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=reach)
+    for number in range(100):
+        make(net, old, number)
+    net.run(1)
+    giving = old.core.hand_over
+    early = [message for piece in giving.pieces({}) for message in giving.messages(piece, net.now)]
+    given = [(each.batch.terms.group, each.batch.entries.ids) for each in early if each.batch]
+    end(net, old)
+    net.run(1)
+    messages = [*early, *giving.rest(net.now), *giving.gone(given)]
+    (new,) = mesh(net, ["a"], reach=reach)
+    new.core.hand_over.succeed(giving.lives(), giving.lifetimes())
+    tell(net, new, reversed(messages) if newest_first else messages)
+    left = {number for number in range(100) if has(net, new, sid(number))}
+    assert left == {number for number in range(100) if has(net, old, sid(number))}
+    assert 1 not in left
+    assert len(left) == (0 if end is a_vip_is_withdrawn else 99)
+
+
+def test_a_withdraw_ends_what_was_given_before_it_came() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"])
+    make(net, old, 1)
+    net.run(1)
+    (piece,) = old.core.hand_over.pieces({})
+    early = old.core.hand_over.messages(piece, net.now)
+    old.core.withdraw(net.now, vip="shop")
+    (new,) = mesh(net, ["a"])
+    tell(net, new, early)
+    assert has(net, new, sid(1))
+    tell(net, new, old.core.hand_over.rest(net.now))
+    assert not has(net, new, sid(1))
+    assert new.core.withdraws.gone("a", 1, old.core.withdraws.number) == 1
+
+
+def test_what_was_used_up_is_so_for_the_next_life_when_a_copy_is_fetched() -> None:
+    net = Net()
+    (old, late) = mesh(net, ["a", "z"])
+    net.run(3)
+    make(net, late, 1)
+    net.run(3)
+    late.stalled_until = net.now + 1e6
+    old.core.consuming.consumed("shop", sid(1), net.now)
+    net.run(10)
+    (new,) = mesh(net, ["a"])
+    give(net, old, new)
+    (piece,) = late.core.hand_over.pieces({})
+    (reply,) = late.core.hand_over.messages(piece, net.now)
+    assert reply.batch is not None
+    assert reply.batch.entries.ids
+    new.core.duties.intake.take(reply.batch, net.now, whole=False, pulled=True)
     assert not has(net, new, sid(1))
 
 

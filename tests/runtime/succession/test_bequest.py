@@ -61,3 +61,34 @@ def test_a_node_that_has_closed_gives_all_to_its_next_life_and_to_no_other(place
         new.bequest.take(about | {"node": "edge-2"}, [])
     with pytest.raises(MeshcacheError, match="can't be understood"):
         new.bequest.take(about, [b"garbage"])
+
+
+def test_what_ends_while_the_rest_is_given_has_ended_for_the_next_life(place: Place) -> None:
+    old = place.node("edge-1")
+    place.server(old)
+    port = old.internals.vips.port("shop")
+    kept, used, dropped = (bytes([number]) * 32 for number in (1, 2, 3))
+    for each in (kept, used, dropped):
+        port.created(each, b"\x30" * 100, 0, False, 0x0303)
+    early = list(old.bequest.frames())
+    port.consumed(used)
+    port.removed(dropped)
+    about = old.bequest.about()
+    old.close(goodbye=False)
+    late = list(old.bequest.frames(last=True))
+    place.nodes.clear()
+    new = place.node("edge-1")
+    place.server(new)
+    new.bequest.take(about, early + late)
+    found = [new.internals.vips.port("shop").find(each) for each in (kept, used, dropped)]
+    assert [isinstance(each, tuple) for each in found] == [True, False, False]
+    assert new.stats()["vips"]["shop"]["sessions"]["refused"] == {"consumed": 2}, "no tier has seen them for a moment"
+
+
+def test_who_asks_after_another_that_failed_is_given_everything(place: Place) -> None:
+    old = place.node("edge-1")
+    place.server(old)
+    port = old.internals.vips.port("shop")
+    port.created(b"\x01" * 32, b"\x30" * 100, 0, False, 0x0303)
+    first, second = list(old.bequest.frames()), list(old.bequest.frames())
+    assert len(first) == len(second) == 1
