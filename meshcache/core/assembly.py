@@ -318,9 +318,11 @@ class Assembly:
         """Compare soon: what a silent peer told only some of us should be with all of us."""
         self.anti_entropy.compare_soon(now)
 
-    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
-        """Take them back from the tiers."""
+    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits, now: float) -> None:
+        """Take them back from the tiers; those on their way here are known by their ids, or else by their ages."""
         self.tiering.sessions_withdrawn(ids, fits)
+        if not ids:
+            self.liveness.withdrawn(now)
 
     def gap_seen(self, stream: Stream, now: float) -> None:
         """Have a gap filled."""

@@ -276,7 +276,7 @@ class Withdraws:
         self._outbox.send_all(others, _aged(known, now))
         self._keep(known, now)
         self._outlet.sessions_withdrawn(
-            withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now)
+            withdraw.ids, lambda terms, session: known.fits(terms, session.id, session.born_at, now), now
         )
         return gone
 

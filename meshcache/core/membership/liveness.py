@@ -31,6 +31,10 @@ _RTT_WEIGHT = 0.3
 
 _TOKENS = 1 << 32
 
+_PINGS_MAX = 8
+"""Of one peer, that it may still answer: where one goes every ten seconds, a way there and back of over a minute is
+measured too."""
+
 
 class Liveness:
     """Keeps heartbeats going to peers, and takes those that fall silent from alive to suspect, lost and forgotten.
@@ -127,25 +131,38 @@ class Liveness:
 
     def ping(self, peer: Peer, now: float) -> None:
         """Ask a peer for a sign of life, and measure the round trip."""
-        peer.ping_token = self._local.rng.randrange(_TOKENS)
-        peer.ping_sent_at = now
+        token = self._local.rng.randrange(_TOKENS)
+        peer.pings = (*peer.pings[1 - _PINGS_MAX :], (token, now))
         peer.ping_at = now + self._local.limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
-        self._outbox.send(peer.address, Ping(peer.ping_token))
+        self._outbox.send(peer.address, Ping(token))
 
     def ping_received(self, peer: Peer, ping: Ping, now: float) -> None:
         """Answer a ping at once."""
         self._outbox.send(peer.address, Pong(ping.token, max(int(now * 1000), 0)))
 
     def pong_received(self, peer: Peer, pong: Pong, now: float) -> None:
-        """Take the round trip of the newest ping. Answers to older ones are signs of life and no more."""
-        if peer.ping_sent_at is None or pong.token != peer.ping_token:
+        """Take the round trip of a ping. Answers that an older one overtook are signs of life and no more."""
+        sent_at = next((at for token, at in peer.pings if token == pong.token), None)
+        if sent_at is None:
             return
-        rtt_s = now - peer.ping_sent_at
-        peer.late_s = min(peer.late_s, rtt_s)
+        rtt_s = now - sent_at
+        peer.late_s = rtt_s if peer.unproven else min(peer.late_s, rtt_s)
         if pong.clock_ms:
-            peer.ahead_s = pong.clock_ms / 1000 - (peer.ping_sent_at + rtt_s / 2)
-        peer.ping_sent_at, peer.answered_at = None, now
+            peer.ahead_s = pong.clock_ms / 1000 - (sent_at + rtt_s / 2)
+        peer.pings = tuple(ping for ping in peer.pings if ping[1] > sent_at)
+        peer.sent_after, peer.answered_at = sent_at, now
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
+        if peer.unproven:
+            self.ping(peer, now)
+
+    def withdrawn(self, now: float) -> None:
+        """Have each peer prove that what comes from it was sent after this moment, at which a withdraw came. However
+        many of those follow on one another, one ping of each peer at a time is under way for it.
+        """
+        for peer in self._members:
+            waits, peer.withdrawn_at = peer.unproven, now
+            if peer.usable and not waits:
+                self.ping(peer, now)
 
     def leave_received(self, peer: Peer, _leave: Leave, now: float) -> None:
         """Note that a peer said goodbye."""

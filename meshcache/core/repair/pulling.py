@@ -176,7 +176,7 @@ class Pulling:
             return
         del self._asked[reply.token]
         session_id = asked.id
-        batch = reply.batch and aged(reply.batch, int(min(peer.late_s, now - asked.at)))
+        batch = reply.batch and aged(reply.batch, int(min(peer.late_at(now), now - asked.at)))
         fits = batch is None or list(batch.entries.ids) == [session_id]
         self._breakers.answered(peer, now, late=now > asked.until, fits=fits)
         if not fits:

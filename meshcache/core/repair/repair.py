@@ -225,7 +225,7 @@ class Repair:
 
     def _take(self, peer: Peer, fill: FetchReply, asked: _Asked, now: float) -> None:
         assert fill.batch is not None, "the caller looked"
-        batch = aged(fill.batch, int(min(peer.late_s, now - asked.at)))  # an answer is younger than its question
+        batch = aged(fill.batch, int(min(peer.late_at(now), now - asked.at)))  # an answer is younger than its question
         own = batch.terms.node == peer.name
         objection = None if own else self._relaying.hearsay_objection(batch)
         if objection is not None:

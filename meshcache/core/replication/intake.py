@@ -77,7 +77,7 @@ class Intake:
         if not peer.origin_bucket.take(len(batch.entries.ids) or 1, now):
             self._telemetry.drop(Drop.ORIGIN_QUOTA, len(batch.entries.ids))
             return
-        told, batch = batch, aged(batch, int(peer.late_s))
+        told, batch = batch, aged(batch, int(peer.late_at(now)))
         if batch is not told and self._in_doubt(told, batch, now):
             self._telemetry.drop(Drop.IN_DOUBT, len(batch.entries.ids))
             return

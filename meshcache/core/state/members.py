@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from meshcache.core.values.events import (
     EventLog,
@@ -47,7 +48,10 @@ class Peer:
     ``knows`` is the revision of our own record that the peer has, ``chosen`` whether the peer wants the link.
     ``parting`` says that our last heartbeat told it that we don't, so the link may end without a surprise.
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
-    back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``.
+    back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``,
+    once it is certain that it was sent after the newest withdraw, which came at ``withdrawn_at``: it was sent after
+    ``sent_after``, when the newest ping went that it has answered. ``pings`` are those that it may still answer, each
+    with its token and when it went.
     It answered a ping of ours last at ``answered_at``: so long ago it was certain to hear us.
     ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
     of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
@@ -75,14 +79,15 @@ class Peer:
     hello_at: float = 0.0
     hello_pause_s: float = 0.0
     ping_at: float = 0.0
-    ping_sent_at: float | None = None
-    ping_token: int = 0
+    pings: tuple[tuple[int, float], ...] = ()
     rtt_s: float | None = None
     ahead_s: float | None = None
     answered_at: float = 0.0
     blocked_until: float = 0.0
     flaps: int = 0
     late_s: float = 0.0
+    withdrawn_at: float = -inf
+    sent_after: float = -inf
     compared_at: float = 0.0
     way_back: tuple[str, bytes] = ("", b"")
     reaches_us: bool = True
@@ -101,6 +106,17 @@ class Peer:
     def usable(self) -> bool:
         """Whether it makes sense to send to this peer: it isn't lost."""
         return self.state is not PeerState.LOST
+
+    @property
+    def unproven(self) -> bool:
+        """Whether what comes from it now may have been sent before the newest withdraw."""
+        return self.sent_after < self.withdrawn_at
+
+    def late_at(self, now: float) -> float:
+        """Return how long what comes from it now may have been under way: a link that is slow is not silent."""
+        if not self.unproven:
+            return self.late_s
+        return max(self.late_s, min(now - self.sent_after, UNMEASURED_S))
 
 
 UNMEASURED_S = 60.0

@@ -48,7 +48,7 @@ class Outlet(Protocol):
     def hearsay_heard(self, now: float) -> None:
         """News came from another than its author, so some peers may not have it yet."""
 
-    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits) -> None:
+    def sessions_withdrawn(self, ids: Sequence[bytes], fits: Fits, now: float) -> None:
         """What these ids name, or what fits, is to be forgotten: it is gone from memory, and may be elsewhere."""
 
     def name_contested(self, holder: Peer, now: float) -> None:

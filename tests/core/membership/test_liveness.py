@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Callable
 
 import pytest
 
@@ -186,3 +188,44 @@ def test_a_forged_pong_measures_nothing() -> None:
     assert host.core.peers(net.now)[0]["rtt_ms"] is None
     peer.says(host, Pong(ping.token))
     assert host.core.peers(net.now)[0]["rtt_ms"] == pytest.approx(50, abs=1)
+
+
+def answers_late(net: Net, host: Host, peer: Puppet, rtt_s: float, seconds: float, say: Callable[[], object]) -> None:
+    """Let time pass in which the peer's answers take so long, and `say` is called five times a second."""
+    due, heard, end = deque[tuple[float, int]](), 0, net.now + seconds
+    while net.now < end:
+        say()
+        pings = peer.hears(Ping)
+        due.extend((net.now + rtt_s, ping.token) for ping in pings[heard:])
+        heard = len(pings)
+        peer.says(host, Pong(0))  # nor is it silent
+        while due and due[0][0] <= net.now:
+            peer.says(host, Pong(due.popleft()[1]))
+        net.run(0.2)
+
+
+def test_a_round_trip_that_takes_longer_than_the_pause_between_two_is_measured() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    peer = Puppet(net, "x")
+    peer.joins(host)
+    answers_late(net, host, peer, 25.0, 60.0, lambda: None)
+    assert host.core.peers(net.now)[0]["rtt_ms"] == pytest.approx(25_000, abs=500)
+
+
+def test_withdraws_that_never_end_leave_a_slow_link_measured_as_it_is() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    peer = Puppet(net, "x")
+    peer.joins(host)
+    late_s, pings = list[float](), len(peer.hears(Ping))
+
+    def withdraw() -> None:
+        host.core.withdraw(net.now, vip="shop")
+        (known,) = host.core.duties.members
+        late_s.append(known.late_at(net.now))
+
+    answers_late(net, host, peer, 2.0, 40.0, withdraw)
+    assert late_s[0] == 60, "nothing was measured yet"
+    assert 2 <= min(late_s[20:]) <= max(late_s[20:]) < 4.7
+    assert len(peer.hears(Ping)) - pings < 40, "one at a time"

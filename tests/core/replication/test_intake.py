@@ -317,3 +317,29 @@ def test_what_an_origin_leaves_out_while_it_pushes_to_no_other_colo_isnt_seen(pu
     stream = host.core.duties.cache.streams.get(far.batch(1).key)
     assert stream is not None
     assert stream.seen.covers(2, 4) == push
+
+
+def test_what_a_slow_link_brings_after_a_withdraw_is_fetched_with_its_age() -> None:
+    """A link on which much waits is never silent: nothing but an answer says how long it takes by now."""
+    net, host, peer = world()
+    peer.answers(host)
+    peer.lives(host, 3)
+    late = Push(peer.batch(1))  # on its way from here on
+    peer.lives(host, 1)
+    host.core.withdraw(net.now, vip="shop")
+    peer.lives(host, 5)
+    peer.says(host, late)
+    assert held(host, net, 1) == [False]
+    assert dropped(host, net) == {"in_doubt": 1}
+    peer.answers(host)
+    peer.says(host, Push(peer.batch(2)))
+    assert dropped(host, net) == {"in_doubt": 2}, "it may have been under way for as long as the answer"
+    peer.lives(host, 3)
+    peer.says(host, Push(peer.batch(3)))
+    while not peer.hears(Fetch) and net.now < 1060:
+        peer.lives(host, 0.1)
+    (asked,) = peer.hears(Fetch)
+    assert asked.ranges == ((1, 2),)
+    peer.says(host, FetchReply(asked.token, columns(peer.batch(1, 2), elapsed_s=[10, 4]), FetchEnd.DONE))
+    assert held(host, net, 1, 2, 3) == [False, True, True]
+    assert sessions(host, net)["refused"] == {"withdrawn": 1}
