@@ -37,8 +37,11 @@ class PendingPushes(Protocol):
     def drop_certified(self, name: str) -> None:
         """Forget what waits for a VIP and was made with a client certificate."""
 
+    def drop_waiting(self, name: str) -> None:
+        """Forget what waits for a VIP, which goes on."""
+
     def drop_vip(self, name: str) -> None:
-        """Forget what waits for this VIP."""
+        """Forget a VIP that is served no more, with what waits for it."""
 
 
 class VipChanges:
@@ -152,6 +155,8 @@ class VipChanges:
         self._cache.renew()
         self._cache.set_quota(vip.terms.vip, vip.quota_bytes, vip.quota_sessions)
         told_anew = self._vips.change(served, vip)
+        if (old.terms.group, old.terms.digest) != (vip.terms.group, vip.terms.digest):
+            self._publisher.drop_waiting(vip.terms.vip)  # it would leave under terms that it wasn't made under
         if not vip.export_client_certificates:
             self._publisher.drop_certified(vip.terms.vip)
         self._recall.vip_changed(old, vip, now)

@@ -193,8 +193,15 @@ class Publisher:
             queue.waiting.clear()
             queue.waiting.extend(staying)
 
+    def drop_waiting(self, name: str) -> None:
+        """Forget what waits for a VIP, which goes on."""
+        queue = self._queues.get(name)
+        if queue is not None:
+            queue.waiting.clear()
+            queue.due_at = _NEVER
+
     def drop_vip(self, name: str) -> None:
-        """Forget what waits for a VIP."""
+        """Forget a VIP that is served no more, with what waits for it."""
         self._queues.pop(name, None)
 
     def _collect_s(self, queue: _PushQueue, audience: Audience, now: float) -> float:

@@ -55,7 +55,7 @@ class Tiering:
         self._vips = vips
         self._intake = intake
         self._filed: deque[tuple[Stream, Sequence[bytes]]] = deque()
-        self._evicted: deque[tuple[Session, Stream]] = deque()
+        self._evicted: deque[tuple[Session, Stream, Terms]] = deque()
         self._forgotten: deque[tuple[Border, bytes]] = deque()
         self._over: set[bytes] = set()
         """Ids that were forgotten while sessions waited that memory has no more: theirs may be among those."""
@@ -125,7 +125,7 @@ class Tiering:
         """
         if not self.on:
             return
-        kept = [(session, stream) for session, stream in self._evicted if not fits(stream.terms, session)]
+        kept = [each for each in self._evicted if not fits(each[2], each[0])]
         self._waiting -= len(self._evicted) - len(kept)
         self._evicted = deque(kept)
         room = WAITING_MAX - len(self._forgotten)
@@ -249,14 +249,15 @@ class Tiering:
             self.skipped += 1
             return
         self._waiting += 1
-        self._evicted.append((session, stream))
+        self._evicted.append((session, stream, stream.terms))
 
     def _take_evicted(self, count: int, now: float, offset: float) -> list[LeavingSession]:
         leaving: list[LeavingSession] = []
         while self._evicted and len(leaving) < count:
             self._waiting -= 1
-            session, stream = self._evicted.popleft()
-            if session.id not in self._over:
+            session, stream, terms = self._evicted.popleft()
+            moved = _border(stream.terms) != _border(terms)  # what is in memory is gone then
+            if not moved and session.id not in self._over:
                 self._add(leaving, session, stream, now, offset, evicted=True)
         if not self._evicted:
             self._over.clear()

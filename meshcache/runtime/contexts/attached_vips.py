@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshcache.config import Settings
+from meshcache.core.policy.gates import Terms
 from meshcache.core.values.topology import VipNote
 from meshcache.edges import native
 from meshcache.edges.keyring import Keyring
@@ -281,6 +282,7 @@ class AttachedVips:
         local = joining.local_vip(self._in_force.settings, note)
         if local == served.told:
             return
+        moved = served.told is not None and _border(served.told.terms) != _border(local.terms)
         try:
             with self._pump.lock:
                 ports = list(dict.fromkeys((*self.ports, served.port)))
@@ -288,7 +290,7 @@ class AttachedVips:
                     port.take_made()
                 self._pump.core.set_vip(local, self._pump.clock())
                 for port in ports:
-                    port.bind()
+                    port.bind(anew=port is served.port and moved)
         except ValueError as error:
             raise AttachError(f"VIP {joining.vip.name}: {error}") from None
         served.told = local
@@ -356,3 +358,8 @@ class AttachedVips:
     def contexts_changed(self) -> dict[str, dict[str, int]]:
         """Return how many contexts were changed after they had joined, by VIP and setting."""
         return {name: dict(counts) for name, counts in list(self._drift.counts.items())}
+
+
+def _border(terms: Terms) -> tuple[str, bytes]:
+    """Return what a session is bound to: under another it resumes nowhere, and nobody may have it."""
+    return terms.group, terms.digest

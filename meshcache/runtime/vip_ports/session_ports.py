@@ -143,11 +143,16 @@ class VipPort(TicketSide):
             self.door.drop_tickets()
             self.door.watch(-1, -1)
 
-    def bind(self) -> None:
-        """Let the door see what the core serves now. With the lock held, after whatever changed it."""
+    def bind(self, *, anew: bool = False) -> None:
+        """Let the door see what the core serves now. With the lock held, after whatever changed it. `anew` says that
+        what was made until now is of other settings: nothing is filed that wasn't yet.
+        """
+        if anew:
+            self.withheld.forget()
         if self.door is None or not self._open:
             return
-        self.take_made()
+        if not anew:
+            self.take_made()
         filing = self._core.filing(self.name)
         if filing is None:
             self.door.bind((), 0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -157,6 +162,8 @@ class VipPort(TicketSide):
         self._ahead_s = ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
         zero = self.tokens.zero - self._ahead_s
         self.door.bind(vip_caches, stream, epoch - self._ahead_s, zero, lineage_s, *self._lifetime_s_of)
+        if anew:
+            self.take_made()  # before the door was bound: dismissed
         self.door.watch(self._pump.inbox, self._pump.wakeup)
         self.forget_ticket_keys()
         if self.ids is not None:

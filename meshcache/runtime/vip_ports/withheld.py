@@ -45,6 +45,11 @@ class Withheld:
     def end(self) -> None:
         self.on = False
 
+    def forget(self) -> None:
+        """Let go of all that are held back: their VIP has other terms by now."""
+        self._made.clear()
+        self._together.clear()
+
     def add(self, made: Made) -> None:
         """Hold a session back."""
         self._made[made.id] = made

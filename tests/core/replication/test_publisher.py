@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from meshcache.core.mesh import Outgoing
@@ -343,3 +345,24 @@ def test_what_waits_or_is_queued_doesnt_leave_once_its_vip_exports_no_client_cer
     host.core.duties.publisher.flush(net.now)
     host.core.set_vip(vip("me"), net.now)
     assert not any(sid(6) in message.payload for message in host.core.messages_to_send(net.now))
+
+
+@pytest.mark.parametrize("changed", [{"group": "other"}, {"digest": b"\x09" * 32}])
+def test_what_waits_when_its_vip_gets_other_settings_is_for_nobody(changed: dict[str, Any]) -> None:
+    """Those who may have what is made from then on aren't those who might have had it."""
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    Puppet(net, "x", "ams1", vip("x")).joins(host)
+    Puppet(net, "y", "ams1", vip("y", **changed)).joins(host)
+    host.core.messages_to_send(net.now)
+    make(net, host, 1)
+    assert pushes(net, host)
+    for number in (2, 3, 4):  # collected
+        make(net, host, number)
+    host.core.set_vip(vip("me", **changed), net.now)
+    net.now += 1
+    assert pushes(net, host) == []
+    make(net, host, 5)
+    (message,) = pushes(net, host)
+    (push,) = batches([message])
+    assert (message.address, list(push.batch.entries.ids)) == ("y:7946", [sid(5)])

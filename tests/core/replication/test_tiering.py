@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partialmethod
+from typing import Any
 
 import pytest
 
@@ -403,3 +404,19 @@ def test_peers_learn_what_came_back() -> None:
     restore(net, new, found)
     net.run(30)
     assert all(has(net, peer, sid(number)) for number in range(20))
+
+
+@pytest.mark.parametrize("changed", [{"group": "other"}, {"digest": b"\x09" * 32}])
+def test_what_was_evicted_isnt_written_as_of_settings_that_came_after(changed: dict[str, Any]) -> None:
+    net = Net()
+    host = one(net)
+    host.core.set_vip(replace(vip("a"), quota_sessions=2), net.now)
+    host.core.tiering.begin(everything=False)
+    for number in range(4):
+        make(net, host, number)
+    assert host.core.tiering.waiting == 2
+    host.core.set_vip(replace(vip("a", **changed), quota_sessions=2), net.now)
+    for number in range(4, 7):
+        make(net, host, number)
+    assert [each.session_id for each in leaving(net, host)] == [sid(4)]
+    assert host.core.tiering.waiting == 0

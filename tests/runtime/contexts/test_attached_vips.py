@@ -312,3 +312,15 @@ class TestWhatPeersAreToldOfWaiting:
             node.attach(server_context("pyopenssl"), vip="shop", pauses=True)
             node.reload(settings(folder, vip=[{"name": "shop", "await_ms": 50}]))
             assert node.internals.pump.core.local_vips()[0].note.awaits_ms == 60
+
+
+def test_what_is_held_back_is_let_go_when_its_vip_gets_another_group(node: MeshNode, folder: Path) -> None:
+    node.attach(server_context("stdlib"), vip="pay")
+    port = node.internals.vips.port("pay")
+    port.withhold(on=True)
+    port.created(b"\x01" * 32, b"\x30" * 100, 0, False, 0x0303)
+    port.withhold(on=False)
+    node.reload(settings(folder, vip=[{"name": "pay", "sharing": {"lifetime_s": 60}}]))
+    assert len(port.withheld) == 1
+    node.reload(settings(folder, vip=[{"name": "pay", "sharing": {"group": "new"}}]))
+    assert len(port.withheld) == 0

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from meshcache.runtime.vip_ports.session_ports import REMOVED_MAX, VipPort
 from meshcache.tls.port import SessionPort
 from tests.nodes import settings
 from tests.support.waiting import wait_until
-from tests.tls.world import server_context
+from tests.tls.world import client_context, server_context, visit
 
 DER = bytes(range(134))
 TLS12, TLS13 = 0x0303, 0x0304
@@ -245,3 +246,19 @@ def test_what_it_keeps_does_not_grow_with_lookups(port: VipPort) -> None:
         port.find(os.urandom(32))
     gc.collect()
     assert len(gc.get_objects()) - before < 500
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_waits_at_the_door_when_it_is_bound_anew_is_of_other_settings(
+    port: VipPort, node: MeshNode, context: object, anew: bool
+) -> None:
+    if port.door is None:
+        pytest.skip("without the compiled module nothing waits there")
+    port.door.collect(time.monotonic() + 60, False)
+    core = node.internals.pump.core
+    with node.internals.pump.lock:  # as whoever changes the settings has it; handshakes go on without
+        visit(context, client_context("1.3"))
+        assert len(port.door) == 1
+        port.bind(anew=anew)
+        assert len(port.door) == 0
+    assert len(core.session_ids("shop")) == (not anew)

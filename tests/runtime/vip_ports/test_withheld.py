@@ -32,3 +32,14 @@ def test_the_sessions_of_one_handshake_are_taken_together_by_any_of_their_ids() 
     assert [made.id for made in withheld.take_all(b"d")] == [b"c", b"d"]
     assert withheld.take_all(b"d") == []
     assert not len(withheld)
+
+
+def test_all_can_be_let_go_at_once() -> None:
+    withheld = Withheld()
+    withheld.begin()
+    for each in b"ab":
+        withheld.add(Made(bytes([each]), b"der", None, False, 1.0))
+    withheld.forget()
+    assert withheld.take_all(b"a") == []
+    withheld.add(Made(b"c", b"der", None, False, 1.0))  # the handshake goes on
+    assert [made.id for made in withheld.take_all(b"c")] == [b"c"]
