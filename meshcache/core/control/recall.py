@@ -140,7 +140,7 @@ class Recall:
             stream.see_what_is_here()
         self._cache.renew()
         same = (old.group, old.digest) == (terms.group, terms.digest)
-        if not same or self._vips.accept(terms)[1] != stream.vip:
+        if not same or not self._may_stay(stream):
             self._forget(stream, now, version if stream.key.vip == stream.vip else 0)
         self._remember(terms, age)
 
@@ -157,7 +157,7 @@ class Recall:
             self._remove(name, lambda session: now - session.born_at > new.lineage_s, now)
         if old.export_client_certificates and not new.export_client_certificates:
             self.unsent()
-            self._remove(name, lambda session: session.client_certificate and not self._is_own(session.stream), now)
+            self._remove(name, lambda session: session.client_certificate and not self._is_ours(session.stream), now)
         if (new.terms, new.note) != (old.terms, old.note):
             self.unsent()
             self._judge_all(old.terms, new.terms, now)
@@ -169,7 +169,7 @@ class Recall:
         self._members.permitted_anew()
         self.unsent()
         for stream in list(self._cache.streams):
-            if not self._is_own(stream.key) and self._vips.accept(stream.terms)[1] != stream.vip:
+            if not self._is_own(stream.key) and not self._may_stay(stream):
                 self._forget(stream, now)
 
     def vip_removed(self, name: str) -> None:
@@ -186,7 +186,7 @@ class Recall:
             own = self._is_own(stream.key)
             if own and stream.vip == new.vip and (old.group, old.digest) != (new.group, new.digest):
                 self._empty(stream, now)
-            elif not own and self._vips.accept(stream.terms)[1] != stream.vip:
+            elif not own and not self._may_stay(stream):
                 self._forget(stream, now)
 
     def _remove(self, vip: str, fits: Callable[[Session], bool], now: float) -> None:
@@ -210,6 +210,17 @@ class Recall:
     def _is_own(self, key: StreamKey) -> bool:
         own = self._vips.record
         return key[:2] == (own.node, own.incarnation)
+
+    def _is_ours(self, key: StreamKey) -> bool:
+        return self._is_own(key) or self._vips.made_before(key)
+
+    def _may_stay(self, stream: Stream) -> bool:
+        """Return whether a stream may lie where it does. What this node made in a former life skips the reach, as it
+        does when it is taken over and at each lookup.
+        """
+        if self._vips.accept(stream.terms)[1] == stream.vip:
+            return True
+        return self._vips.made_before(stream.key) and self._vips.inherit(stream.terms)[1] == stream.vip
 
     def _empty(self, stream: Stream, now: float, version: int = 0) -> None:
         self._report(stream.vip, self._cache.drop_stream(stream), now, version)

@@ -12,7 +12,7 @@ from meshcache.core.cache.streams import Stream
 from meshcache.core.policy.gates import Terms, Verdict, may_accept, may_resume, may_send
 from meshcache.core.policy.own_policy import NO_OWN_POLICY, OwnPolicy
 from meshcache.core.state.counters import VipCounters
-from meshcache.core.values.session import Session
+from meshcache.core.values.session import Session, StreamKey
 from meshcache.core.values.topology import VIPS_MAX, Identity, LocalVip, NodeRecord, VipNote
 
 _MEMO_MAX = 4096
@@ -147,6 +147,10 @@ class ServedVips:
         if not willing:
             return may_accept(source, self.terms), ""
         return Verdict.ALLOWED, source.vip if source.vip in willing else willing[0]
+
+    def made_before(self, key: StreamKey) -> bool:
+        """Return whether this node made a stream in a former life, of which it has the sessions."""
+        return key.origin == self.record.node and any(key.incarnation in served.former for served in self)
 
     def send(self, source: Terms, target: NodeRecord) -> bool:
         """Return whether sessions made under `source` may go to the node with this record."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_SERVER, Reach
+from meshcache.core.policy.own_policy import NoOwnPolicy
 from meshcache.core.values.session import Outcome
+from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.codec import Decoder, encode
 from meshcache.core.wire.messages import BATCH_BYTES_MAX, Message
 from meshcache.core.wire.ticket_messages import TicketKeys
@@ -83,6 +86,34 @@ def test_what_stays_on_its_node_is_withdrawn_for_its_next_life_too() -> None:
     new.core.withdraw(net.now)
     give(net, old, new)
     assert not has(net, new, sid(1))
+
+
+@pytest.mark.parametrize("reach", [REACH_COLO, REACH_SERVER])
+def test_what_was_taken_over_stays_this_nodes_own_when_policies_change(reach: Reach) -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"], reach=reach, certified=True)
+    make(net, old, 1)
+    make(net, old, 2, client_certificate=True)
+    net.run(1)
+    (new,) = mesh(net, ["a"], reach=reach, certified=True)
+    give(net, old, new)
+
+    def found() -> list[Outcome | None]:
+        return [new.core.lookup("shop", sid(number), net.now).outcome for number in (1, 2)]
+
+    served = vip("a", reach=reach, certified=True)
+    new.core.set_vip(replace(served, note=VipNote(version=2)), net.now)
+    assert found() == [Outcome.LOCAL] * 2
+    for lifetime_s in (600.0, 1200.0):
+        new.core.set_vip(vip("a", name="blog", lifetime_s=lifetime_s, reach=REACH_SERVER), net.now)
+    new.core.set_vip(vip("a", name="blog"), net.now)
+    assert found() == [Outcome.LOCAL] * 2
+    new.core.follow(NoOwnPolicy(), net.now)
+    assert found() == [Outcome.LOCAL] * 2
+    new.core.set_vip(vip("a", reach=reach), net.now)
+    assert found() == [Outcome.LOCAL] * 2, "what was made under a client certificate, where that was allowed"
+    new.core.set_vip(vip("a", reach=reach, digest=b"\x02" * 32), net.now)
+    assert found() == [None, None]
 
 
 def test_another_node_of_that_name_gets_no_session_that_stays_on_its_server() -> None:
