@@ -224,7 +224,7 @@ class Publisher:
         audience = self._audiences.of_own(served.vip.terms)
         waiting = list(queue.waiting)
         queue.waiting.clear()
-        served.flushed_seq = waiting[-1].seq
+        served.flushed_seq = max(served.flushed_seq, waiting[-1].seq)  # newer ones may have gone to nobody
         for made in [waiting] if len(waiting) == 1 else _batches(waiting):
             inside = self._push_inside(queue, served, made, now, audience)
             relays = self._push(queue, served, made, now, audience.relays, relay=True) if audience.relays else 0

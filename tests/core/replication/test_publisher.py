@@ -9,9 +9,19 @@ import pytest
 from meshcache.core.mesh import Outgoing
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.session import StreamKey
 from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import BATCH_BYTES_MAX, BATCH_SESSIONS_MAX, Pull, PullReply, Push
+from meshcache.core.wire.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_SESSIONS_MAX,
+    Fetch,
+    FetchReply,
+    Leave,
+    Pull,
+    PullReply,
+    Push,
+)
 from tests.core.net import DER, Host, Net, Puppet, dropped, has, make, mesh, sessions, sid, vip
 
 
@@ -366,3 +376,23 @@ def test_what_waits_when_its_vip_gets_other_settings_is_for_nobody(changed: dict
     (message,) = pushes(net, host)
     (push,) = batches([message])
     assert (message.address, list(push.batch.entries.ids)) == ("y:7946", [sid(5)])
+
+
+def test_what_was_made_for_nobody_is_told_of_though_older_ones_still_waited() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    gone, late = (Puppet(net, name, "ams1", vip(name)) for name in ("x", "y"))
+    gone.joins(host)
+    host.core.messages_to_send(net.now)
+    make(net, host, 1)
+    assert pushes(net, host)
+    for number in range(2, 6):  # collected
+        make(net, host, number)
+    gone.says(host, Leave())
+    make(net, host, 6)
+    net.now += 1
+    assert pushes(net, host) == []
+    late.joins(host)
+    late.says(host, Fetch(1, StreamKey("me", host.core.identity.incarnation, "shop"), ((1, 6),)))
+    replies = [reply.batch for reply in late.hears(FetchReply) if reply.batch]
+    assert {each for batch in replies for each in batch.entries.ids} == {sid(number) for number in range(1, 7)}
