@@ -17,7 +17,10 @@ FIELDS_MAX = 100
 _END = b"\r\n\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)")
+"""The blanks around a value are cut off afterwards: repeats side by side that all take blanks would be tried in every
+division of a line of them."""
+
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 
@@ -90,7 +93,7 @@ def _parse_fields(lines: list[bytes]) -> dict[bytes, list[bytes]]:
         match = _FIELD.fullmatch(line)
         if match is None:
             raise RequestError(400)
-        fields.setdefault(match[1].lower(), []).append(match[2])
+        fields.setdefault(match[1].lower(), []).append(match[2].strip(b" \t"))
     return fields
 
 

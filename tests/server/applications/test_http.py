@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from meshcache_server.applications.http import FIELDS_MAX, HEAD_BYTES_MAX, Request, RequestError, parse_head, take_head
 
@@ -139,3 +141,14 @@ def test_a_head_has_a_largest_size_and_a_largest_number_of_fields() -> None:
     many = b"GET / HTTP/1.1\r\n" + HOST + b"A: a\r\n" * FIELDS_MAX + b"\r\n"
     with pytest.raises(RequestError, match="431"):
         take_head(bytearray(many))
+
+
+def test_a_line_of_blanks_costs_no_more_than_any_other() -> None:
+    """Trying every division of it would hold the interpreter, and with it every client, for seconds."""
+    blanks = b" " * 15_000
+    began_s = time.process_time()
+    assert refused(b"GET / HTTP/1.1\r\n" + HOST + b"X:" + blanks[:2000] + b"\x01") == 400
+    assert time.process_time() - began_s < 1
+    for value in (blanks + b"close", b"close" + blanks, *[b"x," + blanks + b"close"] * 10):
+        assert not parse_head(b"GET / HTTP/1.1\r\n" + HOST + b"Connection:" + value).keep_alive
+    assert time.process_time() - began_s < 1
