@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from cryptography import x509
+from cryptography.x509 import InvalidVersion
 from cryptography.x509.oid import NameOID
+from OpenSSL import crypto
 
-from ..proxy_protocol import Endpoint, TlsFacts, header
+from ..proxy_protocol import TlsFacts, header
 from ..resets import end_writing
 from .application import Client
 from .backends import Backend, Pool
@@ -35,7 +36,7 @@ class Forwarding(asyncio.Protocol):
         "_client_lost",
         "_connecting",
         "_ended",
-        "_ends",
+        "_header",
         "_is_full",
         "_pool",
         "_transport",
@@ -48,7 +49,7 @@ class Forwarding(asyncio.Protocol):
         self._pool = pool
         self._backend: Backend | None = None
         self._is_full = is_full
-        self._ends: tuple[Endpoint, Endpoint] | None = None
+        self._header = b""
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._waiting: list[bytes] = []
@@ -69,10 +70,17 @@ class Forwarding(asyncio.Protocol):
     # The client's side (see `application.Application`).
 
     def start(self) -> None:
-        """Connect to the backend, and meanwhile take from the client what it may not live to repeat."""
+        """Connect to the backend, and meanwhile take from the client what it may not live to repeat.
+
+        The header is made before there is a backend: if that fails, nobody takes the client's own bytes for it.
+        """
         self._client.acknowledge_early()
-        client, server = self._client.endpoint("peername"), self._client.endpoint("sockname")
-        self._ends = None if client is None or server is None else (client, server)
+        if self._pool.proxy_protocol:
+            client, server = self._client.endpoint("peername"), self._client.endpoint("sockname")
+            if client is None or server is None:
+                self._client.abort("connection reset")
+                return
+            self._header = header(client, server, self._tls_facts())
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def receive(self, plain: bytes) -> None:
@@ -150,14 +158,12 @@ class Forwarding(asyncio.Protocol):
         self._connecting = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the header, what the client has sent meanwhile, and let it go on."""
+        """Send the header and what the client has sent meanwhile, and let it go on."""
         backend = self._transport = cast(asyncio.Transport, transport)
         self._client.resume()  # first: writing may pause it again
-        if self._pool.proxy_protocol and not self._send_header(backend):
-            return
-        if self._waiting:
-            backend.write(b"".join(self._waiting))
-        self._waiting = []
+        if first := self._header + b"".join(self._waiting):
+            backend.write(first)
+        self._header, self._waiting = b"", []
         if self._client_lost:
             self._leave(backend)
         elif self._client_ended:
@@ -219,16 +225,9 @@ class Forwarding(asyncio.Protocol):
         else:
             end_writing(transport)
 
-    def _send_header(self, backend: asyncio.Transport) -> bool:
-        if self._ends is None:
-            self._client.abort("connection reset")
-            return False
-        backend.write(header(*self._ends, self._tls_facts()))
-        return True
-
     def _tls_facts(self) -> TlsFacts:
         tls = self._client.tls
-        certificate = tls.get_peer_certificate(as_cryptography=True)
+        certificate = tls.get_peer_certificate()
         return TlsFacts(
             version=tls.get_protocol_version_name(),
             cipher=tls.get_cipher_name() or "",
@@ -239,7 +238,13 @@ class Forwarding(asyncio.Protocol):
         )
 
 
-def _common_name(certificate: x509.Certificate) -> str:
-    """Return the subject's first common name, or nothing; any text that a trusted authority signed."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+def _common_name(certificate: crypto.X509) -> str:
+    """Return the subject's first common name, or nothing; any text that a trusted authority signed.
+
+    Nothing also where cryptography can't read it: OpenSSL, which has verified the certificate, takes other encodings.
+    """
+    try:
+        names = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except (ValueError, InvalidVersion):
+        return ""
     return str(names[0].value) if names else ""

@@ -9,11 +9,17 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 from meshcache_server.applications.application import Application, Client
 from meshcache_server.applications.responder import About, Responder
 from meshcache_server.connections.listener import Listener
@@ -27,6 +33,8 @@ from OpenSSL import SSL
 from tests.support import sockets
 
 NAME = "shop.example"
+
+Credentials = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 @dataclass
@@ -66,6 +74,39 @@ def server_context(certificates: Certificates) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(b"tests")
     return context
+
+
+def ask_for_certificates(context: SSL.Context, certificates: Certificates) -> None:
+    """Take no client without a certificate by the test authority."""
+    context.load_verify_locations(str(certificates.authority_file))
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+
+
+def make_credentials(authority: trustme.CA, common_name: str) -> Credentials:
+    """A client's certificate as authorities of former times made them: the name is Latin-1 in a TeletexString, which
+    OpenSSL takes and cryptography can't read. Signed anew by hand, since cryptography writes no such thing either.
+    """
+    signer = load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key, now, other_name = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC), "x" * len(common_name)
+    other = (
+        x509.CertificateBuilder()
+        .issuer_name(x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, other_name)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(signer, hashes.SHA256())
+    )
+    utf_8, teletex, size = b"\x0c", b"\x14", bytes((len(common_name),))
+    body = other.tbs_certificate_bytes.replace(
+        utf_8 + size + other_name.encode(), teletex + size + common_name.encode("latin-1")
+    )
+    signature = signer.sign(body, ec.ECDSA(hashes.SHA256()))
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    whole = body + ecdsa_with_sha256 + bytes((0x03, len(signature) + 1, 0)) + signature
+    return x509.load_der_x509_certificate(b"\x30\x82" + len(whole).to_bytes(2, "big") + whole), key
 
 
 class Withheld:
@@ -178,12 +219,16 @@ class Dialogue:
         certificates: Certificates,
         server_name: bytes | None = NAME.encode(),
         alpn: Sequence[bytes] = (),
+        shown: Credentials | None = None,
     ) -> None:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.load_verify_locations(str(certificates.authority_file))
         context.set_verify(SSL.VERIFY_PEER)
         if alpn:
             context.set_alpn_protos(list(alpn))
+        if shown is not None:
+            context.use_certificate(shown[0])
+            context.use_privatekey(shown[1])
         self.raw = connect(port)
         self.raw.settimeout(None)
         # Blocking in the kernel, with a limit that OpenSSL sees as an error rather than as "try again".

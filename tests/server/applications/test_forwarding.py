@@ -5,33 +5,53 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import pytest
 from meshcache_server.applications.application import Application, Client
 from meshcache_server.applications.backends import Backend, Pool
 from meshcache_server.applications.forwarding import Forwarding
+from meshcache_server.proxy_protocol import (
+    CLIENT_CERT_CONN,
+    CLIENT_CERT_SESS,
+    CLIENT_SSL,
+    SUBTYPE_SSL_CN,
+    SUBTYPE_SSL_VERSION,
+)
 from OpenSSL import SSL
 
-from tests.server.backends import backend, echo, greet_and_end, greet_and_reset, upper_at_the_end
-from tests.server.harness import Certificates, Dialogue, Running, reset, serving
+from tests.server.backends import Handler, backend, echo, greet_and_end, greet_and_reset, upper_at_the_end
+from tests.server.harness import (
+    Certificates,
+    Dialogue,
+    Running,
+    ask_for_certificates,
+    make_credentials,
+    reset,
+    serving,
+)
 from tests.support.waiting import wait_until_async
 
 T = TypeVar("T")
 
 
 def relay_to(
-    port: int, *, proxy_protocol: bool = False, connect_timeout_s: float = 5.0
+    port: int,
+    *,
+    proxy_protocol: bool = False,
+    connect_timeout_s: float = 5.0,
+    is_full: Callable[[], bool] = lambda: True,
 ) -> Callable[[Client], Application]:
     pool = Pool((Backend("shop", f"127.0.0.1:{port}"),), connect_timeout_s, proxy_protocol)
-    return lambda client: Forwarding(client, pool, lambda: True)
+    return lambda client: Forwarding(client, pool, is_full)
 
 
-async def talk(server: Running, certificates: Certificates, run: Callable[[Dialogue], T]) -> T:
-    """Connect and do `run` with the connection, in a thread."""
+async def talk(server: Running, certificates: Certificates, run: Callable[[Dialogue], T], **as_said: Any) -> T:
+    """Connect and do `run` with the connection, in a thread; `as_said` goes to `Dialogue`."""
 
     def both() -> T:
-        dialogue = Dialogue(server.port, certificates)
+        dialogue = Dialogue(server.port, certificates, **as_said)
         try:
             return run(dialogue)
         finally:
@@ -286,11 +306,8 @@ async def test_an_idle_relay_is_ended_and_a_busy_one_is_not(certificates: Certif
         assert server.faults.total["idle timeout"] == 1
 
 
-async def test_the_backend_is_told_the_client_in_a_proxy_header(
-    certificates: Certificates, context: SSL.Context
-) -> None:
-    context.set_alpn_select_callback(lambda _connection, offered: offered[0])
-    heads: list[tuple[bytes, bytes]] = []
+def echo_behind_headers(heads: list[tuple[bytes, bytes]]) -> Handler:
+    """A backend that expects a PROXY header, and notes it in two parts."""
 
     async def read_header(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readexactly(16)
@@ -298,25 +315,79 @@ async def test_the_backend_is_told_the_client_in_a_proxy_header(
         heads.append((head, body))
         await echo(reader, writer)
 
+    return read_header
+
+
+async def test_the_backend_is_told_the_client_in_a_proxy_header(
+    certificates: Certificates, context: SSL.Context
+) -> None:
+    context.set_alpn_select_callback(lambda _connection, offered: offered[0])
+    heads: list[tuple[bytes, bytes]] = []
+
     def run(dialogue: Dialogue) -> tuple[bytes, int]:
         dialogue.tls.sendall(b"at once")
         return dialogue.read(7), dialogue.raw.getsockname()[1]
 
-    def both() -> tuple[bytes, int]:
-        dialogue = Dialogue(server.port, certificates, alpn=[b"http/1.1"])
-        try:
-            return run(dialogue)
-        finally:
-            dialogue.close()
-
-    async with backend(read_header) as seen, serving(context, relay_to(seen.port, proxy_protocol=True)) as server:
-        echoed, port = await asyncio.to_thread(both)
+    async with (
+        backend(echo_behind_headers(heads)) as seen,
+        serving(context, relay_to(seen.port, proxy_protocol=True)) as server,
+    ):
+        echoed, port = await talk(server, certificates, run, alpn=[b"http/1.1"])
     assert echoed == b"at once"
     ((head, body),) = heads
     assert head[:14] == b"\r\n\r\n\x00\r\nQUIT\n\x21\x11"
     assert body[:12] == bytes((127, 0, 0, 1)) * 2 + port.to_bytes(2, "big") + server.port.to_bytes(2, "big")
     assert body[12:].startswith(b"\x01\x00\x08http/1.1\x02\x00\x0cshop.example\x20")
     assert b"\x21\x00\x07TLSv1.3" in body
+
+
+async def test_a_common_name_that_cannot_be_read_is_told_as_an_empty_one(
+    certificates: Certificates, context: SSL.Context
+) -> None:
+    ask_for_certificates(context, certificates)
+    shown = make_credentials(certificates.authority, "Müller")
+    with pytest.raises(ValueError, match="error parsing"):
+        _ = shown[0].subject
+    heads: list[tuple[bytes, bytes]] = []
+
+    def run(dialogue: Dialogue) -> bytes:
+        dialogue.tls.sendall(b"at once")
+        return dialogue.read(7)
+
+    async with (
+        backend(echo_behind_headers(heads)) as seen,
+        serving(context, relay_to(seen.port, proxy_protocol=True)) as server,
+    ):
+        assert await talk(server, certificates, run, shown=shown) == b"at once"
+    ((_, body),) = heads
+    verified = bytes((CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS, 0, 0, 0, 0, SUBTYPE_SSL_VERSION))
+    assert verified in body
+    assert body.endswith(bytes((SUBTYPE_SSL_CN, 0, 0)))
+
+
+async def test_a_client_that_nothing_can_be_told_of_reaches_no_backend(
+    certificates: Certificates, context: SSL.Context
+) -> None:
+    """It could send a header of its own."""
+    ask_for_certificates(context, certificates)
+
+    def unknown() -> bool:
+        raise LookupError
+
+    def run(dialogue: Dialogue) -> None:
+        with suppress(SSL.SysCallError):  # it may be over already
+            dialogue.tls.sendall(b"PROXY TCP4 192.0.2.7 10.0.0.1 40000 443\r\n")
+        with pytest.raises(SSL.Error) as caught:
+            dialogue.read_to_end()
+        assert not isinstance(caught.value, (SSL.ZeroReturnError, SSL.WantReadError))
+
+    async with backend(echo) as seen:
+        relay = relay_to(seen.port, proxy_protocol=True, is_full=unknown)
+        async with serving(context, relay) as server:
+            await talk(server, certificates, run, shown=make_credentials(certificates.authority, "Meyer"))
+            await all_gone(server)
+            assert server.faults.total["our own fault"] == 1
+            assert seen.connections == 0
 
 
 async def test_nobody_reaches_the_backend_without_a_handshake(certificates: Certificates, context: SSL.Context) -> None:
