@@ -15,7 +15,7 @@ def reset(transport: asyncio.Transport) -> None:
     """End the connection with RST. `abort` of a transport only forgets what is unsent: the kernel then says FIN."""
     link = transport.get_extra_info("socket")
     if link is not None:
-        with suppress(OSError):  # it is gone already
+        with suppress(OSError, ValueError):  # it is gone already, which uvloop says with the second
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import crypto
 
 from ..proxy_protocol import TlsFacts, header
-from ..resets import end_writing
+from ..resets import end_writing, reset
 from .application import Client
 from .backends import Backend, Pool
 
@@ -130,32 +130,57 @@ class Forwarding(asyncio.Protocol):
 
     async def _connect(self) -> None:
         """Connect to a backend, and to another where that fails: the client's bytes are all here still."""
-        clock, pool, kind = asyncio.get_running_loop().time, self._pool, "backend unreachable"
-        tried: list[Backend] = []
-        while (backend := pool.choose(tried, clock())) is not None:
+        clock, tried = asyncio.get_running_loop().time, list[Backend]()
+        while (backend := self._pool.choose(tried, clock())) is not None:
             tried.append(backend)
-            self._backend, started = backend, clock()
-            backend.open += 1
-            try:
-                async with asyncio.timeout(pool.connect_timeout_s):
-                    await backend.connect(lambda: self)
-            except (TimeoutError, OSError) as error:
-                backend.open -= 1
-                backend.failures += 1
-                kind = "backend connect timeout" if isinstance(error, TimeoutError) else "backend unreachable"
-                backend.failed(kind, clock())
-                self._client.fault(kind, backend.target)
-            except asyncio.CancelledError:
-                backend.open -= 1
-                raise
-            else:
-                backend.connects += 1
-                backend.connect_s += clock() - started
-                backend.worked()
+            if await self._connect_to(backend):
                 break
         else:
             self._client.close()
         self._connecting = None
+
+    async def _connect_to(self, backend: Backend) -> bool:
+        """Connect to this backend; false where another one may be tried."""
+        clock = asyncio.get_running_loop().time
+        self._backend, started = backend, clock()
+        backend.open += 1
+        try:
+            async with asyncio.timeout(self._pool.connect_timeout_s):
+                await backend.connect(lambda: self)
+        except (TimeoutError, OSError) as error:
+            kind = "backend connect timeout" if isinstance(error, TimeoutError) else "backend unreachable"
+            self._count_off()
+            backend.failures += 1
+            backend.failed(kind, clock())
+            return self._failed(kind, backend.target)
+        except asyncio.CancelledError:
+            self._count_off()
+            raise
+        backend.connects += 1
+        backend.connect_s += clock() - started
+        backend.worked()
+        return True
+
+    def _failed(self, kind: str, target: str) -> bool:
+        """Count a connect that failed; whether that is the end, since the connection came when its time was over and
+        took what the client had sent. It is closed already: asyncio says so later, uvloop never.
+        """
+        transport, self._transport = self._transport, None
+        if transport is None:
+            self._client.fault(kind, target)
+            return False
+        self._pool.leaving.gone(transport)
+        reset(transport)
+        self._client.abort(kind, target)
+        return True
+
+    def _count_off(self) -> str:
+        """Count the backend's connection off, whoever is the first to say that it is over; return the target."""
+        backend, self._backend = self._backend, None
+        if backend is None:
+            return ""
+        backend.open -= 1
+        return backend.target
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the header and what the client has sent meanwhile, and let it go on."""
@@ -198,16 +223,15 @@ class Forwarding(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The backend is gone. Without its FIN before, the client mustn't take what it has for everything."""
         transport, self._transport = self._transport, None
-        if self._backend is not None:
-            self._backend.open -= 1
+        target = self._count_off()
+        if transport is None:
+            return  # it was given up, and the client with it
         if self._client_lost:
-            if transport is not None:
-                self._pool.leaving.gone(transport)
-            return
-        if self._ended or error is None:
+            self._pool.leaving.gone(transport)
+        elif self._ended or error is None:
             self._client.close()
         else:
-            self._client.abort("backend reset", "" if self._backend is None else self._backend.target)
+            self._client.abort("backend reset", target)
 
     def _leave(self, transport: asyncio.Transport) -> None:
         if self._client_ended:

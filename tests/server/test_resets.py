@@ -34,6 +34,7 @@ async def test_the_other_side_sees_a_reset_and_no_end() -> None:
     writer.write(b"question")
     with pytest.raises(ConnectionResetError):
         await reader.read()
+    reset(cast(asyncio.Transport, transports[0]))  # nor after its end
     writer.close()
     server.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,61 @@ async def test_a_unix_socket_is_a_backend(certificates: Certificates, context: S
 
         assert await asyncio.to_thread(visit) == b"hello"
     server_.close()
+
+
+async def test_clients_that_hang_up_at_once_are_counted_off_once(
+    certificates: Certificates, context: SSL.Context, tmp_path: Path
+) -> None:
+    """A connect that is cancelled in the moment that it succeeds ends twice: for its task, and for its transport."""
+
+    def visit() -> None:
+        Dialogue(server.port, certificates).raw.close()
+
+    with socket.socket(socket.AF_UNIX) as accepts_nobody:  # a connect succeeds there at once all the same
+        accepts_nobody.bind(str(tmp_path / "app.sock"))
+        accepts_nobody.listen(64)
+        pool = pool_of(f"unix:{tmp_path / 'app.sock'}")
+        (only,) = pool.backends
+        async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
+            for _ in range(20):
+                await asyncio.to_thread(visit)
+            await wait_until_async(lambda: len(server.tally.done) == 20 and len(server.table) == len(pool.leaving) == 0)
+            await wait_until_async(lambda: only.open <= 0)
+            assert only.open == 0
+
+
+class LateBackend(Backend):
+    """Its connection comes when the time for that is just over, and is closed as the loops do in that case."""
+
+    async def connect(self, make: Callable[[], asyncio.Protocol]) -> asyncio.BaseTransport:
+        transport = await super().connect(make)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            transport.close()
+        return transport
+
+
+async def test_what_went_to_a_backend_whose_time_was_over_goes_to_no_other(
+    certificates: Certificates, context: SSL.Context
+) -> None:
+    def visit() -> None:
+        dialogue = Dialogue(server.port, certificates)
+        dialogue.tls.sendall(b"hello")
+        with pytest.raises(SSL.Error) as caught:
+            dialogue.read_to_end()
+        assert not isinstance(caught.value, (SSL.ZeroReturnError, SSL.WantReadError))
+        dialogue.close()
+
+    async with backend(echo) as late, backend(echo) as other:
+        pool = Pool((LateBackend("shop", f"127.0.0.1:{late.port}"), *pool_of(f"127.0.0.1:{other.port}").backends), 0.2)
+        async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
+            await asyncio.to_thread(visit)
+            await wait_until_async(lambda: late.reset == [b"hello"])
+            await wait_until_async(lambda: len(server.table) == 0)
+            assert server.faults.total["backend connect timeout"] == 1
+        assert [each.open for each in pool.backends] == [0, 0]
+        assert other.connections == 0
 
 
 async def test_checks_take_a_backend_out_and_bring_it_back(caplog: pytest.LogCaptureFixture) -> None:
