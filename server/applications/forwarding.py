@@ -52,7 +52,7 @@ class Forwarding(asyncio.Protocol):
         self._header = b""
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._waiting: list[bytes] = []
+        self._waiting = bytearray()
         self._ended = False
         self._client_ended = False
         self._client_lost = False
@@ -88,8 +88,8 @@ class Forwarding(asyncio.Protocol):
         self._client.touch()
         self._pool.count.received += len(plain)
         if self._transport is None:
-            self._waiting.append(plain)
-            if sum(map(len, self._waiting)) >= WAITING_BYTES_MAX:
+            self._waiting += plain
+            if len(self._waiting) >= WAITING_BYTES_MAX:
                 self._client.pause()
         else:
             self._transport.write(plain)
@@ -186,9 +186,9 @@ class Forwarding(asyncio.Protocol):
         """Send the header and what the client has sent meanwhile, and let it go on."""
         backend = self._transport = cast(asyncio.Transport, transport)
         self._client.resume()  # first: writing may pause it again
-        if first := self._header + b"".join(self._waiting):
+        if first := self._header + self._waiting:
             backend.write(first)
-        self._header, self._waiting = b"", []
+        self._header, self._waiting = b"", bytearray()
         if self._client_lost:
             self._leave(backend)
         elif self._client_ended:
