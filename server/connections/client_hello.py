@@ -21,24 +21,38 @@ class Incomplete(Exception):  # noqa: N818  # no error: more bytes will come
     """The ClientHello isn't whole yet."""
 
 
-def server_name(received: bytes | bytearray) -> str | None:
-    """Return the host name that the ClientHello at the start of `received` asks for, in lower case and without a final
-    dot.
-
-    None when it asks for none, or is no ClientHello that can be read. Raises Incomplete until enough has come.
+class HelloReader:
+    """Reads the ClientHello of one connection as it comes. Each record is read once, since a client may send as many as
+    there are bytes, one at a time.
     """
-    try:
-        return _name_in(_handshake(received))
-    except (IndexError, ValueError):
-        return None
 
+    __slots__ = ("_at", "_message")
 
-def _handshake(received: bytes | bytearray) -> bytes:
-    """Return the handshake message that begins here, out of as many records as it takes (RFC 8446 section 5.1)."""
-    message, at = b"", 0
-    while True:
-        if at and len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big"):
-            return message
+    def __init__(self) -> None:
+        self._at = 0
+        """Where the next record begins."""
+        self._message = bytearray()
+        """The handshake message that begins here, out of as many records as it takes (RFC 8446 section 5.1)."""
+
+    def server_name(self, received: bytes | bytearray) -> str | None:
+        """Return the host name that the ClientHello at the start of `received` asks for, in lower case and without a
+        final dot; `received` is all that has come, each time.
+
+        None when it asks for none, or is no ClientHello that can be read. Raises Incomplete until enough has come.
+        """
+        try:
+            while not self._is_whole():
+                self._take_record(received)
+            return _name_in(self._message)
+        except (IndexError, ValueError):
+            return None
+
+    def _is_whole(self) -> bool:
+        message = self._message
+        return len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big")
+
+    def _take_record(self, received: bytes | bytearray) -> None:
+        at = self._at
         if at >= HELLO_BYTES_MAX:
             raise ValueError
         if len(received) > at and received[at] != _HANDSHAKE:
@@ -53,11 +67,11 @@ def _handshake(received: bytes | bytearray) -> bytes:
         end = at + _RECORD_HEAD + length
         if len(received) < end:
             raise Incomplete
-        message += received[at + _RECORD_HEAD : end]
-        at = end
+        self._message += received[at + _RECORD_HEAD : end]
+        self._at = end
 
 
-def _name_in(message: bytes) -> str | None:
+def _name_in(message: bytearray) -> str | None:
     at = _BEFORE_SESSION_ID
     at += 1 + message[at]  # session id
     at += 2 + int.from_bytes(message[at : at + 2], "big")  # cipher suites
@@ -72,7 +86,7 @@ def _name_in(message: bytes) -> str | None:
     return None
 
 
-def _host_name(body: bytes) -> str | None:
+def _host_name(body: bytearray) -> str | None:
     """RFC 6066 section 3; OpenSSL takes exactly one name."""
     if len(body) < 5 or body[2] != _HOST_NAME:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..proxy_protocol import Endpoint
-from .client_hello import Incomplete, server_name
+from .client_hello import HelloReader, Incomplete
 from .proxy_header import Header, HeaderError, looks_like_one, read_header
 from .routes import Routes
 from .service import Service
@@ -29,17 +29,18 @@ class Opening:
 class Preface:
     """The first bytes of one connection. Raises HeaderError where a header is wrong, missing or a stranger's."""
 
-    __slots__ = ("_buffer", "_header", "_routes", "_wants_header")
+    __slots__ = ("_buffer", "_header", "_hello", "_routes", "_wants_header")
 
     def __init__(self, routes: Routes, host: str) -> None:
         """`host` is the IP address that the connection comes from."""
         self._routes = routes
         self._buffer = bytearray()
         self._header: Header | None = None
+        self._hello = HelloReader()
         self._wants_header = routes.expects_header(host)
 
     def receive(self, data: bytes) -> Opening | None:
-        """Take more bytes; None until it is known whom they are for."""
+        """Take more bytes; None until it is known whom they are for, and no more after that."""
         self._buffer += data
         if self._wants_header:
             self._header = read_header(self._buffer)
@@ -52,8 +53,10 @@ class Preface:
         service = self._routes.only
         if service is None:
             try:
-                service = self._routes.service(server_name(self._buffer))
+                service = self._routes.service(self._hello.server_name(self._buffer))
             except Incomplete:
                 return None
         header = self._header or Header(0)
-        return Opening(service, bytes(self._buffer), header.ends, header.local)
+        opening = Opening(service, bytes(self._buffer), header.ends, header.local)
+        del self._buffer, self._hello  # the connection keeps this object, and needs neither
+        return opening

@@ -6,7 +6,12 @@ import random
 import ssl
 
 import pytest
-from meshcache_server.connections.client_hello import HELLO_BYTES_MAX, Incomplete, server_name
+from meshcache_server.connections.client_hello import HELLO_BYTES_MAX, HelloReader, Incomplete
+
+
+def server_name(received: bytes | bytearray) -> str | None:
+    """The name in what has come at once."""
+    return HelloReader().server_name(received)
 
 
 def hello(name: str | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
@@ -42,7 +47,13 @@ def test_it_is_known_with_the_last_byte_and_not_before() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_hello_over_many_records_is_put_together(size: int) -> None:
-    assert server_name(in_records(hello("shop.example")[5:], size)) == "shop.example"
+    whole = in_records(hello("shop.example")[5:], size)
+    assert server_name(whole) == "shop.example"
+    reader = HelloReader()
+    for length in range(len(whole)):
+        with pytest.raises(Incomplete):
+            reader.server_name(whole[:length])
+    assert reader.server_name(whole) == "shop.example"
 
 
 def test_what_is_no_hello_has_no_name_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from meshcache_server.connections.service import Service
 from meshcache_server.proxy_protocol import TlsFacts, header
 from OpenSSL import SSL
 
-from tests.server.connections.test_client_hello import hello
+from tests.server.connections.test_client_hello import hello, in_records
 from tests.server.harness import (
     Certificates,
     Tally,
@@ -185,3 +186,11 @@ def test_the_name_is_waited_for_only_where_it_decides(certificates: Certificates
     assert (opening.service.vip, opening.received) == ("pay", whole)
     with pytest.raises(HeaderError):
         Preface(routes_for(certificates, pay, Tally(), proxies=True), "127.0.0.1").receive(whole)
+
+
+def test_a_hello_in_tiny_pieces_costs_what_it_is_long(certificates: Certificates, pay: Certificates) -> None:
+    endless = in_records(b"\x01\xff\xff\xff" + bytes(5000), 1)
+    preface = Preface(routes_for(certificates, pay, Tally()), "192.0.2.1")
+    began_s = time.process_time()
+    assert not any(preface.receive(endless[at : at + 1]) for at in range(len(endless)))
+    assert time.process_time() - began_s < 1
