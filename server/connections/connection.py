@@ -266,11 +266,11 @@ class ClientConnection(asyncio.Protocol):
         opening = self._preface.receive(data)
         if opening is None:
             return
-        service = self._service = opening.service
-        self._ends = opening.ends
+        service = opening.service
+        self.deadline += service.handshake_timeout_s - self._service.handshake_timeout_s  # from accept on, as it was
+        self._service, self._ends = service, opening.ends
         self._stream = (service.make_stream_apart if opening.local else service.make_stream)(self._table.scratch)
         self._stage = HANDSHAKE
-        self.deadline = self._table.after(service.handshake_timeout_s)
         if opening.received:
             self._handshake(opening.received)
 

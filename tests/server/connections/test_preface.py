@@ -194,3 +194,23 @@ def test_a_hello_in_tiny_pieces_costs_what_it_is_long(certificates: Certificates
     began_s = time.process_time()
     assert not any(preface.receive(endless[at : at + 1]) for at in range(len(endless)))
     assert time.process_time() - began_s < 1
+
+
+@pytest.mark.parametrize("timeout_s", [10.0, 3.0])
+async def test_what_comes_before_a_handshake_has_no_time_of_its_own(
+    certificates: Certificates, context: SSL.Context, pay: Certificates, timeout_s: float
+) -> None:
+    shop = service("shop", context)
+    other = Service("pay", server_context(pay), Tally(), respond, timeout_s, 60)
+    routes, whole = make_routes([(other, ["pay.example"])], shop), hello("pay.example")
+    async with serving(context, routes=routes, handshake_timeout_s=1) as server:  # for a clock that is looked at often
+        raw = connect(server.port)
+        raw.sendall(whole[:-1])
+        await wait_until_async(lambda: len(server.table) == 1)
+        (waiting,) = server.table
+        until, accepted = waiting.deadline, server.table.now
+        await wait_until_async(lambda: server.table.now > accepted)
+        raw.sendall(whole[-1:])
+        await wait_until_async(lambda: waiting.shaking_hands)
+        assert abs(waiting.deadline - (until + timeout_s - shop.handshake_timeout_s)) < 0.01
+        raw.close()
