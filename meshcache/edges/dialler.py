@@ -28,7 +28,7 @@ from meshcache.edges.handshakes import (
 )
 from meshcache.edges.keyring import Keyring, MeshKey
 from meshcache.edges.outbound_link import OutboundLink, rest_s
-from meshcache.edges.sockets import close_socket, has_message, make_dealer
+from meshcache.edges.sockets import close_socket, has_message, make_dealer, monitor_socket
 
 LINKS_MAX = 2048
 """Twice the 1,000 peers a mesh is made for: room for addresses that are tried and don't answer."""
@@ -188,7 +188,11 @@ class Dialler:
     def _connect(self, address: str, key: MeshKey, tries: int) -> None:
         dealer = make_dealer(self._context, key, address, self._rng)
         attempt = next(self._attempts)
-        monitor = dealer.get_monitor_socket(DIALLER_EVENTS, f"inproc://dialler-{attempt}")
+        try:
+            monitor = monitor_socket(self._context, dealer, DIALLER_EVENTS, f"inproc://dialler-{attempt}")
+        except zmq.ZMQError:
+            dealer.close(0)
+            raise
         self._gate.watch(monitor, DiallerWatch(address, attempt))
         descriptor = int(dealer.getsockopt(zmq.FD))
         self._links[address] = OutboundLink(dealer, key, tries, attempt, descriptor=descriptor)

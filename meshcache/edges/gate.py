@@ -1,8 +1,8 @@
 """The gatekeeper's thread: answers who may connect (ZAP) and reports what became of every handshake.
 
 Owns the ZAP socket and every socket monitor, and nothing that carries messages. Its thread is apart from the pump's
-because libzmq's I/O thread waits for a monitor that is not read: that slows down who floods the listener with bad
-handshakes, but closing the listener would wait for ever if the thread that closes were also the one that reads.
+because nobody is let in while nobody answers, and because what isn't read of a monitor takes memory, without a maximum
+of its own (`sockets.monitor_socket`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from zmq.utils import z85
 from meshcache.edges import native, zap
 from meshcache.edges.handshakes import DiallerWatch, LinkEvent, ListenerWatch, Refusal, Refused
 from meshcache.edges.keyring import Keyring
+from meshcache.edges.sockets import has_message
 
 log = logging.getLogger("meshcache.edges")
 
@@ -110,7 +111,7 @@ class Gate:
     def _serve(self, ready: object) -> None:
         try:
             self._serve_one(ready)
-        except Exception:  # whatever it is: without this thread libzmq's I/O thread would wait for ever
+        except Exception:  # whatever it is: without this thread nobody is let in
             log.exception("the mesh gate met a fault and goes on")
 
     def _serve_one(self, ready: object) -> None:
@@ -140,12 +141,15 @@ class Gate:
     def _see(self, monitor: zmq.Socket[bytes]) -> None:
         frames = monitor.recv_multipart()
         event, value = _EVENT.unpack(frames[0])
-        if event == zmq.EVENT_MONITOR_STOPPED:
+        watch = self._watches[monitor]
+        if watch.is_last(event):
             self._poller.unregister(monitor)
             del self._watches[monitor]
             monitor.close(0)
             return
-        seen = self._watches[monitor].see(event, value)
+        if isinstance(watch, ListenerWatch):
+            watch.note_waiting(has_message(monitor), time.monotonic())
+        seen = watch.see(event, value)
         if seen is not None:
             self._report(seen)
 

@@ -20,6 +20,12 @@ FLOOD_PER_S = 500
 FLOOD_REST_S = 10.0
 """How long nobody looks, and refusals are neither counted nor named, before it is tried again."""
 
+BEHIND_S_MAX = 5.0
+"""How long more may always wait of what becomes of connections. In a process whose threads take the interpreter's lock
+from one another, `FLOOD_PER_S` may never be read. What waits has no other maximum, since libzmq would hold up all
+messages of the mesh at one (`sockets.monitor_socket`): it takes 400 bytes a connection, 4 MB a second as fast as libzmq
+turns them away."""
+
 OPEN_MAX = 8192
 """Connections whose handshake is followed at a time; above it a refusal is counted without its address."""
 
@@ -96,6 +102,10 @@ class DiallerWatch:
     attempt: int
     _up: bool = False
 
+    def is_last(self, event: int) -> bool:
+        """Return whether nothing is seen any more, this event included."""
+        return event == zmq.EVENT_MONITOR_STOPPED
+
     def see(self, event: int, value: int) -> LinkEvent | None:
         """Return what this event means, if anything."""
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -119,8 +129,20 @@ class ListenerWatch:
     peer_of: Callable[[int], str]
     accepted: int = 0
     succeeded: int = 0
+    over: bool = False
+    """Whether what is still to be read is to be left; set once libzmq has stopped saying more."""
+    behind_since: float | None = None
+    """Since when more has waited whenever something was read."""
     _open: dict[int, str] = field(default_factory=dict)
     _failed: Refusal | None = None
+
+    def is_last(self, event: int) -> bool:
+        """Return whether nothing is seen any more, this event included."""
+        return self.over or event == zmq.EVENT_MONITOR_STOPPED
+
+    def note_waiting(self, more: bool, now: float) -> None:
+        """Note whether more waits after what was just read."""
+        self.behind_since = None if not more else now if self.behind_since is None else self.behind_since
 
     def see(self, event: int, value: int) -> LinkEvent | None:
         """Return what this event means, if anything."""
@@ -149,16 +171,16 @@ class Flood:
     _since: float
     _accepted: int = 0
 
-    def is_one(self, accepted: int, now: float) -> bool:
-        """Return whether more than `FLOOD_PER_S` a second were accepted since the last second;
-        `accepted` counts them all.
+    def is_one(self, accepted: int, now: float, behind_since: float | None = None) -> bool:
+        """Return whether more than `FLOOD_PER_S` a second were accepted since the last second, of all that `accepted`
+        counts, or what becomes of them is read too late; `behind_since` is the watch's.
         """
         elapsed = now - self._since
         if elapsed < 1:
             return False
         rate = (accepted - self._accepted) / elapsed
         self._since, self._accepted = now, accepted
-        return rate > FLOOD_PER_S
+        return rate > FLOOD_PER_S or (behind_since is not None and now - behind_since > BEHIND_S_MAX)
 
 
 def _refusal(event: int, value: int) -> Refusal | None:

@@ -16,7 +16,7 @@ from meshcache.edges import mail, native
 from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import FLOOD_REST_S, LISTENER_EVENTS, Flood, ListenerWatch, peer_host
 from meshcache.edges.keyring import MeshKey
-from meshcache.edges.sockets import close_socket, has_message, make_router, set_keys
+from meshcache.edges.sockets import close_socket, has_message, make_router, monitor_socket, set_keys
 from meshcache.errors import TransportError
 
 WAYS_BACK_MAX = 2048
@@ -32,6 +32,7 @@ class MeshListener:
     """The ROUTER that peers connect to. It is guarded by the gate, which has to run before `bind`."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], gate: Gate, key: MeshKey, listen: str) -> None:
+        self._context = context
         self._gate = gate
         self._listen = listen
         self._router = make_router(context, key, listen)
@@ -40,6 +41,7 @@ class MeshListener:
         self._watch = ListenerWatch(peer_host)
         self._flood = Flood(time.monotonic())
         self._looks_again_at: float | None = None
+        self._cannot_look = False
         self.endpoint = ""
         """Where it listens, once it is bound; the port is the real one where port 0 was asked for."""
 
@@ -82,8 +84,7 @@ class MeshListener:
                 self._router.bind(self.endpoint)
             except zmq.ZMQError as error:
                 if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
-                    where = self.endpoint.removeprefix("tcp://")
-                    raise TransportError(f"mesh.listen: {where} was lost: {error.strerror}") from None
+                    raise TransportError(f"mesh.listen: {self._where} was lost: {error.strerror}") from None
                 native.sleep(0.002)
             else:
                 return
@@ -123,18 +124,36 @@ class MeshListener:
         """Look away from a flood of connections for a while; see `Flood`. Call it every second."""
         if self._looks_again_at is not None:
             if now >= self._looks_again_at:
-                self._looks_again_at = None
-                self._look()
-        elif self._flood.is_one(self._watch.accepted, now):
+                self._look_again(now)
+        elif self._flood.is_one(self._watch.accepted, now, self._watch.behind_since):
             self._looks_again_at = now + FLOOD_REST_S
             self._router.disable_monitor()
-            where = self.endpoint.removeprefix("tcp://")
-            log.warning("a flood of connections to %s: they are not counted for %d s", where, FLOOD_REST_S)
+            self._watch.over = True
+            log.warning("a flood of connections to %s: they are not counted for %d s", self._where, FLOOD_REST_S)
 
     def close(self, linger_ms: int) -> None:
         """Close the socket; messages that go back get `linger_ms` to leave."""
         close_socket(self._router, linger_ms=linger_ms if self._ways_back else 0)
+        self._watch.over = True
+
+    @property
+    def _where(self) -> str:
+        return self.endpoint.removeprefix("tcp://")
 
     def _look(self) -> None:
-        monitor = self._router.get_monitor_socket(LISTENER_EVENTS, f"inproc://listener-{next(self._looks)}")
+        endpoint = f"inproc://listener-{next(self._looks)}"
+        monitor = monitor_socket(self._context, self._router, LISTENER_EVENTS, endpoint)
+        # Another watch each time: what was open when it looked away may have ended, and another have its descriptor.
+        self._watch = ListenerWatch(peer_host, self._watch.accepted, self._watch.succeeded)
         self._gate.watch(monitor, self._watch)
+
+    def _look_again(self, now: float) -> None:
+        try:
+            self._look()
+        except zmq.ZMQError as error:  # most likely EMFILE, since a flood takes descriptors
+            self._looks_again_at = now + FLOOD_REST_S
+            if not self._cannot_look:
+                log.warning("connections to %s still are not counted: %s; tried again", self._where, error.strerror)
+            self._cannot_look = True
+        else:
+            self._looks_again_at, self._cannot_look = None, False

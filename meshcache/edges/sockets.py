@@ -99,6 +99,33 @@ def has_message(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.get(_EVENTS)) & _POLLIN)
 
 
+def monitor_socket(
+    context: zmq.Context[zmq.Socket[bytes]], watched: zmq.Socket[bytes], events: int, endpoint: str
+) -> zmq.Socket[bytes]:
+    """Have libzmq say what becomes of a socket's connections. Return the socket where it says so, which may be closed
+    only once the other has stopped its monitor.
+
+    libzmq's I/O thread, which carries all messages of the mesh, waits for ever where there is no reader or its queue is
+    full, and whoever stops the monitor waits for that thread, with the interpreter's lock, which the reader needs. So
+    the reader is made first, since no descriptor may be left for it, and its queue has no maximum of messages: see
+    `handshakes.BEHIND_S_MAX`. pyzmq's own `get_monitor_socket` does neither.
+
+    Raises ZMQError where nothing can be made; then there is no monitor.
+    """
+    reader = context.socket(zmq.PAIR)
+    try:
+        reader.setsockopt(zmq.LINGER, 0)
+        reader.setsockopt(zmq.RCVHWM, 0)
+        watched.monitor(endpoint, events)
+    except zmq.ZMQError:
+        reader.close(0)
+        raise
+    # After `monitor`: who connects to what isn't there yet, and never is, keeps its descriptor until the context ends.
+    # It takes no descriptor more, and an event meanwhile waits for it.
+    reader.connect(endpoint)
+    return reader
+
+
 def close_socket(socket: zmq.Socket[bytes], linger_ms: int) -> None:
     socket.disable_monitor()
     socket.close(linger_ms)

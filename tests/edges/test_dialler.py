@@ -7,7 +7,7 @@ import zmq
 from meshcache.edges import dialler as dialler_module
 from meshcache.edges.handshakes import LinkDown, Refused
 from meshcache.edges.keyring import Keyring
-from tests.support.transports import KEYRING, Make, Node, until
+from tests.support.transports import KEYRING, Make, Node, in_a_process, no_descriptor_for, open_descriptors, until
 
 
 def test_nothing_is_sent_where_nobody_was_dialled(make: Make) -> None:
@@ -103,3 +103,28 @@ def test_a_full_queue_is_told_and_holds_up_nobody_else(make: Make) -> None:
     until(lambda: one.transport.send_each([stuck], bytes(100_000)) == [stuck])
     assert one.transport.send_each([stuck, other.transport.address], b"through") == [stuck]
     other.receives(b"through")
+
+
+def test_where_the_last_descriptor_went_to_the_connection_itself_it_is_given_back() -> None:
+    in_a_process(dialling_without_a_descriptor_for_the_monitor)
+
+
+def dialling_without_a_descriptor_for_the_monitor() -> None:
+    node, other = Node(), Node()
+    for each in (node, other):
+        each.transport.bind()
+    address = other.transport.address
+
+    def dial_and_hang_up() -> None:
+        assert node.transport.dial(address)
+        until(lambda: node.transport.is_up(address))
+        node.transport.hangup(address)
+
+    before = open_descriptors()
+    with no_descriptor_for(zmq.PAIR), pytest.raises(zmq.ZMQError):
+        node.transport.dial(address)
+    for _ in range(10):
+        dial_and_hang_up()
+    until(lambda: open_descriptors() <= before)
+    for each in (node, other):
+        each.transport.close()

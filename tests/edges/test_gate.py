@@ -8,8 +8,18 @@ import zmq.utils.z85
 
 from meshcache.edges import gate as module
 from meshcache.edges.gate import Gate
-from meshcache.edges.handshakes import DiallerWatch, LinkEvent, LinkUp, Refusal, Refused
+from meshcache.edges.handshakes import (
+    DIALLER_EVENTS,
+    LISTENER_EVENTS,
+    DiallerWatch,
+    LinkEvent,
+    LinkUp,
+    ListenerWatch,
+    Refusal,
+    Refused,
+)
 from meshcache.edges.keyring import Keyring
+from meshcache.edges.sockets import monitor_socket
 from meshcache.edges.zap import DOMAIN, ENDPOINT
 from tests.support.waiting import wait_until
 
@@ -110,12 +120,25 @@ def test_a_monitor_is_watched_until_it_stops_and_closed_then(
 ) -> None:
     with context.socket(zmq.ROUTER) as router, context.socket(zmq.DEALER) as dealer:
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        monitor = dealer.get_monitor_socket()
+        monitor = monitor_socket(context, dealer, DIALLER_EVENTS, "inproc://until-it-stops")
         gate.watch(monitor, DiallerWatch("peer", 1))
         dealer.connect(f"tcp://127.0.0.1:{port}")
         wait_until(lambda: LinkUp("peer") in seen)
         dealer.disable_monitor()
         wait_until(lambda: monitor.closed)
+
+
+def test_what_is_left_of_a_monitor_that_is_over_is_not_read(gate: Gate, context: Context) -> None:
+    with context.socket(zmq.ROUTER) as router, context.socket(zmq.DEALER) as dealer:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        monitor = monitor_socket(context, router, LISTENER_EVENTS, "inproc://over")
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        assert monitor.poll(60_000)
+        router.disable_monitor()
+        watch = ListenerWatch(str, over=True)
+        gate.watch(monitor, watch)
+        wait_until(lambda: monitor.closed)
+        assert watch.accepted == 0
 
 
 def test_a_fault_of_the_listener_does_not_end_the_gate(context: Context, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ import socket
 import zmq
 
 from meshcache.edges.handshakes import (
+    BEHIND_S_MAX,
     FLOOD_PER_S,
     DiallerWatch,
     Flood,
@@ -61,6 +62,21 @@ def test_a_flood_is_more_connections_a_second_than_any_start_makes() -> None:
     assert not flood.is_one(10_000 + FLOOD_PER_S, 102.0)
     assert flood.is_one(10_000 + 2 * FLOOD_PER_S + 1, 103.0)
     assert not flood.is_one(20_000, 200.0)
+
+
+def test_it_is_a_flood_too_where_more_has_waited_for_too_long_whenever_something_was_read() -> None:
+    watch, flood = ListenerWatch(str), Flood(100.0)
+    for second, more in enumerate([True, True, False, *[True] * 7]):
+        watch.note_waiting(more, 101.0 + second)
+        assert flood.is_one(0, 101.0 + second, watch.behind_since) == (second > 3 + BEHIND_S_MAX)
+
+
+def test_once_a_watch_is_over_the_next_event_is_its_last() -> None:
+    watch = ListenerWatch(str)
+    assert not watch.is_last(zmq.EVENT_ACCEPTED)
+    assert watch.is_last(zmq.EVENT_MONITOR_STOPPED)
+    watch.over = True
+    assert watch.is_last(zmq.EVENT_ACCEPTED)
 
 
 def test_the_peer_of_a_connection_is_its_address_and_the_connection_stays_as_it_was() -> None:

@@ -10,8 +10,10 @@ import zmq
 
 from meshcache.edges import sockets
 from meshcache.edges.keyring import Keyring
-from meshcache.edges.sockets import make_dealer, make_router
+from meshcache.edges.sockets import make_dealer, make_router, monitor_socket
 from meshcache.edges.zap import DOMAIN
+from tests.support.transports import open_descriptors
+from tests.support.waiting import wait_until
 
 KEY = Keyring.new().current
 Socket = zmq.Socket[bytes]
@@ -78,3 +80,11 @@ def test_ipv6_is_spoken_where_the_address_is_one(context: zmq.Context[Socket]) -
     for address, expected in (("[::1]:0", 1), ("127.0.0.1:0", 0)):
         with make_router(context, KEY, address) as router, make_dealer(context, KEY, address, Random(1)) as dealer:
             assert [made.getsockopt(zmq.IPV6) for made in (router, dealer)] == [expected, expected]
+
+
+def test_a_monitor_that_cannot_be_had_leaves_no_descriptor(context: zmq.Context[Socket], router: Socket) -> None:
+    before = open_descriptors()
+    for _ in range(3):
+        with pytest.raises(zmq.ZMQError):
+            monitor_socket(context, router, zmq.EVENT_ALL, "tcp://127.0.0.1:1")  # libzmq takes inproc alone
+    wait_until(lambda: open_descriptors() <= before)
