@@ -7,8 +7,10 @@ gate's thread and whoever asks call.
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import select
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -33,6 +35,11 @@ from meshcache.edges.sockets import close_socket, has_message, make_dealer, moni
 LINKS_MAX = 2048
 """Twice the 1,000 peers a mesh is made for: room for addresses that are tried and don't answer."""
 
+SHORTAGE_S = 1.0
+"""How long a link rests for which no socket could be made, as where no descriptor was left: it costs a system call."""
+
+log = logging.getLogger("meshcache.edges")
+
 
 class Dialler:
     """The connections that this node makes, by address: one DEALER each. `on_event` must not block."""
@@ -55,6 +62,7 @@ class Dialler:
         self._turned_away: dict[str, int] = {}  # address -> attempt, from the gate's thread to `tend`
         self._admitted: dict[str, int] = {}  # the same, of links that came up
         self._resting: set[str] = set()
+        self._unmade: set[str] = set()  # those of them for which something was missing
         self._rng = random.SystemRandom()
 
     def __len__(self) -> int:
@@ -82,6 +90,7 @@ class Dialler:
     def hangup(self, address: str) -> None:
         """Give up the connection to this address with whatever waits for it."""
         link = self._links.pop(address, None)
+        self._unmade.discard(address)
         if link is not None:
             self._hang_up(link, linger_ms=0)
 
@@ -186,18 +195,27 @@ class Dialler:
         self._links.clear()
 
     def _connect(self, address: str, key: MeshKey, tries: int) -> None:
-        dealer = make_dealer(self._context, key, address, self._rng)
-        attempt = next(self._attempts)
+        """Make a connection; where none can be made now, the link rests and it is tried again."""
+        link = self._links[address] = OutboundLink(None, key, tries, next(self._attempts))
         try:
-            monitor = monitor_socket(self._context, dealer, DIALLER_EVENTS, f"inproc://dialler-{attempt}")
-        except zmq.ZMQError:
-            dealer.close(0)
-            raise
-        self._gate.watch(monitor, DiallerWatch(address, attempt))
-        descriptor = int(dealer.getsockopt(zmq.FD))
-        self._links[address] = OutboundLink(dealer, key, tries, attempt, descriptor=descriptor)
-        self._by_descriptor[descriptor] = address
-        self._readable.register(descriptor, select.EPOLLIN)
+            self._open(address, link)
+        except (zmq.ZMQError, OSError) as error:  # EMFILE, most likely
+            self._hang_up(link, linger_ms=0)
+            link.rests_until = time.monotonic() + SHORTAGE_S
+            self._resting.add(address)
+            if not self._unmade:
+                log.warning("no connection can be made to %s now, which is tried again: %s", address, error.strerror)
+            self._unmade.add(address)
+        else:
+            self._unmade.discard(address)
+
+    def _open(self, address: str, link: OutboundLink) -> None:
+        link.dealer = dealer = make_dealer(self._context, link.key, address, self._rng)
+        link.descriptor = int(dealer.getsockopt(zmq.FD))
+        monitor = monitor_socket(self._context, dealer, DIALLER_EVENTS, f"inproc://dialler-{link.attempt}")
+        self._gate.watch(monitor, DiallerWatch(address, link.attempt))
+        self._by_descriptor[link.descriptor] = address
+        self._readable.register(link.descriptor, select.EPOLLIN)
         dealer.connect(f"tcp://{address}")
 
     def _hang_up(self, link: OutboundLink, linger_ms: int) -> None:

@@ -21,7 +21,7 @@ same, and at the most. A node with a wrong key then costs each other one two ref
 class OutboundLink:
     """A DEALER to one address, and the key it tries; `tries` counts the keys that were refused before this one.
 
-    There is no DEALER while the link rests, until `rests_until`, since every key was turned away.
+    There is no DEALER while the link rests, until `rests_until`: every key was turned away, or no socket could be made.
     """
 
     dealer: zmq.Socket[bytes] | None
