@@ -199,7 +199,16 @@ def peer_host(descriptor: int) -> str:
     A copy of the descriptor is asked, so nothing of libzmq's is touched. Once that is closed, its number may be any
     file's or socket's of the process.
     """
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+    with suppress(OSError), _socket_of(os.dup(descriptor)) as connection:
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             return str(connection.getpeername()[0])
     return "unknown"
+
+
+def _socket_of(descriptor: int) -> socket.socket:
+    """Return the socket that this descriptor is, which closes it. Raises OSError, and closes it, where it is none."""
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise

@@ -1,6 +1,7 @@
 import os
 import socket
 
+import pytest
 import zmq
 
 from meshcache.edges.handshakes import (
@@ -90,10 +91,12 @@ def test_the_peer_of_a_connection_is_its_address_and_the_connection_stays_as_it_
 
 def test_the_peer_of_a_closed_connection_is_unknown() -> None:
     read, write = os.pipe()
-    os.close(write)
     assert peer_host(read) == "unknown"
     os.close(read)
     assert peer_host(read) == "unknown"
+    with pytest.raises(BrokenPipeError):  # no copy of the other end is left open
+        os.write(write, b"x")
+    os.close(write)
 
 
 def test_nor_is_it_whatever_has_its_number_by_then() -> None:
