@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
@@ -163,31 +164,40 @@ class MdnsDiscovery:
     def _run(self) -> None:
         said = ""
         while not self._closing.is_set():
-            here = present(self.interfaces)
-            away = absent(self.interfaces, here)
-            reason = self._speak_while(here) if here else f"this machine has no address {', '.join(away)}"
+            reason = self._speak()
             if reason and reason != said:
                 self._give_up(reason)
             said = reason
             if reason:
                 self._closing.wait(AGAIN_S)
 
-    def _speak_while(self, here: frozenset[OwnAddress]) -> str:
-        """Speak and listen until the node closes or an interface comes or goes; what went wrong, or nothing.
+    def _speak(self) -> str:
+        """Speak and listen, where there is something to speak on; what went wrong, or nothing."""
+        try:
+            here = present(self.interfaces)
+            if not here:
+                return f"this machine has no address {', '.join(absent(self.interfaces, here))}"
+            self._speak_while(here)
+        except Exception as error:  # noqa: BLE001 - whatever is missing or wrong may pass, and nobody else begins anew
+            return str(error) or type(error).__name__
+        return ""
+
+    def _speak_while(self, here: frozenset[OwnAddress]) -> None:
+        """Speak and listen until the node closes or an interface comes or goes. Raises whatever went wrong.
 
         A socket joined mDNS's group on an interface that was there then. If that one is made anew, with the same
         address too, it hears nothing more, so everything begins anew. What isn't here yet is left out until it is.
         """
         if away := absent(self.interfaces, here):
             log.warning("no mDNS on %s, which this machine hasn't; it begins there when it has", ", ".join(away))
-        try:
-            places = [address.place for address in sorted(here)]
+        places = [address.place for address in sorted(here)]
+        with ExitStack() as ends:
             speaking = zeroconf.Zeroconf(interfaces=places, ip_version=_ip_version(here))
-        except (OSError, zeroconf.Error, RuntimeError) as error:
-            return str(error) or type(error).__name__
-        self._zeroconf = speaking
-        browser = self._browse(speaking)
-        try:
+            ends.callback(speaking.close)
+            ends.callback(self._stop_resolving)
+            self._zeroconf = speaking
+            browsing = ends.enter_context(ExitStack())
+            self._browse(speaking, browsing)
             # The instance's name is random, so nobody can have it: probing for it would only delay the first meeting.
             speaking.register_service(self.service(), cooperating_responders=True)
             while not self._closing.wait(LOOK_S):
@@ -195,19 +205,12 @@ class MdnsDiscovery:
                     log.info("an interface came or went, so mDNS begins anew on %s", ", ".join(self.interfaces))
                     break
                 if self._asking.due(time.monotonic()):
-                    browser.cancel()
-                    browser = self._browse(speaking)
-        except (OSError, zeroconf.Error) as error:
-            return str(error) or type(error).__name__
-        finally:
-            browser.cancel()
-            self._stop_resolving()
-            speaking.close()
-        return ""
+                    self._browse(speaking, browsing)
 
-    def _browse(self, speaking: zeroconf.Zeroconf) -> zeroconf.ServiceBrowser:
-        """Begin to ask and to hear; hints at once at all that are remembered from before."""
-        return zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self.noticed])
+    def _browse(self, speaking: zeroconf.Zeroconf, browsing: ExitStack) -> None:
+        """Begin to ask and to hear, in place of what has begun before; hints at once at all that are remembered."""
+        browsing.close()
+        browsing.callback(zeroconf.ServiceBrowser(speaking, SERVICE_TYPE, handlers=[self.noticed]).cancel)
 
     def _give_up(self, reason: str) -> None:
         where = ", ".join(self.interfaces)

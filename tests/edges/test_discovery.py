@@ -1,3 +1,4 @@
+import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ import zeroconf
 from meshcache.core.values.topology import PROTOCOL_MAJOR
 from meshcache.edges import discovery as module
 from meshcache.edges.discovery import SERVICE_TYPE, Announcement, AskSchedule, MdnsDiscovery, mesh_hash, ports_in
-from meshcache.edges.own_addresses import OwnAddress
+from meshcache.edges.own_addresses import OwnAddress, present
 from tests.support.waiting import wait_until
 
 HERE = ["127.0.0.1"]
@@ -279,3 +280,40 @@ def test_what_is_not_here_keeps_nobody_from_speaking_where_he_can(
         speak(announcement(2222))
         wait_until(lambda: "127.0.0.1:2222" in one.found)
     assert "no mDNS on fd00::1234, 192.0.2.77, which this machine hasn't" in caplog.text
+
+
+def test_a_shortage_as_it_looks_at_the_interfaces_is_told_and_over_once_it_passes(
+    speak: Speak, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.05)
+    looks = iter([True, True])
+
+    def look(interfaces: Sequence[str]) -> frozenset[OwnAddress]:
+        if next(looks, False):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return present(interfaces)
+
+    monkeypatch.setattr(module, "present", look)
+    with caplog.at_level(logging.WARNING, "meshcache"):
+        one, other = speak(announcement(1111)), speak(announcement(2222))
+        wait_until(lambda: "127.0.0.1:2222" in one.found and "127.0.0.1:1111" in other.found)
+    assert "found by seeds alone: [Errno 24] Too many open files" in caplog.text
+
+
+def test_so_is_one_of_threads_and_what_had_begun_ends(speak: Speak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.05)
+    begun: list[zeroconf.Zeroconf] = []
+    browse = zeroconf.ServiceBrowser
+
+    def begin(speaking: zeroconf.Zeroconf, *arguments: object, **more: object) -> zeroconf.ServiceBrowser:
+        begun.append(speaking)
+        if len(begun) == 1:
+            raise RuntimeError("can't start new thread")
+        return browse(speaking, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zeroconf, "ServiceBrowser", begin)
+    one = speak(announcement(1111))
+    wait_until(lambda: len(begun) == 2)
+    assert begun[0].done
+    speak(announcement(2222))
+    wait_until(lambda: "127.0.0.1:2222" in one.found)
