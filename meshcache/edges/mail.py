@@ -34,6 +34,11 @@ Ready: TypeAlias = Callable[["select.epoll"], list[int]]
 _BACKEND = "zmq.backend.cython._zmq"
 """Of pyzmq: what is linked with libzmq. Another one, such as PyPy's, goes without the compiled way."""
 
+NAME_BYTES = 5
+"""Of the name that libzmq gives a connection to the ROUTER: a zero byte and a number. Who connects may bring one of its
+own instead (ZMQ_ROUTING_ID), such as the name of a link that this node has made. What comes under one is an empty
+message of nobody, which the core counts as one that it can't read."""
+
 
 def receive_by_pyzmq(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes, bytes]]:
     """Return messages that have come, each with the name of its connection; `count` at most."""
@@ -46,7 +51,8 @@ def receive_by_pyzmq(router: zmq.Socket[bytes], count: int) -> list[tuple[bytes,
             connection, message = recv(zmq.NOBLOCK), recv(zmq.NOBLOCK, copy=False)
             # A message of a DEALER of ours has one frame; more of them are no message at all.
             more = message.more and router.recv_multipart(zmq.NOBLOCK)
-            received.append((connection, b"" if more else message.bytes))
+            given = len(connection) == NAME_BYTES and connection[0] == 0
+            received.append((connection, b"" if more else message.bytes) if given else (b"", b""))
     except zmq.Again:
         pass
     return received

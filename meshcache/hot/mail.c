@@ -17,6 +17,7 @@
 enum {
     ZMQ_DONTWAIT = 1,      /* zmq.h, as what follows */
     READY_MAX = 256,        /* descriptors told of at a time; the others are told of the next time */
+    NAME_GIVEN_BYTES = 5,   /* edges.mail.NAME_BYTES */
 };
 
 static struct {
@@ -111,6 +112,10 @@ bool letter_next(void *socket, struct letter *letter)
         letter->has_content = frames == 0 && !more;
         if (!letter->has_content)
             zmq.close(into);
+    }
+    if (letter->name_bytes != NAME_GIVEN_BYTES || letter->name[0] != 0) { /* chosen by who connected: see edges/mail.py */
+        letter_close(letter);
+        letter->name_bytes = 0;
     }
     return true;
 }

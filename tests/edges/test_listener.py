@@ -12,12 +12,11 @@ from meshcache.edges import listener as listener_module
 from meshcache.edges.sockets import MESSAGE_BYTES_MAX
 from meshcache.errors import TransportError
 from tests.support.transports import (
-    KEYRING,
     Make,
     Node,
     in_a_process,
+    member_client,
     no_descriptor_for,
-    raw_client,
     until,
 )
 
@@ -206,15 +205,6 @@ def test_a_port_in_use_is_an_error_that_names_the_address(make: Make) -> None:
     with pytest.raises(TransportError, match=f"mesh.listen: {taken} can't be had: Address"):
         Node(listen=taken).transport.bind()
     until(lambda: threading.active_count() == before)
-
-
-def member_client(context: "zmq.Context[zmq.Socket[bytes]]", node: Node) -> "zmq.Socket[bytes]":
-    client = raw_client(context, node.transport.address)
-    client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
-    client.setsockopt(zmq.CURVE_PUBLICKEY, KEYRING.current.dialler.public)
-    client.setsockopt(zmq.CURVE_SECRETKEY, KEYRING.current.dialler.secret)
-    client.connect(f"tcp://{node.transport.address}")
-    return client
 
 
 def test_a_member_that_sends_too_much_in_one_frame_is_cut_off(make: Make) -> None:

@@ -18,6 +18,8 @@ WAYS = {"pyzmq": (mail.receive_by_pyzmq, mail.send_by_pyzmq, mail.send_each_by_p
     {"compiled": ways} if (ways := mail.compiled()) else {}
 )
 QUEUE_MAX = 4
+NAME = b"\0edge"
+"""Of the connection, which looks as if ZeroMQ had given it."""
 
 
 class Ends:
@@ -33,7 +35,7 @@ class Ends:
     ) -> None:
         self.receive, self.send, self.send_each, self.ready = receive, send, send_each, ready
         self.router, self.dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
-        self.dealer.setsockopt(zmq.ROUTING_ID, b"edge-1")
+        self.dealer.setsockopt(zmq.ROUTING_ID, NAME)
         self.dealer.setsockopt(zmq.SNDHWM, QUEUE_MAX)
         for end in (self.router, self.dealer):
             end.setsockopt(zmq.LINGER, 0)
@@ -43,10 +45,11 @@ class Ends:
 
     def receives(self, *messages: bytes) -> bool:
         """Whether those came, in this order, on the connection's name."""
-        wait_until(lambda: self._read() >= len(messages))
-        return self.received == [(b"edge-1", each) for each in messages]
+        wait_until(lambda: self.read() >= len(messages))
+        return self.received == [(NAME, each) for each in messages]
 
-    def _read(self) -> int:
+    def read(self) -> int:
+        """Take what is here; how many there are in all."""
         self.received += self.receive(self.router, 32)
         return len(self.received)
 
@@ -75,7 +78,7 @@ def test_no_more_are_taken_than_were_asked_for(ends: Ends) -> None:
     for payload in (b"one", b"two", b"three"):
         ends.send(ends.dealer, payload)
     assert ends.receive(ends.router, 0) == []
-    assert ends.receive(ends.router, 2) == [(b"edge-1", b"one"), (b"edge-1", b"two")]
+    assert ends.receive(ends.router, 2) == [(NAME, b"one"), (NAME, b"two")]
     assert ends.receives(b"three")
 
 
@@ -84,6 +87,20 @@ def test_a_message_of_several_frames_is_an_empty_one(ends: Ends, frames: list[by
     ends.dealer.send_multipart(frames)
     ends.send(ends.dealer, b"after")
     assert ends.receives(b"", b"after")
+
+
+@pytest.mark.parametrize("name", [b">10.0.0.7:7946#1.1", b">", b"edge-", b"\0", b"\0edge1", b"\0" * 255])
+@pytest.mark.parametrize("frames", [[b"one"], [b"one", b"two"]])
+def test_what_comes_under_a_name_that_its_sender_chose_is_empty_and_of_nobody(
+    ends: Ends, name: bytes, frames: list[bytes]
+) -> None:
+    with ends.router.context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.ROUTING_ID, name)
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.connect("inproc://mail")
+        dealer.send_multipart(frames)
+        wait_until(ends.read)
+    assert ends.received == [(b"", b"")]
 
 
 def test_a_full_queue_takes_nothing(ends: Ends) -> None:

@@ -13,7 +13,7 @@ from meshcache.edges.handshakes import AnswerWaits, LinkDown, LinkUp, Refusal, R
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.sockets import SEND_QUEUE_MAX
 from meshcache.errors import TransportError
-from tests.support.transports import KEYRING, Make, Node, here, raw_client, until
+from tests.support.transports import KEYRING, Make, Node, here, member_client, raw_client, until
 from tests.support.waiting import wait_until
 
 
@@ -31,6 +31,24 @@ def test_a_message_arrives_as_it_was_sent_and_names_its_connection(make: Make) -
     until(arrived)
     assert len(connections) == 1
     until(lambda: LinkUp(other.transport.address) in one.seen)  # the gate's thread may tell of it later
+
+
+def test_who_names_its_own_connection_is_not_heard(make: Make) -> None:
+    """Else a member could take the names of our own links, and nobody who is on one of them would be heard there."""
+    node, other = make(), make()
+    node.send(other, b"hello")
+    other.transport.way_back("127.0.0.1:1", here(other)[0])
+    assert other.transport.send("127.0.0.1:1", b"back")
+    link = here(node)[0]
+    assert link.startswith(OWN_LINK)
+    with zmq.Context() as context:
+        client = member_client(context, node, link)
+        assert client.poll(60_000, zmq.POLLOUT)
+        client.send(b"as if it came on the link")
+        assert here(node) == (b"", b"")
+        client.close()
+    assert other.transport.send("127.0.0.1:1", b"again")
+    assert here(node) == (link, b"again")
 
 
 def test_both_ways_are_connections_of_their_own(make: Make) -> None:

@@ -93,6 +93,18 @@ def raw_client(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.
     return client
 
 
+def member_client(context: "zmq.Context[zmq.Socket[bytes]]", node: Node, name: bytes = b"") -> "zmq.Socket[bytes]":
+    """A DEALER that is connected as a member's, with the name of its choice for the connection."""
+    client = raw_client(context, node.transport.address)
+    if name:
+        client.setsockopt(zmq.ROUTING_ID, name)
+    client.setsockopt(zmq.CURVE_SERVERKEY, KEYRING.current.listener.public)
+    client.setsockopt(zmq.CURVE_PUBLICKEY, KEYRING.current.dialler.public)
+    client.setsockopt(zmq.CURVE_SECRETKEY, KEYRING.current.dialler.secret)
+    client.connect(f"tcp://{node.transport.address}")
+    return client
+
+
 @contextmanager
 def no_descriptor_for(kind: int) -> Iterator[None]:
     """Let no ZeroMQ socket of this kind be made meanwhile, as where the one before it took the last descriptor."""

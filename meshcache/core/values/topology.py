@@ -35,7 +35,8 @@ INCARNATION_MAX = 2**53
 
 OWN_LINK = b">"
 """How the transport's names of connections begin that this node made; what comes on one is sent back by whom it
-reached. The others came to the listener, and their names begin with a zero byte (zmq_socket(3), ZMQ_ROUTER)."""
+reached. The others came to the listener, and their names begin with a zero byte: the transport takes no others there.
+What comes under another one is an empty message on a connection without a name."""
 
 
 class Rng(Protocol):

@@ -18,7 +18,7 @@ from meshcache import hot
 from meshcache.core.policy.gates import REACH_EVERYWHERE, REACH_SERVER
 from meshcache.core.values.limits import Limits
 from meshcache.core.wire.codec import encode
-from meshcache.core.wire.messages import Pong, Push
+from meshcache.core.wire.messages import Hello, Ping, Pong, Push
 from meshcache.edges import mail
 from meshcache.runtime.pump.compiled_sleep import CompiledSleep, core_lock
 from tests.core.net import Host, Net, Puppet, sessions, sid, vip
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(
     hot.compiled is None or not hasattr(hot.compiled, "Inflow"), reason=hot.why_not or "there is no epoll"
 )
 
-LINE = b"x"
-"""The connection's name."""
+LINE = b"\0line"
+"""The connection's name, which looks as if ZeroMQ had given it."""
 
 
 class Receiver:
@@ -43,9 +43,10 @@ class Receiver:
         self.host: Host = self.net.add("me", "ams1", vip("me", reach=REACH_EVERYWHERE, **settings))
         self.core = self.host.core
         self.peer = Puppet(self.net, "x", "ams1", vip("x", reach=REACH_EVERYWHERE))
-        self.peer.joins(self.host)
-        self.peer.answers(self.host)
-        self.peer.says(self.host, Push(self.peer.batch(1)))
+        self.peer.says(self.host, Hello("test", self.peer.record), LINE)
+        for ping in self.peer.hears(Ping):
+            self.peer.says(self.host, Pong(ping.token), LINE)
+        self.peer.says(self.host, Push(self.peer.batch(1)), LINE)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.router, self.dealer = self.context.socket(zmq.ROUTER), self.context.socket(zmq.DEALER)
         self.dealer.setsockopt(zmq.ROUTING_ID, LINE)
@@ -71,10 +72,10 @@ class Receiver:
         self.take(Push(self.peer.batch(2)))
         self._thread.start()
 
-    def take(self, message: Any) -> bool:
+    def take(self, message: Any, connection: bytes = LINE) -> bool:
         """Have the core take a message in, as the pump's short step does."""
         with self.quietly:
-            return self.core.receive_known(LINE, encode("x", self.peer.incarnation, message), time.monotonic())
+            return self.core.receive_known(connection, encode("x", self.peer.incarnation, message), time.monotonic())
 
     def send(self, message: Any) -> None:
         self.dealer.send(encode("x", self.peer.incarnation, message))
@@ -169,6 +170,21 @@ def test_anything_else_is_brought_as_it_came_with_all_that_follows_it(receiver: 
 def test_two_frames_and_none_are_brought_as_nothing(receiver: Receiver) -> None:
     receiver.dealer.send_multipart([b"one", b"two"])
     wait_until(lambda: receiver.brought == [b""])
+
+
+def test_nothing_is_filed_that_comes_under_a_name_which_its_sender_chose(receiver: Receiver) -> None:
+    name = b"chosen"
+    with receiver.lock:
+        receiver.peer.says(receiver.host, Push(receiver.peer.batch(3)), name)
+    assert receiver.take(Push(receiver.peer.batch(4)), name), "more would be filed that comes under it"
+    with receiver.context.socket(zmq.DEALER) as other:
+        other.setsockopt(zmq.ROUTING_ID, name)
+        other.setsockopt(zmq.LINGER, 0)
+        other.connect("inproc://inflow")
+        other.send(encode("x", receiver.peer.incarnation, Push(receiver.peer.batch(5))))
+        wait_until(lambda: receiver.brought)
+    assert receiver.brought == [b""]
+    assert not receiver.has(5)
 
 
 Change = Callable[[Receiver], object]
