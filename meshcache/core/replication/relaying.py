@@ -6,6 +6,7 @@ origin's own terms' matter (`audience`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from meshcache.core.holders.audience import Audiences
@@ -15,7 +16,7 @@ from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
-from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.messages import PUSH_SPAN_MAX, Batch, Push
 
 
 class Relaying:
@@ -53,7 +54,7 @@ class Relaying:
         peers = [peer for peer in self._audiences.of_relayed(batch.terms) if peer is not source]
         self._telemetry.counters.relayed += len(batch.entries.ids) if peers else 0
         addresses = [peer.address for peer in peers]
-        self._outbox.send_all(addresses, Push(batch, False, age_us), len(batch.entries.ids))
+        self._push(addresses, batch, age_us)
 
     def _pass_on_shares(self, batch: Batch, source: Peer, age_us: int) -> None:
         """Send each node of this colo what it is to hold of a batch."""
@@ -64,8 +65,12 @@ class Relaying:
                 passed.update(places)
                 entries = batch.entries.chosen(places)
                 share = replace(batch, first=entries.seqs[0], last=entries.seqs[-1], entries=entries)
-                self._outbox.send_all([peer.address], Push(share, False, age_us), len(places))
+                self._push([peer.address], share, age_us)
         self._telemetry.counters.relayed += len(passed)
+
+    def _push(self, addresses: list[str], batch: Batch, age_us: int) -> None:
+        for part in _within_span(batch):
+            self._outbox.send_all(addresses, Push(part, False, age_us), len(part.entries.ids))
 
     def pass_on_fetched(self, batch: Batch, source: Peer) -> None:
         """Pass on what was fetched from another colo: the relay that should have had it may be the one cut off."""
@@ -103,3 +108,19 @@ class Relaying:
         origin = self._members.get(batch.terms.node)
         alive = origin is not None and origin.state is PeerState.ALIVE
         return origin is not None and alive and origin.record.incarnation == batch.incarnation
+
+
+def _within_span(batch: Batch) -> Iterator[Batch]:
+    """Yield a batch as batches that a push has room for: an answer to a fetch covers as much as was asked for.
+
+    Numbers between them are left out, since of a relay's batch only the entries count.
+    """
+    if batch.last - batch.first < PUSH_SPAN_MAX:
+        yield batch
+        return
+    seqs, begin = batch.entries.seqs, 0
+    for end in range(1, len(seqs) + 1):
+        if end == len(seqs) or seqs[end] - seqs[begin] >= PUSH_SPAN_MAX:
+            entries = batch.entries.chosen(range(begin, end))
+            yield replace(batch, first=seqs[begin], last=seqs[end - 1], entries=entries)
+            begin = end

@@ -10,7 +10,7 @@ import pytest
 from meshcache.core.cache.entry import Entries
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE
 from meshcache.core.values.limits import Limits
-from meshcache.core.wire.messages import Batch, Fetch, Push
+from meshcache.core.wire.messages import Batch, Fetch, FetchEnd, FetchReply, Heartbeat, Push
 from tests.core.net import Host, Net, Puppet, dropped, sid, vip
 
 
@@ -149,3 +149,21 @@ def test_numbers_that_a_relay_leaves_out_are_asked_of_the_origin() -> None:
     relay.says(host, Push(replace(batch, entries=batch.entries.chosen([0, 8]))))
     net.until(lambda: bool(far.hears(Fetch)), within=2)
     assert far.hears(Fetch)[0].ranges == ((2, 8),)
+
+
+@pytest.mark.parametrize("copies", [0, 3])
+def test_what_was_fetched_across_colos_is_passed_on_however_far_apart_its_numbers_are(copies: int) -> None:
+    net, host, near = world()
+    ready(host)
+    far = Puppet(net, "z", "fra1", vip("z", "fra1", reach=REACH_EVERYWHERE, copies=copies))
+    far.joins(host)
+    far.says(host, Push(far.batch(1), relay=True))
+    far.says(host, Heartbeat(1, far.revision, 1, (9001,)))
+    net.until(lambda: bool(far.hears(Fetch)), within=2)
+    (fetch,) = far.hears(Fetch)
+    assert fetch.ranges == ((2, 9001),)
+    wide = far.batch(2, 9000)
+    wide = replace(wide, entries=wide.entries.chosen([0, 1, 4000, 8999]))
+    far.says(host, FetchReply(fetch.token, wide, FetchEnd.DONE))
+    passed = [list(push.batch.entries.seqs) for push in near.hears(Push)]
+    assert passed == [[1], [2, 3, 4002], [9001]]
