@@ -116,8 +116,10 @@ class CopyFetching:
             peer = self._members.get(wanted.peer)
             if peer is None or peer.state is not PeerState.ALIVE or wanted.tries > _TRIES_MAX:
                 self._forget(wanted)
-            elif wanted.due_at > now or self._repair.asking(peer) >= limits.fetches_per_peer:
-                wanted.due_at = max(wanted.due_at, now + _BUSY_S / 10)
+            elif wanted.due_at > now:
+                self._queue.append(wanted)
+            elif self._repair.asking(peer) >= limits.fetches_per_peer:
+                wanted.due_at = now + _BUSY_S / 10
                 self._queue.append(wanted)
             else:
                 self._ask(peer, wanted, now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Held, Holding
-from tests.core.net import Net, mesh, sessions, sid, vip
+from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Held, Holding
+from tests.core.net import Net, Puppet, mesh, sessions, sid, vip
 from tests.core.repair.colos import colo, copies_of, made_by
 
 
@@ -87,3 +87,19 @@ def test_what_this_process_made_and_let_go_of_isnt_fetched_back_after_it_was_out
     assert peer is not None
     hosts[0].core.duties.holdings.received(peer, Holding((Held(former, tuple(range(1, 11))),)), net.now)
     assert hosts[0].core.duties.holdings.settled
+
+
+def test_what_waits_for_a_busy_holder_is_asked_for_however_often_the_node_looks() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", copies=2))
+    peer = Puppet(net, "x", "ams1", vip("x", copies=2))
+    peer.joins(host)
+    peer.says(host, Holding(tuple(Held(StreamKey(f"ghost-{at}", 1, "shop"), (1,)) for at in range(40))))
+    began, answered = net.now, 0
+    while answered < 40:
+        assert net.now < began + 5, f"only {answered} were asked for"
+        net.run(0.02)
+        host.core.handle_timer(net.now)
+        for fetch in peer.hears(Fetch)[answered:]:
+            answered += 1
+            peer.says(host, FetchReply(fetch.token, None, FetchEnd.DONE))
