@@ -25,8 +25,8 @@ class HoldingsReadiness:
     """Whether this node was told all that it is to hold, and what it tells peers that wonder the same.
 
     `begin` it anew when this node serves more. `peer_told_all` notes a peer that has gone through all, and `is_reached`
-    says whether everybody has; `give_up` ends the wait when it took too long. `tell_all_told` tells peers that this
-    node has done its part.
+    says whether everybody has; `give_up` ends the wait when it took too long. `begin_telling` before this node goes
+    through all that it holds, and `tell_all_told` behind it, to tell peers that it has done its part.
     """
 
     def __init__(self, local: LocalNode, vips: ServedVips, members: Members, outbox: Outbox, now: float) -> None:
@@ -35,6 +35,7 @@ class HoldingsReadiness:
         self._members = members
         self._outbox = outbox
         self._said: dict[str, tuple[tuple[int, int], int]] = {}
+        self._telling: dict[str, tuple[tuple[int, int], int]] = {}
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -48,17 +49,22 @@ class HoldingsReadiness:
         """Return when to `give_up`."""
         return _NEVER if self.here else self._began_at + self._local.limits.share_s_max
 
+    def begin_telling(self) -> None:
+        """Note who is here: who comes, is heard again or says something new meanwhile is told a part only."""
+        self._telling = {peer.name: (peer.record.age, peer.flaps) for peer in self._near()}
+
     def tell_all_told(self) -> None:
-        """Tell peers of the colo that this was all, each in the state in which it is known; not those to whom nothing
-        may be sent.
+        """Tell peers of the colo that this was all, each in the state in which it is known; not those who got a part
+        only, nor those to whom nothing may be sent.
         """
         said = {}
         for peer in filter(self._may_tell, self._near()):
             age, times = self._said.get(peer.name, (peer.record.age, 0))
             times = times if age == peer.record.age else 0
-            if times < _TELLINGS:
+            got_all = self._telling.get(peer.name) == (peer.record.age, peer.flaps)
+            if got_all and times < _TELLINGS:
                 self._outbox.send(peer.address, Holding(()))
-            said[peer.name] = peer.record.age, min(times + 1, _TELLINGS)
+            said[peer.name] = peer.record.age, min(times + got_all, _TELLINGS)
         self._said = said
 
     def peer_told_all(self, peer: Peer, now: float) -> None:

@@ -21,6 +21,10 @@ from meshcache.core.state.members import PeerState
 from meshcache.core.state.outbox import Outbox
 from meshcache.core.values.session import StreamKey
 
+_SETTLES_MAX = 3
+"""Of `holdings_settle_s`: so long changes that follow on one another put a pass off at most. In a large mesh there may
+always be another one."""
+
 _NEVER = float("inf")
 
 
@@ -36,7 +40,7 @@ class _Pass:
 
 class CopyTelling:
     """Goes through what is held here and tells its other holders, in passes. `tick` at `next_due`; when those may be
-    others by now, `stop` at once and `begin_soon`.
+    others by now, `begin_soon`; `stop` when nothing is for some nodes only any more.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class CopyTelling:
         self._pass: _Pass | None = None
         self._step_at = _NEVER
         self._whole_at = self._recent_at = now + local.limits.holdings_recent_s
+        self._put_off_until = _NEVER
         self._marks: tuple[dict[StreamKey, int], dict[StreamKey, int]] = ({}, {})
 
     def next_due(self) -> float:
@@ -65,12 +70,16 @@ class CopyTelling:
         return self._step_at if self._pass.whole else min(self._step_at, self._whole_at)
 
     def stop(self) -> None:
-        """End the pass under way: whom it told may be others by now."""
-        self._pass = None
+        """End the pass under way, and begin none that was to come soon."""
+        self._pass, self._put_off_until = None, _NEVER
 
     def begin_soon(self, now: float) -> None:
-        """Tell all again, once it is known who is there: several nodes often come or go at once."""
-        self._whole_at = now + self._local.limits.holdings_settle_s * (0.75 + 0.5 * self._local.rng.random())
+        """Tell all again, once it is known who is there: several nodes often come or go at once. A pass that is under way
+        goes on, since it asks for each session who is to hold it now.
+        """
+        settle_s = self._local.limits.holdings_settle_s
+        self._put_off_until = min(self._put_off_until, now + _SETTLES_MAX * settle_s)
+        self._whole_at = min(now + settle_s * (0.75 + 0.5 * self._local.rng.random()), self._put_off_until)
 
     def tick(self, now: float) -> None:
         """Begin a pass that is due, and go on a little with the one under way."""
@@ -91,6 +100,8 @@ class CopyTelling:
         self._step_at = now
         self._recent_at = now + limits.holdings_recent_s * (0.8 + 0.4 * self._local.rng.random())
         if whole:
+            self._put_off_until = _NEVER
+            self._readiness.begin_telling()
             held = sum(stream.entries.count for stream in streams)
             pause_s = max(limits.holdings_s, held * limits.holdings_s_per_session)
             self._whole_at = now + pause_s * (0.8 + 0.4 * self._local.rng.random())

@@ -79,12 +79,14 @@ class Holdings:
             self._fetching.told(peer, told.held, now)
 
     def _begin_anew(self, now: float) -> None:
-        self._seen_for, self._active = self._stamp(), False
-        self._telling.stop()
+        self._seen_for = self._stamp()
         self._fetching.try_again()
         self._look_for_more_vips(now)
         if self._concerned():
             self._begin(now)
+        else:
+            self._active = False
+            self._telling.stop()
 
     def _begin(self, now: float) -> None:
         self._active = True

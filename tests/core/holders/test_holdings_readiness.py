@@ -136,3 +136,29 @@ def test_it_wants_no_step_in_the_past() -> None:
     assert readiness.gives_up_at == net.now + Limits().share_s_max
     readiness.give_up(readiness.gives_up_at)
     assert readiness.gives_up_at == float("inf")
+
+
+def test_who_comes_while_all_is_told_hears_that_it_was_all_only_behind_the_next_telling() -> None:
+    net = Net(limits=Limits(holdings_step=2, holdings_s=3.0))
+    (host,) = mesh(net, ["a"], copies=2)
+    first, late = (Puppet(net, name, "ams1", vip(name, copies=2)) for name in ("first", "late"))
+    first.joins(host)
+    made = [make(net, host, number) for number in range(1, 101)]
+
+    def told(peer: Puppet) -> list[bool]:
+        return [bool(message.held) for message in peer.hears(Holding)]
+
+    while not any(told(first)):
+        assert net.now < 1010
+        first.lives(host, 0.1)
+    late.joins(host)
+    while all(told(first)):
+        assert net.now < 1010
+        first.lives(host, 0.1, late)
+    assert all(told(late)), "the first ones were told before it came"
+    while all(told(late)):
+        assert net.now < 1020
+        first.lives(host, 0.1, late)
+    heard = {seq for message in late.hears(Holding) for held in message.held for seq in held.seqs}
+    holders, terms = host.core.duties.placement.holders, host.core.local_vips()[0].terms
+    assert heard == {seq for seq, each in enumerate(made, 1) if "late" in holders(terms, each)} != set()

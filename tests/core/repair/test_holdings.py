@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from meshcache.core.policy.gates import REACH_EVERYWHERE
 from meshcache.core.values.limits import Limits
-from tests.core.net import Host, Net, mesh, sessions, vip
+from tests.core.net import Host, Net, Puppet, mesh, sessions, vip
 from tests.core.repair.colos import N, colo, copies_of, holders, made_by
 
 
@@ -194,3 +196,21 @@ def test_copies_of_a_maker_that_is_forgotten_are_kept_though_no_node_that_is_her
     net.run(30)
     assert sum(hosts[-1].core.holds("shop", each) for each in made) > 20, "who comes gets its share"
     assert min(copies_of(hosts, made)) == 3
+
+
+@pytest.mark.parametrize("step", [512, 2])
+def test_a_dead_holders_share_is_made_good_though_somebody_changes_all_the_time(step: int) -> None:
+    """One step is all there is to tell, or a hundredth of it: changes come before a pass begins, and while it goes on."""
+    net = Net(limits=Limits(holdings_step=step))
+    hosts = colo(net, 4, 2)
+    net.run(3)
+    made = made_by(net, hosts[0], 1)
+    net.stop("ams1-1")
+    assert 0 < copies_of(hosts, made)[1] < N
+    restless = Puppet(net, "restless", "ams1", vip("restless", name="blog"))
+    for _ in range(60):
+        restless.revision += 1
+        for host in (hosts[0], *hosts[2:]):
+            restless.joins(host)
+        net.run(0.5)
+    assert copies_of(hosts, made) == {2: N}
