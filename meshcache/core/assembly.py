@@ -324,9 +324,9 @@ class Assembly:
         if not ids:
             self.liveness.withdrawn(now)
 
-    def gap_seen(self, stream: Stream, now: float) -> None:
+    def gap_seen(self, peer: Peer, stream: Stream, now: float) -> None:
         """Have a gap filled."""
-        self.repair.gap_seen(stream, now)
+        self.repair.gap_seen(peer, stream, now)
 
     def hearsay_heard(self, now: float) -> None:
         """Compare soon: others may not have heard it."""

@@ -74,8 +74,8 @@ class CopyTelling:
         self._pass, self._put_off_until = None, _NEVER
 
     def begin_soon(self, now: float) -> None:
-        """Tell all again, once it is known who is there: several nodes often come or go at once. A pass that is under way
-        goes on, since it asks for each session who is to hold it now.
+        """Tell all again, once it is known who is there: several nodes often come or go at once. A pass under way goes
+        on, since it asks for each session who is to hold it now.
         """
         settle_s = self._local.limits.holdings_settle_s
         self._put_off_until = min(self._put_off_until, now + _SETTLES_MAX * settle_s)

@@ -7,10 +7,11 @@ rests until somebody claims to have it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from meshcache.core.cache.streams import Stream, StreamTable
 from meshcache.core.control.recall import Recall
+from meshcache.core.repair.gaps import Gap, Gaps
 from meshcache.core.replication.intake import Intake, aged
 from meshcache.core.replication.relaying import Relaying
 from meshcache.core.state.local_node import LocalNode
@@ -33,21 +34,6 @@ _PAUSE_GROWTH = 1.5
 _TOKENS = 1 << 32
 
 _NEVER = float("inf")
-
-
-@dataclass(slots=True)
-class _Gap:
-    """What is missing of a stream up to a number. ``asked`` has answered what it has above ``below``, and is asked for
-    the rest: one fetch has room for few ranges, and the highest may be with nobody.
-    """
-
-    upto: int
-    due_at: float
-    holders: list[str] = field(default_factory=list)
-    attempts: int = 0
-    token: int | None = None
-    asked: str = ""
-    below: int = 0
 
 
 @dataclass(slots=True)
@@ -87,7 +73,7 @@ class Repair:
         self._relaying = relaying
         self._intake = intake
         self._outlet = outlet
-        self._gaps: dict[StreamKey, _Gap] = {}
+        self._gaps = Gaps(local.limits.gaps_max)
         self._asked: dict[int, _Asked] = {}
         self._paused = False
 
@@ -114,7 +100,7 @@ class Repair:
         timeouts = min((asked.until for asked in self._asked.values()), default=_NEVER)
         if self._paused or len(self._asked) >= self._local.limits.fetches_max:
             return timeouts
-        return min(timeouts, min((gap.due_at for gap in self._gaps.values() if gap.token is None), default=_NEVER))
+        return min(timeouts, min((gap.due_at for gap in self._gaps if gap.token is None), default=_NEVER))
 
     def heartbeat_received(self, peer: Peer, beat: Heartbeat, now: float) -> None:
         """Note gaps in the sender's own streams: a heartbeat says how far they go."""
@@ -140,9 +126,9 @@ class Repair:
         if stream is None or not all(stream.seen.covers(first, last) for first, last in pairs):
             self._claimed(key, flat[-1], peer, now + self._grace_s(key))
 
-    def gap_seen(self, stream: Stream, now: float) -> None:
-        """Note that something before a batch has not come; it may still be on its way."""
-        gap = self._note(stream.key, stream.newest, now + self._local.limits.gap_grace_s)
+    def gap_seen(self, peer: Peer, stream: Stream, now: float) -> None:
+        """Note that something before a batch of a peer has not come; it may still be on its way."""
+        gap = self._note(stream.key, stream.newest, peer.name, now + self._local.limits.gap_grace_s)
         if gap is not None and gap.token is None and gap.attempts > 1:
             gap.attempts, gap.due_at = 0, min(gap.due_at, now + self._local.limits.heartbeat_s)
 
@@ -154,11 +140,10 @@ class Repair:
                 asked.on_end(None, asked.batches, now)
         if self._paused:
             return
-        due = [(gap.due_at, key) for key, gap in self._gaps.items() if gap.token is None and gap.due_at <= now]
-        for _, key in sorted(due):
+        for key, gap in self._gaps.due(now):
             if len(self._asked) >= self._local.limits.fetches_max:
                 return
-            self._fetch(key, self._gaps[key], now)
+            self._fetch(key, gap, now)
 
     def ask(
         self,
@@ -216,7 +201,7 @@ class Repair:
             upto = min(upto, stream.newest if stream is not None else 0)
         if not upto or (stream is not None and stream.seen.covers(1, upto)):
             return
-        gap = self._note(key, upto, due_at)
+        gap = self._note(key, upto, holder.name, due_at)
         if gap is None:
             return
         gap.holders = [holder.name, *(name for name in gap.holders if name != holder.name)][:_HOLDERS_MAX]
@@ -248,36 +233,37 @@ class Repair:
             stream.newest = max(stream.newest, newest)
         if stream is not None and stream.seen.covers(1, newest):
             return
-        gap = self._note(key, newest, due_at)
+        gap = self._note(key, newest, key.origin, due_at)
         if gap is not None and gap.token is None and gap.attempts > 1:  # the origin lives: it is worth asking again
             gap.attempts, gap.due_at = 0, min(gap.due_at, due_at + self._local.limits.heartbeat_s)
 
-    def _note(self, key: StreamKey, upto: int, due_at: float) -> _Gap | None:
+    def _note(self, key: StreamKey, upto: int, teller: str, due_at: float) -> Gap | None:
         gap = self._gaps.get(key)
         if gap is None:
-            if len(self._gaps) >= self._local.limits.gaps_max:
+            if self._gaps.full:
                 self._telemetry.drop(Drop.GAPS_FULL)
-                return None
-            gap = self._gaps[key] = _Gap(upto, due_at)
-        elif upto > gap.upto:
+            gap = Gap(upto, due_at, teller)
+            return gap if self._gaps.add(key, gap) else None
+        self._gaps.told(key, teller)
+        if upto > gap.upto:
             gap.upto = upto
             if gap.token is None and gap.attempts:
                 gap.attempts, gap.due_at = 0, min(gap.due_at, due_at)
         return gap
 
-    def _fetch(self, key: StreamKey, gap: _Gap, now: float) -> None:
+    def _fetch(self, key: StreamKey, gap: Gap, now: float) -> None:
         peer = self._members.get(gap.asked) if gap.below else None
         if peer is None or not self._can_be_asked(peer) or not self.missing(key, gap.below):
             gap.below = 0
         upto = gap.below or gap.upto
         ranges = self.missing(key, upto)
         if not ranges or gap.attempts >= self._local.limits.fetch_attempts:
-            del self._gaps[key]
+            self._gaps.remove(key)
             return
         if not gap.below:
             peer = self._source(key, gap)
         if peer is None:
-            self._later(gap, now)
+            self._later(key, gap, now)
             return
 
         def ended(end: FetchEnd | None, _batches: int, then: float) -> None:
@@ -287,12 +273,14 @@ class Repair:
         gap.token = self.ask(peer, key, ranges, now, ended)
 
     def _ended(
-        self, key: StreamKey, gap: _Gap, upto: int, asked: tuple[tuple[int, int], ...], end: FetchEnd | None, now: float
+        self, key: StreamKey, gap: Gap, upto: int, asked: tuple[tuple[int, int], ...], end: FetchEnd | None, now: float
     ) -> None:
         """Go on at once as long as something of what was asked for is no longer missing: what comes may be refused."""
+        if self._gaps.get(key) is not gap:
+            return  # it made room for another one meanwhile
         gap.token, gap.below, below = None, 0, asked[0][0] - 1
         if not self.missing(key, gap.upto):
-            self._gaps.pop(key, None)
+            self._gaps.remove(key)
         elif end is FetchEnd.DONE and self.missing(key, below):
             gap.below, gap.due_at = below, now
         elif end is FetchEnd.MORE and self.missing(key, upto) != asked:
@@ -300,19 +288,20 @@ class Repair:
         elif end is FetchEnd.BUSY:
             gap.due_at = now + _BUSY_S * (1 + self._local.rng.random())
         else:
-            self._later(gap, now)
+            self._later(key, gap, now)
 
-    def _later(self, gap: _Gap, now: float) -> None:
+    def _later(self, key: StreamKey, gap: Gap, now: float) -> None:
         """Pause, longer each time; after the last attempt the gap rests until there is news of it."""
         limits = self._local.limits
         gap.attempts += 1
         pause_s = min(limits.fetch_timeout_s / 4 * _PAUSE_GROWTH**gap.attempts, limits.fetch_retry_s_max)
         if gap.attempts >= limits.fetch_attempts:
             pause_s = limits.forget_s
+            self._gaps.given_up(key)
             self._telemetry.drop(Drop.GAP_GIVEN_UP)
         gap.due_at = now + pause_s * (0.8 + 0.4 * self._local.rng.random())
 
-    def _source(self, key: StreamKey, gap: _Gap) -> Peer | None:
+    def _source(self, key: StreamKey, gap: Gap) -> Peer | None:
         """Choose whom to ask at this attempt: first the origin and those who claim to have it, one after another.
 
         Then alternate between a random peer and a claimant, since a question or its answer can get lost.

@@ -89,7 +89,7 @@ class Intake:
         self._telemetry.count_lag(push.age_us / 1e6, peer.rtt_s, inside=inside)
         counts = not stream.terms.copies or 1 in stream.seen
         if counts and not stream.seen.covers(1, stream.newest):
-            self._outlet.gap_seen(stream, now)
+            self._outlet.gap_seen(peer, stream, now)
         if self._relaying.may_pass_on(peer, push):
             self._relaying.pass_on(batch, peer, push.age_us)
 

@@ -42,8 +42,8 @@ class Outlet(Protocol):
     def peer_doubted(self, now: float) -> None:
         """A peer has fallen silent: what it told only some of us should be with all of us soon."""
 
-    def gap_seen(self, stream: Stream, now: float) -> None:
-        """Something before the newest number of a stream is missing."""
+    def gap_seen(self, peer: Peer, stream: Stream, now: float) -> None:
+        """Something before the newest number of a stream is missing, as what a peer pushed shows."""
 
     def hearsay_heard(self, now: float) -> None:
         """News came from another than its author, so some peers may not have it yet."""

@@ -141,7 +141,8 @@ class Limits:
     fetch_timeout_s: float = 1.0
     fetch_retry_s_max: float = 30.0
     gaps_max: int = 4096
-    """Streams with a gap that are kept in mind; others are noticed again by the next heartbeat."""
+    """Streams with a gap that are kept in mind; others are noticed again by the next heartbeat. Where it is full, one
+    makes room that was given up, or the last one of whoever told of the most: a member can invent what it likes."""
     fetch_attempts: int = 10
     """Peers asked for one gap, with growing pauses; then it rests until somebody claims to have it."""
     fetches_max: int = 64

@@ -200,7 +200,7 @@ def test_copies_of_a_maker_that_is_forgotten_are_kept_though_no_node_that_is_her
 
 @pytest.mark.parametrize("step", [512, 2])
 def test_a_dead_holders_share_is_made_good_though_somebody_changes_all_the_time(step: int) -> None:
-    """One step is all there is to tell, or a hundredth of it: changes come before a pass begins, and while it goes on."""
+    """A step is all there is to tell, or a hundredth of it: changes come before a pass begins, and while it goes on."""
     net = Net(limits=Limits(holdings_step=step))
     hosts = colo(net, 4, 2)
     net.run(3)

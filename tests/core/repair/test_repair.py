@@ -212,6 +212,20 @@ def test_gaps_and_fetches_are_bounded() -> None:
     assert dropped(host, net)["gaps_full"] >= 10
 
 
+def test_gaps_that_a_member_invents_keep_nobody_elses_from_being_filled() -> None:
+    net = Net(limits=Limits(gaps_max=10))
+    host = net.add("me", "ams1", vip("me"))
+    net.run(3)
+    liar, honest = (Puppet(net, name, "ams1", vip(name)) for name in ("liar", "x"))
+    for peer in (liar, honest):
+        peer.joins(host)
+    liar.says(host, Vector(1, tuple(Seen(StreamKey(f"ghost-{at}", 1, "shop"), (1, 9)) for at in range(20))))
+    assert host.core.duties.repair.gaps == 10
+    honest.says(host, Push(honest.batch(10)))
+    net.until(lambda: bool(honest.hears(Fetch)), within=1)
+    assert honest.hears(Fetch)[0].key.origin == "x"
+
+
 def test_filtered_is_not_missing() -> None:
     net, (a, b) = settled("a", "b")
     for number in range(10):
