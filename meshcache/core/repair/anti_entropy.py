@@ -11,7 +11,7 @@ from meshcache.core.control.live_policies import LivePolicies
 from meshcache.core.control.withdraws import Withdraws
 from meshcache.core.membership.roster_exchange import RosterExchange
 from meshcache.core.repair.repair import Repair
-from meshcache.core.repair.seen_streams import SeenStreams, newest_ranges
+from meshcache.core.repair.seen_streams import SeenStreams, in_parts
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
 from meshcache.core.state.outbox import Outbox
@@ -21,10 +21,7 @@ from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import (
     BUCKET_BYTES,
     BUCKETS,
-    VECTOR_ENTRIES_MAX,
-    VECTORS_MAX,
     Digest,
-    Seen,
     Vector,
 )
 
@@ -152,10 +149,9 @@ class AntiEntropy:
         return Digest(joined, self._rosters.digests(now), self._withdraws.digest(), answer, self._live.digest())
 
     def _tell(self, peer: Peer, mask: int, *, wants_reply: bool) -> None:
-        chosen = [Seen(key, newest_ranges(seen)) for key, seen in self._seen.view(peer) if mask >> _bucket(key) & 1]
-        parts = [chosen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(chosen), VECTOR_ENTRIES_MAX)] or [[]]
-        for at, part in enumerate(parts[:VECTORS_MAX]):
-            self._outbox.send(peer.address, Vector(mask, tuple(part), wants_reply and at == 0))
+        chosen = [(key, seen) for key, seen in self._seen.view(peer) if mask >> _bucket(key) & 1]
+        for at, part in enumerate(in_parts(chosen)):
+            self._outbox.send(peer.address, Vector(mask, part, wants_reply and at == 0))
 
 
 def _bucket(key: StreamKey) -> int:

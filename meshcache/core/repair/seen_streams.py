@@ -12,7 +12,21 @@ from meshcache.core.state.members import Peer
 from meshcache.core.state.served_vips import ServedVips
 from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import VECTOR_RANGES_MAX
+from meshcache.core.wire.messages import (
+    VECTOR_ENTRIES_MAX,
+    VECTOR_RANGES_MAX,
+    VECTORS_MAX,
+    Seen,
+)
+
+_BYTES_MAX = 64 * 1024
+"""Of the streams in one message: 512 with 32 ranges each could be more than twice as long as a message may be."""
+
+_NUMBER_BYTES = 9
+"""Of a number on the wire, at the most."""
+
+_ENTRY_BYTES = 16
+"""Of a stream beside its names and ranges: the life of its origin, and how long each part is."""
 
 
 class SeenStreams:
@@ -54,6 +68,35 @@ def _held(stream: Stream) -> Ranges:
     return Ranges([(1, stream.entries.newest)] if stream.entries.count else ())
 
 
-def newest_ranges(seen: Ranges) -> tuple[int, ...]:
-    """Return the newest ranges that fit into a vector, as flat pairs of first and last."""
-    return tuple(number for pair in list(seen)[-VECTOR_RANGES_MAX:] for number in pair)
+def in_parts(seen: list[tuple[StreamKey, Ranges]]) -> list[tuple[Seen, ...]]:
+    """Return streams as what one message or more say of them, none longer than it may be; where there are none, one
+    says so.
+
+    Where there would be too many messages, fewer ranges are said of each stream.
+    """
+    ranges_max = VECTOR_RANGES_MAX
+    parts = _parts(seen, ranges_max)
+    while len(parts) > VECTORS_MAX and ranges_max > 1:
+        ranges_max //= 2
+        parts = _parts(seen, ranges_max)
+    return parts[:VECTORS_MAX]
+
+
+def newest_ranges(seen: Ranges, ranges_max: int = VECTOR_RANGES_MAX) -> tuple[int, ...]:
+    """Return so many of the newest ranges, as flat pairs of first and last: more don't fit into a vector."""
+    return tuple(number for pair in list(seen)[-ranges_max:] for number in pair)
+
+
+def _parts(seen: list[tuple[StreamKey, Ranges]], ranges_max: int) -> list[tuple[Seen, ...]]:
+    parts: list[list[Seen]] = [[]]
+    size = 0
+    for key, ranges in seen:
+        entry = Seen(key, newest_ranges(ranges, ranges_max))
+        names = len(key.origin.encode()) + len(key.vip.encode())
+        cost = _ENTRY_BYTES + names + _NUMBER_BYTES * len(entry.ranges)
+        if len(parts[-1]) >= VECTOR_ENTRIES_MAX or size + cost > _BYTES_MAX:
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += cost
+    return [tuple(part) for part in parts]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from meshcache.core.membership.joining import Joining
 from meshcache.core.repair.repair import Repair
-from meshcache.core.repair.seen_streams import SeenStreams, newest_ranges
+from meshcache.core.repair.seen_streams import SeenStreams, in_parts
 from meshcache.core.repair.serving import Serving
 from meshcache.core.state.local_node import LocalNode
 from meshcache.core.state.members import Members, Peer, PeerState
@@ -21,10 +21,8 @@ from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.messages import (
-    VECTOR_ENTRIES_MAX,
     VECTORS_MAX,
     FetchEnd,
-    Seen,
     SnapshotAsk,
     SnapshotOffer,
 )
@@ -144,11 +142,9 @@ class Snapshot:
         if self._joining.joining or not self._serving.place(peer, now):
             self._outbox.send(peer.address, SnapshotOffer(False))
             return
-        seen = [Seen(key, newest_ranges(ranges)) for key, ranges in self._seen.view(peer)]
-        parts = [seen[at : at + VECTOR_ENTRIES_MAX] for at in range(0, len(seen), VECTOR_ENTRIES_MAX)] or [[]]
-        del parts[VECTORS_MAX:]
+        parts = in_parts(self._seen.view(peer))
         for at, part in enumerate(parts):
-            self._outbox.send(peer.address, SnapshotOffer(True, tuple(part), at < len(parts) - 1))
+            self._outbox.send(peer.address, SnapshotOffer(True, part, at < len(parts) - 1))
 
     def offer_received(self, peer: Peer, offer: SnapshotOffer, now: float) -> None:
         """As a joiner: take a source's answer, and begin to fetch or ask the next."""

@@ -6,8 +6,19 @@ import pytest
 
 from meshcache.core.values.events import SnapshotFinished
 from meshcache.core.values.limits import Limits
+from meshcache.core.values.ranges import Ranges
 from meshcache.core.values.session import StreamKey
-from meshcache.core.wire.messages import Fetch, FetchEnd, FetchReply, Hello, Push, Seen, SnapshotAsk, SnapshotOffer
+from meshcache.core.wire.messages import (
+    Fetch,
+    FetchEnd,
+    FetchReply,
+    Hello,
+    Push,
+    Seen,
+    SnapshotAsk,
+    SnapshotOffer,
+    Vector,
+)
 from tests.core.net import Host, Net, Puppet, has, make, mesh, sid, vip
 
 
@@ -173,6 +184,23 @@ def test_a_joiner_hears_at_once_that_another_has_become_a_source() -> None:
     (second,) = mesh(net, ["b"])
     net.until(lambda: second.core.catch_up.done, within=2.5)
     assert second.core.catch_up == (True, "a", 50)
+
+
+def test_streams_with_many_holes_are_offered_in_messages_that_a_joiner_takes() -> None:
+    net, host, peer = joiner_and_source()
+    host.core.duties.joining.say_joining(False)
+    for at in range(512):
+        terms = vip(f"gone-{at}").terms
+        stream = host.core.duties.streams.open(terms, StreamKey(terms.node, 1, "shop"), "shop", net.now)
+        assert stream is not None
+        stream.seen = Ranges((low, low) for low in range(2**33, 2**33 + 64, 2))
+    peer.says(host, SnapshotAsk())
+    peer.says(host, Vector(2**32 - 1, (), wants_reply=True))
+    offers, vectors = peer.hears(SnapshotOffer), peer.hears(Vector)
+    assert [offer.more for offer in offers] == [True] * (len(offers) - 1) + [False]
+    for told in (offers, vectors):
+        assert {len(seen.ranges) for each in told for seen in each.seen} == {64}
+        assert len({seen.key for each in told for seen in each.seen}) == 512
 
 
 def joiner_and_source() -> tuple[Net, Host, Puppet]:
