@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias, cast, overload
 
 SPAN_MAX = 1 << 18
 """Distance between the lowest and the highest number kept: 2 MB of slots. Bounds memory whatever a peer claims. What
-falls out stays in the cache and resumes, but this node can't repair it for others any more."""
+falls out stays in the cache and resumes, but this node can't repair it for others any more, and doesn't say that it
+has all."""
 
 SPARSE_MAX = 64
 """Slots for each entry that is here, beyond the first thousand: 512 bytes. So one busy old session, or numbers that a
@@ -90,7 +91,7 @@ class Journal:
     times as much. An empty slot has neither.
     """
 
-    __slots__ = ("_base", "_empty_head", "_id_of", "_ids", "_name_of", "_room", "count")
+    __slots__ = ("_base", "_empty_head", "_id_of", "_ids", "_name_of", "_room", "count", "lost")
 
     def __init__(
         self,
@@ -104,6 +105,9 @@ class Journal:
         self._empty_head = 0  # so many slots at the head are known to be empty
         self._room = _SPAN_MIN  # slots that may be filled one after the other before the span is looked at again
         self.count = 0
+        self.lost = 0
+        """The highest number that fell out, or was too far below to be noted, though its entry is in the cache. What is
+        there with a higher one is here too."""
 
     def __repr__(self) -> str:
         return f"<Journal of {self.count} from #{self._base}>"
@@ -222,6 +226,7 @@ class Journal:
 
     def _note(self, at: int, slot: _Slot) -> None:
         if at < 0:
+            self.lost = max(self.lost, self._base + at)
             return
         self._ids.extend([self._empty] * (at + 1 - len(self._ids)))
         self.count += not self._ids[at]
@@ -229,7 +234,10 @@ class Journal:
         self._empty_head = min(self._empty_head, at)
 
     def _cut(self, slots: int) -> None:
-        self.count -= sum(map(bool, self._ids[:slots]))
+        fallen = sum(map(bool, self._ids[:slots]))
+        if fallen:
+            self.lost = max(self.lost, self._base + min(slots, len(self._ids)) - 1)
+        self.count -= fallen
         del self._ids[:slots]
         self._base += slots
         self._empty_head = max(self._empty_head - slots, 0)

@@ -33,6 +33,7 @@ class Stream:
     ``newest`` is the highest that the origin is known to have used, ``entries`` finds what is in the cache now.
     ``age`` is the (incarnation, revision) of the origin that ``terms`` come from. ``hearsay`` are the numbers of which
     another node than the origin spoke first: they don't stand in the way of what the origin says of them.
+    ``vouched`` is the highest number of which the origin itself spoke.
     ``published`` says that this node numbers in it what it makes now.
     ``filed_in`` is the part of the cache that ``entries`` are in, once there was one.
     """
@@ -48,6 +49,7 @@ class Stream:
     cached: int = 0
     age: tuple[int, int] = (0, 0)
     hearsay: Ranges | None = None
+    vouched: int = 0
     published: bool = False
     filed_in: VipEntries | None = None
     reads: NamingEntries | None = None
@@ -74,9 +76,15 @@ class Stream:
         """Count numbers as seen, by the word of the origin (`own`) or of another node."""
         self.seen.add(first, last)
         self.newest = max(self.newest, last)
-        if not own:
+        if own:
+            self.vouched = max(self.vouched, last)
+        else:
             self.hearsay = self.hearsay or Ranges()
             self.hearsay.add(first, last)
+
+    def made(self, newest: int) -> None:
+        """Note how far it goes, by the word of the origin."""
+        self.newest, self.vouched = max(self.newest, newest), max(self.vouched, newest)
 
 
 class StreamTable:

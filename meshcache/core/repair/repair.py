@@ -230,7 +230,7 @@ class Repair:
         if copies and (stream is None or 1 not in stream.seen):
             return  # what this node relays begins where it is told to begin
         if stream is not None:
-            stream.newest = max(stream.newest, newest)
+            stream.made(newest)
         if stream is not None and stream.seen.covers(1, newest):
             return
         gap = self._note(key, newest, key.origin, due_at)

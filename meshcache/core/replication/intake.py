@@ -27,7 +27,11 @@ from meshcache.core.state.served_vips import ServedVip, ServedVips
 from meshcache.core.state.telemetry import Telemetry
 from meshcache.core.values.drops import Drop
 from meshcache.core.values.topology import LocalVip
-from meshcache.core.wire.messages import Batch, Push
+from meshcache.core.wire.messages import PUSH_SPAN_MAX, Batch, Push
+
+_BEYOND_MAX = 16 * PUSH_SPAN_MAX
+"""Above the last number that a living origin said it has made, which it says each second: more than it makes until it
+says so again. One number far beyond all others would take the place of all of a stream in the journal."""
 
 
 class Intake:
@@ -126,9 +130,9 @@ class Intake:
         before may be missing all the same, and `pulled` that it was asked for by id, with the same consequence.
         """
         key = batch.key
-        if not whole and not batch.entries.ids:
-            return None
         known = self._cache.streams.get(key)
+        if (not whole and not batch.entries.ids) or (not own and self._drops_far_beyond(known, batch)):
+            return None
         if known is not None and batch.age > known.age:
             self._recall.adopt(known, batch.terms, batch.age, now)
             known = self._cache.streams.get(key)
@@ -154,6 +158,18 @@ class Intake:
         if entries.ids:
             self._file(stream, entries, served, now, repaired, restored)
         return stream
+
+    def _drops_far_beyond(self, stream: Stream | None, batch: Batch) -> bool:
+        """Drop what another node gives that the origin can't have made yet, by its own word; return whether it was
+        so.
+
+        Only who is linked with it hears that, and relays alone of what is for some nodes only.
+        """
+        told = 0 if stream is None or stream.terms.copies or not batch.entries.ids else stream.vouched
+        if not told or batch.entries.seqs[-1] <= told + _BEYOND_MAX or not self._relaying.origin_answers(batch):
+            return False
+        self._telemetry.drop(Drop.FAR_BEYOND, len(batch.entries.ids))
+        return True
 
     def _take_share(
         self,

@@ -60,6 +60,7 @@ class Drop(StrEnum):
         "in_doubt",
         "sessions that came late: a withdraw may be about them, or they may be over; fetched with their true age",
     )
+    FAR_BEYOND = "far_beyond", "sessions that others give, with numbers far beyond what their living origin has made"
     REFUSED = "refused", "sessions that the gates refuse, of a VIP that isn't served here"
 
     STREAMS_FULL = "streams_full", "sessions of more streams than this node remembers"

@@ -82,6 +82,7 @@ def test_whatever_is_claimed_it_never_invents_an_entry_and_stays_small(
             model.pop(seq, None)
         found = held(journal)
         assert found.items() <= model.items()
+        assert {seq for seq in model if seq > journal.lost} <= found.keys()
         assert journal.count == len(found)
         assert journal.slots <= max(1024, SPARSE_MAX * (len(model) + 1))
 
@@ -105,6 +106,20 @@ def test_the_newest_entry_is_always_noted_after_a_jump_ahead(make: Callable[[], 
     journal.add(10**12, b"new")
     assert held(journal) == {10**12: b"new"}
     assert journal.slots == 1
+
+
+@both
+def test_it_says_up_to_which_number_it_may_lack_what_is_in_the_cache(make: Callable[[], Journal]) -> None:
+    journal = make()
+    for seq in (5, 6, 7):
+        journal.add(seq, name(seq))
+    assert journal.lost == 0
+    journal.add(10**12, b"new")
+    assert journal.lost == 7
+    journal.add(9, b"too low by far")
+    assert journal.lost == 9
+    journal.add(10**12 - 1, b"within its room")
+    assert journal.lost == 9
 
 
 @both
@@ -138,6 +153,7 @@ def test_the_span_is_bounded_in_a_long_dense_stream(make: Callable[[], Journal])
     assert journal.slots <= SPAN_MAX
     assert journal.count == journal.slots
     assert next(journal.downwards(1 << 62))[0] == SPAN_MAX + 19_999
+    assert journal.lost == journal.lowest - 1
 
 
 @both

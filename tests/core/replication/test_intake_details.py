@@ -241,3 +241,56 @@ def test_a_share_that_comes_late_covers_nothing_where_all_are_to_hold_all_by_now
     relay.says(host, Push(late))
     assert held(host, 1, 5, 9, 10) == [True, False, True, True]
     assert list(stream_of(host, late).seen) == [(1, 1), (9, 10)]
+
+
+def told(relay: Puppet, host: Host, batch: Batch, *ranges: tuple[int, int]) -> list[tuple[int, int, list[int]]]:
+    """Fetch ranges from a host: what is covered, and which numbers are there."""
+    before = len(relay.hears(FetchReply))
+    relay.says(host, Fetch(before, batch.key, ranges))
+    replies = relay.hears(FetchReply)[before:]
+    assert replies[-1].end is FetchEnd.DONE
+    parts = [reply.batch for reply in replies if reply.batch is not None]
+    return [(part.first, part.last, list(part.entries.seqs)) for part in parts]
+
+
+def test_a_relay_takes_no_place_of_what_is_here_with_numbers_that_a_linked_origin_cant_have_made() -> None:
+    net, host, relay, far = world()
+    far.joins(host)
+    relay.says(host, Push(far.batch(1, 3)))
+    far.says(host, Heartbeat(1, far.revision, 1, (3,)))
+    for beyond in (2**40, 3 + 65_537):
+        relay.says(host, Push(far.batch(beyond)))
+        assert [seq for seq, _ in stream_of(host, far.batch(1)).entries.between(1, 2**41)] == [1, 2, 3]
+    assert dropped(host, net) == {"far_beyond": 2}
+    assert told(relay, host, far.batch(1), (1, 3)) == [(1, 3, [1, 2, 3])]
+
+
+def test_what_an_origin_may_have_made_since_it_said_so_is_taken_but_not_counted_as_its_word() -> None:
+    net, host, relay, far = world()
+    far.joins(host)
+    relay.says(host, Push(far.batch(1, 3)))
+    far.says(host, Heartbeat(1, far.revision, 1, (3,)))
+    for number in (3 + 65_536, 3 + 65_537):
+        relay.says(host, Push(far.batch(number)))
+    assert held(host, 3 + 65_536, 3 + 65_537) == [True, False]
+    far.says(host, Heartbeat(2, far.revision, 1, (4,)))
+    relay.says(host, Push(far.batch(3 + 65_537)))
+    assert held(host, 3 + 65_537) == [True]
+    far.answers(host)
+    far.says(host, Push(far.batch(2**40)))
+    assert held(host, 2**40) == [True], "of its own it says what it likes"
+    assert dropped(host, net) == {"far_beyond": 1}
+
+
+def test_what_fell_out_of_the_journal_isnt_said_to_be_nothing() -> None:
+    """Nobody here hears the origin, so that a relay may say how far it goes."""
+    net, host, relay, far = world()
+    relay.says(host, Push(far.batch(1, 3)))
+    relay.says(host, Push(far.batch(2**40)))
+    asked = (1, 3), (2**40, 2**40)
+    assert told(relay, host, far.batch(1), *asked) == [(2**40, 2**40, [2**40])]
+    assert held(host, 1, 2, 3) == [True] * 3
+    for number in (1, 2, 3):
+        host.core.session_removed("shop", sid(number))
+    assert told(relay, host, far.batch(1), *asked) == [(2**40, 2**40, [2**40]), (1, 3, [])]
+    assert dropped(host, net) == {}
