@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         changed_keys,
         load,
         needs_restart,
+        read_config,
         split_address,
     )
     from meshcache.core.values.session import Outcome
@@ -64,6 +65,7 @@ __all__ = [
     "Outcome",
     # what it is told
     "load",
+    "read_config",
     "split_address",
     "changed_keys",
     "needs_restart",

@@ -168,18 +168,18 @@ class ServerApp:
             self.backends.leaving.abort()
         self._stop.set()
 
-    async def reload(self) -> bool:
-        """Take the file's new contents; whatever is wrong with them is logged, and everything stays as it was. Open
-        connections keep what they began with, and the node keeps its cache.
+    async def reload(self, reread: Callable[[], Settings] | None = None) -> bool:
+        """Take the file's new contents, or what `reread` returns; whatever is wrong with them is logged, and everything
+        stays as it was. Open connections keep what they began with, and the node keeps its cache.
         """
         async with self.reload_turn:
-            return await self._reload()
+            return await self._reload(reread or self._reread)
 
-    async def _reload(self) -> bool:
+    async def _reload(self, reread: Callable[[], Settings]) -> bool:
         systemd.reloading()
         self.access.reopen()
         try:
-            before, settings = self.settings, self._reread()
+            before, settings = self.settings, reread()
             await self._replace(settings)
         except MeshcacheError as error:
             faults = error.faults if isinstance(error, ConfigError) else [str(error)]

@@ -14,27 +14,25 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from meshcache import AdminGroup, ConfigError, MeshcacheError, Settings, changed_keys, load, needs_restart
+from meshcache import AdminGroup, ConfigError, MeshcacheError, Settings
 
 from . import messages, systemd
 from .app import addresses_of, not_had
 from .connections.listener import Listener
 from .connections.table import ConnectionTable
 from .faults import Faults
+from .group_settings import Fresh, GroupSettings
 from .notices import Notices
+from .report import failed_reload
 from .state_folder import StateFolder
 from .takeover.inheritance import Inheritance
-from .worker import HURRY, OTHER_ADDRESSES, REOPEN, STOP
-
-STEADY_S = 10.0
-"""Whoever ran for so long is replaced at once when it ends; else it waits, twice as long each time."""
-
-PAUSE_S, PAUSE_S_MAX = 0.5, 30.0
+from .worker import HURRY, OTHER_ADDRESSES, REOPEN, STOP, TAKE
+from .worker_place import WorkerPlace
 
 END_S = 15.0
 """Beyond ``server.drain_s``, for a worker to leave the mesh and end; then it is killed."""
@@ -42,38 +40,22 @@ END_S = 15.0
 log = logging.getLogger("meshcache.server")
 
 
-class _Worker:
-    """One place in the group, and the process that has it now."""
-
-    def __init__(self) -> None:
-        self.process: asyncio.subprocess.Process | None = None
-        self.ready = False
-        self.was_ready = False
-        self.started_at = 0.0
-        self.pause_s = 0.0
-
-    def say(self, word: bytes) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            with suppress(OSError, RuntimeError):
-                self.process.stdin.write(word + b"\n")
-
-
 class Group:
     """The workers of one server, and what is said of them as one."""
 
     def __init__(
         self,
-        settings: Settings,
         path: Path,
         overrides: Sequence[str],
         hangups: Sequence[int] = (),
         inheritance: Inheritance | None = None,
     ) -> None:
-        self.settings = settings
-        self._path, self._overrides, self._hangups = path.absolute(), tuple(overrides), hangups
+        """Read the file at `path`. Raises ConfigError."""
+        self._file, self._hangups = GroupSettings(path, overrides), hangups
+        settings = self._file.now
         self._inheritance = inheritance or Inheritance({})
         self._listens = bool(self._inheritance.sockets)
-        self._workers = [_Worker() for _ in range(settings.server.workers)]
+        self._workers = [WorkerPlace() for _ in range(settings.server.workers)]
         self._listeners: dict[str, Listener] = {}
         self._state_folder = StateFolder(settings.node.state_dir)
         self._admin = AdminGroup(settings, self._sockets, self._about)
@@ -85,6 +67,11 @@ class Group:
         self._last_reload: dict[str, Any] | None = None
         self._last_reload_at = 0.0
         self._started_at = time.monotonic()
+
+    @property
+    def settings(self) -> Settings:
+        """What all workers run with."""
+        return self._file.now
 
     async def serve(self) -> None:
         """Serve until a signal says to stop, and until all workers have ended.
@@ -115,9 +102,9 @@ class Group:
 
     async def _run(self) -> None:
         keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
-        telling = asyncio.create_task(self._tell_when_ready())
+        if self._hangups:
+            self._reload_soon()
         await self._stop.wait()
-        telling.cancel()
         systemd.stopping()
         log.info("stopping: %d workers have %g s to end", self._living, self.settings.server.drain_s)
         self._close_sockets()
@@ -129,8 +116,7 @@ class Group:
                 worker.process.kill()
         await asyncio.gather(*keeping)
 
-    async def _tell_when_ready(self) -> None:
-        await self._all_ready.wait()
+    def _tell_ready(self) -> None:
         places: dict[str, list[str]] = {}
         for vip, key in self._keys():
             places.setdefault(vip, []).append(self._listeners[key].bound_address)
@@ -138,12 +124,18 @@ class Group:
         node = self.settings.node
         log.info("ready: %s@%s workers=%d %s", node.name, node.colo, len(self._workers), served)
         systemd.ready(self._status())
-        if self._hangups:
-            await self.reload()
+        self._all_ready.set()
+
+    def _tell_systemd(self) -> None:
+        """Say how many serve. READY=1 would tell of a start, or a reload, that it has ended."""
+        if not self._all_ready.is_set():
+            systemd.starting(self._status())
+        elif not self._reload_turn.locked():
+            systemd.ready(self._status())
 
     # --- workers
 
-    async def _keep(self, worker: _Worker) -> None:
+    async def _keep(self, worker: WorkerPlace) -> None:
         """Run a worker, and another in its place when it ends before it is told to."""
         while not self._stop.is_set():
             with suppress(TimeoutError):
@@ -157,13 +149,12 @@ class Group:
                 self._failed = code
                 self._stop.set()
                 return
-            steady = worker.was_ready and time.monotonic() - worker.started_at >= STEADY_S
-            worker.pause_s = 0.0 if steady else min(max(2 * worker.pause_s, PAUSE_S), PAUSE_S_MAX)
+            worker.ended()
             when = f"in {worker.pause_s:g} s" if worker.pause_s else "now"
             log.error("%s; another starts %s", how, when)
-            systemd.ready(self._status())
+            self._tell_systemd()
 
-    async def _run_one(self, worker: _Worker) -> tuple[int, str]:
+    async def _run_one(self, worker: WorkerPlace) -> tuple[int, str]:
         """Start a worker's process, and wait until it ends. Return its exit code, and in words how it ended."""
         try:
             process = await self._start(worker)
@@ -172,15 +163,15 @@ class Group:
         if self._stop.is_set():
             worker.say(STOP)
         code = await process.wait()
-        worker.ready = False
+        worker.serves_no_more()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         return code, f"worker process {process.pid} {how}"
 
-    async def _start(self, worker: _Worker) -> asyncio.subprocess.Process:
+    async def _start(self, worker: WorkerPlace) -> asyncio.subprocess.Process:
         form, level = messages.chosen()
         descriptors = {key: listener.listening.fileno() for key, listener in self._listeners.items()}
-        worker.process, worker.was_ready, worker.started_at = None, False, time.monotonic()
-        worker.process = process = await asyncio.create_subprocess_exec(
+        worker.begins()
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", f"{__package__}.worker"),
             stdin=asyncio.subprocess.PIPE,
@@ -188,33 +179,51 @@ class Group:
             env=self._notices.environment(),
             start_new_session=True,  # Ctrl-C is the group's to pass on, as a wish to drain
         )
-        told = {
-            "file": str(self._path),
-            "overrides": list(self._overrides),
-            "log_format": form,
-            "log_level": level,
-            "sockets": descriptors,
-            "listens": self._listens,
-        }
-        worker.say(json.dumps(told).encode())
+        worker.began(process)
+        worker.has(self._file.number)
+        told = {"log_format": form, "log_level": level, "sockets": descriptors, "listens": self._listens}
+        worker.say(json.dumps(told | self._file.for_start()).encode())
         return process
 
     def _heard(self, process_id: int, told: dict[str, str]) -> None:
         """Take what a worker tells of itself, as it would tell systemd."""
-        worker = next((each for each in self._workers if each.process and each.process.pid == process_id), None)
-        if worker is None:
+        worker = next((each for each in self._workers if each.process_id == process_id), None)
+        if worker is None or self._stop.is_set():
             return
-        if told.get("READY") == "1":
-            worker.ready = worker.was_ready = True
-            self._listens = True  # the sockets do now, whoever begins next
-            if all(each.was_ready for each in self._workers):
-                self._all_ready.set()
-        if not self._all_ready.is_set():
-            systemd.starting(f"{sum(each.was_ready for each in self._workers)} of {len(self._workers)} workers serve")
+        if (taken := told.get(systemd.TAKEN)) is not None:
+            worker.has(int(taken) if taken.isdecimal() else None)
+            self._settle([worker])
+        if told.get("READY") == "1" and not worker.ready:
+            self._begins_to_serve(worker)
+        elif told.get("STOPPING") == "1":
+            worker.serves_no_more()
+        elif not self._all_ready.is_set():
+            self._tell_systemd()
+
+    def _begins_to_serve(self, worker: WorkerPlace) -> None:
+        worker.serves()
+        self._listens = True  # the sockets do now, whoever begins next
+        if not self._all_ready.is_set() and all(each.ready for each in self._workers):
+            self._tell_ready()
+        else:
+            self._tell_systemd()
+        self._settle([worker])
+
+    def _settle(self, workers: Iterable[WorkerPlace]) -> None:
+        """Have workers that serve with other settings than their siblings take theirs: those that started while these
+        were taken, that were told to read the file by themselves, or that took what others then refused.
+        """
+        if not self._reload_turn.locked():  # it ends with this
+            for worker in workers:
+                worker.settle(self._file.number, self._what_to_take)
+
+    def _what_to_take(self) -> bytes:
+        """Nothing in the midst of a reload, which may be about to change it."""
+        return b"" if self._reload_turn.locked() else TAKE + b" " + json.dumps(self._file.told()).encode()
 
     @property
     def _living(self) -> int:
-        return sum(worker.process is not None and worker.process.returncode is None for worker in self._workers)
+        return sum(worker.process_id is not None for worker in self._workers)
 
     def _say(self, word: bytes) -> None:
         for worker in self._workers:
@@ -259,7 +268,7 @@ class Group:
     def _obey_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         loop.add_signal_handler(signal.SIGUSR1, self._say, REOPEN)
 
     def stop(self) -> None:
@@ -268,39 +277,63 @@ class Group:
             self._say(HURRY)
         self._stop.set()
 
+    def _reload_soon(self) -> None:
+        self._reloading = asyncio.create_task(self.reload())
+
     async def reload(self) -> dict[str, Any]:
-        """Let each worker take the file's new contents. Whatever is wrong with them is logged, and nothing changes."""
+        """Let each worker take the file's new contents, once all serve. Whatever is wrong with them is logged, and
+        those who took them go back to what all have.
+        """
         async with self._reload_turn:
+            if not await self._all_serve():
+                return failed_reload(["the server ends"])
             systemd.reloading()
             try:
                 result = await self._reloaded()
             except MeshcacheError as error:
-                faults = error.faults if isinstance(error, ConfigError) else [str(error)]
-                result = {"ok": False, "changed": [], "restart": [], "hidden": [], "faults": faults}
+                result = failed_reload(error.faults if isinstance(error, ConfigError) else [str(error)])
             # Noted first: whoever has read the log finds it in the numbers, too.
             self._last_reload, self._last_reload_at = result, time.monotonic()
             for fault in result["faults"]:
                 log.error("not reloaded: %s", fault)
             systemd.ready(self._status())
-            return result
+        self._settle(self._workers)
+        return result
+
+    async def _all_serve(self) -> bool:
+        """Wait until all workers have begun to serve. Returns False if the server is told to end before."""
+        begun = [asyncio.create_task(event.wait()) for event in (self._all_ready, self._stop)]
+        await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+        for each in begun:
+            each.cancel()
+        return not self._stop.is_set()
 
     async def _reloaded(self) -> dict[str, Any]:
-        settings = load(self._path, self._overrides)
-        faults = settings.worker_faults()
-        if {key for _, key, _ in addresses_of(settings)} != set(self._listeners):
+        fresh = self._file.read()
+        faults = fresh.settings.worker_faults()
+        if {key for _, key, _ in addresses_of(fresh.settings)} != set(self._listeners):
             faults.append(OTHER_ADDRESSES)
         if faults:
             raise ConfigError(faults)
-        result = await asyncio.to_thread(self._admin.reload_each)
+        serving = {worker.process_id for worker in self._workers if worker.ready and worker.process_id}
+        if not serving:  # and perhaps none can with what was in the file before
+            self._file.take(fresh)
+            raise MeshcacheError("no worker serves; those that start take what is in the file now")
+        result, taken = await asyncio.to_thread(self._admin.reload_each, serving)
         if result["ok"]:
-            changed = changed_keys(self.settings, settings)
-            restart = needs_restart(changed)
-            self.settings = settings.without_restart(self.settings)
-            log.info("reloaded: %d workers have taken %s", self._living, self._path)
-            result |= {"changed": [key for key in changed if key not in restart], "restart": restart}
-            if restart:
-                log.warning("these change only with a restart: %s", ", ".join(restart))
+            result |= self._taken(fresh, taken)
         return result
+
+    def _taken(self, fresh: Fresh, by: Collection[int]) -> dict[str, Any]:
+        """The workers have taken that, and these processes did so now. Return what it changes."""
+        changed, restart = self._file.take(fresh)
+        if self._file.still(fresh):  # else some of them may have read what came after it
+            for worker in (each for each in self._workers if each.process_id in by):
+                worker.has(self._file.number)
+        log.info("reloaded: %d workers have taken %s", self._living, self._file.path)
+        if restart:
+            log.warning("these change only with a restart: %s", ", ".join(restart))
+        return {"changed": changed, "restart": restart}
 
     def _reload_from(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         return asyncio.run_coroutine_threadsafe(self.reload(), loop).result()

@@ -34,7 +34,7 @@ def run(
         from .group import Group  # here: it loads aiohttp, which takes longer than many a server needs for its start
 
         with asyncio.Runner() as runner:
-            runner.run(Group(settings, path, overrides, hangups, inheritance).serve())
+            runner.run(Group(path, overrides, hangups, inheritance).serve())
         return
     node = MeshNode(settings)
     app = ServerApp(settings, node, lambda: load(path, overrides), hangups, inheritance)

@@ -22,6 +22,11 @@ RELOAD_S_MAX = 60.0
 """For an operator who asks for a reload; new keys take five seconds at most."""
 
 
+def failed_reload(faults: list[str]) -> dict[str, Any]:
+    """Return what is told of a reload that changed nothing."""
+    return {"ok": False, "changed": [], "restart": [], "hidden": [], "faults": faults}
+
+
 class Reported(Protocol):
     """What is told of: the server's tables, and its reload."""
 
@@ -96,7 +101,7 @@ class Report:
 
     def reload_failed(self, faults: list[str]) -> None:
         """A reload changed nothing."""
-        self._note(ok=False, changed=[], restart=[], hidden=[], faults=faults)
+        self._note(**failed_reload(faults))
 
     def serving(self) -> None:
         """Connections are taken from now on."""

@@ -13,6 +13,9 @@ ALIVE_S = 10
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
+TAKEN = "X_MESHCACHE_SETTINGS"
+"""What only a group hears, of its workers; sd_notify(3) leaves names with X_ to whoever needs them."""
+
 
 def sockets() -> list[socket.socket]:
     """Return the sockets that systemd has opened for this process (socket activation);
@@ -50,6 +53,11 @@ def reloading() -> None:
 def stopping() -> None:
     """Draining."""
     _notify("STOPPING=1")
+
+
+def taken(number: int | None) -> None:
+    """These settings of its group a worker has now; None: what it has read in the file by itself."""
+    _notify(f"{TAKEN}={'' if number is None else number}")
 
 
 def _notify(state: str) -> None:

@@ -219,23 +219,32 @@ class AdminGroup:
             )
         return done[0]
 
-    def reload_each(self) -> Plain:
+    def reload_each(self, serving: Collection[int]) -> tuple[Plain, set[int]]:
         """Let the workers take their file again, one after the other; the first that can't ends it, so that a bad
-        file changes at most what the others refuse too. Raises MeshcacheError where none answers.
+        file changes at most what the others refuse too. Return what the first says, or the one that refuses, and which
+        processes have taken it.
+
+        Only those of `serving` are asked: one that starts would let the others wait. Raises MeshcacheError where none
+        answers.
         """
         result: Plain = {}
+        taken: set[int] = set()
         try:
             for path in self._sockets():
-                with suppress(NodeAbsentError):  # one that starts reads the new file anyway
-                    answer = AdminClient(path).ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
-                    result = result or answer
-                    if not answer.get("ok"):
-                        return answer
+                client = AdminClient(path)
+                process = client.process_id()
+                if process is not None and process in serving:
+                    with suppress(NodeAbsentError):
+                        answer = client.ask("POST", "/v1/reload", b"{}", timeout_s=RELOAD_S)
+                        if not answer.get("ok"):
+                            return answer, taken
+                        result = result or answer
+                        taken.add(process)
         finally:
             self.changed()
         if not result:
             raise MeshcacheError(NOBODY)
-        return result
+        return result, taken
 
 
 class _NoKeys:

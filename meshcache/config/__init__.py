@@ -7,7 +7,7 @@ keys, ports) is looked at by `meshcache.checks`.
 """
 
 from meshcache.config.changes import changed_keys, needs_restart
-from meshcache.config.load import load, read_settings
+from meshcache.config.load import load, read_config, read_settings
 from meshcache.config.settings import (
     AdminSettings,
     CacheSettings,
@@ -25,6 +25,7 @@ from meshcache.config.vip import CertificateSettings, ClientAuthSettings, Health
 __all__ = [
     "load",
     "read_settings",
+    "read_config",
     "Settings",
     "NodeSettings",
     "MeshSettings",

@@ -30,15 +30,38 @@ _SYNTAX_PLACE = re.compile(r"(.*?)\s*\(at (?:line (\d+), column (\d+)|end of doc
 
 
 def load(
-    path: str | Path, overrides: Sequence[str] = (), *, placeholders: Mapping[str, object] | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    placeholders: Mapping[str, object] | None = None,
+    content: bytes | None = None,
 ) -> Settings:
     """Return the settings in the file at `path`, with overrides such as ``node.name=edge-2`` applied to it.
 
     ``placeholders`` are values for ``{worker}``, ``{pid}`` and ``{host}`` other than 0, this process's and this host's.
-    Raises ConfigError, which names every fault with its key's path.
+    With ``content``, what `read_config` has found in the file, it isn't read again. Raises ConfigError, which names
+    every fault with its key's path.
     """
     path = Path(path)
-    return read_settings(_read_toml(path), path.absolute().parent, overrides, placeholders=placeholders)
+    plain = _parse(path, read_config(path) if content is None else content)
+    return read_settings(plain, path.absolute().parent, overrides, placeholders=placeholders)
+
+
+def read_config(path: Path) -> bytes:
+    """Return what is in a file now, for whoever makes more than one thing of it: it may change between two looks.
+
+    Raises ConfigError where it can't be read, or is too long to be a configuration.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file; `meshcache init` writes one to start from"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: can't be read: {(error.strerror or str(error)).lower()}"]) from None
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigError([f"{path}: over {FILE_BYTES_MAX // 2**20} MiB, which no configuration is"])
+    return content
 
 
 def load_whereabouts(path: str | Path) -> Settings:
@@ -46,7 +69,7 @@ def load_whereabouts(path: str | Path) -> Settings:
     there, a node that runs can be found. Raises ConfigError for faults of these two tables.
     """
     path = Path(path)
-    tables = {name: table for name, table in _read_toml(path).items() if name in ("node", "admin")}
+    tables = {name: table for name, table in _parse(path, read_config(path)).items() if name in ("node", "admin")}
     return read_settings(tables, path.absolute().parent, placeholders={"pid": 0})
 
 
@@ -100,16 +123,7 @@ def _is_list(plain: object) -> bool:
     return isinstance(plain, list)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file; `meshcache init` writes one to start from"]) from None
-    except OSError as error:
-        raise ConfigError([f"{path}: can't be read: {(error.strerror or str(error)).lower()}"]) from None
-    if len(content) > FILE_BYTES_MAX:
-        raise ConfigError([f"{path}: over {FILE_BYTES_MAX // 2**20} MiB, which no configuration is"])
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:

@@ -9,37 +9,45 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from meshcache.config import MeshSettings, Settings, load, split_address
+from meshcache.config import MeshSettings, Settings, load, read_config, split_address
 from meshcache.config.values import NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX, PortRange, join_address
 from meshcache.workers.slots import TAG_CHARS, Slot
 
 log = logging.getLogger("meshcache.mesh")
 
+_Read = Callable[..., Settings]
+"""Makes settings of the file's content, with overrides and values for its placeholders."""
+
 _SUFFIX_CHARS_MAX = len(".") + TAG_CHARS + len(".w1023")
 
 
-def worker_settings(path: Path, overrides: Sequence[str] = (), slot: Slot | None = None) -> tuple[Settings, Slot]:
+def worker_settings(
+    path: Path, overrides: Sequence[str] = (), slot: Slot | None = None, *, content: bytes | None = None
+) -> tuple[Settings, Slot]:
     """Return the settings of a worker of the server that a file describes, and the slot that it has from now on: the
-    one given, of a worker that reads its file again.
+    one given, of a worker that reads its file again. With ``content`` the file is taken to hold that.
 
     A name with ``{worker}`` in it is taken as it stands; every other one gets the folder's tag and the slot's number.
     Raises ConfigError.
     """
-    server = load(path, overrides, placeholders={"pid": 0})
+    # Read once, for all that is made of it: the file may change meanwhile.
+    read: _Read = partial(load, path, content=read_config(path) if content is None else content)
+    server = read(overrides, placeholders={"pid": 0})
     given, slot = slot, slot or Slot.take(server.node.state_dir)
     try:
         assert server.node.state_dir is not None, "the slot is in it"
         folder = server.node.state_dir / f"worker-{slot.number}"
         own = [
             *overrides,
-            f"node.name={json.dumps(_name(path, overrides, slot))}",
+            f"node.name={json.dumps(_name(read, overrides, slot))}",
             f"node.state_dir={json.dumps(str(folder))}",
         ]
-        own += _socket(path, own, slot, folder)
-        settings = load(path, own, placeholders=_values(slot))
+        own += _socket(read, own, slot, folder)
+        settings = read(own, placeholders=_values(slot))
         return settings.model_copy(update={"mesh": _listening(settings.mesh, slot)}), slot
     except BaseException:
         if given is None:
@@ -57,8 +65,8 @@ def _values(slot: Slot, ahead: int = 0) -> dict[str, object]:
     return {"pid": os.getpid(), "worker": slot.number + ahead}
 
 
-def _name(path: Path, overrides: Sequence[str], slot: Slot) -> str:
-    name, another = (load(path, overrides, placeholders=_values(slot, ahead)).node.name for ahead in (0, 1))
+def _name(read: _Read, overrides: Sequence[str], slot: Slot) -> str:
+    name, another = (read(overrides, placeholders=_values(slot, ahead)).node.name for ahead in (0, 1))
     if name != another:
         return name
     return f"{name[: NAME_CHARS_MAX - _SUFFIX_CHARS_MAX].rstrip('.-')}.{slot.tag}.w{slot.number}"
@@ -94,7 +102,7 @@ def _port(ports: PortRange | None, host: str, number: int) -> int:
         return 0
 
 
-def _socket(path: Path, overrides: Sequence[str], slot: Slot, folder: Path) -> list[str]:
+def _socket(read: _Read, overrides: Sequence[str], slot: Slot, folder: Path) -> list[str]:
     """Return what makes the admin socket the worker's own:
     nothing where the file's name for it differs between workers.
     """
@@ -102,5 +110,5 @@ def _socket(path: Path, overrides: Sequence[str], slot: Slot, folder: Path) -> l
     if len(bytes(own)) > SOCKET_PATH_BYTES_MAX:
         log.warning("no admin socket: %s is longer than Unix sockets take; shorten node.state_dir", own)
         return ["admin.socket=false"]
-    one, another = (load(path, overrides, placeholders=_values(slot, ahead)).admin.socket for ahead in (0, 1))
+    one, another = (read(overrides, placeholders=_values(slot, ahead)).admin.socket for ahead in (0, 1))
     return [] if one is None or one != another else [f"admin.socket={json.dumps(str(own))}"]

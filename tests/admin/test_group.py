@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +218,7 @@ def test_one_that_has_just_gone_is_left_out_and_with_none_the_answer_says_so(
         with pytest.raises(AdminError, match="answered 503: no worker answers"):
             ask()
     with pytest.raises(MeshcacheError, match="no worker answers"):
-        group.reload_each()
+        group.reload_each({os.getpid()})
 
 
 def test_a_worker_that_fails_in_a_change_does_not_say_that_nothing_changed(
@@ -295,7 +297,34 @@ def test_numbers_are_a_moment_old_at_most_but_never_older_than_a_change_or_a_rel
 
 def reload_fails(group: AdminGroup) -> None:
     with pytest.raises(MeshcacheError, match="answered 500"):  # generated nodes have nothing to reload
-        group.reload_each()
+        group.reload_each({os.getpid()})
+
+
+def test_a_reload_asks_those_that_serve_and_ends_with_the_first_that_refuses(
+    group: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    faults: dict[int, list[str]] = {0: [], 1: []}
+
+    def reload(number: int) -> dict[str, Any]:
+        asked.append(number)
+        return {"ok": not faults[number], "faults": faults[number], "changed": [f"by {number}"]}
+
+    for number, worker in enumerate(workers):
+        front = Front()
+        front.tells(dict, partial(reload, number))
+        monkeypatch.setattr(worker, "front", front)
+    ours = os.getpid()
+    assert group.reload_each({ours}) == ({"ok": True, "faults": [], "changed": ["by 0"]}, {ours})
+    assert asked == [0, 1]
+    with pytest.raises(MeshcacheError, match="no worker answers"):
+        group.reload_each({os.getppid()})
+    assert asked == [0, 1], "one that starts isn't asked"
+    faults[1] = ["mesh.key_file: is gone"]
+    assert group.reload_each({ours}) == ({"ok": False, "faults": faults[1], "changed": ["by 1"]}, {ours})
+    faults[0] = ["mesh.key_file: is gone"]
+    assert group.reload_each({ours}) == ({"ok": False, "faults": faults[0], "changed": ["by 0"]}, set())
+    assert asked == [0, 1, 0, 1, 0], "who refuses ends it"
 
 
 def test_many_who_ask_at_once_get_the_same_numbers(client: AdminClient) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshcache.config import load
-from meshcache.config.load import FILE_BYTES_MAX
+from meshcache.config.load import FILE_BYTES_MAX, read_config
 from meshcache.core.policy.gates import Reach, ReachKind
 from meshcache.errors import ConfigError
 
@@ -170,3 +170,14 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="can't be read: is a directory"):
         load(tmp_path)
+
+
+def test_what_was_read_once_is_not_read_again(file: Path) -> None:
+    file.write_text('[node]\nname = "edge-1"\nstate_dir = "state"\n')
+    content = read_config(file)
+    file.write_text("no TOML")
+    settings = load(file, ["node.colo=ams1"], content=content)
+    assert (settings.node.name, settings.node.colo) == ("edge-1", "ams1")
+    assert settings.node.state_dir == file.parent / "state"
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(file, content=b"no TOML")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import re
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from meshcache_server import group as group_module
+from meshcache_server import worker_place
 from meshcache_server.group import Group
 from OpenSSL import SSL
 
-from meshcache import load
-from meshcache.admin.client import AdminClient
+from meshcache.admin import group as admin_group
+from meshcache.admin.client import AdminClient, answers
 from meshcache.errors import MeshcacheError, PolicyError
 from tests.server.deployment import READY_S_MAX, Deployment, deploy
 from tests.server.test_app import body
@@ -285,6 +286,183 @@ def test_a_worker_that_is_killed_is_replaced_and_no_client_notices(shop: Deploym
     wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="its workers end, too")
 
 
+def own(shop: Deployment, number: int) -> AdminClient:
+    """The admin interface of one worker."""
+    return AdminClient(shop.folder / f"state/edge-1/worker-{number}/admin.sock")
+
+
+def reaches(shop: Deployment) -> list[Any]:
+    return [own(shop, number).policy()[0]["reach"] for number in (0, 1)]
+
+
+def replace(shop: Deployment, number: int) -> None:
+    """Kill a worker, and wait until another serves in its place."""
+    process, victim = shop.process, own(shop, number).process_id()
+    assert process is not None
+    assert victim is not None
+    ready = f"[w{number}] ready: edge-1."
+    before = process.output.count(ready)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: process.output.count(ready) == before + 1, READY_S_MAX, "another serves")
+
+
+def sharing(reach: str) -> str:
+    return f'[vip.sharing]\nreach = "{reach}"\n'
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_another_s_place_has_what_its_siblings_have_whatever_is_in_the_file(
+    shop: Deployment,
+) -> None:
+    shop.write(TWO, sharing("everywhere"))
+    process = start(shop)
+    before = shop.file.read_text()
+    reloaded = before.replace('colo = "ams1"', 'colo = "ams2"').replace(sharing("everywhere"), sharing("colo"))
+    shop.file.write_text(reloaded)
+    result = admin(shop).reload()
+    assert (result["changed"], result["restart"]) == (["vip.shop.sharing.reach"], ["node.colo"])
+    for number, never_reloaded in ((0, reloaded.replace(sharing("colo"), sharing("server"))), (1, "no TOML")):
+        shop.file.write_text(never_reloaded)
+        replace(shop, number)
+        assert own(shop, number).stats()["node"]["colo"] == "ams1"
+        assert reaches(shop) == ["colo", "colo"]
+    wait_until(lambda: [each["ready"] for each in workers(shop)] == [True, True])
+    assert "not reloaded" not in process.output
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_reload_by_itself_goes_back_to_what_its_siblings_have(shop: Deployment) -> None:
+    shop.write(TWO, sharing("everywhere"))
+    process = start(shop)
+    shop.file.write_text(shop.file.read_text().replace(sharing("everywhere"), sharing("server")))
+    assert "vip.shop.sharing.reach" in own(shop, 0).reload()["changed"]
+    wait_until(lambda: process.output.count("[w0] reloaded: ") == 2, what="there and back")
+    victim = own(shop, 1).process_id()
+    assert victim is not None
+    os.kill(victim, signal.SIGHUP)
+    wait_until(lambda: process.output.count("[w1] reloaded: ") == 2, what="there and back")
+    assert reaches(shop) == ["everywhere", "everywhere"]
+    assert admin(shop).reload()["ok"]
+    assert reaches(shop) == ["server", "server"]
+
+
+GATE = """
+import fcntl
+import os
+from pathlib import Path
+
+from meshcache.hooks import Observer
+
+FOLDER = Path(__file__).parent
+
+
+class Gate(Observer):
+    def __init__(self) -> None:
+        (FOLDER / f"came-{os.getpid()}").touch()
+        try:
+            (FOLDER / "first").touch(exist_ok=False)
+        except FileExistsError:
+            with (FOLDER / "gate").open() as gate:
+                fcntl.flock(gate, fcntl.LOCK_SH)
+"""
+
+
+class Gate:
+    """Where all workers but the first wait while it is shut: they have their settings, and no socket yet."""
+
+    hooks = '[hooks]\nobservers = ["shop_gate:Gate"]\n'
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "shop_gate.py").write_text(GATE)
+        self._file = (folder / "gate").open("w")
+
+    def shut(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def let_in(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @property
+    def came(self) -> int:
+        return len(list(self._folder.glob("came-*")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._file.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_while_the_others_reload_takes_that_too(shop: Deployment) -> None:
+    with Gate(shop.folder) as gate:
+        shop.write(TWO + Gate.hooks, sharing("everywhere"))
+        start(shop)
+        gate.shut()
+        victim = own(shop, 1).process_id()
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: gate.came == 3, READY_S_MAX, "another starts")
+        everywhere = shop.file.read_text()
+        shop.file.write_text(everywhere.replace(sharing("everywhere"), sharing("colo")))
+        assert admin(shop).reload()["ok"]
+        shop.file.write_text(everywhere.replace(sharing("everywhere"), sharing("server")))
+        gate.let_in()
+        wait_until(lambda: reaches(shop) == ["colo", "colo"], READY_S_MAX, "what was reloaded, and nothing since")
+
+
+async def test_a_worker_that_took_what_another_did_not_goes_back(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.server")
+    monkeypatch.setattr(admin_group, "RELOAD_S", 5.0)
+    shop.write(TWO, sharing("everywhere"))
+    group = Group(shop.file, ())
+    serving = asyncio.create_task(group.serve())
+    await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
+    frozen = own(shop, 1).process_id()
+    assert frozen is not None
+    shop.file.write_text(shop.file.read_text().replace(sharing("everywhere"), sharing("colo")))
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        result = await asyncio.to_thread(admin(shop).reload)
+        assert not result["ok"]
+        assert "worker-1" in result["faults"][0]
+        await asyncio.to_thread(wait_until, lambda: own(shop, 0).policy()[0]["reach"] == "everywhere")
+        assert own(shop, 0).stats()["front"]["reload"]["changed"] == ["vip.shop.sharing.reach"], "it had taken it"
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    await asyncio.to_thread(wait_until, lambda: reaches(shop) == ["everywhere", "everywhere"])
+    group.stop()
+    await serving
+
+
+async def test_where_no_worker_serves_those_that_start_take_the_file_as_it_is_then(
+    shop: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was in the file before may be why none can."""
+    caplog.set_level("INFO", "meshcache.server")
+    shop.write(TWO, sharing("everywhere"))
+    group = Group(shop.file, ())
+    serving = asyncio.create_task(group.serve())
+    await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
+    (shop.folder / "mesh.key").rename(shop.folder / "elsewhere.key")
+    victims = [own(shop, number).process_id() for number in (0, 1)]
+    for victim in victims:
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+    await wait_until_async(lambda: caplog.text.count("another starts") >= 2)
+    moved = shop.file.read_text().replace("[mesh]\n", '[mesh]\nkey_file = "elsewhere.key"\n')
+    shop.file.write_text(moved)
+    result = await asyncio.to_thread(admin(shop).reload)
+    assert result["faults"] == ["no worker serves; those that start take what is in the file now"]
+    await asyncio.to_thread(wait_until, lambda: [each["ready"] for each in workers(shop)] == [True, True], READY_S_MAX)
+    assert (await asyncio.to_thread(admin(shop).reload))["ok"]
+    group.stop()
+    await serving
+
+
 class Spawner:
     """Starts processes as asyncio does, but for those whose turn, counted from 0, is among `fails`."""
 
@@ -307,8 +485,8 @@ async def test_a_worker_that_can_not_be_started_once_is_started_later(
     shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "meshcache.server")
-    monkeypatch.setattr(group_module, "STEADY_S", 600.0)  # a busy machine may take long until both are ready
-    spawner, group = Spawner(monkeypatch, 2, 3), Group(load(shop.file), shop.file, ())
+    monkeypatch.setattr(worker_place, "STEADY_S", 600.0)  # a busy machine may take long until both are ready
+    spawner, group = Spawner(monkeypatch, 2, 3), Group(shop.file, ())
     serving = asyncio.create_task(group.serve())
     await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
     assert spawner.started[0] is not None
@@ -326,7 +504,7 @@ async def test_where_a_first_worker_can_not_be_started_the_server_ends_and_says_
 ) -> None:
     spawner = Spawner(monkeypatch, 1)
     with pytest.raises(MeshcacheError, match="a worker could not start"):
-        await Group(load(shop.file), shop.file, ()).serve()
+        await Group(shop.file, ()).serve()
     assert "a worker process can't be started: [Errno 11]" in caplog.text
     assert all(process is None or process.returncode is not None for process in spawner.started)
 
@@ -377,11 +555,17 @@ def test_systemd_gives_sockets_and_hears_once_all_serve(shop: Deployment, tmp_pa
         env = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "LISTEN_FDS": "1"}
         command = [sys.executable, "-c", program, str(given.fileno()), str(shop.file)]
         process = shop.process = shop.processes.start(command, env=env, pass_fds=(given.fileno(),))
+        wait_until(lambda: answers(admin(shop).path), READY_S_MAX)
+        process.send(signal.SIGHUP)  # while the workers start
         told: list[str] = []
         while not told or "READY=1" not in told[-1]:
             told.append(systemd.recv(4096).decode())
         assert told[-1] == "READY=1\nSTATUS=2 of 2 workers serve"
         assert all("EXTEND_TIMEOUT_USEC" in each for each in told[:-1])
+        assert systemd.recv(4096).decode().startswith("RELOADING=1"), "it is obeyed then"
+        assert systemd.recv(4096).decode() == "READY=1\nSTATUS=2 of 2 workers serve"
+        assert " reloaded: 2 workers have taken " in process.output
+        assert "not reloaded" not in process.output
         visit(shop, None, shop.certificates.client(ssl.TLSVersion.TLSv1_3))
         process.send(signal.SIGHUP)
         assert systemd.recv(4096).decode().startswith("RELOADING=1")
@@ -390,6 +574,39 @@ def test_systemd_gives_sockets_and_hears_once_all_serve(shop: Deployment, tmp_pa
         assert systemd.recv(4096) == b"STOPPING=1"
         assert process.wait() == 0
         socket.create_connection(given.getsockname(), timeout=5).close()
+
+
+@pytest.mark.slow
+def test_systemd_hears_of_a_worker_that_ends_before_all_serve_and_of_the_one_after_it(
+    shop: Deployment, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, Gate(shop.folder) as gate:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(READY_S_MAX)
+
+        def told_until(status: str) -> list[str]:
+            told: list[str] = []
+            while not told or not told[-1].endswith(f"STATUS={status} of 2 workers serve"):
+                told.append(systemd.recv(4096).decode())
+            return told
+
+        shop.write(TWO + Gate.hooks)
+        gate.shut()
+        command = [sys.executable, "-m", "meshcache", "serve", str(shop.file)]
+        shop.processes.start(command, env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        told_until("1")
+        first = next(each for each in (own(shop, 0), own(shop, 1)) if answers(each.path)).process_id()
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        assert not any("READY=1" in each for each in told_until("0"))
+        gate.let_in()
+        assert told_until("2")[-1].startswith("READY=1")
+        victim = own(shop, 0).process_id()
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        assert [told_until(serving)[-1] for serving in "12"] == [
+            f"READY=1\nSTATUS={serving} of 2 workers serve" for serving in "12"
+        ]
 
 
 def test_workers_that_cannot_start_end_the_server_and_say_why(shop: Deployment) -> None:

@@ -32,6 +32,13 @@ def test_states_are_told(manager: socket.socket) -> None:
     manager.close()
 
 
+def test_a_group_hears_which_of_its_settings_a_worker_has(manager: socket.socket) -> None:
+    systemd.taken(7)
+    systemd.taken(None)
+    assert [manager.recv(1000) for _ in range(2)] == [b"X_MESHCACHE_SETTINGS=7", b"X_MESHCACHE_SETTINGS="]
+    manager.close()
+
+
 def test_a_start_that_waits_is_not_ended_for_it(manager: socket.socket) -> None:
     systemd.starting("looking for peers")
     assert manager.recv(1000) == b"EXTEND_TIMEOUT_USEC=10000000\nSTATUS=looking for peers"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcache import ConfigError
+from meshcache import ConfigError, read_config
 from meshcache.config.settings import default_node_name
 from meshcache.workers.naming import host_of, worker_settings
 from tests.support.material import free_ports
@@ -105,6 +105,16 @@ def test_a_file_that_is_wrong_leaves_the_slot_free(folder: Path) -> None:
     with pytest.raises(ConfigError):
         worker_settings(file(folder, "name = 'web-0'", admin="socket = '" + "{pid}" * 60 + "'"))
     assert worker_settings(file(folder, "name = 'web-0'"))[1].number == 0
+
+
+def test_settings_are_made_of_one_content_whatever_the_file_holds_by_then(folder: Path) -> None:
+    path = file(folder, "name = 'web-1'")
+    content = read_config(path)
+    path.write_text("no TOML")
+    settings, slot = worker_settings(path, ["node.colo=ams1"], content=content)
+    assert (settings.node.name, settings.node.colo) == (f"web-1.{slot.tag}.w0", "ams1")
+    with pytest.raises(ConfigError, match="not TOML"):
+        worker_settings(path, slot=slot)
 
 
 def test_a_node_that_is_no_worker_is_its_own_host() -> None:
