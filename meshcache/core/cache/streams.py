@@ -55,6 +55,16 @@ class Stream:
     reads: NamingEntries | None = None
     """The same, if it can file pushes from their bytes."""
 
+    @property
+    def found_from(self) -> int:
+        """The number from which on `entries` finds all that is here. Below it some fell out of the journal: to say that
+        numbers there were seen and nothing is here of them would keep others from ever asking for it.
+
+        Of its own a node has the last word, and numbers of what is for some nodes only say nothing anyway.
+        """
+        last_word = self.published or self.terms.copies
+        return 1 if last_word or self.cached == self.entries.count else self.entries.lost + 1
+
     def file_in(self, vip_cache: VipEntries) -> None:
         """Keep a journal of what is filed there from now on; where entries were before, they are gone by now."""
         assert not self.cached, "entries don't move"

@@ -110,7 +110,8 @@ class HandOver:
         return [
             piece
             for stream in self._cache.streams
-            for low, high in parts_of(self._seen.of(stream), [(after.get(stream.key, 0) + 1, SEQ_MAX)])
+            for begin in [max(after.get(stream.key, 0) + 1, stream.found_from)]
+            for low, high in parts_of(self._seen.of(stream), [(begin, SEQ_MAX)])
             for piece in _cut(stream.key, low, high, list(stream.entries.downwards(high + 1)))
         ]
 

@@ -98,7 +98,7 @@ class Serving:
     def _batches(self, peer: Peer, stream: Stream, fetch: Fetch, now: float) -> tuple[list[Batch], bool]:
         batches: list[Batch] = []
         room = SNAPSHOT_SESSIONS_MAX if fetch.snapshot else FETCH_SESSIONS_MAX
-        low = self._found_from(stream)
+        low = stream.found_from
         ranges = [(max(first, low), last) for first, last in fetch.ranges if last >= low]
         for first, last in parts_of(self._seen.of(stream), ranges):
             for batch in self._of_part(peer, stream, first, last, now):
@@ -107,15 +107,6 @@ class Serving:
                 batches.append(batch)
                 room -= len(batch.entries.ids)
         return batches, True
-
-    def _found_from(self, stream: Stream) -> int:
-        """Return the number from which on all that is here of a stream is found. Below it something fell out of the
-        journal: to cover that would say that there is nothing, and who asks would never ask again.
-
-        Of its own a node has the last word, and numbers of what is for some nodes only say nothing anyway.
-        """
-        last_word = stream.published or stream.terms.copies
-        return stream.entries.lost + 1 if stream.cached > stream.entries.count and not last_word else 1
 
     def _of_part(self, peer: Peer, stream: Stream, first: int, last: int, now: float) -> Iterator[Batch]:
         """Yield batches from the top down that together cover `first` to `last` without a gap."""

@@ -14,7 +14,7 @@ from meshcache.core.values.topology import VipNote
 from meshcache.core.wire.codec import Decoder, encode
 from meshcache.core.wire.messages import BATCH_BYTES_MAX, Message
 from meshcache.core.wire.ticket_messages import TicketKeys
-from tests.core.net import DER, Host, Net, has, make, mesh, sid, vip
+from tests.core.net import DER, Host, Net, Puppet, has, make, mesh, sid, vip
 
 
 def give(net: Net, old: Host, new: Host, pieces: object = None) -> int:
@@ -63,6 +63,19 @@ def test_with_a_shorter_lifetime_no_session_lives_longer_than_if_it_had_been_mad
     assert has(net, new, sid(3))
     net.run(20)
     assert [has(net, new, sid(number)) for number in (3, 4)] == [False, False]
+
+
+def test_what_fell_out_of_the_journal_is_missing_in_the_next_life_which_can_ask_others() -> None:
+    net = Net()
+    (old,) = mesh(net, ["a"])
+    origin = Puppet(net, "x", "ams1", vip("x"))
+    for first, count in ((1, 3), (10**6, 1)):
+        old.core.duties.intake.take(origin.batch(first, count), net.now)
+    (new,) = mesh(net, ["a"])
+    assert give(net, old, new) == 1
+    stream = new.core.duties.streams.get(origin.batch(1).key)
+    assert stream is not None
+    assert list(stream.seen) == [(10**6, 10**6)]
 
 
 def test_a_longer_lifetime_prolongs_nothing() -> None:
