@@ -51,7 +51,7 @@ def speak() -> Iterator[Speak]:
 
 
 def test_two_nodes_of_one_mesh_find_each_other(speak: Speak) -> None:
-    one, other = speak(announcement(1111)), speak(announcement(2222))
+    one, other = speak(announcement(1111, mesh="two")), speak(announcement(2222, mesh="two"))
     wait_until(lambda: "127.0.0.1:2222" in one.found, what="this machine's loopback interface carries no multicast?")
     wait_until(lambda: "127.0.0.1:1111" in other.found)
     assert "127.0.0.1:1111" not in one.found
@@ -66,8 +66,9 @@ def test_who_comes_later_is_found_too(speak: Speak) -> None:
 
 
 def test_another_mesh_or_another_key_on_the_same_link_is_left_alone(speak: Speak) -> None:
-    strangers = [speak(announcement(4444, mesh="other")), speak(announcement(5555, keys=[OTHER_KEY]))]
-    one, other = speak(announcement(1111)), speak(announcement(2222))
+    mine = partial(announcement, mesh="left alone")  # tests of the other mesh may run beside this one
+    strangers = [speak(announcement(4444, mesh="other")), speak(mine(5555, keys=[OTHER_KEY]))]
+    one, other = speak(mine(1111)), speak(mine(2222))
     wait_until(lambda: one.found and other.found)
     assert set(one.found) == {"127.0.0.1:2222"}
     assert not any(stranger.found for stranger in strangers)
@@ -295,7 +296,7 @@ def test_a_shortage_as_it_looks_at_the_interfaces_is_told_and_over_once_it_passe
 
     monkeypatch.setattr(module, "present", look)
     with caplog.at_level(logging.WARNING, "meshcache"):
-        one, other = speak(announcement(1111)), speak(announcement(2222))
+        one, other = speak(announcement(1111, mesh="short")), speak(announcement(2222, mesh="short"))
         wait_until(lambda: "127.0.0.1:2222" in one.found and "127.0.0.1:1111" in other.found)
     assert "found by seeds alone: [Errno 24] Too many open files" in caplog.text
 
@@ -312,8 +313,8 @@ def test_so_is_one_of_threads_and_what_had_begun_ends(speak: Speak, monkeypatch:
         return browse(speaking, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(zeroconf, "ServiceBrowser", begin)
-    one = speak(announcement(1111))
+    one = speak(announcement(1111, mesh="threadless"))
     wait_until(lambda: len(begun) == 2)
     assert begun[0].done
-    speak(announcement(2222))
+    speak(announcement(2222, mesh="threadless"))
     wait_until(lambda: "127.0.0.1:2222" in one.found)
