@@ -25,6 +25,7 @@ from . import messages, systemd
 from .app import addresses_of, not_had
 from .connections.listener import Listener
 from .connections.table import ConnectionTable
+from .credentials import CredentialsNote
 from .faults import Faults
 from .group_settings import Fresh, GroupSettings
 from .notices import Notices
@@ -60,6 +61,7 @@ class Group:
         self._state_folder = StateFolder(settings.node.state_dir)
         self._admin = AdminGroup(settings, self._sockets, self._about)
         self._notices = Notices(self._heard)
+        self._credentials = CredentialsNote()
         self._stop = asyncio.Event()
         self._all_ready = asyncio.Event()
         self._failed: int | None = None
@@ -330,6 +332,7 @@ class Group:
         if self._file.still(fresh):  # else some of them may have read what came after it
             for worker in (each for each in self._workers if each.process_id in by):
                 worker.has(self._file.number)
+        self._credentials.tell(fresh.settings)
         log.info("reloaded: %d workers have taken %s", self._living, self._file.path)
         if restart:
             log.warning("these change only with a restart: %s", ", ".join(restart))

@@ -14,6 +14,7 @@ from meshcache import Settings, changed_keys, needs_restart
 from .applications.access_log import AccessLog
 from .applications.backends import Backends
 from .connections.table import ConnectionTable
+from .credentials import CredentialsNote
 from .faults import Faults
 from .services import Contexts
 from .tls import streams
@@ -44,6 +45,7 @@ class Report:
 
     def __init__(self, app: Reported) -> None:
         self._app = app
+        self.credentials = CredentialsNote()
         self._ready = False
         self._last: dict[str, Any] | None = None
         self._last_at = 0.0
@@ -97,6 +99,7 @@ class Report:
         changed = changed_keys(before, after)
         restart = needs_restart(changed)
         taken = [key for key in changed if key not in restart]
+        self.credentials.tell(after)
         self._note(ok=True, changed=taken, restart=restart, hidden=hidden, faults=[])
 
     def reload_failed(self, faults: list[str]) -> None:

@@ -71,6 +71,7 @@ class WorkerApp(ServerApp):
     def __init__(self, settings: Settings, node: MeshNode, read: Read, inheritance: Inheritance) -> None:
         super().__init__(settings, node, lambda: read(None), inheritance=inheritance)
         self._read = read
+        self.report.credentials.leave()
 
     def hear(self, line: bytes) -> None:
         """Obey one line of the group's."""
