@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,7 +24,8 @@ from meshcache.runtime.pump.pump_sleep import PumpSleep
 from meshcache.runtime.tracing import shown
 
 RECEIVE_MAX = 32
-"""Messages taken from the transport at a time, so that whoever wants to send waits 0.1 ms at most."""
+"""Messages taken from the transport at a time, so that whoever wants to send waits 0.1 ms at most; with those that a
+fault left untaken."""
 
 READ_MAX = 8
 """Messages that a handshake takes from the transport at a time on a miss."""
@@ -83,7 +85,7 @@ class Pump:
         self._wakes_at = 0.0
         self._collected_until = 0.0
         self._mail = True
-        self._came: list[tuple[bytes, bytes]] = []
+        self._unfiled: deque[tuple[bytes, bytes]] = deque()
         self._more = False
         self._untold = False
         self._asleep = False
@@ -224,15 +226,17 @@ class Pump:
         Whatever else a message asks for makes it a whole step. Returns as `_step` does.
         """
         received = self._read()
-        for at, (connection, payload) in enumerate(received):
+        while self._unfiled:
+            connection, payload = self._unfiled[0]
             with self.quietly:  # taken for each message, so that a handshake waits for one and not for all
                 known = self.core.receive_known(connection, payload, self.clock())
             if not known:
-                self._step(received[at:])
-                return len(received)
+                self._step(reads=False)
+                return received
+            self._unfiled.popleft()
         if self._more or self._collected_until <= self.clock():  # a full step has no sleep after it
             self._publish()
-        return len(received)
+        return received
 
     def _publish(self) -> None:
         ready: list[ReadyPush] = []
@@ -244,42 +248,48 @@ class Pump:
             if published:
                 self._send()
 
-    def _step(self, received: list[tuple[bytes, bytes]] | None = None) -> int:
-        """Do all that is due. Return how many messages were read."""
+    def _step(self, *, reads: bool = True) -> int:
+        """Do all that is due, with what was read before unless it `reads`. Return how many messages it read."""
         self._others_at = -math.inf  # may have changed after it
         self._transport.tend()
-        if received is None:
+        received = 0
+        if reads:
             self._mail = True
             received = self._read()
-        if received:  # a question among them is answered with all that was counted before it
+        if self._unfiled:  # a question among them is answered with all that was counted before it
             self._do_chores()
-        for connection, payload in received:
-            self._receive(connection, payload)
+        while self._unfiled:
+            self._receive(*self._unfiled.popleft())
         self._do_chores()
         with self.lock:
             now = self.clock()
             if self.core.next_deadline() <= now:
                 self.core.handle_timer(now)
             events = self.core.events()
-        with self.sending:
-            self._send()
-        self._keep_links()
-        if events:
-            self._on_events(events)
+        try:
+            with self.sending:
+                self._send()
+            self._keep_links()
+        finally:  # told also where nothing can be sent or dialled: the core says it once
+            if events:
+                self._on_events(events)
         for errand in self._after_steps:
             errand()
-        return len(received)
+        return received
 
-    def _read(self) -> list[tuple[bytes, bytes]]:
-        """Return what has come: what C brought, and what is here if there may be something."""
-        received, self._came = self._came, []
-        here = self._transport.receive(RECEIVE_MAX) if self._mail else []
-        self._more = len(here) == RECEIVE_MAX
+    def _read(self) -> int:
+        """Read what is here, if there may be something. Return how many messages wait to be filed: with those that C
+        brought, and those that a fault left.
+        """
+        room = max(RECEIVE_MAX - len(self._unfiled), 0)
+        here = self._transport.receive(room) if self._mail and room else []
+        self._more = self._mail and len(here) == room
+        self._unfiled.extend(here)
         if self._unread or self._more:
             self._note_unread(self._more)
         if self._mail and not self._more and self._compiled_sleep is not None:
             self._compiled_sleep.caught_up()
-        return received + here
+        return len(self._unfiled)
 
     def _receive(self, connection: bytes, payload: bytes) -> None:
         """Take in one message; the lock is taken for each, so that a handshake waits for one and not for all."""
@@ -368,7 +378,8 @@ class Pump:
         if self._untold:
             self._python_sleep.skip()
         elif alone is not None:
-            self._came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
+            came, self._mail, woken = alone.stay(generation, received, whole_at, self._collected_until)
+            self._unfiled.extend(came)
         else:
             self._mail, woken = self._python_sleep.sleep(lie_until, self._wakes_at, whole_at)
         self._asleep = False

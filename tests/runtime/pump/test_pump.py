@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from meshcache import hot
 from meshcache.core.replication.publisher_fast_path import ReadyPush
+from meshcache.core.values.events import PolicyChanged
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.edges.keyring import Keyring
@@ -279,6 +281,75 @@ def test_a_fault_in_the_core_is_logged_without_its_message_and_the_mesh_goes_on(
     session_id = os.urandom(32)
     one.make(session_id)
     wait_until(lambda: other.has(session_id))
+
+
+def test_what_happened_is_told_also_while_nothing_can_be_dialled(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that nobody hears of is never in force."""
+    one, _ = ends
+    tried: list[str] = []
+
+    def fail(address: str) -> bool:
+        tried.append(address)
+        raise OSError(errno.EMFILE, "no descriptor is left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(one.transport, "dial", fail)
+        with one.pump.lock:
+            one.core.candidate("127.0.0.1:1", "seed", time.monotonic())
+        one.pump.wake()
+        wait_until(lambda: tried)
+        changed = PolicyChanged(time.monotonic(), "vip", "shop", 1, "edge-2", "reach=server")
+        with one.pump.lock:
+            one.core.note(changed)
+        before = len(tried)
+        wait_until(lambda: len(tried) > before + 1)  # it was drained in a step that dialled after it
+    wait_until(lambda: changed in one.seen)
+    assert one.seen.count(changed) == 1
+
+
+def test_messages_that_were_read_outlive_a_fault(python_ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, other = python_ends
+    read: list[bytes] = []
+    taken: list[bytes] = []
+    left: dict[str, list[bytes]] = {}
+    receive, tend = other.transport.receive, other.transport.tend
+    take, take_known = other.core.receive, other.core.receive_known
+
+    def received(count: int) -> list[tuple[bytes, bytes]]:
+        here = receive(count)
+        read.extend(payload for _, payload in here)
+        return here
+
+    def known(connection: bytes, payload: bytes, now: float) -> bool:
+        was = take_known(connection, payload, now)
+        taken.extend([payload] if was else [])
+        return was
+
+    def took(connection: bytes, payload: bytes, now: float) -> None:
+        taken.append(payload)
+        take(connection, payload, now)
+
+    def fail_once(where: str) -> None:
+        """With messages in hand, of which some are of another kind than pushes of a known stream."""
+        waiting = [payload for payload in read if not any(payload is each for each in taken)]
+        if waiting and where not in left:
+            left[where] = waiting
+            raise OSError(errno.EMFILE, "no descriptor is left")
+
+    def tended() -> None:
+        fail_once("tend")
+        tend()
+
+    monkeypatch.setattr(other.core, "receive_known", known)
+    monkeypatch.setattr(other.core, "receive", took)
+    monkeypatch.setattr(other.transport, "tend", tended)
+    other.pump.call_in_each_step(lambda: fail_once("chore"))
+    monkeypatch.setattr(other.transport, "receive", received)
+    wait_until(lambda: left.keys() == {"tend", "chore"})
+    for messages in left.values():
+        wait_until(lambda messages=messages: all(any(one is each for each in taken) for one in messages))
 
 
 def test_a_fault_while_it_plans_its_sleep_does_not_end_the_pump(
