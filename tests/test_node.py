@@ -489,6 +489,20 @@ class TestReload:
         assert not node.detach(since), "it has left"
         place.server(node)
 
+    def test_a_vip_that_only_the_settings_have_which_are_taken_back_is_served_no_more(self, place: Place) -> None:
+        one, other = place.node("edge-1"), place.node("edge-2", vip=[{"name": "shop"}, {"name": "pay"}])
+        context, client = place.server(one), client_context()
+        place.server(other, vip="pay")
+        place.wait_until_met()
+        put_back = one.reload(settings(place.folder, vip=[{"name": "shop"}, {"name": "pay"}]))
+        since = place.server(one, vip="pay")
+        place.wait_until_met()
+        put_back()
+        assert set(one.stats()["vips"]) == {"shop"}
+        assert not one.detach(since), "it has left"
+        wait_until(lambda: [each["name"] for each in other.peers()[0]["vips"]] == ["shop"])
+        assert visit(context, client, session=visit(context, client).session).resumed
+
     def test_what_a_reload_returns_puts_settings_and_keys_back_from_memory(self, place: Place) -> None:
         one, other = place.node("edge-1"), place.node("edge-2")
         place.wait_until_met()

@@ -181,8 +181,9 @@ class AttachedVips:
             self._generation += 1
 
     def put_back(self, in_force: InForce) -> None:
-        """Take over the settings from before the last reload; contexts that were attached since leave. What holds then
-        is never a reach of the settings that are taken back, whatever becomes of the contexts.
+        """Take over the settings from before the last reload; contexts that were attached since leave, and VIPs that
+        aren't in these settings are served no longer. What holds then is never a reach of the settings that are taken
+        back, whatever becomes of the contexts.
         """
         with self._lock:
             for served in self._served.values():
@@ -192,13 +193,13 @@ class AttachedVips:
                 left = served.live()
                 served.joining = left[-1].joining if left else served.joining
             self._generation -= 1
+            self._end_all_but(in_force.settings)  # first: whatever can't be taken over, these are none of the file's
             self._take_over(in_force, checked=True)
 
     def end_the_gone(self) -> None:
         """Serve no longer what is gone from the settings."""
         with self._lock:
-            for name in set(self._served) - {vip.name for vip in self._in_force.settings.vips}:
-                self._end(name)
+            self._end_all_but(self._in_force.settings)
 
     def apply(self, in_force: InForce) -> None:
         """Take over what was set live: the same VIPs and contexts, in other policies and epochs."""
@@ -314,6 +315,10 @@ class AttachedVips:
         served.port.configure(vip)
         self.asking.configure(vip)
         self._tell(served, change.joining)
+
+    def _end_all_but(self, settings: Settings) -> None:
+        for name in set(self._served) - {vip.name for vip in settings.vips}:
+            self._end(name)
 
     def _end(self, name: str) -> None:
         served = self._served.pop(name)
