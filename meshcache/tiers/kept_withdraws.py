@@ -21,7 +21,8 @@ from meshcache.tiers.sealed_records import SealedRecords
 from meshcache.tiers.sealing import OVERHEAD_BYTES, SealError
 
 PIECES_MAX = 256
-"""A withdraw of many sessions takes a few kB, and there are 256 at most (`Limits.withdraws_max`)."""
+"""A withdraw of many sessions takes a few kB, and there are 256 at most (`Limits.withdraws_max`). No more than the
+entries of one `Tier.put`."""
 
 _HEAD = Struct("<IH")
 """When it was written, in seconds since 1970, and how many pieces there are."""

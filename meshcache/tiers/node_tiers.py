@@ -288,7 +288,7 @@ class NodeTiers:
         assert pump is not None, "it was started"
         known = self._withdraws.changed(pump)
         for runner in self.runners if known is not None else ():
-            runner.offer(self._withdraws.entries(known or (), self._records_of(runner)))
+            runner.keep(self._withdraws.entries(known or (), self._records_of(runner)))
         return known is not None
 
     # --- errands, on the tiers' writing threads

@@ -22,9 +22,10 @@ from meshcache.hooks import (
     TierEntry,
     TierError,
 )
-from meshcache.plugins.health import REST_S_MAX, REST_S_MIN, Health, Tell, What, name_of
+from meshcache.plugins.health import Health, Tell, What, name_of
 from meshcache.runtime.tracing import shown
 from meshcache.tiers.own_loop import CALL_S_MAX, OwnLoop
+from meshcache.tiers.rest import Rest
 from meshcache.tiers.sealed_entries import joined
 from meshcache.tiers.write_queue import WriteQueue
 
@@ -66,30 +67,6 @@ class _Errand(NamedTuple):
     """Whether it does no more than that, so that it goes on where nothing can be written."""
 
 
-class _Rest:
-    """When one kind of call may be made again: after a second, then two, a minute at most, until it goes right."""
-
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.failed = False
-        """Whether the last call did."""
-        self._pause_s = REST_S_MIN
-
-    @property
-    def over(self) -> bool:
-        return time.monotonic() >= self.until
-
-    def begin(self) -> None:
-        """It failed."""
-        self.until = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, REST_S_MAX)
-        self.failed = True
-
-    def went_right(self) -> None:
-        """Be patient with it again."""
-        self._pause_s, self.failed = REST_S_MIN, False
-
-
 class TierRunner:
     """One tier. `opened` is called on its writing thread, once it can be used; errands run there a step at a time."""
 
@@ -122,7 +99,8 @@ class TierRunner:
         self._tended_at = time.monotonic()
         self._stepped_until = 0.0
         """Which rest of taking out has seen a step of an errand that writes."""
-        self._putting, self._removing, self._tending, self._stepping = _Rest(), _Rest(), _Rest(), _Rest()
+        self._keeping, self._putting, self._removing = Rest(), Rest(), Rest()
+        self._tending, self._stepping = Rest(), Rest()
         self._loop = OwnLoop(self.health.name)
         self._writer = native.thread(self._write_all, f"meshcache-tier-{self.health.name}-writes")
         self._reading = native.thread(self._read_all, f"meshcache-tier-{self.health.name}-reads")
@@ -178,6 +156,12 @@ class TierRunner:
             self.health.count("skipped", skipped)
         self._to_write.set()
 
+    def keep(self, entries: Sequence[TierEntry]) -> None:
+        """Have entries written, a batch at most, however often that fails and whatever else waits, in place of those
+        that were to be kept before. Returns at once."""
+        self._queue.keep(entries)
+        self._to_write.set()
+
     def remove(self, keys: Sequence[bytes]) -> None:
         """Have entries taken out in time; until then nobody is given them. Returns at once. Of more than
         `TIER_WAITING_MAX` that wait the oldest stay where they are, and are found again: that is a fault.
@@ -214,7 +198,8 @@ class TierRunner:
 
     def to_plain(self) -> dict[str, Any]:
         """Return an object of ``tiers`` in ``stats``."""
-        failing = self._putting.failed or self._removing.failed or self._doubted or not self.is_open
+        failed = self._putting.failed or self._removing.failed or (self._keeping.failed and bool(self._queue.to_keep))
+        failing = failed or self._doubted or not self.is_open
         told = {"open": self.is_open, "failing": failing, "waiting": self.waiting}
         return {**self.health.to_plain(), **told, **_figures(self.hook)}
 
@@ -232,7 +217,7 @@ class TierRunner:
                 self._to_write.wait(self._wait_s())
             self._to_write.clear()
         if self.is_open:
-            self._putting, self._removing = _Rest(), _Rest()  # the last try for what couldn't be written or taken out
+            self._keeping, self._putting, self._removing = Rest(), Rest(), Rest()  # a last try for what failed
             while self._write_some(errands=False):
                 pass
         self.is_open = False
@@ -257,13 +242,16 @@ class TierRunner:
 
     def _wait_s(self) -> float:
         now = time.monotonic()
-        rests = (self._putting, self._removing, self._tending, self._stepping)
+        rests = (self._keeping, self._putting, self._removing, self._tending, self._stepping)
         return max(min((rest.until - now for rest in rests if rest.until > now), default=_IDLE_S), 0.01)
 
     def _write_some(self, *, errands: bool = True) -> bool:
         """Do a little of what waits and doesn't rest. Return whether there was anything."""
         if self._removing.over and (keys := self._queue.take_removals()):
             self._take_out(keys)
+            return True
+        if self._keeping.over and (entries := self._queue.to_keep):
+            self._keep(entries)
             return True
         puts = self._putting.over and self._queue.has_entries
         if puts:
@@ -279,6 +267,12 @@ class TierRunner:
         else:
             self._queue.put_back(keys)
 
+    def _keep(self, entries: Sequence[TierEntry]) -> None:
+        if self._attempt(lambda: self.hook.put(entries), self._keeping):
+            self.health.count("written", len(entries))
+            self._queue.kept(entries)
+            self._keeping.went_right()
+
     def _put(self) -> None:
         entries = joined(self._queue.take_entries())
         had_failed = self._putting.failed
@@ -286,6 +280,7 @@ class TierRunner:
         self.health.count("written" if done else "skipped", len(entries))
         if done:
             self._putting.went_right()
+            self._keeping = Rest() if had_failed else self._keeping  # what is to be kept can be, too
         elif had_failed and (skipped := self._queue.skip_to_removals()):  # a full store can be taken from
             self.health.count("skipped", skipped)
         self._ahead = self._ahead + 1 if self.waiting >= TIER_BATCH_MAX else _AHEAD_MAX
@@ -323,7 +318,7 @@ class TierRunner:
             self._stepping.went_right()
         self.errands.remove(errand)
 
-    def _attempt(self, what: Callable[[], Any], rest: _Rest) -> bool:
+    def _attempt(self, what: Callable[[], Any], rest: Rest) -> bool:
         """Call a tier. Whatever it raises is counted, and it isn't called for this for a while; it is read on."""
         try:
             self._done(what())

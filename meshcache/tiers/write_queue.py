@@ -1,4 +1,5 @@
-"""What waits to be written to one tier and to be taken out of it, in the order in which that was asked for, bounded.
+"""What waits to be written to one tier and to be taken out of it, in the order in which that was asked for, bounded;
+and, beside that order, what has to be kept.
 
 Knows keys and sealed values only, and no tier: `TierRunner` writes. Threads may share it.
 """
@@ -18,6 +19,8 @@ class WriteQueue:
     def __init__(self) -> None:
         self.going: Counter[bytes] = Counter()
         """How often each key is among the removals, or is being taken out just now; what it finds counts as gone."""
+        self.to_keep: Sequence[TierEntry] = ()
+        """What is to be written however often that fails: a batch at most. Call `kept` when it is."""
         self._entries: deque[Sequence[TierEntry]] = deque()
         """As they were offered, up to a batch in each."""
         self._removals: deque[tuple[int, bytes]] = deque()
@@ -58,6 +61,18 @@ class WriteQueue:
             for _ in range(lost):
                 self._is_over(self._removals.popleft()[1])
         return lost
+
+    def keep(self, entries: Sequence[TierEntry]) -> None:
+        """Have these kept, in place of those that still wait for that."""
+        assert len(entries) <= TIER_BATCH_MAX, "they are written at once"
+        with self._lock:
+            self.to_keep = entries
+
+    def kept(self, entries: Sequence[TierEntry]) -> None:
+        """These were written; others may have come meanwhile."""
+        with self._lock:
+            if self.to_keep is entries:
+                self.to_keep = ()
 
     def take_removals(self) -> list[bytes]:
         """Take those before which nothing is to be written any more; call `gone` or `put_back` next."""

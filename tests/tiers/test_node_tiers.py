@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from meshcache import MeshNode
 from meshcache.core.values.session import Outcome
 from meshcache.edges.keyfile import load_keyring, save_keyring
-from meshcache.hooks import Tier
+from meshcache.hooks import Tier, TierEntry
 from meshcache.tiers.runner import TierRunner
 from tests.nodes import settings
 from tests.support.waiting import wait_until
@@ -139,6 +139,31 @@ def test_a_withdraw_holds_after_a_restart_of_a_node_that_is_alone(start: Start) 
     assert node.wait_warm(60)
     assert set(found(node, ids)) == {None}
     assert node.stats()["vips"]["shop"]["sessions"]["refused"] == {"withdrawn": 20}
+
+
+def test_a_withdraw_that_couldnt_be_written_is_kept_once_it_can_be(start: Start) -> None:
+    class Full(Kept):
+        full = False
+
+        def put(self, entries: Sequence[TierEntry]) -> None:
+            if self.full:
+                raise OSError("no space left")
+            super().put(entries)
+
+    tier = Full()
+    node = start(tier)
+    ids = make(node, 20)
+    wait_until(lambda: len(tier.kept) == 20, what="they are written")
+    before, tier.full = dict(tier.kept), True
+    node.policies.withdraw(vip="shop")
+    wait_until(lambda: counts(node).get("raised"), what="it can't be written")
+    tier.full = False
+    wait_until(lambda: tier.kept.keys() - before.keys(), what="it is kept, while the node runs")
+    node.close()
+    tier.kept |= before
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert set(found(node, ids)) == {None}
 
 
 @pytest.mark.usefixtures("hot_path")
@@ -333,7 +358,7 @@ def test_what_couldnt_be_looked_at_again_costs_no_later_load_its_tries(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meshcache.tiers.node_tiers.SETTLED_S", 0.1)
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.1)
     kept, ids = kept_before(start, 20)
     loads = [20]
 

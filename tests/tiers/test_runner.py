@@ -175,7 +175,7 @@ def test_one_that_cant_be_written_is_read_on() -> None:
 
 def test_errands_that_only_read_go_on_while_writing_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start waits for what is read; a full disk can be read."""
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 600.0)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 600.0)
     tier, steps = Kept(), list[int]()
     with running(tier) as runner:
         tier.put = lambda _entries: (_ for _ in ()).throw(OSError(28, "No space left"))  # type: ignore[method-assign]
@@ -219,10 +219,76 @@ class Timed(Evicted):
         return [after - before for before, after in pairwise(self.removes_at)]
 
 
+def test_what_is_to_be_kept_is_tried_until_it_is_written_and_keeps_nothing_else_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.02)
+    refused: list[list[bytes]] = []
+
+    class Chooses(Evicted):
+        def put(self, entries: Sequence[TierEntry]) -> None:
+            if refuses and entry(9).key in (each.key for each in entries):
+                refused.append([each.value for each in entries])
+                raise OSError("no space left")
+            super().put(entries)
+
+    refuses, tier = [True], Chooses()
+    with running(tier) as runner:
+        runner.keep([entry(9)])
+        wait_until(lambda: len(refused) >= 2, what="it is tried again")
+        assert runner.to_plain()["failing"]
+        runner.offer([entry(number) for number in range(3)])
+        runner.remove([entry(0).key])
+        wait_until(lambda: set(tier.kept) == {entry(1).key, entry(2).key}, what="others are written and taken out")
+        newer = TierEntry(entry(9).key, b"newer", 60.0)
+        runner.keep([newer])
+        wait_until(lambda: refused[-1] == [b"newer"], what="the newer one takes its place")
+        refuses.clear()
+        wait_until(lambda: tier.kept.get(newer.key) == b"newer", what="it is written")
+        wait_until(lambda: not runner.to_plain()["failing"])
+        assert "skipped" not in counts(runner)
+
+
+def test_what_is_to_be_kept_needs_no_room_and_is_tried_a_last_time_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 600.0)
+    tier = Evicted()
+    with running(tier) as runner:
+        put, tier.put = tier.put, lambda _entries: 1 / 0  # type: ignore[assignment, method-assign]
+        runner.keep([entry(9)])
+        wait_until(lambda: counts(runner).get("raised"), what="it can't be written")
+        runner.offer([entry(1)] * (2 * TIER_WAITING_MAX))
+        assert counts(runner)["skipped"] >= TIER_WAITING_MAX
+        tier.put = put  # type: ignore[method-assign]
+    assert tier.kept[entry(9).key] == b"v9"
+
+
+def test_once_others_can_be_written_again_so_can_what_is_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.02)
+    tier, tried = Evicted(), list[bytes]()
+    put = tier.put
+
+    def fail(entries: Sequence[TierEntry]) -> None:
+        tried.append(entries[0].key)
+        raise OSError("no space left")
+
+    with running(tier) as runner:
+        monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 600.0)
+        runner.keep([entry(8)])
+        wait_until(lambda: counts(runner).get("written") == 1, what="from then on it rests for longer")
+        tier.put = fail  # type: ignore[method-assign]
+        runner.keep([entry(9)])
+        wait_until(lambda: entry(9).key in tried, what="it can't be written")
+        runner.offer([entry(1)])
+        wait_until(lambda: entry(1).key in tried, what="others can't either")
+        tier.put = put  # type: ignore[method-assign]
+        runner.offer([entry(2)])
+        wait_until(lambda: entry(9).key in tier.kept, what="it is written soon after others")
+
+
 def test_taking_out_is_tried_less_and_less_often_whatever_is_written_read_or_tended_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.1)
     monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
     tier, numbers = Timed(), count(1)
     with running(tier) as runner:
@@ -243,7 +309,7 @@ def test_taking_out_is_tried_less_and_less_often_whatever_is_written_read_or_ten
 def test_writing_is_tried_less_and_less_often_whatever_is_taken_out_read_or_tended_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.1)
     monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
 
     class Full(Evicted):
@@ -269,7 +335,7 @@ def test_writing_is_tried_less_and_less_often_whatever_is_taken_out_read_or_tend
 
 def test_where_nothing_can_be_written_what_is_taken_out_waits_for_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is full takes removals, and is tried once a minute in the end."""
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.1)
     tier = Evicted()
     with running(tier) as runner:
         tier.put = lambda _entries: 1 / 0  # type: ignore[assignment, method-assign]
@@ -283,7 +349,7 @@ def test_where_nothing_can_be_written_what_is_taken_out_waits_for_none_of_it(mon
 
 
 def test_where_nothing_can_be_taken_out_it_is_still_looked_through_and_tended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.02)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.02)
     monkeypatch.setattr("meshcache.tiers.runner.TEND_S", 0.01)
     tier, tended = Evicted(), list[bool]()
     with running(tier) as runner:
@@ -300,7 +366,7 @@ def test_where_nothing_can_be_taken_out_it_is_still_looked_through_and_tended(mo
 def test_an_errand_that_breaks_off_after_good_steps_is_waited_for_longer_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("meshcache.tiers.runner.REST_S_MIN", 0.1)
+    monkeypatch.setattr("meshcache.tiers.rest.REST_S_MIN", 0.1)
     monkeypatch.setattr("meshcache.tiers.runner._IDLE_S", 0.01)
 
     def errand() -> Iterator[None]:

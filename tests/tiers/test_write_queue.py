@@ -60,3 +60,16 @@ def test_what_there_is_no_room_for_is_told() -> None:
     assert queue.remove(keys(*range(TIER_WAITING_MAX))) == 0
     assert queue.remove(keys(TIER_WAITING_MAX, TIER_WAITING_MAX + 1)) == 2
     assert [each in queue.going for each in keys(0, 1, 2, TIER_WAITING_MAX + 1)] == [False, False, True, True]
+
+
+def test_what_is_to_be_kept_waits_until_that_is_done_or_others_take_its_place() -> None:
+    queue = WriteQueue()
+    one, other = entries(1), entries(2, 3)
+    queue.keep(one)
+    assert (queue.waiting, queue.has_entries) == (0, False), "it stands in no line"
+    being_written = queue.to_keep
+    queue.keep(other)
+    queue.kept(being_written)
+    assert queue.to_keep is other
+    queue.kept(other)
+    assert not queue.to_keep
