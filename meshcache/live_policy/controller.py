@@ -121,9 +121,12 @@ class PolicyController:
         return [f"{vip}.{key}" for vip, key in self._hidden]
 
     def show(self) -> list[dict[str, Any]]:
-        """Return what holds for each VIP that a context serves here; see `policy_view.shown_vip`."""
-        with self._lock, self._pump.lock:
-            core, holds = self._pump.core, self._holds
+        """Return what holds for each VIP that a context serves here; see `policy_view.shown_vip`. It waits for no
+        change that is under way, which a slow disk may hold up, and shows what holds until that does.
+        """
+        holds = self._holds
+        with self._pump.lock:
+            core = self._pump.core
             served = {vip.terms.vip for vip in core.local_vips()}
             vips = [vip for vip in holds.in_force.settings.vips if vip.name in served]
             return [shown_vip(vip, holds, core.live, core.records()) for vip in vips]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from meshcache.admin.client import AdminClient
 from meshcache.edges.keyfile import create_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.errors import AdminError
+from meshcache.live_policy.kept import Kept
+from meshcache.live_policy.policy_file import PolicyFile
+from tests.tls.world import server_context
 
 
 def settings(folder: Path, name: str = "edge-1") -> Settings:
@@ -56,3 +60,32 @@ def test_a_node_whose_socket_is_taken_does_not_run_at_all(folder: Path) -> None:
         with pytest.raises(MeshcacheError, match="closed"):
             second.stats()
         assert AdminClient(folder / "admin.sock").stats()["node"]["name"] == "edge-1"
+
+
+def test_while_a_disk_keeps_a_change_of_a_policy_waiting_everybody_else_is_answered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = AdminClient(folder / "admin.sock")
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def save(_file: PolicyFile, _kept: Kept) -> None:
+        waits.set()
+        goes_on.wait(60)
+
+    with MeshNode(settings(folder)) as node, ThreadPoolExecutor() as others:
+        node.attach(server_context("stdlib"), vip="shop")
+        (before,) = client.policy()
+        monkeypatch.setattr(PolicyFile, "save", save)
+        changed = others.submit(node.policies.set_policy, "shop", {"lifetime_s": "600"})
+        try:
+            assert waits.wait(60)
+            asked = others.submit(client.policy)
+            answers = [others.submit(each) for each in (client.stats, client.peers, client.events)]
+            assert [each["lifetime_s"] for each in asked.result()] == [before["lifetime_s"]], "what holds until then"
+            assert answers[0].result()["node"]["name"] == "edge-1"
+            assert all(answer.result() is not None for answer in answers)
+            assert not changed.done()
+        finally:
+            goes_on.set()
+        assert changed.result()["vip"] == "shop"
+        assert [each["lifetime_s"] for each in client.policy()] == [600]
