@@ -27,7 +27,6 @@ from meshcache.edges.interfaces import advertised_address
 from meshcache.edges.keyfile import load_keyring
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.transport import Transport
-from meshcache.errors import MeshcacheError
 from meshcache.hooks import Hook
 from meshcache.live_policy.controller import PolicyController
 from meshcache.live_policy.policy_file import PolicyFile
@@ -162,13 +161,13 @@ class MeshNode(TlsSide, WarmSide):
             if self._slot is not None:
                 close_at_end(self)
             nodes.append(self)
-            self._pump.start()
-            self._exports.start()
-            self._look_for_peers()
-            self._plugins.start(self.name, self.colo, settings.mesh.name, self._address, self._hinted)
             try:
+                self._pump.start()
+                self._exports.start()
+                self._look_for_peers()
+                self._plugins.start(self.name, self.colo, settings.mesh.name, self._address, self._hinted)
                 self._start_admin()
-            except MeshcacheError:
+            except BaseException:
                 self.close()
                 raise
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outco
 from meshcache.doctor.finding import FindingState
 from meshcache.doctor.mesh import mesh_findings
 from meshcache.edges.keyfile import load_keyring, save_keyring
+from meshcache.hooks import Discovery, Observer
 from tests.nodes import NAMES, Place, alive, places, settings
 from tests.support.waiting import wait_until
 from tests.tls.world import (
@@ -578,6 +580,24 @@ class TestLife:
         before = threading.active_count()
         with pytest.raises(TransportError, match=one.address):
             MeshNode(settings(place.folder, "edge-2", mesh={"listen": one.address})).start()
+        assert threading.active_count() == before
+
+    def test_whatever_keeps_it_from_starting_nothing_is_left_running(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = place.node("edge-1")
+        before = threading.active_count()
+
+        def fail(*_looks_for: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        hooks = (Observer(), Discovery())
+        node = MeshNode(settings(place.folder, "edge-2", mesh={"seeds": [one.address]}), hooks=hooks)
+        with monkeypatch.context() as patched:
+            patched.setattr("meshcache.node.Finders", fail)
+            with pytest.raises(OSError, match="Too many open files"):
+                node.start()
+        assert node.closed
         assert threading.active_count() == before
 
     def test_from_a_file(self, folder: Path) -> None:

@@ -41,9 +41,10 @@ class DiscoveryRunner:
         self._reminder.start()
 
     def close(self, within_s: float) -> None:
-        """Listen to it no longer; its thread ends when its `run` returns."""
+        """Listen to it no longer; its thread ends when its `run` returns. It need not have started."""
         self._closed.set()
-        self._reminder.join(within_s)
+        if self._reminder.is_alive():
+            self._reminder.join(within_s)
 
     def _run(self) -> None:
         here = self._here

@@ -44,10 +44,11 @@ class ObserverRunner:
         self._woken.set()
 
     def close(self, within_s: float) -> None:
-        """Tell what waits, and no more."""
+        """Tell what waits, and no more. It need not have started."""
         self._closed = True
         self._woken.set()
-        self._thread.join(within_s)
+        if self._thread.is_alive():
+            self._thread.join(within_s)
 
     def _run(self) -> None:
         due_at = time.monotonic() + self._every_s

@@ -9,6 +9,7 @@ decides who is a member.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -38,6 +39,8 @@ _FOLDER = "workers"
 _ID = "id"
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _NUMBER = re.compile(r"\d{1,4}")
+
+log = logging.getLogger("meshcache.mesh")
 
 
 class Slot:
@@ -77,11 +80,16 @@ class Slot:
         self.port = port
 
     def publish(self, mesh: str, fingerprint: str, address: str) -> None:
-        """Tell other workers of this mesh where this one listens."""
-        if self._descriptor is not None:
-            content = f"{mesh_mark(mesh)} {fingerprint} {address}\n".encode()
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, content, 0)
+        """Tell other workers of this mesh where this one listens. Where that fails, one line in the log."""
+        if self._descriptor is None:
+            return
+        content = f"{mesh_mark(mesh)} {fingerprint} {address}\n".encode()
+        try:
+            os.pwrite(self._descriptor, content, 0)  # first: a disk that is full takes what was there, in other words
+            os.ftruncate(self._descriptor, len(content))
+        except OSError as error:
+            reason = error.strerror or error
+            log.warning("workers of this host aren't told in %s where this one listens: %s", self._folder, reason)
 
     def others(self, mesh: str, fingerprints: tuple[str, ...]) -> list[str]:
         """Return where the other living workers of this mesh listen, those that have a key of ours. Never raises."""

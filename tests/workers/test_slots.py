@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -57,6 +58,24 @@ def test_another_mesh_and_another_key_are_nobody(folder: Path) -> None:
     assert other.others("prod", ("k1",)) == ["127.0.0.1:1"]
     assert other.others("test", ("k1",)) == []
     assert other.others("prod", ("k2",)) == []
+
+
+def test_what_cannot_be_told_is_a_line_in_the_log_and_the_next_address_takes_the_place_of_a_longer_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = Slot.take(folder), Slot.take(folder)
+
+    def full(_descriptor: int, _content: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slots.os, "pwrite", full)
+        one.publish("prod", "k1", "127.0.0.1:65535")
+    assert "No space left" in caplog.text
+    assert other.others("prod", ("k1",)) == []
+    for address in ("127.0.0.1:65535", "127.0.0.1:1"):
+        one.publish("prod", "k1", address)
+        assert other.others("prod", ("k1",)) == [address]
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff" * 600, b"a b", b"one two three four\n"])
