@@ -75,11 +75,11 @@ class Audiences:
         return audience
 
     def _inside(self, source: Terms) -> list[Peer]:
-        peers = self._members.usable(self._local.identity.colo)
+        peers = self._members.receiving(self._local.identity.colo)
         return [peer for peer in peers if self._vips.send(source, peer.record)]
 
     def _relays(self, source: Terms) -> list[Peer]:
-        peers = self._members.usable()
+        peers = self._members.receiving()
         colos = sorted({peer.colo for peer in peers} - {self._local.identity.colo})
         relays = (self._links.relay(source, colo, peers) for colo in colos)
         return [relay for relay in relays if relay is not None]

@@ -320,12 +320,15 @@ class Joining:
             self._tell_of_new_terms(old, hello)
             if old.address != proven:  # a machine that took the name may go again, and then nobody would know the other
                 self.remembered_addresses.remember(old.address, old.heard_at, now)
+        there = self._make_room(record.node, proven)
         peer = members.join(record, proven, now)
         members.exhume(record.node, record.incarnation)
         self._uninformed[peer.name] = None
         self._learn(peer, now)
         self._take_note(peer, hello, now)  # answers with our hello, which has to be the first that it hears of us
         self._outlet.peer_joined(peer, now)
+        if there is not None:
+            self._outlet.name_contested(there, now)
 
     def _bearable(self, record: NodeRecord, old: Peer | None, now: float) -> bool:
         """Return whether there is memory for a record. If not, part with its node, whose old record no longer holds."""
@@ -345,7 +348,7 @@ class Joining:
 
     def _take_note(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.answers:
-            self._answered(peer, hello.answers)
+            self._answered(peer, hello.answers, now)
         self.candidates.answered(peer.record.address, peer.name)
         self.remembered_addresses.answered(peer.record.address)
         self.remembered_addresses.answered(peer.address)
@@ -357,7 +360,7 @@ class Joining:
         if hello.knows != self._vips.record.revision:
             self.greet(peer, now, hello.dialled)
 
-    def _answered(self, peer: Peer, address: str) -> None:
+    def _answered(self, peer: Peer, address: str, now: float) -> None:
         """Note that a peer answers at an address. It is dialled there from now on if that is what it tells, or as long
         as it was reached nowhere: what it tells may lead into another of its networks.
         """
@@ -367,7 +370,16 @@ class Joining:
         if address == peer.address:
             peer.reached = True
         elif address == peer.record.address or (tried and not peer.reached):
-            self._members.move(peer, address)
+            self._make_room(peer.name, address)
+            self._members.move(peer, address, now)
+
+    def _make_room(self, node: str, address: str) -> Peer | None:
+        """Take back what waits for another peer at an address where a node is about to be dialled; return that peer."""
+        there = self._members.at(address)
+        if there is None or there.name == node:
+            return None
+        self._outlet.terms_replaced()
+        return there
 
     def _learn(self, peer: Peer, now: float) -> None:
         self._outlet.record_heard(peer.record, now)

@@ -133,7 +133,9 @@ class Liveness:
         """Ask a peer for a sign of life, and measure the round trip."""
         token = self._local.rng.randrange(_TOKENS)
         peer.pings = (*peer.pings[1 - _PINGS_MAX :], (token, now))
-        peer.ping_at = now + self._local.limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
+        limits = self._local.limits
+        pause_s = limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
+        peer.ping_at = now + (limits.heartbeat_s if peer.displaced else pause_s)
         self._outbox.send(peer.address, Ping(token))
 
     def ping_received(self, peer: Peer, ping: Ping, now: float) -> None:
@@ -152,6 +154,7 @@ class Liveness:
         peer.pings = tuple(ping for ping in peer.pings if ping[1] > sent_at)
         peer.sent_after, peer.answered_at = sent_at, now
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
+        self._members.found_there(peer, now)
         if peer.unproven:
             self.ping(peer, now)
 

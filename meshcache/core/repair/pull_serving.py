@@ -68,7 +68,7 @@ class PullServing:
         self._hurries = _HURRIED_STEPS
         self._edge.settle()
         self._publisher.asked_for(pull.id, now)
-        batch = self._find(peer, pull, now) if self._may_answer(peer, now) else None
+        batch = self._find(peer, pull, now) if self._may_answer(peer, now) and peer.receives else None
         self._outbox.send_all([peer.address], PullReply(pull.token, batch), 0 if batch is None else 1)
 
     def _find(self, peer: Peer, pull: Pull, now: float) -> Batch | None:

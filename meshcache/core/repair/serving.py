@@ -65,7 +65,7 @@ class Serving:
         stream = self._cache.streams.get(fetch.key)
         if stream is None or not self._vips.send(stream.terms, peer.record):
             self._end(peer, fetch, FetchEnd.UNKNOWN)
-        elif fetch.snapshot and not self.place(peer, now):
+        elif not peer.receives or (fetch.snapshot and not self.place(peer, now)):
             self._end(peer, fetch, FetchEnd.BUSY)
         else:
             self._serve(peer, fetch, stream, now)

@@ -106,7 +106,7 @@ class Consuming:
         allowed: dict[int, bool] = {}
         ids = tuple(each for each in told.ids if self._forget(tellers, groups[0], each, allowed, now))
         if told.relay and ids and peer.colo != self._local.identity.colo:
-            inside = self._members.usable(self._local.identity.colo)
+            inside = self._members.receiving(self._local.identity.colo)
             others = [other.address for other in inside if other is not peer and _serves(other.record, told.group)]
             self._outbox.send_all(others, Consumed(told.group, ids, teller=peer.name))
 

@@ -58,6 +58,8 @@ class Peer:
     Its clock is ``ahead_s`` of ours, give or take half a round trip.
     ``contested_at`` is when somebody else last
     began to claim its name, ``told_old_at`` when somebody was last told that it speaks as an earlier life.
+    It is ``displaced`` from when another peer was dialled at the same address until it answers a ping from there, which
+    ended last at ``found_at``: a node that crashed leaves its address to whoever comes next.
     """
 
     record: NodeRecord
@@ -93,6 +95,8 @@ class Peer:
     reaches_us: bool = True
     contested_at: float | None = None
     told_old_at: float | None = None
+    displaced: bool = False
+    found_at: float = float("-inf")
 
     @property
     def name(self) -> str:
@@ -118,6 +122,16 @@ class Peer:
             return self.late_s
         return max(self.late_s, min(now - self.sent_after, UNMEASURED_S))
 
+    @property
+    def receives(self) -> bool:
+        """Whether sessions and keys may go where it is dialled: it isn't lost, and nobody else may be there."""
+        return self.usable and not self.displaced
+
+
+FOUND_S = 5.0
+"""Who has shown that it is at its address isn't asked again for so long: a member that claims the addresses of others
+again and again would keep their sessions from them.
+"""
 
 UNMEASURED_S = 60.0
 """What the first words of a node may have waited at most, hello and all: it heard us all that time, and a cut that
@@ -158,6 +172,10 @@ class Members:
         """Return the peers that aren't lost, of one colo or of all."""
         return [peer for peer in self if peer.usable and colo in (None, peer.colo)]
 
+    def receiving(self, colo: str | None = None) -> list[Peer]:
+        """Return the peers to whose addresses sessions and keys may go, of one colo or of all."""
+        return [peer for peer in self if peer.receives and colo in (None, peer.colo)]
+
     @property
     def forgotten(self) -> int:
         """Return how many lives that are gone are remembered."""
@@ -186,7 +204,7 @@ class Members:
         """Take a node in, or its new incarnation in place of the old."""
         old = self._peers.get(record.node)
         if old is not None:
-            self._by_address.pop(old.address, None)
+            self._vacate(old)
         limits = self._limits
         bucket = Bucket(limits.origin_sessions_per_s, limits.origin_sessions_burst, now)
         peer = Peer(record, address, bucket, heard_at=now, linger_until=now + limits.linger_s)
@@ -194,7 +212,8 @@ class Members:
         if old is not None:
             peer.flaps = old.flaps + (old.state is not PeerState.ALIVE)
         self._weigh(old.record if old else None, record)
-        self._peers[record.node] = self._by_address[address] = peer
+        self._peers[record.node] = peer
+        self._dial(peer, now)
         self._peers = dict(sorted(self._peers.items()))
         self.generation += 1
         self._events.add(PeerJoined(now, record.node, record.colo, address, record.incarnation))
@@ -206,11 +225,11 @@ class Members:
         peer.record = record
         self.generation += 1
 
-    def move(self, peer: Peer, address: str) -> None:
+    def move(self, peer: Peer, address: str, now: float) -> None:
         """Dial a peer at another address from now on."""
-        self._by_address.pop(peer.address, None)
-        peer.address, peer.reached = address, True
-        self._by_address[address] = peer
+        self._vacate(peer)
+        peer.address, peer.reached, peer.displaced = address, True, False
+        self._dial(peer, now)
         self.generation += 1
 
     def heard(self, peer: Peer, now: float) -> None:
@@ -227,12 +246,20 @@ class Members:
             return
         if peer.state is PeerState.LOST:
             record = peer.record
+            self._contest(peer, now)  # its address may be another's by now
             self._events.add(PeerJoined(now, record.node, record.colo, peer.address, record.incarnation))
         else:
             self._events.add(PeerRecovered(now, peer.name))
         peer.state = PeerState.ALIVE
         peer.flaps += 1
         self.generation += 1
+
+    def found_there(self, peer: Peer, now: float) -> None:
+        """Note that a peer has answered a ping: it is at its address."""
+        self._by_address[peer.address] = peer
+        if peer.displaced:
+            peer.displaced, peer.found_at = False, now
+            self.generation += 1
 
     def doubt(self, peer: Peer, now: float) -> None:
         """Suspect a peer that was silent for the suspicion time."""
@@ -284,9 +311,27 @@ class Members:
         self._said[peer.name] = max(peer.record.age, self._said.pop(peer.name, (0, 0)))
         if len(self._said) > SAID_MAX:
             self._said.popitem(last=False)
+        self._vacate(peer)
+        self.generation += 1
+
+    def _dial(self, peer: Peer, now: float) -> None:
+        self._contest(peer, now)
+        self._by_address[peer.address] = peer
+
+    def _vacate(self, peer: Peer) -> None:
         if self._by_address.get(peer.address) is peer:
             del self._by_address[peer.address]
-        self.generation += 1
+
+    def _contest(self, peer: Peer, now: float) -> None:
+        """Where others are dialled at a peer's address, have all asked which of them is there; an answer to what was
+        asked before says nothing of that.
+        """
+        if self._by_address.get(peer.address, peer) is peer:
+            return
+        others = [each for each in self if each is not peer and each.address == peer.address and each.usable]
+        for each in (peer, *others) if others else ():
+            if now - each.found_at >= FOUND_S:
+                each.displaced, each.pings, each.ping_at = True, (), now
 
     def _bury(self, peer: Peer, now: float) -> None:
         self._forgotten[peer.name, peer.record.incarnation] = now + self._limits.forget_s

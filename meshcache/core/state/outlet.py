@@ -52,7 +52,7 @@ class Outlet(Protocol):
         """What these ids name, or what fits, is to be forgotten: it is gone from memory, and may be elsewhere."""
 
     def name_contested(self, holder: Peer, now: float) -> None:
-        """Another address claims a peer's name: whether the peer is heard decides."""
+        """Another claims a peer's name, or its address: whether the peer is heard, or answers, decides."""
 
     def name_outbid(self, incarnation: int, why: str, now: float) -> None:
         """Others know a life of this node's name up to this number that it never was, or was earlier."""

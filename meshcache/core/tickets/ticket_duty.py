@@ -375,7 +375,7 @@ class TicketDuty:
 
     def _send_keys(self, ring: Ring, peers: Iterable[Peer], keys: list[TicketKey], now: float) -> None:
         """Send keys to nodes of their ring, and to nobody else: the gate that every key passes on its way out."""
-        for peer in peers:
+        for peer in (each for each in peers if each.receives):
             known = self._peers.of(peer)
             fresh = [key for key in keys if now < ring.opens_until(key) - _LAST_S and known.may_tell(key.name, now)]
             if fresh and ring.id in self.rings.of_node(peer.record):

@@ -20,8 +20,10 @@ from meshcache.core.values.events import (
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session import Outcome
 from meshcache.core.values.topology import INCARNATION_MAX
+from meshcache.core.wire.codec import Decoder
 from meshcache.core.wire.messages import Hello, Push, Refuse
 from meshcache.core.wire.record_size import PEERS_BYTES_MAX, weight
+from meshcache.core.wire.ticket_messages import TicketKeys
 from tests.core.net import Host, Net, Puppet, dropped, has, make, mesh, vip
 from tests.core.samples import large_record
 
@@ -489,3 +491,59 @@ def test_one_name_in_two_colos_does_not_begin_a_life_a_second_and_each_keeps_its
     net.run(60)
     made = make(net, here, 1)
     net.until(lambda: all(has(net, net.hosts[name], made) for name in colos), within=10)
+
+
+def given(net: Net, since: int, address: str) -> set[str]:
+    """The VIPs of which sessions or ticket keys were sent to an address since then; of keys the group."""
+    names: set[str] = set()
+    for _, to, payload, _ in net.sent[since:]:
+        message = Decoder().decode(payload).message if to == address else None
+        if isinstance(message, Push):
+            names.add(message.batch.terms.vip)
+        elif isinstance(message, TicketKeys):
+            names.add(f"ring {message.ring.hex()}")
+    return names
+
+
+def test_who_listens_where_a_crashed_node_did_gets_nothing_that_was_for_that_one() -> None:
+    net = Net()
+    a, b = (net.add(name, "ams1", vip(name, rotate_s=600.0), seeds=("a:7946",)) for name in ("a", "b"))
+    a.core.set_vip(vip("a", name="pay"), net.now)
+    net.run(20)
+    since = len(net.sent)
+    a.core.tickets.rotate("shop", net.now)
+    net.until(lambda: given(net, since, b.address))  # b is given ticket keys
+    net.run(11)  # until the next one may be made
+    net.stop("b")
+    c = net.add("c", "ams1", vip("c", name="pay"), seeds=(a.address,), address=b.address)
+    net.until(lambda: "c" in alive(a, net), within=0.5)
+    assert "b" in alive(a, net), "it isn't known yet that it crashed"
+    since = len(net.sent)
+    make(net, a, 1)
+    a.core.tickets.rotate("shop", net.now)
+    paid = make(net, a, 2, "pay")
+    net.until(lambda: has(net, c, paid, "pay"), within=0.1)
+    net.run(2)
+    make(net, a, 3)
+    net.run(10)
+    assert given(net, since, b.address) == {"pay"}
+    assert alive(a, net) == ["c"]
+
+
+def test_a_living_node_whose_address_another_claims_goes_on_and_the_other_gets_nothing() -> None:
+    net = Net()
+    a = net.add("a", "ams1", vip("a"), vip("a", name="pay"))
+    b = net.add("b", "ams1", vip("b"), seeds=(a.address,))
+    net.run(3)
+    liar = Puppet(net, "c", "ams1", vip("c", name="pay"))
+    liar.address = b.address
+    since = len(net.sent)
+    liar.joins(a)
+    net.run(0.1)
+    session = make(net, a, 1)
+    make(net, a, 2, "pay")
+    net.run(0.1)
+    assert has(net, b, session), "it has answered, and nothing waits for a repair"
+    liar.lives(a, 20)
+    assert "c" in alive(a, net)
+    assert given(net, since, b.address) == {"shop"}

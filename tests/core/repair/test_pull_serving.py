@@ -66,3 +66,17 @@ def test_while_peers_ask_no_message_lies_unread_for_long() -> None:
     assert rests == [Limits().pull_lies_s] * 64 + [usual_s]
     assert not host.core.pull_serving.hurries
     assert host.core.rest_s(0) == 0
+
+
+def test_a_peer_at_whose_address_another_may_be_is_given_nothing_until_it_has_answered() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    asker, other = (Puppet(net, name, "ams1", vip(name)) for name in ("asker", "other"))
+    other.address = asker.address
+    make(net, host, 1)
+    for puppet in (asker, other):
+        puppet.joins(host)
+    asker.says(host, Pull(5, "shop", sid(1)))
+    asker.answers(host)
+    asker.says(host, Pull(6, "shop", sid(1)))
+    assert [reply.batch is not None for reply in asker.hears(PullReply)] == [False, True]

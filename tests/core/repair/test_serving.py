@@ -150,3 +150,13 @@ def test_there_is_one_place_for_a_joiner_and_it_is_lost_by_silence() -> None:
     assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FetchEnd.BUSY
     net.now += net.limits.snapshot_lease_s + 0.1
     assert fetch(host, other, (1, 2), snapshot=True)[-1].end is FetchEnd.DONE
+
+
+def test_a_peer_at_whose_address_another_may_be_is_given_nothing_until_it_has_answered() -> None:
+    net, host, peer = world()
+    other = Puppet(net, "y", "ams1", vip("y"))
+    other.address = peer.address
+    other.joins(host)
+    assert [fill.end for fill in fetch(host, peer, (1, 10))] == [FetchEnd.BUSY]
+    peer.answers(host)
+    assert given(fetch(host, peer, (1, 10))) == list(range(1, 11))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshcache.core.state.members import FORGOTTEN_MAX, SAID_MAX, Members, PeerState
+from meshcache.core.state.members import FORGOTTEN_MAX, FOUND_S, SAID_MAX, Members, PeerState
 from meshcache.core.values.events import (
     EventLog,
     PeerForgotten,
@@ -118,7 +118,7 @@ def test_a_thousand_restarts_leave_a_bounded_memory(members: Members) -> None:
 
 def test_a_peer_can_be_dialled_elsewhere(members: Members) -> None:
     peer = members.join(record(), "edge-1:1", 0.0)
-    members.move(peer, "10.0.0.1:9")
+    members.move(peer, "10.0.0.1:9", 1.0)
     assert members.at("10.0.0.1:9") is peer
     assert members.at("edge-1:1") is None
     members.part(peer)
@@ -170,3 +170,47 @@ def test_what_was_said_before_gives_its_room_back(members: Members) -> None:
         assert peer is not None
         members.left(peer, 0.0)
     assert full_of_heavy_ones(members) == heavy
+
+
+def test_of_two_at_one_address_neither_receives_before_it_has_answered_from_there(members: Members) -> None:
+    one = members.join(record("a"), "10.0.0.1:1", 0.0)
+    other = members.join(record("b"), "10.0.0.1:1", 10.0)
+    assert (one.usable, one.receives, other.receives) == (True, False, False)
+    assert members.receiving() == []
+    before = members.generation
+    members.found_there(other, 10.5)
+    assert members.receiving() == [other]
+    assert members.generation > before, "audiences are found anew"
+    assert members.usable() == [one, other], "the first one is asked further, and lost in the end"
+
+
+def test_who_was_found_where_it_is_isnt_asked_again_by_each_claim(members: Members) -> None:
+    one = members.join(record("a"), "10.0.0.1:1", 0.0)
+    members.join(record("b"), "10.0.0.1:1", 10.0)
+    members.found_there(one, 10.5)
+    members.join(record("c"), "10.0.0.1:1", 10.6)
+    members.join(record("b", 2), "10.0.0.1:1", 10.7)
+    assert one.receives
+    members.join(record("d"), "10.0.0.1:1", 10.5 + FOUND_S)
+    assert not one.receives
+    members.move(one, "10.0.0.1:2", 20.0)
+    assert one.receives, "it is alone there"
+
+
+def test_a_lost_one_contests_nothing_until_it_is_heard_again(members: Members) -> None:
+    one = members.join(record("a"), "10.0.0.1:1", 0.0)
+    members.lose(one, 9.0)
+    other = members.join(record("b"), "10.0.0.1:1", 10.0)
+    assert other.receives
+    members.heard(one, 20.0)
+    assert (one.receives, other.receives) == (False, False)
+
+
+def test_who_leaves_an_address_takes_nothing_from_who_came_after_it(members: Members) -> None:
+    one = members.join(record("a"), "10.0.0.1:1", 0.0)
+    other = members.join(record("b"), "10.0.0.1:1", 10.0)
+    members.move(one, "10.0.0.1:2", 11.0)
+    assert members.at("10.0.0.1:1") is other
+    third = members.join(record("c"), "10.0.0.1:2", 12.0)
+    members.join(record("a", 2), "10.0.0.1:3", 13.0)
+    assert members.at("10.0.0.1:2") is third
