@@ -20,7 +20,7 @@ import meshcache
 from meshcache import AttachError, KeyringError, MeshcacheError, MeshNode, Outcome, TransportError
 from meshcache.doctor.finding import FindingState
 from meshcache.doctor.mesh import mesh_findings
-from meshcache.edges.keyfile import load_keyring, save_keyring
+from meshcache.edges.keyfile import create_keyring, load_keyring, save_keyring
 from meshcache.hooks import Discovery, Observer
 from tests.nodes import NAMES, Place, alive, places, settings
 from tests.support.waiting import wait_until
@@ -355,7 +355,7 @@ class TestKeys:
     def test_a_live_mesh_changes_its_key_in_three_steps_without_losing_a_session(self, place: Place) -> None:
         nodes = [place.node(name, key=f"{name}.key") for name in ("edge-1",)]
         keys = [place.folder / "edge-1.key", place.folder / "edge-2.key"]
-        save_keyring(keys[1], load_keyring(keys[0]))
+        create_keyring(keys[1], load_keyring(keys[0]))
         nodes.append(place.node("edge-2", key="edge-2.key"))
         made, found = (place.server(node) for node in nodes)
         place.wait_until_met()
