@@ -21,7 +21,7 @@ double clock_s(void)
 void line_watch(Line *line)
 {
     unsigned wanted = 0;
-    if (line->descriptor < 0 || line->front->epoll < 0)
+    if (line->descriptor < 0 || line->acceptor->epoll < 0)
         return;
     if (line->reading && !line->at_end && !line->closing && !line->dying)
         wanted |= EPOLLIN;
@@ -31,40 +31,40 @@ void line_watch(Line *line)
         return;
     struct epoll_event event = {.events = wanted, .data = {.ptr = line}};
     int what = wanted == 0 ? EPOLL_CTL_DEL : line->interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(line->front->epoll, what, line->descriptor, &event) == 0 || wanted == 0) {
+    if (epoll_ctl(line->acceptor->epoll, what, line->descriptor, &event) == 0 || wanted == 0) {
         line->interest = wanted;
         return;
     }
-    line->front->deaf = 1;
+    line->acceptor->deaf = 1;
     line_lose_with(line, errno); /* it would hear nothing any more, and nobody would know why */
 }
 
-static void ask_for_settling(Front *front)
+static void ask_for_settling(Acceptor *acceptor)
 {
-    if (front->stepping || front->asked)
+    if (acceptor->stepping || acceptor->asked)
         return;
-    PyObject *settle = PyObject_GetAttrString((PyObject *)front, "settle");
-    PyObject *nothing = settle == NULL ? NULL : PyObject_CallFunctionObjArgs(front->soon, settle, NULL);
+    PyObject *settle = PyObject_GetAttrString((PyObject *)acceptor, "settle");
+    PyObject *nothing = settle == NULL ? NULL : PyObject_CallFunctionObjArgs(acceptor->soon, settle, NULL);
     Py_XDECREF(settle);
     Py_XDECREF(nothing);
-    front->asked = nothing != NULL;
+    acceptor->asked = nothing != NULL;
     if (nothing == NULL)
-        PyErr_WriteUnraisable((PyObject *)front); /* the loop is closed; `close` buries what is left */
+        PyErr_WriteUnraisable((PyObject *)acceptor); /* the loop is closed; `close` buries what is left */
 }
 
 void line_lose(Line *line)
 {
-    Front *front = line->front;
-    if (front == NULL || line->dying)
+    Acceptor *acceptor = line->acceptor;
+    if (acceptor == NULL || line->dying)
         return;
     line->dying = 1;
     if (line->quiet) {
         line->quiet = 0;
-        front->quiet--;
+        acceptor->quiet--;
     }
-    move(&front->dying, &line->at);
+    move(&acceptor->dying, &line->at);
     line_watch(line);
-    ask_for_settling(front);
+    ask_for_settling(acceptor);
 }
 
 void line_lose_with(Line *line, int number)
@@ -171,17 +171,17 @@ static void close_descriptor(Line *line)
 {
     if (line->descriptor < 0)
         return;
-    if (line->interest != 0 && line->front->epoll >= 0)
-        epoll_ctl(line->front->epoll, EPOLL_CTL_DEL, line->descriptor, NULL);
+    if (line->interest != 0 && line->acceptor->epoll >= 0)
+        epoll_ctl(line->acceptor->epoll, EPOLL_CTL_DEL, line->descriptor, NULL);
     line->interest = 0;
     close(line->descriptor);
     line->descriptor = -1;
 }
 
-void lines_bury(Front *front)
+void lines_bury(Acceptor *acceptor)
 {
-    while (front->dying.next != &front->dying) {
-        Line *line = line_at(front->dying.next);
+    while (acceptor->dying.next != &acceptor->dying) {
+        Line *line = line_at(acceptor->dying.next);
         take_out(&line->at);
         PyObject *protocol = line->protocol;
         line->protocol = NULL;
@@ -197,15 +197,15 @@ void lines_bury(Front *front)
         if (line->stream != NULL)
             openssl.set_shutdown(line->stream->ssl, SENT_AND_RECEIVED_SHUTDOWN); /* as `free` in stream.py */
         Py_CLEAR(line->stream);
-        Py_CLEAR(line->gate);
+        Py_CLEAR(line->listening);
         Py_CLEAR(line->error);
         free(line->unsent);
         line->unsent = NULL;
         line->unsent_bytes = 0;
-        line->front = NULL;
-        front->open--;
+        line->acceptor = NULL;
+        acceptor->open--;
         Py_DECREF((PyObject *)line);
-        Py_DECREF((PyObject *)front);
+        Py_DECREF((PyObject *)acceptor);
     }
 }
 
@@ -213,18 +213,18 @@ void lines_bury(Front *front)
 
 void line_adopt(Line *line, enum how how, PyObject *what)
 {
-    Front *front = line->front;
+    Acceptor *acceptor = line->acceptor;
     StreamObject *stream = line->stream;
     if (line->quiet) {
         line->quiet = 0;
-        front->quiet--;
+        acceptor->quiet--;
     }
-    move(&front->adopted, &line->at);
+    move(&acceptor->adopted, &line->at);
     line->stream = NULL;
-    PyObject *protocol = PyObject_CallFunction(line->gate->adopt, "OOiO", line, stream == NULL ? Py_None : (PyObject *)stream,
+    PyObject *protocol = PyObject_CallFunction(line->listening->adopt, "OOiO", line, stream == NULL ? Py_None : (PyObject *)stream,
                                                (int)how, what == NULL ? Py_None : what);
     if (protocol == NULL)
-        PyErr_WriteUnraisable(line->gate->adopt);
+        PyErr_WriteUnraisable(line->listening->adopt);
     if (protocol == NULL || line->protocol == NULL)
         line_lose(line);
     Py_XDECREF(protocol);
@@ -236,7 +236,7 @@ void line_receive(Line *line)
 {
     ssize_t bytes;
     do
-        bytes = recv(line->descriptor, line->front->room, READ_BYTES, 0);
+        bytes = recv(line->descriptor, line->acceptor->room, READ_BYTES, 0);
     while (bytes < 0 && errno == EINTR);
     if (bytes < 0) {
         if (errno != EAGAIN)
@@ -245,7 +245,7 @@ void line_receive(Line *line)
     }
     PyObject *answer = NULL;
     if (bytes > 0)
-        answer = PyObject_CallMethod(line->protocol, "data_received", "y#", line->front->room, (Py_ssize_t)bytes);
+        answer = PyObject_CallMethod(line->protocol, "data_received", "y#", line->acceptor->room, (Py_ssize_t)bytes);
     else {
         line->at_end = 1;
         answer = PyObject_CallMethod(line->protocol, "eof_received", NULL);
@@ -268,7 +268,7 @@ void line_receive(Line *line)
 void line_turn(Line *line, unsigned events)
 {
     unsigned broken = events & (EPOLLERR | EPOLLHUP);
-    if (line->front == NULL || line->dying)
+    if (line->acceptor == NULL || line->dying)
         return;
     if (line->quiet) {
         line_shake_hands(line);

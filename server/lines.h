@@ -1,14 +1,15 @@
-/* Sockets of clients, accepted, read, written and closed without the loop's transports: what front.py asks for.
+/* Sockets of clients, accepted, read, written and closed without the loop's transports: what acceptor.py asks for.
  *
- * A `Front` is one epoll instance, which the loop watches as one descriptor; its `step` takes what has happened. A `Gate` is
- * a listening socket with what new connections need to know. A `Line` is one connection. As long as it only shakes hands it
- * is quiet: no object of Python's knows it. When the client says something, or anything is out of the ordinary, the gate's
- * `adopt` makes a protocol of asyncio's for it, and the line is that one's transport from then on.
+ * An `Acceptor` is one epoll instance, which the loop watches as one descriptor; its `step` takes what has happened. A
+ * `ListeningSocket` knows what new connections there need. A `Line` is one connection. As long as it only shakes hands it
+ * is quiet: no object of Python's knows it. When the client says something, or anything is out of the ordinary, the
+ * listening socket's `adopt` makes a protocol of asyncio's for it, and the line is that one's transport from then on.
  *
- * Who owns what: the front owns its lines (one reference, from `new_line` until `lines_bury`), they keep it, and epoll its
- * gates; a line owns its gate, its stream, its protocol, its descriptor and what waits to be sent. All of it belongs to the
- * loop's thread; the interpreter's lock is let go while a quiet line takes a step, which touches that line and the front's
- * buffer alone. A descriptor is taken out of epoll before it is closed: a forked child may still hold it.
+ * Who owns what: the acceptor owns its lines (one reference, from `new_line` until `lines_bury`), they keep it, and epoll
+ * its listening sockets; a line owns its listening socket, its stream, its protocol, its descriptor and what waits to be
+ * sent. All of it belongs to the loop's thread; the interpreter's lock is let go while a quiet line takes a step, which
+ * touches that line and the acceptor's buffer alone. A descriptor is taken out of epoll before it is closed: a forked
+ * child may still hold it.
  */
 #ifndef MESHCACHE_LINES_H
 #define MESHCACHE_LINES_H
@@ -20,22 +21,22 @@
 
 enum {
     EVENTS_MAX = 64,         /* taken by one step; then others have their turn */
-    ACCEPTS_MAX = 32,        /* of one gate, by one step */
+    ACCEPTS_MAX = 32,        /* of one listening socket, by one step */
     READ_BYTES = 256 * 1024, /* of one read, as asyncio's */
     HIGH_BYTES = 64 * 1024,  /* that wait to be sent: then the protocol is told to pause; as asyncio's */
     LOW_BYTES = 16 * 1024,   /* and to go on */
 };
 
-/* Why a line is given to Python: front.py has the same. */
+/* Why a line is given to Python: acceptor.py has the same. */
 enum how { BORN, SHAKING, OPEN, REFUSED, ENDED, RESET };
 /* What `step` returns: bits. */
 enum { SOME_ARE_SILENT = 1, NO_DESCRIPTOR = 2, UNWATCHED = 4 };
 
 typedef struct Line Line;
 
-/* A ring of lines, with itself as its first and last. */
-struct ring {
-    struct ring *next, *previous;
+/* A circular list of lines, with itself as its first and last. */
+struct list {
+    struct list *next, *previous;
 };
 
 typedef struct {
@@ -43,17 +44,17 @@ typedef struct {
     int epoll;               /* -1 once closed */
     PyObject *soon;          /* (callable): the loop calls it soon */
     char *room;              /* READ_BYTES, of one call */
-    struct ring shaking;     /* quiet lines, first come first */
-    struct ring silent;      /* quiet lines whose handshake is over, longest silent first */
-    struct ring adopted;     /* the others */
-    struct ring dying;       /* lines to be buried */
+    struct list shaking;     /* quiet lines, first come first */
+    struct list silent;      /* quiet lines whose handshake is over, longest silent first */
+    struct list adopted;     /* the others */
+    struct list dying;       /* lines to be buried */
     Py_ssize_t open;         /* lines in all, until they are buried */
-    Py_ssize_t quiet;        /* those of the first two rings */
+    Py_ssize_t quiet;        /* those of the first two lists */
     Py_ssize_t limit;        /* of `open`: one more is Python's to refuse */
     char stepping, asked;    /* whether `step` runs; whether `soon` was called */
-    char full;               /* a gate found no descriptor left */
+    char full;               /* a listening socket found no descriptor left */
     char deaf;               /* a line couldn't be watched */
-} Front;
+} Acceptor;
 
 typedef struct {
     PyObject_HEAD
@@ -65,13 +66,13 @@ typedef struct {
     PyObject *known;   /* (host) -> whether lines from there may be quiet */
     PyObject *adopt;   /* (line, stream or None, how, what): makes the line a protocol */
     PyObject *done;    /* (stream): a handshake has ended well */
-} Gate;
+} ListeningSocket;
 
 struct Line {
     PyObject_HEAD
-    struct ring at; /* first of what isn't Python's: see line_at */
-    Front *front;   /* NULL once buried */
-    Gate *gate;
+    struct list at; /* first of what isn't Python's: see line_at */
+    Acceptor *acceptor;   /* NULL once buried */
+    ListeningSocket *listening;
     StreamObject *stream; /* of a quiet line; then it is the protocol's */
     PyObject *protocol;   /* NULL while it is quiet */
     PyObject *peer;       /* as socket.getpeername() tells it */
@@ -84,33 +85,33 @@ struct Line {
     char quiet, spoke, reading, at_end, closing, dying, end_wanted, end_sent, told_to_pause;
 };
 
-/* front.c, gates.c and transports.c have one each. */
-extern PyTypeObject *front_type, *gate_type, *line_type;
-extern PyType_Spec front_spec, gate_spec, line_spec;
+/* acceptor.c, listening.c and transports.c have one each. */
+extern PyTypeObject *acceptor_type, *listening_type, *line_type;
+extern PyType_Spec acceptor_spec, listening_spec, line_spec;
 
-static inline Line *line_at(struct ring *ring)
+static inline Line *line_at(struct list *list)
 {
-    return (Line *)((char *)ring - offsetof(Line, at));
+    return (Line *)((char *)list - offsetof(Line, at));
 }
 
-static inline void take_out(struct ring *ring)
+static inline void take_out(struct list *list)
 {
-    ring->previous->next = ring->next;
-    ring->next->previous = ring->previous;
+    list->previous->next = list->next;
+    list->next->previous = list->previous;
 }
 
-static inline void put_last(struct ring *ring, struct ring *one)
+static inline void put_last(struct list *list, struct list *one)
 {
-    one->previous = ring->previous;
-    one->next = ring;
-    ring->previous->next = one;
-    ring->previous = one;
+    one->previous = list->previous;
+    one->next = list;
+    list->previous->next = one;
+    list->previous = one;
 }
 
-static inline void move(struct ring *ring, struct ring *one)
+static inline void move(struct list *list, struct list *one)
 {
     take_out(one);
-    put_last(ring, one);
+    put_last(list, one);
 }
 
 /* --- lines.c: what a line waits for, sends and receives, and its end ----------------------------------------------- */
@@ -146,17 +147,17 @@ void line_turn(Line *line, unsigned events);
 void line_adopt(Line *line, enum how how, PyObject *what);
 
 /* Tells the protocols of lines that have ended, and lets go of both. */
-void lines_bury(Front *front);
+void lines_bury(Acceptor *acceptor);
 
 /* --- quiet_lines.c ------------------------------------------------------------------------------------------------- */
 
 /* Goes on with a quiet line's handshake, or has the line adopted. */
 void line_shake_hands(Line *line);
 
-/* --- gates.c ------------------------------------------------------------------------------------------------------- */
+/* --- listening.c -------------------------------------------------------------------------------------------------- */
 
-/* Accepts some of those who wait at a gate, and begins with each. */
-void gate_accept(Front *front, Gate *gate);
+/* Accepts some of those who wait at a listening socket, and begins with each. */
+void listening_accept(Acceptor *acceptor, ListeningSocket *listening);
 
 /* An address as the socket module tells it; owned, and NULL with an error set. */
 PyObject *address_of(const struct sockaddr_storage *address, socklen_t size);

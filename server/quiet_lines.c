@@ -39,7 +39,7 @@ static int send_outgoing(Line *line)
 static void go_on(Line *line, struct heard *heard)
 {
     StreamObject *stream = line->stream;
-    char *room = line->front->room;
+    char *room = line->acceptor->room;
     heard->error = heard->plain = 0;
     heard->refusal = 1;
     heard->just_over = false;
@@ -71,7 +71,7 @@ static void go_on(Line *line, struct heard *heard)
     }
     if (heard->plain > 0 || heard->refusal != 1)
         return; /* what is to be said to that is Python's; tickets go with the answer */
-    if (stream->ended && !line->gate->at_once) {
+    if (stream->ended && !line->listening->at_once) {
         if (openssl.shutdown(stream->ssl) < 0)
             openssl.clear_error();
         stream->closed = 1;
@@ -83,15 +83,15 @@ static void go_on(Line *line, struct heard *heard)
 static PyObject *bytes_that_came(Line *line, const struct heard *heard)
 {
     ssize_t bytes = heard->bytes < ROOM_BYTES ? heard->bytes : ROOM_BYTES;
-    return PyBytes_FromStringAndSize(line->front->room, (Py_ssize_t)bytes);
+    return PyBytes_FromStringAndSize(line->acceptor->room, (Py_ssize_t)bytes);
 }
 
 /* Tells the node of a handshake that has ended well. */
 static void count(Line *line)
 {
-    PyObject *nothing = PyObject_CallFunctionObjArgs(line->gate->done, line->stream, NULL);
+    PyObject *nothing = PyObject_CallFunctionObjArgs(line->listening->done, line->stream, NULL);
     if (nothing == NULL)
-        PyErr_WriteUnraisable(line->gate->done);
+        PyErr_WriteUnraisable(line->listening->done);
     Py_XDECREF(nothing);
 }
 
@@ -144,11 +144,11 @@ static void conclude(Line *line, struct heard *heard)
         if (heard->just_over) {
             count(line);
             line->when = clock_s();
-            move(&line->front->silent, &line->at);
+            move(&line->acceptor->silent, &line->at);
         }
         if (heard->error != 0)
             reset(line, heard->error);
-        else if (heard->plain > 0 || (heard->just_over && line->gate->at_once))
+        else if (heard->plain > 0 || (heard->just_over && line->listening->at_once))
             line_adopt(line, OPEN, PyBytes_FromStringAndSize(heard->said, heard->plain));
         else if (line->unsent_bytes > 0) /* which is rare, and Python's to wait for */
             line_adopt(line, heard->step == IS_OVER ? OPEN : SHAKING, NULL);
@@ -169,6 +169,6 @@ void line_shake_hands(Line *line)
         openssl.clear_error();
     } else
         conclude(line, &heard);
-    if (line->front != NULL)
+    if (line->acceptor != NULL)
         line_watch(line);
 }

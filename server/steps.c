@@ -434,7 +434,7 @@ static PyType_Slot stream_slots[] = {
 };
 
 static PyType_Spec stream_spec = {
-    "meshcache_server._steps.Stream", sizeof(StreamObject), 0,
+    "meshcache_server._steps.TlsStream", sizeof(StreamObject), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, stream_slots,
 };
 
@@ -567,7 +567,7 @@ PyMODINIT_FUNC PyInit__steps(void)
     stream_type = (PyTypeObject *)PyType_FromSpec(&stream_spec);
     maker_type = (PyTypeObject *)PyType_FromSpec(&maker_spec);
     if (stream_type == NULL || maker_type == NULL || PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) != 0 ||
-        PyModule_AddObjectRef(module, "Stream", (PyObject *)stream_type) != 0 ||
+        PyModule_AddObjectRef(module, "TlsStream", (PyObject *)stream_type) != 0 ||
         PyModule_AddObjectRef(module, "Maker", (PyObject *)maker_type) != 0 || !add_lines(module)) {
         Py_DECREF(module);
         return NULL;

@@ -11,7 +11,7 @@ static PyObject *line_write(PyObject *object, PyObject *data)
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0)
         return NULL;
-    if (self->front != NULL && !self->dying && !self->end_wanted && view.len > 0) {
+    if (self->acceptor != NULL && !self->dying && !self->end_wanted && view.len > 0) {
         int error = line_send(self, view.buf, (size_t)view.len);
         if (error != 0)
             line_lose_with(self, error);
@@ -30,7 +30,7 @@ static PyObject *line_close(PyObject *object, PyObject *unused)
 {
     (void)unused;
     Line *self = (Line *)object;
-    if (self->front != NULL && !self->dying && !self->closing) {
+    if (self->acceptor != NULL && !self->dying && !self->closing) {
         self->closing = 1;
         if (self->unsent_bytes == 0)
             line_lose(self);
@@ -43,7 +43,7 @@ static PyObject *line_abort(PyObject *object, PyObject *unused)
 {
     (void)unused;
     Line *self = (Line *)object;
-    if (self->front != NULL)
+    if (self->acceptor != NULL)
         line_lose(self);
     Py_RETURN_NONE;
 }
@@ -52,7 +52,7 @@ static PyObject *line_write_eof(PyObject *object, PyObject *unused)
 {
     (void)unused;
     Line *self = (Line *)object;
-    if (self->front != NULL && !self->dying) {
+    if (self->acceptor != NULL && !self->dying) {
         self->end_wanted = 1;
         line_say_end(self);
     }
@@ -62,7 +62,7 @@ static PyObject *line_write_eof(PyObject *object, PyObject *unused)
 static PyObject *line_read(PyObject *object, char reading)
 {
     Line *self = (Line *)object;
-    if (self->front != NULL) {
+    if (self->acceptor != NULL) {
         self->reading = reading;
         line_watch(self);
     }
@@ -85,14 +85,14 @@ static PyObject *line_is_reading(PyObject *object, PyObject *unused)
 {
     (void)unused;
     Line *self = (Line *)object;
-    return PyBool_FromLong(self->reading && self->front != NULL && !self->closing && !self->dying);
+    return PyBool_FromLong(self->reading && self->acceptor != NULL && !self->closing && !self->dying);
 }
 
 static PyObject *line_is_closing(PyObject *object, PyObject *unused)
 {
     (void)unused;
     Line *self = (Line *)object;
-    return PyBool_FromLong(self->front == NULL || self->closing || self->dying);
+    return PyBool_FromLong(self->acceptor == NULL || self->closing || self->dying);
 }
 
 static PyObject *line_unsent(PyObject *object, PyObject *unused)
@@ -155,7 +155,7 @@ static PyObject *line_setsockopt(PyObject *object, PyObject *args)
 static PyObject *line_set_protocol(PyObject *object, PyObject *protocol)
 {
     Line *self = (Line *)object;
-    if (self->front != NULL) {
+    if (self->acceptor != NULL) {
         PyObject *before = self->protocol;
         Py_INCREF(protocol);
         self->protocol = protocol;
@@ -229,11 +229,11 @@ PyType_Spec line_spec = {
 
 bool add_lines(PyObject *module)
 {
-    front_type = (PyTypeObject *)PyType_FromSpec(&front_spec);
-    gate_type = (PyTypeObject *)PyType_FromSpec(&gate_spec);
+    acceptor_type = (PyTypeObject *)PyType_FromSpec(&acceptor_spec);
+    listening_type = (PyTypeObject *)PyType_FromSpec(&listening_spec);
     line_type = (PyTypeObject *)PyType_FromSpec(&line_spec);
-    return front_type != NULL && gate_type != NULL && line_type != NULL &&
-           PyModule_AddObjectRef(module, "Front", (PyObject *)front_type) == 0 &&
-           PyModule_AddObjectRef(module, "Gate", (PyObject *)gate_type) == 0 &&
+    return acceptor_type != NULL && listening_type != NULL && line_type != NULL &&
+           PyModule_AddObjectRef(module, "Acceptor", (PyObject *)acceptor_type) == 0 &&
+           PyModule_AddObjectRef(module, "ListeningSocket", (PyObject *)listening_type) == 0 &&
            PyModule_AddObjectRef(module, "Line", (PyObject *)line_type) == 0;
 }

@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT))
 from meshcache.admin.client import AdminClient  # noqa: E402
 from meshcache.cli.watch import Readings, frame  # noqa: E402
 from meshcache.demo import story  # noqa: E402
+from meshcache.demo.files import DASHBOARD, SERVERS, build, has_multicast  # noqa: E402
 from meshcache.demo.servers import Fleet  # noqa: E402
-from meshcache.demo.stage import DASHBOARD, SERVERS, build, has_multicast  # noqa: E402
 from meshcache.demo.visitors import visitors  # noqa: E402
 from tests.admin.chromium import Page, chromium  # noqa: E402
 
@@ -76,7 +76,7 @@ def take_story() -> None:
 
 def take_watch(fleet: Fleet) -> None:
     """One screen of `meshcache stats --watch`, of the same readings."""
-    client = AdminClient(fleet.stage.admin_socket(DASHBOARD))
+    client = AdminClient(fleet.files.admin_socket(DASHBOARD))
     readings = Readings(client.stats())
     for _ in range(6):
         time.sleep(1)
@@ -125,15 +125,15 @@ def busy_mesh() -> Iterator[Fleet]:
     """The demo's six servers, two backends, and clients for over a minute."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="meshcache-pictures-")))
-        stage = build(folder, mdns=has_multicast())
+        files = build(folder, mdns=has_multicast())
         backends = [stack.enter_context(backend()) for _ in range(2)]
         for server in SERVERS:
-            file = stage.file(server)
+            file = files.file(server)
             file.write_text(file.read_text().replace('name = "shop"\n', f'name = "shop"\nbackend = {backends!r}\n'))
-        fleet = stack.enter_context(Fleet(stage))
+        fleet = stack.enter_context(Fleet(files))
         fleet.wait_until_all_know_each_other()
         time.sleep(SETTLED_S)
-        stack.enter_context(visitors(stage, lambda: SERVERS, CLIENTS))
+        stack.enter_context(visitors(files, lambda: SERVERS, CLIENTS))
         time.sleep(TRAFFIC_S)
         yield fleet
 

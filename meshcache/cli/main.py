@@ -23,7 +23,7 @@ INTERRUPTED: Final = 130
 """What a shell reports for a process that ended by SIGINT: 128 + 2."""
 
 
-class Entry(NamedTuple):
+class Subcommand(NamedTuple):
     """Where a subcommand is found, and its line in the list, which must not need the import."""
 
     module: str
@@ -32,22 +32,22 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
-    "demo": Entry("demo", "demo", "A whole mesh on this machine, real clients, a verdict."),
-    "init": Entry("init", "init", "Write a configuration, a mesh key, a test certificate."),
-    "serve": Entry("serve", "serve", "Run the server that a file describes."),
-    "reload": Entry("reload", "reload_file", "Let a running server take its file again."),
-    "check": Entry("check", "check", "Say what is wrong with a file, and everything it points at."),
-    "stats": Entry("stats", "stats", "How a node's clients resume, now or as it goes."),
-    "peers": Entry("peers", "peers", "The other nodes, as one node sees them."),
-    "events": Entry("events", "events", "What happened on a node, and what happens now."),
-    "policy": Entry("policy", "policy", "Where each VIP's sessions may go."),
-    "sessions": Entry("sessions", "sessions", "Forget sessions, on every node."),
-    "tickets": Entry("tickets", "tickets", "The keys of session tickets, which the mesh makes."),
-    "doctor": Entry("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
-    "plan": Entry("plan", "plan", "Predict traffic, memory and CPU; refuse what will not fit."),
-    "key": Entry("key", "key", "The key that makes a node a member of the mesh."),
-    "docs": Entry("docs", "docs", "The documentation, and the files that come with it."),
-    "completion": Entry("completion", "completion", "What a shell needs to complete commands and options."),
+    "demo": Subcommand("demo", "demo", "A whole mesh on this machine, real clients, a verdict."),
+    "init": Subcommand("init", "init", "Write a configuration, a mesh key, a test certificate."),
+    "serve": Subcommand("serve", "serve", "Run the server that a file describes."),
+    "reload": Subcommand("reload", "reload_file", "Let a running server take its file again."),
+    "check": Subcommand("check", "check", "Say what is wrong with a file, and everything it points at."),
+    "stats": Subcommand("stats", "stats", "How a node's clients resume, now or as it goes."),
+    "peers": Subcommand("peers", "peers", "The other nodes, as one node sees them."),
+    "events": Subcommand("events", "events", "What happened on a node, and what happens now."),
+    "policy": Subcommand("policy", "policy", "Where each VIP's sessions may go."),
+    "sessions": Subcommand("sessions", "sessions", "Forget sessions, on every node."),
+    "tickets": Subcommand("tickets", "tickets", "The keys of session tickets, which the mesh makes."),
+    "doctor": Subcommand("doctor", "doctor", "Say what is wrong with this machine, its node and its mesh."),
+    "plan": Subcommand("plan", "plan", "Predict traffic, memory and CPU; refuse what will not fit."),
+    "key": Subcommand("key", "key", "The key that makes a node a member of the mesh."),
+    "docs": Subcommand("docs", "docs", "The documentation, and the files that come with it."),
+    "completion": Subcommand("completion", "completion", "What a shell needs to complete commands and options."),
 }
 
 

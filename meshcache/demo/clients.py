@@ -18,8 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+from meshcache.demo.files import VIPS, DemoFiles, Endpoint
 from meshcache.demo.servers import DemoError
-from meshcache.demo.stage import VIPS, Endpoint, Stage
 
 VISIT_S_MAX = 5.0
 """A handshake on loopback takes milliseconds."""
@@ -46,7 +46,7 @@ class Visit:
         return self.session if agreed else f"{self.session}, but the client says {'resumed' if self.resumed else 'new'}"
 
 
-class Client(Protocol):
+class DemoClient(Protocol):
     """Connects to an endpoint, with a ticket of its own from an earlier visit or without."""
 
     label: str
@@ -55,9 +55,9 @@ class Client(Protocol):
     def visit(self, endpoint: Endpoint, ticket: Any = None) -> Visit: ...
 
 
-def clients(stage: Stage) -> list[Client]:
+def clients(files: DemoFiles) -> list[DemoClient]:
     """Return each client in each protocol version. Raises DemoError when there is no ``openssl`` program."""
-    return [make(stage, tls) for make in (_openssl, PythonClient) for tls in TLS_VERSIONS]
+    return [make(files, tls) for make in (_openssl, PythonClient) for tls in TLS_VERSIONS]
 
 
 class OpensslClient:
@@ -65,14 +65,14 @@ class OpensslClient:
 
     label = "openssl s_client"
 
-    def __init__(self, stage: Stage, tls: str, program: str) -> None:
+    def __init__(self, files: DemoFiles, tls: str, program: str) -> None:
         self.tls = tls
-        self._stage = stage
+        self._files = files
         self._program = program
         self._number = count(1)
 
     def visit(self, endpoint: Endpoint, ticket: Path | None = None) -> Visit:
-        saved = self._stage.folder / f"session-{self.tls}-{next(self._number)}.pem"
+        saved = self._files.folder / f"session-{self.tls}-{next(self._number)}.pem"
         resume = ["-sess_in", str(ticket)] if ticket else []
         done = self._run(endpoint, [*resume, "-sess_out", str(saved)])
         word = re.search(r"^(New|Reused), TLSv", done.stdout.decode(errors="replace"), re.MULTILINE)
@@ -81,9 +81,9 @@ class OpensslClient:
         return _visit(done.stdout, resumed=word[1] == "Reused", ticket=saved)
 
     def _run(self, endpoint: Endpoint, options: list[str]) -> subprocess.CompletedProcess[bytes]:
-        host, port = self._stage.address(endpoint)
+        host, port = self._files.address(endpoint)
         version = "-tls1_2" if self.tls == "1.2" else "-tls1_3"
-        trust = ["-CAfile", str(self._stage.authority(endpoint.vip)), "-verify_return_error"]
+        trust = ["-CAfile", str(self._files.authority(endpoint.vip)), "-verify_return_error"]
         command = [self._program, "s_client", "-connect", f"{host}:{port}", "-servername", endpoint.vip.host, version]
         try:
             return subprocess.run(  # noqa: S603  # the program that PATH names, arguments of our own
@@ -102,19 +102,19 @@ class PythonClient:
 
     label = "Python ssl"
 
-    def __init__(self, stage: Stage, tls: str) -> None:
+    def __init__(self, files: DemoFiles, tls: str) -> None:
         self.tls = tls
-        self._stage = stage
+        self._files = files
         self._context = ssl.create_default_context()
         for vip in VIPS:
-            self._context.load_verify_locations(stage.authority(vip))
+            self._context.load_verify_locations(files.authority(vip))
         version = ssl.TLSVersion.TLSv1_2 if tls == "1.2" else ssl.TLSVersion.TLSv1_3
         self._context.minimum_version = self._context.maximum_version = version
 
     def visit(self, endpoint: Endpoint, ticket: ssl.SSLSession | None = None) -> Visit:
         try:
             with (
-                socket.create_connection(self._stage.address(endpoint), VISIT_S_MAX) as plain,
+                socket.create_connection(self._files.address(endpoint), VISIT_S_MAX) as plain,
                 self._context.wrap_socket(plain, server_hostname=endpoint.vip.host, session=ticket) as tls,
             ):
                 tls.sendall(_request(endpoint))
@@ -124,11 +124,11 @@ class PythonClient:
             raise DemoError(f"Python's ssl failed at {endpoint}: {error}") from None
 
 
-def _openssl(stage: Stage, tls: str) -> OpensslClient:
+def _openssl(files: DemoFiles, tls: str) -> OpensslClient:
     program = shutil.which("openssl")
     if program is None:
         raise DemoError("there is no openssl program; install it, or run `make demo`, which does")
-    return OpensslClient(stage, tls, program)
+    return OpensslClient(files, tls, program)
 
 
 def _request(endpoint: Endpoint) -> bytes:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from meshcache.admin.client import AdminClient
-from meshcache.demo.stage import DASHBOARD, SERVERS, Server, Stage
+from meshcache.demo.files import DASHBOARD, SERVERS, DemoFiles, Server
 from meshcache.errors import AdminError
 
 READY_S_MAX = 60.0
@@ -34,10 +34,10 @@ class DemoError(Exception):
 
 
 class Fleet:
-    """The six servers of one stage; leaving the ``with`` block ends them all."""
+    """The six servers of one run; leaving the ``with`` block ends them all."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, files: DemoFiles) -> None:
+        self.files = files
         self._processes: dict[Server, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class Fleet:
     def stats(self, server: Server) -> dict[str, Any]:
         """Return what ``meshcache stats --json`` says on this server."""
         try:
-            return AdminClient(self.stage.admin_socket(server)).stats()
+            return AdminClient(self.files.admin_socket(server)).stats()
         except AdminError as error:
             raise DemoError(f"{server.name}: {error}{self._tail(server)}") from None
 
@@ -84,7 +84,7 @@ class Fleet:
         """Return where a browser finds the page of the one server that has it.
         Raises DemoError when its log doesn't say.
         """
-        found = re.search(r"dashboard: (http://\S+/)", self.stage.log(DASHBOARD).read_text(errors="replace"))
+        found = re.search(r"dashboard: (http://\S+/)", self.files.log(DASHBOARD).read_text(errors="replace"))
         if found is None:
             raise DemoError(f"{DASHBOARD.name} did not say where its dashboard is{self._tail(DASHBOARD)}")
         return found[1]
@@ -109,28 +109,28 @@ class Fleet:
         self._processes.clear()
 
     def _start(self, server: Server) -> None:
-        with self.stage.log(server).open("wb") as log:
+        with self.files.log(server).open("wb") as log:
             self._processes[server] = subprocess.Popen(  # noqa: S603  # our own interpreter, our own file
-                [sys.executable, "-m", "meshcache", "serve", str(self.stage.file(server))],
+                [sys.executable, "-m", "meshcache", "serve", str(self.files.file(server))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self.stage.folder,
+                cwd=self.files.folder,
                 start_new_session=True,  # Ctrl-C is for us: the servers end in our order
             )
 
     def _sees_all(self, server: Server) -> bool:
-        if " ready: " not in self.stage.log(server).read_text(errors="replace"):
+        if " ready: " not in self.files.log(server).read_text(errors="replace"):
             return False
         try:
-            peers = AdminClient(self.stage.admin_socket(server)).stats()["peers"]
+            peers = AdminClient(self.files.admin_socket(server)).stats()["peers"]
         except AdminError:
             return False
         return {peer["name"] for peer in peers if peer["state"] == "alive"} >= {s.name for s in SERVERS} - {server.name}
 
     def _told(self) -> int:
         """How much all servers have written: a sign of life."""
-        return sum(self.stage.log(server).stat().st_size for server in self._processes)
+        return sum(self.files.log(server).stat().st_size for server in self._processes)
 
     def _check_running(self, server: Server) -> None:
         code = self._processes[server].poll()
@@ -138,5 +138,5 @@ class Fleet:
             raise DemoError(f"{server.name} ended with exit code {code} while starting{self._tail(server)}")
 
     def _tail(self, server: Server) -> str:
-        lines = self.stage.log(server).read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        lines = self.files.log(server).read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "".join(f"\n    {line}" for line in lines)

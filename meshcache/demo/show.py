@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meshcache.demo.stage import SERVERS, Endpoint
+from meshcache.demo.files import SERVERS, Endpoint
 from meshcache.demo.trials import Trial
 
 _STYLES = {"full": "yellow", "local": "cyan", "remote": "green", "pulled": "green"}

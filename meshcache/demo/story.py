@@ -14,9 +14,9 @@ from types import FrameType
 from rich.console import Console
 
 from meshcache.demo.clients import clients
+from meshcache.demo.files import SERVERS, DemoFiles, build, has_multicast
 from meshcache.demo.servers import DemoError, Fleet
 from meshcache.demo.show import Stagehand
-from meshcache.demo.stage import SERVERS, Stage, build, has_multicast
 from meshcache.demo.trials import BORDERS, Tester, Trial, endpoint, everywhere, survivors
 from meshcache.demo.visitors import visitors
 
@@ -44,15 +44,15 @@ def run(*, keep: bool = False, console: Console | None = None) -> int:
 def _play(hand: Stagehand, folder: Path, *, keep: bool) -> int:
     started = time.monotonic()
     hand.title()
-    stage = build(folder, mdns=has_multicast())
-    with Fleet(stage) as fleet:
+    files = build(folder, mdns=has_multicast())
+    with Fleet(files) as fleet:
         _raise_mesh(hand, fleet, started)
-        tester = Tester(fleet, clients(stage), started + DEMO_S_MAX)
+        tester = Tester(fleet, clients(files), started + DEMO_S_MAX)
         trials = [*_cross(hand, tester), *_meet_borders(hand, tester), *_kill(hand, fleet, tester)]
         agreed = _count(hand, fleet, tester)
         hand.verdict(trials, time.monotonic() - started)
         if keep:
-            with visitors(stage, lambda: fleet.alive):
+            with visitors(files, lambda: fleet.alive):
                 _stay(hand, fleet)
     return 0 if agreed and all(trial.held for trial in trials) else 1
 
@@ -61,8 +61,8 @@ def _raise_mesh(hand: Stagehand, fleet: Fleet, started: float) -> None:
     hand.act(1, "Six servers find each other")
     with hand.console.status("starting six servers"):
         fleet.wait_until_all_know_each_other()
-    way = "by mDNS on the loopback interface" if fleet.stage.mdns else "through two seeds"
-    if not fleet.stage.mdns:
+    way = "by mDNS on the loopback interface" if fleet.files.mdns else "through two seeds"
+    if not fleet.files.mdns:
         hand.remark("The loopback interface here has no multicast: two seeds stand in for mDNS.")
     hand.line(True, f"each found the other five {way}, in {time.monotonic() - started:.1f} s")
 
@@ -120,13 +120,13 @@ def _count(hand: Stagehand, fleet: Fleet, tester: Tester) -> bool:
 
 def _stay(hand: Stagehand, fleet: Fleet) -> None:
     """Say what to try, and wait for Ctrl-C."""
-    stage = fleet.stage
+    files = fleet.files
     first, other = endpoint("shop", "edge-1"), endpoint("shop", "edge-5")
     program = Path(sys.executable).with_name("meshcache")
-    socket = f"--socket {stage.admin_socket(first.server)}"
+    socket = f"--socket {files.admin_socket(first.server)}"
     request = f"printf 'GET / HTTP/1.1\\r\\nHost: {first.vip.host}\\r\\nConnection: close\\r\\n\\r\\n'"
-    openssl = f"openssl s_client -quiet -servername {first.vip.host} -CAfile {stage.authority(first.vip)}"
-    session = stage.folder / "mine.pem"
+    openssl = f"openssl s_client -quiet -servername {first.vip.host} -CAfile {files.authority(first.vip)}"
+    session = files.folder / "mine.pem"
     hand.act(6, "The servers stay up until Ctrl-C, and clients go on coming. In a browser:")
     hand.console.print(f"\n  {fleet.dashboard()}", soft_wrap=True, markup=False)
     hand.remark("\nIn another terminal:")
@@ -134,12 +134,12 @@ def _stay(hand: Stagehand, fleet: Fleet) -> None:
         ("watch the gossip", f"{program} stats --watch {socket}"),
         ("who knows whom", f"{program} peers {socket}"),
         ("what may go where", f"{program} policy show {socket}"),
-        (f"meet {first.server.name}", f"{request} | {openssl} -connect {_at(stage, 'edge-1')} -sess_out {session}"),
+        (f"meet {first.server.name}", f"{request} | {openssl} -connect {_at(files, 'edge-1')} -sess_out {session}"),
         (
             f"come back to {other.server.name}",
-            f"{request} | {openssl} -connect {_at(stage, 'edge-5')} -sess_in {session}",
+            f"{request} | {openssl} -connect {_at(files, 'edge-5')} -sess_in {session}",
         ),
-        ("a server's file", f"cat {stage.file(first.server)}"),
+        ("a server's file", f"cat {files.file(first.server)}"),
     ):
         hand.console.print(f"\n  # {comment}\n  {command}", soft_wrap=True, markup=False)
     hand.console.print()
@@ -147,8 +147,8 @@ def _stay(hand: Stagehand, fleet: Fleet) -> None:
         signal.pause()
 
 
-def _at(stage: Stage, server: str) -> str:
-    host, port = stage.address(endpoint("shop", server))
+def _at(files: DemoFiles, server: str) -> str:
+    host, port = files.address(endpoint("shop", server))
     return f"{host}:{port}"
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcache.demo.clients import Client, Visit
+from meshcache.demo.clients import DemoClient, Visit
+from meshcache.demo.files import SERVERS, VIPS, Endpoint, Server
 from meshcache.demo.servers import DemoError, Fleet
-from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Server
 
 ARRIVAL_S_MAX = 5.0
 """Gossip takes about a millisecond; after this the trials show what is missing."""
@@ -38,7 +38,7 @@ class Trial:
     """One expectation put to the test by one client."""
 
     expectation: Expectation
-    client: Client
+    client: DemoClient
     visit: Visit
 
     @property
@@ -89,11 +89,11 @@ def survivors(vip: str, killed: str) -> list[Expectation]:
 class Tester:
     """Puts expectations to the test with every client; remembers each session, and counts what each server told."""
 
-    def __init__(self, fleet: Fleet, clients: Sequence[Client], deadline: float) -> None:
+    def __init__(self, fleet: Fleet, clients: Sequence[DemoClient], deadline: float) -> None:
         self._fleet = fleet
         self._clients = clients
         self._deadline = deadline
-        self._tickets: dict[tuple[Client, Endpoint], Any] = {}
+        self._tickets: dict[tuple[DemoClient, Endpoint], Any] = {}
         self.told: Counter[tuple[str, str]] = Counter()
 
     def test(self, expectations: Sequence[Expectation]) -> list[Trial]:
@@ -101,7 +101,7 @@ class Tester:
         self._make({expected.made for expected in expectations})
         return [self._try(expected, client) for expected in expectations for client in self._clients]
 
-    def _try(self, expected: Expectation, client: Client) -> Trial:
+    def _try(self, expected: Expectation, client: DemoClient) -> Trial:
         visit = self._visit(client, expected.tried, self._tickets[client, expected.made])
         return Trial(expected, client, visit)
 
@@ -116,7 +116,7 @@ class Tester:
         while any(self._received(server) < count for server, count in due.items()) and time.monotonic() < until:
             time.sleep(0.01)
 
-    def _visit(self, client: Client, at: Endpoint, ticket: Any) -> Visit:
+    def _visit(self, client: DemoClient, at: Endpoint, ticket: Any) -> Visit:
         if time.monotonic() > self._deadline:
             raise DemoError("this machine is too busy: the demo did not end in time")
         visit = client.visit(at, ticket)
@@ -128,6 +128,6 @@ class Tester:
 
 
 def _arrives(made: Endpoint, server: Server) -> bool:
-    """Return whether the policies of the stage send a session made there to this server."""
+    """Return whether the demo's policies send a session made there to this server."""
     near = made.vip.reach == "everywhere" or made.server.colo == server.colo
     return near and made.server != server

@@ -14,7 +14,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from meshcache.demo.stage import VIPS, Endpoint, Server, Stage, Vip
+from meshcache.demo.files import VIPS, DemoFiles, Endpoint, Server, Vip
 
 CLIENTS: Final = MappingProxyType({"shop": 4, "checkout": 2, "intranet": 1})
 """Of each VIP: a few visits a second in all, which no machine feels."""
@@ -33,7 +33,7 @@ LEAVE_S: Final = 1.0
 
 @contextmanager
 def visitors(
-    stage: Stage,
+    files: DemoFiles,
     alive: Callable[[], Sequence[Server]],
     clients: Mapping[str, int] = CLIENTS,
     pause_s: float = PAUSE_S,
@@ -41,7 +41,7 @@ def visitors(
     """Let clients of each VIP visit servers that are alive, each time one of its choice, until the block ends."""
     over = threading.Event()
     threads = [
-        threading.Thread(target=_visit, args=(stage, vip, alive, Random(f"{vip.name} {i}"), pause_s, over), daemon=True)  # noqa: S311 - which server, no secret
+        threading.Thread(target=_visit, args=(files, vip, alive, Random(f"{vip.name} {i}"), pause_s, over), daemon=True)  # noqa: S311 - which server, no secret
         for vip in VIPS
         for i in range(clients.get(vip.name, 0))
     ]
@@ -56,13 +56,18 @@ def visitors(
 
 
 def _visit(
-    stage: Stage, vip: Vip, alive: Callable[[], Sequence[Server]], rng: Random, pause_s: float, over: threading.Event
+    files: DemoFiles,
+    vip: Vip,
+    alive: Callable[[], Sequence[Server]],
+    rng: Random,
+    pause_s: float,
+    over: threading.Event,
 ) -> None:
-    context = ssl.create_default_context(cafile=str(stage.authority(vip)))
+    context = ssl.create_default_context(cafile=str(files.authority(vip)))
     session = None
     while not over.wait(rng.expovariate(1 / pause_s)):
         with suppress(OSError):
-            session = _ask(context, stage.address(Endpoint(vip, rng.choice(alive()))), vip.host, session)
+            session = _ask(context, files.address(Endpoint(vip, rng.choice(alive()))), vip.host, session)
         if rng.random() < FIRST_VISITS:
             session = None
 

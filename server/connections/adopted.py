@@ -1,4 +1,4 @@
-"""A connection that a front began: goes on from where that has come to, as if it had been here from the start."""
+"""A connection that an acceptor began: goes on from where that has come to, as if it had been here from the start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class How(IntEnum):
 
 
 class AdoptedConnection(ClientConnection):
-    """Has a line of the front's for its transport."""
+    """Has a line of the acceptor's for its transport."""
 
     __slots__ = ()
 
@@ -81,5 +81,5 @@ class AdoptedConnection(ClientConnection):
 
 
 def adopt(table: ConnectionTable, routes: Routes, line: Line, stream: AnyStream | None, how: int, what: Any) -> None:
-    """Make a connection of the table's, for these routes, of what a front gives over."""
+    """Make a connection of the table's, for these routes, of what an acceptor gives over."""
     AdoptedConnection(routes, table).adopt(line, stream, how, what)

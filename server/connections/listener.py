@@ -85,10 +85,10 @@ class Listener:
     async def serve(self, routes: Routes) -> None:
         """Give new connections these routes, and begin to accept them; those that are open keep what they have."""
         self.routes = routes
-        front = self._table.front
-        if front is not None:
+        acceptor = self._table.acceptor
+        if acceptor is not None:
             self.listen()
-            self._leave = front.serve(self._socket, routes, partial(adopt, self._table, routes))
+            self._leave = acceptor.serve(self._socket, routes, partial(adopt, self._table, routes))
         elif self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._connection, sock=self._socket, backlog=BACKLOG)

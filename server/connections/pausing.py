@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from ..tls.stream import StreamError
-from .service import PausedLookup, Service
+from .service import AwaitedLookup, Service
 
 if TYPE_CHECKING:
     from ..tls.streams import AnyStream
@@ -51,7 +51,7 @@ class _Waiting:
 
     __slots__ = ("_connection", "_ends_at", "_lookup", "_loop", "_stream", "_timer")
 
-    def __init__(self, connection: Paused, stream: AnyStream, lookup: PausedLookup, seconds_max: float) -> None:
+    def __init__(self, connection: Paused, stream: AnyStream, lookup: AwaitedLookup, seconds_max: float) -> None:
         self._connection = connection
         self._stream = stream
         self._lookup = lookup

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..tls.streams import AnyStream
 
 
-class Withholding(Protocol):
+class HoldsBack(Protocol):
     """Holds sessions back while it is in doubt whether a client made them."""
 
     def hold(self, vip: str) -> AbstractContextManager[None]:
@@ -29,7 +29,7 @@ class Withholding(Protocol):
         """It was nobody's."""
 
 
-class PausedLookup(Protocol):
+class AwaitedLookup(Protocol):
     """What a paused handshake waits for."""
 
     over: bool
@@ -45,14 +45,14 @@ class PausedLookup(Protocol):
         """Nobody waits any more."""
 
 
-class Mesh(Protocol):
+class ConnectionNode(Protocol):
     """What a connection tells the node."""
 
     @property
-    def withheld(self) -> Withholding:
+    def withheld(self) -> HoldsBack:
         """For connections in doubt."""
 
-    def paused(self, connection: object) -> PausedLookup | None:
+    def paused(self, connection: object) -> AwaitedLookup | None:
         """Return what a connection's handshake waits for."""
 
     def handshake_counter(self, vip: str) -> Callable[[object], object]:
@@ -71,7 +71,7 @@ class Service:
 
     vip: str
     context: SSL.Context
-    mesh: Mesh
+    mesh: ConnectionNode
     make_application: Callable[[Client], Application]
     handshake_timeout_s: float
     idle_timeout_s: float

@@ -13,7 +13,7 @@ from typing import Protocol
 from ..faults import Faults
 from ..tls import streams
 from ..tls.stream import make_scratch
-from .front import Front
+from .acceptor import Acceptor
 from .holding import TicketHolders
 from .silent_addresses import SilentAddresses
 
@@ -30,7 +30,7 @@ CLOSE_S = 0.5
 """For last bytes and close_notify to leave before a process that has to stop does."""
 
 
-class Entry(Protocol):
+class TrackedConnection(Protocol):
     """One connection, as the table sees it. ``deadline`` is in seconds of the table's clock."""
 
     deadline: float
@@ -66,11 +66,11 @@ class ConnectionTable:
         self.draining = False
         self.scratch = make_scratch()
         self.now = 0.0
-        self.front: Front | None = None
+        self.acceptor: Acceptor | None = None
         """What accepts, where that is compiled; it holds connections that aren't here yet."""
         self._rest_at = 0.0
         self.tune(connections_max, shortest_timeout_s)
-        self._entries: set[Entry] = set()
+        self._entries: set[TrackedConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Callable[[], float] = lambda: 0.0
         self._emptied: asyncio.Event | None = None
@@ -79,36 +79,36 @@ class ConnectionTable:
         """Take new limits; connections that are open stay."""
         self.connections_max = connections_max
         self.interval_s = min(SWEEP_S_MAX, max(SWEEP_S_MIN, shortest_timeout_s / 10))
-        if self.front is not None:
-            self.front.limit(connections_max)
+        if self.acceptor is not None:
+            self.acceptor.limit(connections_max)
 
     def __len__(self) -> int:
-        return len(self._entries) + (0 if self.front is None else self.front.quiet)
+        return len(self._entries) + (0 if self.acceptor is None else self.acceptor.quiet)
 
-    def __iter__(self) -> Iterator[Entry]:
-        """Return every connection that is open, in no order, but those that the front still holds."""
+    def __iter__(self) -> Iterator[TrackedConnection]:
+        """Return every connection that is open, in no order, but those that the acceptor still holds."""
         return iter(tuple(self._entries))
 
     def start(self) -> None:
         """Start the clock and the sweep. To be called on the running loop, once."""
         self._clock = asyncio.get_running_loop().time
         if streams.compiled is not None:
-            self.front = Front(streams.compiled, self.connections_max, self.silent, self.faults)
+            self.acceptor = Acceptor(streams.compiled, self.connections_max, self.silent, self.faults)
         self._sweep()
 
     def stop(self) -> None:
-        """Stop the sweep, and end what a front has not ended yet."""
+        """Stop the sweep, and end what an acceptor has not ended yet."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.front is not None:
-            self.front.close()
-            self.front = None
+        if self.acceptor is not None:
+            self.acceptor.close()
+            self.acceptor = None
 
     def after(self, timeout_s: float) -> float:
         """Return a deadline that is never early by the clock's coarseness."""
         return self.now + self.interval_s + timeout_s
 
-    def admit(self, entry: Entry) -> bool:
+    def admit(self, entry: TrackedConnection) -> bool:
         """Take a connection in; False, and counted, when there are as many as there may be."""
         if len(self) >= self.connections_max:
             self.faults.count("over max_connections")
@@ -116,15 +116,17 @@ class ConnectionTable:
         self.take(entry)
         return True
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: TrackedConnection) -> None:
         """Take in one that was admitted before."""
         self._entries.add(entry)
 
     def handshakes(self) -> int:
         """Return how many handshakes have begun and aren't over."""
-        return sum(entry.shaking_hands for entry in self._entries) + (0 if self.front is None else self.front.shaking)
+        return sum(entry.shaking_hands for entry in self._entries) + (
+            0 if self.acceptor is None else self.acceptor.shaking
+        )
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: TrackedConnection) -> None:
         """The connection is gone."""
         self._entries.discard(entry)
         self.held.pop(entry, None)  # type: ignore[call-overload]  # those that hold tickets are connections, too
@@ -138,8 +140,8 @@ class ConnectionTable:
         """
         self.draining = True
         self._emptied = asyncio.Event()
-        if self.front is not None:
-            self.front.hand_over()
+        if self.acceptor is not None:
+            self.acceptor.hand_over()
         for entry in tuple(self._entries):
             entry.drain()
         if not await self._empty(within_s):
@@ -150,8 +152,8 @@ class ConnectionTable:
 
     def abort(self) -> None:
         """End every connection at once."""
-        if self.front is not None:
-            self.front.hand_over()
+        if self.acceptor is not None:
+            self.acceptor.hand_over()
         for entry in tuple(self._entries):
             entry.abort_now()
 
@@ -170,8 +172,8 @@ class ConnectionTable:
             self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._sweep)
 
     def _mind(self, now: float) -> None:
-        if self.front is not None:
-            self.front.expire(now)
+        if self.acceptor is not None:
+            self.acceptor.expire(now)
         for entry in [entry for entry in self._entries if entry.deadline <= now]:
             entry.expired()
         if now >= self._rest_at:

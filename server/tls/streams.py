@@ -18,9 +18,9 @@ from OpenSSL._util import ffi, lib
 from .stream import TlsStream, UnlistedConnection, raise_refusal
 
 if TYPE_CHECKING:
-    from .._steps import Stream
+    from .._steps import TlsStream as CompiledStream
 
-    AnyStream = TlsStream | Stream
+    AnyStream = TlsStream | CompiledStream
     """One as the other."""
 
 INTERFACE = 3

@@ -11,9 +11,9 @@ from socket import create_server, socket
 
 import pytest
 
-from meshcache.demo.clients import Client, Visit, clients
+from meshcache.demo.clients import DemoClient, Visit, clients
+from meshcache.demo.files import SERVERS, VIPS, DemoFiles, Endpoint, build
 from meshcache.demo.servers import DemoError
-from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Stage, build
 
 ENDPOINT = Endpoint(VIPS[0], SERVERS[0])
 
@@ -21,10 +21,10 @@ ENDPOINT = Endpoint(VIPS[0], SERVERS[0])
 class PlainServer:
     """Answers as the built-in responder does, from OpenSSL's own session cache and tickets."""
 
-    def __init__(self, stage: Stage, body: bytes | None = None) -> None:
+    def __init__(self, files: DemoFiles, body: bytes | None = None) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(stage.authority(ENDPOINT.vip), stage.folder / "storefront.key")
-        self.listener = create_server(stage.address(ENDPOINT))
+        self.context.load_cert_chain(files.authority(ENDPOINT.vip), files.folder / "storefront.key")
+        self.listener = create_server(files.address(ENDPOINT))
         self.body = body
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -49,19 +49,19 @@ class PlainServer:
 
 
 @pytest.fixture
-def stage(folder: Path) -> Stage:
+def files(folder: Path) -> DemoFiles:
     return build(folder, mdns=False)
 
 
 @pytest.fixture
-def server(stage: Stage) -> Iterator[PlainServer]:
-    plain = PlainServer(stage)
+def server(files: DemoFiles) -> Iterator[PlainServer]:
+    plain = PlainServer(files)
     yield plain
     plain.listener.close()
 
 
-def test_there_are_two_clients_in_two_protocol_versions(stage: Stage) -> None:
-    assert [(client.label, client.tls) for client in clients(stage)] == [
+def test_there_are_two_clients_in_two_protocol_versions(files: DemoFiles) -> None:
+    assert [(client.label, client.tls) for client in clients(files)] == [
         ("openssl s_client", "1.2"),
         ("openssl s_client", "1.3"),
         ("Python ssl", "1.2"),
@@ -70,8 +70,8 @@ def test_there_are_two_clients_in_two_protocol_versions(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_client_comes_back_with_its_session(stage: Stage, server: PlainServer, number: int) -> None:
-    client: Client = clients(stage)[number]
+def test_a_client_comes_back_with_its_session(files: DemoFiles, server: PlainServer, number: int) -> None:
+    client: DemoClient = clients(files)[number]
     first = client.visit(ENDPOINT)
     again = client.visit(ENDPOINT, first.ticket)
     assert (first.outcome, first.resumed) == ("full", False)
@@ -79,18 +79,18 @@ def test_a_client_comes_back_with_its_session(stage: Stage, server: PlainServer,
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_an_endpoint_where_nobody_answers_stops_the_demo_with_its_name(stage: Stage, number: int) -> None:
+def test_an_endpoint_where_nobody_answers_stops_the_demo_with_its_name(files: DemoFiles, number: int) -> None:
     with pytest.raises(DemoError, match=r"failed at shop on edge-1 \(ams1\)"):
-        clients(stage)[number].visit(ENDPOINT)
+        clients(files)[number].visit(ENDPOINT)
 
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("body", [b"hello", b'{"server": "edge-1"}', b"{broken}"])
-def test_an_answer_of_something_else_stops_the_demo(stage: Stage, number: int, body: bytes) -> None:
-    plain = PlainServer(stage, body)
+def test_an_answer_of_something_else_stops_the_demo(files: DemoFiles, number: int, body: bytes) -> None:
+    plain = PlainServer(files, body)
     try:
         with pytest.raises(DemoError, match="what no built-in responder would"):
-            clients(stage)[number].visit(ENDPOINT)
+            clients(files)[number].visit(ENDPOINT)
     finally:
         plain.listener.close()
 
@@ -100,7 +100,7 @@ def test_a_client_and_a_server_that_disagree_are_told_apart() -> None:
     assert Visit("edge-1", "full", None, resumed=True, ticket=None).outcome == "full, but the client says resumed"
 
 
-def test_without_openssl_the_demo_says_what_to_install(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openssl_the_demo_says_what_to_install(files: DemoFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DemoError, match="there is no openssl program"):
-        clients(stage)
+        clients(files)

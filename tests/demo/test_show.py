@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from meshcache.demo.clients import PythonClient, Visit
+from meshcache.demo.files import build
 from meshcache.demo.show import Stagehand
-from meshcache.demo.stage import build
 from meshcache.demo.trials import BORDERS, Expectation, Trial, everywhere
 
 STATS = {

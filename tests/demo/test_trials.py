@@ -8,7 +8,7 @@ import pytest
 
 from meshcache.core.policy.gates import Reach, Terms, may_cross, may_resume
 from meshcache.demo.clients import PythonClient, Visit
-from meshcache.demo.stage import SERVERS, VIPS, Endpoint, build
+from meshcache.demo.files import SERVERS, VIPS, Endpoint, build
 from meshcache.demo.trials import BORDERS, Expectation, Trial, _arrives, endpoint, everywhere, survivors
 
 ALL = [*BORDERS, *everywhere("shop"), *survivors("shop", "edge-2")]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meshcache.demo.stage import SERVERS, VIPS, Endpoint, Stage, build
+from meshcache.demo.files import SERVERS, VIPS, DemoFiles, Endpoint, build
 from meshcache.demo.visitors import visitors
 from tests.support.waiting import wait_until
 
@@ -17,11 +17,11 @@ SHOP = VIPS[0]
 
 
 @contextmanager
-def server(stage: Stage, reused: list[bool]) -> Iterator[None]:
+def server(files: DemoFiles, reused: list[bool]) -> Iterator[None]:
     """Python's own TLS server at the place of the first one, which resumes by its tickets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(stage.folder / f"{SHOP.certificate}.pem", stage.folder / f"{SHOP.certificate}.key")
-    with socket.create_server(stage.address(Endpoint(SHOP, SERVERS[0]))) as listener:
+    context.load_cert_chain(files.folder / f"{SHOP.certificate}.pem", files.folder / f"{SHOP.certificate}.key")
+    with socket.create_server(files.address(Endpoint(SHOP, SERVERS[0]))) as listener:
         thread = threading.Thread(target=serve, args=(listener, context, reused))
         thread.start()
         try:
@@ -43,11 +43,11 @@ def serve(listener: socket.socket, context: ssl.SSLContext, reused: list[bool]) 
 
 
 def test_visitors_come_back_and_end_with_the_block(tmp_path: Path) -> None:
-    stage = build(tmp_path, mdns=False)
+    files = build(tmp_path, mdns=False)
     reused: list[bool] = []
     before = threading.active_count()
-    with server(stage, reused):
-        with visitors(stage, lambda: SERVERS[:1], {"shop": 2}, pause_s=0.01):
+    with server(files, reused):
+        with visitors(files, lambda: SERVERS[:1], {"shop": 2}, pause_s=0.01):
             wait_until(lambda: any(reused))
             assert not reused[0]
         assert threading.active_count() == before + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from meshcache.demo.stage import has_multicast
+from meshcache.demo.files import has_multicast
 from tests.support.material import Node, write_nodes
 from tests.support.mesh import Mesh
 from tests.support.programs import s_client

@@ -19,7 +19,7 @@ from prometheus_client import generate_latest
 from meshcache.admin import metrics
 from meshcache.admin.client import AdminClient
 from meshcache.demo.clients import PythonClient
-from meshcache.demo.stage import SERVERS, VIPS, Door, Stage, build
+from meshcache.demo.files import SERVERS, VIPS, DemoFiles, Endpoint, build
 from tests.admin.chromium import Page, chromium
 from tests.admin.numbers import LIVE, NUMBERS, expected, opened, same
 from tests.admin.snapshots import GeneratedNode
@@ -38,8 +38,8 @@ START_S_MAX = 60.0
 class Watched:
     """The demo's mesh with an HTTP port on one server."""
 
-    def __init__(self, stage: Stage, processes: Processes) -> None:
-        self.stage = stage
+    def __init__(self, files: DemoFiles, processes: Processes) -> None:
+        self.files = files
         self.http = f"{WATCHED.host}:{free_ports(1)[0]}"
         self._processes = processes
         self.of: dict[str, Process] = {}
@@ -48,23 +48,23 @@ class Watched:
         for server in SERVERS:
             more = ["--set", f"admin.http={self.http}"] if server is WATCHED else []
             if server.name not in self.of or not self.of[server.name].running:
-                self.of[server.name] = self._processes.meshcache("serve", self.stage.file(server), *more)
+                self.of[server.name] = self._processes.meshcache("serve", self.files.file(server), *more)
         for server in SERVERS:
             wait_until(partial(self.sees_all, server), START_S_MAX, f"{server.name} meets all")
             process = self.of[server.name]  # which listens for clients once it is warm, not when it has met the others
             wait_until(lambda p=process: " ready: " in p.output, START_S_MAX, f"{server.name} is ready")
 
     def stats(self, server: Any = WATCHED) -> dict[str, Any]:
-        return AdminClient(self.stage.admin_socket(server)).stats()
+        return AdminClient(self.files.admin_socket(server)).stats()
 
     def sees_all(self, server: Any) -> bool:
         return [peer["state"] for peer in self.stats(server)["peers"]] == ["alive"] * (len(SERVERS) - 1)
 
-    def visit(self, *doors: tuple[Any, Any]) -> list[str]:
-        """One client goes from door to door with what the last one gave it."""
-        client, ticket, outcomes = PythonClient(self.stage, "1.3"), None, []
-        for vip, server in doors:
-            visit = client.visit(Door(vip, server), ticket)
+    def visit(self, *endpoints: tuple[Any, Any]) -> list[str]:
+        """One client goes from endpoint to endpoint with what the last one gave it."""
+        client, ticket, outcomes = PythonClient(self.files, "1.3"), None, []
+        for vip, server in endpoints:
+            visit = client.visit(Endpoint(vip, server), ticket)
             ticket = visit.ticket
             outcomes.append(visit.session)
         return outcomes
@@ -123,7 +123,7 @@ async def test_the_page_shows_what_stats_says_of_a_real_mesh(mesh: Watched, page
 
 def command(mesh: Watched) -> dict[str, Any]:
     """What `meshcache stats --json` prints."""
-    done = meshcache("stats", "--json", "--socket", mesh.stage.admin_socket(WATCHED))
+    done = meshcache("stats", "--json", "--socket", mesh.files.admin_socket(WATCHED))
     assert done.returncode == 0, done.stderr
     stats: dict[str, Any] = json.loads(done.stdout)
     return stats

@@ -24,7 +24,7 @@ from meshcache_server.applications.application import Application, Client
 from meshcache_server.applications.responder import About, Responder
 from meshcache_server.connections.listener import Listener
 from meshcache_server.connections.routes import Routes, make_routes
-from meshcache_server.connections.service import Mesh, Service
+from meshcache_server.connections.service import ConnectionNode, Service
 from meshcache_server.connections.table import ConnectionTable
 from meshcache_server.faults import Faults
 from meshcache_server.names import CertificateNames
@@ -177,7 +177,7 @@ async def serving(
     idle_timeout_s: float = 60.0,
     connections_max: int = 1000,
     routes: Routes | None = None,
-    mesh: Mesh | None = None,
+    mesh: ConnectionNode | None = None,
     starts_at_once: bool = True,
 ) -> AsyncIterator[Running]:
     """A VIP named shop on a free port of 127.0.0.1; `mesh` is told of its connections, or else a tally."""

@@ -244,7 +244,7 @@ names = ["pay.example"]"""
     "breaks",
     [
         "meshcache_server.app.make_services",
-        "meshcache_server.connections.front.Front.serve",
+        "meshcache_server.connections.acceptor.Acceptor.serve",
         "meshcache.node.Finders.start",
     ],
     ids=["services", "accepting", "finding peers"],

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from meshcache_server.connections import front
+from meshcache_server.connections import acceptor
 from meshcache_server.connections.adopted import How
 from meshcache_server.tls.stream import StreamError
 from OpenSSL import SSL
@@ -21,8 +21,8 @@ def test_both_sides_have_the_same_numbers() -> None:
     source = SOURCE.read_text()
     assert f"enum how {{ {', '.join(how.name for how in How)} }};" in source
     assert [int(how) for how in How] == list(range(len(How)))
-    assert f"SOME_ARE_SILENT = {front.SOME_ARE_SILENT}, NO_DESCRIPTOR = {front.NO_DESCRIPTOR}," in source
-    assert f" UNWATCHED = {front.UNWATCHED} " in source
+    assert f"SOME_ARE_SILENT = {acceptor.SOME_ARE_SILENT}, NO_DESCRIPTOR = {acceptor.NO_DESCRIPTOR}," in source
+    assert f" UNWATCHED = {acceptor.UNWATCHED} " in source
 
 
 @pytest.mark.parametrize("error", [StreamError("no protocol in common"), ZeroDivisionError()], ids=["theirs", "ours"])

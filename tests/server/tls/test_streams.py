@@ -59,7 +59,7 @@ def test_streams_are_what_the_path_says(stream_path: str, context: SSL.Context) 
 def test_both_twins_have_the_same_names_and_sizes() -> None:
     ours = {name for name in dir(TlsStream) if not name.startswith("_")}
     if streams.compiled is not None:
-        theirs = {name for name in dir(streams.compiled.Stream) if not name.startswith("_")}
+        theirs = {name for name in dir(streams.compiled.TlsStream) if not name.startswith("_")}
         assert theirs - {"ssl_address"} == ours
     source = SOURCE.read_text() + SOURCE.with_suffix(".h").read_text()
     assert f"RECORD_BYTES = {RECORD_BYTES // 1024} * 1024" in source

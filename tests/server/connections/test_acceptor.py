@@ -1,4 +1,4 @@
-"""Tests of `server.front`: connections of addresses that are known, with and without the compiled module.
+"""Tests of `server.acceptor`: connections of addresses that are known, with and without the compiled module.
 
 What any connection does is tested in `test_connection`; here, what becomes of one that Python isn't told of.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from meshcache_server.connections import front as front_module
+from meshcache_server.connections import acceptor as acceptor_module
 from meshcache_server.connections.adopted import AdoptedConnection, How
 from meshcache_server.connections.routes import make_routes
 from meshcache_server.connections.service import Service
@@ -34,14 +34,14 @@ HERE = "127.0.0.1"
 
 @pytest.fixture(autouse=True)
 def _each_twin(stream_path: str) -> None:
-    """All of it is true with a front and without, unless it says otherwise."""
+    """All of it is true with an acceptor and without, unless it says otherwise."""
 
 
 @pytest.fixture
 def adopted(monkeypatch: pytest.MonkeyPatch, stream_path: str) -> list[int]:
     """How connections of this test were given over."""
     if stream_path != "c":
-        pytest.skip("without a front none are")
+        pytest.skip("without an acceptor none are")
     hows: list[int] = []
     adopt = AdoptedConnection.adopt
 
@@ -340,21 +340,21 @@ async def test_without_a_descriptor_nobody_is_accepted_for_a_moment(
         waiting.close()
 
 
-async def test_a_gate_that_cant_be_watched_again_is_tried_again_and_the_others_are_not_forgotten(
+async def test_a_listening_socket_that_cant_be_watched_again_is_tried_again_and_the_others_are_not_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if streams.compiled is None:
         pytest.skip("there is none")
-    monkeypatch.setattr(front_module, "AGAIN_S", 0.01)
+    monkeypatch.setattr(acceptor_module, "AGAIN_S", 0.01)
     table = ConnectionTable(10, 1.0, Faults())
     table.start()
-    front = table.front
-    assert front is not None
+    acceptor = table.acceptor
+    assert acceptor is not None
     service = Service("shop", SSL.Context(SSL.TLS_METHOD), Tally(), respond, 1.0, 1.0)
     came: list[Any] = []
     with socket.socketpair()[0] as first, socket.socketpair()[0] as other, socket.create_server((HERE, 0)) as second:
-        front.serve(first, routes := make_routes([(service, [])], service), lambda *_what: None)
-        front.serve(second, routes, lambda line, *_what: came.append(line))
+        acceptor.serve(first, routes := make_routes([(service, [])], service), lambda *_what: None)
+        acceptor.serve(second, routes, lambda line, *_what: came.append(line))
         waiting = connect(second.getsockname()[1])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
@@ -391,26 +391,26 @@ async def test_a_connection_that_cant_be_watched_is_lost_and_that_is_said() -> N
         line.set_protocol(lost)
         came.append(line)
 
-    front = streams.compiled.Front(lambda settle: settle())
-    front.limit = 10
+    acceptor = streams.compiled.Acceptor(lambda settle: settle())
+    acceptor.limit = 10
     with socket.create_server((HERE, 0)) as listening:
         listening.setblocking(False)
-        gate = streams.compiled.Gate(listening.fileno(), adopt)
-        front.watch(gate)
+        listening_socket = streams.compiled.ListeningSocket(listening.fileno(), adopt)
+        acceptor.watch(listening_socket)
         with connect(listening.getsockname()[1]):
-            await wait_until_async(lambda: front.step() == 0 and came)
+            await wait_until_async(lambda: acceptor.step() == 0 and came)
             came[0].pause_reading()
-            kept, other = os.dup(front.fileno()), os.open(os.devnull, os.O_RDONLY)
-            os.dup2(other, front.fileno())
+            kept, other = os.dup(acceptor.fileno()), os.open(os.devnull, os.O_RDONLY)
+            os.dup2(other, acceptor.fileno())
             came[0].resume_reading()
-            assert front.step() & front_module.UNWATCHED
+            assert acceptor.step() & acceptor_module.UNWATCHED
             assert isinstance(lost.why[0], OSError)
-            os.dup2(kept, front.fileno())
-            assert front.step() == front.open == 0
+            os.dup2(kept, acceptor.fileno())
+            assert acceptor.step() == acceptor.open == 0
             os.close(kept)
             os.close(other)
-        front.unwatch(gate)
-    front.close()
+        acceptor.unwatch(listening_socket)
+    acceptor.close()
 
 
 async def test_no_descriptor_is_left_behind(certificates: Certificates, context: SSL.Context) -> None:
@@ -436,19 +436,19 @@ async def test_no_descriptor_is_left_behind(certificates: Certificates, context:
         await wait_until_async(lambda: len(server.table) == 0 and descriptors() <= before)
 
 
-async def test_a_front_takes_gates_alone_and_a_gate_makers_alone() -> None:
+async def test_an_acceptor_takes_listening_sockets_alone_and_those_makers_alone() -> None:
     if streams.compiled is None:
         pytest.skip("there is none")
-    front = streams.compiled.Front(asyncio.get_running_loop().call_soon)
-    for method in (front.watch, front.unwatch):
-        with pytest.raises(TypeError, match="a gate is wanted"):
-            method(front)
+    acceptor = streams.compiled.Acceptor(asyncio.get_running_loop().call_soon)
+    for method in (acceptor.watch, acceptor.unwatch):
+        with pytest.raises(TypeError, match="a listening socket is wanted"):
+            method(acceptor)
     with pytest.raises(TypeError, match="a maker of streams is wanted"):
-        streams.compiled.Gate(0, print, maker=print)
+        streams.compiled.ListeningSocket(0, print, maker=print)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        front.watch(streams.compiled.Gate(-1, print))
-    front.close()
-    front.close()
-    assert front.step() == 0
+        acceptor.watch(streams.compiled.ListeningSocket(-1, print))
+    acceptor.close()
+    acceptor.close()
+    assert acceptor.step() == 0
     with pytest.raises(TypeError):
         streams.compiled.Line()

@@ -2,8 +2,8 @@
 
 A connection that shakes hands and goes is never told of here, but as a handshake that is counted. Any other is handed
 over: when it comes, where something has to be known before TLS or its address is in doubt; else when its client speaks,
-its handshake pauses or fails, or nothing is heard from it for a moment. Without the compiled module there is no front,
-and the loop's own servers make each connection what it is here after that.
+its handshake pauses or fails, or nothing is heard from it for a moment. Without the compiled module there is no
+acceptor, and the loop's own servers make each connection what it is here after that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .silent_addresses import SilentAddresses
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from .._steps import Gate, Line
+    from .._steps import Line, ListeningSocket
     from ..tls.streams import AnyStream
     from .routes import Routes
 
@@ -37,16 +37,16 @@ AGAIN_S = 1.0
 NEVER = -math.inf
 
 
-class Front:
-    """The front of a connection table. Belongs to the loop that it is made on."""
+class Acceptor:
+    """Accepts for a connection table. Belongs to the loop that it is made on."""
 
     def __init__(self, compiled: ModuleType, connections_max: int, silent: SilentAddresses, faults: Faults) -> None:
         self._compiled = compiled
         self._silent = silent
         self._faults = faults
         self._loop = asyncio.get_running_loop()
-        self._lines = compiled.Front(self._loop.call_soon)
-        self._gates: dict[socket.socket, Gate] = {}
+        self._lines = compiled.Acceptor(self._loop.call_soon)
+        self._watched: dict[socket.socket, ListeningSocket] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self.limit(connections_max)
@@ -69,15 +69,15 @@ class Front:
     def serve(self, listening: socket.socket, routes: Routes, adopt: Adopt) -> Callable[[], None]:
         """Accept from this socket, for these routes from now on; return what ends that.
 
-        `adopt` makes a connection of a line, what the front knows of its TLS, and how it comes (`adopted.How`).
+        `adopt` makes a connection of a line, what the acceptor knows of its TLS, and how it comes (`adopted.How`).
         """
         listening.setblocking(False)
         if listening.family in (socket.AF_INET, socket.AF_INET6):
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it (Linux)
         self._leave(listening)
-        gate = self._gates[listening] = self._gate(listening.fileno(), routes, adopt)
+        watched = self._watched[listening] = self._compiled_of(listening.fileno(), routes, adopt)
         if self._again is None:
-            self._lines.watch(gate)
+            self._lines.watch(watched)
         return partial(self._leave, listening)
 
     def hand_over(self) -> None:
@@ -90,7 +90,7 @@ class Front:
 
     def close(self) -> None:
         """Accept no more, and end every connection."""
-        for listening in tuple(self._gates):
+        for listening in tuple(self._watched):
             self._leave(listening)
         for timer in (self._timer, self._again):
             if timer is not None:
@@ -99,15 +99,15 @@ class Front:
         self._lines.close()
 
     def _leave(self, listening: socket.socket) -> None:
-        gate = self._gates.pop(listening, None)
-        if gate is not None:
-            self._lines.unwatch(gate)
+        watched = self._watched.pop(listening, None)
+        if watched is not None:
+            self._lines.unwatch(watched)
 
-    def _gate(self, descriptor: int, routes: Routes, adopt: Adopt) -> Gate:
+    def _compiled_of(self, descriptor: int, routes: Routes, adopt: Adopt) -> ListeningSocket:
         service = routes.only
         if service is None or routes.proxies or not isinstance(service.make_stream, self._compiled.Maker):
-            return cast("Gate", self._compiled.Gate(descriptor, adopt))
-        gate = self._compiled.Gate(
+            return cast("ListeningSocket", self._compiled.ListeningSocket(descriptor, adopt))
+        watched = self._compiled.ListeningSocket(
             descriptor,
             adopt,
             maker=service.make_stream,
@@ -116,7 +116,7 @@ class Front:
             timeout_s=service.handshake_timeout_s,
             at_once=service.starts_at_once,
         )
-        return cast("Gate", gate)
+        return cast("ListeningSocket", watched)
 
     def _step(self) -> None:
         if left := self._lines.step():
@@ -129,16 +129,16 @@ class Front:
             self._faults.count("no memory to watch a connection with")
         if left & NO_DESCRIPTOR and self._again is None:
             self._faults.count("no descriptor left to accept with")
-            for gate in self._gates.values():
-                self._lines.unwatch(gate)
+            for watched in self._watched.values():
+                self._lines.unwatch(watched)
             self._again = self._loop.call_later(AGAIN_S, self._go_on)
 
     def _go_on(self) -> None:
         self._again = None
         try:
-            for gate in self._gates.values():
-                self._lines.watch(gate)
-        except OSError:  # no memory for it: a gate that is left out would be deaf for good
+            for watched in self._watched.values():
+                self._lines.watch(watched)
+        except OSError:  # no memory for it: one that is left out would be deaf for good
             self._faults.count("no memory to accept with")
             self._again = self._loop.call_later(AGAIN_S, self._go_on)
 

@@ -1,4 +1,4 @@
-"""The demo's stage: files that `check` would pass, ports that are free, a policy that is what the demo says of it."""
+"""The demo's files: those that `check` would pass, ports that are free, a policy that is what the demo says of it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import pytest
 from cryptography import x509
 
 from meshcache.config import load
-from meshcache.demo.stage import DASHBOARD, SERVERS, VIPS, Endpoint, _free_ports, build, has_multicast
+from meshcache.demo.files import DASHBOARD, SERVERS, VIPS, Endpoint, _free_ports, build, has_multicast
 from meshcache.edges.keyfile import load_keyring
 
 
 @pytest.mark.parametrize("mdns", [True, False])
 def test_every_server_gets_a_file_that_loads(folder: Path, mdns: bool) -> None:
-    stage = build(folder, mdns=mdns)
+    files = build(folder, mdns=mdns)
     for server in SERVERS:
-        settings = load(stage.file(server))
+        settings = load(files.file(server))
         assert (settings.node.name, settings.node.colo) == (server.name, server.colo)
         assert settings.mesh.mdns is mdns
         assert len(settings.mesh.seeds) == (0 if mdns else 2)
-        assert settings.admin.socket == stage.admin_socket(server)
+        assert settings.admin.socket == files.admin_socket(server)
         assert settings.admin.http == ("127.0.0.1:0" if server == DASHBOARD else None)
         for vip in VIPS:
             found = settings.vip(vip.name)
             assert found is not None
-            assert found.listen == ("{}:{}".format(*stage.address(Endpoint(vip, server))),)
+            assert found.listen == ("{}:{}".format(*files.address(Endpoint(vip, server))),)
             assert (found.sharing.group, str(found.sharing.reach)) == (vip.group, vip.reach)
 
 
@@ -36,8 +36,8 @@ def test_all_servers_are_in_one_mesh_and_two_runs_are_in_two(tmp_path: Path) -> 
     names = []
     for run in ("one", "two"):
         (tmp_path / run).mkdir()
-        stage = build(tmp_path / run, mdns=True)
-        meshes = {load(stage.file(server)).mesh.name for server in SERVERS}
+        files = build(tmp_path / run, mdns=True)
+        meshes = {load(files.file(server)).mesh.name for server in SERVERS}
         assert len(meshes) == 1
         names += meshes
     assert names[0] != names[1]
@@ -57,9 +57,9 @@ def test_secrets_are_for_their_owner_only(folder: Path) -> None:
 
 
 def test_a_certificate_covers_every_vip_of_its_group(folder: Path) -> None:
-    stage = build(folder, mdns=False)
+    files = build(folder, mdns=False)
     for vip in VIPS:
-        certificate = x509.load_pem_x509_certificate(stage.authority(vip).read_bytes())
+        certificate = x509.load_pem_x509_certificate(files.authority(vip).read_bytes())
         covered = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert vip.host in covered.get_values_for_type(x509.DNSName)
 
@@ -67,9 +67,9 @@ def test_a_certificate_covers_every_vip_of_its_group(folder: Path) -> None:
 def test_a_port_that_is_taken_on_one_address_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.1.2", 0)) as taken, socket.create_server(("127.0.1.1", 0)) as freed:
         ports = [taken.getsockname()[1], freed.getsockname()[1]]
-        monkeypatch.setattr("meshcache.demo.stage._PORTS", range(min(ports), max(ports) + 1))
+        monkeypatch.setattr("meshcache.demo.files._PORTS", range(min(ports), max(ports) + 1))
         freed.close()
-        monkeypatch.setattr("meshcache.demo.stage._PORT_TRIES_MAX", max(ports) + 1 - min(ports))
+        monkeypatch.setattr("meshcache.demo.files._PORT_TRIES_MAX", max(ports) + 1 - min(ports))
         assert ports[0] not in list(_take(_free_ports(["127.0.1.1", "127.0.1.2"])))
 
 
@@ -83,8 +83,8 @@ def _take(ports):
 def test_no_free_port_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.1.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("meshcache.demo.stage._PORTS", range(port, port + 1))
-        monkeypatch.setattr("meshcache.demo.stage._PORT_TRIES_MAX", 1)
+        monkeypatch.setattr("meshcache.demo.files._PORTS", range(port, port + 1))
+        monkeypatch.setattr("meshcache.demo.files._PORT_TRIES_MAX", 1)
         with pytest.raises(OSError, match="is free on 127"):
             next(_free_ports(["127.0.1.1"]))
 
@@ -94,7 +94,7 @@ def test_multicast_is_told_by_trying_and_not_by_asking() -> None:
 
 
 def test_an_interface_without_multicast_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshcache.demo.stage.MULTICAST_INTERFACE", "192.0.2.1")  # RFC 5737: nobody's
+    monkeypatch.setattr("meshcache.demo.files.MULTICAST_INTERFACE", "192.0.2.1")  # RFC 5737: nobody's
     assert has_multicast() is False
 
 

@@ -27,58 +27,58 @@ PyObject *address_of(const struct sockaddr_storage *address, socklen_t size)
     return PyTuple_New(0);
 }
 
-static Line *new_line(Front *front, Gate *gate, int descriptor, PyObject *peer)
+static Line *new_line(Acceptor *acceptor, ListeningSocket *listening, int descriptor, PyObject *peer)
 {
     Line *line = PyObject_GC_New(Line, line_type);
     if (line == NULL)
         return NULL;
     memset((char *)line + offsetof(Line, at), 0, sizeof *line - offsetof(Line, at));
-    line->front = front;
-    Py_INCREF((PyObject *)front);
-    Py_INCREF((PyObject *)gate);
-    line->gate = gate;
+    line->acceptor = acceptor;
+    Py_INCREF((PyObject *)acceptor);
+    Py_INCREF((PyObject *)listening);
+    line->listening = listening;
     line->peer = peer;
     line->descriptor = descriptor;
     line->reading = 1;
-    put_last(&front->adopted, &line->at);
-    front->open++;
+    put_last(&acceptor->adopted, &line->at);
+    acceptor->open++;
     PyObject_GC_Track(line);
     return line;
 }
 
 /* Whether a connection can do without Python; -1 with an error set. */
-static int may_be_quiet(Front *front, Gate *gate, PyObject *peer)
+static int may_be_quiet(Acceptor *acceptor, ListeningSocket *listening, PyObject *peer)
 {
-    if (gate->maker == NULL || front->open >= front->limit || PyTuple_Size(peer) == 0)
+    if (listening->maker == NULL || acceptor->open >= acceptor->limit || PyTuple_Size(peer) == 0)
         return 0;
-    PyObject *known = PyObject_CallFunctionObjArgs(gate->known, PyTuple_GetItem(peer, 0), NULL);
+    PyObject *known = PyObject_CallFunctionObjArgs(listening->known, PyTuple_GetItem(peer, 0), NULL);
     int yes = known == NULL ? -1 : PyObject_IsTrue(known);
     Py_XDECREF(known);
     return yes;
 }
 
 /* Begins with a new connection: most clients have spoken already (see listener.DEFER_S). */
-static void welcome(Front *front, Gate *gate, int descriptor, PyObject *peer, double now)
+static void welcome(Acceptor *acceptor, ListeningSocket *listening, int descriptor, PyObject *peer, double now)
 {
-    int quiet = may_be_quiet(front, gate, peer);
-    Line *line = quiet < 0 ? NULL : new_line(front, gate, descriptor, peer);
+    int quiet = may_be_quiet(acceptor, listening, peer);
+    Line *line = quiet < 0 ? NULL : new_line(acceptor, listening, descriptor, peer);
     if (line == NULL) {
-        PyErr_WriteUnraisable((PyObject *)gate);
+        PyErr_WriteUnraisable((PyObject *)listening);
         close(descriptor);
         Py_DECREF(peer);
         return;
     }
-    Py_INCREF((PyObject *)line); /* Python may close the front */
+    Py_INCREF((PyObject *)line); /* Python may close the acceptor */
     if (quiet)
-        line->stream = stream_new((MakerObject *)gate->maker);
+        line->stream = stream_new((MakerObject *)listening->maker);
     if (quiet && line->stream == NULL) {
-        PyErr_WriteUnraisable((PyObject *)gate);
+        PyErr_WriteUnraisable((PyObject *)listening);
         line_lose(line);
     } else if (quiet) {
         line->quiet = 1;
-        front->quiet++;
-        line->when = now + gate->timeout_s;
-        move(&front->shaking, &line->at);
+        acceptor->quiet++;
+        line->when = now + listening->timeout_s;
+        move(&acceptor->shaking, &line->at);
         line_shake_hands(line);
     } else {
         line_adopt(line, BORN, NULL);
@@ -89,47 +89,47 @@ static void welcome(Front *front, Gate *gate, int descriptor, PyObject *peer, do
     Py_DECREF((PyObject *)line);
 }
 
-void gate_accept(Front *front, Gate *gate)
+void listening_accept(Acceptor *acceptor, ListeningSocket *listening)
 {
     double now = clock_s();
-    for (int count = 0; count < ACCEPTS_MAX && gate->watched; count++) {
+    for (int count = 0; count < ACCEPTS_MAX && listening->watched; count++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
-        int descriptor = accept4(gate->descriptor, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int descriptor = accept4(listening->descriptor, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor < 0 && errno == EAGAIN)
             return;
         if (descriptor < 0) {
-            front->full |= errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM || errno == EBADF ||
+            acceptor->full |= errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM || errno == EBADF ||
                            errno == EINVAL || errno == ENOTSOCK;
-            if (front->full)
+            if (acceptor->full)
                 return;
             continue; /* that client is gone (accept(2)) */
         }
         PyObject *peer = address_of(&address, size);
         if (peer == NULL) {
-            PyErr_WriteUnraisable((PyObject *)gate);
+            PyErr_WriteUnraisable((PyObject *)listening);
             close(descriptor);
         } else
-            welcome(front, gate, descriptor, peer, now);
+            welcome(acceptor, listening, descriptor, peer, now);
     }
 }
 
-/* --- gates, as Python has them --- */
+/* --- listening sockets, as Python has them --- */
 
-static PyObject *gate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PyObject *listening_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"descriptor", "adopt", "maker", "known", "done", "timeout_s", "at_once", NULL};
     PyObject *maker = Py_None, *known = Py_None, *adopt_line, *done = Py_None;
     int descriptor, at_once = 0;
     double timeout_s = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|OOOdp:Gate", names, &descriptor, &adopt_line, &maker, &known, &done,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|OOOdp:ListeningSocket", names, &descriptor, &adopt_line, &maker, &known, &done,
                                      &timeout_s, &at_once))
         return NULL;
     if (maker != Py_None && Py_TYPE(maker) != maker_type) {
         PyErr_SetString(PyExc_TypeError, "a maker of streams is wanted");
         return NULL;
     }
-    Gate *self = PyObject_New(Gate, type);
+    ListeningSocket *self = PyObject_New(ListeningSocket, type);
     if (self == NULL)
         return NULL;
     self->descriptor = descriptor;
@@ -147,9 +147,9 @@ static PyObject *gate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static void gate_dealloc(PyObject *object)
+static void listening_dealloc(PyObject *object)
 {
-    Gate *self = (Gate *)object;
+    ListeningSocket *self = (ListeningSocket *)object;
     PyTypeObject *type = Py_TYPE(object);
     Py_XDECREF(self->maker);
     Py_DECREF(self->known);
@@ -159,8 +159,9 @@ static void gate_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static PyType_Slot gate_slots[] = {{Py_tp_new, gate_new}, {Py_tp_dealloc, gate_dealloc}, {0, NULL}};
+static PyType_Slot listening_slots[] = {{Py_tp_new, listening_new}, {Py_tp_dealloc, listening_dealloc}, {0, NULL}};
 
-PyTypeObject *gate_type;
+PyTypeObject *listening_type;
 
-PyType_Spec gate_spec = {"meshcache_server._steps.Gate", sizeof(Gate), 0, Py_TPFLAGS_DEFAULT, gate_slots};
+PyType_Spec listening_spec = {"meshcache_server._steps.ListeningSocket", sizeof(ListeningSocket), 0, Py_TPFLAGS_DEFAULT,
+                              listening_slots};

@@ -93,7 +93,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoFiles:
     """The files of one run and the ports that it uses."""
 
     folder: Path
@@ -117,17 +117,17 @@ class Stage:
         return endpoint.server.host, self.ports[endpoint.vip.name]
 
 
-def build(folder: Path, *, mdns: bool) -> Stage:
+def build(folder: Path, *, mdns: bool) -> DemoFiles:
     """Write keys, certificates and one ``meshcache.toml`` for each server into `folder`, and choose the ports."""
     free = _free_ports([server.host for server in SERVERS])
-    stage = Stage(folder, mdns, {name: next(free) for name in ("mesh", *(vip.name for vip in VIPS))})
+    files = DemoFiles(folder, mdns, {name: next(free) for name in ("mesh", *(vip.name for vip in VIPS))})
     create_keyring(folder / "mesh.key", Keyring.new())
     for certificate in {vip.certificate for vip in VIPS}:
         _write_certificate(folder, certificate, [vip.host for vip in VIPS if vip.certificate == certificate])
     mesh_name = f"demo-{secrets.token_hex(4)}"
     for server in SERVERS:
-        stage.file(server).write_text(_node_toml(stage, server, mesh_name) + "".join(_vip_toml(stage, server)))
-    return stage
+        files.file(server).write_text(_node_toml(files, server, mesh_name) + "".join(_vip_toml(files, server)))
+    return files
 
 
 def has_multicast() -> bool:
@@ -150,9 +150,9 @@ def has_multicast() -> bool:
         return False
 
 
-def _node_toml(stage: Stage, server: Server, mesh_name: str) -> str:
-    port = stage.ports["mesh"]
-    seeds = [] if stage.mdns else [f"{SERVERS[0].host}:{port}", f"{SERVERS[-1].host}:{port}"]
+def _node_toml(files: DemoFiles, server: Server, mesh_name: str) -> str:
+    port = files.ports["mesh"]
+    seeds = [] if files.mdns else [f"{SERVERS[0].host}:{port}", f"{SERVERS[-1].host}:{port}"]
     return f"""\
 [node]
 name = "{server.name}"
@@ -163,19 +163,19 @@ state_dir = "{server.name}"
 name = "{mesh_name}"
 key_file = "mesh.key"
 listen = "{server.host}:{port}"
-mdns = {str(stage.mdns).lower()}
+mdns = {str(files.mdns).lower()}
 interfaces = ["{MULTICAST_INTERFACE}"]
 seeds = {seeds!r}
 {_DASHBOARD_TOML if server == DASHBOARD else ""}"""
 
 
-def _vip_toml(stage: Stage, server: Server) -> Iterator[str]:
+def _vip_toml(files: DemoFiles, server: Server) -> Iterator[str]:
     for vip in VIPS:
         names = [each.host for each in VIPS if each.certificate == vip.certificate]
         yield f"""
 [[vip]]
 name = "{vip.name}"
-listen = ["{server.host}:{stage.ports[vip.name]}"]
+listen = ["{server.host}:{files.ports[vip.name]}"]
 certificate = "{vip.certificate}.pem"
 private_key = "{vip.certificate}.key"
 names = {names!r}
