@@ -75,10 +75,10 @@ def _check(path: Path, status: os.stat_result) -> None:
 def _write(path: Path, keyring: Keyring, *, replace: bool) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write_all(temporary, keyring.to_toml().encode(), path.stat() if replace else None)
         try:
+            _write_all(temporary, keyring.to_toml().encode(), path.stat() if replace else None)
             _put_in_place(temporary, path, replace=replace)
-        finally:
+        finally:  # what couldn't be written whole may have a secret in it
             with suppress(FileNotFoundError):
                 temporary.unlink()
     except FileExistsError:
@@ -98,11 +98,15 @@ def _write_all(path: Path, content: bytes, like: os.stat_result | None) -> None:
 
 
 def _give_to(descriptor: int, like: os.stat_result) -> None:
-    """Make a file its predecessor's owner's and group's. Raises PermissionError where only root may."""
+    """Make a file its predecessor's owner's, and its group's where that may read it. Raises PermissionError where only
+    root may.
+    """
+    read_by_group = like.st_mode & stat.S_IRGRP
     own = os.fstat(descriptor)
-    if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
-        os.fchown(descriptor, like.st_uid, like.st_gid)
-    os.fchmod(descriptor, _MODE | like.st_mode & stat.S_IRGRP)
+    group = like.st_gid if read_by_group else own.st_gid
+    if (own.st_uid, own.st_gid) != (like.st_uid, group):
+        os.fchown(descriptor, like.st_uid, group)
+    os.fchmod(descriptor, _MODE | read_by_group)
 
 
 def _put_in_place(temporary: Path, path: Path, *, replace: bool) -> None:

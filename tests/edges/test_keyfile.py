@@ -1,5 +1,7 @@
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -51,6 +53,60 @@ def test_nothing_but_reading_is_kept_of_what_a_group_may(path: Path) -> None:
     save_keyring(path, keyring)
     changed = path.stat()
     assert (changed.st_uid, changed.st_gid, changed.st_mode & 0o7777) == (1234, 7946, 0o640)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user may write to, with a key file in it; pytest's are for their owner alone."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        create_keyring(folder / "mesh.key", Keyring.new())
+        yield folder
+
+
+def as_user(number: int, act: Callable[[], object]) -> str:
+    """What goes wrong with something that a user does who is in no other group than his own; in a child."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = ""
+        try:
+            os.setgroups([])
+            os.setgid(number)
+            os.setuid(number)
+            act()
+        except BaseException as error:  # noqa: BLE001 - the child must not go on with the tests
+            said = str(error) or repr(error)
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as pipe:
+        return pipe.read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another")
+def test_the_owner_of_a_key_file_may_change_it_whatever_group_it_has(open_folder: Path) -> None:
+    """A group that may not read it means nothing: an owner can't give a file to a group that he isn't in."""
+    path = open_folder / "mesh.key"
+    os.chown(path, 7946, 0)
+    content = path.read_text()
+    assert as_user(7946, lambda: save_keyring(path, Keyring.from_toml(content).add())) == ""
+    assert len(Keyring.from_toml(path.read_text()).in_order) == 2
+    assert path.stat().st_uid == 7946
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another")
+def test_what_cant_be_given_away_leaves_nothing_behind(open_folder: Path) -> None:
+    path = open_folder / "mesh.key"
+    os.chown(path, 0, 7946)
+    path.chmod(0o640)
+    content = path.read_text()
+    said = as_user(7946, lambda: save_keyring(path, Keyring.from_toml(content).add()))
+    assert said.endswith("can't be written: Operation not permitted")
+    assert [file.name for file in path.parent.iterdir()] == ["mesh.key"]
+    assert path.read_text() == content
 
 
 def test_creating_never_overwrites(path: Path) -> None:
