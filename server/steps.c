@@ -555,7 +555,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_steps", "TLS between memory BIOs, a call a step.", -1, functions, NULL, NULL, NULL, NULL,
 };
 
-enum { INTERFACE = 3 }; /* of steps.py: one higher with each change of what Python may ask */
+enum { INTERFACE = 4 }; /* of steps.py: one higher with each change of what Python may ask */
 
 PyMODINIT_FUNC PyInit__steps(void);
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     AnyStream = TlsStream | CompiledStream
     """One as the other."""
 
-INTERFACE = 3
+INTERFACE = 4
 """What `steps.c` can be asked, as it says too: a module from before a change is not used."""
 
 _FUNCTIONS = (
