@@ -9,6 +9,7 @@ import pytest
 
 from meshcache import hot
 from meshcache.tls import contexts
+from tests.tls.world import KINDS, DictPort, attach, server_context
 
 _KNOWN: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {"c": ({}, {}), "python": ({}, {})}
 """The callbacks made so far on each path: they are never freed, and proving an OpenSSL takes 5 ms."""
@@ -37,3 +38,13 @@ def _take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known, unfit = _KNOWN[name]
     monkeypatch.setattr(contexts, "_callbacks", known)
     monkeypatch.setattr(contexts, "_unfit", unfit)
+    if not known:
+        _prove()
+
+
+def _prove() -> None:
+    """Have each OpenSSL proved, which it is when it is first met: one that fails stays refused as long as the process
+    lives, and what a test weakens would be part of it.
+    """
+    for kind in KINDS:
+        attach(server_context(kind), DictPort())
