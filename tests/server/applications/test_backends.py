@@ -207,21 +207,25 @@ async def test_clients_that_hang_up_at_once_are_counted_off_once(
             assert only.open == 0
 
 
-class LateBackend(Backend):
-    """Its connection comes when the time for that is just over, and is closed as the loops do in that case."""
-
-    async def connect(self, make: Callable[[], asyncio.Protocol]) -> asyncio.BaseTransport:
-        transport = await super().connect(make)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            transport.close()
-        return transport
-
-
 async def test_what_went_to_a_backend_whose_time_was_over_goes_to_no_other(
     certificates: Certificates, context: SSL.Context
 ) -> None:
+    there = asyncio.Event()
+
+    class LateBackend(Backend):
+        """Its connection comes when the time for that is just over, and is closed as the loops do in that case."""
+
+        async def connect(self, make: Callable[[], asyncio.Protocol]) -> asyncio.BaseTransport:
+            transport = await super().connect(make)
+            await there.wait()
+            transport.close()
+            raise TimeoutError
+
+    async def take(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        assert await reader.read(100) == b"hello"
+        there.set()
+        await reader.read(100)
+
     def visit() -> None:
         dialogue = Dialogue(server.port, certificates)
         dialogue.tls.sendall(b"hello")
@@ -230,8 +234,8 @@ async def test_what_went_to_a_backend_whose_time_was_over_goes_to_no_other(
         assert not isinstance(caught.value, (SSL.ZeroReturnError, SSL.WantReadError))
         dialogue.close()
 
-    async with backend(echo) as late, backend(echo) as other:
-        pool = Pool((LateBackend("shop", f"127.0.0.1:{late.port}"), *pool_of(f"127.0.0.1:{other.port}").backends), 0.2)
+    async with backend(take) as late, backend(echo) as other:
+        pool = Pool((LateBackend("shop", f"127.0.0.1:{late.port}"), *pool_of(f"127.0.0.1:{other.port}").backends), 60)
         async with serving(context, lambda client: Forwarding(client, pool, lambda: True)) as server:
             await asyncio.to_thread(visit)
             await wait_until_async(lambda: late.reset == [b"hello"])
