@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshcache.cli.main import COMMANDS, cli
+from meshcache.config.changes import RESTART_ONLY
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -51,6 +52,12 @@ def test_every_command_and_option_exists(page: Path) -> None:
         parts = [command, *(group[word] for word in words[2:3] if word in group)]
         known = {option for part in parts for each in part.params for option in each.opts} | {"--help"}
         assert {word for word in words[2:] if re.fullmatch(r"--[a-z-]+", word)} <= known, " ".join(words)
+
+
+def test_the_page_of_the_server_names_all_that_needs_a_restart() -> None:
+    (paragraph,) = re.findall(r"`node\.\*`.*? need a restart", (ROOT / "docs/server.md").read_text(), re.DOTALL)
+    told = {key.removesuffix("*") for key in re.findall(r"`([\w.*]+)`", paragraph)}
+    assert told == set(RESTART_ONLY)
 
 
 def test_pictures_are_there_small_and_load_nothing() -> None:
