@@ -14,7 +14,7 @@ from typing import Any
 from meshcache.core.repair.hand_over import Given
 from meshcache.core.values.session import StreamKey
 from meshcache.core.wire.codec import Decoder, WireError, encode
-from meshcache.core.wire.messages import Message
+from meshcache.core.wire.messages import FetchReply, Message
 from meshcache.errors import MeshcacheError
 from meshcache.runtime.pump.pump import Pump
 
@@ -96,20 +96,16 @@ class Bequest:
     def take(self, about: object, frames: Sequence[bytes]) -> int:
         """Take over what a predecessor gave. Return how many sessions that were. Raises MeshcacheError.
 
-        What was given last comes first: it says which of the others are gone by now, and those aren't to be filed for a
-        moment, nor to reach a tier in it.
+        What ends the last pass comes first: it says which sessions are gone by now, and those aren't to be filed for a
+        moment, nor to reach a tier in it. The sessions come in the order given, in which a journal finds room for all.
         """
         predecessor = Predecessor.from_plain(about)
         if (predecessor.mesh, predecessor.node, predecessor.colo) != self._name:
             raise MeshcacheError("the process before was another node, or in another colo or mesh")
-        decoder, hand_over, taken = Decoder(), self._pump.core.hand_over, 0
+        hand_over, taken = self._pump.core.hand_over, 0
         with self._pump.lock:
             hand_over.succeed(predecessor.lives, predecessor.lifetimes)
-        for frame in reversed(frames):
-            try:
-                message = decoder.decode(frame).message
-            except WireError as error:
-                raise MeshcacheError(f"what the process before gave can't be understood: {error}") from error
+        for message in _sessions_last(frames):
             with self._pump.lock:
                 taken += hand_over.take(message, self._pump.clock())
         for address in predecessor.peers:
@@ -117,6 +113,22 @@ class Bequest:
                 self._pump.core.candidate(address, "predecessor", self._pump.clock())
         self._pump.wake()
         return taken
+
+
+def _sessions_last(frames: Sequence[bytes]) -> Iterator[Message]:
+    """Decode what was given: what follows on the last sessions, then all up to those. Raises MeshcacheError."""
+    decoder, sessions = Decoder(), len(frames)
+    try:
+        while sessions:
+            message = decoder.decode(frames[sessions - 1]).message
+            if isinstance(message, FetchReply):
+                break
+            sessions -= 1
+            yield message
+        for at in range(sessions):
+            yield decoder.decode(frames[at]).message
+    except WireError as error:
+        raise MeshcacheError(f"what the process before gave can't be understood: {error}") from error
 
 
 def _encoded(message: Message) -> bytes:

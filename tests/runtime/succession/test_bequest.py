@@ -85,6 +85,26 @@ def test_what_ends_while_the_rest_is_given_has_ended_for_the_next_life(place: Pl
     assert new.stats()["vips"]["shop"]["sessions"]["refused"] == {"consumed": 2}, "no tier has seen them for a moment"
 
 
+def test_a_next_life_can_hand_over_all_that_it_took(place: Place) -> None:
+    old = place.node("edge-1")
+    place.server(old)
+    port = old.internals.vips.port("shop")
+    for number in range(5_000):
+        port.created(number.to_bytes(32, "big"), b"\x30" * 100, 0, False, 0x0303)
+    early = list(old.bequest.frames())
+    port.created(b"\xff" * 32, b"\x30" * 100, 0, False, 0x0303)
+    about = old.bequest.about()
+    old.close(goodbye=False)
+    late = list(old.bequest.frames(last=True))
+    place.nodes.clear()
+    new = place.node("edge-1")
+    place.server(new)
+    assert new.bequest.take(about, early + late) == 5_001
+    pump = new.internals.pump
+    with pump.lock:
+        assert sum(len(piece.ids) for piece in pump.core.hand_over.pieces({})) == 5_001
+
+
 def test_who_asks_after_another_that_failed_is_given_everything(place: Place) -> None:
     old = place.node("edge-1")
     place.server(old)
