@@ -256,6 +256,7 @@ class Pulling:
             peer
             for peer in self._members
             if peer.state is PeerState.ALIVE
+            and peer.receives
             and (limits.far or peer.colo == own_colo)
             and not self._breakers.is_open(peer, now)
             and self._awaiting.permits(served, peer)

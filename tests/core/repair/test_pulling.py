@@ -282,6 +282,21 @@ def test_few_copies_of_one_that_is_gone_are_found_where_all_hold_all_by_now() ->
         assert has(net, asks, session_id)
 
 
+def test_nobody_is_asked_where_another_may_be_until_it_has_answered_from_there() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me"))
+    maker, other, third = (Puppet(net, name, "ams1", vip(name)) for name in ("maker", "other", "third"))
+    other.address = maker.address
+    for puppet in (maker, other, third):
+        puppet.joins(host)
+    third.answers(host)
+    assert begin(host, net, claim(1, "maker")) is not None
+    assert (maker.hears(Pull), len(third.hears(Pull))) == ([], 1)
+    maker.answers(host)
+    assert begin(host, net, claim(2, "maker")) is not None
+    assert (len(maker.hears(Pull)), len(third.hears(Pull))) == (1, 1)
+
+
 # What is made of answers
 
 
