@@ -31,7 +31,7 @@ PART = 16
 """Of a VIP's quota at most this part is for what is passed on; what is more isn't kept."""
 
 _DEAF_S = 25.0
-"""A holder that hasn't answered a ping for so long may not hear us, however well we hear it."""
+"""A holder that has answered no ping that went since may not hear us, however well we hear it."""
 
 _STEP_S = 0.5
 """Between two looks, so that many small pushes are one piece of work."""
@@ -150,7 +150,7 @@ class RelayRetention:
             peers = self._placement.peers(stream.terms, session.id)
             if self._placement.is_mine(stream.terms, session.id) or not peers:
                 continue
-            if any(peer.state is not PeerState.ALIVE or now - peer.answered_at > _DEAF_S for peer in peers):
+            if any(peer.state is not PeerState.ALIVE or now - peer.sent_after > _DEAF_S for peer in peers):
                 silent.append(session.id)
             else:
                 self._cache.remove(stream.vip, session.id)

@@ -152,7 +152,7 @@ class Liveness:
         if pong.clock_ms:
             peer.ahead_s = pong.clock_ms / 1000 - (sent_at + rtt_s / 2)
         peer.pings = tuple(ping for ping in peer.pings if ping[1] > sent_at)
-        peer.sent_after, peer.answered_at = sent_at, now
+        peer.sent_after = sent_at
         peer.rtt_s = rtt_s if peer.rtt_s is None else peer.rtt_s + _RTT_WEIGHT * (rtt_s - peer.rtt_s)
         self._members.found_there(peer, now)
         if peer.unproven:

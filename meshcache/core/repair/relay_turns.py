@@ -23,7 +23,7 @@ DOUBT_S = 30.0
 """So long before a relay is replaced it may have been gone, or cut off, and what it was given with it."""
 
 _DEAF_S = 25.0
-"""A relay that hasn't answered a ping for so long may not hear us, however well we hear it: nothing more counts as
+"""A relay that has answered no ping that went since may not hear us, however well we hear it: nothing more counts as
 given to it. Less than `DOUBT_S`, so that nothing of what it didn't hear counts by then."""
 
 _STEP_S = 1.0
@@ -105,7 +105,7 @@ class RelayTurns:
             if peer.name != colo.relay:
                 colo.relay, colo.tellings, colo.begin, colo.tell_at = peer.name, _TELLINGS, colo.safe, now
                 colo.since = now
-            elif now - peer.answered_at > _DEAF_S:
+            elif now - peer.sent_after > _DEAF_S:
                 colo.since = now
             if now - colo.since >= DOUBT_S:  # time enough to fetch what it missed before
                 colo.safe = max(colo.safe, safe)

@@ -50,9 +50,8 @@ class Peer:
     ``loss`` is the share of its heartbeats that don't arrive, ``flaps`` how often it was suspect or lost and then came
     back. No batch is offered to it before ``blocked_until``. What comes from it may have been under way for ``late_s``,
     once it is certain that it was sent after the newest withdraw, which came at ``withdrawn_at``: it was sent after
-    ``sent_after``, when the newest ping went that it has answered. ``pings`` are those that it may still answer, each
-    with its token and when it went.
-    It answered a ping of ours last at ``answered_at``: so long ago it was certain to hear us.
+    ``sent_after``, when the newest ping went that it has answered; nor is it certain that it has heard us since.
+    ``pings`` are those that it may still answer, each with its token and when it went.
     ``compared_at`` is when either last told the other what it has seen. ``way_back`` is the address and the connection
     of our listener on which it was last heard, ``reaches_us`` whether the newest message came to the listener at all.
     Its clock is ``ahead_s`` of ours, give or take half a round trip.
@@ -84,7 +83,6 @@ class Peer:
     pings: tuple[tuple[int, float], ...] = ()
     rtt_s: float | None = None
     ahead_s: float | None = None
-    answered_at: float = 0.0
     blocked_until: float = 0.0
     flaps: int = 0
     late_s: float = 0.0

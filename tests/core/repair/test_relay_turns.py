@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE
 from meshcache.core.wire.codec import Decoder
-from meshcache.core.wire.messages import Push
-from tests.core.net import Host, Net, make, mesh, sessions, vip
+from meshcache.core.wire.messages import Leave, Ping, Pong, Push
+from tests.core.net import Host, Net, Puppet, make, mesh, sessions, sid, vip
 
 
 def two_colos(net: Net, **settings: Any) -> tuple[list[Host], list[Host]]:
@@ -145,3 +146,27 @@ def test_what_a_relay_didnt_hear_counts_as_given_to_nobody_however_well_it_is_he
     net.stop(relay(net, home[0]))
     net.run(40)
     assert copies(away, [*old, *lost]) == {2}
+
+
+def test_a_relay_whose_answers_are_old_counts_as_given_nothing_since_they_were_asked_for() -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a", reach=REACH_EVERYWHERE, copies=2))
+    away = [Puppet(net, name, "fra1", vip(name, "fra1", reach=REACH_EVERYWHERE, copies=2)) for name in ("z0", "z1")]
+    for puppet in away:
+        puppet.joins(host)
+    late, due, asked, number = deque[tuple[float, int]](), net.now + 100, 0, 0
+    slow, other = sorted(away, key=lambda puppet: puppet.name != relay(net, host))
+    while net.now < due:
+        number += 1
+        make(net, host, number)
+        pings = slow.hears(Ping)
+        late.extend((net.now + 40, ping.token) for ping in pings[asked:])
+        asked = len(pings)
+        while late and late[0][0] <= net.now:
+            slow.says(host, Pong(late.popleft()[1]))
+        slow.lives(host, 0.5, other)
+    assert relay(net, host) == slow.name
+    slow.says(host, Leave())
+    net.run(3)
+    assert relay(net, host) == other.name
+    assert sid(1) in {each for push in other.hears(Push) for each in push.batch.entries.ids}
