@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import pytest
 from meshcache import MeshNode
 from meshcache.core.values.session import Outcome
 from meshcache.edges.keyfile import load_keyring, save_keyring
-from meshcache.hooks import Tier, TierEntry
+from meshcache.hooks import Tier
 from meshcache.tiers.runner import TierRunner
 from tests.nodes import settings
 from tests.support.waiting import wait_until
-from tests.tiers.tiers import BreaksOff, Evicted, Kept, OpensLater
+from tests.tiers.tiers import BreaksOff, Evicted, Full, Kept, OpensLater
 from tests.tls.world import client_context, server_context, visit
 
 DISK = {"disk": {"max_bytes": "16MiB"}}
@@ -64,6 +64,10 @@ def found(node: MeshNode, ids: list[bytes]) -> list[Outcome | None]:
 def counts(node: MeshNode) -> dict[str, int]:
     told: dict[str, int] = node.stats()["tiers"][0]["counts"]
     return told
+
+
+def withdraws(node: MeshNode) -> int:
+    return len(node.internals.pump.core.withdraws)
 
 
 def restored(node: MeshNode) -> int:
@@ -142,14 +146,6 @@ def test_a_withdraw_holds_after_a_restart_of_a_node_that_is_alone(start: Start) 
 
 
 def test_a_withdraw_that_couldnt_be_written_is_kept_once_it_can_be(start: Start) -> None:
-    class Full(Kept):
-        full = False
-
-        def put(self, entries: Sequence[TierEntry]) -> None:
-            if self.full:
-                raise OSError("no space left")
-            super().put(entries)
-
     tier = Full()
     node = start(tier)
     ids = make(node, 20)
@@ -164,6 +160,38 @@ def test_a_withdraw_that_couldnt_be_written_is_kept_once_it_can_be(start: Start)
     node = start(tier)
     assert node.wait_warm(60)
     assert set(found(node, ids)) == {None}
+
+
+def test_a_withdraw_that_a_former_life_couldnt_write_is_kept_by_the_next_one(start: Start) -> None:
+    tier = Full()
+    node = start(tier)
+    make(node, 20)
+    wait_until(lambda: len(tier.kept) == 20, what="they are written")
+    before, tier.full = dict(tier.kept), True
+    node.policies.withdraw(vip="shop")
+    about, early = node.bequest.about(), list(node.bequest.frames())
+    node.close(goodbye=False)
+    late = list(node.bequest.frames(last=True))
+    tier.full = False
+    assert tier.kept.keys() <= before.keys()
+    node = start(tier)
+    node.bequest.take(about, early + late)
+    wait_until(lambda: tier.kept.keys() - before.keys(), what="it is kept")
+
+
+def test_a_withdraw_takes_no_place_of_one_in_a_tier_that_opens_after_it(start: Start) -> None:
+    first = OpensLater()
+    first.tries = 1
+    start(first).policies.withdraw(group="shop")
+    tier = OpensLater()
+    node = start(tier)
+    tier.kept = first.kept
+    node.policies.withdraw(origin="edge-1")
+    assert withdraws(node) == 1
+    wait_until(lambda: withdraws(node) == 2, 60, what="it is open")
+    node = start(tier)
+    assert node.wait_warm(60)
+    assert withdraws(node) == 2
 
 
 @pytest.mark.usefixtures("hot_path")

@@ -126,6 +126,18 @@ class BreaksOff(Kept):
             raise OSError("input/output error")
 
 
+class Full(Kept):
+    """Has no room while it is full."""
+
+    name = "full"
+    full = False
+
+    def put(self, entries: Sequence[TierEntry]) -> None:
+        if self.full:
+            raise OSError("no space left")
+        super().put(entries)
+
+
 class OpensLater(Kept):
     """Can be had at the second try."""
 

@@ -127,7 +127,8 @@ class Withdraws:
         self._asked_at = float("-inf")
         self._truer: OrderedDict[float, float] = OrderedDict()
         self.acts = 0
-        """How many were acted on, so that others can see that there is a new one, or that all are to be heard again."""
+        """How many were acted on or inherited, so that others can see that there is a new one, or that all are to be
+        heard again."""
 
     @property
     def number(self) -> int:
@@ -255,6 +256,7 @@ class Withdraws:
         before its last life acted on it. It was passed on then.
         """
         known = _noted(withdraw, now)
+        self.acts += 1  # whether a tier has it by now isn't known
         self._heard[known.name, known.scope] = None
         self._count(known.name, self._remove(known, now))
         self._keep(known, now)
