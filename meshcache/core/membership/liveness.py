@@ -135,7 +135,7 @@ class Liveness:
         peer.pings = (*peer.pings[1 - _PINGS_MAX :], (token, now))
         limits = self._local.limits
         pause_s = limits.ping_s * (0.9 + 0.2 * self._local.rng.random())
-        peer.ping_at = now + (limits.heartbeat_s if peer.displaced else pause_s)
+        peer.ping_at = now + (limits.heartbeat_s if peer.sought else pause_s)
         self._outbox.send(peer.address, Ping(token))
 
     def ping_received(self, peer: Peer, ping: Ping, now: float) -> None:
@@ -206,6 +206,7 @@ class Liveness:
             self._outlet.peer_doubted(now)
         if peer.state is PeerState.SUSPECT:
             self._redial(peer, now, limits.heartbeat_s)
+        self._members.displace_unfound(peer, now)
         if silent_s >= limits.probe_after_s:
             self._probe(peer, now)
         elif peer.ping_at <= now:

@@ -58,7 +58,8 @@ class Peer:
     ``contested_at`` is when somebody else last
     began to claim its name, ``told_old_at`` when somebody was last told that it speaks as an earlier life.
     It is ``displaced`` from when another peer was dialled at the same address until it answers a ping from there, which
-    ended last at ``found_at``: a node that crashed leaves its address to whoever comes next.
+    ended last at ``found_at``: a node that crashed leaves its address to whoever comes next. For `FOUND_S` from then on
+    it isn't displaced again, and the newest claim to its address meanwhile is noted as ``claimed_at``.
     """
 
     record: NodeRecord
@@ -94,7 +95,8 @@ class Peer:
     contested_at: float | None = None
     told_old_at: float | None = None
     displaced: bool = False
-    found_at: float = float("-inf")
+    found_at: float = -inf
+    claimed_at: float = -inf
 
     @property
     def name(self) -> str:
@@ -114,6 +116,11 @@ class Peer:
         """Whether what comes from it now may have been sent before the newest withdraw."""
         return self.sent_after < self.withdrawn_at
 
+    @property
+    def sought(self) -> bool:
+        """Whether it has yet to answer a ping that went since another was dialled at its address, too."""
+        return self.displaced or self.sent_after < self.claimed_at
+
     def late_at(self, now: float) -> float:
         """Return how long what comes from it now may have been under way: a link that is slow is not silent."""
         if not self.unproven:
@@ -127,8 +134,8 @@ class Peer:
 
 
 FOUND_S = 5.0
-"""Who has shown that it is at its address isn't asked again for so long: a member that claims the addresses of others
-again and again would keep their sessions from them.
+"""Who has shown that it is at its address keeps it for so long, whoever else claims it: a member that claims the
+addresses of others again and again would keep their sessions from them. By then it must have shown it again.
 """
 
 UNMEASURED_S = 60.0
@@ -226,7 +233,7 @@ class Members:
     def move(self, peer: Peer, address: str, now: float) -> None:
         """Dial a peer at another address from now on."""
         self._vacate(peer)
-        peer.address, peer.reached, peer.displaced = address, True, False
+        peer.address, peer.reached, peer.displaced, peer.claimed_at = address, True, False, -inf
         self._dial(peer, now)
         self.generation += 1
 
@@ -257,6 +264,14 @@ class Members:
         self._by_address[peer.address] = peer
         if peer.displaced:
             peer.displaced, peer.found_at = False, now
+            self.generation += 1
+
+    def displace_unfound(self, peer: Peer, now: float) -> None:
+        """Let nothing go to a peer any more that hasn't shown in time that it still is at an address that another
+        claims.
+        """
+        if peer.sought and not peer.displaced and now - peer.found_at >= FOUND_S:
+            self._displace(peer, now)
             self.generation += 1
 
     def doubt(self, peer: Peer, now: float) -> None:
@@ -322,14 +337,19 @@ class Members:
 
     def _contest(self, peer: Peer, now: float) -> None:
         """Where others are dialled at a peer's address, have all asked which of them is there; an answer to what was
-        asked before says nothing of that.
+        asked before says nothing of that. Who was found there a moment ago keeps it until `displace_unfound`.
         """
         if self._by_address.get(peer.address, peer) is peer:
             return
         others = [each for each in self if each is not peer and each.address == peer.address and each.usable]
         for each in (peer, *others) if others else ():
+            each.claimed_at = each.ping_at = now
             if now - each.found_at >= FOUND_S:
-                each.displaced, each.pings, each.ping_at = True, (), now
+                self._displace(each, now)
+
+    def _displace(self, peer: Peer, now: float) -> None:
+        peer.displaced, peer.ping_at = True, now
+        peer.pings = tuple(ping for ping in peer.pings if ping[1] > peer.claimed_at)
 
     def _bury(self, peer: Peer, now: float) -> None:
         self._forgotten[peer.name, peer.record.incarnation] = now + self._limits.forget_s

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from meshcache.core.state.members import FOUND_S
 from meshcache.core.values.events import (
     LoopStalled,
     PeerForgotten,
@@ -229,3 +230,30 @@ def test_withdraws_that_never_end_leave_a_slow_link_measured_as_it_is() -> None:
     assert late_s[0] == 60, "nothing was measured yet"
     assert 2 <= min(late_s[20:]) <= max(late_s[20:]) < 4.7
     assert len(peer.hears(Ping)) - pings < 40, "one at a time"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_who_was_found_where_it_is_has_to_be_there_still_soon_after_a_claim(lives: bool) -> None:
+    net = Net()
+    host = net.add("a", "ams1", vip("a"))
+    one, other, third = (Puppet(net, name) for name in ("one", "other", "third"))
+    other.address = third.address = one.address
+    one.joins(host)
+    other.joins(host)
+    one.answers(host)
+    known = host.core.duties.members.get("one")
+    assert known is not None
+    assert known.receives
+    net.run(FOUND_S / 2)
+    third.joins(host)
+    received = list[bool]()
+    for _ in range(int(FOUND_S / 2 / 0.1) + 15):
+        net.run(0.1)
+        if lives:
+            one.answers(host)
+        received.append(known.receives)
+    assert all(received[:20]), "it keeps its address for a while"
+    assert received[-1] is lives
+    assert all(received) is lives
+    one.answers(host)
+    assert known.receives

@@ -197,6 +197,25 @@ def test_who_was_found_where_it_is_isnt_asked_again_by_each_claim(members: Membe
     assert one.receives, "it is alone there"
 
 
+def test_a_claim_has_to_be_outlived_once_the_time_of_the_one_that_was_found_is_over(members: Members) -> None:
+    one = members.join(record("a"), "10.0.0.1:1", 0.0)
+    members.join(record("b"), "10.0.0.1:1", 10.0)
+    one.pings = ((1, 10.2), (2, 12.0))
+    one.sent_after = 10.2
+    members.found_there(one, 10.5)
+    members.join(record("c"), "10.0.0.1:1", 11.0)
+    members.displace_unfound(one, 10.4 + FOUND_S)
+    assert (one.receives, one.sought) == (True, True)
+    before = members.generation
+    members.displace_unfound(one, 10.5 + FOUND_S)
+    assert (one.receives, members.generation > before) == (False, True)
+    assert one.pings == ((2, 12.0),), "an answer to what was asked after the claim is one still"
+    one.sent_after = 12.0
+    members.found_there(one, 16.0)
+    members.displace_unfound(one, 30.0)
+    assert (one.receives, one.sought) == (True, False), "nobody has claimed it since"
+
+
 def test_a_lost_one_contests_nothing_until_it_is_heard_again(members: Members) -> None:
     one = members.join(record("a"), "10.0.0.1:1", 0.0)
     members.lose(one, 9.0)
