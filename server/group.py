@@ -324,19 +324,26 @@ class Group:
         result, taken = await asyncio.to_thread(self._admin.reload_each, serving)
         if result["ok"]:
             result |= self._taken(fresh, taken)
+        else:
+            for worker in self._places_of(taken):
+                worker.has(None)  # the worker's own word of it may have been lost
         return result
 
     def _taken(self, fresh: Fresh, by: Collection[int]) -> dict[str, Any]:
         """The workers have taken that, and these processes did so now. Return what it changes."""
         changed, restart = self._file.take(fresh)
         if self._file.still(fresh):  # else some of them may have read what came after it
-            for worker in (each for each in self._workers if each.process_id in by):
-                worker.has(self._file.number)
+            for worker in self._places_of(by):
+                if worker.settings is None:  # else it took others since: what it was told before this began
+                    worker.has(self._file.number)
         self._credentials.tell(fresh.settings)
         log.info("reloaded: %d workers have taken %s", self._living, self._file.path)
         if restart:
             log.warning("these change only with a restart: %s", ", ".join(restart))
         return {"changed": changed, "restart": restart}
+
+    def _places_of(self, processes: Collection[int]) -> list[WorkerPlace]:
+        return [worker for worker in self._workers if worker.process_id in processes]
 
     def _reload_from(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         return asyncio.run_coroutine_threadsafe(self.reload(), loop).result()

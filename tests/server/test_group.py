@@ -22,10 +22,13 @@ from typing import Any, Self
 import pytest
 from meshcache_server import worker_place
 from meshcache_server.group import Group
+from meshcache_server.report import failed_reload
+from meshcache_server.worker_place import WorkerPlace
 from OpenSSL import SSL
 
 from meshcache.admin import group as admin_group
 from meshcache.admin.client import AdminClient, answers
+from meshcache.admin.group import AdminGroup
 from meshcache.errors import MeshcacheError, PolicyError
 from tests.server.deployment import READY_S_MAX, Deployment, deploy
 from tests.server.test_app import body
@@ -433,6 +436,75 @@ async def test_a_worker_that_took_what_another_did_not_goes_back(
         assert own(shop, 0).stats()["front"]["reload"]["changed"] == ["vip.shop.sharing.reach"], "it had taken it"
     finally:
         os.kill(frozen, signal.SIGCONT)
+    await asyncio.to_thread(wait_until, lambda: reaches(shop) == ["everywhere", "everywhere"])
+    group.stop()
+    await serving
+
+
+async def test_what_a_worker_was_told_before_a_reload_and_obeys_in_it_does_not_last(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.server")
+    shop.write(TWO, sharing("everywhere"))
+    begun = shop.file.read_text()
+    spawner, group = Spawner(monkeypatch), Group(shop.file, ())
+    loop, reload_each, has = asyncio.get_running_loop(), AdminGroup.reload_each, WorkerPlace.has
+    heard: list[int | None] = []
+
+    def hear(place: WorkerPlace, settings: int | None) -> None:
+        has(place, settings)
+        heard.append(settings)
+
+    def reload_and_obey(admins: AdminGroup, those: set[int]) -> tuple[dict[str, Any], set[int]]:
+        done = reload_each(admins, those)
+        first = own(shop, 0).process_id()
+        (stdin,) = (each.stdin for each in spawner.started if each is not None and each.pid == first)
+        assert stdin is not None
+        heard.clear()
+        told = json.dumps({"taken": begun, "number": 0}).encode()
+        loop.call_soon_threadsafe(stdin.write, b"take " + told + b"\n")
+        wait_until(lambda: 0 in heard, what="the group hears that it has these again")
+        assert own(shop, 0).policy()[0]["reach"] == "everywhere"
+        return done
+
+    monkeypatch.setattr(WorkerPlace, "has", hear)
+    monkeypatch.setattr(AdminGroup, "reload_each", reload_and_obey)
+    serving = asyncio.create_task(group.serve())
+    await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
+    shop.file.write_text(begun.replace(sharing("everywhere"), sharing("colo")))
+    assert (await asyncio.to_thread(admin(shop).reload))["ok"]
+    await asyncio.to_thread(wait_until, lambda: reaches(shop) == ["colo", "colo"])
+    group.stop()
+    await serving
+
+
+async def test_a_worker_goes_back_after_a_refusal_though_its_word_was_lost(
+    shop: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.server")
+    shop.write(TWO, sharing("everywhere"))
+    group = Group(shop.file, ())
+    reload_each, has = AdminGroup.reload_each, WorkerPlace.has
+    lost: list[WorkerPlace] = []
+
+    def hear(place: WorkerPlace, settings: int | None) -> None:
+        if settings is None and not lost:
+            lost.append(place)
+        else:
+            has(place, settings)
+
+    def refuse(admins: AdminGroup, those: set[int]) -> tuple[dict[str, Any], set[int]]:
+        first = own(shop, 0).process_id()
+        _, taken = reload_each(admins, [each for each in those if each == first])
+        wait_until(lambda: len(lost) == 1, what="it is lost")
+        return failed_reload(["worker-1 refuses"]), taken
+
+    monkeypatch.setattr(WorkerPlace, "has", hear)
+    monkeypatch.setattr(AdminGroup, "reload_each", refuse)
+    serving = asyncio.create_task(group.serve())
+    await wait_until_async(lambda: "ready: edge-1@ams1 workers=2" in caplog.text, READY_S_MAX)
+    shop.file.write_text(shop.file.read_text().replace(sharing("everywhere"), sharing("colo")))
+    assert not (await asyncio.to_thread(admin(shop).reload))["ok"]
     await asyncio.to_thread(wait_until, lambda: reaches(shop) == ["everywhere", "everywhere"])
     group.stop()
     await serving
