@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,8 @@ def run(told: dict[str, Any], orders: Orders) -> None:
         raise ConfigError(["a worker is started by meshcache serve, with server.workers in its file"])
     path, overrides = Path(told["file"]), tuple(told["overrides"])
     sockets = {key: socket.socket(fileno=descriptor) for key, descriptor in told["sockets"].items()}
-    begun, slot = worker_settings(path, overrides, content=told["begun"].encode())
-    messages.set_up(told["log_format"], told["log_level"], slot.number)
+    set_up = partial(messages.set_up, told["log_format"], told["log_level"])
+    begun, slot = worker_settings(path, overrides, content=told["begun"].encode(), numbered=set_up)
 
     def read(content: bytes | None) -> Settings:
         return _of_worker(worker_settings(path, overrides, slot, content=content)[0])

@@ -26,10 +26,16 @@ _SUFFIX_CHARS_MAX = len(".") + TAG_CHARS + len(".w1023")
 
 
 def worker_settings(
-    path: Path, overrides: Sequence[str] = (), slot: Slot | None = None, *, content: bytes | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    slot: Slot | None = None,
+    *,
+    content: bytes | None = None,
+    numbered: Callable[[int], None] | None = None,
 ) -> tuple[Settings, Slot]:
     """Return the settings of a worker of the server that a file describes, and the slot that it has from now on: the
-    one given, of a worker that reads its file again. With ``content`` the file is taken to hold that.
+    one given, of a worker that reads its file again. With ``content`` the file is taken to hold that. ``numbered`` is
+    told the worker's number before anything is logged.
 
     A name with ``{worker}`` in it is taken as it stands; every other one gets the folder's tag and the slot's number.
     Raises ConfigError.
@@ -39,6 +45,8 @@ def worker_settings(
     server = read(overrides, placeholders={"pid": 0})
     given, slot = slot, slot or Slot.take(server.node.state_dir)
     try:
+        if numbered is not None:
+            numbered(slot.number)
         assert server.node.state_dir is not None, "the slot is in it"
         folder = server.node.state_dir / f"worker-{slot.number}"
         own = [

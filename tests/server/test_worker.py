@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,22 @@ def test_other_addresses_than_it_was_given_sockets_for_are_a_fault(shop: Deploym
         assert OTHER_ADDRESSES in worker.output
     finally:
         worker.end()
+
+
+def test_what_it_logs_before_it_has_its_settings_is_in_the_form_of_the_rest(shop: Deployment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        text = shop.file.read_text()
+        shop.file.write_text(text.replace("[mesh]\n", f'[mesh]\nworker_ports = "{port}-{port}"\n'))
+        worker = Started(shop, "shop[0]")
+        try:
+            wait_until(lambda: "ready: edge-1." in worker.output or worker.process.poll() is not None, READY_S_MAX)
+            lines = [json.loads(line) for line in worker.output.splitlines()]
+            (told,) = [line for line in lines if str(port) in line["message"]]
+            assert "mesh.worker_ports: worker 0 has any free port" in told["message"]
+            assert (told["worker"], told["level"]) == (0, "WARNING")
+        finally:
+            worker.end()
 
 
 async def test_it_has_what_its_group_tells_it_and_says_which_settings_it_took(shop: Deployment) -> None:

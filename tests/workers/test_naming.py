@@ -121,3 +121,17 @@ def test_a_node_that_is_no_worker_is_its_own_host() -> None:
     assert host_of("edge-1") == "edge-1"
     assert host_of("www.w") == "www.w"
     assert host_of("host.west") == "host.west"
+
+
+def test_the_number_is_told_before_anything_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logged: dict[int, str] = {}
+
+    def note(number: int) -> None:
+        logged[number] = caplog.text
+
+    path = file(folder, mesh="advertise = '10.0.0.4:7946'")
+    for _ in range(2):
+        caplog.clear()
+        worker_settings(path, numbered=note)
+        assert "mesh.advertise: left out" in caplog.text
+    assert logged == {0: "", 1: ""}
