@@ -63,6 +63,16 @@ class Audiences:
         """Return a relay in each other colo that may have what was made under these terms, pushed there or fetched."""
         return self._relays(source)
 
+    def displaced(self, source: Terms) -> Audience:
+        """Return who may have what was made under these terms too, but at whose address another may be: of this colo,
+        and of the others where there is no relay to tell.
+        """
+        displaced = [peer for peer in self._members.usable() if peer.displaced]
+        own, told = self._local.identity.colo, {peer.colo for peer in self._relays(source)} if displaced else set()
+        permitted = [peer for peer in displaced if peer.colo not in told and self._vips.send(source, peer.record)]
+        inside, outside = ([peer for peer in permitted if (peer.colo == own) is here] for here in (True, False))
+        return Audience(inside, outside, len(permitted))
+
     def _find(self, source: Terms, *, relays: bool) -> Audience:
         if len(self._known) >= _MEMO_MAX:
             self._known.clear()

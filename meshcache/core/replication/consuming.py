@@ -27,6 +27,10 @@ from meshcache.core.values.session_id import node_of
 from meshcache.core.values.topology import NodeRecord
 from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
+UNTOLD_MAX = 8192
+"""Ids that wait until their peers have shown where they are, each of them once for each peer: at 300/s what is used up
+until a peer is lost, and 256 kB. What is more is told to those who receive, and to no one later."""
+
 _NEVER = float("inf")
 
 
@@ -35,6 +39,14 @@ class _Waiting:
     """Ids to be told of, of sessions that were made under the same terms."""
 
     terms: Terms
+    ids: list[bytes] = field(default_factory=list, repr=False)
+
+
+@dataclass(slots=True)
+class _Untold:
+    """Ids that a peer is to be told once it is certain that it is at its address, all in one way."""
+
+    peer: Peer
     ids: list[bytes] = field(default_factory=list, repr=False)
 
 
@@ -69,6 +81,9 @@ class Consuming:
         self.ids = ids
         """What was used up of late, here or elsewhere."""
         self._waiting: dict[int, _Waiting] = {}  # by `id(terms)`, which the entry keeps alive
+        self._untold: dict[tuple[str, str, bool, str], _Untold] = {}
+        """By peer and what else a message says. They go with their peer."""
+        self._looked_at = -1  # the generation of members with which that was looked through last
         self._told_at = -_NEVER
         self.due_at = _NEVER
         self._edge = edge
@@ -106,12 +121,14 @@ class Consuming:
         allowed: dict[int, bool] = {}
         ids = tuple(each for each in told.ids if self._forget(tellers, groups[0], each, allowed, now))
         if told.relay and ids and peer.colo != self._local.identity.colo:
-            inside = self._members.receiving(self._local.identity.colo)
-            others = [other.address for other in inside if other is not peer and _serves(other.record, told.group)]
-            self._outbox.send_all(others, Consumed(told.group, ids, teller=peer.name))
+            inside = self._members.usable(self._local.identity.colo)
+            others = [other for other in inside if other is not peer and _serves(other.record, told.group)]
+            self._send(others, Consumed(told.group, ids, teller=peer.name))
 
     def flush(self, now: float) -> None:
         """Queue messages for what is due to be told."""
+        if self._untold and self._looked_at != self._members.generation:
+            self._tell_found()
         if now < self.due_at:
             return
         for waiting in self._waiting.values():
@@ -132,10 +149,33 @@ class Consuming:
         self.due_at = min(self.due_at, max(now, self._told_at + self._local.limits.collect_s))
 
     def _tell(self, waiting: _Waiting) -> None:
-        group, ids, audiences = waiting.terms.group, tuple(waiting.ids), self._audiences
-        inside, relays = audiences.of_own(waiting.terms).inside, audiences.relays_to_tell(waiting.terms)
-        self._outbox.send_all([peer.address for peer in inside], Consumed(group, ids))
-        self._outbox.send_all([peer.address for peer in relays], Consumed(group, ids, relay=True))
+        terms, ids, audiences = waiting.terms, tuple(waiting.ids), self._audiences
+        later = audiences.displaced(terms)
+        self._send([*audiences.of_own(terms).inside, *later.inside], Consumed(terms.group, ids))
+        self._send([*audiences.relays_to_tell(terms), *later.relays], Consumed(terms.group, ids, relay=True))
+
+    def _send(self, peers: list[Peer], told: Consumed) -> None:
+        """Tell those that receive, and keep it for those at whose address another may be: it is told once."""
+        self._outbox.send_all([peer.address for peer in peers if peer.receives], told)
+        for peer in (each for each in peers if not each.receives):
+            room = UNTOLD_MAX - sum(len(untold.ids) for untold in self._untold.values())
+            key = peer.name, told.group, told.relay, told.teller
+            untold = self._untold.get(key)
+            if untold is None or untold.peer is not peer:
+                untold = self._untold[key] = _Untold(peer)
+            untold.ids += told.ids[:room]
+
+    def _tell_found(self) -> None:
+        self._looked_at = self._members.generation
+        for key, (peer, ids) in [(key, (untold.peer, untold.ids)) for key, untold in self._untold.items()]:
+            here = self._members.get(peer.name) is peer and peer.usable
+            if here and not peer.receives:
+                continue
+            del self._untold[key]
+            _, group, relay, teller = key
+            for at in range(0, len(ids) if here else 0, CONSUMED_IDS_MAX):
+                told = Consumed(group, tuple(ids[at : at + CONSUMED_IDS_MAX]), relay, teller)
+                self._outbox.send_all([peer.address], told)
 
     def _forget(
         self, tellers: list[NodeRecord], served: ServedVip, session_id: bytes, allowed: dict[int, bool], now: float

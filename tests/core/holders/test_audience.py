@@ -112,3 +112,23 @@ def test_a_suspect_relay_is_better_than_none() -> None:
         assert peer is not None
         members.doubt(peer, net.now)
     assert len(audiences(host).of_own(own(host)).relays) == 1
+
+
+def test_who_may_be_at_its_address_no_more_is_known_apart_where_no_other_is_told() -> None:
+    net = Net()
+    host = net.add("me", "ams1", vip("me", reach=REACH_EVERYWHERE))
+    places = [("near", "ams1", "10.0.0.1:1"), ("far-1", "fra1", "10.1.0.1:1"), ("far-2", "fra1", "10.1.0.2:1")]
+    shy = Puppet(net, "shy", "ams1", vip("shy", reach=REACH_SERVER))
+    puppets = [Puppet(net, name, colo, vip(name, colo, reach=REACH_EVERYWHERE)) for name, colo, _ in places]
+    others = [Puppet(net, f"{name}-too", colo, vip(f"{name}-too", colo, name="blog")) for name, colo, _ in places]
+    for (_, _, address), puppet, other in zip(places, puppets, others, strict=True):
+        puppet.address = other.address = address
+        puppet.joins(host)
+    shy.joins(host)
+    assert audiences(host).displaced(own(host)).receivers == 0
+    for claims, outside in [(others[:2], []), (others[2:], ["far-1", "far-2"])]:
+        for other in claims:
+            other.joins(host)
+        found = audiences(host).displaced(own(host))
+        assert [peer.name for peer in found.inside] == ["near"]
+        assert [peer.name for peer in found.relays] == outside, "while there is a relay, that one tells its colo"

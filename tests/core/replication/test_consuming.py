@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meshcache.core.policy.gates import REACH_COLO, REACH_EVERYWHERE, REACH_SERVER, Reach
+from meshcache.core.replication.consuming import UNTOLD_MAX
 from meshcache.core.values.limits import Limits
 from meshcache.core.values.session_id import Claim, life_of, node_of
 from meshcache.core.values.topology import LocalVip
@@ -303,3 +304,65 @@ def test_what_is_used_up_in_another_colo_is_over_also_where_its_teller_is_known_
     net.run(0.5)
     assert not any(has(net, host, made) for host in (*home, *away))
     assert all("consumed_refused" not in dropped(host, net) for host in home)
+
+
+def at_one_address(net: Net, colo: str) -> tuple[Host, Puppet, Puppet]:
+    """A host, and two peers one of which has the address that the other had; the host can't tell which yet."""
+    host = net.add("a", "ams1", vip("a", reach=REACH_EVERYWHERE))
+    one, other = (Puppet(net, name, colo, vip(name, colo, reach=REACH_EVERYWHERE)) for name in ("one", "other"))
+    other.address = one.address
+    one.joins(host)
+    other.joins(host)
+    return host, one, other
+
+
+@pytest.mark.parametrize("colo", ["ams1", "fra1"])
+def test_who_is_found_where_it_is_hears_what_was_used_up_until_then(colo: str) -> None:
+    net = Net()
+    host, one, _ = at_one_address(net, colo)
+    for number in range(1, 4):
+        use(net, host, make(net, host, number))
+        net.run(0.1)
+    assert one.hears(Consumed) == []
+    one.answers(host)
+    assert one.hears(Consumed) == [Consumed("shop", (sid(1), sid(2), sid(3)), relay=colo == "fra1")]
+    net.run(1)
+    one.answers(host)
+    use(net, host, make(net, host, 4))
+    net.run(1)
+    assert len(one.hears(Consumed)) == 2, "each is told once"
+
+
+def test_what_is_passed_on_waits_for_who_is_found_too() -> None:
+    net = Net()
+    host, one, _ = at_one_address(net, "ams1")
+    far = Puppet(net, "far", "fra1", vip("far", "fra1", reach=REACH_EVERYWHERE))
+    far.joins(host)
+    far.says(host, Consumed("shop", (sid(1),), relay=True))
+    assert one.hears(Consumed) == []
+    one.answers(host)
+    assert one.hears(Consumed) == [Consumed("shop", (sid(1),), teller="far")]
+
+
+def test_what_waits_to_be_told_is_bounded_and_goes_with_who_is_lost() -> None:
+    net = Net()
+    host, one, _ = at_one_address(net, "ams1")
+    third, fourth = (Puppet(net, name, "ams1", vip(name)) for name in ("third", "fourth"))
+    fourth.address = third.address
+    numbers = iter(range(1, 3 * UNTOLD_MAX))
+
+    def told_when_found(puppet: Puppet) -> int:
+        for _ in range(UNTOLD_MAX + 10):
+            use(net, host, sid(next(numbers)))
+        net.run(0.1)
+        puppet.answers(host)
+        told_ids = [each for message in puppet.hears(Consumed) for each in message.ids]
+        assert len(set(told_ids)) == len(told_ids)
+        return len(told_ids)
+
+    assert told_when_found(one) == UNTOLD_MAX // 2, "for each of the two as many"
+    one.lives(host, 60)
+    assert [peer.name for peer in host.core.duties.members.usable()] == ["one"]
+    for puppet in (third, fourth):
+        puppet.joins(host)
+    assert told_when_found(third) == UNTOLD_MAX // 2, "what waited for the other one is gone"
