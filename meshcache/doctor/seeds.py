@@ -39,8 +39,8 @@ def seed_findings(settings: Settings, keyring: Keyring) -> Iterator[Finding]:
     """One for each seed. One that is silent is a problem only where no other lets us in: a node needs one."""
     if not settings.mesh.seeds and not settings.mesh.mdns:
         yield note("seeds", "there are none, and mDNS is off: this node waits to be found", "list mesh.seeds")
-    own_port = split_address(settings.mesh.advertise or settings.mesh.listen)[1]
-    tried = [_try(seed, keyring, own_port) for seed in settings.mesh.seeds[:TRIED_MAX]]
+    own = _own_ports(settings)
+    tried = [_try(seed, keyring, own) for seed in settings.mesh.seeds[:TRIED_MAX]]
     enough = any(outcome == "member" for outcome, _ in tried)
     for outcome, finding in tried:
         silent = outcome == "silent" and enough
@@ -112,7 +112,18 @@ def _outcome(transport: Transport, events: queue.SimpleQueue[LinkEvent], keys: i
     return "other key" if refusals else "no node"
 
 
-def _try(seed: str, keyring: Keyring, own_port: int) -> tuple[str, Finding]:
+def _own_ports(settings: Settings) -> set[int]:
+    """Return the ports at which nodes of this file may be met on this host. Workers leave that of ``mesh.listen`` free.
+    Programs that embed them have ``mesh.worker_ports`` without ``server.workers``.
+    """
+    ports = settings.mesh.worker_ports
+    own = set() if ports is None else set(range(ports.first, ports.last + 1))
+    if settings.server.workers == 1:
+        own.add(split_address(settings.mesh.advertise or settings.mesh.listen)[1])
+    return own
+
+
+def _try(seed: str, keyring: Keyring, own_ports: set[int]) -> tuple[str, Finding]:
     name = f"seed {seed}"
     host, port = split_address(seed.removeprefix("dns:"))
     try:
@@ -121,7 +132,7 @@ def _try(seed: str, keyring: Keyring, own_port: int) -> tuple[str, Finding]:
         fault = f"the name can't be looked up: {error.strerror or error}"
         return "silent", problem(name, fault, "correct mesh.seeds, or DNS")
     addresses = list(dict.fromkeys(join_address(str(entry[4][0]), port) for entry in found))[:ADDRESSES_MAX]
-    if port == own_port and all(map(_is_own, addresses)):
+    if port in own_ports and all(map(_is_own, addresses)):
         return "own", fine(name, "is this node's own address, which does no harm")
     outcomes = {probe(address, keyring) for address in addresses}
     best = next(outcome for outcome in _FINDINGS if outcome in outcomes)

@@ -30,8 +30,11 @@ def keyring(member: MeshNode, folder: Path) -> Keyring:
     return load_keyring(folder / "mesh.key")
 
 
-def found(keyring: Keyring, *seeds: str, listen: str = "127.0.0.1:1") -> list[Finding]:
-    made = Settings.model_validate({"mesh": {"seeds": list(seeds), "mdns": False, "listen": listen}})
+def found(
+    keyring: Keyring, *seeds: str, listen: str = "127.0.0.1:1", workers: int = 1, **mesh: object
+) -> list[Finding]:
+    told = {"seeds": list(seeds), "mdns": False, "listen": listen, **mesh}
+    made = Settings.model_validate({"mesh": told, "server": {"workers": workers}})
     return list(seed_findings(made, keyring))
 
 
@@ -105,6 +108,21 @@ def test_our_own_address_does_no_harm(keyring: Keyring) -> None:
     address = nobody()
     (finding,) = found(keyring, address, listen=address)
     assert (finding.state, "own address" in finding.text) == (FindingState.FINE, True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_of_this_host_is_no_other_member(member: MeshNode, keyring: Keyring, workers: int) -> None:
+    """One worker as the file says: a program starts several by itself."""
+    port = member.address.rpartition(":")[2]
+    own, silent = found(keyring, member.address, nobody(), workers=workers, worker_ports=f"{port}-{port}")
+    assert (own.state, "own address" in own.text) == (FindingState.FINE, True)
+    assert (silent.state, silent.text) == (FindingState.PROBLEM, "nothing answers there")
+
+
+def test_where_there_are_workers_nobody_listens_at_the_port_of_mesh_listen(keyring: Keyring) -> None:
+    address = nobody()
+    (finding,) = found(keyring, address, listen=address, workers=2)
+    assert (finding.state, finding.text) == (FindingState.PROBLEM, "nothing answers there")
 
 
 def test_no_seeds_and_no_mdns_are_worth_a_note(keyring: Keyring) -> None:
