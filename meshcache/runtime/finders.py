@@ -38,7 +38,7 @@ class Finders:
         nearby = None
         if slot is not None:
             slot.publish(mesh.name, keyring.fingerprints[0], address)
-            nearby = partial(slot.others, mesh.name, keyring.fingerprints)
+            nearby = partial(_nearby, slot, mesh.name, keyring.fingerprints)
         self._seeds = Seeds(mesh.seeds, on_candidate, nearby)
         self.discovery: MdnsDiscovery | None = None
         if mesh.mdns:
@@ -64,3 +64,11 @@ class Finders:
         self._seeds.close()
         if self.discovery is not None:
             self.discovery.close()
+
+
+def _nearby(slot: Slot, mesh: str, fingerprints: tuple[str, ...]) -> list[str]:
+    """Return where other workers of this host listen. They look for this one in the same rounds, so what couldn't be
+    told, as on a full disk, is tried with each.
+    """
+    slot.publish_again()
+    return slot.others(mesh, fingerprints)

@@ -54,6 +54,9 @@ class Slot:
         """Of its listener, 0 for any that is free; None until it was chosen."""
         self._folder = folder
         self._descriptor: int | None = descriptor
+        self._untold = b""
+        self._writing = native.Lock()  # around the two above
+        self._process = os.getpid()
 
     @classmethod
     def take(cls, state_dir: Path | None) -> Self:
@@ -80,16 +83,36 @@ class Slot:
         self.port = port
 
     def publish(self, mesh: str, fingerprint: str, address: str) -> None:
-        """Tell other workers of this mesh where this one listens. Where that fails, one line in the log."""
-        if self._descriptor is None:
-            return
-        content = f"{mesh_mark(mesh)} {fingerprint} {address}\n".encode()
-        try:
-            os.pwrite(self._descriptor, content, 0)  # first: a disk that is full takes what was there, in other words
-            os.ftruncate(self._descriptor, len(content))
-        except OSError as error:
+        """Tell other workers of this mesh where this one listens. Where that fails, one line in the log; call
+        `publish_again` from time to time.
+        """
+        with self._writing:
+            self._untold = f"{mesh_mark(mesh)} {fingerprint} {address}\n".encode()
+            error = self._write()
+        if error is not None:
             reason = error.strerror or error
             log.warning("workers of this host aren't told in %s where this one listens: %s", self._folder, reason)
+
+    def publish_again(self) -> None:
+        """Tell them what couldn't be written, where there is such; any thread may, while others publish or release."""
+        with self._writing:
+            told = bool(self._untold) and self._write() is None
+        if told:
+            log.info("workers of this host are told in %s where this one listens", self._folder)
+
+    def _write(self) -> OSError | None:
+        """Write what is untold, unless the slot was released. For whoever holds the lock: another file may have the
+        descriptor's number as soon as it is closed.
+        """
+        if self._descriptor is not None:
+            try:
+                # First: a disk that is full takes what was there, in other words.
+                os.pwrite(self._descriptor, self._untold, 0)
+                os.ftruncate(self._descriptor, len(self._untold))
+            except OSError as error:
+                return error
+        self._untold = b""
+        return None
 
     def others(self, mesh: str, fingerprints: tuple[str, ...]) -> list[str]:
         """Return where the other living workers of this mesh listen, those that have a key of ours. Never raises."""
@@ -103,6 +126,13 @@ class Slot:
 
     def release(self) -> None:
         """Let the next worker have the number; may be called again. In a forked child it only lets go of the file."""
+        if os.getpid() != self._process:  # where nobody gives back a lock that was held at the fork
+            self._close()
+            return
+        with self._writing:
+            self._close()
+
+    def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from meshcache import MeshSettings
+from meshcache.edges import seeds
 from meshcache.edges.keyring import Keyring
 from meshcache.runtime.finders import Finders
 from meshcache.workers.slots import Slot
@@ -60,3 +62,34 @@ def test_a_worker_whose_disk_is_full_looks_for_peers_all_the_same(
     finders.close()
     slot.release()
     assert "No space left" in caplog.text
+
+
+def test_workers_that_could_not_say_where_they_listen_meet_once_the_disk_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meshcache.mesh")
+    refused: list[int] = []
+    written: Callable[[int, bytes, int], int] = os.pwrite
+
+    def full_at_first(descriptor: int, content: bytes, offset: int) -> int:
+        if len(refused) < 2:
+            refused.append(descriptor)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", full_at_first)
+    monkeypatch.setattr(seeds, "AGAIN_S", 0.05)
+    slots, keyring = [Slot.take(tmp_path), Slot.take(tmp_path)], Keyring.new()
+    found: list[dict[str, str]] = [{}, {}]
+    finders = [
+        Finders(mesh(), f"127.0.0.1:{port}", keyring, of.__setitem__, slot)
+        for port, of, slot in zip((1111, 2222), found, slots, strict=True)
+    ]
+    assert len(set(refused)) == 2, "each was refused once"
+    for each in finders:
+        each.start()
+    wait_until(lambda: found == [{"127.0.0.1:2222": "host"}, {"127.0.0.1:1111": "host"}], what="they meet")
+    for each, slot in zip(finders, slots, strict=True):
+        each.close()
+        slot.release()
+    assert caplog.text.count("aren't told in") == caplog.text.count("are told in") == 2

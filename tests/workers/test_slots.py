@@ -4,6 +4,10 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from meshcache import ConfigError
 from meshcache.workers import slots
 from meshcache.workers.slots import Slot
+from tests.support.waiting import wait_until
 
 HOLD = """
 import sys, pathlib
@@ -20,6 +25,16 @@ slot.publish("prod", "k1", f"127.0.0.1:{7000 + slot.number}")
 print(slot.number, flush=True)
 sys.stdin.read()
 """
+
+
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def full(_descriptor: int, _content: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        yield
 
 
 def holder(folder: Path) -> subprocess.Popen[str]:
@@ -64,18 +79,83 @@ def test_what_cannot_be_told_is_a_line_in_the_log_and_the_next_address_takes_the
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = Slot.take(folder), Slot.take(folder)
-
-    def full(_descriptor: int, _content: bytes, _offset: int) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(slots.os, "pwrite", full)
+    with full_disk(monkeypatch):
         one.publish("prod", "k1", "127.0.0.1:65535")
     assert "No space left" in caplog.text
     assert other.others("prod", ("k1",)) == []
     for address in ("127.0.0.1:65535", "127.0.0.1:1"):
         one.publish("prod", "k1", address)
         assert other.others("prod", ("k1",)) == [address]
+
+
+def test_what_could_not_be_told_is_told_once_and_the_newest_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = Slot.take(folder), Slot.take(folder)
+    with full_disk(monkeypatch):
+        one.publish("prod", "k1", "127.0.0.1:1")
+        one.publish_again()
+    assert other.others("prod", ("k1",)) == []
+    one.publish_again()
+    assert other.others("prod", ("k1",)) == ["127.0.0.1:1"]
+    with full_disk(monkeypatch):
+        one.publish("prod", "k1", "127.0.0.1:2")
+    one.publish("prod", "k1", "127.0.0.1:3")
+    one.publish_again()
+    assert other.others("prod", ("k1",)) == ["127.0.0.1:3"]
+
+
+def test_a_slot_that_was_released_tells_nothing_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Slot.take(folder), Slot.take(folder)
+    with full_disk(monkeypatch):
+        one.publish("prod", "k1", "127.0.0.1:1")
+    one.release()
+    again = Slot.take(folder)
+    assert again.number == one.number
+    one.publish_again()
+    one.publish("prod", "k1", "127.0.0.1:2")
+    assert other.others("prod", ("k1",)) == []
+
+
+class SlowDisk:
+    """Writes that wait until they are `let`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.come, self.let = threading.Event(), threading.Event()
+        self._write = os.pwrite
+        monkeypatch.setattr(os, "pwrite", self.write)
+
+    def write(self, descriptor: int, content: bytes, offset: int) -> int:
+        self.come.set()
+        assert self.let.wait(60.0)
+        return self._write(descriptor, content, offset)
+
+
+def test_a_slot_is_released_when_nobody_writes_in_it_and_in_a_forked_child_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Slot.take(folder)
+    with full_disk(monkeypatch):
+        one.publish("prod", "k1", "127.0.0.1:1")
+    disk = SlowDisk(monkeypatch)
+    writing = threading.Thread(target=one.publish_again)
+    writing.start()
+    assert disk.come.wait(60.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork, which are what this is about
+        child = os.fork()
+    if child == 0:
+        one.release()
+        os._exit(0)
+    wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0), what="the child waits for no thread")
+    releasing = threading.Thread(target=one.release)
+    releasing.start()
+    assert Slot.take(folder).number == 1, "its worker has the slot still"
+    disk.let.set()
+    for each in (writing, releasing):
+        each.join()
+    assert (folder / "workers" / "0").read_text().endswith(" k1 127.0.0.1:1\n")
+    assert Slot.take(folder).number == 0
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff" * 600, b"a b", b"one two three four\n"])
