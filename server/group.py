@@ -38,6 +38,9 @@ from .worker_place import WorkerPlace
 END_S = 15.0
 """Beyond ``server.drain_s``, for a worker to leave the mesh and end; then it is killed."""
 
+NOT_YET = "not all workers serve yet; they take the file once they do"
+"""Said to who asks for a reload then: a start may take longer than anybody waits for an answer."""
+
 log = logging.getLogger("meshcache.server")
 
 
@@ -66,6 +69,7 @@ class Group:
         self._all_ready = asyncio.Event()
         self._failed: int | None = None
         self._reload_turn = asyncio.Lock()
+        self._reloading: asyncio.Task[dict[str, Any]] | None = None
         self._last_reload: dict[str, Any] | None = None
         self._last_reload_at = 0.0
         self._started_at = time.monotonic()
@@ -280,6 +284,8 @@ class Group:
         self._stop.set()
 
     def _reload_soon(self) -> None:
+        if self._reloading is not None and not self._all_ready.is_set():
+            return  # that one has yet to read the file
         self._reloading = asyncio.create_task(self.reload())
 
     async def reload(self) -> dict[str, Any]:
@@ -346,6 +352,9 @@ class Group:
         return [worker for worker in self._workers if worker.process_id in processes]
 
     def _reload_from(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+        if not self._all_ready.is_set():
+            loop.call_soon_threadsafe(self._reload_soon)
+            return failed_reload([NOT_YET])
         return asyncio.run_coroutine_threadsafe(self.reload(), loop).result()
 
     def _tell(self) -> dict[str, Any]:

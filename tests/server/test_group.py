@@ -16,12 +16,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from meshcache_server import worker_place
-from meshcache_server.group import Group
+from meshcache_server.group import NOT_YET, Group
 from meshcache_server.report import failed_reload
 from meshcache_server.worker_place import WorkerPlace
 from OpenSSL import SSL
@@ -413,6 +414,28 @@ def test_a_worker_that_starts_while_the_others_reload_takes_that_too(shop: Deplo
         shop.file.write_text(everywhere.replace(sharing("everywhere"), sharing("server")))
         gate.let_in()
         wait_until(lambda: reaches(shop) == ["colo", "colo"], READY_S_MAX, "what was reloaded, and nothing since")
+
+
+@pytest.mark.slow
+def test_a_reload_that_is_asked_for_before_all_serve_is_answered_at_once_and_obeyed_then(shop: Deployment) -> None:
+    with Gate(shop.folder) as gate, ThreadPoolExecutor(8) as operators:
+        shop.write(TWO + Gate.hooks, sharing("everywhere"))
+        gate.shut()
+        process = shop.processes.start([sys.executable, "-m", "meshcache", "serve", str(shop.file)])
+        wait_until(lambda: gate.came == 2 and "] ready: edge-1." in process.output, READY_S_MAX, "one serves")
+        shop.file.write_text(shop.file.read_text().replace(sharing("everywhere"), sharing("colo")))
+        asked = [operators.submit(admin(shop).reload) for _ in range(8)]
+        try:
+            assert workers(shop), "whoever asks for numbers waits for none of them"
+            results = [each.result(30.0) for each in asked]
+        finally:
+            gate.let_in()
+        assert [(each["ok"], each["faults"]) for each in results] == [(False, [NOT_YET])] * 8
+        wait_until(lambda: " reloaded: 2 workers have taken " in process.output, READY_S_MAX)
+        assert reaches(shop) == ["colo", "colo"]
+        process.send(signal.SIGTERM)
+        assert process.wait() == 0
+        assert process.output.count(" reloaded: 2 workers have taken ") == 1
 
 
 async def test_a_worker_that_took_what_another_did_not_goes_back(
