@@ -401,6 +401,7 @@ def test_health_of_a_group_asks_nobody_and_is_told_while_a_worker_is_waited_for(
     watched: AdminGroup, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_questions, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(group_module, "STATS_AGE_S", 0.0)  # what the dashboard read a moment ago is nobody's answer
     monkeypatch.setattr(AdminClient.ask, "__defaults__", (None, 60.0))  # nobody gives up meanwhile
     workers[0].slow = 10**6
     waiting = [threading.Thread(target=fetched, args=(watched, path)) for path in ("/metrics", "/v1/stats", "/readyz")]
