@@ -101,10 +101,10 @@ def test_the_glossary_has_only_words_that_the_code_has() -> None:
 
 
 OF_THE_FIELD = """
-address advertised announcement auth batch bucket cache certificate client connection dialler discovery drop edge entry
-envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member message mode offer path
-ping pong port query readiness refusal refuse reply resume resumption retention retry scratch seed setup shortage sleep
-slot store table telemetry template traffic transport version watch
+address advertised announcement auth authenticator batch bucket cache certificate client connection dialler discovery
+drop edge entry envelope fetch flood health heartbeat hello inbox limit link listener liveness lookup member message
+mode offer path ping pong port query readiness refusal refuse reply resume resumption retention retry scratch seed
+setup shortage sleep slot store table telemetry template traffic transport version watch
 
 anomaly attachment callback caller change check collector constant controller core counter decoder end error event
 exchange export facts field figure file finding folder force front function handler histogram identity image internals

@@ -1,7 +1,7 @@
 """The dialling side of the transport: one DEALER for each address, the key that is tried there, and its rests.
 
 Knows nothing of who connects to us. `transport` holds its lock around every call but `see` and `is_up`, which only the
-gate's thread and whoever asks call.
+authenticator's thread and whoever asks call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zmq
 
 from meshcache.edges import mail
 from meshcache.edges.address import dialable
-from meshcache.edges.gate import Gate
+from meshcache.edges.authenticator import Authenticator
 from meshcache.edges.handshakes import (
     DIALLER_EVENTS,
     AnswerWaits,
@@ -47,19 +47,19 @@ class Dialler:
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        gate: Gate,
+        authenticator: Authenticator,
         readable: select.epoll,
         on_event: Callable[[LinkEvent], None],
     ) -> None:
         self._context = context
-        self._gate = gate
+        self._authenticator = authenticator
         self._readable = readable
         self._on_event = on_event
         self._links: dict[str, OutboundLink] = {}
         self._by_descriptor: dict[int, str] = {}
         self._sent_to: set[str] = set()
         self._attempts = itertools.count(1)
-        self._turned_away: dict[str, int] = {}  # address -> attempt, from the gate's thread to `tend`
+        self._turned_away: dict[str, int] = {}  # address -> attempt, from the authenticator's thread to `tend`
         self._admitted: dict[str, int] = {}  # the same, of links that came up
         self._resting: set[str] = set()
         self._unmade: set[str] = set()  # those of them for which something was missing
@@ -156,7 +156,7 @@ class Dialler:
         self._sent_to |= ready
 
     def see(self, event: LinkEvent) -> None:
-        """Take a note of what became of a connection; `tend` acts on it. Runs on the gate's thread."""
+        """Take a note of what became of a connection; `tend` acts on it. Runs on the authenticator's thread."""
         if isinstance(event, Refused) and not event.inbound:
             self._turned_away[event.peer] = event.attempt
         elif isinstance(event, LinkUp | LinkDown):
@@ -213,7 +213,7 @@ class Dialler:
         link.dealer = dealer = make_dealer(self._context, link.key, address, self._rng)
         link.descriptor = int(dealer.getsockopt(zmq.FD))
         monitor = monitor_socket(self._context, dealer, DIALLER_EVENTS, f"inproc://dialler-{link.attempt}")
-        self._gate.watch(monitor, DiallerWatch(address, link.attempt))
+        self._authenticator.watch(monitor, DiallerWatch(address, link.attempt))
         self._by_descriptor[link.descriptor] = address
         self._readable.register(link.descriptor, select.EPOLLIN)
         dealer.connect(f"tcp://{address}")

@@ -1,6 +1,6 @@
 """Reads libzmq's socket events and says what a CURVE handshake came to; counts what was turned away.
 
-Touches no socket of the mesh; `gate` brings the events.
+Touches no socket of the mesh; `authenticator` brings the events.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections import OrderedDict
 import zmq
 
 from meshcache.edges import mail, native
-from meshcache.edges.gate import Gate
+from meshcache.edges.authenticator import Authenticator
 from meshcache.edges.handshakes import FLOOD_REST_S, LISTENER_EVENTS, Flood, ListenerWatch, peer_host
 from meshcache.edges.keyring import MeshKey
 from meshcache.edges.sockets import close_socket, has_message, make_router, monitor_socket, set_keys
@@ -29,11 +29,13 @@ log = logging.getLogger("meshcache.edges")
 
 
 class MeshListener:
-    """The ROUTER that peers connect to. It is guarded by the gate, which has to run before `bind`."""
+    """The ROUTER that peers connect to. It is guarded by the authenticator, which has to run before `bind`."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], gate: Gate, key: MeshKey, listen: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], authenticator: Authenticator, key: MeshKey, listen: str
+    ) -> None:
         self._context = context
-        self._gate = gate
+        self._authenticator = authenticator
         self._listen = listen
         self._router = make_router(context, key, listen)
         self._ways_back: OrderedDict[str, bytes] = OrderedDict()
@@ -145,7 +147,7 @@ class MeshListener:
         monitor = monitor_socket(self._context, self._router, LISTENER_EVENTS, endpoint)
         # Another watch each time: what was open when it looked away may have ended, and another have its descriptor.
         self._watch = ListenerWatch(peer_host, self._watch.accepted, self._watch.succeeded)
-        self._gate.watch(monitor, self._watch)
+        self._authenticator.watch(monitor, self._watch)
 
     def _look_again(self, now: float) -> None:
         try:

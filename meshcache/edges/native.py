@@ -88,16 +88,16 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, or for `timeout` seconds. Return whether it is set."""
-        gate = Lock()
-        gate.acquire()
+        waiter = Lock()
+        waiter.acquire()
         with self._lock:
             if self._set:
                 return True
-            self._waiting.append(gate)
-        if not gate.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            self._waiting.append(waiter)
+        if not waiter.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
             with self._lock:
-                if gate in self._waiting:
-                    self._waiting.remove(gate)
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
         return self._set
 
 

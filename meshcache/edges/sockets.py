@@ -40,13 +40,13 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain numbers: as enums t
 
 
 def make_router(context: zmq.Context[zmq.Socket[bytes]], key: MeshKey, listen: str) -> zmq.Socket[bytes]:
-    """Return the socket that receives from everybody the gate lets in; not bound yet."""
+    """Return the socket that receives from everybody the authenticator lets in; not bound yet."""
     router = context.socket(zmq.ROUTER)
     _set_common(router)
     set_keys(router, key.listener)
     router.setsockopt(zmq.CURVE_SERVER, 1)
     router.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
-    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a gate that is gone lets everybody in
+    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, an authenticator that is gone lets everybody in
     router.setsockopt(zmq.ROUTER_HANDOVER, 0)  # a second connection never takes over the id of the first
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer to a connection that is gone is refused, not swallowed
     router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MAX)

@@ -20,8 +20,8 @@ import zmq
 
 import meshcache.hot as hot
 from meshcache.edges import mail, native
+from meshcache.edges.authenticator import Authenticator
 from meshcache.edges.dialler import LINKS_MAX, Dialler
-from meshcache.edges.gate import Gate
 from meshcache.edges.handshakes import AnswerWaits, LinkEvent
 from meshcache.edges.keyring import Keyring
 from meshcache.edges.listener import MeshListener
@@ -37,7 +37,7 @@ FLUSH_MS = 1000
 
 
 class Transport:
-    """The node's sockets. `on_event` is called on the gate's thread and must not block.
+    """The node's sockets. `on_event` is called on the authenticator's thread and must not block.
 
     Raises TransportError when this libzmq can't be trusted with a mesh.
     """
@@ -53,12 +53,12 @@ class Transport:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, LINKS_MAX * _SOCKETS_PER_LINK + 16)
         others = libzmq_threads()
-        self._gate = Gate(self._context, self._see)
-        self._gate.allow(keyring)
-        self._listener = MeshListener(self._context, self._gate, keyring.current, listen)
+        self._authenticator = Authenticator(self._context, self._see)
+        self._authenticator.allow(keyring)
+        self._listener = MeshListener(self._context, self._authenticator, keyring.current, listen)
         self._readable = native.epoll()
         self._readable.register(self._listener.descriptor, select.EPOLLIN)
-        self._dialler = Dialler(self._context, self._gate, self._readable, on_event)
+        self._dialler = Dialler(self._context, self._authenticator, self._readable, on_event)
         raise_priority(others)
 
     @property
@@ -78,8 +78,8 @@ class Transport:
         return self._dialler.sent_to
 
     def bind(self) -> None:
-        """Begin to listen, the gate first. Raises TransportError when the address can't be had."""
-        self._gate.start()
+        """Begin to listen, the authenticator first. Raises TransportError when the address can't be had."""
+        self._authenticator.start()
         try:
             self._listener.bind()
         except zmq.ZMQError as error:
@@ -165,7 +165,7 @@ class Transport:
         """
         with self.lock:
             before, self._keyring = self._keyring, keyring
-            self._gate.allow(keyring)
+            self._authenticator.allow(keyring)
             retired = set(before.fingerprints) - set(keyring.fingerprints)
             if retired or before.current.fingerprint != keyring.current.fingerprint:
                 self._listener.rebind(keyring.current)
@@ -188,7 +188,7 @@ class Transport:
             "links": len(self._dialler),
             "accepted": self._listener.accepted,
             "succeeded": self._listener.succeeded,
-            "refused": self._gate.refused(),
+            "refused": self._authenticator.refused(),
         }
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class Transport:
             self._listener.close(linger_ms=FLUSH_MS)
             self._dialler.close(linger_ms=FLUSH_MS)
             self._readable.close()
-        self._gate.close()
+        self._authenticator.close()
         self._context.term()
 
     def _drain(self, count: int) -> list[tuple[bytes, bytes]]:

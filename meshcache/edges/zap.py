@@ -1,6 +1,6 @@
 """Answers libzmq's question whether a connection may be made (ZAP, ZeroMQ RFC 27): only with CURVE and a key of ours.
 
-Pure: frames in, frames out. `gate` carries them.
+Pure: frames in, frames out. `authenticator` carries them.
 """
 
 from __future__ import annotations

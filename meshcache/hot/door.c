@@ -170,20 +170,20 @@ static int32_t whole(double seconds)
     return (int32_t)(down < INT32_MIN ? INT32_MIN : down > INT32_MAX ? INT32_MAX : down);
 }
 
-/* Puts a session into table and ring, with the ring's lock held; says whether it could. */
+/* Puts a session into the table and among those that wait, with their lock held; says whether it could. */
 static bool push(struct door *door, const struct settings *settings, const struct made *made, const uint8_t *der,
                  size_t der_bytes)
 {
-    if (door->ring == NULL)
-        door->ring = calloc(RING_MAX, sizeof *door->ring);
-    if (door->ring == NULL || door->head - door->tail >= RING_MAX)
+    if (door->waiting == NULL)
+        door->waiting = calloc(WAITING_MAX, sizeof *door->waiting);
+    if (door->waiting == NULL || door->head - door->tail >= WAITING_MAX)
         return false;
     struct head head = {.stream = settings->stream};
     head.expiry = whole(made->expires_at - settings->epoch);
     head.birth = whole(made->born_at - settings->epoch);
     if (!table_add_pending(settings->own, made->id, made->id_bytes, &head, der, der_bytes))
         return false;
-    door->ring[door->head++ % RING_MAX] = *made;
+    door->waiting[door->head++ % WAITING_MAX] = *made;
     return true;
 }
 
@@ -197,12 +197,12 @@ static void wake(int descriptor)
 static enum kept keep(struct door *door, const struct settings *settings, struct made *made, const uint8_t *der,
                       size_t der_bytes)
 {
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     bool first = door->head == door->tail;
     bool pushed = push(door, settings, made, der, der_bytes);
-    bool may_wait = (made->made_at < door->collect_until || door->looks) && door->head - door->tail < RING_MAX / 2;
+    bool may_wait = (made->made_at < door->collect_until || door->looks) && door->head - door->tail < WAITING_MAX / 2;
     first = first && !door->looks;
-    pthread_mutex_unlock(&door->ring_lock);
+    pthread_mutex_unlock(&door->waiting_lock);
     if (!pushed)
         return KEPT_ASK;
     if (!may_wait)
@@ -242,20 +242,20 @@ unsigned door_waiting(struct door *door, struct made *rows, unsigned most, struc
     if (filing->own != NULL)
         table_keep(filing->own);
     pthread_rwlock_unlock(&door->lock);
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     unsigned waiting = filing->own == NULL ? 0 : door->head - door->tail, count = waiting < most ? waiting : most;
     for (unsigned at = 0; at < count; at++)
-        rows[at] = door->ring[(door->tail + at) % RING_MAX];
-    pthread_mutex_unlock(&door->ring_lock);
+        rows[at] = door->waiting[(door->tail + at) % WAITING_MAX];
+    pthread_mutex_unlock(&door->waiting_lock);
     return count;
 }
 
 void door_taken(struct door *door, unsigned count)
 {
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     while (count-- > 0)
-        wipe(&door->ring[door->tail++ % RING_MAX], sizeof *door->ring);
-    pthread_mutex_unlock(&door->ring_lock);
+        wipe(&door->waiting[door->tail++ % WAITING_MAX], sizeof *door->waiting);
+    pthread_mutex_unlock(&door->waiting_lock);
 }
 
 /* --- tickets --- */
@@ -305,7 +305,7 @@ struct door *door_new(void)
     atomic_init(&door->owners, 1);
     atomic_init(&door->open, true);
     pthread_rwlock_init(&door->lock, NULL);
-    pthread_mutex_init(&door->ring_lock, NULL);
+    pthread_mutex_init(&door->waiting_lock, NULL);
     door->settings.inbox = door->settings.wakeup = -1;
     pthread_mutex_lock(&all_lock);
     door->next = all_doors;
@@ -340,11 +340,11 @@ void door_drop(struct door *door)
     wipe(&door->settings.ids, sizeof door->settings.ids);
     ticket_keys_drop(door->tickets);
     free(door->makers);
-    if (door->ring != NULL)
-        wipe(door->ring, RING_MAX * sizeof *door->ring);
-    free(door->ring);
+    if (door->waiting != NULL)
+        wipe(door->waiting, WAITING_MAX * sizeof *door->waiting);
+    free(door->waiting);
     pthread_rwlock_destroy(&door->lock);
-    pthread_mutex_destroy(&door->ring_lock);
+    pthread_mutex_destroy(&door->waiting_lock);
     free(door);
 }
 
@@ -357,14 +357,14 @@ void doors_lock_all(void)
 {
     for (struct door *door = all_doors; door != NULL; door = door->next) {
         pthread_rwlock_wrlock(&door->lock);
-        pthread_mutex_lock(&door->ring_lock);
+        pthread_mutex_lock(&door->waiting_lock);
     }
 }
 
 void doors_unlock_all(bool forked)
 {
     for (struct door *door = all_doors; door != NULL; door = door->next) {
-        pthread_mutex_unlock(&door->ring_lock);
+        pthread_mutex_unlock(&door->waiting_lock);
         if (forked) { /* the C library knows who holds such a lock by a thread's number, and the child's is another */
             atomic_store(&door->open, false);
             pthread_rwlock_init(&door->lock, NULL);

@@ -42,13 +42,13 @@ struct door {
     struct verdict verdicts[VERDICTS];
     atomic_ullong local, remote, pulled, miss, foreign, full, hit_not_resumed;
     atomic_ullong resumed[3]; /* handshakes that ended well, with a session that is local, remote or pulled */
-    pthread_mutex_t ring_lock; /* guards what follows */
-    struct made *ring;         /* RING_MAX of them, made with the first session */
-    unsigned head, tail;       /* `head` - `tail` are waiting */
-    double collect_until;      /* until then sessions may wait for the pump */
-    bool looks;                /* the pump looks at `collect_until` by itself */
-    struct ticket_keys *tickets; /* owned, under `lock`; NULL: what is about tickets is asked in Python */
-    struct makers *makers;       /* owned, under `lock`; made with the first one */
+    pthread_mutex_t waiting_lock; /* guards what follows */
+    struct made *waiting;         /* WAITING_MAX of them, made with the first session */
+    unsigned head, tail;          /* `head` - `tail` are waiting */
+    double collect_until;         /* until then sessions may wait for the pump */
+    bool looks;                   /* the pump looks at `collect_until` by itself */
+    struct ticket_keys *tickets;  /* owned, under `lock`; NULL: what is about tickets is asked in Python */
+    struct makers *makers;        /* owned, under `lock`; made with the first one */
     atomic_ullong issued, opened[TICKET_AGES];
 };
 

@@ -171,18 +171,18 @@ static PyObject *door_generation(PyObject *self, PyObject *unused)
     return PyLong_FromUnsignedLong(generation);
 }
 
-/* The oldest session of the ring with its DER, as a tuple; NULL with or without an error set when there is none. */
+/* The oldest session that waits, with its DER, as a tuple; NULL with or without an error set when there is none. */
 static PyObject *take_one(struct door *door, struct table *own, unsigned binding)
 {
     struct made made;
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     bool some = door->head != door->tail;
     if (some) {
-        struct made *slot = &door->ring[door->tail++ % RING_MAX];
+        struct made *slot = &door->waiting[door->tail++ % WAITING_MAX];
         made = *slot;
         wipe(slot, sizeof *slot);
     }
-    pthread_mutex_unlock(&door->ring_lock);
+    pthread_mutex_unlock(&door->waiting_lock);
     if (!some)
         return NULL;
     uint8_t packed[HEAD_BYTES + DER_BYTES_MAX];
@@ -274,11 +274,11 @@ static PyObject *door_collect(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "dp:collect", &until, &looks))
         return NULL;
     struct door *door = door_of(self);
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     door->collect_until = until;
     door->looks = looks != 0;
     unsigned waiting = door->head - door->tail;
-    pthread_mutex_unlock(&door->ring_lock);
+    pthread_mutex_unlock(&door->waiting_lock);
     return PyLong_FromUnsignedLong(waiting);
 }
 
@@ -322,9 +322,9 @@ static PyObject *door_counts(PyObject *self, PyObject *unused)
 static Py_ssize_t door_length(PyObject *self)
 {
     struct door *door = door_of(self);
-    pthread_mutex_lock(&door->ring_lock);
+    pthread_mutex_lock(&door->waiting_lock);
     unsigned waiting = door->head - door->tail;
-    pthread_mutex_unlock(&door->ring_lock);
+    pthread_mutex_unlock(&door->waiting_lock);
     return (Py_ssize_t)waiting;
 }
 

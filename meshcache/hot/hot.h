@@ -3,7 +3,7 @@
  * Decides nothing. The core in Python fills and empties the tables and says which streams may resume where; the
  * callbacks here find, check and file. Whatever is unusual is asked in Python, which answers as it does without C.
  *
- * Locks, in the order in which they may nest: all_lock, door->settings, door->ring_lock, stripe->lock; a guard's mutex comes
+ * Locks, in the order in which they may nest: all_lock, door->settings, door->waiting_lock, stripe->lock; a guard's mutex comes
  * before a stripe's. The locks of
  * scope memories, of context names and of the registry never nest with another. Nobody waits for the interpreter's lock with one of
  * these held, so a thread that holds the interpreter's lock may wait for any of them.
@@ -31,7 +31,7 @@ enum {
     EXTENSION_BYTES_MAX = 260,  /* tls.scopes.EXTENSION_BYTES_MAX */
     SCOPES_MAX = 2048,          /* tls.scopes.SCOPES_MAX */
     STRIPES = 16,               /* of a table: so many threads can be in it at once */
-    RING_MAX = 1024,            /* sessions made that the core has not taken yet, for each VIP: 64 KiB */
+    WAITING_MAX = 1024,            /* sessions made that the core has not taken yet, for each VIP: 64 KiB */
     TABLES_MAX = 64,            /* core.values.topology.VIPS_MAX */
     VERDICTS = 4096,            /* streams whose verdict one VIP remembers, as core.state.served_vips does */
 };
@@ -190,7 +190,7 @@ extern PyTypeObject *inflow_type;
 
 /* --- mail.c: messages in and out of ZeroMQ's sockets, functions of the module's --------------------------------- */
 
-enum { LINE_NAME_MAX = 255, ZMQ_MESSAGE_BYTES = 64 }; /* of a connection; of a zmq_msg_t, in all of libzmq 4 */
+enum { CONNECTION_NAME_MAX = 255, ZMQ_MESSAGE_BYTES = 64 }; /* of a connection; of a zmq_msg_t, in all of libzmq 4 */
 
 struct message {
     _Alignas(sizeof(void *)) unsigned char content[ZMQ_MESSAGE_BYTES];
@@ -198,7 +198,7 @@ struct message {
 
 /* One that came on a ROUTER. `content` is its one frame, the caller's to close; without, it had none or more. */
 struct letter {
-    uint8_t name[LINE_NAME_MAX], name_bytes;
+    uint8_t name[CONNECTION_NAME_MAX], name_bytes;
     bool has_content;
     struct message content;
 };

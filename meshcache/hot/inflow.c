@@ -20,8 +20,8 @@
 
 enum {
     LETTERS_MAX = 32,     /* runtime.pump.pump.RECEIVE_MAX: taken from the transport at a time */
-    LINES = 256,          /* lists of lines, which are spread over them */
-    LINES_MAX = 4096,     /* core.values.limits.connections_max is less */
+    LISTS = 256,          /* lists of connections, which are spread over them */
+    CONNECTIONS_MAX = 4096,     /* core.values.limits.connections_max is less */
     STREAMS_MAX = 16,     /* core.membership.connections.STREAMS_MAX */
     UNTOLD_PUSHES = 256,  /* so many, or as many sessions as below, and the core is told */
     UNTOLD_SESSIONS = 2048,
@@ -32,7 +32,7 @@ static const double UNTOLD_S = 0.25; /* how long the core isn't told of what was
 static const double FINE_S = 0.001; /* a rest that is shorter isn't worth a system call */
 static const double SOON_S = 0.008; /* runtime.pump.pump_sleep.LIE_S_MAX */
 
-/* A stream with a permit, and what the core wasn't told of it. Owns all that it points to but the line. */
+/* A stream with a permit, and what the core wasn't told of it. Owns all that it points to but the connection. */
 struct permit {
     struct permit *next;
     PyObject *token, *table; /* the core's name for it; its part of the cache */
@@ -47,8 +47,8 @@ struct permit {
 };
 
 /* A connection that pushes with a permit come on. Owns its permits. */
-struct line {
-    struct line *next;
+struct connection {
+    struct connection *next;
     struct permit *permits;
     double heard_at, silent_s; /* after so long a silence the core is asked */
     double messages, sessions; /* so many may come before the core is asked */
@@ -60,8 +60,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *lock; /* owned, as the next one: the core's, and the transport's */
     PyObject *sockets;
-    struct line *lines[LINES];
-    unsigned lines_count, untold_pushes, untold_sessions;
+    struct connection *connections[LISTS];
+    unsigned connections_count, untold_pushes, untold_sessions;
     unsigned long long generation; /* of the permits */
     double untold_at;              /* since when the core wasn't told something */
     atomic_bool closed;            /* its sockets are about to go */
@@ -110,58 +110,58 @@ static void permit_free(struct permit *permit)
 /* Forgets all permits; with the interpreter's lock held, and nothing untold. */
 static void forget_all(InflowObject *self)
 {
-    for (int at = 0; at < LINES; at++) {
-        struct line *line = self->lines[at];
-        self->lines[at] = NULL;
-        while (line != NULL) {
-            struct line *next = line->next;
-            while (line->permits != NULL) {
-                struct permit *permit = line->permits;
-                line->permits = permit->next;
+    for (int at = 0; at < LISTS; at++) {
+        struct connection *connection = self->connections[at];
+        self->connections[at] = NULL;
+        while (connection != NULL) {
+            struct connection *next = connection->next;
+            while (connection->permits != NULL) {
+                struct permit *permit = connection->permits;
+                connection->permits = permit->next;
                 permit_free(permit);
             }
-            free(line);
-            line = next;
+            free(connection);
+            connection = next;
         }
     }
-    self->lines_count = 0;
+    self->connections_count = 0;
 }
 
-static struct line **lines_for(InflowObject *self, const uint8_t *name, size_t bytes)
+static struct connection **connections_for(InflowObject *self, const uint8_t *name, size_t bytes)
 {
-    return &self->lines[keyed_hash(name, bytes) % LINES];
+    return &self->connections[keyed_hash(name, bytes) % LISTS];
 }
 
-static struct line *line_of(InflowObject *self, const uint8_t *name, size_t bytes)
+static struct connection *connection_of(InflowObject *self, const uint8_t *name, size_t bytes)
 {
-    struct line *line = *lines_for(self, name, bytes);
-    while (line != NULL && (line->name_bytes != bytes || memcmp(line->name, name, bytes) != 0))
-        line = line->next;
-    return line;
+    struct connection *connection = *connections_for(self, name, bytes);
+    while (connection != NULL && (connection->name_bytes != bytes || memcmp(connection->name, name, bytes) != 0))
+        connection = connection->next;
+    return connection;
 }
 
-static struct line *line_for(InflowObject *self, const uint8_t *name, size_t bytes)
+static struct connection *connection_for(InflowObject *self, const uint8_t *name, size_t bytes)
 {
-    struct line *line = line_of(self, name, bytes);
-    if (line != NULL || bytes > LINE_NAME_MAX || self->lines_count >= LINES_MAX)
-        return line;
-    line = calloc(1, sizeof *line + bytes);
-    if (line == NULL)
+    struct connection *connection = connection_of(self, name, bytes);
+    if (connection != NULL || bytes > CONNECTION_NAME_MAX || self->connections_count >= CONNECTIONS_MAX)
+        return connection;
+    connection = calloc(1, sizeof *connection + bytes);
+    if (connection == NULL)
         return NULL;
-    memcpy(line->name, name, bytes);
-    line->name_bytes = (uint8_t)bytes;
-    struct line **list = lines_for(self, name, bytes);
-    line->next = *list;
-    *list = line;
-    self->lines_count++;
-    return line;
+    memcpy(connection->name, name, bytes);
+    connection->name_bytes = (uint8_t)bytes;
+    struct connection **list = connections_for(self, name, bytes);
+    connection->next = *list;
+    *list = connection;
+    self->connections_count++;
+    return connection;
 }
 
-/* Takes the permit of a stream out of its line, if there is one; else makes one. Puts it first. NULL: there is no room. */
-static struct permit *permit_for(struct line *line, uint32_t stream, struct span envelope, struct span head)
+/* Takes the permit of a stream out of its connection, if there is one; else makes one. Puts it first. NULL: no room. */
+static struct permit *permit_for(struct connection *connection, uint32_t stream, struct span envelope, struct span head)
 {
     int count = 0;
-    struct permit **at = &line->permits, *permit;
+    struct permit **at = &connection->permits, *permit;
     for (; *at != NULL; at = &(*at)->next, count++)
         if ((*at)->terms.stream == stream && (*at)->terms.envelope.bytes == envelope.bytes &&
             (*at)->terms.head.bytes == head.bytes)
@@ -177,8 +177,8 @@ static struct permit *permit_for(struct line *line, uint32_t stream, struct span
     memcpy(permit->data + envelope.bytes, head.data, head.bytes);
     permit->terms.envelope = (struct span){permit->data, envelope.bytes};
     permit->terms.head = (struct span){permit->data + envelope.bytes, head.bytes};
-    permit->next = line->permits;
-    line->permits = permit;
+    permit->next = connection->permits;
+    connection->permits = permit;
     return permit;
 }
 
@@ -201,11 +201,12 @@ static PyObject *inflow_permit(PyObject *object, PyObject *args)
         forget_all(self);
         self->generation = generation;
     }
-    struct line *line = atomic_load(&self->closed) ? NULL : line_for(self, (const uint8_t *)name, (size_t)name_bytes);
-    struct permit *permit =
-        line == NULL ? NULL
-                     : permit_for(line, (uint32_t)stream, (struct span){(const uint8_t *)envelope, (size_t)envelope_bytes},
-                                  (struct span){(const uint8_t *)head, (size_t)head_bytes});
+    struct connection *connection =
+        atomic_load(&self->closed) ? NULL : connection_for(self, (const uint8_t *)name, (size_t)name_bytes);
+    struct permit *permit = NULL;
+    if (connection != NULL)
+        permit = permit_for(connection, (uint32_t)stream, (struct span){(const uint8_t *)envelope, (size_t)envelope_bytes},
+                            (struct span){(const uint8_t *)head, (size_t)head_bytes});
     if (permit == NULL)
         Py_RETURN_FALSE;
     PyObject *former[] = {permit->token, permit->table};
@@ -216,10 +217,10 @@ static PyObject *inflow_permit(PyObject *object, PyObject *args)
     permit->terms.lineage_s = lineage_s;
     permit->terms.lifetime_s = lifetime_s > UINT32_MAX ? UINT32_MAX : (uint32_t)lifetime_s;
     permit->epoch = epoch;
-    line->heard_at = heard_at;
-    line->silent_s = silent_s;
-    line->messages = messages;
-    line->sessions = sessions;
+    connection->heard_at = heard_at;
+    connection->silent_s = silent_s;
+    connection->messages = messages;
+    connection->sessions = sessions;
     Py_XDECREF(former[0]);
     Py_XDECREF(former[1]);
     Py_RETURN_TRUE;
@@ -249,7 +250,8 @@ static bool make_room(struct permit *permit)
     return true;
 }
 
-static bool file_under(InflowObject *self, struct line *line, struct permit *permit, struct span payload, double now)
+static bool file_under(InflowObject *self, struct connection *connection, struct permit *permit, struct span payload,
+                       double now)
 {
     struct filed filed;
     permit->terms.second = (long long)floor(now - permit->epoch);
@@ -263,9 +265,9 @@ static bool file_under(InflowObject *self, struct line *line, struct permit *per
     permit->sessions += filed.count;
     permit->bytes += payload.bytes;
     permit->terms.next_seq = filed.last + 1;
-    line->heard_at = now;
-    line->messages -= 1;
-    line->sessions -= filed.count;
+    connection->heard_at = now;
+    connection->messages -= 1;
+    connection->sessions -= filed.count;
     if (self->untold_pushes++ == 0)
         self->untold_at = now;
     self->untold_sessions += filed.count;
@@ -282,11 +284,13 @@ static bool file_letter(struct stay *stay, struct letter *letter)
     bool filed = false;
     pthread_mutex_lock(&guard->mutex);
     double now = clock_now();
-    struct line *line = self->generation != atomic_load(&guard->generation) ? NULL : line_of(self, letter->name, letter->name_bytes);
-    if (line != NULL && now - line->heard_at <= line->silent_s && line->messages >= 1 && line->sessions >= PUSH_MAX &&
+    bool holds = self->generation == atomic_load(&guard->generation);
+    struct connection *connection = holds ? connection_of(self, letter->name, letter->name_bytes) : NULL;
+    if (connection != NULL && now - connection->heard_at <= connection->silent_s && connection->messages >= 1 &&
+        connection->sessions >= PUSH_MAX &&
         self->untold_pushes < UNTOLD_PUSHES && self->untold_sessions + PUSH_MAX <= UNTOLD_SESSIONS)
-        for (struct permit *permit = line->permits; permit != NULL && !filed; permit = permit->next)
-            filed = file_under(self, line, permit, payload, now);
+        for (struct permit *permit = connection->permits; permit != NULL && !filed; permit = permit->next)
+            filed = file_under(self, connection, permit, payload, now);
     if (filed)
         stay->generation = self->generation;
     pthread_mutex_unlock(&guard->mutex);
@@ -295,11 +299,11 @@ static bool file_letter(struct stay *stay, struct letter *letter)
 
 /* --- the core is told: Python holds its lock --- */
 
-static PyObject *told(struct line *line, struct permit *permit)
+static PyObject *told(struct connection *connection, struct permit *permit)
 {
     return Py_BuildValue("(OKy#y#Kd)", permit->token, (unsigned long long)permit->first, (const char *)permit->names,
                          (Py_ssize_t)(permit->sessions * sizeof *permit->names), (const char *)permit->ages,
-                         (Py_ssize_t)(permit->pushes * sizeof *permit->ages), permit->bytes, line->heard_at);
+                         (Py_ssize_t)(permit->pushes * sizeof *permit->ages), permit->bytes, connection->heard_at);
 }
 
 static PyObject *inflow_take(PyObject *object, PyObject *unused)
@@ -307,12 +311,13 @@ static PyObject *inflow_take(PyObject *object, PyObject *unused)
     (void)unused;
     InflowObject *self = (InflowObject *)object;
     PyObject *all = PyList_New(0);
-    for (int at = 0; all != NULL && self->untold_pushes > 0 && at < LINES; at++)
-        for (struct line *line = self->lines[at]; all != NULL && line != NULL; line = line->next)
-            for (struct permit *permit = line->permits; all != NULL && permit != NULL; permit = permit->next) {
+    for (int at = 0; all != NULL && self->untold_pushes > 0 && at < LISTS; at++)
+        for (struct connection *connection = self->connections[at]; all != NULL && connection != NULL;
+             connection = connection->next)
+            for (struct permit *permit = connection->permits; all != NULL && permit != NULL; permit = permit->next) {
                 if (permit->pushes == 0)
                     continue;
-                PyObject *one = told(line, permit);
+                PyObject *one = told(connection, permit);
                 if (one == NULL || PyList_Append(all, one) < 0)
                     Py_CLEAR(all);
                 Py_XDECREF(one);

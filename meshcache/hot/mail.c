@@ -99,7 +99,7 @@ bool letter_next(void *socket, struct letter *letter)
     if (!receive(socket, &message))
         return false;
     size_t bytes = zmq.size(&message);
-    letter->name_bytes = (uint8_t)(bytes > LINE_NAME_MAX ? LINE_NAME_MAX : bytes); /* ZeroMQ's are no longer */
+    letter->name_bytes = (uint8_t)(bytes > CONNECTION_NAME_MAX ? CONNECTION_NAME_MAX : bytes); /* ZeroMQ's are no longer */
     memcpy(letter->name, zmq.data(&message), letter->name_bytes);
     letter->has_content = false;
     bool more = zmq.more(&message) != 0;

@@ -1,8 +1,8 @@
 /* Files what handshakes made and writes it as a push with one call: the twin of core/wire/push_template.py and of
- * core/replication/publisher.py for what is plain, and pushes.c turned round. Whatever is unusual stays in the door's ring.
+ * core/replication/publisher.py for what is plain, and pushes.c turned round. Whatever is unusual waits at the door.
  *
  * The bytes are those of PushTemplate (RFC 8949, definite lengths); what they begin with Python gives. Who may have them,
- * and when, the core has asked before; the caller holds the core's lock, so that nobody else takes from the ring.
+ * and when, the core has asked before; the caller holds the core's lock, so that nobody else takes what waits.
  */
 #include "hot.h"
 

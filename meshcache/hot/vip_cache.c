@@ -436,9 +436,9 @@ static PyObject *table_keep_made(PyObject *self, PyObject *args)
     unsigned long long seq;
     if (!PyArg_ParseTuple(args, "O!kK:keep_made", &PyList_Type, &ids, &stream, &seq))
         return NULL;
-    uint64_t names[RING_MAX];
+    uint64_t names[WAITING_MAX];
     Py_ssize_t count = PyList_Size(ids), kept = 0;
-    for (; kept < count && kept < RING_MAX; kept++) {
+    for (; kept < count && kept < WAITING_MAX; kept++) {
         size_t bytes;
         const uint8_t *id = bytes_in(PyList_GetItem(ids, kept), 1, ID_BYTES_MAX, &bytes);
         if (id == NULL)

@@ -65,7 +65,7 @@ def test_a_flood_of_connections_is_looked_away_from_and_members_get_through(
     counts = [-1, node.transport.stats()["accepted"]]
 
     def settled() -> bool:
-        """What was seen before the gate looked away may still be on its way through its thread."""
+        """What was seen before the authenticator looked away may still be on its way through its thread."""
         counts.append(node.transport.stats()["accepted"])
         return len(counts) > 12 and len(set(counts[-10:])) == 1
 

@@ -30,7 +30,7 @@ def test_a_message_arrives_as_it_was_sent_and_names_its_connection(make: Make) -
 
     until(arrived)
     assert len(connections) == 1
-    until(lambda: LinkUp(other.transport.address) in one.seen)  # the gate's thread may tell of it later
+    until(lambda: LinkUp(other.transport.address) in one.seen)  # the authenticator's thread may tell of it later
 
 
 def test_who_names_its_own_connection_is_not_heard(make: Make) -> None:
@@ -131,7 +131,7 @@ def test_clients_without_curve_are_refused(make: Make, mechanism: str) -> None:
     assert node.transport.receive(10) == []
 
 
-def test_nobody_gets_in_while_nobody_answers_for_the_gate(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_gets_in_while_nobody_says_who_may_come_in(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """ZAP_ENFORCE_DOMAIN: without a handler even a member's key opens nothing."""
     member = make()
     monkeypatch.setattr(zap, "ENDPOINT", "inproc://where-libzmq-does-not-look")
@@ -257,7 +257,7 @@ class TestRotation:
 
         until(out)
         assert behind.transport.send(node.transport.address, b"after") is False
-        until(lambda: Refusal.OTHER_KEY in node.refused())  # its gate answers first, and says so then
+        until(lambda: Refusal.OTHER_KEY in node.refused())  # its authenticator answers first, and says so then
 
     def test_accepting_one_more_key_disturbs_no_connection(self, make: Make) -> None:
         old = Keyring.new()

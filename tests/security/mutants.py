@@ -33,7 +33,7 @@ MUTANTS = [
         "meshcache/edges/sockets.py",
         "zmq.ZAP_ENFORCE_DOMAIN, 1)",
         "zmq.ZAP_ENFORCE_DOMAIN, 0)",
-        "tests/edges/test_transport.py::test_nobody_gets_in_while_nobody_answers_for_the_gate",
+        "tests/edges/test_transport.py::test_nobody_gets_in_while_nobody_says_who_may_come_in",
     ),
     Mutant(
         "a removal travels",

@@ -28,7 +28,8 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
 
 
 class Node:
-    """A transport that tends itself, as the pump does. `hold` is called with each event, on the gate's thread."""
+    """A transport that tends itself, as the pump does. `hold` is called with each event, on the authenticator's
+    thread."""
 
     def __init__(
         self,

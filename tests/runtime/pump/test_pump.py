@@ -206,7 +206,7 @@ def test_who_reads_reads_for_a_bounded_time_and_leaves_the_rest_to_the_pump(
     assert time.monotonic() - began >= patience_s
     assert set(asked) == {READ_MAX}
     assert len(asked) == 1 or patience_s
-    assert woken.count(threading.get_ident()) == 1, "the gate's thread may wake it as well"
+    assert woken.count(threading.get_ident()) == 1, "the authenticator's thread may wake it as well"
     assert noted[:1] in ([True], []), "the doors are told once that more may be here"
 
 

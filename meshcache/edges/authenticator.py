@@ -1,4 +1,4 @@
-"""The gatekeeper's thread: answers who may connect (ZAP) and reports what became of every handshake.
+"""The authenticator's thread: answers who may connect (ZAP) and reports what became of every handshake.
 
 Owns the ZAP socket and every socket monitor, and nothing that carries messages. Its thread is apart from the pump's
 because nobody is let in while nobody answers, and because what isn't read of a monitor takes memory, without a maximum
@@ -41,7 +41,7 @@ _OTHER_KEY_HINT = (
 Watch = DiallerWatch | ListenerWatch
 
 
-class Gate:
+class Authenticator:
     """Lets in whoever shows a key of the keyring. `on_event` is called on this thread and must not block."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], on_event: Callable[[LinkEvent], None]) -> None:
@@ -57,7 +57,7 @@ class Gate:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._zap = context.socket(zmq.REP)
         self._poller = zmq.Poller()
-        self._thread = native.thread(self._run, "meshcache-gate")
+        self._thread = native.thread(self._run, "meshcache-zap")
 
     def start(self) -> None:
         """Begin to answer; a socket that binds after this is guarded from its first connection."""
@@ -112,7 +112,7 @@ class Gate:
         try:
             self._serve_one(ready)
         except Exception:  # whatever it is: without this thread nobody is let in
-            log.exception("the mesh gate met a fault and goes on")
+            log.exception("the mesh authenticator met a fault and goes on")
 
     def _serve_one(self, ready: object) -> None:
         if ready is self._zap:
