@@ -29,7 +29,7 @@ from meshcache.core.wire.single_use import CONSUMED_IDS_MAX, Consumed
 
 UNTOLD_MAX = 8192
 """Ids that wait until their peers have shown where they are, each of them once for each peer: at 300/s what is used up
-until a peer is lost, and 256 kB. What is more is told to those who receive, and to no one later."""
+until a peer is lost, and 256 kB. What is more is told to those who receive, to no one later, and counted."""
 
 _NEVER = float("inf")
 
@@ -164,6 +164,8 @@ class Consuming:
             if untold is None or untold.peer is not peer:
                 untold = self._untold[key] = _Untold(peer)
             untold.ids += told.ids[:room]
+            if room < len(told.ids):
+                self._telemetry.drop(Drop.CONSUMED_UNTOLD, len(told.ids) - room)
 
     def _tell_found(self) -> None:
         self._looked_at = self._members.generation

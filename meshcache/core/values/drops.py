@@ -69,6 +69,10 @@ class Drop(StrEnum):
     WITHDRAWS_FULL = "withdraws_full", "no withdraw: there was no room for one more, so everything was withdrawn"
     WITHDRAW_REFUSED = "withdraw_refused", "a withdraw that its sender may not pass on"
     CONSUMED_REFUSED = "consumed_refused", "ids that a peer says were used up and that it can't have had"
+    CONSUMED_UNTOLD = (
+        "consumed_untold",
+        "used-up ids that a peer isn't told of, so that it may take those sessions once more",
+    )
     LIVE_FULL = "live_full", "live policy values beyond the number that this node keeps"
     LIVE_RATE = "live_rate", "live policy values faster than operators set them"
     LIVE_JUMP = "live_jump", "nothing: the number of a live policy far beyond all others, which was cut"

@@ -361,6 +361,7 @@ def test_what_waits_to_be_told_is_bounded_and_goes_with_who_is_lost() -> None:
         return len(told_ids)
 
     assert told_when_found(one) == UNTOLD_MAX // 2, "for each of the two as many"
+    assert dropped(host, net)["consumed_untold"] == UNTOLD_MAX + 20, "and nobody is left to wonder"
     one.lives(host, 60)
     assert [peer.name for peer in host.core.duties.members.usable()] == ["one"]
     for puppet in (third, fourth):
